@@ -1,0 +1,67 @@
+# The two commands: `make demo` watches real jobs run, `make test` proves everything.
+# Everything is installed into .venv here; nothing outside this folder is changed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BENCH_VENV := .venv-bench
+PYTHON_IN_VENV := $(VENV)/bin/python
+QUICK_TESTS := tests/test_architecture.py tests/test_package.py tests/unit tests/schedules
+ifndef SEED
+SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+endif
+export PYTHON
+
+.PHONY: help demo lab test check lint types test-long bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed ## run the first example in a real notebook kernel, jobs shown as they run
+	@$(PYTHON_IN_VENV) examples/run_demo.py examples/01_first_queue.ipynb
+
+lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
+	@$(PYTHON_IN_VENV) -m jupyterlab examples/01_first_queue.ipynb
+
+test: lint types $(VENV)/.installed ## every test but the long ones
+	@$(PYTHON_IN_VENV) -m pytest
+
+check: lint types $(VENV)/.installed ## the quick part: style, types, core, schedules, architecture
+	@$(PYTHON_IN_VENV) -m pytest $(QUICK_TESTS)
+
+lint: $(VENV)/.installed
+	@$(PYTHON_IN_VENV) -m ruff check
+	@$(PYTHON_IN_VENV) -m ruff format --check
+
+types: $(VENV)/.installed
+	@$(PYTHON_IN_VENV) -m mypy
+
+test-long: $(VENV)/.installed ## the tests that take minutes, with a new seed (or SEED=…)
+	@$(PYTHON_IN_VENV) -m pytest -m long -o timeout=1800 -o faulthandler_timeout=3600 \
+	  --hypothesis-profile=long --hypothesis-seed=$(SEED) --seed=$(SEED)
+
+bench: $(BENCH_VENV)/.installed ## measure against the peers, in an environment of its own
+	@$(BENCH_VENV)/bin/python -m tests.benchmarks
+
+lock: ## write requirements-dev.lock anew (needs uv)
+	@uv pip compile pyproject.toml --extra dev --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --quiet --output-file requirements-dev.lock
+
+clean: ## remove everything that was made here
+	@rm -rf $(VENV) $(BENCH_VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find jobqueue_widget examples tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml requirements-dev.lock .ci/make-env
+	@.ci/make-env $(VENV) locked
+
+$(VENV)/.lab-installed: $(VENV)/.installed
+	@.ci/make-env $(VENV) lab
+	@touch $@
+
+$(BENCH_VENV)/.installed: pyproject.toml .ci/make-env
+	@.ci/make-env $(BENCH_VENV) bench
