@@ -1,0 +1,96 @@
+"""What the runtime must do after a transition; the core itself does nothing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .jobs import EMPTY, JobRecord
+
+TimerKind = Literal["ladder", "limit", "backoff", "hold"]
+TIMER_BITS: dict[TimerKind, int] = {"ladder": 1, "limit": 2, "backoff": 4, "hold": 8}
+
+
+class Effect:
+    """Something the runtime must do for one job."""
+
+    __slots__ = ("job",)
+
+    def __init__(self, job: JobRecord) -> None:
+        self.job = job
+
+    def __repr__(self) -> str:
+        details = [f"{name}={getattr(self, name)!r}" for name in type(self).__slots__]
+        return f"{type(self).__name__}({self.job.id}{''.join(', ' + text for text in details)})"
+
+    def __eq__(self, other: object) -> bool:
+        return repr(self) == repr(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Launch(Effect):
+    """Start the attempt on its executor."""
+
+    __slots__ = ()
+
+
+class Ask(Effect):
+    """Ask the execution to stop."""
+
+    __slots__ = ()
+
+
+class Kill(Effect):
+    """Force the execution to end."""
+
+    __slots__ = ()
+
+
+class Wake(Effect):
+    """Something may be able to start, or a lane is free."""
+
+    __slots__ = ()
+
+
+class ReleaseWaiters(Effect):
+    """The job has ended: whoever waits for it may go on."""
+
+    __slots__ = ()
+
+
+class Evict(Effect):
+    """The job is no longer kept: drop what the runtime holds for it (its log)."""
+
+    __slots__ = ()
+
+
+class ArmTimer(Effect):
+    """Tell the core after `seconds`."""
+
+    __slots__ = ("kind", "seconds")
+
+    def __init__(self, job: JobRecord, kind: TimerKind, seconds: float) -> None:
+        super().__init__(job)
+        self.kind = kind
+        self.seconds = seconds
+
+
+class DisarmTimer(Effect):
+    """That timer is no longer wanted."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, job: JobRecord, kind: TimerKind) -> None:
+        super().__init__(job)
+        self.kind = kind
+
+
+class Publish(Effect):
+    """Tell subscribers; `type` is the public name of the event, `payload` its details."""
+
+    __slots__ = ("payload", "type")
+
+    def __init__(self, job: JobRecord, type: str, payload: object = EMPTY) -> None:
+        super().__init__(job)
+        self.type = type
+        self.payload = payload

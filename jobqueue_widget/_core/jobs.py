@@ -1,0 +1,255 @@
+"""The values that describe one job: what was asked for, where it is, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Literal
+
+EMPTY: Mapping[str, object] = MappingProxyType({})
+
+TargetKind = Literal["plugin", "coroutine", "function"]
+CancelPhase = Literal["asked", "forcing"]
+OutcomeKind = Literal["value", "error", "cancelled"]
+
+
+class JobStatus(str, Enum):
+    """Where a job is. The values are those of the reference system; there is no sixth one."""
+
+    pending = "pending"
+    running = "running"
+    completed = "completed"
+    failed = "failed"
+    cancelled = "cancelled"
+
+    __str__ = str.__str__
+
+    @property
+    def ended(self) -> bool:
+        """True for completed, failed and cancelled."""
+        return self in ENDED
+
+
+ENDED = frozenset({JobStatus.completed, JobStatus.failed, JobStatus.cancelled})
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """Why a job did not return a value.
+
+    `exception` is the original exception where it could be kept (its traceback frames are not);
+    `traceback` is the formatted text, from the worker if the job ran in one.
+    `exit_code` and `signal_name` are set when the process of the job died.
+    """
+
+    type_name: str
+    message: str
+    traceback: str = ""
+    exit_code: int | None = None
+    signal_name: str | None = None
+    exception: BaseException | None = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.message}" if self.message else self.type_name
+
+
+class Outcome:
+    """How one attempt of a job ended: a value, an error, or a stop (`cancelled`)."""
+
+    __slots__ = ("failure", "kind", "value")
+
+    def __init__(
+        self, kind: OutcomeKind, value: object = None, failure: JobFailure | None = None
+    ) -> None:
+        self.kind = kind
+        self.value = value
+        self.failure = failure
+
+    @classmethod
+    def of_value(cls, value: object) -> Outcome:
+        """The job returned `value`."""
+        return cls("value", value)
+
+    @classmethod
+    def of_error(cls, failure: JobFailure) -> Outcome:
+        """The job raised, its process died, or it could not be started."""
+        return cls("error", None, failure)
+
+    @classmethod
+    def of_stop(cls, failure: JobFailure | None = None) -> Outcome:
+        """The work stopped by a cancellation (whether anybody asked for it is the core's call)."""
+        return cls("cancelled", None, failure)
+
+    def __repr__(self) -> str:
+        return f"Outcome({self.kind!r}, failure={self.failure!s})"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReason:
+    """Why a pending job may not start now, as one sentence and, where it is a quantity, numbers.
+
+    `may_be_passed`: jobs behind it may start first without delaying it (its own plugin is busy,
+    for instance); False for shared resources, where passing would starve it.
+    """
+
+    text: str
+    need: Mapping[str, float] | None = None
+    have: Mapping[str, float] | None = None
+    holders: tuple[str, ...] = ()
+    may_be_passed: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What `queue.options(...)` sets. Times are seconds; `None` means not set."""
+
+    label: str | None = None
+    tags: tuple[str, ...] = ()
+    timeout: float | None = None
+    retries: int = 0
+    idempotent: bool = False
+    after: tuple[str, ...] = ()
+    resources: Mapping[str, float] | None = None
+    executor: object = None
+    secret: bool | frozenset[str] = False
+    fresh: bool = False
+
+
+DEFAULT_OPTIONS = JobOptions()
+
+
+class JobSpec:
+    """The unchanging part of a job: what to run. Executors see this and nothing else of it.
+
+    `target` is a plugin name, a coroutine function or a plain callable; `name` is how it is shown.
+    `payload` is what the executor's `prepare` made of it at submit (a pickle, for instance).
+    """
+
+    __slots__ = ("args", "executor", "id", "kind", "kwargs", "name", "options", "payload", "target")
+
+    def __init__(
+        self,
+        id: str,
+        kind: TargetKind,
+        target: str | Callable[..., object],
+        name: str,
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] = EMPTY,
+        options: JobOptions = DEFAULT_OPTIONS,
+        payload: object = None,
+    ) -> None:
+        self.id = id
+        self.kind = kind
+        self.target = target
+        self.name = name
+        self.args = args
+        self.kwargs = kwargs
+        self.options = options
+        self.payload = payload
+        self.executor: object = None  # where it will run; resolved once, at submit
+
+    @property
+    def title(self) -> str:
+        """The label if there is one, else the name."""
+        return self.options.label or self.name
+
+    def __repr__(self) -> str:
+        return f"JobSpec({self.id}, {self.kind} {self.name})"
+
+
+class JobRecord:
+    """Everything that is true about one job now. Owned and changed by `QueueState` only."""
+
+    __slots__ = (
+        "attempt",
+        "backing_off",
+        "block_reason",
+        "can_kill",
+        "cancel_phase",
+        "cancel_reason",
+        "children",
+        "completed_at",
+        "created_at",
+        "entry",
+        "executor_name",
+        "failure",
+        "finished_before_cancel",
+        "held",
+        "hold_then",
+        "hold_until",
+        "lane_taken",
+        "limit_hit",
+        "log",
+        "message",
+        "number",
+        "parents_left",
+        "priority",
+        "progress",
+        "rank",
+        "result",
+        "retry_of",
+        "revision",
+        "run_phase",
+        "spec",
+        "started_at",
+        "status",
+        "timers",
+        "trail",
+    )
+
+    def __init__(self, spec: JobSpec, priority: int, number: int, created_at: float) -> None:
+        self.spec = spec
+        self.number = number
+        self.priority = priority
+        self.rank = number << 32
+        self.entry: tuple[int, int, JobRecord] | None = None
+        self.status = JobStatus.pending
+        self.attempt = 1
+        self.revision = 0
+        self.trail = ""
+        self.created_at = created_at
+        self.started_at: float | None = None
+        self.completed_at: float | None = None
+        # while pending
+        self.held = False
+        self.hold_then: Literal["release", "cancel"] = "release"
+        self.hold_until: float | None = None
+        self.backing_off = False
+        self.parents_left = 0
+        self.children: list[JobRecord] | None = None
+        self.block_reason: BlockReason | None = None
+        # while running
+        self.executor_name = ""
+        self.can_kill = False
+        self.lane_taken = False
+        self.run_phase: str | None = None
+        self.cancel_phase: CancelPhase | None = None
+        self.limit_hit = False
+        self.timers = 0
+        self.progress: float | None = 0.0
+        self.message = ""
+        # how it ended
+        self.result: object = None
+        self.failure: JobFailure | None = None
+        self.cancel_reason = ""
+        self.finished_before_cancel = False
+        self.retry_of: str | None = None
+        self.log: object = None  # the runtime's; made when the job first writes something
+
+    @property
+    def id(self) -> str:
+        """The id given at submit."""
+        return self.spec.id
+
+    @property
+    def startable(self) -> bool:
+        """True if nothing of its own keeps a pending job from starting."""
+        return not (self.held or self.backing_off or self.parents_left)
+
+    def __repr__(self) -> str:
+        return f"JobRecord({self.id}, {self.status.value}, attempt {self.attempt}, {self.trail})"

@@ -1,0 +1,156 @@
+"""The order of pending jobs: (-priority, rank), with position, slice and move in O(log n)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sortedcontainers import SortedList
+
+from .jobs import JobRecord
+
+RANK_STEP = 1 << 32
+_LEAST_GAP = 1 << 8
+
+Entry = tuple[int, int, JobRecord]
+
+
+class PendingOrder:
+    """Pending jobs in dispatch order; each is either `ready` to start or `waiting` (held, …).
+
+    Two sorted lists instead of one keep the head startable in O(1) however many jobs are held;
+    their union is never built: `position` adds two bisections, `slice` finds its start by one.
+    """
+
+    def __init__(self) -> None:
+        self._ready: SortedList[Entry] = SortedList()
+        self._waiting: SortedList[Entry] = SortedList()
+
+    def __len__(self) -> int:
+        return len(self._ready) + len(self._waiting)
+
+    @property
+    def ready_count(self) -> int:
+        """How many could start now, as far as the job itself is concerned."""
+        return len(self._ready)
+
+    def add(self, record: JobRecord) -> None:
+        """Insert at the record's priority and rank."""
+        entry = record.entry = (-record.priority, record.rank, record)
+        (self._ready if record.startable else self._waiting).add(entry)
+
+    def remove(self, record: JobRecord) -> None:
+        """Take it out. The record's `startable` may have changed since `add`."""
+        entry = record.entry
+        assert entry is not None, f"{record} is not pending"
+        try:
+            self._ready.remove(entry)
+        except ValueError:
+            self._waiting.remove(entry)
+        record.entry = None
+
+    def refile(self, record: JobRecord) -> None:
+        """Put it where its priority, rank and `startable` say now."""
+        self.remove(record)
+        self.add(record)
+
+    def first_ready(self) -> JobRecord | None:
+        """The next job to start, if any may."""
+        return self._ready[0][2] if self._ready else None
+
+    def ready(self) -> Iterator[JobRecord]:
+        """Those that may start, in order. Do not change the order while iterating."""
+        return (entry[2] for entry in self._ready)
+
+    def waiting(self) -> Iterator[JobRecord]:
+        """Those that are held, backing off or wait for a parent, in order."""
+        return (entry[2] for entry in self._waiting)
+
+    def position(self, record: JobRecord) -> int:
+        """0-based place among all pending jobs."""
+        entry = record.entry
+        assert entry is not None, f"{record} is not pending"
+        return self._ready.bisect_left(entry) + self._waiting.bisect_left(entry)
+
+    def slice(self, start: int, stop: int | None = None) -> list[JobRecord]:
+        """The pending jobs at places start ≤ i < stop."""
+        total = len(self)
+        start = max(0, min(start, total))
+        stop = total if stop is None else max(start, min(stop, total))
+        ready, waiting = self._ready, self._waiting
+        if not waiting:
+            return [entry[2] for entry in ready.islice(start, stop)]
+        low, high = max(0, start - len(waiting)), min(start, len(ready))
+        while low < high:  # how many of the first `start` come from `ready`
+            middle = (low + high) // 2
+            if ready[middle] < waiting[start - middle - 1]:
+                low = middle + 1
+            else:
+                high = middle
+        merged: list[JobRecord] = []
+        left, right = ready.islice(low), waiting.islice(start - low)
+        a, b = next(left, None), next(right, None)
+        while len(merged) < stop - start:
+            if b is None or (a is not None and a < b):
+                assert a is not None
+                merged.append(a[2])
+                a = next(left, None)
+            else:
+                merged.append(b[2])
+                b = next(right, None)
+        return merged
+
+    def first(self) -> JobRecord | None:
+        """The first pending job, startable or not."""
+        heads = [entries[0] for entries in (self._ready, self._waiting) if entries]
+        return min(heads)[2] if heads else None
+
+    def last(self) -> JobRecord | None:
+        """The last pending job, startable or not."""
+        tails = [entries[-1] for entries in (self._ready, self._waiting) if entries]
+        return max(tails)[2] if tails else None
+
+    def place_beside(self, record: JobRecord, anchor: JobRecord, *, before: bool) -> None:
+        """Move `record` next to `anchor`, taking its priority."""
+        self.remove(record)
+        record.priority = anchor.priority
+        record.rank = self._rank_beside(anchor, before=before)
+        self.add(record)
+
+    def _rank_beside(self, anchor: JobRecord, *, before: bool) -> int:
+        place = self.position(anchor)
+        beyond = self._neighbour(place + (-1 if before else 1), anchor.priority)
+        if beyond is None:
+            return anchor.rank + (-RANK_STEP if before else RANK_STEP)
+        if abs(anchor.rank - beyond.rank) < 2:
+            self._spread_around(place, anchor.priority)
+        return (anchor.rank + beyond.rank) // 2
+
+    def _neighbour(self, place: int, priority: int) -> JobRecord | None:
+        if not 0 <= place < len(self):
+            return None
+        record = self.slice(place, place + 1)[0]
+        return record if record.priority == priority else None
+
+    def _spread_around(self, place: int, priority: int) -> None:
+        """Give the neighbours of `place` evenly spaced ranks, as few of them as make room."""
+        reach = 8
+        while True:
+            start = max(0, place - reach)
+            window = [r for r in self.slice(start, place + reach) if r.priority == priority]
+            first, last = self.position(window[0]), self.position(window[-1])
+            below, above = self._neighbour(first - 1, priority), self._neighbour(last + 1, priority)
+            room = (len(window) + 1) * RANK_STEP
+            if below is not None:
+                low = below.rank
+            else:
+                low = (above.rank if above is not None else window[-1].rank) - room
+            high = above.rank if above is not None else low + room
+            gap = (high - low) // (len(window) + 1)
+            if gap >= _LEAST_GAP:
+                break
+            reach *= 2
+        for record in window:
+            self.remove(record)
+        for number, record in enumerate(window, 1):
+            record.rank = low + number * gap
+            self.add(record)

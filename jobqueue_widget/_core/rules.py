@@ -1,0 +1,387 @@
+"""What each rule of the transition table does: changes the job and names the effects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import effects as fx
+from . import events as ev
+from .jobs import JobFailure, JobRecord, JobStatus
+
+if TYPE_CHECKING:
+    from .state import QueueState
+
+Out = list[fx.Effect]
+
+FIRST_BACKOFF = 1.0
+LONGEST_BACKOFF = 60.0
+
+
+def backoff_seconds(attempt: int) -> float:
+    """Seconds before attempt + 1: 1, 2, 4 … 60 (exponential, as most retry policies have it)."""
+    return float(min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(attempt - 1, 16)))
+
+
+# -- pending ---------------------------------------------------------------------------------
+
+
+def submit(state: QueueState, event: ev.Submitted, out: Out) -> None:
+    """Accept it; if a parent has failed already it is cancelled at once."""
+    job = event.job
+    state.accept(job)
+    failed = None
+    for parent in event.parents:
+        if not parent.status.ended:
+            job.parents_left += 1
+            if parent.children is None:
+                parent.children = []
+            parent.children.append(job)
+        elif parent.status is not JobStatus.completed:
+            failed = failed or parent
+    state.order.add(job)
+    out.append(fx.Publish(job, "submitted"))
+    if failed is not None:
+        _cancel_orphan(state, job, failed, out)
+    elif job.entry is not None:
+        out.append(fx.Wake(job))
+
+
+def reprioritize(state: QueueState, event: ev.Reprioritized, out: Out) -> None:
+    """Same rank, other priority."""
+    job = event.job
+    state.order.remove(job)
+    job.priority = event.priority
+    state.order.add(job)
+    _moved(state, job, out)
+
+
+def move(state: QueueState, event: ev.Moved, out: Out) -> None:
+    """To a place beside the anchor, whose priority it takes; to an end, that end's."""
+    job, anchor, where = event.job, event.anchor, event.where
+    if anchor is None:
+        anchor = state.order.first() if where == "top" else state.order.last()
+    if anchor is not None and anchor is not job:
+        state.order.place_beside(job, anchor, before=where in ("before", "top"))
+    _moved(state, job, out)
+
+
+def _moved(state: QueueState, job: JobRecord, out: Out) -> None:
+    payload = {"priority": job.priority, "position": state.order.position(job)}
+    out += (fx.Publish(job, "moved", payload), fx.Wake(job))
+
+
+def hold(state: QueueState, event: ev.Held, out: Out) -> None:
+    """Keep the place, do not start; a timer may end it."""
+    job = event.job
+    job.held, job.hold_then = True, event.then
+    state.order.refile(job)
+    if event.seconds is not None:
+        _arm(job, "hold", event.seconds, out)
+    else:
+        _disarm(job, "hold", out)
+    out.append(fx.Publish(job, "held", {"seconds": event.seconds, "then": event.then}))
+
+
+def release(state: QueueState, event: ev.Released | ev.HoldExpired, out: Out) -> None:
+    """Lift the hold; releasing what is not held changes nothing."""
+    job = event.job
+    _disarm(job, "hold", out)
+    if not job.held:
+        return
+    job.held, job.hold_until = False, None
+    state.order.refile(job)
+    out += (fx.Publish(job, "released"), fx.Wake(job))
+
+
+def hold_expired(state: QueueState, event: ev.HoldExpired, out: Out) -> None:
+    """Its `then`: released or cancelled."""
+    job = event.job
+    job.timers &= ~fx.TIMER_BITS["hold"]
+    if not job.held:
+        return
+    if job.hold_then == "release":
+        release(state, event, out)
+    else:
+        job.cancel_reason = "removed"
+        _end(state, job, JobStatus.cancelled, out)
+
+
+def backoff_over(state: QueueState, event: ev.BackoffOver, out: Out) -> None:
+    """The next attempt may start."""
+    job = event.job
+    job.timers &= ~fx.TIMER_BITS["backoff"]
+    if event.attempt == job.attempt and job.backing_off:
+        job.backing_off = False
+        state.order.refile(job)
+        out += (fx.Publish(job, "released"), fx.Wake(job))
+
+
+def block(state: QueueState, event: ev.Blocked, out: Out) -> None:
+    """Remember why it waits; said once per reason."""
+    job = event.job
+    if job.block_reason != event.reason:
+        job.block_reason = event.reason
+        text = event.reason.text if event.reason else None
+        out.append(fx.Publish(job, "blocked", {"reason": text}))
+
+
+def launch(state: QueueState, event: ev.Launched, out: Out) -> None:
+    """Out of the order, onto a lane."""
+    job = event.job
+    state.order.remove(job)
+    job.status = JobStatus.running
+    job.executor_name, job.can_kill = event.executor_name, event.can_kill
+    job.block_reason = None
+    job.started_at = state.now
+    job.progress, job.message = 0.0, ""
+    job.lane_taken = True
+    state.running[job.id] = job
+    state.lanes_taken += 1
+    if (limit := job.spec.options.timeout) is not None:
+        _arm(job, "limit", limit, out)
+    out += (fx.Launch(job), fx.Publish(job, "started"))
+
+
+def cancel_pending(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
+    """At once."""
+    event.job.cancel_reason = event.reason
+    _end(state, event.job, JobStatus.cancelled, out)
+
+
+# -- running ---------------------------------------------------------------------------------
+
+
+def change_phase(state: QueueState, event: ev.PhaseChanged, out: Out) -> None:
+    """The time limit counts from when the body runs."""
+    job = event.job
+    if event.attempt != job.attempt or job.run_phase == event.text:
+        return
+    job.run_phase = event.text
+    limit = job.spec.options.timeout
+    if limit is not None and job.cancel_phase is None:
+        if event.text is None:
+            _arm(job, "limit", limit, out)
+        else:
+            _disarm(job, "limit", out)
+    out.append(fx.Publish(job, "phase", {"phase": event.text}))
+
+
+def progress(state: QueueState, event: ev.Progressed, out: Out) -> None:
+    """Latest wins."""
+    job = event.job
+    if event.attempt != job.attempt:
+        return
+    job.progress = event.fraction
+    if event.message is not None:
+        job.message = event.message
+    out.append(fx.Publish(job, "progress"))
+
+
+def cancel_running(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
+    """Ask first, unless it is to be forced at once and can be."""
+    job = event.job
+    job.cancel_reason = event.reason
+    _begin_stop(job, event.force or event.timeout <= 0, event.timeout, out)
+
+
+def cancel_again(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
+    """A second request: the user's word replaces a time limit's; force goes up the ladder."""
+    job = event.job
+    if job.limit_hit:
+        job.limit_hit, job.cancel_reason = False, event.reason
+    if event.force and job.can_kill:
+        _force(job, out)
+    else:
+        out.append(fx.Ask(job))
+
+
+def accept_cancel(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
+    """Already forcing: nothing more can be done, and it is under way."""
+    if event.job.limit_hit:
+        event.job.limit_hit, event.job.cancel_reason = False, event.reason
+
+
+def time_out(state: QueueState, event: ev.TimedOut, out: Out) -> None:
+    """Its own limit: the same ladder, another ending."""
+    job = event.job
+    job.timers &= ~fx.TIMER_BITS["limit"]
+    if event.attempt == job.attempt:
+        job.limit_hit = True
+        _begin_stop(job, event.timeout <= 0, event.timeout, out)
+
+
+def escalate(state: QueueState, event: ev.CancelTimedOut, out: Out) -> None:
+    """Asked, not ended in time: force."""
+    job = event.job
+    job.timers &= ~fx.TIMER_BITS["ladder"]
+    if event.attempt == job.attempt and job.can_kill:
+        _force(job, out)
+
+
+def kill_failed(state: QueueState, event: ev.KillFailed, out: Out) -> None:
+    """Told as it is; the lane stays taken until the work is gone."""
+    job = event.job
+    if event.attempt != job.attempt:
+        return
+    job.failure = JobFailure("CouldNotBeEnded", f"could not be ended: {event.reason}")
+    _end(state, job, JobStatus.failed, out)
+
+
+def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
+    """It ended by itself."""
+    job, outcome = event.job, event.outcome
+    if event.attempt != job.attempt:
+        return
+    _free_lane(state, job, out)
+    if outcome.kind == "value":
+        job.result, job.failure = outcome.value, None
+        _end(state, job, JobStatus.completed, out)
+    else:
+        job.failure = outcome.failure or _unasked()
+        _retry_or_fail(state, job, out)
+
+
+def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
+    """It ended after somebody, or its time limit, wanted it to."""
+    job, outcome = event.job, event.outcome
+    if event.attempt != job.attempt:
+        return
+    _free_lane(state, job, out)
+    if outcome.kind == "value":
+        job.result, job.failure = outcome.value, None
+        job.finished_before_cancel = not job.limit_hit
+        _end(state, job, JobStatus.completed, out)
+    elif job.limit_hit:
+        limit = job.spec.options.timeout
+        details = outcome.failure
+        job.failure = JobFailure(
+            "TimeLimitExceeded",
+            f"time limit {limit:g} s",
+            details.traceback if details else "",
+            details.exit_code if details else None,
+            details.signal_name if details else None,
+        )
+        _retry_or_fail(state, job, out)
+    else:
+        job.failure = outcome.failure
+        _end(state, job, JobStatus.cancelled, out)
+
+
+def work_gone(state: QueueState, event: ev.Ended, out: Out) -> None:
+    """The real end of work that could not be ended before."""
+    if event.attempt == event.job.attempt:
+        _free_lane(state, event.job, out)
+
+
+def ignore(state: QueueState, event: ev.JobEvent, out: Out) -> None:
+    """Late news of something that is over."""
+
+
+# -- shared pieces ---------------------------------------------------------------------------
+
+
+def _arm(job: JobRecord, kind: fx.TimerKind, seconds: float, out: Out) -> None:
+    job.timers |= fx.TIMER_BITS[kind]
+    out.append(fx.ArmTimer(job, kind, seconds))
+
+
+def _disarm(job: JobRecord, kind: fx.TimerKind, out: Out) -> None:
+    if job.timers & fx.TIMER_BITS[kind]:
+        job.timers &= ~fx.TIMER_BITS[kind]
+        out.append(fx.DisarmTimer(job, kind))
+
+
+def _begin_stop(job: JobRecord, force: bool, timeout: float, out: Out) -> None:
+    _disarm(job, "limit", out)
+    if force and job.can_kill:
+        _force(job, out)
+        return
+    job.cancel_phase = "asked"
+    out.append(fx.Ask(job))
+    if job.can_kill:
+        _arm(job, "ladder", timeout, out)
+    payload = {"force_in": timeout if job.can_kill else None}
+    out.append(fx.Publish(job, "cancel_asked", payload))
+
+
+def _force(job: JobRecord, out: Out) -> None:
+    _disarm(job, "ladder", out)
+    job.cancel_phase = "forcing"
+    out += (fx.Kill(job), fx.Publish(job, "cancel_forced"))
+
+
+def _free_lane(state: QueueState, job: JobRecord, out: Out) -> None:
+    if job.lane_taken:
+        job.lane_taken = False
+        state.lanes_taken -= 1
+        state.running.pop(job.id, None)
+        state.lingering.pop(job.id, None)
+        out.append(fx.Wake(job))
+
+
+def _unasked() -> JobFailure:
+    return JobFailure("CancelledError", "the job was cancelled, but not by its queue")
+
+
+def _retry_or_fail(state: QueueState, job: JobRecord, out: Out) -> None:
+    if job.attempt > job.spec.options.retries:
+        _end(state, job, JobStatus.failed, out)
+        return
+    seconds = backoff_seconds(job.attempt)
+    for kind in fx.TIMER_BITS:
+        _disarm(job, kind, out)
+    job.attempt += 1
+    job.status = JobStatus.pending
+    job.cancel_phase = job.run_phase = None
+    job.limit_hit = False
+    job.backing_off = True
+    state.order.add(job)
+    _arm(job, "backoff", seconds, out)
+    payload = {"attempt": job.attempt, "seconds": seconds, "error": str(job.failure)}
+    out.append(fx.Publish(job, "retrying", payload))
+
+
+def _end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
+    """End the job, then whatever depended on it, without recursion (chains may be long)."""
+    _end_one(state, job, status, out)
+    queue = [job]
+    while queue:
+        parent = queue.pop()
+        children, parent.children = parent.children or (), None
+        for child in children:
+            if child.status is not JobStatus.pending:
+                continue
+            if parent.status is JobStatus.completed:
+                child.parents_left -= 1
+                if not child.parents_left:
+                    state.order.refile(child)
+                    out.append(fx.Wake(child))
+            else:
+                child.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
+                _end_one(state, child, JobStatus.cancelled, out)
+                queue.append(child)
+
+
+def _cancel_orphan(state: QueueState, job: JobRecord, parent: JobRecord, out: Out) -> None:
+    job.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
+    _end(state, job, JobStatus.cancelled, out)
+
+
+def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
+    if job.timers:
+        for kind in fx.TIMER_BITS:
+            _disarm(job, kind, out)
+    if job.entry is not None:
+        state.order.remove(job)
+    elif job.lane_taken:
+        state.running.pop(job.id, None)
+        state.lingering[job.id] = job
+    job.status = status
+    job.cancel_phase = job.run_phase = job.block_reason = None
+    job.held = job.backing_off = False
+    job.completed_at = state.now
+    if status is JobStatus.completed:
+        job.progress = 1.0
+    state.totals.count(status)
+    out += (fx.Publish(job, "ended"), fx.ReleaseWaiters(job))
+    state.retire(job, out)

@@ -1,0 +1,153 @@
+"""QueueState: the only owner of what is true about jobs; `apply` is the only way to change it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from ..errors import InvalidTransition
+from . import effects as fx
+from .events import JobEvent
+from .jobs import JobRecord, JobStatus
+from .order import PendingOrder
+from .stats import Totals
+from .transitions import TABLE, stage_of
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why and since when (epoch seconds) nothing new starts."""
+
+    reason: str
+    since: float
+
+
+class QueueState:
+    """All jobs of one queue, their order, lanes, history and counters.
+
+    Not thread-safe by itself: the owner calls it under one lock. `apply` changes the state at once
+    and returns what the runtime must do; it never waits, sleeps or reads a clock (`now` is given).
+    """
+
+    def __init__(self, max_history: int, keep_ended: int) -> None:
+        self.order = PendingOrder()
+        self.running: dict[str, JobRecord] = {}
+        self.lingering: dict[str, JobRecord] = {}  # declared failed, their work is not gone yet
+        self.jobs: dict[str, JobRecord] = {}
+        self.ended: deque[JobRecord] = deque()  # oldest first
+        self.totals = Totals()
+        self.lanes_taken = 0
+        self.revision = 0
+        self.pause: Pause | None = None
+        self.now = 0.0
+        self._max_history = max_history
+        self._keep_ended = max(keep_ended, max_history)
+
+    # -- changing ---------------------------------------------------------------------------
+
+    def apply(self, event: JobEvent, now: float) -> list[fx.Effect] | None:
+        """Change the state by one event; the effects in order, or None if a command is refused.
+
+        Args:
+            event: what happened or is wanted.
+            now: epoch seconds; recorded, never compared.
+
+        Raises:
+            InvalidTransition: the table has no such pair and the event is not a command.
+
+        """
+        job = event.job
+        rule = TABLE.get((stage_of(job), type(event)))
+        if rule is None:
+            if event.is_command:
+                return None
+            raise InvalidTransition(
+                f"{type(event).__name__} does not fit a job that is {stage_of(job)}: {job!r}"
+            )
+        self.now = now
+        if event.code != ".":
+            job.trail += event.code
+        out: list[fx.Effect] = []
+        rule(self, event, out)
+        if out:
+            self.revision += 1
+            job.revision = self.revision
+        return out
+
+    def set_pause(self, pause: Pause | None) -> bool:
+        """Pause or resume; True if that changed anything."""
+        changed = (pause is None) != (self.pause is None)
+        if changed:
+            self.pause = pause
+            self.revision += 1
+        return changed
+
+    def clear_history(self) -> list[fx.Effect]:
+        """Forget every ended job (handles that users hold keep theirs)."""
+        out: list[fx.Effect] = []
+        while self.ended:
+            self._evict_oldest(out)
+        self.revision += 1
+        return out
+
+    # -- for the rules ----------------------------------------------------------------------
+
+    def accept(self, job: JobRecord) -> None:
+        """Count a new job and make it known by id."""
+        self.totals.accepted += 1
+        self.jobs[job.id] = job
+
+    def retire(self, job: JobRecord, out: list[fx.Effect]) -> None:
+        """Into the history; the oldest beyond what is kept leaves it."""
+        self.ended.append(job)
+        if len(self.ended) > self._keep_ended:
+            self._evict_oldest(out)
+
+    def _evict_oldest(self, out: list[fx.Effect]) -> None:
+        oldest = self.ended.popleft()
+        del self.jobs[oldest.id]
+        out.append(fx.Evict(oldest))
+
+    # -- reading ----------------------------------------------------------------------------
+
+    @property
+    def open_count(self) -> int:
+        """Pending and running jobs."""
+        return len(self.order) + len(self.running)
+
+    @property
+    def waits_for_a_timer(self) -> bool:
+        """True if some pending job will become startable, or end, by itself."""
+        bits = fx.TIMER_BITS["hold"] | fx.TIMER_BITS["backoff"]
+        return any(job.timers & bits for job in self.order.waiting())
+
+    def history(self) -> Iterator[JobRecord]:
+        """The newest ended jobs that are shown, newest first."""
+        return islice(reversed(self.ended), self._max_history)
+
+    @property
+    def history_count(self) -> int:
+        """How many `history` gives."""
+        return min(len(self.ended), self._max_history)
+
+    def first_running(self) -> JobRecord | None:
+        """The running job that was started first."""
+        return next(iter(self.running.values()), None)
+
+    def validate(self) -> None:
+        """Raise AssertionError if anything contradicts anything (tests call it after each step)."""
+        pending = self.order.slice(0)
+        assert all(job.status is JobStatus.pending for job in pending)
+        assert pending == sorted(pending, key=lambda job: (-job.priority, job.rank))
+        assert all(self.order.position(job) == place for place, job in enumerate(pending))
+        assert {job.id for job in self.order.ready()} == {j.id for j in pending if j.startable}
+        assert all(job.status is JobStatus.running for job in self.running.values())
+        assert all(job.lane_taken for job in self.running.values())
+        assert all(job.status is JobStatus.failed for job in self.lingering.values())
+        assert self.lanes_taken == len(self.running) + len(self.lingering)
+        assert all(job.status.ended and not job.timers for job in self.ended)
+        assert self.totals.accepted == self.open_count + self.totals.ended
+        known = len(pending) + len(self.running) + len(self.ended)
+        assert len(self.jobs) == known, f"{len(self.jobs)} known, {known} placed"

@@ -1,0 +1,81 @@
+"""The transition table: what each event does to a job at each stage; any other pair is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import events as ev
+from . import rules
+from .effects import Effect
+from .jobs import JobRecord, JobStatus
+
+if TYPE_CHECKING:
+    from .state import QueueState
+
+Stage = Literal["new", "pending", "running", "asked", "forcing", "ended"]
+Rule = Callable[["QueueState", Any, list[Effect]], None]
+TABLE: dict[tuple[Stage, type[ev.JobEventBase]], Rule] = {
+    ("new", ev.Submitted): rules.submit,
+    ("pending", ev.Reprioritized): rules.reprioritize,
+    ("pending", ev.Moved): rules.move,
+    ("pending", ev.Held): rules.hold,
+    ("pending", ev.Released): rules.release,
+    ("pending", ev.HoldExpired): rules.hold_expired,
+    ("pending", ev.BackoffOver): rules.backoff_over,
+    ("pending", ev.Blocked): rules.block,
+    ("pending", ev.Launched): rules.launch,
+    ("pending", ev.CancelRequested): rules.cancel_pending,
+    ("running", ev.PhaseChanged): rules.change_phase,
+    ("running", ev.Progressed): rules.progress,
+    ("running", ev.CancelRequested): rules.cancel_running,
+    ("running", ev.TimedOut): rules.time_out,
+    ("running", ev.Ended): rules.end_running,
+    ("running", ev.KillFailed): rules.kill_failed,
+    ("asked", ev.PhaseChanged): rules.change_phase,
+    ("asked", ev.Progressed): rules.progress,
+    ("asked", ev.CancelRequested): rules.cancel_again,
+    ("asked", ev.CancelTimedOut): rules.escalate,
+    ("asked", ev.Ended): rules.end_asked,
+    ("asked", ev.KillFailed): rules.kill_failed,
+    ("forcing", ev.PhaseChanged): rules.change_phase,
+    ("forcing", ev.Progressed): rules.progress,
+    ("forcing", ev.CancelRequested): rules.accept_cancel,
+    ("forcing", ev.Ended): rules.end_asked,
+    ("forcing", ev.KillFailed): rules.kill_failed,
+    ("ended", ev.Ended): rules.work_gone,
+    # Timers and reports that crossed the change they were about on their way here.
+    ("pending", ev.PhaseChanged): rules.ignore,
+    ("pending", ev.Progressed): rules.ignore,
+    ("pending", ev.CancelTimedOut): rules.ignore,
+    ("pending", ev.TimedOut): rules.ignore,
+    ("pending", ev.KillFailed): rules.ignore,
+    ("running", ev.Blocked): rules.ignore,
+    ("running", ev.HoldExpired): rules.ignore,
+    ("running", ev.BackoffOver): rules.ignore,
+    ("running", ev.CancelTimedOut): rules.ignore,
+    ("asked", ev.HoldExpired): rules.ignore,
+    ("asked", ev.BackoffOver): rules.ignore,
+    ("asked", ev.TimedOut): rules.ignore,
+    ("forcing", ev.HoldExpired): rules.ignore,
+    ("forcing", ev.BackoffOver): rules.ignore,
+    ("forcing", ev.CancelTimedOut): rules.ignore,
+    ("forcing", ev.TimedOut): rules.ignore,
+    ("ended", ev.Blocked): rules.ignore,
+    ("ended", ev.HoldExpired): rules.ignore,
+    ("ended", ev.BackoffOver): rules.ignore,
+    ("ended", ev.PhaseChanged): rules.ignore,
+    ("ended", ev.Progressed): rules.ignore,
+    ("ended", ev.CancelTimedOut): rules.ignore,
+    ("ended", ev.TimedOut): rules.ignore,
+    ("ended", ev.KillFailed): rules.ignore,
+}
+
+
+def stage_of(job: JobRecord) -> Stage:
+    """The row of the table that the job is in now."""
+    if job.status is JobStatus.pending:
+        return "pending" if job.entry is not None else "new"
+    if job.status is JobStatus.running:
+        return job.cancel_phase or "running"
+    return "ended"

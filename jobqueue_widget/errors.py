@@ -1,0 +1,117 @@
+"""The errors users meet: each says what happened, why, and what to do; each is also a built-in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._core.jobs import JobFailure
+
+
+class JobQueueError(Exception):
+    """Base of every error of this package."""
+
+
+class InvalidTargetError(JobQueueError, TypeError, ValueError):
+    """`submit` was given something that cannot be run."""
+
+
+class InvalidOptionError(JobQueueError, TypeError, ValueError):
+    """An option or constructor argument is unknown, of the wrong type or out of range."""
+
+
+class UnpicklableJobError(JobQueueError, TypeError):
+    """A plain function, or one of its arguments, cannot be sent to a worker process."""
+
+
+class UnknownJobError(JobQueueError, ValueError):
+    """No job with this id was ever accepted by this queue."""
+
+
+class AmbiguousJobError(JobQueueError, LookupError):
+    """`queue[...]` matches no job, or more than one."""
+
+
+class JobEvictedError(JobQueueError, ValueError):
+    """The job ended long ago and is no longer kept (see `keep_ended`)."""
+
+
+class JobNotFinishedError(JobQueueError, RuntimeError):
+    """The result was asked for before the job has ended."""
+
+
+class WaitTimeoutError(JobQueueError, TimeoutError):
+    """The waiting took too long. The job goes on."""
+
+
+class QueueStoppedError(JobQueueError, RuntimeError):
+    """The queue was stopped and what was waited for will not run until it is started again."""
+
+
+class QueueClosedError(JobQueueError, RuntimeError):
+    """The queue was closed for good."""
+
+
+class QueueIdleError(JobQueueError, RuntimeError):
+    """What was waited for cannot happen by itself: everything left is held, blocked or paused."""
+
+
+class WouldDeadlockError(JobQueueError, RuntimeError):
+    """A job would wait for its own queue, or a blocking wait would block its own event loop."""
+
+
+class UnsupportedLoopError(JobQueueError, RuntimeError):
+    """The event loop here cannot do what was asked; the message names the way that works."""
+
+
+class MissingExtraError(JobQueueError, ImportError):
+    """An optional library is needed; the message names the extra that brings it."""
+
+
+class InvalidTransition(JobQueueError, RuntimeError):
+    """A runtime event that the transition table does not know: a bug in an executor or in us."""
+
+
+class JobFailedError(JobQueueError):
+    """Raised by `await job` when the job failed. `failure` has type, message and traceback text.
+
+    Where the original exception could be brought back, it is the `__cause__`.
+    """
+
+    def __init__(self, job_id: str, title: str, failure: JobFailure) -> None:
+        self.job_id = job_id
+        self.failure = failure
+        text = f"job {title!r} ({job_id}) failed: {failure}"
+        if failure.traceback:
+            text += f"\n\n--- where the job failed ---\n{failure.traceback.rstrip()}"
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.args, self.job_id, self.failure))
+
+
+class JobCancelledError(JobQueueError):
+    """Raised by `await job` when the job was cancelled."""
+
+    def __init__(self, job_id: str, title: str, reason: str = "") -> None:
+        self.job_id = job_id
+        self.reason = reason
+        super().__init__(
+            f"job {title!r} ({job_id}) was cancelled" + (f": {reason}" if reason else "")
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.args, self.job_id, self.reason))
+
+
+def _rebuild(
+    kind: type[JobQueueError], args: tuple[object, ...], job_id: str, detail: object
+) -> JobQueueError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.job_id = job_id  # type: ignore[attr-defined]
+    if issubclass(kind, JobFailedError):
+        error.failure = detail  # type: ignore[attr-defined]
+    else:
+        error.reason = detail  # type: ignore[attr-defined]
+    return error

@@ -1,0 +1,194 @@
+"""Every extension point of the queue, on one page.
+
+Two rules make executors small. Everything here is *pushed*: `launch` returns at once and the end of
+the work is told through `Reporter.ended`, exactly once, from whatever thread saw it; so a blocked
+event loop never hides that a job has ended. And `ask_to_stop`/`kill` return at once, from any
+thread: they start the stop, `ended` confirms it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from ._core.jobs import BlockReason, JobSpec, Outcome
+
+
+class Reporter(Protocol):
+    """Through this one attempt of one job tells the queue what happens. Any thread, never raises.
+
+    What comes after `ended` is counted and ignored.
+    """
+
+    job_id: str
+    attempt: int
+
+    def phase(self, text: str | None) -> None:
+        """What it does before its body runs ("starting", …); None: the body runs."""
+
+    def progress(self, fraction: object, message: object = None) -> None:
+        """`fraction` 0.0-1.0, or None for "running, amount unknown"; odd ones clamped."""
+
+    def log(self, data: bytes | str) -> None:
+        """Append output of the job to its log."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """The work is really gone and this is how it ended. Frees the lane."""
+
+    def kill_failed(self, reason: str) -> None:
+        """`kill` could not end the work. The lane stays taken until `ended` is told as well."""
+
+
+class Execution(Protocol):
+    """One attempt of one job in flight."""
+
+    can_be_killed: bool
+
+    def ask_to_stop(self) -> bool:
+        """Ask the work to stop. Any thread, returns at once. False: this target cannot listen."""
+        ...
+
+    def kill(self) -> None:
+        """Force it to end. Any thread, returns at once; `ended` or `kill_failed` must follow."""
+
+
+class IoThread(Protocol):
+    """The one thread per queue that drains worker pipes and keeps timers. For any thread."""
+
+    def call(self, callback: Callable[..., object], *args: object) -> None:
+        """Run the callback on the I/O thread soon, in order of the calls."""
+
+    def call_later(
+        self, seconds: float, callback: Callable[..., object], *args: object
+    ) -> Callable[[], None]:
+        """Run the callback on the I/O thread after `seconds`; returns what cancels it."""
+        ...
+
+    def watch(self, fd: int, on_readable: Callable[[], object]) -> None:
+        """Call back on the I/O thread whenever `fd` can be read. Replaces an earlier callback."""
+
+    def watch_writable(self, fd: int, on_writable: Callable[[], object] | None) -> None:
+        """Call back whenever `fd` can be written; None ends it."""
+
+    def unwatch(self, fd: int) -> None:
+        """Forget `fd` (both directions). Must come before the fd is closed."""
+
+
+class ExecutorContext(Protocol):
+    """What the runtime lends to an executor between `open` and `close`."""
+
+    loop: asyncio.AbstractEventLoop
+    io: IoThread
+    queue_name: str
+    run_id: str
+    max_running: int
+    cancel_timeout: float
+    progress_poll_interval: float
+    max_result_bytes: int | None
+    env: Mapping[str, str] | None
+    recycle_after: int | None
+
+    def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
+        """Run the callback on the owner loop soon. Any thread; dropped if the loop is gone."""
+
+    def spool_dir(self) -> Path:
+        """A private folder (0700) for large files, removed with the queue. Any thread."""
+        ...
+
+
+class Executor(Protocol):
+    """A kind of place where jobs run. Knows nothing of queues, priorities or status."""
+
+    name: str
+    capacity: int | None  # None = no limit of its own
+    can_kill: bool  # whether its executions can be forced to end
+
+    def prepare(self, spec: JobSpec) -> object:
+        """Check and pack the job at submit, in the caller's thread; becomes `spec.payload`.
+
+        Raises:
+            JobQueueError: the job cannot run here (what, why, cure). Nothing is enqueued.
+
+        """
+
+    def open(self, context: ExecutorContext) -> None:
+        """Bind to the queue's loop and I/O thread. Owner loop. May follow a `close`."""
+
+    def launch(self, spec: JobSpec, reporter: Reporter) -> Execution:
+        """Start one attempt. Owner loop; returns at once; trouble goes to `reporter`."""
+        ...
+
+    def blocked_by(self, spec: JobSpec) -> BlockReason | None:
+        """Why this job may not start now; None = it may. Owner loop, pure, quick."""
+
+    async def make_room(self, spec: JobSpec) -> bool:
+        """Try to free what `blocked_by` asked for (evict idle plugins). True: ask again."""
+        ...
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` (any thread) on any change that could unblock a job or change capacity."""
+        ...
+
+    async def close(self) -> None:
+        """Give everything back: processes, threads, files. Idempotent."""
+
+
+@runtime_checkable
+class LaunchesAnywhere(Protocol):
+    """An executor whose `launch` and `blocked_by` may also be called off the owner loop, once open.
+
+    Its jobs go on starting while a cell blocks the loop.
+    """
+
+    launches_anywhere: bool
+
+
+@runtime_checkable
+class SupportsEmergencyStop(Protocol):
+    """An executor whose work would outlive the loop or the interpreter."""
+
+    def kill_all_now(self) -> None:
+        """End all work now, within 1 s, without a loop. Any thread. May be opened again after."""
+
+    def after_fork(self) -> None:
+        """In a forked child: forget everything without touching what is the parent's."""
+
+
+@runtime_checkable
+class SupportsRestart(Protocol):
+    """An executor that keeps warm workers."""
+
+    def restart_workers(self) -> None:
+        """Replace idle workers now and busy ones after their job. Any thread."""
+
+
+class PluginHost(Protocol):
+    """The three calls of the reference manager that a queue needs."""
+
+    def get_plugin(self, name: str) -> object | None:
+        """The loaded plugin, or None."""
+
+    async def execute_plugin_async(self, name: str, *args: object, **kwargs: object) -> object:
+        """Run the plugin once."""
+
+    def reload_plugin(self, name: str, config: object = None) -> object:
+        """Replace its worker. May block for seconds, return False or raise."""
+
+
+@runtime_checkable
+class SupportsPluginLogs(Protocol):
+    """A host that keeps a log per plugin."""
+
+    def get_plugin_logs(self, name: str, lines: int = ...) -> str:
+        """The last `lines` lines of that plugin's log."""
+        ...
+
+
+class DisplayProvider(Protocol):
+    """What draws a queue or a job in a notebook; the widget registers itself here."""
+
+    def mime_bundle(self, subject: object) -> tuple[dict[str, object], dict[str, object]]:
+        """Data and metadata for the front end, keyed by mime type."""
+        ...

@@ -1,0 +1,180 @@
+"""The layers of ARCHITECTURE.md as data: no import points up, and other habits a test can hold."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import jobqueue_widget
+
+ROOT = Path(jobqueue_widget.__file__).parent
+REPOSITORY = ROOT.parent
+
+# Longest prefix wins. A module may import modules of its own layer only inside its own package,
+# and anything of a lower layer.
+LAYERS = {
+    "_core": 0,
+    "errors": 0,
+    "worker.child": 0,
+    "worker.wire": 0,
+    "worker.jobside": 0,
+    "worker.guardian": 0,
+    "capture": 0,
+    "worker.baseline": 0,
+    "protocols": 1,
+    "_runtime": 2,
+    "context": 2,
+    "worker": 2,
+    "executors": 3,
+    "plugins": 3,
+    "journal": 3,
+    "options": 4,
+    "submission": 4,
+    "job": 4,
+    "queue": 4,
+    "_control": 4,
+    "_views": 4,
+    "testing": 4,
+    "widget": 5,
+    "__init__": 6,
+}
+FORBIDDEN_IN_CORE = {"asyncio", "threading", "time", "logging", "os", "subprocess", "socket"}
+STANDARD_LIBRARY_ONLY = (
+    "worker/child.py",
+    "worker/baseline.py",
+    "capture/tqdm.py",
+    "worker/wire.py",
+    "worker/jobside.py",
+    "worker/guardian.py",
+)
+LEAVES = {"executors", "plugins", "journal"}  # never import one another
+LINES_WANTED = 400  # without docstrings: a public door explains more than it does
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def dotted(path: Path) -> str:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__") if name != "__init__" else name
+
+
+def layer_of(name: str) -> int:
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        prefix = ".".join(parts[:length])
+        if prefix in LAYERS:
+            return LAYERS[prefix]
+    raise AssertionError(f"{name} has no layer; add it to LAYERS and to ARCHITECTURE.md")
+
+
+def typing_only(tree: ast.Module) -> set[ast.AST]:
+    hidden: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            hidden.update(child for statement in node.body for child in ast.walk(statement))
+    return hidden
+
+
+def docstring_lines(node: ast.AST) -> int:
+    if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        return 0
+    if ast.get_docstring(node) is None:
+        return 0
+    end = node.body[0].end_lineno
+    assert end is not None
+    return end - node.body[0].lineno + 1
+
+
+def imports_of(path: Path) -> list[tuple[str, int]]:
+    """Absolute names that a module imports when it runs, ours as `jobqueue_widget.…`."""
+    tree = ast.parse(path.read_text())
+    hidden = typing_only(tree)
+    package = ["jobqueue_widget", *path.relative_to(ROOT).parent.parts]
+    found: list[tuple[str, int]] = []
+    for node in ast.walk(tree):
+        if node in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                target = ROOT.parent / Path(*stem.split("."), f"{alias.name}.py")
+                is_module = stem.startswith("jobqueue_widget") and (
+                    target.exists() or target.with_suffix("").is_dir()
+                )
+                found.append((f"{stem}.{alias.name}" if is_module else stem, node.lineno))
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_an_import_only_points_down(path: Path) -> None:
+    name = dotted(path)
+    own = layer_of(name)
+    for imported, line in imports_of(path):
+        if not imported.startswith("jobqueue_widget."):
+            continue
+        target = imported.removeprefix("jobqueue_widget.")
+        theirs = layer_of(target)
+        where = f"{path.name}:{line} imports {target}"
+        assert theirs <= own, f"{where}: layer {theirs} is above {own}"
+        mine_leaf, other_leaf = name.split(".")[0], target.split(".")[0]
+        if {mine_leaf, other_leaf} <= LEAVES:
+            assert mine_leaf == other_leaf, f"{where}: leaves do not import one another"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "_core").glob("*.py")), ids=dotted)
+def test_the_core_is_pure(path: Path) -> None:
+    for imported, line in imports_of(path):
+        assert imported.split(".")[0] not in FORBIDDEN_IN_CORE, f"{path.name}:{line}: {imported}"
+    assert not any(
+        isinstance(node, (ast.AsyncFunctionDef, ast.Await))
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
+
+
+@pytest.mark.parametrize("name", STANDARD_LIBRARY_ONLY)
+def test_what_runs_in_any_environment_needs_the_standard_library_only(name: str) -> None:
+    import sys
+
+    tree = ast.parse((ROOT / name).read_text())
+    top_level = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    for node in top_level:
+        names = (
+            [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+        )
+        for imported in names:
+            assert imported is not None, f"{name}:{node.lineno}: relative import"
+            assert imported.split(".")[0] in sys.stdlib_module_names, f"{name}: {imported}"
+
+
+def test_public_names_have_one_home() -> None:
+    homes = jobqueue_widget._HOMES
+    public = set(jobqueue_widget.__all__) - {"__version__"}
+    assert public == set(homes)
+    for name in public:
+        getattr(jobqueue_widget, name)
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_every_module_says_what_it_owns_and_stays_small(path: Path) -> None:
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), f"{path} has no docstring"
+    lines = text.count("\n") - sum(docstring_lines(node) for node in ast.walk(tree))
+    assert lines <= LINES_WANTED, f"{path} has {lines} lines: split it"
+
+
+def test_the_top_level_holds_nothing_else() -> None:
+    known = {"jobqueue_widget", "js", "examples", "tests"}
+    folders = {
+        path.name
+        for path in REPOSITORY.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and path.name not in ("build", "dist")
+    }
+    assert folders - {"shared"} <= known | {"__pycache__"}
