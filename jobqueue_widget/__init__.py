@@ -1,0 +1,109 @@
+"""A queue of heavy jobs that lives in a notebook: run it, see it, control it.
+
+Layers, an import may only point down:
+    6 this file · 5 widget · 4 queue job · 3 executors plugins journal · 2 _runtime context capture
+    worker · 1 protocols · 0 _core errors
+Names are loaded when they are first used, so that a worker process that imports
+`current_job` does not load the queue.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._core.jobs import BlockReason, JobFailure, JobStatus
+    from ._runtime.publish import JobEvent
+    from ._views import Rows
+    from .context import JobCancelled, current_job, track
+    from .errors import (
+        InvalidOptionError,
+        InvalidTargetError,
+        JobCancelledError,
+        JobEvictedError,
+        JobFailedError,
+        JobNotFinishedError,
+        JobQueueError,
+        QueueClosedError,
+        QueueIdleError,
+        QueueStoppedError,
+        UnknownJobError,
+        UnpicklableJobError,
+        WaitTimeoutError,
+    )
+    from .job import Job
+    from .queue import JobQueue, QueueNotStartedWarning
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "JobQueue": ".queue",
+    "QueueNotStartedWarning": ".queue",
+    "Job": ".job",
+    "Rows": "._views",
+    "JobEvent": "._runtime.publish",
+    "JobStatus": "._core.jobs",
+    "JobFailure": "._core.jobs",
+    "BlockReason": "._core.jobs",
+    "current_job": ".context",
+    "track": ".context",
+    "JobCancelled": ".context",
+    "JobQueueError": ".errors",
+    "InvalidTargetError": ".errors",
+    "InvalidOptionError": ".errors",
+    "UnpicklableJobError": ".errors",
+    "UnknownJobError": ".errors",
+    "JobEvictedError": ".errors",
+    "JobNotFinishedError": ".errors",
+    "JobFailedError": ".errors",
+    "JobCancelledError": ".errors",
+    "WaitTimeoutError": ".errors",
+    "QueueStoppedError": ".errors",
+    "QueueClosedError": ".errors",
+    "QueueIdleError": ".errors",
+}
+
+__all__ = [
+    "BlockReason",
+    "InvalidOptionError",
+    "InvalidTargetError",
+    "Job",
+    "JobCancelled",
+    "JobCancelledError",
+    "JobEvent",
+    "JobEvictedError",
+    "JobFailedError",
+    "JobFailure",
+    "JobNotFinishedError",
+    "JobQueue",
+    "JobQueueError",
+    "JobStatus",
+    "QueueClosedError",
+    "QueueIdleError",
+    "QueueNotStartedWarning",
+    "QueueStoppedError",
+    "Rows",
+    "UnknownJobError",
+    "UnpicklableJobError",
+    "WaitTimeoutError",
+    "__version__",
+    "current_job",
+    "track",
+]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(home, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

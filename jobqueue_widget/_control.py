@@ -1,0 +1,270 @@
+"""What the queue, its options views and its job handles do: submit, find, cancel, wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from ._core import events as ev
+from ._core.jobs import JobOptions, JobRecord
+from ._runtime.engine import Engine
+from ._runtime.kernel import run_nested
+from ._runtime.logs import JobLog
+from ._runtime.waiting import Waiter
+from .context import current_job
+from .errors import (
+    AmbiguousJobError,
+    JobEvictedError,
+    QueueStoppedError,
+    UnknownJobError,
+    WaitTimeoutError,
+    WouldDeadlockError,
+)
+from .job import Job
+from .options import check_priority, check_seconds
+from .submission import MISSING, Submission, target_of
+
+Scope = Literal["pending", "running", "all"]
+
+
+class Control:
+    """Acts on records of one engine. Holds no reference to the user's JobQueue object."""
+
+    def __init__(self, engine: Engine, submission: Submission) -> None:
+        self.engine = engine
+        self.submission = submission
+
+    # -- submitting ----------------------------------------------------------------------------
+
+    def submit(
+        self,
+        target: object,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: JobOptions,
+        priority: object,
+    ) -> Job:
+        """Check, pack and enqueue one job."""
+        checked = check_priority(priority)
+        self.engine.life.check_open()
+        record, parents = self.submission.record(target, args, kwargs, options, checked)
+        self.engine.submit([(record, parents)])
+        return Job(record, self)
+
+    def map(
+        self,
+        function: object,
+        iterables: tuple[Iterable[Any], ...],
+        options: JobOptions,
+        priority: int,
+    ) -> list[Job]:
+        """One job per tuple of items; all of them or none."""
+        self.engine.life.check_open()
+        make = self.submission.record
+        items = zip(*iterables, strict=False)  # as the built-in map: the shortest one ends it
+        made = [make(function, item, {}, options, priority) for item in items]
+        self.engine.submit(made)
+        return [Job(record, self) for record, _ in made]
+
+    def retry(self, record: JobRecord) -> Job:
+        """The same again, as a new job."""
+        again = self.submission.again(record)
+        self.engine.submit([(again, ())])
+        return Job(again, self)
+
+    # -- finding -------------------------------------------------------------------------------
+
+    def find(self, job: object) -> JobRecord | None:
+        """The record of a handle or an id of this queue, or None."""
+        if isinstance(job, Job):
+            return job._record if job._control is self else None
+        return self.engine.state.jobs.get(job) if isinstance(job, str) else None
+
+    def record(self, job: object) -> JobRecord:
+        """The record of a handle or an id.
+
+        Raises:
+            UnknownJobError: this queue never had such a job.
+            JobEvictedError: it had, and keeps it no longer.
+        """
+        record = self.find(job)
+        if record is not None:
+            return record
+        run_id, _, number = str(job).partition("-")
+        ours = isinstance(job, str) and run_id == self.engine.run_id and number.isdigit()
+        if ours and 0 < int(number) <= self.engine.numbers_given:
+            raise JobEvictedError(
+                f"job {job} has ended and is no longer kept: the newest keep_ended="
+                f"{self.engine.settings.keep_ended} are; hold its Job to keep a result"
+            )
+        raise UnknownJobError(f"{job!r} is no job of this queue; pass an id that submit returned")
+
+    def all_jobs(self) -> list[Job]:
+        """Running, pending in order, ended newest first."""
+        with self.engine.lock:
+            state = self.engine.state
+            records = [*state.running.values(), *state.order.slice(0), *reversed(state.ended)]
+        return [Job(record, self) for record in records]
+
+    def named(self, key: str) -> Job:
+        """The job with this id, or the only one with this label.
+
+        Raises:
+            AmbiguousJobError: there is none, or more than one.
+        """
+        record = self.find(key)
+        if record is not None:
+            return Job(record, self)
+        matches = [job for job in self.all_jobs() if job.label == key]
+        if len(matches) != 1:
+            found = ", ".join(job.id for job in matches[:10]) or "none"
+            raise AmbiguousJobError(f"{key!r} is no id, and jobs with this label are: {found}")
+        return matches[0]
+
+    def search(self, text: str) -> list[Job]:
+        """Jobs with `text` in any of their words."""
+        wanted = text.casefold()
+        return [job for job in self.all_jobs() if wanted in _searchable(job)]
+
+    # -- cancelling, logs ----------------------------------------------------------------------
+
+    def cancel(self, record: JobRecord, force: bool, timeout: float | None, reason: str) -> bool:
+        """True: cancelled, or cancellation under way."""
+        limit = self.engine.settings.cancel_timeout
+        if timeout is not None:
+            limit = check_seconds("timeout", timeout)
+        return self.engine.do(ev.CancelRequested(record, force, limit, reason))
+
+    def cancel_all(self, scope: Scope, tag: str | None) -> int:
+        """Pending ones first, so that none of them takes the lane of a cancelled one."""
+        with self.engine.lock:
+            state = self.engine.state
+            records = [] if scope == "running" else state.order.slice(0)
+            records += [] if scope == "pending" else state.running.values()
+        chosen = [r for r in records if tag is None or tag in r.spec.options.tags]
+        return sum(self.cancel(record, False, None, "cancel all") for record in chosen)
+
+    def logs(self, record: JobRecord, lines: int) -> str:
+        """The last lines of its log."""
+        return record.log.tail(lines) if isinstance(record.log, JobLog) else ""
+
+    # -- waiting -------------------------------------------------------------------------------
+
+    async def wait_for(self, record: JobRecord, timeout: float | None) -> None:
+        """Until it has ended; on any loop. Cancelling the waiting leaves the job alone."""
+        if timeout is not None:
+            timeout = check_seconds("timeout", timeout)
+        if record.status.ended:
+            return
+        self._check_can_wait(record)
+        engine = self.engine
+        waiter = engine.waiters.for_job(record)
+        try:
+            await asyncio.wait_for(waiter.wait(), timeout)
+        except TimeoutError:
+            raise WaitTimeoutError(
+                f"job {record.spec.title!r} is still {record.status.value} after {timeout:g} s; "
+                "it goes on"
+            ) from None
+        finally:
+            engine.waiters.forget(waiter, record)
+
+    async def join(self, timeout: float | None) -> None:
+        """Until nothing is pending or running; on any loop."""
+        if timeout is not None:
+            timeout = check_seconds("timeout", timeout)
+        self._check_not_inside()
+        waiter = self.engine.waiters.for_all()
+        try:
+            await asyncio.wait_for(waiter.wait(), timeout)
+        except TimeoutError:
+            state = self.engine.state
+            raise WaitTimeoutError(
+                f"{len(state.order)} pending and {len(state.running)} running after "
+                f"{timeout:g} s; they go on"
+            ) from None
+        finally:
+            self.engine.waiters.forget(waiter)
+
+    def wait_blocking(self, records: list[JobRecord], timeout: float | None) -> None:
+        """For these jobs, or for all, in a thread or in a plain cell of the loop's own thread."""
+        if timeout is not None:
+            timeout = check_seconds("timeout", timeout)
+        self._check_not_inside()
+        engine = self.engine
+        deadline = None if timeout is None else engine.monotonic() + timeout
+
+        def left() -> float | None:
+            return None if deadline is None else max(0.0, deadline - engine.monotonic())
+
+        if engine.life.is_on_loop_thread:
+
+            async def wait_here() -> None:
+                for record in records:
+                    await self.wait_for(record, left())
+                if not records:
+                    await self.join(left())
+
+            run_nested(wait_here)
+            return
+        for record in records:
+            self._check_can_wait(record)
+        waiters: list[tuple[Waiter, JobRecord | None]]
+        waiters = [(engine.waiters.for_job(record), record) for record in records]
+        for waiter, waited_for in waiters or [(engine.waiters.for_all(), None)]:
+            try:
+                if not waiter.wait_blocking(left()):
+                    raise WaitTimeoutError(f"still not over after {timeout:g} s; the jobs go on")
+            finally:
+                engine.waiters.forget(waiter, waited_for)
+
+    def _check_not_inside(self) -> None:
+        if current_job().id in self.engine.state.running:
+            raise WouldDeadlockError(
+                "a job cannot wait for its own queue: it would wait for itself; "
+                "use options(after=…) for work that must come later"
+            )
+
+    def _check_can_wait(self, record: JobRecord) -> None:
+        engine = self.engine
+        inside = current_job().id
+        if inside in engine.state.running and (
+            inside == record.id or engine.settings.max_running == 1
+        ):
+            raise WouldDeadlockError(
+                f"job {inside} would wait for {record.id} while it holds the only lane; "
+                "use options(after=…), or max_running=2"
+            )
+        if engine.life.phase in ("stopped", "closed") and record.entry is not None:
+            raise QueueStoppedError(
+                f"the queue is {engine.life.phase} and job {record.spec.title!r} will not run; "
+                "`await queue.start()` lets it"
+            )
+
+
+class OptionsView:
+    """A queue with options for what is submitted through it; reserves no keyword of the target."""
+
+    def __init__(self, control: Control, options: JobOptions, priority: int) -> None:
+        self._control = control
+        self._options = options
+        self._priority = priority
+
+    async def submit(self, target: object = MISSING, /, *args: Any, **kwargs: Any) -> str:
+        """Enqueue a job with these options and return its id."""
+        return self.submit_nowait(target, *args, **kwargs).id
+
+    def submit_nowait(self, target: object = MISSING, /, *args: Any, **kwargs: Any) -> Job:
+        """Enqueue a job with these options. Any thread."""
+        target = target_of(target, kwargs)
+        return self._control.submit(target, args, kwargs, self._options, self._priority)
+
+    def map(self, function: object, iterable: Iterable[Any], *more: Iterable[Any]) -> list[Job]:
+        """One job per item, all with these options."""
+        return self._control.map(function, (iterable, *more), self._options, self._priority)
+
+
+def _searchable(job: Job) -> str:
+    words = (job.id, job.plugin_name, job.label or "", *job.tags, job.status.value, job.error or "")
+    return "\n".join(words).casefold()

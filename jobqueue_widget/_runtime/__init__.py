@@ -1,0 +1,1 @@
+"""What drives the core: loops, threads, timers, the effects of each transition."""

@@ -1,0 +1,54 @@
+"""Carries calls from any thread to the owner loop, once each and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+
+Callback = Callable[..., object]
+
+
+class LoopBridge:
+    """The one door to an event loop. A burst of calls from other threads costs one wake-up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._thread = threading.get_ident()
+        self._calls: deque[tuple[Callback, tuple[object, ...]]] = deque()
+        self._scheduled = False
+        self._lock = threading.Lock()
+
+    @property
+    def is_here(self) -> bool:
+        """True on the loop's own thread."""
+        return threading.get_ident() == self._thread
+
+    def post(self, callback: Callback, *args: object) -> bool:
+        """Run the callback on the loop soon. Any thread. False if the loop is closed."""
+        with self._lock:
+            self._calls.append((callback, args))
+            if self._scheduled:
+                return not self.loop.is_closed()
+            self._scheduled = True
+        try:
+            if self.is_here:
+                self.loop.call_soon(self._drain)
+            else:
+                self.loop.call_soon_threadsafe(self._drain)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
+    def _drain(self) -> None:
+        with self._lock:
+            calls, self._calls = self._calls, deque()
+            self._scheduled = False
+        for callback, args in calls:
+            try:
+                callback(*args)
+            except Exception as error:
+                self.loop.call_exception_handler(
+                    {"message": f"{callback!r} failed on the queue's loop", "exception": error}
+                )

@@ -1,0 +1,207 @@
+"""Decides what starts next: runs whenever something changed, never by polling."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from .._core import events as ev
+from .._core.jobs import BlockReason, JobFailure, JobRecord, Outcome
+from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
+
+if TYPE_CHECKING:
+    from ..protocols import Executor
+    from .engine import Engine
+
+logger = logging.getLogger(__name__)
+
+LOOK_AHEAD = 64  # jobs that are looked at behind a blocked one
+BATCH = 64  # launches before other callbacks of the loop get their turn
+
+
+class Dispatcher:
+    """Fills free lanes in order: strict priority, then first in first out.
+
+    A job whose executor says "not now" keeps those behind it waiting, unless it `may_be_passed`
+    or `backfill` is on; a job that was passed for `max_bypass` seconds is passed no more.
+    """
+
+    def __init__(self, engine: Engine, max_running: int, backfill: bool, max_bypass: float) -> None:
+        self._engine = engine
+        self.max_running = max_running
+        self._backfill = backfill
+        self._max_bypass = max_bypass
+        self._opened: dict[int, tuple[Executor, Callable[[], None]]] = {}
+        self._anywhere: set[int] = set()
+        self._emergency: list[SupportsEmergencyStop] = []
+        self._making_room: set[str] = set()
+        self._first_blocked: dict[str, float] = {}
+        self._turn = threading.Lock()
+        self._wanted = False
+
+    # -- executors ---------------------------------------------------------------------------
+
+    def open(self, executor: Executor) -> bool:
+        """Open it for this start of the queue, once; False if it could not be."""
+        if id(executor) in self._opened:
+            return True
+        try:
+            executor.open(self._engine.context)
+            unsubscribe = executor.subscribe(self._engine.wake)
+        except Exception:
+            logger.exception("the executor %r could not be opened", executor)
+            return False
+        self._opened[id(executor)] = (executor, unsubscribe)
+        if isinstance(executor, LaunchesAnywhere) and executor.launches_anywhere:
+            self._anywhere.add(id(executor))
+        if isinstance(executor, SupportsEmergencyStop):
+            self._emergency.append(executor)
+        return True
+
+    def kill_all_now(self) -> None:
+        """The loop or the interpreter is gone: end what can be ended. Any thread."""
+        for executor in self._emergency:
+            executor.kill_all_now()
+
+    def after_fork(self) -> None:
+        """In a forked child: what is open belongs to the parent."""
+        for executor in self._emergency:
+            executor.after_fork()
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is open any more (without awaiting anything)."""
+        for _, unsubscribe in self._opened.values():
+            unsubscribe()
+        self._opened.clear()
+        self._anywhere.clear()
+        self._emergency.clear()
+
+    async def close(self) -> None:
+        """Close every executor; one that fails to is logged."""
+        executors = [executor for executor, _ in self._opened.values()]
+        self.forget()
+        for executor in executors:
+            try:
+                await executor.close()
+            except Exception:
+                logger.exception("the executor %s failed to close", executor.name)
+
+    # -- dispatch ----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start what may start. Any thread; whoever comes while another is at it leaves it to them.
+
+        Off the owner loop only jobs of executors that can launch anywhere start, so that worker
+        processes stay busy while a cell blocks the loop; for others the loop is woken.
+        """
+        self._wanted = True
+        while self._wanted and self._turn.acquire(blocking=False):
+            try:
+                self._wanted = False
+                self._fill_lanes()
+            finally:
+                self._turn.release()
+
+    def _fill_lanes(self) -> None:
+        for _ in range(BATCH):
+            if not self._start_one():
+                return
+        self._engine.wake()
+
+    def _start_one(self) -> bool:
+        engine = self._engine
+        state = engine.state
+        if not engine.accepts_dispatch or state.pause is not None:
+            return False
+        if state.lanes_taken >= self.max_running:
+            return False
+        job, passing = self._choose()
+        if job is None:
+            return False
+        executor = cast("Executor", job.spec.executor)
+        if not engine.life.is_on_loop_thread and (
+            id(executor) not in self._anywhere or engine.life.loop_is_closed
+        ):
+            engine.wake()
+            return False
+        opened = self.open(executor)
+        run = engine.launch(job, executor, passing=passing)
+        if run is None:  # another thread was quicker: cancelled, held or moved it
+            return True
+        self._first_blocked.pop(job.id, None)
+        if opened:
+            run.start(executor)
+        else:
+            text = f"its executor {executor.name!r} could not be opened; the log says why"
+            run.ended(Outcome.of_error(JobFailure("ExecutorError", text)))
+        return True
+
+    def _choose(self) -> tuple[JobRecord | None, bool]:
+        """The first job that may start, and whether it passes blocked ones (told why they wait)."""
+        engine = self._engine
+        with engine.lock:
+            first = engine.state.order.first_ready()
+        reason = self._blocked(first) if first is not None else None
+        if first is None or reason is None:
+            return first, False
+        candidates = [first]
+        with engine.lock:
+            for job in engine.state.order.ready():
+                if job is not first:
+                    candidates.append(job)
+                if len(candidates) > LOOK_AHEAD:
+                    break
+        blocked = [(first, reason)]
+        chosen = None
+        passable = self._may_be_passed(first, reason)
+        for job in candidates[1:]:
+            if not passable:
+                break
+            reason = self._blocked(job)
+            if reason is None:
+                chosen = job
+                break
+            blocked.append((job, reason))
+            passable = self._may_be_passed(job, reason)
+        for job, why in blocked:
+            engine.do(ev.Blocked(job, why))
+            if not why.may_be_passed:
+                self._make_room(job)
+        return chosen, True
+
+    def _blocked(self, job: JobRecord) -> BlockReason | None:
+        executor = cast("Executor", job.spec.executor)
+        try:
+            return executor.blocked_by(job.spec)
+        except Exception as error:
+            logger.exception("%s.blocked_by failed", executor.name)
+            return BlockReason(f"its executor cannot say whether it may start: {error}")
+
+    def _may_be_passed(self, job: JobRecord, reason: BlockReason) -> bool:
+        if reason.may_be_passed:
+            return True
+        if not self._backfill:
+            return False
+        now = self._engine.monotonic()
+        return now - self._first_blocked.setdefault(job.id, now) < self._max_bypass
+
+    def _make_room(self, job: JobRecord) -> None:
+        """Let the executor evict something, once at a time per job; then look again."""
+        if job.id in self._making_room:
+            return
+        executor = cast("Executor", job.spec.executor)
+        self._making_room.add(job.id)
+
+        async def make_room() -> None:
+            try:
+                if await executor.make_room(job.spec):
+                    self._engine.wake()
+            except Exception:
+                logger.exception("%s.make_room failed", executor.name)
+            finally:
+                self._making_room.discard(job.id)
+
+        self._engine.spawn(make_room())

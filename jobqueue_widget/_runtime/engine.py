@@ -1,0 +1,335 @@
+"""The engine of one queue: the state under its lock, and what each effect of a transition does."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._core import effects as fx
+from .._core import events as ev
+from .._core.jobs import EMPTY, JobRecord, Outcome
+from .._core.state import Pause, QueueState
+from .dispatcher import Dispatcher
+from .lag import LoopWatch
+from .lending import Context
+from .lifecycle import Lifecycle
+from .logs import JobLog
+from .publish import JobEvent, Publisher
+from .runner import Run
+from .supervisor import Supervisor
+from .timers import CallLater, Timers
+from .waiting import Waiters
+
+if TYPE_CHECKING:
+    from ..protocols import Executor
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The constructor's arguments, checked. Times are seconds."""
+
+    name: str = ""
+    max_history: int = 100
+    keep_ended: int = 10_000
+    cancel_timeout: float = 3.0
+    progress_poll_interval: float = 1.0
+    max_running: int = 1
+    loop: str = "current"
+    backfill: bool = False
+    max_bypass: float = 120.0
+    max_result_bytes: int | None = None
+    env: Mapping[str, str] | None = None
+    recycle_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where the time comes from; tests inject their own."""
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+class Engine:
+    """Owns the state, the lock and the effects. Methods are for any thread unless they say so."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, call_later: CallLater | None = None
+    ) -> None:
+        clock = clock or Clock()
+        self.settings = settings
+        self.run_id = uuid.uuid4().hex[:8]
+        self.lock = threading.Lock()
+        self.state = QueueState(settings.max_history, settings.keep_ended)
+        self.title = f"jobqueue-{settings.name or self.run_id}"
+        self.io = Supervisor(f"{self.title}-io")
+        self._call_later = call_later or self.io.call_later
+        self.now = clock.wall
+        self.monotonic = clock.monotonic
+        self.timers = Timers(self._call_later, self._fire, clock.monotonic)
+        self.publisher = Publisher(self._request_delivery)
+        self.dispatcher = Dispatcher(
+            self, settings.max_running, settings.backfill, settings.max_bypass
+        )
+        self.life = Lifecycle(self)
+        self.watch = LoopWatch(self, self._call_later)
+        self.context = Context(self)
+        self.waiters = Waiters(self)
+        self.runs: dict[str, Run] = {}
+        self.bugs = 0  # runtime events that did not fit; always 0 if we and the executors are right
+        self.late_reports = 0
+        self.odd_reports = 0
+        self._numbers = itertools.count(1)
+        self.numbers_given = 0
+        self._spool: Path | None = None
+        self._delivery_wanted = False
+        self._wake_wanted = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- changing the state ------------------------------------------------------------------
+
+    def do(self, event: ev.JobEvent) -> bool:
+        """Apply one event. False: a command that does not fit where the job is now.
+
+        Raises:
+            InvalidTransition: a runtime event that does not fit; a bug, and nothing changes.
+
+        """
+        with self.lock:
+            effects = self.state.apply(event, self.now())
+            outside = self._perform_inside(effects) if effects else None
+        if outside:
+            self._perform(outside)
+        return effects is not None
+
+    def submit(self, jobs: Iterable[tuple[JobRecord, tuple[JobRecord, ...]]]) -> None:
+        """Accept jobs, all of them or (if the queue is closed) none, in one step."""
+        with self.lock:
+            self.life.check_open()
+            outside: list[fx.Effect] = []
+            for job, parents in jobs:
+                effects = self.state.apply(ev.Submitted(job, parents), self.now())
+                outside += self._perform_inside(effects or [])
+        self._perform(outside)
+
+    def next_number(self) -> int:
+        """The submission number: counts up, is never reused."""
+        number = self.numbers_given = next(self._numbers)
+        return number
+
+    def launch(self, job: JobRecord, executor: Executor, *, passing: bool) -> Run | None:
+        """Give the job a lane if it still may have one.
+
+        Other threads may have changed the order since the job was chosen: unless it is `passing`
+        a blocked one it must still be the first.
+        """
+        with self.lock:
+            state = self.state
+            if not self.accepts_dispatch or state.pause is not None:
+                return None
+            if job.entry is None or not job.startable:
+                return None
+            if not passing and state.order.first_ready() is not job:
+                return None
+            event = ev.Launched(job, executor.name, executor.can_kill)
+            effects = state.apply(event, self.now()) or []
+            run = self.runs[job.id] = Run(self, job)
+            self._perform_inside(effects)
+        self.watch.begin()
+        return run
+
+    def end_run(self, run: Run, outcome: Outcome) -> None:
+        """The one end of an attempt."""
+        with self.lock:
+            if run.over:
+                self.late_reports += 1
+                return
+            run.over = True
+            if self.runs.get(run.job_id) is run:
+                del self.runs[run.job_id]
+            event = ev.Ended(run.job, run.attempt, outcome)
+            outside = self._perform_inside(self.state.apply(event, self.now()) or [])
+        self.dispatcher.run()  # the next job starts now instead of one turn of the loop later
+        self._perform(outside, awake=True)
+
+    def set_pause(self, reason: str | None) -> bool:
+        """Pause (with a reason) or resume (None)."""
+        with self.lock:
+            pause = None if reason is None else Pause(reason, self.now())
+            changed = self.state.set_pause(pause)
+            if changed:
+                self.publish("resumed" if pause is None else "paused", {"reason": reason or ""})
+        self.wake()
+        self.waiters.check_idle()
+        return changed
+
+    def clear_history(self) -> int:
+        """Forget the ended jobs; how many."""
+        with self.lock:
+            effects = self.state.clear_history()
+        self._perform(effects)
+        return len(effects)
+
+    # -- effects -----------------------------------------------------------------------------
+
+    def _perform_inside(self, effects: list[fx.Effect]) -> list[fx.Effect]:
+        """Under the lock: what must keep the order of the transitions. Returns the rest."""
+        rest: list[fx.Effect] = []
+        for effect in effects:
+            kind = type(effect)
+            if kind is fx.Publish:
+                if self.publisher.active:
+                    assert isinstance(effect, fx.Publish)
+                    self._publish_job(effect)
+            elif kind is fx.ArmTimer:
+                assert isinstance(effect, fx.ArmTimer)
+                if effect.kind == "hold":
+                    effect.job.hold_until = self.now() + effect.seconds
+                self.timers.arm(effect.job, effect.kind, effect.seconds)
+            elif kind is fx.DisarmTimer:
+                assert isinstance(effect, fx.DisarmTimer)
+                self.timers.disarm(effect.job, effect.kind)
+            elif kind is not fx.Launch:  # the dispatcher, which caused it, launches
+                rest.append(effect)
+        return rest
+
+    def _perform(self, effects: list[fx.Effect], *, awake: bool = False) -> None:
+        """Outside the lock. `awake`: the dispatcher has looked already."""
+        for effect in effects:
+            kind, job = type(effect), effect.job
+            if kind is fx.Wake:
+                if not awake:
+                    self.wake()
+            elif kind is fx.ReleaseWaiters:
+                self.waiters.release(job)
+            elif kind is fx.Ask or kind is fx.Kill:
+                run = self.runs.get(job.id)
+                if run is not None:
+                    if kind is fx.Ask:
+                        run.ask()
+                    else:
+                        run.kill()
+            elif kind is fx.Evict and isinstance(job.log, JobLog):
+                job.log.remove()
+        if effects:
+            self.waiters.check_idle()
+            if self.life.loop_is_lost:
+                self.life.handle_lost_loop()
+
+    def _publish_job(self, effect: fx.Publish) -> None:
+        job, payload = effect.job, effect.payload
+        if effect.type == "ended":
+            payload = {"status": job.status.value, "error": error_text(job)}
+        elif effect.type == "progress":
+            payload = {"progress": job.progress, "message": job.message}
+        elif effect.type == "cancel_asked" and isinstance(payload, dict):
+            payload = {**payload, "reason": job.cancel_reason}
+        assert isinstance(payload, Mapping)
+        self.publisher.push(JobEvent(effect.type, job.id, self.state.now, payload))
+
+    def publish(self, type: str, payload: Mapping[str, object] = EMPTY) -> None:
+        """Tell subscribers something about the whole queue. Under the lock."""
+        if self.publisher.active:
+            self.publisher.push(JobEvent(type, None, self.now(), payload))
+
+    def _request_delivery(self) -> None:
+        if not self._delivery_wanted and self.life.post(self._deliver):
+            self._delivery_wanted = True
+
+    def _deliver(self) -> None:
+        self._delivery_wanted = False
+        self.publisher.deliver()
+
+    def wake(self) -> None:
+        """Look again for something to start, soon, on the owner loop."""
+        if not self._wake_wanted:
+            self._wake_wanted = True
+            if not self.life.post(self._dispatch):
+                self._wake_wanted = False
+
+    def _dispatch(self) -> None:
+        self._wake_wanted = False
+        self.dispatcher.run()
+
+    @property
+    def accepts_dispatch(self) -> bool:
+        """True between start and stop."""
+        return self.life.phase == "started"
+
+    def _fire(self, job: JobRecord, kind: fx.TimerKind, token: int) -> None:
+        """A timer is due: on the I/O thread, or wherever the injected clock calls back."""
+        timeout = self.settings.cancel_timeout
+        with self.lock:
+            if not self.timers.take(job, kind, token):
+                return
+            event: ev.JobEvent
+            if kind == "ladder":
+                event = ev.CancelTimedOut(job, job.attempt)
+            elif kind == "limit":
+                event = ev.TimedOut(job, job.attempt, timeout)
+            elif kind == "backoff":
+                event = ev.BackoffOver(job, job.attempt)
+            else:
+                event = ev.HoldExpired(job)
+            outside = self._perform_inside(self.state.apply(event, self.now()) or [])
+        self._perform(outside)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine of our own as a task that is not lost. Owner loop."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def forget_wishes(self) -> None:
+        """After a change of loop nothing that was posted to the old one counts."""
+        self._wake_wanted = self._delivery_wanted = False
+
+    # -- logs and files ----------------------------------------------------------------------
+
+    def log_of(self, job: JobRecord) -> JobLog:
+        """The job's log, made at its first use."""
+        log = job.log
+        if isinstance(log, JobLog):
+            return log
+        with self.lock:
+            if not isinstance(job.log, JobLog):
+                job.log = JobLog(lambda: self.spool_dir() / f"{job.id}.log")
+            assert isinstance(job.log, JobLog)
+            return job.log
+
+    def spool_dir(self) -> Path:
+        """A private folder for large files, removed when the queue is closed or collected."""
+        with self.life.files_lock:
+            if self._spool is None:
+                self._spool = Path(tempfile.mkdtemp(prefix="jobqueue-"))
+                remove = weakref.finalize(self, _remove_folder, self._spool, os.getpid())
+                self.life.remove_files = remove
+            return self._spool
+
+
+def _remove_folder(path: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child must not remove what its parent uses
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def error_text(job: JobRecord) -> str | None:
+    """`job.error`: for failed jobs the failure, for cancelled ones the reason, else None."""
+    if job.failure is not None and job.status.value in ("failed", "cancelled"):
+        return str(job.failure)
+    if job.status.value == "cancelled":
+        return job.cancel_reason or "cancelled"
+    return None

@@ -1,0 +1,40 @@
+"""What a running queue lends to its executors."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..protocols import IoThread
+    from .engine import Engine
+
+
+class Context:
+    """The engine as executors see it: `protocols.ExecutorContext`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = weakref.proxy(engine)
+        settings = engine.settings
+        self.io: IoThread = engine.io
+        self.run_id = engine.run_id
+        self.queue_name = settings.name or engine.run_id
+        self.max_running = settings.max_running
+        self.cancel_timeout = settings.cancel_timeout
+        self.progress_poll_interval = settings.progress_poll_interval
+        self.max_result_bytes = settings.max_result_bytes
+        self.env = settings.env
+        self.recycle_after = settings.recycle_after
+        self.loop: asyncio.AbstractEventLoop
+
+    def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
+        """Run the callback on the owner loop soon; dropped if the loop is gone."""
+        self._engine.life.post(callback, *args)
+
+    def spool_dir(self) -> Path:
+        """A private folder (0700) for large files."""
+        path: Path = self._engine.spool_dir()
+        return path

@@ -1,0 +1,376 @@
+"""When a queue runs: start, stop, close, and how its loop, process or owner can end before it."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from .._core import events as ev
+from .._core.jobs import JobFailure, Outcome
+from ..errors import QueueClosedError, QueueStoppedError, UnsupportedLoopError
+from .bridge import LoopBridge
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+logger = logging.getLogger(__name__)
+
+Phase = Literal["not started", "started", "stopping", "stopped", "closed"]
+
+_started: set[Engine] = set()
+_all: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
+_hooks_lock = threading.Lock()
+_hooks_installed = False
+
+
+class Lifecycle:
+    """Binds an engine to a loop and lets go of it again, however the loop ends."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.phase: Phase = "not started"
+        self.files_lock = threading.Lock()
+        self.remove_files: Callable[[], object] | None = None
+        self.loop_is_lost = False
+        self._bridge: LoopBridge | None = None
+        self._private: PrivateLoop | None = None
+        self._lifeline: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._lock = threading.RLock()
+        self._abandoned = False
+        self._pid = os.getpid()
+        _all.add(self)
+        _install_hooks()
+
+    # -- asking ------------------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        """Raise if the queue takes no more jobs."""
+        if self.phase == "closed":
+            raise QueueClosedError(
+                "this queue was closed and takes no more jobs; make a new one: JobQueue(...)"
+            )
+        if self._pid != os.getpid():
+            raise QueueClosedError(
+                f"this queue belongs to process {self._pid} and this is a fork of it; "
+                "make a new JobQueue(...) here"
+            )
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The owner loop while started."""
+        return self._bridge.loop if self._bridge else None
+
+    @property
+    def is_on_loop_thread(self) -> bool:
+        """True on the thread of the owner loop."""
+        return self._bridge is not None and self._bridge.is_here
+
+    @property
+    def loop_is_closed(self) -> bool:
+        """True if the owner loop was closed under the queue."""
+        bridge = self._bridge
+        return bridge is None or bridge.loop.is_closed()
+
+    def post(self, callback: Callable[..., object], *args: object) -> bool:
+        """Run on the owner loop soon. Any thread. False if there is none, or it is closed."""
+        bridge = self._bridge
+        if bridge is None:
+            return False
+        if bridge.post(callback, *args):
+            return True
+        self.loop_is_lost = True  # handled by whoever holds no lock next
+        return False
+
+    # -- start -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Bind to the running loop, or to a private one. Idempotent."""
+        with self._lock:
+            self.check_open()
+            self.handle_lost_loop()
+            if self.phase == "started":
+                return
+            if self._engine.settings.loop == "thread":
+                self._private = PrivateLoop(f"{self._engine.title}-loop")
+                self._private.call(self._bind)
+            else:
+                try:
+                    asyncio.get_running_loop()
+                except RuntimeError:
+                    raise UnsupportedLoopError(
+                        "start() needs a running event loop: use `await queue.start()` in a "
+                        'notebook or coroutine, or JobQueue(loop="thread") in a plain script'
+                    ) from None
+                self._bind()
+
+    def _bind(self) -> None:
+        """On the loop that will be the owner."""
+        engine = self._engine
+        loop = asyncio.get_running_loop()
+        engine.forget_wishes()
+        self._bridge = LoopBridge(loop)
+        engine.context.loop = loop
+        self._lifeline = loop.create_task(self._live(), name=f"{engine.title}-lifeline")
+        _started.add(engine)
+        with engine.lock:
+            self.phase = "started"
+            engine.timers.resume()
+            engine.publish("queue_started")
+        engine.wake()
+
+    async def _live(self) -> None:
+        """Notices the end of `asyncio.run`, which cancels every task: then the queue stops."""
+        forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            await forever
+        except asyncio.CancelledError:
+            if self.phase in ("started", "stopping"):
+                logger.info("the event loop of the queue is ending: the queue stops")
+                await self._stop_here("cancel", 5.0)
+            raise
+
+    # -- stop --------------------------------------------------------------------------------
+
+    async def stop(self, running: Literal["cancel", "wait"], timeout: float) -> None:
+        """Stop, from any loop; concurrent calls share one stop."""
+        bridge, private = self._bridge, self._private
+        self.handle_lost_loop()
+        if bridge is None or self._bridge is None:
+            return
+        if asyncio.get_running_loop() is bridge.loop:
+            await self._stop_shared(running, timeout)
+        else:
+            stop = self._stop_shared(running, timeout)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(stop, bridge.loop))
+            if private is not None:
+                private.join()
+
+    def stop_blocking(self, running: Literal["cancel", "wait"], timeout: float) -> None:
+        """Stop a queue with a private loop from a thread without one."""
+        private = self._private
+        if private is not None:
+            stop = self._stop_shared(running, timeout)
+            asyncio.run_coroutine_threadsafe(stop, private.loop).result()
+            private.join()
+
+    async def _stop_shared(self, running: Literal["cancel", "wait"], timeout: float) -> None:
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(
+                self._stop_here(running, timeout)
+            )
+        task = self._stopping
+        await asyncio.wait({task})
+        task.result()
+
+    async def _stop_here(self, running: Literal["cancel", "wait"], timeout: float) -> None:
+        """On the owner loop. Afterwards nothing of this queue executes."""
+        engine = self._engine
+        if self._bridge is None or self.phase in ("stopped", "closed"):
+            return
+        with engine.lock:
+            self.phase = "stopping"
+        error = QueueStoppedError(
+            "the queue was stopped; its pending jobs run after the next start()"
+        )
+        engine.waiters.stop(error, pending_only=True)
+        deadline = engine.monotonic() + timeout
+        if running == "wait":
+            await self._until_idle(deadline)
+        grace = max(0.0, min(engine.settings.cancel_timeout, deadline - engine.monotonic()))
+        for job in list(engine.state.running.values()):
+            engine.do(ev.CancelRequested(job, False, grace, "queue stopped"))
+        await self._until_idle(max(deadline, engine.monotonic() + grace) + 1.0)
+        for job in list(engine.state.running.values()):
+            run = engine.runs.get(job.id)
+            if run is not None:
+                run.kill_failed("the queue stopped, and this work cannot be forced")
+        await engine.dispatcher.close()
+        self._unbind("stopped")
+        engine.waiters.stop(error, pending_only=False)
+
+    async def _until_idle(self, deadline: float) -> None:
+        """Wait until no job is running, at most until `deadline` (monotonic)."""
+        engine = self._engine
+        for job in list(engine.state.running.values()):
+            waiter = engine.waiters.for_job(job)
+            try:
+                await asyncio.wait_for(waiter.wait(), max(0.0, deadline - engine.monotonic()))
+            except TimeoutError:
+                engine.waiters.forget(waiter, job)
+                return
+
+    def _unbind(self, phase: Phase) -> None:
+        """Let go of the loop and the I/O thread."""
+        engine = self._engine
+        with engine.lock:
+            self.phase = phase
+            engine.publish("queue_stopped")
+            engine.timers.suspend()
+        engine.publisher.deliver()
+        self._bridge = self._stopping = None
+        self.loop_is_lost = False
+        lifeline, self._lifeline = self._lifeline, None
+        if lifeline is not None:
+            if lifeline.get_loop().is_closed():
+                # It can never end; asyncio's own way to keep that from being reported as our leak.
+                lifeline._log_destroy_pending = False  # type: ignore[attr-defined]
+            else:
+                lifeline.cancel()
+        engine.forget_wishes()
+        if not engine.io.is_current_thread:
+            engine.io.close()
+        private, self._private = self._private, None
+        if private is not None:
+            private.close()
+        _started.discard(engine)
+
+    def close(self) -> None:
+        """After a stop: cancel what is pending and take no more jobs, for good."""
+        engine = self._engine
+        with engine.lock:
+            self.phase = "closed"
+            pending = engine.state.order.slice(0)
+        for job in pending:
+            engine.do(ev.CancelRequested(job, False, 0.0, "queue closed"))
+        engine.publisher.close()
+        engine.io.close()
+        if self.remove_files is not None:
+            self.remove_files()
+
+    # -- the loop, the owner or the process ends first -----------------------------------------
+
+    def handle_lost_loop(self) -> None:
+        """If the loop was closed without `stop`: running jobs fail, pending ones stay."""
+        with self._lock:
+            if self._bridge is None or not self._bridge.loop.is_closed():
+                return
+            engine = self._engine
+            self.phase = "stopping"
+            engine.dispatcher.kill_all_now()
+            failure = JobFailure("EventLoopClosed", "its event loop closed while it was running")
+            for run in list(engine.runs.values()):
+                engine.end_run(run, Outcome.of_error(failure))
+            engine.dispatcher.forget()
+            self._unbind("stopped")
+        error = QueueStoppedError("the event loop of the queue was closed")
+        engine.waiters.stop(error, pending_only=False)
+
+    def abandon(self) -> None:
+        """The user's JobQueue object is gone: work goes on to its end, then the queue closes.
+
+        The garbage collector may call this anywhere, also where a lock of ours is held: so it
+        takes none.
+        """
+        self._abandoned = True
+        bridge = self._bridge
+        if bridge is not None and not bridge.loop.is_closed():
+            bridge.loop.call_soon_threadsafe(self._check_abandoned)
+
+    def _check_abandoned(self) -> None:
+        if self._engine.state.open_count == 0:
+            self.on_idle()
+
+    def on_idle(self) -> None:
+        """Called whenever nothing is pending or running."""
+        if not self._abandoned or self.phase != "started":
+            return
+        self._abandoned = False
+        warnings.warn(
+            f"JobQueue {self._engine.settings.name!r} was dropped without stop(); it is closed now",
+            ResourceWarning,
+            stacklevel=2,
+        )
+        self.post(lambda: self._engine.spawn(self._close_abandoned()))
+
+    async def _close_abandoned(self) -> None:
+        await self._stop_here("cancel", 1.0)
+        self.close()
+
+    def at_exit(self) -> None:
+        """The interpreter ends: no worker outlives it."""
+        if self._bridge is not None and self._pid == os.getpid():
+            self._engine.dispatcher.kill_all_now()
+
+    def after_fork(self) -> None:
+        """In a forked child: the threads, the loop and the workers are the parent's."""
+        self._engine.lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._bridge = self._lifeline = self._private = None
+        self._engine.io.after_fork()
+        self._engine.dispatcher.after_fork()
+
+
+class PrivateLoop:
+    """An event loop in a daemon thread, for `loop="thread"`."""
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+            self.loop.run_until_complete(self._finish_tasks())
+        finally:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+
+    async def _finish_tasks(self) -> None:
+        """Let the stop that ends this loop hand its answer over, then end what is left."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:
+            _, left = await asyncio.wait(left, timeout=1.0)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def call(self, callback: Callable[[], None]) -> None:
+        """Run the callback on the loop and wait for it."""
+
+        async def run() -> None:
+            callback()
+
+        asyncio.run_coroutine_threadsafe(run(), self.loop).result()
+
+    def close(self) -> None:
+        """End the loop soon."""
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def join(self) -> None:
+        """Wait until the thread has ended."""
+        if self._thread is not threading.current_thread():
+            self._thread.join(5.0)
+
+
+def _install_hooks() -> None:
+    """Once per process, with the first queue: interpreter exit and fork."""
+    global _hooks_installed
+    with _hooks_lock:
+        if _hooks_installed:
+            return
+        _hooks_installed = True
+        atexit.register(_at_exit)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_after_fork)
+
+
+def _at_exit() -> None:
+    for life in list(_all):
+        life.at_exit()
+
+
+def _after_fork() -> None:
+    _started.clear()
+    for life in list(_all):
+        life.after_fork()

@@ -1,0 +1,118 @@
+"""The log of one job: the newest part in memory, the first part in a file, both bounded."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+MEMORY_BYTES = 256 * 1024
+FILE_BYTES = 64 * 1024 * 1024
+
+
+class JobLog:
+    """Bytes in, text out. Any thread.
+
+    The newest 256 KiB stay in memory. What leaves memory goes to a file of at most 64 MiB; beyond
+    that it is dropped, counted, and the gap is named where it is read across.
+    """
+
+    def __init__(
+        self,
+        path: Callable[[], Path],
+        memory_bytes: int = MEMORY_BYTES,
+        file_bytes: int = FILE_BYTES,
+    ) -> None:
+        self._path = path
+        self._file: Path | None = None
+        self._memory_limit = memory_bytes
+        self._file_limit = file_bytes
+        self._chunks: deque[bytes] = deque()
+        self._in_memory = 0
+        self._in_file = 0
+        self._dropped = 0
+        self._lock = threading.Lock()
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far, also those that were dropped."""
+        return self._in_file + self._dropped + self._in_memory
+
+    def write(self, data: bytes | str) -> None:
+        """Append."""
+        if isinstance(data, str):
+            data = data.encode("utf-8", "backslashreplace")
+        if not data:
+            return
+        with self._lock:
+            if self._chunks and len(self._chunks[-1]) + len(data) < 1024:
+                self._chunks[-1] += data
+            else:
+                self._chunks.append(bytes(data))
+            self._in_memory += len(data)
+            if self._in_memory > self._memory_limit:
+                self._spill()
+
+    def _spill(self) -> None:
+        leaving: list[bytes] = []
+        while self._in_memory > self._memory_limit // 2:
+            chunk = self._chunks.popleft()
+            keep = self._memory_limit // 2 - (self._in_memory - len(chunk))
+            if keep > 0:
+                self._chunks.appendleft(chunk[-keep:])
+                chunk = chunk[:-keep]
+            self._in_memory -= len(chunk)
+            leaving.append(chunk)
+        data = b"".join(leaving)
+        fits = data[: max(0, self._file_limit - self._in_file)] if not self._dropped else b""
+        if fits:
+            try:
+                if self._file is None:
+                    self._file = self._path()
+                with self._file.open("ab") as file:
+                    file.write(fits)
+            except OSError as error:
+                logger.warning("a job's log goes on in memory only: %s", error)
+                fits = b""
+        self._in_file += len(fits)
+        self._dropped += len(data) - len(fits)
+
+    def read(self, start: int = 0, limit: int = 65536) -> tuple[int, bytes]:
+        """Bytes from offset `start` on; where they really start (later, if that part is gone)."""
+        with self._lock:
+            if start < self._in_file and self._file is not None:
+                with self._file.open("rb") as file:
+                    file.seek(start)
+                    return start, file.read(min(limit, self._in_file - start))
+            first = self._in_file + self._dropped
+            start = max(start, first)
+            return start, b"".join(self._chunks)[start - first : start - first + limit]
+
+    def tail(self, lines: int) -> str:
+        """The last `lines` lines as text; bytes that are not UTF-8 are shown escaped."""
+        if lines <= 0:
+            return ""
+        with self._lock:
+            data = b"".join(self._chunks)
+            if data.count(b"\n") <= lines and (self._in_file or self._dropped):
+                if self._dropped:
+                    data = b"[... %d bytes were dropped here ...]\n" % self._dropped + data
+                elif self._file is not None:
+                    with self._file.open("rb") as file:
+                        file.seek(max(0, self._in_file - 1024 * 1024))
+                        data = file.read() + data
+        kept = data.splitlines(keepends=True)[-lines:]
+        return b"".join(kept).decode("utf-8", "backslashreplace")
+
+    def remove(self) -> None:
+        """Delete the file; memory goes with the object."""
+        with self._lock:
+            if self._file is not None:
+                self._file.unlink(missing_ok=True)
+                self._file = None
+                self._dropped += self._in_file
+                self._in_file = 0

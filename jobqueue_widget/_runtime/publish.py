@@ -1,0 +1,187 @@
+"""Tells subscribers and event streams what happened, in order, never holding up the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+
+from .._core.jobs import EMPTY
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 10_000
+STREAM_BACKLOG = 1_000
+STRIKES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """Something that happened.
+
+    `type`: submitted, moved, held, released, blocked, started, phase, progress, cancel_asked,
+    cancel_forced, retrying, ended, paused, resumed, queue_started, queue_stopped, loop_blocked,
+    loop_unblocked. `job_id` is None for those of the whole queue. `timestamp`: epoch seconds.
+    """
+
+    type: str
+    job_id: str | None
+    timestamp: float
+    payload: Mapping[str, object] = field(default_factory=lambda: EMPTY)
+
+
+Subscriber = Callable[[JobEvent], object]
+
+
+class EventStream:
+    """One `async for event in queue.events()`: bounded, on its own loop; `dropped` counts."""
+
+    def __init__(self, job_id: str | None, on_close: Callable[[EventStream], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._job_id = job_id
+        self._on_close = on_close
+        self._events: deque[JobEvent] = deque()
+        self._ready = asyncio.Event()
+        self._lock = threading.Lock()
+        self._over = False
+        self.dropped = 0
+
+    def offer(self, event: JobEvent) -> None:
+        """Any thread. The newest progress of a job replaces an unread one."""
+        if self._job_id is not None and event.job_id != self._job_id:
+            return
+        with self._lock:
+            if self._over:
+                return
+            last = self._events[-1] if self._events else None
+            if (
+                event.type == "progress"
+                and last is not None
+                and last.type == "progress"
+                and last.job_id == event.job_id
+            ):
+                self._events[-1] = event
+                return
+            if len(self._events) >= STREAM_BACKLOG:
+                self._events.popleft()
+                self.dropped += 1
+            self._events.append(event)
+            if event.type == "ended" and self._job_id is not None:
+                self._over = True
+        self._wake()
+
+    def close(self) -> None:
+        """No more events; what is unread is still delivered. Any thread."""
+        with self._lock:
+            self._over = True
+        self._wake()
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._ready.set)
+        except RuntimeError:  # its loop is closed: nobody reads it any more
+            self._on_close(self)
+
+    def __aiter__(self) -> AsyncIterator[JobEvent]:
+        return self._read()
+
+    async def _read(self) -> AsyncIterator[JobEvent]:
+        try:
+            while True:
+                with self._lock:
+                    self._ready.clear()
+                    event = self._events.popleft() if self._events else None
+                    if event is None and self._over:
+                        return
+                if event is None:
+                    await self._ready.wait()
+                else:
+                    yield event
+        finally:
+            self._on_close(self)
+
+
+class Publisher:
+    """Keeps the order of transitions: `push` is called under the engine's lock, `deliver` not."""
+
+    def __init__(self, request_delivery: Callable[[], None]) -> None:
+        self._request_delivery = request_delivery
+        self._subscribers: dict[int, tuple[Subscriber, list[int]]] = {}
+        self._streams: list[EventStream] = []
+        self._queue: deque[JobEvent] = deque(maxlen=BACKLOG)
+        self._progress: set[str] = set()
+        self._next = 0
+        self.dropped = 0
+        self.failures = 0
+        self.active = False
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Call back on the owner loop; returns what ends it."""
+        key = self._next
+        self._next += 1
+        self._subscribers[key] = (callback, [0])
+        self.active = True
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(key, None)
+            self._settle()
+
+        return unsubscribe
+
+    def stream(self, job_id: str | None) -> EventStream:
+        """A new stream for the running loop."""
+        stream = EventStream(job_id, self._forget)
+        self._streams.append(stream)
+        self.active = True
+        return stream
+
+    def _forget(self, stream: EventStream) -> None:
+        if stream in self._streams:
+            self._streams.remove(stream)
+        self._settle()
+
+    def _settle(self) -> None:
+        self.active = bool(self._subscribers or self._streams)
+
+    def push(self, event: JobEvent) -> None:
+        """Under the engine's lock: keep the order."""
+        for stream in tuple(self._streams):
+            stream.offer(event)
+        if not self._subscribers:
+            return
+        if len(self._queue) == BACKLOG:
+            self.dropped += 1
+        self._queue.append(event)
+        self._request_delivery()
+
+    def deliver(self) -> None:
+        """Owner loop: call the subscribers, outside the lock; unread progress is thinned."""
+        newest: dict[str | None, JobEvent] = {}
+        events = []
+        while self._queue:
+            event = self._queue.popleft()
+            events.append(event)
+            if event.type == "progress":
+                newest[event.job_id] = event
+        for event in events:
+            if event.type == "progress" and newest[event.job_id] is not event:
+                continue
+            for key, (callback, strikes) in tuple(self._subscribers.items()):
+                try:
+                    callback(event)
+                except Exception:
+                    self.failures += 1
+                    strikes[0] += 1
+                    logger.exception("subscriber %r failed on %s", callback, event.type)
+                    if strikes[0] >= STRIKES:
+                        logger.error("subscriber %r failed %d times: dropped", callback, STRIKES)
+                        self._subscribers.pop(key, None)
+        self._settle()
+
+    def close(self) -> None:
+        """End the streams; subscribers get what is left when `deliver` is called."""
+        for stream in tuple(self._streams):
+            stream.close()

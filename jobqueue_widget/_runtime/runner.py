@@ -1,0 +1,151 @@
+"""One attempt of one job, from Launch to exactly one Ended; also what the job reports through."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, SupportsFloat
+
+from .._core import events as ev
+from .._core.jobs import JobFailure, JobRecord, Outcome
+from ..errors import InvalidTransition
+
+if TYPE_CHECKING:
+    from ..protocols import Execution, Executor
+    from .engine import Engine
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE = 500
+
+
+class Run:
+    """Stands between an execution and the core: keeps "one Launch, one Ended" whatever either does.
+
+    Implements `protocols.Reporter` for the executor. An ask or a kill that arrives before the
+    execution exists is delivered as soon as it does.
+    """
+
+    __slots__ = ("_asks", "_engine", "_execution", "_kills", "attempt", "job", "job_id", "over")
+
+    def __init__(self, engine: Engine, job: JobRecord) -> None:
+        self._engine = engine
+        self._execution: Execution | None = None
+        self._asks = 0
+        self._kills = 0
+        self.job = job
+        self.job_id = job.id
+        self.attempt = job.attempt
+        self.over = False
+
+    # -- towards the execution ---------------------------------------------------------------
+
+    def start(self, executor: Executor) -> None:
+        """Launch; an executor that raises has failed the job, not the queue."""
+        try:
+            execution = executor.launch(self.job.spec, self)
+        except BaseException as error:
+            logger.exception("%s could not launch %s", executor.name, self.job_id)
+            text = f"the {executor.name} executor could not start it: {error}"
+            self.ended(Outcome.of_error(JobFailure(type(error).__name__, text)))
+            if isinstance(error, Exception):
+                return
+            raise  # an interrupt that happened to arrive here is not ours to swallow
+        with self._engine.lock:
+            self._execution = execution
+            asks, kills = self._asks, self._kills
+        if asks and not self.over:
+            self._deliver_ask(execution)
+        if kills and not self.over:
+            self._deliver_kill(execution)
+
+    def ask(self) -> None:
+        """Pass the request to stop on. Any thread."""
+        with self._engine.lock:
+            self._asks += 1
+            execution = self._execution
+        if execution is not None:
+            self._deliver_ask(execution)
+
+    def kill(self) -> None:
+        """Force the end. Any thread."""
+        with self._engine.lock:
+            self._kills += 1
+            execution = self._execution
+        if execution is not None:
+            self._deliver_kill(execution)
+
+    def _deliver_ask(self, execution: Execution) -> None:
+        try:
+            execution.ask_to_stop()
+        except Exception:
+            logger.exception("asking %s to stop failed", self.job_id)
+
+    def _deliver_kill(self, execution: Execution) -> None:
+        try:
+            execution.kill()
+        except Exception as error:
+            logger.exception("forcing %s to end failed", self.job_id)
+            self.kill_failed(f"{type(error).__name__}: {error}")
+
+    # -- from the execution: `protocols.Reporter`, any thread ----------------------------------
+
+    def phase(self, text: str | None) -> None:
+        """What it does before its body runs; None: the body runs."""
+        if not self.over:
+            self._tell(ev.PhaseChanged(self.job, self.attempt, text))
+
+    def progress(self, fraction: object, message: object = None) -> None:
+        """Clamp and pass on; what cannot be read as progress is counted."""
+        if self.over:
+            self._engine.late_reports += 1
+            return
+        known, clean = read_fraction(fraction)
+        if not clean:
+            self._engine.odd_reports += 1
+        text = None if message is None else read_message(message)
+        self._tell(ev.Progressed(self.job, self.attempt, known, text))
+
+    def log(self, data: bytes | str) -> None:
+        """Append to the job's log."""
+        self._engine.log_of(self.job).write(data)
+
+    def ended(self, outcome: Outcome) -> None:
+        """The one end. A second one is counted and ignored."""
+        self._engine.end_run(self, outcome)
+
+    def kill_failed(self, reason: str) -> None:
+        """Forced, and still there."""
+        if not self.over:
+            self._tell(ev.KillFailed(self.job, self.attempt, reason))
+
+    def _tell(self, event: ev.JobEvent) -> None:
+        try:
+            self._engine.do(event)
+        except InvalidTransition:
+            self._engine.bugs += 1
+            logger.exception("an executor reported what cannot be")
+
+
+def read_fraction(value: object) -> tuple[float | None, bool]:
+    """0.0-1.0 or None (unknown), and whether `value` was fine as it came."""
+    if value is None:
+        return None, True
+    if isinstance(value, SupportsFloat):
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            return None, False
+        if math.isfinite(number):
+            return min(1.0, max(0.0, number)), 0.0 <= number <= 1.0
+    return None, False
+
+
+def read_message(value: object) -> str:
+    """One line of at most 500 characters that any front end can encode."""
+    try:
+        text = str(value)
+    except Exception as error:
+        text = f"<message could not be shown: {type(error).__name__}>"
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

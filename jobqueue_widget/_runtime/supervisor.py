@@ -1,0 +1,226 @@
+"""The queue's I/O thread: drains worker pipes and keeps timers while the loop may be blocked."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+Callback = Callable[..., object]
+
+
+class Supervisor:
+    """One daemon thread with a selector, a queue of calls and a heap of timers.
+
+    It starts with its first use and ends with `close`; then it may be used again. Callbacks must be
+    quick and must not raise; one that raises is logged and the thread goes on.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._calls: deque[tuple[Callback, tuple[object, ...]]] = deque()
+        self._timers: list[tuple[float, int, list[Callback | tuple[object, ...]]]] = []
+        self._cancelled = 0
+        self._count = itertools.count()
+        self._readers: dict[int, Callback] = {}
+        self._writers: dict[int, Callback] = {}
+        self._thread: threading.Thread | None = None
+        self._selector: selectors.BaseSelector | None = None
+        self._wake_fds: tuple[int, int] | None = None
+        self._awake = False
+        self._closing = False
+
+    # -- any thread -------------------------------------------------------------------------
+
+    def call(self, callback: Callback, *args: object) -> None:
+        """Run the callback on the I/O thread soon, in order of the calls."""
+        with self._lock:
+            self._calls.append((callback, args))
+            self._wake()
+
+    def call_later(self, seconds: float, callback: Callback, *args: object) -> Callable[[], None]:
+        """Run the callback on the I/O thread after `seconds`; returns what cancels it."""
+        entry: list[Callback | tuple[object, ...]] = [callback, args]
+        due = time.monotonic() + max(0.0, seconds)
+        with self._lock:
+            heapq.heappush(self._timers, (due, next(self._count), entry))
+            if self._timers[0][2] is entry:
+                self._wake()
+        return lambda: self._cancel(entry)
+
+    def _cancel(self, entry: list[Callback | tuple[object, ...]]) -> None:
+        with self._lock:
+            if not entry:
+                return
+            entry.clear()
+            self._cancelled += 1
+            if self._cancelled > 64 and self._cancelled * 2 > len(self._timers):
+                self._timers = [timer for timer in self._timers if timer[2]]
+                heapq.heapify(self._timers)
+                self._cancelled = 0
+
+    def watch(self, fd: int, on_readable: Callback) -> None:
+        """Call back on the I/O thread whenever `fd` can be read."""
+        with self._lock:
+            self._readers[fd] = on_readable
+            self._calls.append((self._register_soon, (fd,)))
+            self._wake()
+
+    def watch_writable(self, fd: int, on_writable: Callback | None) -> None:
+        """Call back whenever `fd` can be written; None ends it."""
+        with self._lock:
+            if on_writable is None:
+                self._writers.pop(fd, None)
+            else:
+                self._writers[fd] = on_writable
+            self._calls.append((self._register_soon, (fd,)))
+            self._wake()
+
+    def unwatch(self, fd: int) -> None:
+        """Forget `fd`; after this returns no callback for it starts. Call before closing it."""
+        with self._lock:
+            self._readers.pop(fd, None)
+            self._writers.pop(fd, None)
+            if self._selector is not None:
+                self._register(fd)
+
+    @property
+    def is_current_thread(self) -> bool:
+        """True inside a callback of this thread."""
+        return self._thread is threading.current_thread()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Run what was called before, then end the thread. Not from inside the thread."""
+        with self._lock:
+            thread = self._thread
+            if thread is None:
+                self._calls.clear()
+                self._timers.clear()
+                return
+            self._closing = True
+            self._wake()
+        thread.join(timeout)
+        if thread.is_alive():
+            logger.error("the I/O thread %s did not end within %.1f s", self._name, timeout)
+
+    def after_fork(self) -> None:
+        """In a forked child the thread does not exist: forget it, leave the parent's fds alone."""
+        self.__init__(self._name)  # type: ignore[misc]
+
+    # -- the thread -------------------------------------------------------------------------
+
+    def _wake(self) -> None:  # under the lock
+        if self._thread is None:
+            self._start()
+        elif not self._awake and not self.is_current_thread:
+            self._awake = True
+            if self._wake_fds is not None:
+                os.write(self._wake_fds[1], b"\0")
+
+    def _start(self) -> None:  # under the lock
+        self._selector = selectors.DefaultSelector()
+        self._wake_fds = os.pipe()
+        for fd in self._wake_fds:
+            os.set_blocking(fd, False)
+        self._selector.register(self._wake_fds[0], selectors.EVENT_READ)
+        self._closing = False
+        self._awake = True
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def _register_soon(self, fd: int) -> None:
+        with self._lock:
+            self._register(fd)
+
+    def _register(self, fd: int) -> None:  # under the lock
+        selector = self._selector
+        if selector is None:
+            return
+        events = (selectors.EVENT_READ if fd in self._readers else 0) | (
+            selectors.EVENT_WRITE if fd in self._writers else 0
+        )
+        try:
+            known = fd in selector.get_map()
+            if not events:
+                if known:
+                    selector.unregister(fd)
+            elif known:
+                selector.modify(fd, events)
+            else:
+                selector.register(fd, events)
+        except (OSError, ValueError, KeyError) as error:
+            logger.warning("cannot watch fd %d: %s", fd, error)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                self._awake = True
+                calls, self._calls = self._calls, deque()
+            for callback, args in calls:
+                self._guard(callback, args)
+            wait = self._fire_timers()
+            with self._lock:
+                if self._calls:
+                    continue
+                if self._closing:
+                    self._shut()
+                    return
+                self._awake = False
+                selector, wake_fds = self._selector, self._wake_fds
+            if selector is None or wake_fds is None:
+                return
+            for key, mask in selector.select(wait):
+                if key.fd == wake_fds[0]:
+                    os.read(wake_fds[0], 4096)
+                    continue
+                if mask & selectors.EVENT_READ and (reader := self._readers.get(key.fd)):
+                    self._guard(reader, ())
+                if mask & selectors.EVENT_WRITE and (writer := self._writers.get(key.fd)):
+                    self._guard(writer, ())
+
+    def _fire_timers(self) -> float | None:
+        """Run what is due; return the seconds until the next timer, or None."""
+        while True:
+            with self._lock:
+                while self._timers and not self._timers[0][2]:
+                    heapq.heappop(self._timers)
+                    self._cancelled -= 1
+                if not self._timers:
+                    return None
+                due, _, entry = self._timers[0]
+                wait = due - time.monotonic()
+                if wait > 0:
+                    return wait
+                heapq.heappop(self._timers)
+                fired = list(entry)
+                entry.clear()
+            if fired:
+                callback, args = fired
+                self._guard(callback, args)  # type: ignore[arg-type]
+
+    def _guard(self, callback: Callback, args: tuple[object, ...]) -> None:
+        try:
+            callback(*args)
+        except Exception:
+            logger.exception("a callback of the I/O thread failed: %r", callback)
+
+    def _shut(self) -> None:  # under the lock
+        if self._selector is not None:
+            self._selector.close()
+        if self._wake_fds is not None:
+            for fd in self._wake_fds:
+                os.close(fd)
+        self._selector = self._wake_fds = self._thread = None
+        self._readers.clear()
+        self._writers.clear()
+        self._timers.clear()
+        self._closing = False

@@ -1,0 +1,176 @@
+"""Whoever waits: for a job, or for the queue to have nothing left to do. Every waiter wakes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..errors import QueueIdleError
+
+if TYPE_CHECKING:
+    from .._core.jobs import JobRecord
+    from .engine import Engine
+
+
+class Waiter:
+    """One thing waited for by one coroutine or one thread; settles once, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._settled = False
+        self._error: BaseException | None = None
+        self._wake: Callable[[], None] | None = None
+
+    def settle(self, error: BaseException | None = None) -> None:
+        """Let it go on, or fail with `error`. Later calls change nothing."""
+        with self._lock:
+            if self._settled:
+                return
+            self._settled, self._error = True, error
+            wake = self._wake
+        if wake is not None:
+            wake()
+
+    async def wait(self) -> None:
+        """Wait on the running loop."""
+        loop = asyncio.get_running_loop()
+        thread = threading.get_ident()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def finish() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        def wake() -> None:
+            if threading.get_ident() == thread:
+                finish()
+                return
+            try:
+                loop.call_soon_threadsafe(finish)
+            except RuntimeError:  # that loop is closed: nobody waits there any more
+                return
+
+        with self._lock:
+            self._wake = wake
+            settled = self._settled
+        if not settled:
+            await future
+        if self._error is not None:
+            raise self._error
+
+    def wait_blocking(self, timeout: float | None) -> bool:
+        """Wait in this thread; False if the time is over."""
+        event = threading.Event()
+        with self._lock:
+            self._wake = event.set
+            settled = self._settled
+        if not settled and not event.wait(timeout):
+            return False
+        if self._error is not None:
+            raise self._error
+        return True
+
+
+class Waiters:
+    """Everybody who waits for a job of one queue, or for all of them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._joiners: list[Waiter] = []
+        self._by_job: dict[str, list[Waiter]] = {}
+
+    def for_job(self, job: JobRecord) -> Waiter:
+        """Settles when the job has ended."""
+        waiter = Waiter()
+        with self._engine.lock:
+            if job.status.ended:
+                waiter.settle()
+            else:
+                self._by_job.setdefault(job.id, []).append(waiter)
+        return waiter
+
+    def for_all(self) -> Waiter:
+        """Settles when nothing is pending or running, or fails when that cannot happen."""
+        waiter = Waiter()
+        with self._engine.lock:
+            self._joiners.append(waiter)
+        self.check_idle()
+        return waiter
+
+    def release(self, job: JobRecord) -> None:
+        """The job has ended."""
+        for waiter in self._by_job.pop(job.id, ()):
+            waiter.settle()
+
+    def forget(self, waiter: Waiter, job: JobRecord | None = None) -> None:
+        """It waits no more (time-out, cancellation)."""
+        with self._engine.lock:
+            if job is None:
+                if waiter in self._joiners:
+                    self._joiners.remove(waiter)
+                return
+            waiters = self._by_job.get(job.id, [])
+            if waiter in waiters:
+                waiters.remove(waiter)
+                if not waiters:
+                    del self._by_job[job.id]
+
+    def check_idle(self) -> None:
+        """Let joiners go when there is nothing left, or nothing that can ever start by itself."""
+        state = self._engine.state
+        if state.running:
+            return
+        if not state.open_count:
+            self._engine.life.on_idle()
+        if not self._joiners:
+            return
+        with self._engine.lock:
+            error: Exception | None = None
+            if self._engine.state.open_count:
+                reason = self._why_stuck()
+                if reason is None:
+                    return
+                error = QueueIdleError(reason)
+            joiners, self._joiners = self._joiners, []
+        for waiter in joiners:
+            waiter.settle(error)
+
+    def _why_stuck(self) -> str | None:
+        """Why what is left will not start by itself; None if it will. Under the lock."""
+        state = self._engine.state
+        if state.running or state.waits_for_a_timer:
+            return None
+        causes = []
+        if state.pause is not None:
+            causes.append(
+                "queue paused" + (f" ({state.pause.reason})" if state.pause.reason else "")
+            )
+        if self._engine.life.phase != "started":
+            causes.append(f"queue {self._engine.life.phase}")
+        waiting = len(state.order) - state.order.ready_count
+        if not causes and (state.order.ready_count or not waiting):
+            return None
+        held = sum(1 for job in state.order.waiting() if job.held)
+        if held:
+            causes.insert(0, f"{held} job{'s'[: held > 1]} held")
+        if not causes:
+            return None
+        cures = "resume(), release(…) or start() lets it go on"
+        return f"{len(state.order)} pending, none can start: {', '.join(causes)}; {cures}"
+
+    def stop(self, error: Exception, *, pending_only: bool) -> None:
+        """Wake everybody who waits for what will not run now."""
+        with self._engine.lock:
+            joiners, self._joiners = self._joiners, []
+            left: dict[str, list[Waiter]] = {}
+            stopped: list[Waiter] = []
+            for job_id, waiters in self._by_job.items():
+                if pending_only and job_id in self._engine.state.running:
+                    left[job_id] = waiters
+                else:
+                    stopped += waiters
+            self._by_job = left
+        for waiter in (*joiners, *stopped):
+            waiter.settle(error)

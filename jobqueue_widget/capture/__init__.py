@@ -1,0 +1,1 @@
+"""Turns what a job prints or draws (streams, tqdm bars) into its log and progress."""

@@ -1,0 +1,140 @@
+"""Runs coroutine functions as tasks on the queue's loop: can be asked to stop, never forced."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+from .._core.jobs import BlockReason, JobSpec, Outcome
+from .._runtime.failures import failure_of
+from ..context import LocalJobContext, bind
+from ..protocols import ExecutorContext, Reporter
+
+
+class CoroutineExecutor:
+    """One asyncio task per job. A coroutine that swallows its cancellation cannot be forced."""
+
+    name = "coroutine"
+    capacity: int | None = None
+    can_kill = False
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._variables = contextvars.Context()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def prepare(self, spec: JobSpec) -> object:
+        """Nothing to pack: the arguments stay in this process."""
+        return None
+
+    def open(self, context: ExecutorContext) -> None:
+        """Use the queue's loop; jobs see the context variables of now, not one another's."""
+        self._loop = context.loop
+        self._variables = contextvars.copy_context()
+
+    def launch(self, spec: JobSpec, reporter: Reporter) -> CoroutineExecution:
+        """Make the task. Arguments that do not fit fail the job when it first runs."""
+        assert self._loop is not None, "launch before open"
+        variables = self._variables.copy()
+        return CoroutineExecution(self._loop, spec, reporter, variables, self._tasks)
+
+    def blocked_by(self, spec: JobSpec) -> BlockReason | None:
+        """Never."""
+        return None
+
+    async def make_room(self, spec: JobSpec) -> bool:
+        """There is nothing to evict."""
+        return False
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Nothing here ever changes what may start."""
+        return _nothing
+
+    async def close(self) -> None:
+        """Let finished tasks leave; those that swallow their cancellation stay, as told."""
+        tasks = [task for task in self._tasks if not task.cancelling()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=0.1)
+        self._loop = None
+
+
+class CoroutineExecution:
+    """One task."""
+
+    __slots__ = ("_context", "_loop", "_reported", "_reporter", "_spec", "_task", "_tasks")
+    can_be_killed = False
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        spec: JobSpec,
+        reporter: Reporter,
+        variables: contextvars.Context,
+        tasks: set[asyncio.Task[None]],
+    ) -> None:
+        self._loop = loop
+        self._spec = spec
+        self._reporter = reporter
+        self._reported = False
+        self._context = LocalJobContext(reporter)
+        variables.run(bind, self._context)
+        self._task = loop.create_task(self._body(), context=variables)
+        self._tasks = tasks
+        tasks.add(self._task)
+        self._task.add_done_callback(self._done)
+
+    async def _body(self) -> None:
+        """Catch everything: asyncio lets SystemExit and KeyboardInterrupt end the whole loop."""
+        spec = self._spec
+        try:
+            target = cast("Callable[..., Coroutine[Any, Any, object]]", spec.target)
+            outcome = Outcome.of_value(await target(*spec.args, **spec.kwargs))
+        except asyncio.CancelledError:
+            if not self._context.cancel_requested:
+                return  # told by `_done`, one turn later: the end of asyncio.run cancels us first
+            outcome = Outcome.of_stop()
+        except BaseException as error:
+            outcome = self._outcome_of(error)
+        self._end(outcome)
+
+    def _outcome_of(self, error: BaseException) -> Outcome:
+        if self._context.is_stop(error):
+            return Outcome.of_stop()
+        return Outcome.of_error(failure_of(error))
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """Tells of what `_body` did not: a task cancelled before its first step, or by others."""
+        self._tasks.discard(task)
+        if not self._reported:
+            self._end(Outcome.of_stop())
+
+    def _end(self, outcome: Outcome) -> None:
+        self._reported = True
+        self._context.finish()
+        self._reporter.ended(outcome)
+
+    def ask_to_stop(self) -> bool:
+        """Cancel the task, from any thread."""
+        self._context.request_cancel()
+        try:
+            running_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            running_here = False
+        if running_here:
+            self._task.cancel()
+        else:
+            try:
+                self._loop.call_soon_threadsafe(self._task.cancel)
+            except RuntimeError:
+                return False
+        return True
+
+    def kill(self) -> None:
+        """Never called: `can_be_killed` is False."""
+        self._reporter.kill_failed("a coroutine cannot be forced to end")
+
+
+def _nothing() -> None:
+    """Ends no subscription."""

@@ -1,0 +1,195 @@
+"""What all queues over one plugin host share: its loop, who uses which plugin, what to heal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_desks: weakref.WeakValueDictionary[int, HostDesk] = weakref.WeakValueDictionary()
+_desks_lock = threading.Lock()
+
+
+def desk_of(host: Any) -> HostDesk:
+    """The one desk of this host; it lives as long as an executor uses it."""
+    with _desks_lock:
+        desk = _desks.get(id(host))
+        if desk is None or desk.host is not host:
+            desk = _desks[id(host)] = HostDesk(host)
+        return desk
+
+
+class HostDesk:
+    """One per plugin host. Any thread.
+
+    The host's coroutines run on a loop of their own, in a thread: what blocks inside the host
+    (eviction, reloads, synchronous HTTP) never blocks a queue's loop.
+    """
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self._lock = threading.Lock()
+        self._users = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._claims: dict[str, str] = {}
+        self._wakers: list[Callable[[], None]] = []
+        self._starting: dict[str, Callable[[], None]] = {}
+        self._unhook: Callable[[], None] | None = None
+        self.broken: dict[str, Any] = {}  # plugin -> configuration to reload it with first
+        self.reload_takes_config = _takes(host, "reload_plugin", 2)
+
+    # -- the loop ----------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """One more executor uses the host."""
+        with self._lock:
+            self._users += 1
+            if self._users > 1:
+                return
+            loop = self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=_run_loop, args=(loop,), name="jobqueue-plugin-host", daemon=True
+            )
+            self._thread.start()
+            self._unhook = self._hook_scheduler()
+
+    def leave(self) -> None:
+        """One fewer; the last one ends the loop and takes our hook out of the host."""
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            loop, thread, unhook = self._loop, self._thread, self._unhook
+            self._loop = self._thread = self._unhook = None
+        if unhook is not None:
+            unhook()
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(5.0)
+            if thread.is_alive():
+                logger.error("the plugin host still blocks its loop; its thread is left behind")
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine on the host's loop."""
+        assert self._loop is not None, "the desk is closed"
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def post(self, callback: Callable[..., object], *args: object) -> None:
+        """Call back on the host's loop, if there still is one."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(callback, *args)
+
+    # -- one execution per plugin ------------------------------------------------------------------
+
+    def holder(self, plugin: str) -> str | None:
+        """Who uses the plugin now."""
+        return self._claims.get(plugin)
+
+    def claim(self, plugin: str, who: str) -> bool:
+        """Take the plugin; False if somebody has it."""
+        with self._lock:
+            return self._claims.setdefault(plugin, who) == who
+
+    def release(self, plugin: str) -> None:
+        """Give it back and let every queue look again."""
+        with self._lock:
+            self._claims.pop(plugin, None)
+            wakers = list(self._wakers)
+        for wake in wakers:
+            wake()
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` whenever a plugin is given back."""
+        with self._lock:
+            self._wakers.append(wake)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                if wake in self._wakers:
+                    self._wakers.remove(wake)
+
+        return unsubscribe
+
+    # -- waiting for resources ---------------------------------------------------------------------
+
+    def tell_start(self, plugin: str, callback: Callable[[], None]) -> bool:
+        """Call back when the host's scheduler lets the plugin begin; False: cannot be known."""
+        if self._unhook is None:
+            return False
+        self._starting[plugin] = callback
+        return True
+
+    def forget_start(self, plugin: str) -> None:
+        """Nobody waits for that any more."""
+        self._starting.pop(plugin, None)
+
+    def _hook_scheduler(self) -> Callable[[], None] | None:
+        """Listen to `scheduler.on_execution_start`, in front of the scheduler's own."""
+        scheduler = getattr(self.host, "scheduler", None)
+        original = getattr(scheduler, "on_execution_start", None)
+        if scheduler is None or not callable(original):
+            return None
+
+        def on_execution_start(plugin: str, *args: Any, **kwargs: Any) -> Any:
+            callback = self._starting.pop(plugin, None)
+            if callback is not None:
+                callback()
+            return original(plugin, *args, **kwargs)
+
+        try:
+            scheduler.on_execution_start = on_execution_start
+        except AttributeError:
+            return None
+
+        def unhook() -> None:
+            with contextlib.suppress(AttributeError):
+                del scheduler.on_execution_start
+
+        return unhook
+
+    # -- the host's blocking calls -----------------------------------------------------------------
+
+    def reload(self, plugin: str, config: Any) -> str | None:
+        """Replace the plugin's worker; why that failed, or None. Blocks for as long as it takes."""
+        try:
+            if self.reload_takes_config:
+                answer = self.host.reload_plugin(plugin, config)
+            else:
+                answer = self.host.reload_plugin(plugin)
+        except BaseException as error:
+            return f"reload_plugin raised {type(error).__name__}: {error}"
+        return "reload_plugin returned False" if answer is False else None
+
+
+def _takes(host: Any, method: str, count: int) -> bool:
+    """True if the method can be called with that many positional arguments."""
+    try:
+        inspect.signature(getattr(host, method)).bind(*[None] * count)
+    except (TypeError, ValueError, AttributeError):
+        return False
+    return True
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()

@@ -1,0 +1,342 @@
+"""Runs plain functions in worker processes: asked to stop first, then really ended."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import mmap
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from .._core.jobs import BlockReason, JobFailure, JobSpec, Outcome
+from ..protocols import ExecutorContext, Reporter
+from ..worker import wire
+from ..worker.environment import Surroundings, environment_for_workers
+from ..worker.guard import GUARD
+from ..worker.packing import Packed, Packer
+from ..worker.parent import WorkerProcess
+from ..worker.pipes import job_frames
+from ..worker.pool import Pool
+
+logger = logging.getLogger(__name__)
+
+
+class ProcessExecutor:
+    """One job per worker process; a worker serves many jobs, one after the other."""
+
+    name = "process"
+    capacity: int | None = None
+    can_kill = True
+    launches_anywhere = True
+
+    def __init__(self) -> None:
+        self._packer = Packer()
+        self._numbers = itertools.count(1)
+        self._pool: Pool | None = None
+        self._context: ExecutorContext | None = None
+        self._surroundings: Surroundings | None = None
+
+    def prepare(self, spec: JobSpec) -> tuple[Packed, bytes]:
+        """Pickle the function and its arguments now.
+
+        Raises:
+            UnpicklableJobError: naming what is in the way.
+        """
+        target = cast("Callable[..., object]", spec.target)
+        return self._packer.pack(target, spec.args, spec.kwargs)
+
+    def open(self, context: ExecutorContext) -> None:
+        """Bind to a queue; the first worker starts with the first job."""
+        env = context.env
+        self._context = context
+        self._surroundings = None
+        self._pool = Pool(
+            context.io,
+            context.max_running,
+            lambda: environment_for_workers(env),
+            context.run_id,
+            context.recycle_after,
+        )
+
+    def launch(self, spec: JobSpec, reporter: Reporter) -> ProcessExecution:
+        """Give it to a warm worker, or to a new one."""
+        assert self._pool is not None, "launch before open"
+        execution = ProcessExecution(self, spec, reporter)
+        execution.begin()
+        return execution
+
+    def blocked_by(self, spec: JobSpec) -> BlockReason | None:
+        """Never: the lanes are the limit."""
+        return None
+
+    async def make_room(self, spec: JobSpec) -> bool:
+        """There is nothing to evict."""
+        return False
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Nothing here changes what may start."""
+        return _nothing
+
+    def restart_workers(self) -> None:
+        """Replace idle workers now and busy ones after their job."""
+        if self._pool is not None:
+            self._pool.replace_all()
+
+    async def close(self) -> None:
+        """End every worker; returns when all are gone."""
+        pool, self._pool = self._pool, None
+        context, self._context = self._context, None
+        if pool is None or context is None:
+            return
+        empty: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def on_empty() -> None:
+            if not empty.done():
+                empty.set_result(None)
+
+        pool.close(lambda: context.call_on_loop(on_empty))
+        await empty
+
+    def kill_all_now(self) -> None:
+        """End every worker without a loop, within a second."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.kill_now()
+
+    def after_fork(self) -> None:
+        """In a forked child: the workers and the guardian are the parent's."""
+        pool, self._pool = self._pool, None
+        GUARD.forget_after_fork()
+        if pool is not None:
+            pool.forget_after_fork()
+
+    # -- for the executions --------------------------------------------------------------------
+
+    @property
+    def pool(self) -> Pool | None:
+        """The open pool."""
+        return self._pool
+
+    @property
+    def context(self) -> ExecutorContext:
+        """What the queue lent."""
+        assert self._context is not None
+        return self._context
+
+    def frames_for(
+        self, worker: WorkerProcess, spec: JobSpec, attempt: int
+    ) -> tuple[int, list[bytes | memoryview]]:
+        """The job, and what changed in the kernel since this worker's last one."""
+        if self._surroundings is None:
+            context = self.context
+            spool = str(context.spool_dir())
+            GUARD.add_folder(spool)
+            self._surroundings = Surroundings(context.env, spool, context.max_result_bytes)
+        now = self._surroundings.now()
+        setup = None if worker.setup is now else now
+        worker.setup = now
+        function, call = cast("tuple[Packed, bytes]", spec.payload)
+        number = next(self._numbers) & 0xFFFFFFFF
+        return number, job_frames(number, (spec.id, attempt, setup, function.data, call))
+
+
+class ProcessExecution:
+    """One attempt of one job in a worker. A `worker.parent.Task`."""
+
+    can_be_killed = True
+
+    def __init__(self, executor: ProcessExecutor, spec: JobSpec, reporter: Reporter) -> None:
+        self._executor = executor
+        self._spec = spec
+        self._reporter = reporter
+        self._lock = threading.Lock()
+        self._worker: WorkerProcess | None = None
+        self._over = False
+        self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
+        self._decoding = False
+        self._outcome: Outcome | None = None
+        self._await_death = False  # what it left behind must be gone before its end is told
+
+    def begin(self) -> None:
+        """Find a worker, or have one started."""
+        pool = self._executor.pool
+        if pool is None or self._over:
+            return
+        spec, attempt = self._spec, self._reporter.attempt
+        worker = pool.give(
+            self,
+            lambda worker: self._executor.frames_for(worker, spec, attempt),
+            fresh=spec.options.fresh,
+        )
+        if worker is None:
+            self.on_starting()
+            self._executor.context.io.call(self._begin_with_a_new_one, pool)
+            return
+        with self._lock:
+            self._worker = worker
+
+    def _begin_with_a_new_one(self, pool: Pool) -> None:
+        """I/O thread."""
+        if not self._over:
+            pool.add_worker()
+            self.begin()
+
+    # -- protocols.Execution -------------------------------------------------------------------
+
+    def ask_to_stop(self) -> bool:
+        """A flag the job can read, and JobCancelled in its main thread."""
+        worker = self._worker
+        if worker is None or worker.take_back(self):
+            self._end(Outcome.of_stop())
+        else:
+            worker.ask(self)
+        return True
+
+    def kill(self) -> None:
+        """End its process group and every process of its."""
+        worker = self._worker
+        if worker is None or worker.take_back(self):
+            self._end(Outcome.of_stop())
+        else:
+            worker.kill(self, "forced")
+
+    # -- worker.parent.Task, on the I/O thread ---------------------------------------------------
+
+    def on_starting(self) -> None:
+        """Pass on."""
+        self._reporter.phase("starting")
+
+    def on_started(self) -> None:
+        """Pass on."""
+        self._reporter.phase(None)
+
+    def on_progress(self, fraction: object, message: object) -> None:
+        """Pass on."""
+        self._reporter.progress(fraction, message)
+
+    def on_log(self, data: bytes) -> None:
+        """Pass on."""
+        self._reporter.log(data)
+
+    def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
+        """Decode here what runs nobody's code, in a thread of its own what may."""
+        must_go = bool(meta.get("processes") or meta.get("threads")) or self._holds_gpu(meta)
+        if must_go:
+            self._reporter.log("[what this job left running was ended with its worker]\n")
+        if self._spec.options.fresh and self._worker is not None:
+            assert self._executor.pool is not None
+            self._executor.pool.retire(self._worker)
+        self._ending = (meta, parts)
+        if must_go:
+            self._await_death = True
+            self._begin_decoding()
+        return must_go
+
+    def on_free(self) -> None:
+        """The worker is free: now the end may start the next job."""
+        self._begin_decoding()
+
+    def _begin_decoding(self) -> None:
+        assert self._ending is not None
+        meta, parts = self._ending
+        self._decoding = True
+        if meta.get("file") or (parts and not meta.get("plain")):
+            name = f"decode-{self._spec.id}"
+            threading.Thread(
+                target=self._decode, args=(meta, parts), name=name, daemon=True
+            ).start()
+        else:
+            self._decode(meta, parts)
+
+    def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        outcome = decode(meta, parts)
+        with self._lock:
+            self._outcome, self._decoding = outcome, False
+            if self._await_death:
+                return
+        self._end(outcome)
+
+    def _holds_gpu(self, meta: dict[str, Any]) -> bool:
+        return (
+            bool(meta.get("gpu")) and self._worker is not None and gpu_memory_of(self._worker.pid)
+        )
+
+    def on_death(self, failure: JobFailure) -> None:
+        """The process is gone, and everything of it."""
+        with self._lock:
+            self._await_death = False
+            if self._decoding:
+                return
+            outcome = self._outcome
+        self._end(outcome or Outcome.of_error(failure))
+
+    def on_kill_failed(self, reason: str) -> None:
+        """Pass on."""
+        self._reporter.kill_failed(reason)
+
+    def _end(self, outcome: Outcome) -> None:
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+        self._reporter.ended(outcome)
+
+
+def decode(meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
+    """The outcome that an end frame tells of. Any thread; never raises."""
+    kind = meta["kind"]
+    if kind != "value":
+        exception = None
+        if parts:
+            try:
+                loaded = wire.load(parts)
+                exception = loaded if isinstance(loaded, BaseException) else None
+            except BaseException as error:
+                logger.debug("the exception of a job could not be loaded: %r", error)
+        failure = JobFailure(meta["type"], meta["message"], meta["traceback"], exception=exception)
+        return Outcome.of_stop(failure) if kind == "cancelled" else Outcome.of_error(failure)
+    try:
+        if "file" in meta:
+            parts = read_spooled(meta["file"])
+        if meta["plain"]:
+            return Outcome.of_value(wire.load_plain(parts))
+        return Outcome.of_value(wire.load(parts))
+    except BaseException as error:
+        name, message, text = wire.describe(error)
+        reason = f"the result came back but cannot be read here: {name}: {message}"
+        return Outcome.of_error(JobFailure("UnreadableResult", wire.clean(reason), text))
+
+
+def read_spooled(path: str) -> list[memoryview]:
+    """The parts of a large result, mapped and not read; its file has no name any more."""
+    try:
+        with open(path, "rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    finally:
+        Path(path).unlink(missing_ok=True)
+    return wire.split_parts(memoryview(data))
+
+
+def gpu_memory_of(pid: int) -> bool:
+    """True if NVML says that the process holds GPU memory; False also where it cannot be asked."""
+    try:
+        import pynvml
+    except ImportError:
+        return False
+    try:
+        pynvml.nvmlInit()
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            if any(process.pid == pid for process in running):
+                return True
+    except pynvml.NVMLError as error:
+        logger.debug("NVML cannot say what process %d holds: %s", pid, error)
+    return False
+
+
+def _nothing() -> None:
+    """Ends no subscription."""

@@ -1,0 +1,95 @@
+"""Runs plain functions in threads of this process: they can be asked to stop, never forced."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import cast
+
+from .._core.jobs import BlockReason, JobSpec, Outcome
+from .._runtime.failures import failure_of
+from ..context import LocalJobContext, bind
+from ..protocols import ExecutorContext, Reporter
+
+
+class ThreadExecutor:
+    """One daemon thread per job, for work that must share memory with the notebook.
+
+    Python has no way to end a thread from outside: a job that never looks at
+    `current_job().cancel_requested` runs to its end, keeps its lane and says so.
+    """
+
+    name = "thread"
+    capacity: int | None = None
+    can_kill = False
+    launches_anywhere = True
+
+    def prepare(self, spec: JobSpec) -> object:
+        """Nothing to pack: the arguments stay in this process."""
+        return None
+
+    def open(self, context: ExecutorContext) -> None:
+        """Needs nothing of the queue."""
+
+    def launch(self, spec: JobSpec, reporter: Reporter) -> ThreadExecution:
+        """Start a thread."""
+        return ThreadExecution(spec, reporter)
+
+    def blocked_by(self, spec: JobSpec) -> BlockReason | None:
+        """Never."""
+        return None
+
+    async def make_room(self, spec: JobSpec) -> bool:
+        """There is nothing to evict."""
+        return False
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Nothing here ever changes what may start."""
+        return _nothing
+
+    async def close(self) -> None:
+        """Threads that are still at work cannot be ended; they are daemons and were told of."""
+
+
+class ThreadExecution:
+    """One thread."""
+
+    can_be_killed = False
+
+    def __init__(self, spec: JobSpec, reporter: Reporter) -> None:
+        self._spec = spec
+        self._reporter = reporter
+        self._context = LocalJobContext(reporter)
+        variables = contextvars.copy_context()
+        thread = threading.Thread(
+            target=variables.run, args=(self._body,), name=f"job-{spec.id}", daemon=True
+        )
+        thread.start()
+
+    def _body(self) -> None:
+        bind(self._context)
+        spec = self._spec
+        try:
+            target = cast("Callable[..., object]", spec.target)
+            outcome = Outcome.of_value(target(*spec.args, **spec.kwargs))
+        except BaseException as error:
+            if self._context.is_stop(error):
+                outcome = Outcome.of_stop()
+            else:
+                outcome = Outcome.of_error(failure_of(error))
+        self._context.finish()
+        self._reporter.ended(outcome)
+
+    def ask_to_stop(self) -> bool:
+        """Set the flag that `current_job().cancel_requested` and `checkpoint()` read."""
+        self._context.request_cancel()
+        return True
+
+    def kill(self) -> None:
+        """Never called: `can_be_killed` is False."""
+        self._reporter.kill_failed("a thread cannot be forced to end")
+
+
+def _nothing() -> None:
+    """Ends no subscription."""

@@ -1,0 +1,259 @@
+"""Job: the live, read-only handle that users hold; every read is current."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ._core.jobs import CancelPhase, JobFailure, JobRecord, JobStatus
+from ._runtime.engine import error_text
+from .errors import JobCancelledError, JobFailedError, JobNotFinishedError
+
+if TYPE_CHECKING:
+    from ._control import Control
+
+
+class Job:
+    """One request to run something.
+
+    `await job` gives its result. Handles of the same job are equal; they sort in dispatch order.
+    Times are epoch seconds (float) or None. Any thread may read.
+    """
+
+    __slots__ = ("__weakref__", "_control", "_record")
+
+    def __init__(self, record: JobRecord, control: Control) -> None:
+        self._record = record
+        self._control = control
+
+    # -- what was asked for --------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The id that `submit` returned."""
+        return self._record.id
+
+    @property
+    def plugin_name(self) -> str:
+        """The plugin's name, or the function's."""
+        return self._record.spec.name
+
+    @property
+    def label(self) -> str | None:
+        """The label given by `options(label=…)`."""
+        return self._record.spec.options.label
+
+    @property
+    def title(self) -> str:
+        """The label, else the name."""
+        return self._record.spec.title
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags given by `options(tags=…)`."""
+        return self._record.spec.options.tags
+
+    @property
+    def args(self) -> tuple[object, ...]:
+        """The positional arguments."""
+        return self._record.spec.args
+
+    @property
+    def kwargs(self) -> Mapping[str, object]:
+        """The keyword arguments."""
+        return dict(self._record.spec.kwargs)
+
+    @property
+    def priority(self) -> int:
+        """Higher runs earlier."""
+        return self._record.priority
+
+    @property
+    def created_at(self) -> float:
+        """When it was submitted."""
+        return self._record.created_at
+
+    @property
+    def retry_of(self) -> str | None:
+        """The id of the job that this one repeats."""
+        return self._record.retry_of
+
+    # -- where it is ---------------------------------------------------------------------------
+
+    @property
+    def status(self) -> JobStatus:
+        """pending, running, completed, failed or cancelled."""
+        return self._record.status
+
+    @property
+    def done(self) -> bool:
+        """True once it has ended, however."""
+        return self._record.status.ended
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first run; counts up with `options(retries=…)`."""
+        return self._record.attempt
+
+    @property
+    def phase(self) -> str | None:
+        """What a running job does before its body runs: "starting", "waiting for resources"."""
+        return self._record.run_phase
+
+    @property
+    def cancel_phase(self) -> CancelPhase | None:
+        """None, "asked" or "forcing"."""
+        return self._record.cancel_phase
+
+    @property
+    def cancel_note(self) -> str | None:
+        """What cannot be done about a job that was asked to stop and has not."""
+        record = self._record
+        if record.cancel_phase is None or record.can_kill:
+            return None
+        return f"asked to stop; a {record.executor_name} cannot be forced"
+
+    @property
+    def block_reason(self) -> str | None:
+        """Why a pending job does not start, where its executor says so."""
+        reason = self._record.block_reason
+        return None if reason is None else reason.text
+
+    @property
+    def held(self) -> bool:
+        """True while it keeps its place but will not start."""
+        return self._record.held
+
+    @property
+    def started_at(self) -> float | None:
+        """When the latest attempt was given its lane."""
+        return self._record.started_at
+
+    @property
+    def progress(self) -> float:
+        """0.0-1.0, or -1.0 for "running, amount unknown"."""
+        progress = self._record.progress
+        return -1.0 if progress is None else progress
+
+    @property
+    def status_message(self) -> str:
+        """The last message that it reported."""
+        return self._record.message
+
+    # -- how it ended --------------------------------------------------------------------------
+
+    @property
+    def completed_at(self) -> float | None:
+        """When it ended, however."""
+        return self._record.completed_at
+
+    @property
+    def result(self) -> Any:
+        """The returned value; None before the end and for jobs that returned nothing."""
+        return self._record.result
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed ("ValueError: …") or was cancelled; None otherwise."""
+        return error_text(self._record)
+
+    @property
+    def failure(self) -> JobFailure | None:
+        """Type, message, traceback, exit code or signal of what went wrong (last)."""
+        return self._record.failure
+
+    @property
+    def finished_before_cancel(self) -> bool:
+        """True if it was asked to stop but returned a value first, which is kept."""
+        return self._record.finished_before_cancel
+
+    def get_result(self) -> Any:
+        """The result of a job that has ended.
+
+        Raises:
+            JobNotFinishedError: it has not.
+            JobFailedError: it failed.
+            JobCancelledError: it was cancelled.
+
+        """
+        record = self._record
+        if not record.status.ended:
+            raise JobNotFinishedError(
+                f"job {self.title!r} is {record.status.value}; use `await job` to wait for it"
+            )
+        if record.status is JobStatus.failed:
+            failure = record.failure or JobFailure("UnknownFailure", "")
+            raise JobFailedError(record.id, self.title, failure) from failure.exception
+        if record.status is JobStatus.cancelled:
+            raise JobCancelledError(record.id, self.title, record.cancel_reason)
+        return record.result
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        yield from self._control.wait_for(self._record, None).__await__()
+        return self.get_result()
+
+    # -- acts ----------------------------------------------------------------------------------
+
+    def cancel(
+        self, *, force: bool = False, timeout: float | None = None, reason: str = ""
+    ) -> bool:
+        """Cancel it; see `JobQueue.cancel`. Any thread."""
+        return self._control.cancel(self._record, force, timeout, reason)
+
+    def retry(self) -> Job:
+        """Submit the same again, as a new job. Any thread."""
+        return self._control.retry(self._record)
+
+    def logs(self, lines: int = 100) -> str:
+        """The last lines of what it printed."""
+        return self._control.logs(self._record, lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain values, for tables and JSON (`args` and `result` as they are)."""
+        return {name: getattr(self, name) for name in _FIELDS} | {"status": self.status.value}
+
+    # -- a value among others ------------------------------------------------------------------
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Job):
+            return NotImplemented
+        mine, theirs = self._record, other._record
+        return (-mine.priority, mine.rank) < (-theirs.priority, theirs.rank)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and self._record is other._record
+
+    def __hash__(self) -> int:
+        return hash(self._record.id)
+
+    def __repr__(self) -> str:
+        record = self._record
+        title = record.spec.title
+        title = title if len(title) <= 40 else title[:39] + "…"
+        text = f"<Job {record.id} {title!r} {record.status.value}"
+        if record.status is JobStatus.running:
+            amount = "" if record.progress is None else f" {record.progress:.0%}"
+            text += f"{amount}{', ' + record.cancel_phase if record.cancel_phase else ''}"
+        elif record.status is JobStatus.failed and record.failure is not None:
+            text += f": {record.failure.type_name}"
+        return text + ">"
+
+
+_FIELDS = (
+    "id",
+    "plugin_name",
+    "label",
+    "tags",
+    "args",
+    "kwargs",
+    "status",
+    "priority",
+    "attempt",
+    "created_at",
+    "started_at",
+    "completed_at",
+    "progress",
+    "status_message",
+    "result",
+    "error",
+)

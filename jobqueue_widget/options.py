@@ -1,0 +1,220 @@
+"""Checks what users pass as options and constructor arguments; every error names value and cure."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ._core.jobs import DEFAULT_OPTIONS, JobOptions
+from ._runtime.engine import Settings
+from .errors import InvalidOptionError
+
+KNOWN = (
+    "priority",
+    "label",
+    "tags",
+    "timeout",
+    "retries",
+    "idempotent",
+    "after",
+    "resources",
+    "executor",
+    "secret",
+    "fresh",
+)
+
+
+def check_priority(value: object) -> int:
+    """Any integer, also numpy's, but not a bool.
+
+    Raises:
+        InvalidOptionError: anything else.
+
+    """
+    if type(value) is int:
+        return value
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            pass
+    raise InvalidOptionError(
+        f"priority must be an integer, not {_show(value)}; a higher number runs earlier"
+    )
+
+
+def check_seconds(name: str, value: object, *, zero: bool = True) -> float:
+    """A finite number of seconds, not negative.
+
+    Raises:
+        InvalidOptionError: anything else.
+
+    """
+    number = math.nan
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        number = float(value)
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        least = "0 or more" if zero else "more than 0"
+        raise InvalidOptionError(f"{name} must be {least} seconds, not {_show(value)}")
+    return number
+
+
+def check_count(name: str, value: object, least: int) -> int:
+    """An integer of at least `least`.
+
+    Raises:
+        InvalidOptionError: anything else.
+
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidOptionError(
+            f"{name} must be an integer of at least {least}, not {_show(value)}"
+        )
+    return value
+
+
+def make_options(given: Mapping[str, Any]) -> tuple[JobOptions, int | None]:
+    """The checked options and the priority, if one was given.
+
+    Raises:
+        InvalidOptionError: an unknown name, a wrong type or a value out of range.
+
+    """
+    for name in given:
+        if name not in KNOWN:
+            raise InvalidOptionError(f"unknown option {name!r}; known are: {', '.join(KNOWN)}")
+    set_ = {name: value for name, value in given.items() if value is not None}
+    priority = check_priority(set_.pop("priority")) if "priority" in set_ else None
+    checked: dict[str, Any] = {}
+    for name, value in set_.items():
+        checked[name] = _CHECKS[name](value)
+    return (JobOptions(**checked) if checked else DEFAULT_OPTIONS), priority
+
+
+def _check_label(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidOptionError(f"label must be a text that is not empty, not {_show(value)}")
+    return value
+
+
+def _check_tags(value: object) -> tuple[str, ...]:
+    tags = (value,) if isinstance(value, str) else value
+    if not isinstance(tags, Iterable):
+        raise InvalidOptionError(f"tags must be texts, not {_show(value)}")
+    listed = tuple(tags)
+    if not all(isinstance(tag, str) and tag for tag in listed):
+        raise InvalidOptionError(f"tags must be texts that are not empty, not {_show(value)}")
+    return listed
+
+
+def _check_bool(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidOptionError(f"{name} must be True or False, not {_show(value)}")
+    return value
+
+
+def _check_after(value: object) -> tuple[str, ...]:
+    given = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    ids: list[str] = []
+    for item in given:
+        job_id = item if isinstance(item, str) else getattr(item, "id", None)
+        if not isinstance(job_id, str):
+            raise InvalidOptionError(f"after takes jobs or job ids, not {_show(item)}")
+        if job_id not in ids:
+            ids.append(job_id)
+    return tuple(ids)
+
+
+def _check_resources(value: object) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise InvalidOptionError(
+            f'resources must be a mapping like {{"gpu": 1}}, not {_show(value)}'
+        )
+    return {
+        str(name): check_seconds(f"resources[{name!r}]", amount) for name, amount in value.items()
+    }
+
+
+def _check_executor(value: object) -> object:
+    if isinstance(value, str):
+        if value not in ("process", "thread", "coroutine"):
+            raise InvalidOptionError(
+                f'executor must be "process", "thread", "coroutine" or an executor object, '
+                f"not {_show(value)}"
+            )
+    elif not callable(getattr(value, "launch", None)):
+        raise InvalidOptionError(f"executor has no launch(); {_show(value)} is not an executor")
+    return value
+
+
+def _check_secret(value: object) -> bool | frozenset[str]:
+    if isinstance(value, bool):
+        return value
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, Iterable):
+        listed = list(names)
+        if all(isinstance(name, str) for name in listed):
+            return frozenset(listed)
+    raise InvalidOptionError(f"secret must be True or parameter names, not {_show(value)}")
+
+
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "label": _check_label,
+    "tags": _check_tags,
+    "timeout": lambda value: check_seconds("timeout", value, zero=False),
+    "retries": lambda value: check_count("retries", value, 0),
+    "idempotent": lambda value: _check_bool("idempotent", value),
+    "after": _check_after,
+    "resources": _check_resources,
+    "executor": _check_executor,
+    "secret": _check_secret,
+    "fresh": lambda value: _check_bool("fresh", value),
+}
+
+
+def make_settings(given: Mapping[str, Any]) -> Settings:
+    """The constructor's arguments, checked.
+
+    Raises:
+        InvalidOptionError: one is of the wrong type or out of range.
+
+    """
+    if given["loop"] not in ("current", "thread"):
+        raise InvalidOptionError(f'loop must be "current" or "thread", not {_show(given["loop"])}')
+    name = given["name"]
+    if name is not None and not isinstance(name, str):
+        raise InvalidOptionError(f"name must be a text, not {_show(name)}")
+    env = given["env"]
+    if env is not None and not (
+        isinstance(env, Mapping)
+        and all(isinstance(key, str) and isinstance(value, str) for key, value in env.items())
+    ):
+        raise InvalidOptionError(f"env must be a mapping of texts to texts, not {_show(env)}")
+    limit, recycle = given["max_result_bytes"], given["recycle_after"]
+    return Settings(
+        name=name or "",
+        max_history=check_count("max_history", given["max_history"], 0),
+        keep_ended=check_count("keep_ended", given["keep_ended"], 0),
+        cancel_timeout=check_seconds("cancel_timeout", given["cancel_timeout"]),
+        progress_poll_interval=check_seconds(
+            "progress_poll_interval", given["progress_poll_interval"], zero=False
+        ),
+        max_running=check_count("max_running", given["max_running"], 1),
+        loop=given["loop"],
+        backfill=_check_bool("backfill", given["backfill"]),
+        max_bypass=check_seconds("max_bypass", given["max_bypass"]),
+        max_result_bytes=None if limit is None else check_count("max_result_bytes", limit, 1),
+        env=None if env is None else dict(env),
+        recycle_after=None if recycle is None else check_count("recycle_after", recycle, 1),
+    )
+
+
+def _show(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception:
+        text = "<its repr() fails>"
+    text = text if len(text) <= 60 else text[:59] + "…"
+    return f"{text} ({type(value).__name__})"

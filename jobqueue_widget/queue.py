@@ -1,0 +1,488 @@
+"""JobQueue: the public door. Checks what it is given and hands it to the engine."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Literal
+
+from . import _views
+from ._control import Control, OptionsView, Scope
+from ._core import events as ev
+from ._core.jobs import DEFAULT_OPTIONS, JobRecord, JobStatus
+from ._runtime.engine import Engine, Settings
+from ._runtime.publish import EventStream, Subscriber
+from .errors import (
+    InvalidOptionError,
+    MissingExtraError,
+    UnsupportedLoopError,
+)
+from .job import Job
+from .options import check_priority, check_seconds, make_options, make_settings
+from .protocols import SupportsPluginLogs
+from .submission import MISSING, Submission, target_of
+
+
+class QueueNotStartedWarning(UserWarning):
+    """A job was submitted to a queue that was never started; it waits."""
+
+
+class JobQueue:
+    """A queue of heavy jobs in this process: strict priority, then first in first out.
+
+    Args:
+        manager: a plugin host (anything with `get_plugin`, `execute_plugin_async`,
+            `reload_plugin`); only needed to submit plugin names.
+        max_history: how many ended jobs are shown.
+        cancel_timeout: seconds between asking a job to stop and forcing it (0: force at once).
+        progress_poll_interval: seconds between polls of a plugin's progress.
+        name: shown in titles and thread names.
+        executor: where plain functions run: "process" (default), "thread" or an executor object.
+        max_running: how many jobs run at a time (lanes).
+        keep_ended: how many ended jobs can be fetched by id.
+        loop: "current" = the loop that runs `start()`; "thread" = a private loop in a thread.
+        backfill: let later jobs pass one that waits for resources, for at most `max_bypass` s.
+        max_bypass: seconds; see `backfill`.
+        max_result_bytes: results of functions above this fail their job; None = no cap.
+        env: environment variables added for function workers.
+        recycle_after: a function worker is replaced after so many jobs; None = never.
+
+    Raises:
+        InvalidOptionError: a value is of the wrong type or out of range.
+
+    Example:
+        ```python
+        queue = JobQueue(max_running=2)
+        await queue.start()
+        job = queue.submit_nowait(pow, 2, 10)
+        assert await job == 1024
+        await queue.stop()
+        ```
+
+    """
+
+    def __init__(
+        self,
+        manager: object = None,
+        max_history: int = 100,
+        cancel_timeout: float = 3.0,
+        progress_poll_interval: float = 1.0,
+        *,
+        name: str | None = None,
+        executor: object = None,
+        max_running: int = 1,
+        keep_ended: int = 10_000,
+        loop: Literal["current", "thread"] = "current",
+        backfill: bool = False,
+        max_bypass: float = 120.0,
+        max_result_bytes: int | None = None,
+        env: Mapping[str, str] | None = None,
+        recycle_after: int | None = None,
+    ) -> None:
+        settings = make_settings({key: value for key, value in locals().items() if key != "self"})
+        if executor is not None:
+            make_options({"executor": executor})
+            if executor == "coroutine":
+                raise InvalidOptionError('executor: plain functions cannot run as "coroutine"')
+        self.manager = manager
+        self._engine = self._make_engine(settings)
+        self._submission = Submission(self._engine, manager, executor)
+        self._control = Control(self._engine, self._submission)
+        self._warned = False
+        weakref.finalize(self, self._engine.life.abandon).atexit = False
+
+    def _make_engine(self, settings: Settings) -> Engine:
+        """The seam where tests put another clock under the queue."""
+        return Engine(settings)
+
+    # -- running and stopping --------------------------------------------------------------
+
+    async def start(self) -> JobQueue:
+        """Begin to run jobs. Idempotent; may follow a `stop`, also on another loop.
+
+        Raises:
+            QueueClosedError: the queue was closed for good.
+
+        """
+        self._engine.life.start()
+        return self
+
+    async def stop(
+        self, running: Literal["cancel", "wait"] = "cancel", timeout: float = 5.0
+    ) -> None:
+        """Stop: afterwards nothing executes; pending jobs stay and run after the next `start`.
+
+        Args:
+            running: "cancel" asks running jobs to stop, then forces them; "wait" lets them end.
+            timeout: seconds for that; what is not over then is forced. Work that cannot be
+                forced (threads, coroutines) is declared failed and keeps its lane.
+
+        Raises:
+            InvalidOptionError: an argument is out of range.
+
+        """
+        if running not in ("cancel", "wait"):
+            raise InvalidOptionError(f'running must be "cancel" or "wait", not {running!r}')
+        await self._engine.life.stop(running, check_seconds("timeout", timeout))
+
+    async def close(self) -> None:
+        """Stop for good: pending jobs are cancelled and further submits refused. Idempotent."""
+        await self.stop()
+        self._engine.life.close()
+
+    async def __aenter__(self) -> JobQueue:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def __enter__(self) -> JobQueue:
+        if self._engine.settings.loop != "thread":
+            raise UnsupportedLoopError(
+                'plain `with` needs a loop of its own: use JobQueue(loop="thread"), '
+                "or `async with` in a coroutine"
+            )
+        self._engine.life.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._engine.life.stop_blocking("cancel", 5.0)
+
+    def __bool__(self) -> bool:
+        return True
+
+    # -- submitting --------------------------------------------------------------------------
+
+    async def submit(
+        self, target: object = MISSING, /, *args: Any, priority: int = 0, **kwargs: Any
+    ) -> str:
+        """Enqueue a job and return its id. See `submit_nowait`."""
+        target = target_of(target, kwargs)
+        return self._control.submit(target, args, kwargs, DEFAULT_OPTIONS, priority).id
+
+    def submit_nowait(
+        self, target: object = MISSING, /, *args: Any, priority: int = 0, **kwargs: Any
+    ) -> Job:
+        """Enqueue a job. Any thread.
+
+        Args:
+            target: a plugin name, a coroutine function (runs on the queue's loop) or a plain
+                callable (runs in a worker process; its arguments are pickled now).
+            args: passed to the target.
+            priority: an integer; higher runs earlier.
+            kwargs: passed to the target; everything but `priority` goes through.
+
+        Returns:
+            The job's handle; `await` it for the result.
+
+        Raises:
+            InvalidTargetError: the target cannot be run.
+            UnpicklableJobError: a function or its arguments cannot be sent to a worker.
+            QueueClosedError: the queue was closed for good.
+
+        """
+        if self._engine.life.phase == "not started" and not self._warned:
+            self._warned = True
+            text = "the queue is not started: the job waits until `await queue.start()`"
+            warnings.warn(text, QueueNotStartedWarning, stacklevel=2)
+        target = target_of(target, kwargs)
+        return self._control.submit(target, args, kwargs, DEFAULT_OPTIONS, priority)
+
+    def map(self, function: object, iterable: Iterable[Any], *more: Iterable[Any]) -> list[Job]:
+        """One job per item, in order; with `more` iterables, per tuple of items as `map` does.
+
+        Raises:
+            JobQueueError: one item cannot be submitted; then none is.
+
+        """
+        return self._control.map(function, (iterable, *more), DEFAULT_OPTIONS, 0)
+
+    def options(self, **options: Any) -> OptionsView:
+        """The same queue with options for what is submitted through the result.
+
+        Args:
+            options: priority, label, tags, timeout (s), retries, idempotent, after, resources,
+                executor, secret, fresh.
+
+        Raises:
+            InvalidOptionError: an unknown option or a bad value.
+
+        """
+        checked, priority = make_options(options)
+        self._submission.parents(checked)
+        return OptionsView(self._control, checked, priority or 0)
+
+    def retry(self, job_id: str | Job) -> Job:
+        """Submit the same target, arguments and options again, as a new job. Any thread."""
+        return self._control.retry(self._control.record(job_id))
+
+    # -- changing what is queued -------------------------------------------------------------
+
+    async def cancel(
+        self,
+        job_id: str | Job,
+        *,
+        force: bool = False,
+        timeout: float | None = None,
+        reason: str = "",
+    ) -> bool:
+        """Cancel a job; returns at once. See `cancel_nowait` for the meaning of the answer.
+
+        Args:
+            job_id: the job or its id.
+            force: do not wait for it to stop by itself.
+            timeout: seconds to wait for that, instead of the queue's `cancel_timeout`.
+            reason: shown and kept with the job.
+
+        """
+        record = self._control.find(job_id)
+        return record is not None and self._control.cancel(record, force, timeout, reason)
+
+    def cancel_nowait(
+        self,
+        job_id: str | Job,
+        *,
+        force: bool = False,
+        timeout: float | None = None,
+        reason: str = "",
+    ) -> bool:
+        """Cancel a job. Any thread. True: cancelled or under way; False: unknown or ended."""
+        record = self._control.find(job_id)
+        return record is not None and self._control.cancel(record, force, timeout, reason)
+
+    def cancel_all(self, scope: Scope, tag: str | None = None) -> int:
+        """Cancel every job in `scope` ("pending", "running", "all"), or those with `tag`.
+
+        Returns:
+            How many were cancelled or are being so.
+
+        """
+        if scope not in ("pending", "running", "all"):
+            raise InvalidOptionError(f'scope must be "pending", "running" or "all", not {scope!r}')
+        return self._control.cancel_all(scope, tag)
+
+    def reorder(self, job_id: str | Job, new_priority: int) -> bool:
+        """Give a pending job another priority. Any thread. False unless it is pending."""
+        priority = check_priority(new_priority)
+        record = self._control.find(job_id)
+        return record is not None and self._engine.do(ev.Reprioritized(record, priority))
+
+    def move(
+        self,
+        job_id: str | Job,
+        *,
+        before: str | Job | None = None,
+        after: str | Job | None = None,
+        to: Literal["top", "bottom"] | None = None,
+    ) -> bool:
+        """Move a pending job beside another pending one, whose priority it takes, or to an end.
+
+        Any thread. False unless both are pending.
+        """
+        if sum(place is not None for place in (before, after, to)) != 1:
+            raise InvalidOptionError('move needs exactly one of before=, after=, to="top"/"bottom"')
+        record = self._control.find(job_id)
+        where: Literal["before", "after", "top", "bottom"]
+        anchor: JobRecord | None = None
+        if to is not None:
+            if to not in ("top", "bottom"):
+                raise InvalidOptionError(f'to must be "top" or "bottom", not {to!r}')
+            where = to
+        else:
+            where = "before" if before is not None else "after"
+            anchor = self._control.find(before if before is not None else after)
+            if anchor is None or anchor.entry is None:
+                return False
+        return record is not None and self._engine.do(ev.Moved(record, anchor, where))
+
+    def hold(
+        self,
+        job_id: str | Job,
+        seconds: float | None = None,
+        then: Literal["release", "cancel"] = "release",
+    ) -> bool:
+        """Keep a pending job from starting; it keeps its place. Any thread.
+
+        Args:
+            job_id: the job or its id.
+            seconds: until when; None = until `release`.
+            then: what happens after that.
+
+        """
+        if then not in ("release", "cancel"):
+            raise InvalidOptionError(f'then must be "release" or "cancel", not {then!r}')
+        if seconds is not None:
+            seconds = check_seconds("seconds", seconds)
+        record = self._control.find(job_id)
+        return record is not None and self._engine.do(ev.Held(record, seconds, then))
+
+    def release(self, job_id: str | Job) -> bool:
+        """Lift a hold. Any thread. False unless the job is pending."""
+        record = self._control.find(job_id)
+        return record is not None and self._engine.do(ev.Released(record))
+
+    def pause(self, reason: str = "") -> None:
+        """Start nothing new; what runs goes on. Any thread."""
+        self._engine.set_pause(reason)
+
+    def resume(self) -> None:
+        """Start jobs again. Any thread."""
+        self._engine.set_pause(None)
+
+    @property
+    def paused(self) -> bool:
+        """True between `pause` and `resume`."""
+        return self._engine.state.pause is not None
+
+    def clear_history(self) -> int:
+        """Forget the ended jobs; handles keep theirs. Returns how many. Any thread."""
+        return self._engine.clear_history()
+
+    def restart_workers(self) -> None:
+        """Replace the warm workers of plain functions (after editing a module). Any thread."""
+        self._submission.restart_workers()
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def get_job(self, job_id: str) -> Job | None:
+        """The job, or None if it is unknown or no longer kept."""
+        record = self._control.find(job_id)
+        return None if record is None else Job(record, self._control)
+
+    def jobs(self, status: JobStatus | str | None = None) -> list[Job]:
+        """Running, pending (in order) and ended (newest first) jobs, or those of one status."""
+        wanted = None if status is None else JobStatus(status)
+        jobs = self._control.all_jobs()
+        return [job for job in jobs if wanted is None or job.status is wanted]
+
+    def __getitem__(self, key: str) -> Job:
+        return self._control.named(key)
+
+    def find(self, text: str) -> list[Job]:
+        """Jobs whose id, name, label, tag, status or error contains `text`, ignoring case."""
+        return self._control.search(text)
+
+    def position(self, job: str | Job) -> int | None:
+        """0-based place among the pending jobs; None if it is not pending."""
+        record = self._control.find(job)
+        with self._engine.lock:
+            if record is None or record.entry is None:
+                return None
+            return self._engine.state.order.position(record)
+
+    def window(self, which: _views.WindowName, start: int, stop: int) -> _views.Rows:
+        """Rows of "running", "pending" or "history" with the total, all of one moment."""
+        return _views.window(self._engine, which, start, stop)
+
+    def get_state(self) -> dict[str, Any]:
+        """All of the queue as plain values; see README for the keys."""
+        return _views.state_dict(self._engine)
+
+    def get_job_logs(self, job_id: str | Job, lines: int = 100) -> str:
+        """The last `lines` lines of the job's output; "" for an unknown id."""
+        record = self._control.find(job_id)
+        if record is None:
+            return ""
+        text = self._control.logs(record, lines)
+        if not text and record.spec.kind == "plugin" and not record.status.ended:
+            manager = self.manager
+            if isinstance(manager, SupportsPluginLogs) and record.status is JobStatus.running:
+                return manager.get_plugin_logs(record.spec.name, lines=lines)
+        return text
+
+    def to_pandas(self) -> Any:
+        """All kept jobs as a pandas DataFrame, one row per job.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingExtraError(
+                'to_pandas needs pandas: pip install "jobqueue-widget[pandas]"'
+            ) from error
+        return pd.DataFrame([job.as_dict() for job in self.jobs()])
+
+    def __repr__(self) -> str:
+        state = self._engine.state
+        name = f" {self._engine.settings.name!r}" if self._engine.settings.name else ""
+        paused = ", paused" if state.pause else ""
+        return (
+            f"<JobQueue{name} {self._engine.life.phase}{paused}: {len(state.running)} running, "
+            f"{len(state.order)} pending, {state.totals.ended} ended>"
+        )
+
+    # -- waiting ------------------------------------------------------------------------------
+
+    async def wait_for_job(self, job_id: str | Job, timeout: float | None = None) -> Job:
+        """Wait until the job has ended, however; on any loop.
+
+        Raises:
+            WaitTimeoutError: after `timeout` seconds; the job goes on.
+            UnknownJobError: this queue never had such a job.
+            JobEvictedError: it ended long ago and is no longer kept.
+            QueueStoppedError: the queue stopped and the job will not run.
+
+        """
+        record = self._control.record(job_id)
+        await self._control.wait_for(record, timeout)
+        return Job(record, self._control)
+
+    async def join(self, timeout: float | None = None) -> None:
+        """Wait until nothing is pending or running; on any loop.
+
+        Raises:
+            WaitTimeoutError: after `timeout` seconds; the jobs go on.
+            QueueIdleError: what is left cannot start by itself (held, paused, not started).
+
+        """
+        await self._control.join(timeout)
+
+    def wait(self, *jobs: str | Job, timeout: float | None = None) -> None:
+        """Wait in a plain cell or thread: for these jobs, or until nothing is left.
+
+        An interrupt ends the waiting, never the jobs. In a coroutine use `await queue.join()`.
+
+        Raises:
+            WaitTimeoutError: after `timeout` seconds.
+            UnsupportedLoopError: no loop runs that could run the jobs meanwhile.
+
+        """
+        records = [self._control.record(job) for job in jobs]
+        self._control.wait_blocking(records, timeout)
+
+    # -- events -------------------------------------------------------------------------------
+
+    def events(self, job_id: str | Job | None = None) -> EventStream:
+        """`async for event in queue.events()`: what happens from now on, on the running loop.
+
+        With a job, the stream ends with it. Bounded: `dropped` of the result counts losses.
+        """
+        record = None if job_id is None else self._control.record(job_id)
+        with self._engine.lock:
+            stream = self._engine.publisher.stream(None if record is None else record.id)
+        if record is not None and record.status.ended:
+            stream.close()
+        return stream
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Call `callback(event)` on the queue's loop for each event; returns what ends it.
+
+        One that raises is logged, and dropped after three times.
+        """
+        with self._engine.lock:
+            return self._engine.publisher.subscribe(callback)

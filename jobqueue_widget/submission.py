@@ -1,0 +1,213 @@
+"""Turns what a user submits into jobs: says what the target is, where it runs, and packs it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, cast
+
+from ._core.jobs import EMPTY, JobOptions, JobRecord, JobSpec, TargetKind
+from .errors import InvalidOptionError, InvalidTargetError
+from .protocols import SupportsRestart
+
+if TYPE_CHECKING:
+    from ._runtime.engine import Engine
+    from .protocols import Executor
+
+MISSING = object()
+ACCEPTED = (
+    "a target is a plugin name (str), a coroutine function or a plain callable, "
+    "followed by its arguments"
+)
+
+
+class Submission:
+    """Makes checked, packed `JobRecord`s; nothing is enqueued here."""
+
+    def __init__(self, engine: Engine, manager: object, default: object) -> None:
+        self._engine = engine
+        self._manager = manager
+        self._default = default
+        self._executors: dict[str, Executor] = {}
+
+    def record(
+        self,
+        target: object,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        options: JobOptions,
+        priority: int,
+    ) -> tuple[JobRecord, tuple[JobRecord, ...]]:
+        """The job and the jobs it waits for. Any thread, without the lock.
+
+        Raises:
+            InvalidTargetError: the target is none of the accepted kinds.
+            InvalidOptionError: an option does not go with it.
+            UnpicklableJobError: a plain function cannot be sent to a worker.
+
+        """
+        engine = self._engine
+        kind, name = classify(target)
+        parents = self.parents(options)
+        number = engine.next_number()
+        spec = JobSpec(
+            f"{engine.run_id}-{number}",
+            kind,
+            cast("str | Callable[..., object]", target),
+            name,
+            args,
+            kwargs or EMPTY,
+            options,
+        )
+        executor = self._executor_for(spec)
+        spec.executor = executor
+        spec.payload = executor.prepare(spec)
+        return JobRecord(spec, priority, number, engine.now()), parents
+
+    def again(self, job: JobRecord) -> JobRecord:
+        """A new job with the same target, arguments (as they were packed) and options."""
+        engine, old = self._engine, job.spec
+        number = engine.next_number()
+        spec = JobSpec(
+            f"{engine.run_id}-{number}",
+            old.kind,
+            old.target,
+            old.name,
+            old.args,
+            old.kwargs,
+            old.options,
+            old.payload,
+        )
+        spec.executor = old.executor
+        record = JobRecord(spec, job.priority, number, engine.now())
+        record.retry_of = job.id
+        return record
+
+    def parents(self, options: JobOptions) -> tuple[JobRecord, ...]:
+        """The jobs that `after` names.
+
+        Raises:
+            InvalidOptionError: one is not known here.
+
+        """
+        return tuple(map(self._parent, options.after))
+
+    def _parent(self, job_id: str) -> JobRecord:
+        record = self._engine.state.jobs.get(job_id)
+        if record is None:
+            raise InvalidOptionError(
+                f"after={job_id!r} is no job that this queue still keeps; pass a Job or its id"
+            )
+        return record
+
+    def _executor_for(self, spec: JobSpec) -> Executor:
+        chosen = spec.options.executor
+        if spec.kind == "plugin":
+            if chosen is not None and isinstance(chosen, str):
+                raise InvalidOptionError(
+                    f"executor={chosen!r} does not go with plugin {spec.name!r}: "
+                    "plugins run in their own workers"
+                )
+            return cast("Executor", chosen) if chosen else self.built_in("plugin")
+        if chosen is None:
+            chosen = self._default if spec.kind == "function" else None
+        if chosen is None:
+            chosen = "coroutine" if spec.kind == "coroutine" else "process"
+        if not isinstance(chosen, str):
+            return cast("Executor", chosen)
+        if (chosen == "coroutine") != (spec.kind == "coroutine"):
+            runs = "on the queue's loop" if spec.kind == "coroutine" else "in a process or thread"
+            raise InvalidOptionError(
+                f"executor={chosen!r} does not go with {spec.name!r}: a {spec.kind} runs {runs}"
+            )
+        return self.built_in(chosen)
+
+    def restart_workers(self) -> None:
+        """Replace warm workers, where an executor has any."""
+        for executor in self._executors.values():
+            if isinstance(executor, SupportsRestart):
+                executor.restart_workers()
+
+    def built_in(self, name: str) -> Executor:
+        """One of our own executors, made at its first use."""
+        executor = self._executors.get(name)
+        if executor is None:
+            executor = self._executors.setdefault(name, self._make(name))
+        return executor
+
+    def _make(self, name: str) -> Executor:
+        if name == "coroutine":
+            from .executors.coroutine import CoroutineExecutor
+
+            return CoroutineExecutor()
+        if name == "thread":
+            from .executors.thread import ThreadExecutor
+
+            return ThreadExecutor()
+        if name == "process":
+            from .executors.process import ProcessExecutor
+
+            return ProcessExecutor()
+        if self._manager is None:
+            raise InvalidTargetError(
+                "a text target names a plugin, and this queue has no plugin manager: "
+                "use JobQueue(manager), or pass the function itself"
+            )
+        from .executors.plugin import PluginHostExecutor
+
+        return PluginHostExecutor(self._manager)
+
+
+def target_of(target: object, kwargs: dict[str, Any]) -> object:
+    """The positional target, or `plugin_name=` as in the reference system."""
+    if target is not MISSING:
+        return target
+    if "plugin_name" in kwargs:
+        return kwargs.pop("plugin_name")
+    raise InvalidTargetError(f"submit needs a target as its first argument; {ACCEPTED}")
+
+
+def classify(target: object) -> tuple[TargetKind, str]:
+    """What kind of target it is, and the name to show.
+
+    Raises:
+        InvalidTargetError: it is none.
+
+    """
+    if type(target) is FunctionType and target.__code__.co_flags & inspect.CO_COROUTINE:
+        return "coroutine", _name_of(target)
+    if isinstance(target, str):
+        if not target.strip():
+            raise InvalidTargetError(f"the plugin name is empty; {ACCEPTED}")
+        return "plugin", target
+    if inspect.iscoroutine(target) or inspect.isawaitable(target):
+        _close_quietly(target)
+        raise InvalidTargetError(
+            "submit got a coroutine or another awaitable that is already made: pass f, not f(); "
+            "its arguments go after it, as in submit(f, 1, 2)"
+        )
+    if not callable(target):
+        raise InvalidTargetError(f"{type(target).__name__} cannot be run; {ACCEPTED}")
+    if inspect.isasyncgenfunction(target) or inspect.isgeneratorfunction(target):
+        raise InvalidTargetError(
+            f"{_name_of(target)!r} is a generator function: calling it runs nothing; "
+            "wrap it in a function that consumes it"
+        )
+    call = getattr(target, "__call__", None)  # noqa: B004 - the method itself is inspected
+    if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(call):
+        return "coroutine", _name_of(target)
+    return "function", _name_of(target)
+
+
+def _close_quietly(target: object) -> None:
+    if inspect.iscoroutine(target):
+        target.close()  # else Python warns that it was never awaited, on top of our error
+
+
+def _name_of(target: object) -> str:
+    while isinstance(target, functools.partial):
+        target = target.func
+    name = getattr(target, "__qualname__", None) or type(target).__qualname__
+    return str(name).rpartition("<locals>.")[2]

@@ -1,0 +1,1 @@
+"""The worker process: its child side (standard library only) and its parent side."""

@@ -1,0 +1,398 @@
+"""The worker process: reads jobs from its pipe, runs one at a time, writes back how each ended.
+
+Started by path with any interpreter; needs the standard library only (and cloudpickle for functions
+that are not importable). fd 0 brings jobs, fd 1 takes frames, fd 2 is the log; the first two are
+moved away at once, so that whatever the job prints, from C too, can only land in the log. A fourth
+pipe, whose number is the argument, brings what must be heard while a job runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.abc
+import importlib.util
+import io
+import json
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from types import ModuleType
+from typing import Any
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ASK_SIGNAL = getattr(signal, "SIGUSR1", None)
+
+
+def load_sibling(name: str, path: str) -> Any:
+    """Import a file of ours by path."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+# Under their real names, so that what jobs import from us is the same module, installed or not.
+wire = load_sibling("jobqueue_widget.worker.wire", os.path.join(HERE, "wire.py"))
+jobside = load_sibling("jobqueue_widget.worker.jobside", os.path.join(HERE, "jobside.py"))
+state = load_sibling("jobqueue_widget.worker.baseline", os.path.join(HERE, "baseline.py"))
+MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process starts is found
+OUR_FILES = (os.path.abspath(__file__), wire.__file__, jobside.__file__)
+
+
+class Pipes:
+    """The private ends of the pipes."""
+
+    def __init__(self, control: int) -> None:
+        self.control = control
+        os.set_inheritable(control, False)
+        self.jobs = self._move(0)
+        self.frames = self._move(1)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        os.dup2(2, 1)
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def _move(fd: int) -> int:
+        moved = os.dup(fd)
+        os.set_inheritable(moved, False)
+        return moved
+
+    def send(self, kind: bytes, number: int, parts: list[Any]) -> None:
+        """Write one frame; frames of different threads do not mix."""
+        length = sum(len(part) for part in parts)
+        with self._lock:
+            wire.write_all(self.frames, [wire.HEADER.pack(kind, number, length), *parts])
+
+    def read_frame(self, fd: int) -> tuple[bytes, int, bytearray]:
+        """The next frame; the end of a pipe means that the kernel is gone."""
+        head = self._read(fd, wire.HEADER.size)
+        if head is not None:
+            kind, number, length = wire.HEADER.unpack(head)
+            data = self._read(fd, length)
+            if data is not None:
+                return kind, number, data
+        die_with_group()
+        raise SystemExit
+
+    @staticmethod
+    def _read(fd: int, count: int) -> bytearray | None:
+        """Exactly `count` bytes, or None at the end of the pipe."""
+        data = bytearray(count)
+        view = memoryview(data)
+        while len(view):
+            got = os.read(fd, min(len(view), 1 << 20))
+            if not got:
+                return None
+            view[: len(got)] = got
+            view = view[len(got) :]
+        return data
+
+
+class Body:
+    """Which job's body the main thread is in; the ask signal is for that one or for nobody."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.asked = False
+        self.context: Any = None
+        self._main = threading.main_thread().ident
+        self._lock = threading.Lock()
+
+    def ask(self, number: int) -> None:
+        """On the reader thread: raise JobCancelled in the body, if it is the one that is meant."""
+        with self._lock:
+            context = self.context
+            if context is None or number != context.number:
+                return
+            context.request_cancel()
+            if number == self.number and ASK_SIGNAL is not None and self._main is not None:
+                self.asked = True
+                signal.pthread_kill(self._main, ASK_SIGNAL)
+
+    def on_signal(self, signum: int, frame: object) -> None:
+        """On the main thread."""
+        if self.asked and self.number:
+            self.asked = False
+            raise jobside.JobCancelled("asked to stop")
+
+    def begin(self, context: Any) -> None:
+        """The job is here; its body has not begun."""
+        with self._lock:
+            self.context = context
+            self.asked = False
+
+    def end(self) -> None:
+        """The job is over."""
+        with self._lock:
+            self.context = None
+
+
+class Worker:
+    """Runs jobs one after the other."""
+
+    def __init__(self, control: int) -> None:
+        self.pipes = Pipes(control)
+        self.body = Body()
+        self.held_back = threading.Event()
+        self.bars: Any = None
+        self.spool = ""
+        self.max_result_bytes: int | None = None
+        self.base: Any = None
+        self.threads: set[threading.Thread] = set()
+
+    # -- threads of our own ------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """The control thread: hears, while a job runs, that it shall stop or that all is over."""
+        while True:
+            kind, number, _ = self.pipes.read_frame(self.pipes.control)
+            if kind == wire.ASK:
+                self.body.ask(number)
+            elif kind == wire.EXIT:
+                os._exit(0)
+
+    def flush_reports(self) -> None:
+        """The flusher thread: a report that was held back is sent a moment later."""
+        while True:
+            self.held_back.wait()
+            self.held_back.clear()
+            time.sleep(jobside.MIN_INTERVAL)
+            context = self.body.context
+            if context is not None:
+                context.flush()
+
+    # -- jobs --------------------------------------------------------------------------------
+
+    def run_forever(self) -> None:
+        """The main thread."""
+        for target in (self.listen, self.flush_reports):
+            threading.Thread(target=target, daemon=True, name=f"jobqueue-{target.__name__}").start()
+        self.threads = set(threading.enumerate())
+        self.base = state.Baseline()
+        self.pipes.send(wire.READY, 0, [json.dumps({"pid": os.getpid()}).encode()])
+        more: list[bytearray] = []
+        while True:
+            kind, number, data = self.pipes.read_frame(self.pipes.jobs)
+            more.append(data)
+            if kind == wire.JOB:
+                data, more = bytearray().join(more) if len(more) > 1 else data, []
+                self.run_one(number, data)
+
+    def run_one(self, number: int, data: bytearray) -> None:
+        """One job, to one END frame whatever happens."""
+        job_id, attempt, setup, function, call = pickle.loads(data)
+        del data
+        self.set_up(setup)
+        context = jobside.JobContext(
+            job_id, attempt, self.sender(number), write_log, self.held_back.set
+        )
+        context.number = number
+        self.body.begin(context)
+        jobside.bind_process(context)
+        try:
+            meta, parts = self.outcome(context, function, call)
+        except BaseException as error:  # a late ask, or no memory to say how it ended
+            meta, parts = failure_meta(error, jobside.JobCancelled), []
+        self.body.end()
+        jobside.bind_process(None)
+        context.finish()
+        self.clean_up(meta)
+        self.pipes.send(wire.END, number, wire.join_parts([json.dumps(meta).encode(), *parts]))
+
+    def outcome(
+        self, context: Any, function: bytes, call: bytes
+    ) -> tuple[dict[str, Any], list[Any]]:
+        """Run it and pack what came of it."""
+        body = self.body
+        nothing = value = object()
+        try:
+            body.number = context.number
+            context.checkpoint()
+            target = pickle.loads(function)
+            args, kwargs = pickle.loads(call)
+            value = target(*args, **kwargs)
+            body.number = 0
+        except BaseException as error:
+            body.number = 0
+            if value is nothing or not isinstance(error, jobside.JobCancelled):
+                meta = failure_meta(error, jobside.JobCancelled)
+                return meta, pack_exception(error)
+        return pack_value(value, self.max_result_bytes, self.spool)
+
+    def sender(self, number: int) -> Any:
+        """What a context reports through."""
+
+        def send(fraction: object, message: object) -> None:
+            try:
+                amount = None if fraction is None else float(fraction)  # type: ignore[arg-type]
+            except Exception:
+                amount = float("nan")  # counted and shown as unknown by the kernel
+            try:
+                text = None if message is None else str(message)[:2000]
+            except Exception as error:
+                text = f"<message could not be shown: {type(error).__name__}>"
+            frame = json.dumps([amount, text], ensure_ascii=True).encode()
+            self.pipes.send(wire.PROGRESS, number, [frame])
+
+        return send
+
+    def set_up(self, setup: dict[str, Any] | None) -> None:
+        """Take over what changed in the kernel: folder, import path, environment."""
+        if setup is None:
+            return
+        self.spool = setup["spool"]
+        self.max_result_bytes = setup["max_result_bytes"]
+        marks = {name: os.environ[name] for name in MARKS if name in os.environ}
+        os.environ.clear()
+        os.environ.update({**setup["environ"], **marks})
+        sys.path[:] = setup["path"]
+        with contextlib.suppress(OSError):
+            os.chdir(setup["cwd"])
+        self.base = state.Baseline()
+
+    def clean_up(self, meta: dict[str, Any]) -> None:
+        """Undo what the job did to this process; say what cannot be undone."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        self.base.restore()
+        if self.bars is not None:
+            self.bars.forget()
+        left = [
+            thread
+            for thread in threading.enumerate()
+            if thread not in self.threads and not thread.daemon
+        ]
+        if left:
+            meta["threads"] = len(left)
+        if state.has_children():
+            meta["processes"] = True
+        if "torch" in sys.modules or "cupy" in sys.modules or "jax" in sys.modules:
+            meta["gpu"] = state.holds_gpu()
+
+
+def failure_meta(error: BaseException, stop: type[BaseException]) -> dict[str, Any]:
+    """The words of an error."""
+    name, message, text = wire.describe(error, OUR_FILES)
+    kind = "cancelled" if isinstance(error, stop) else "error"
+    return {"kind": kind, "type": name, "message": message, "traceback": text}
+
+
+def pack_exception(error: BaseException) -> list[Any]:
+    """The exception object, if it can travel and is small."""
+    try:
+        error.__traceback__ = None
+        parts = wire.dump(error, best_dumps())
+        if sum(len(part) for part in parts) <= wire.TEXT_CAP:
+            return list(parts)
+    except BaseException as other:
+        write_log(f"[the exception itself could not be sent: {type(other).__name__}]\n")
+    return []
+
+
+def pack_value(value: object, limit: int | None, spool: str) -> tuple[dict[str, Any], list[Any]]:
+    """A result ready to be sent, in a file if it is large, or why it cannot be."""
+    plain = wire.is_plain(value)
+    try:
+        parts = wire.dump(value, pickle.dumps if plain else best_dumps())
+    except BaseException as error:
+        name, message, text = wire.describe(error, OUR_FILES)
+        reason = f"the result ({type(value).__name__}) cannot be sent back: {name}: {message}"
+        return {
+            "kind": "error",
+            "type": "UnpicklableResult",
+            "message": wire.clean(reason),
+            "traceback": text,
+        }, []
+    size = sum(len(part) for part in parts)
+    if limit is not None and size > limit:
+        reason = f"the result has {size} bytes, more than max_result_bytes={limit}"
+        return {"kind": "error", "type": "ResultTooLarge", "message": reason, "traceback": ""}, []
+    meta: dict[str, Any] = {"kind": "value", "plain": plain}
+    if size > wire.FRAME_CAP // 2:
+        path = os.path.join(spool, f"result-{os.getpid()}-{time.monotonic_ns()}")
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            wire.write_all(fd, wire.join_parts(parts))
+        finally:
+            os.close(fd)
+        meta["file"] = path
+        return meta, []
+    return meta, list(parts)
+
+
+def best_dumps() -> Any:
+    """Cloudpickle's where there is one: it also packs what was typed in a notebook."""
+    try:
+        import cloudpickle
+    except ImportError:
+        return pickle.dumps
+    return cloudpickle.dumps
+
+
+def write_log(text: str) -> None:
+    """Into the log, whatever sys.stderr is now."""
+    with contextlib.suppress(OSError):
+        wire.write_all(2, [text.encode("utf-8", "backslashreplace")])
+
+
+def die_with_group() -> None:
+    """The kernel is gone: nothing of this session outlives it."""
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(113)
+
+
+class OwnPackage(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Where `jobqueue_widget` is not installed, gives jobs the little of it that they need."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> Any:
+        """Last in the list: only reached if nothing else has it."""
+        if name == "jobqueue_widget":
+            return importlib.util.spec_from_loader(name, self)
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """The names that are useful inside a job."""
+        for name in ("current_job", "track", "JobCancelled"):
+            setattr(module, name, getattr(jobside, name))
+
+
+def main() -> None:
+    """Set the process up, then run jobs until the pipe ends."""
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
+    worker = Worker(int(sys.argv[1]))
+    state.adopt_orphans()
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        raw = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115 - lives as long as we do
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    sys.argv = [""]
+    if ASK_SIGNAL is not None:
+        signal.signal(ASK_SIGNAL, worker.body.on_signal)
+    sys.meta_path.append(OwnPackage())
+    capture = load_sibling(
+        "_jobqueue_tqdm", os.path.join(os.path.dirname(HERE), "capture", "tqdm.py")
+    )
+
+    def report(fraction: object, message: object) -> None:
+        jobside.current_job().report(fraction, message)
+
+    worker.bars = capture.install(report)
+    sys.modules["__main__"] = state.clean_main()
+    worker.run_forever()
+
+
+if __name__ == "__main__":
+    main()

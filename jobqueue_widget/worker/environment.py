@@ -1,0 +1,57 @@
+"""What a function worker gets of the kernel: folder, import path, environment less secrets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+DENIED_PREFIXES = ("JUPYTER_", "JPY_", "JUPYTERHUB_", "JOBQUEUE_")
+"""The notebook server's own: its tokens and addresses are no business of a job."""
+
+
+def environment_for_workers(extra: Mapping[str, str] | None) -> dict[str, str]:
+    """The kernel's environment without the server's variables, with the queue's `env=`."""
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(DENIED_PREFIXES)
+    }
+    if environ.get("MPLBACKEND", "").startswith("module://"):
+        del environ["MPLBACKEND"]  # draws into notebook cells; a worker has none
+    environ.update(extra or {})
+    return environ
+
+
+class Surroundings:
+    """Folder, import path and environment of the kernel as they are now, made anew on change.
+
+    Workers take over what is newer than what they have, so that `os.chdir` or `os.environ` in a
+    cell holds for the jobs submitted after it. Looking whether something changed costs 2 µs.
+    """
+
+    def __init__(
+        self, extra: Mapping[str, str] | None, spool: str, max_result_bytes: int | None
+    ) -> None:
+        self._extra = extra
+        self._fixed = {"spool": spool, "max_result_bytes": max_result_bytes}
+        self._seen: tuple[str, list[str], dict[Any, Any]] = ("", [], {})
+        self._current: dict[str, Any] = {}
+
+    def now(self) -> dict[str, Any]:
+        """The same object as long as nothing has changed."""
+        try:
+            cwd = os.getcwd()
+        except OSError:
+            cwd = "/"
+        seen = (cwd, sys.path, _raw_environment())
+        if seen != self._seen:
+            self._seen = (cwd, list(sys.path), dict(seen[2]))
+            environ = environment_for_workers(self._extra)
+            self._current = {**self._fixed, "cwd": cwd, "path": list(sys.path), "environ": environ}
+        return self._current
+
+
+def _raw_environment() -> dict[Any, Any]:
+    """The dict inside os.environ: os.environ itself decodes every variable to be compared."""
+    raw: dict[Any, Any] | None = getattr(os.environ, "_data", None)
+    return dict(os.environ) if raw is None else raw

@@ -1,0 +1,107 @@
+"""The kernel's side of the guardian: one per process, there while there are workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+SCRIPT = Path(__file__).with_name("guardian.py")
+
+
+class Guard:
+    """Starts the guardian with the first worker, ends it with the last, again if it died."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._groups: dict[int, str] = {}
+        self._folders: set[str] = set()
+
+    def add(self, group: int, worker_id: str) -> None:
+        """A worker begins."""
+        with self._lock:
+            self._groups[group] = worker_id
+            if not self._say(f"+{group} {worker_id}\n"):
+                self._restart()
+
+    def remove(self, group: int) -> None:
+        """A worker is gone, with everything that was its."""
+        with self._lock:
+            self._groups.pop(group, None)
+            if self._groups:
+                self._say(f"-{group}\n")
+            else:
+                self._end()
+
+    def add_folder(self, path: str) -> None:
+        """A folder to remove if the kernel is killed."""
+        with self._lock:
+            if path not in self._folders:
+                self._folders.add(path)
+                self._say(f"d{path}\n")
+
+    def forget_after_fork(self) -> None:
+        """In a forked child: close its end, so that the guardian still sees the parent's end."""
+        self._lock = threading.Lock()
+        process, self._process = self._process, None
+        self._groups.clear()
+        self._folders.clear()
+        if process is not None and process.stdin is not None:
+            os.close(process.stdin.fileno())
+            process.returncode = 0  # it is not our child: never wait for it
+
+    def _say(self, text: str) -> bool:
+        process = self._process
+        if process is None or process.stdin is None or process.poll() is not None:
+            return False
+        try:
+            os.write(process.stdin.fileno(), text.encode())
+        except OSError:
+            return False
+        return True
+
+    def _restart(self) -> None:
+        self._drop()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(SCRIPT)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            logger.warning(
+                "no guardian: if this kernel is killed, workers may outlive it: %s", error
+            )
+            return
+        for group, worker_id in self._groups.items():
+            self._say(f"+{group} {worker_id}\n")
+        for folder in self._folders:
+            self._say(f"d{folder}\n")
+
+    def _end(self) -> None:
+        for folder in self._folders:
+            self._say(f"f{folder}\n")
+        self._drop()
+
+    def _drop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                process.wait(2.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+GUARD = Guard()

@@ -1,0 +1,82 @@
+"""A small process that ends what a killed kernel has left running; standard library only.
+
+It is started as `python -I -S guardian.py` and acts when the kernel's pipe closes: a worker cannot
+do this for itself while C code holds its interpreter, and a kernel that was killed cannot either.
+Lines on stdin: `+PGID ID` a worker begins, `-PGID` it is gone, `d PATH` a folder to remove,
+`f PATH` no more.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+
+
+def carriers(ids: set[bytes]) -> list[int]:
+    """Processes (Linux) that carry one of the worker ids in their environment."""
+    found = []
+    marks = [b"JOBQUEUE_WORKER_ID=" + worker_id for worker_id in ids]
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return []
+    for name in names:
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                entries = set(file.read().split(b"\0"))
+        except OSError:
+            continue
+        if any(mark in entries for mark in marks):
+            found.append(int(name))
+    return found
+
+
+def end_all(groups: dict[int, bytes]) -> None:
+    """End every group and every process with one of the ids, until none is left."""
+    for group in groups:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except OSError:
+            continue
+    for _ in range(50):
+        left = carriers(set(groups.values()))
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                continue
+        if not left:
+            return
+        time.sleep(0.01)
+
+
+def main() -> None:
+    """Read lines until the kernel is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    groups: dict[int, bytes] = {}
+    folders: set[bytes] = set()
+    for line in sys.stdin.buffer:
+        sign, rest = line[:1], line[1:].strip()
+        if sign == b"+":
+            group, _, worker_id = rest.partition(b" ")
+            groups[int(group)] = worker_id
+        elif sign == b"-":
+            groups.pop(int(rest), None)
+        elif sign == b"d":
+            folders.add(rest)
+        elif sign == b"f":
+            folders.discard(rest)
+    if groups:
+        end_all(groups)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""What code inside a job can call: `current_job()`, `track()`; needs the standard library only."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+MIN_INTERVAL = 0.05  # seconds between reports that are sent at once: 20 a second
+
+Send = Callable[[object, object], None]
+
+
+class JobCancelled(BaseException):
+    """Raised inside a job that was asked to stop; no Exception, so that few handlers swallow it."""
+
+
+class JobContext:
+    """The running job, seen from inside. Methods may be called from any thread of the job."""
+
+    def __init__(
+        self,
+        job_id: str,
+        attempt: int,
+        send: Send,
+        log: Callable[[str], None],
+        on_held_back: Callable[[], None] | None = None,
+    ) -> None:
+        self.id: str | None = job_id
+        self.attempt = attempt
+        self._send = send
+        self._log = log
+        self._on_held_back = on_held_back
+        self._asked = False
+        self._over = False
+        self._lock = threading.Lock()
+        self._last = 0.0
+        self._waiting: tuple[object, object] | None = None
+
+    @property
+    def cancel_requested(self) -> bool:
+        """True once somebody wants this job to stop."""
+        return self._asked
+
+    def checkpoint(self) -> None:
+        """Raise JobCancelled if this job was asked to stop."""
+        if self._asked:
+            raise JobCancelled("asked to stop")
+
+    def report(self, fraction: object = None, message: object = None) -> None:
+        """Tell how far it is: 0.0-1.0, or None for "amount unknown". Never raises; the latest wins.
+
+        At most 20 a second are sent; the last one before the end always is.
+        """
+        now = time.monotonic()
+        if now - self._last < MIN_INTERVAL:
+            first = self._waiting is None
+            self._waiting = (fraction, message)
+            if first and self._on_held_back is not None:
+                self._on_held_back()
+            return
+        with self._lock:
+            if self._over:
+                return
+            self._last = now
+            self._waiting = None
+            self._send(fraction, message)
+
+    def log(self, text: object) -> None:
+        """Write a line to the job's log."""
+        self._log(f"{text}\n")
+
+    # -- for whoever runs the job ----------------------------------------------------------------
+
+    def request_cancel(self) -> None:
+        """Somebody wants it to stop. Any thread."""
+        self._asked = True
+
+    def flush(self) -> None:
+        """Send the newest report that was held back."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None and not self._over:
+                self._last = time.monotonic()
+                self._send(*waiting)
+
+    def finish(self) -> None:
+        """The body has ended: send the last report, ignore later ones."""
+        self.flush()
+        with self._lock:
+            self._over = True
+
+    def is_stop(self, error: BaseException) -> bool:
+        """True if `error` is how this job answers a request to stop."""
+        return isinstance(error, JobCancelled)
+
+
+class NoJob:
+    """What `current_job()` gives outside a job: everything is allowed and does nothing."""
+
+    id: str | None = None
+    attempt = 0
+    cancel_requested = False
+
+    def report(self, fraction: object = None, message: object = None) -> None:
+        """Nothing listens."""
+
+    def checkpoint(self) -> None:
+        """Nobody asks."""
+
+    def log(self, text: object) -> None:
+        """There is no log."""
+
+
+NO_JOB = NoJob()
+
+_bound: contextvars.ContextVar[JobContext | None] = contextvars.ContextVar(
+    "jobqueue_job", default=None
+)
+_of_process: list[JobContext | None] = [None]
+
+
+def bind(context: JobContext) -> None:
+    """Make it the current job of this task or thread."""
+    _bound.set(context)
+
+
+def bind_process(context: JobContext | None) -> None:
+    """Make it the current job of every thread of this process: a worker runs one at a time."""
+    _of_process[0] = context
+
+
+def current_job() -> JobContext | NoJob:
+    """The job that this code runs in, in any executor; outside a job a stand-in that does nothing.
+
+    Example:
+        ```python
+        for epoch in range(10):
+            current_job().report(epoch / 10, f"epoch {epoch}")
+            current_job().checkpoint()
+        ```
+    """
+    return _bound.get() or _of_process[0] or NO_JOB
+
+
+def track(
+    iterable: Iterable[Item], description: str | None = None, total: int | None = None
+) -> Iterator[Item]:
+    """Iterate and report progress; stops (JobCancelled) between items if the job was asked to.
+
+    Args:
+        iterable: what to loop over.
+        description: shown before the count.
+        total: how many items, if `len(iterable)` does not tell.
+    """
+    if total is None:
+        try:
+            total = len(iterable)  # type: ignore[arg-type]
+        except TypeError:
+            total = None
+    prefix = f"{description}: " if description else ""
+    of = f"/{total}" if total else ""
+    job = current_job()
+    job.report(0.0 if total else None, f"{prefix}0{of}")
+    for count, item in enumerate(iterable, 1):
+        yield item
+        job.report(count / total if total else None, f"{prefix}{count}{of}")
+        job.checkpoint()

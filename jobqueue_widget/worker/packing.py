@@ -1,0 +1,129 @@
+"""Packs a function and its arguments at submit, and says plainly what could not be packed."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import pickle
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+
+import cloudpickle
+
+from ..errors import UnpicklableJobError
+from .wire import is_plain
+
+
+class Packed:
+    """The pickle of a function; equal ones are kept once."""
+
+    __slots__ = ("__weakref__", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class Packer:
+    """Makes payloads: `(packed function, pickled arguments)`. Any thread."""
+
+    def __init__(self) -> None:
+        self._by_digest: weakref.WeakValueDictionary[bytes, Packed] = weakref.WeakValueDictionary()
+        self._importable: weakref.WeakKeyDictionary[object, Packed] = weakref.WeakKeyDictionary()
+
+    def pack(
+        self, target: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> tuple[Packed, bytes]:
+        """Pickle now: what the job gets is a snapshot.
+
+        Raises:
+            UnpicklableJobError: naming the argument or captured variable that is in the way.
+        """
+        return self._function(target), self._call(args, dict(kwargs))
+
+    def _function(self, target: Callable[..., object]) -> Packed:
+        try:
+            known = self._importable.get(target)
+        except TypeError:  # not hashable, or no weak reference to it
+            known = None
+        if known is not None:
+            return known
+        importable = is_importable(target)
+        try:
+            data = pickle.dumps(target, 5) if importable else cloudpickle.dumps(target, protocol=5)
+        except Exception as error:
+            raise UnpicklableJobError(_blame_function(target, error)) from error
+        packed = Packed(data)
+        if importable:
+            self._importable[target] = packed
+            return packed
+        return self._by_digest.setdefault(hashlib.sha256(data).digest(), packed)
+
+    def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> bytes:
+        if is_plain(args) and is_plain(kwargs):
+            return pickle.dumps((args, kwargs), 5)
+        try:
+            data: bytes = cloudpickle.dumps((args, kwargs), protocol=5)
+        except Exception as error:
+            raise UnpicklableJobError(_blame_arguments(args, kwargs, error)) from error
+        return data
+
+
+def is_importable(target: object) -> bool:
+    """True for a plain function or built-in that a worker finds by its module and name."""
+    if not isinstance(target, (type(len), type(is_plain))):
+        return False
+    module = sys.modules.get(target.__module__ or "")
+    if module is None or module.__name__ == "__main__" or module.__spec__ is None:
+        return False
+    if module.__name__ in cloudpickle.list_registry_pickle_by_value():
+        return False
+    found: object = module
+    for name in target.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is target
+
+
+def _fails(value: object) -> Exception | None:
+    try:
+        cloudpickle.dumps(value, protocol=5)
+    except Exception as error:
+        return error
+    return None
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+CURE = "pass what it needs as plain arguments, and open files, locks and connections inside the job"
+
+
+def _blame_arguments(
+    args: tuple[object, ...], kwargs: Mapping[str, object], error: Exception
+) -> str:
+    named = [(f"argument {place}", value) for place, value in enumerate(args, 1)]
+    named += [(f"argument {name!r}", value) for name, value in kwargs.items()]
+    for name, value in named:
+        if (why := _fails(value)) is not None:
+            kind = type(value).__name__
+            return f"{name} ({kind}) cannot be sent to a worker: {_reason(why)}; {CURE}"
+    return f"the arguments cannot be sent to a worker: {_reason(error)}; {CURE}"
+
+
+def _blame_function(target: Callable[..., object], error: Exception) -> str:
+    name = getattr(target, "__qualname__", type(target).__qualname__)
+    function = getattr(target, "__func__", target)
+    if inspect.isfunction(function):
+        captured = inspect.getclosurevars(function)
+        for kind, values in (
+            ("captured variable", captured.nonlocals),
+            ("global variable", captured.globals),
+        ):
+            for variable, value in values.items():
+                if value is not target and (why := _fails(value)) is not None:
+                    return (
+                        f"{kind} {variable!r} ({type(value).__name__}) of {name} cannot be sent "
+                        f"to a worker: {_reason(why)}; {CURE}"
+                    )
+    return f"{name} cannot be sent to a worker: {_reason(error)}; {CURE}"

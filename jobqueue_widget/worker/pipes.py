@@ -1,0 +1,126 @@
+"""The kernel's ends of a worker's pipes: framed, never blocking, large bodies without copies."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from . import wire
+
+READ_SIZE = 1 << 16
+PIPE_SIZE = 1 << 20
+F_SETPIPE_SZ = 1031
+
+OnFrame = Callable[[bytes, int, bytearray], None]
+
+
+def prepare_pipe(fd: int) -> None:
+    """Never block on it; on Linux make it 1 MiB, so that large values take fewer turns."""
+    os.set_blocking(fd, False)
+    try:
+        import fcntl
+
+        fcntl.fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE)
+    except (ImportError, OSError):
+        return
+
+
+class PipeWriter:
+    """Bytes on their way to a worker. The caller holds a lock."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._left: deque[memoryview] = deque()
+
+    def write(self, pieces: Iterable[bytes | memoryview]) -> bool:
+        """Write what the pipe takes now; False if something is left for a later call."""
+        left = self._left
+        left.extend(memoryview(piece).cast("B") for piece in pieces if len(piece))
+        try:
+            while left:
+                count = os.writev(self.fd, list(left)[:16])
+                while count:
+                    if count < len(left[0]):
+                        left[0] = left[0][count:]
+                        break
+                    count -= len(left.popleft())
+        except BlockingIOError:
+            return False
+        except OSError:  # its other end is closed: that the worker has ended is noticed elsewhere
+            left.clear()
+        return True
+
+
+class FrameReader:
+    """Frames that come from a worker. I/O thread."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._input = bytearray()
+        self._header: tuple[bytes, int, int] = (b"", 0, 0)
+        self._body: bytearray | None = None
+        self._filled = 0
+
+    def read(self, on_frame: OnFrame) -> bool:
+        """Read what is there and hand over every whole frame; False at the end of the pipe.
+
+        Raises:
+            ProtocolError: this is no frame of ours; nothing large was allocated for it.
+        """
+        try:
+            while True:
+                if self._body is not None:
+                    if not self._fill_body(self._body, on_frame):
+                        return False
+                    continue
+                data = os.read(self.fd, READ_SIZE)
+                if not data:
+                    return False
+                self._input += data
+                self._split(on_frame)
+                if len(data) < READ_SIZE and self._body is None:
+                    return True
+        except BlockingIOError:
+            return True
+
+    def _fill_body(self, body: bytearray, on_frame: OnFrame) -> bool:
+        count = os.readv(self.fd, [memoryview(body)[self._filled :]])
+        self._filled += count
+        if self._filled == len(body):
+            self._body = None
+            on_frame(self._header[0], self._header[1], body)
+        return count > 0
+
+    def _split(self, on_frame: OnFrame) -> None:
+        size = wire.HEADER.size
+        while len(self._input) >= size:
+            kind, number, length = self._header = wire.HEADER.unpack_from(self._input)
+            if length > wire.FRAME_CAP or kind not in (wire.READY, wire.PROGRESS, wire.END):
+                self._input.clear()
+                raise wire.ProtocolError(
+                    f"sent what is no frame of ours ({kind!r}, {length} bytes)"
+                )
+            end = size + length
+            if len(self._input) < end:
+                if length > READ_SIZE:
+                    self._body = bytearray(length)
+                    self._filled = len(self._input) - size
+                    self._body[: self._filled] = self._input[size:]
+                    self._input.clear()
+                return
+            body = self._input[size:end]
+            del self._input[:end]
+            on_frame(kind, number, body)
+
+
+def job_frames(number: int, job: tuple[object, ...]) -> list[bytes | memoryview]:
+    """The frames of one job, each under the cap."""
+    data = memoryview(pickle.dumps(job, 5))
+    pieces: list[bytes | memoryview] = []
+    step = wire.FRAME_CAP // 2
+    while len(data) > step:
+        pieces += [wire.HEADER.pack(wire.MORE, number, step), data[:step]]
+        data = data[step:]
+    return [*pieces, wire.HEADER.pack(wire.JOB, number, len(data)), data]

@@ -1,0 +1,169 @@
+"""The workers of one queue: one warm worker per lane and one spare, replaced as they go."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from ..protocols import IoThread
+from .parent import Task, WorkerProcess
+
+logger = logging.getLogger(__name__)
+
+FAILED_STARTS = 3  # in a row, without one success: no more spares until a job asks
+EXIT_SECONDS = 1.0
+
+Frames = list[bytes | memoryview]
+MakeFrames = Callable[[WorkerProcess], tuple[int, Frames]]
+
+
+class Pool:
+    """Hands out workers. Any thread, unless it says "I/O thread"."""
+
+    def __init__(
+        self,
+        io: IoThread,
+        lanes: int,
+        environ: Callable[[], Mapping[str, str]],
+        run_id: str,
+        recycle_after: int | None,
+    ) -> None:
+        self._io = io
+        self._lanes = lanes
+        self._environ = environ
+        self._run_id = run_id
+        self._recycle_after = recycle_after
+        self._lock = threading.Lock()
+        self._idle: list[WorkerProcess] = []  # the last one was used last
+        self._all: set[WorkerProcess] = set()
+        self._old: set[WorkerProcess] = set()  # to be replaced after their job
+        self._failed_starts = 0
+        self._closing = False
+        self._on_empty: Callable[[], None] | None = None
+
+    def give(self, task: Task, make: MakeFrames, *, fresh: bool) -> WorkerProcess | None:
+        """The worker that has `task` now; None if there is none: add one, then try again."""
+        while True:
+            with self._lock:
+                worker = self._pick(fresh)
+                spare_wanted = not self._idle
+            if worker is None:
+                return None
+            number, frames = make(worker)
+            if worker.give(task, frames, number):
+                if spare_wanted:
+                    self._io.call(self.keep_spare)
+                return worker
+
+    def _pick(self, fresh: bool) -> WorkerProcess | None:
+        for place in range(len(self._idle) - 1, -1, -1):
+            worker = self._idle[place]
+            if not worker.usable or (fresh and worker.jobs_done):
+                continue
+            del self._idle[place]
+            return worker
+        return None
+
+    # -- I/O thread --------------------------------------------------------------------------
+
+    def add_worker(self) -> None:
+        """Start one more."""
+        worker = WorkerProcess(
+            self._io, [sys.executable], self._environ(), self._run_id, self._freed, self._lost
+        )
+        with self._lock:
+            if self._closing:
+                return
+            self._all.add(worker)
+            self._idle.insert(0, worker)
+        worker.start()
+
+    def keep_spare(self) -> None:
+        """One idle worker beside those at work, so that the next job never waits for a start."""
+        with self._lock:
+            wanted = (
+                not self._closing
+                and not any(worker.usable for worker in self._idle)
+                and len(self._all) <= self._lanes
+                and self._failed_starts < FAILED_STARTS
+            )
+        if wanted:
+            self.add_worker()
+
+    def _freed(self, worker: WorkerProcess) -> None:
+        with self._lock:
+            self._failed_starts = 0
+            worn = self._recycle_after is not None and worker.jobs_done >= self._recycle_after
+            surplus = len(self._all) > self._lanes + 1
+            leaves = self._closing or worn or worker in self._old or surplus
+            if not leaves and worker not in self._idle:
+                self._idle.append(worker)
+        if leaves:
+            worker.close()
+            self.keep_spare()
+
+    def _lost(self, worker: WorkerProcess) -> None:
+        with self._lock:
+            self._all.discard(worker)
+            self._old.discard(worker)
+            if worker in self._idle:
+                self._idle.remove(worker)
+            if not worker.was_ready:
+                self._failed_starts += 1
+            empty = self._on_empty if not self._all else None
+        if empty is not None:
+            empty()
+        else:
+            self.keep_spare()
+
+    # -- replacing and closing -----------------------------------------------------------------
+
+    def replace_all(self) -> None:
+        """Idle workers now, busy ones after their job."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._old = self._all - set(idle)
+        for worker in idle:
+            worker.close()
+
+    def retire(self, worker: WorkerProcess) -> None:
+        """This one takes no further job."""
+        with self._lock:
+            self._old.add(worker)
+
+    def close(self, on_empty: Callable[[], None]) -> None:
+        """Let every worker go; `on_empty` is called, on the I/O thread, when all are gone."""
+        with self._lock:
+            self._closing = True
+            self._on_empty = on_empty
+            workers, idle = list(self._all), list(self._idle)
+            self._idle.clear()
+        for worker in workers:
+            if worker in idle:
+                worker.close()
+            else:
+                worker.kill(None, "the queue stopped")
+        if not workers:
+            self._io.call(on_empty)
+
+    def kill_now(self) -> None:
+        """Without the I/O thread: end all at once, within a second."""
+        with self._lock:
+            self._closing = True
+            workers = list(self._all)
+        for worker in workers:
+            worker.kill_now()
+        deadline = time.monotonic() + EXIT_SECONDS
+        for worker in workers:
+            worker.wait_gone(max(0.01, deadline - time.monotonic()))
+
+    def forget_after_fork(self) -> None:
+        """In a forked child: the workers are the parent's."""
+        self._lock = threading.Lock()
+        for worker in self._all:
+            worker.forget_after_fork()
+        self._all.clear()
+        self._idle.clear()

@@ -1,0 +1,116 @@
+"""How a worker ended, and what it leaves behind: its group, descendants, whoever carries its id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import psutil
+
+from .._core.jobs import JobFailure
+
+ID_VARIABLE = "JOBQUEUE_WORKER_ID"
+
+
+def descendants_of(pid: int) -> list[psutil.Process]:
+    """All processes below `pid` now; a worker adopts those that daemonise, so they count."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def signal_group(group: int, number: int) -> None:
+    """Send a signal to a process group, if there still is one."""
+    if group <= 1:  # 0 would be our own group
+        return
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def carriers_of(worker_id: str) -> list[int]:
+    """Linux: every process with this worker's id in its environment."""
+    if sys.platform != "linux":
+        return []
+    mark = f"{ID_VARIABLE}={worker_id}".encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if mark in file.read().split(b"\0"):
+                    found.append(int(name))
+        except OSError:
+            continue
+    return found
+
+
+def end_remains(group: int, worker_id: str, known: list[psutil.Process]) -> int:
+    """Kill what is left of a worker that has ended; how many processes were still there."""
+    signal_group(group, signal.SIGKILL)
+    left = {process.pid for process in known if _is_alive(process)}
+    left.update(carriers_of(worker_id))
+    left.discard(os.getpid())
+    for pid in left:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+    return len(left) + _group_size(group)
+
+
+def _group_size(group: int) -> int:
+    """Members of the group that are not zombies: nobody may be there to wait for those."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return 0
+    except PermissionError:
+        return 1
+    return sum(1 for process in psutil.process_iter() if _is_alive_in(process, group))
+
+
+def _is_alive_in(process: psutil.Process, group: int) -> bool:
+    try:
+        return os.getpgid(process.pid) == group and _is_alive(process)
+    except OSError:
+        return False
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def death_of(code: int, why: str, was_ready: bool, log_tail: bytes) -> JobFailure:
+    """How a worker process ended, in words: exit code or signal, and why if we know."""
+    tail = log_tail.decode("utf-8", "backslashreplace").strip()
+    name = None
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        text = f"worker ended by {name}"
+        if not why and name == "SIGKILL":
+            why = "possibly out of memory"
+    else:
+        text = f"worker exited with code {code}"
+    if why:
+        text += f" ({why})"
+    if not was_ready:
+        last = tail.splitlines()[-1] if tail else "it printed nothing"
+        text += f" before it was ready: {last}"
+    return JobFailure(
+        "WorkerDied",
+        text,
+        "" if was_ready else tail,
+        exit_code=code if code >= 0 else None,
+        signal_name=name,
+    )

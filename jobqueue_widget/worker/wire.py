@@ -1,0 +1,165 @@
+"""Frames between a kernel and a worker, and errors put into words; standard library only."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
+
+HEADER = struct.Struct(">cIQ")  # type, job number, length of the payload in bytes
+FRAME_CAP = 64 * 1024 * 1024
+TEXT_CAP = 64 * 1024
+
+# kernel -> worker; the last two on the control pipe
+JOB, MORE, ASK, EXIT = b"J", b"M", b"A", b"X"
+# worker -> kernel
+READY, PROGRESS, END = b"R", b"P", b"E"
+
+_LENGTH = struct.Struct(">Q")
+
+
+class ProtocolError(Exception):
+    """What came through the pipe is not one of our frames."""
+
+
+def join_parts(parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
+    """Parts with an index before them, ready to be written one after the other."""
+    index = _LENGTH.pack(len(parts)) + b"".join(_LENGTH.pack(len(part)) for part in parts)
+    return [index, *parts]
+
+
+def split_parts(data: memoryview) -> list[memoryview]:
+    """What `join_parts` joined, without copying.
+
+    Raises:
+        ProtocolError: the index does not fit the data.
+    """
+    try:
+        (count,) = _LENGTH.unpack_from(data)
+        if count > 1 << 20 or 8 * (count + 1) > len(data):
+            raise ProtocolError(f"{count} parts do not fit {len(data)} bytes")
+        lengths = struct.unpack_from(f">{count}Q", data, 8)
+    except struct.error as error:
+        raise ProtocolError(str(error)) from None
+    offset = 8 * (count + 1)
+    if offset + sum(lengths) != len(data):
+        raise ProtocolError(f"parts of {sum(lengths)} bytes in {len(data)} bytes")
+    parts = []
+    for length in lengths:
+        parts.append(data[offset : offset + length])
+        offset += length
+    return parts
+
+
+def write_all(fd: int, pieces: Sequence[bytes | memoryview]) -> None:
+    """Write every byte to a blocking fd."""
+    for piece in pieces:
+        view = memoryview(piece).cast("B") if len(piece) else memoryview(b"")
+        while len(view):
+            view = view[os.write(fd, view[: 1 << 20]) :]
+
+
+def dump(value: object, dumps: Callable[..., bytes]) -> list[bytes | memoryview]:
+    """Pickle with large buffers beside the pickle instead of inside it."""
+    buffers: list[pickle.PickleBuffer] = []
+    head = dumps(value, protocol=5, buffer_callback=buffers.append)
+    return [head, *(buffer.raw() for buffer in buffers)]
+
+
+def load(parts: Sequence[memoryview]) -> Any:
+    """The value that `dump` packed. May run code of the user's classes."""
+    return pickle.loads(parts[0], buffers=parts[1:])
+
+
+CONTAINERS = frozenset({list, tuple, set, frozenset})
+PLAIN_TYPES = frozenset({type(None), bool, int, float, complex, str, bytes})
+
+
+def is_plain(value: object, budget: int = 200) -> bool:
+    """True if it is made of few built-in values only, so that unpickling it runs nobody's code."""
+    left = [value]
+    while left:
+        budget -= 1
+        item = left.pop()
+        kind = type(item)
+        if kind in PLAIN_TYPES:
+            continue
+        if budget < 0:
+            return False
+        if kind is dict:
+            members = cast("dict[object, object]", item)
+            left += members.keys()
+            left += members.values()
+        elif kind in CONTAINERS:
+            left += cast("Iterable[object]", item)
+        else:
+            return False
+        if len(left) > budget:
+            return False
+    return True
+
+
+class PlainUnpickler(pickle.Unpickler):
+    """Loads built-in values and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Refuse: a plain value names no class."""
+        raise pickle.UnpicklingError(f"{module}.{name} in a value that was said to be plain")
+
+
+def load_plain(parts: Sequence[memoryview]) -> Any:
+    """A value that was said to be plain; refuses any other."""
+    return PlainUnpickler(io.BytesIO(parts[0])).load()
+
+
+def describe(error: BaseException, hidden: tuple[str, ...] = ()) -> tuple[str, str, str]:
+    """Type name, message and traceback text of any exception, however broken, each ≤ 64 KiB.
+
+    Args:
+        error: the exception.
+        hidden: file names whose frames are left out (ours).
+    """
+    name = type(error).__name__
+    module = type(error).__module__
+    shown = name if module in ("builtins", "__main__") else f"{module}.{name}"
+    try:
+        message = str(error)
+        if type(message) is not str:
+            message = str.__str__(message)
+    except BaseException as other:
+        message = f"<its message cannot be shown: {type(other).__name__}>"
+    try:
+        report = traceback.TracebackException.from_exception(error, compact=True)
+        _hide(report, hidden)
+        text = "".join(report.format())
+    except BaseException as other:
+        text = (
+            f"{shown}: {message[:1000]}\n<its traceback cannot be shown: {type(other).__name__}>\n"
+        )
+    return clean(name), clean(message), clean(text)
+
+
+def _hide(report: traceback.TracebackException, hidden: tuple[str, ...]) -> None:
+    seen: set[int] = set()
+    left: list[traceback.TracebackException | None] = [report]
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        kept = [frame for frame in one.stack if frame.filename not in hidden]
+        if kept:
+            one.stack[:] = kept
+        left += [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
+
+
+def clean(text: str) -> str:
+    """Text that every encoder accepts and that has a bounded size (its ends are kept)."""
+    if len(text) > TEXT_CAP // 4:
+        half = TEXT_CAP // 8
+        text = f"{text[:half]}\n[... {len(text) - 2 * half} characters ...]\n{text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
