@@ -10,7 +10,8 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BENCH_VENV := .venv-bench
 PYTHON_IN_VENV := $(VENV)/bin/python
-QUICK_TESTS := tests/test_architecture.py tests/test_package.py tests/unit tests/schedules
+QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules)
+ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 ifndef SEED
 SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
@@ -25,7 +26,7 @@ demo: $(VENV)/.installed ## run the first example in a real notebook kernel, job
 	@$(PYTHON_IN_VENV) examples/run_demo.py examples/01_first_queue.ipynb
 
 lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
-	@$(PYTHON_IN_VENV) -m jupyterlab examples/01_first_queue.ipynb
+	@$(PYTHON_IN_VENV) -m jupyterlab $(ALLOW_ROOT) examples/01_first_queue.ipynb
 
 test: lint types $(VENV)/.installed ## every test but the long ones
 	@$(PYTHON_IN_VENV) -m pytest

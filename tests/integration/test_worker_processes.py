@@ -1,0 +1,540 @@
+"""Workers: warm, replaced when they must be, asked and forced, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jobqueue_widget import JobCancelled, JobQueue, JobStatus, UnpicklableJobError, current_job
+
+SOON = 20.0
+REPOSITORY = str(Path(__file__).parents[2])
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(SOON):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+# -- warm workers ----------------------------------------------------------------------------------
+
+
+async def test_a_worker_serves_many_jobs() -> None:
+    async with JobQueue() as queue:
+        pids = [await queue.submit_nowait(os.getpid) for _ in range(5)]
+        assert len(set(pids)) == 1
+        assert pids[0] != os.getpid()
+
+
+async def test_lanes_run_at_the_same_time() -> None:
+    async with JobQueue(max_running=3) as queue:
+        jobs = queue.map(lambda _: time.sleep(0.3), range(3))
+        await until(lambda: all(job.status is JobStatus.running for job in jobs))
+        await queue.join(timeout=SOON)
+
+
+async def test_a_fresh_job_gets_a_new_worker_and_leaves_it_to_nobody() -> None:
+    async with JobQueue() as queue:
+        warm = await queue.submit_nowait(os.getpid)
+        fresh = await queue.options(fresh=True).submit_nowait(os.getpid)
+        again = await queue.submit_nowait(os.getpid)
+        assert fresh not in (warm, again)
+
+
+async def test_a_worker_is_replaced_after_so_many_jobs() -> None:
+    async with JobQueue(recycle_after=2) as queue:
+        pids = [await queue.submit_nowait(os.getpid) for _ in range(6)]
+        assert len(set(pids)) == 3
+
+
+async def test_restarting_replaces_warm_workers() -> None:
+    async with JobQueue() as queue:
+        before = await queue.submit_nowait(os.getpid)
+        queue.restart_workers()
+        assert await queue.submit_nowait(os.getpid) != before
+
+
+async def test_a_worker_that_dies_while_idle_is_replaced_silently() -> None:
+    async with JobQueue() as queue:
+        pid = await queue.submit_nowait(os.getpid)
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: not alive(pid))
+        await asyncio.sleep(0.05)
+        assert await queue.submit_nowait(os.getpid) != pid
+
+
+async def test_jobs_see_the_folder_path_and_environment_of_when_they_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with JobQueue(env={"GIVEN": "by the queue"}) as queue:
+        await queue.submit_nowait(os.getpid)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("SET_IN_A_CELL", "yes")
+        monkeypatch.setenv("JUPYTER_TOKEN", "secret")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        (tmp_path / "written_in_a_cell.py").write_text("value = 41\n")
+
+        def look() -> tuple[Any, ...]:
+            import written_in_a_cell
+
+            names = ("SET_IN_A_CELL", "GIVEN", "JUPYTER_TOKEN")
+            return os.getcwd(), [os.environ.get(name) for name in names], written_in_a_cell.value
+
+        assert await queue.submit_nowait(look) == (
+            str(tmp_path),
+            ["yes", "by the queue", None],
+            41,
+        )
+
+
+async def test_a_job_starts_from_a_clean_process() -> None:
+    def makes_a_mess() -> None:
+        os.chdir("/")
+        os.environ["LEFT"] = "over"
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.stdout = None  # type: ignore[assignment]
+        sys.argv.append("left")
+
+    def looks() -> tuple[object, ...]:
+        return os.getcwd(), os.environ.get("LEFT"), len(sys.argv), sys.stdout is None
+
+    async with JobQueue(cancel_timeout=5) as queue:
+        await queue.submit_nowait(makes_a_mess)
+        assert await queue.submit_nowait(looks) == (os.getcwd(), None, 1, False)
+        job = queue.submit_nowait(time.sleep, 60)
+        await until(lambda: job.status is JobStatus.running)
+        await asyncio.sleep(0.05)
+        job.cancel()
+        await until(lambda: job.done)
+        assert job.status is JobStatus.cancelled, "the request to stop still gets through"
+        assert job.failure is not None
+        assert job.failure.signal_name is None
+
+
+# -- functions typed in a notebook -----------------------------------------------------------------
+
+
+def test_what_is_typed_in_main_runs_and_keeps_its_types(tmp_path: Path) -> None:
+    source = f"""
+import sys; sys.path.insert(0, {REPOSITORY!r})
+from dataclasses import dataclass
+from jobqueue_widget import JobQueue
+SCALE = 3
+@dataclass
+class Point:
+    x: int
+def scaled(point): return Point(point.x * SCALE)
+def make(offset): return lambda value: value + offset
+with JobQueue(loop="thread") as queue:
+    jobs = [queue.submit_nowait(scaled, Point(2)), queue.submit_nowait(make(5), 1)]
+    queue.wait(timeout=20)
+    print(isinstance(jobs[0].result, Point), jobs[0].result, jobs[1].result)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.stdout == "True Point(x=6) 6\n", ran.stderr
+    assert not ran.stderr
+
+
+async def test_arguments_are_a_snapshot_of_when_they_were_submitted() -> None:
+    async with JobQueue() as queue:
+        values = [1, 2]
+        job = queue.submit_nowait(sum, values)
+        values.append(100)
+        assert await job == 3
+
+
+LOCK = threading.Lock()
+
+
+@pytest.mark.parametrize(
+    ("submit", "told"),
+    [
+        (lambda queue: queue.submit_nowait(print, 1, threading.Lock()), "argument 2 (lock)"),
+        (lambda queue: queue.submit_nowait(print, end=threading.Lock()), "argument 'end' (lock)"),
+        (
+            lambda queue: (lambda lock: queue.submit_nowait(lambda: lock))(threading.Lock()),
+            "captured variable 'lock'",
+        ),
+    ],
+    ids=["argument", "keyword", "captured"],
+)
+async def test_what_cannot_be_sent_is_named_and_nothing_is_enqueued(
+    submit: Callable[[JobQueue], object], told: str
+) -> None:
+    async with JobQueue() as queue:
+        with pytest.raises(UnpicklableJobError) as caught:
+            submit(queue)
+        assert told in str(caught.value)
+        assert not queue.jobs()
+
+
+# -- results ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 5_000_000, 70_000_000, 200_000_000])
+async def test_results_of_any_size_come_back_as_they_were(size: int) -> None:
+    async with JobQueue() as queue:
+        result = await queue.submit_nowait(lambda: b"ab" * (size // 2))
+        assert len(result) == size // 2 * 2
+        assert result[:2] == b"ab"[: len(result)]
+
+
+async def test_arrays_come_back_writable_and_equal() -> None:
+    numpy = pytest.importorskip("numpy")
+
+    def make() -> Any:
+        import numpy as np
+
+        return {"small": np.arange(10), "large": np.arange(12_000_000)}
+
+    async with JobQueue() as queue:
+        result = await queue.submit_nowait(make)
+        assert numpy.array_equal(result["large"], numpy.arange(12_000_000))
+        result["large"][0] = 7
+        result["small"][0] = 7
+
+
+async def test_values_keep_their_exact_types() -> None:
+    value = {1: (2, [3.5, None]), "inf": [float("inf")], b"b": {4, 5}, False: frozenset({6})}
+    async with JobQueue() as queue:
+        result = await queue.submit_nowait(lambda: value)
+        assert result == value
+        assert type(result[1]) is type(value[1])
+
+
+async def test_a_large_argument_arrives() -> None:
+    async with JobQueue() as queue:
+        assert await queue.submit_nowait(len, b"x" * 100_000_000) == 100_000_000
+
+
+async def test_a_result_above_the_limit_fails_its_job_and_keeps_the_worker() -> None:
+    async with JobQueue(max_result_bytes=1000) as queue:
+        before = await queue.submit_nowait(os.getpid)
+        job = queue.submit_nowait(lambda: "x" * 5000)
+        await queue.wait_for_job(job, timeout=SOON)
+        assert "max_result_bytes=1000" in str(job.error)
+        assert await queue.submit_nowait(os.getpid) == before
+
+
+async def test_a_result_that_hangs_while_it_is_read_holds_up_nobody_else() -> None:
+    class Slow:
+        def __reduce__(self) -> Any:
+            return time.sleep, (1.5,)
+
+    async with JobQueue(max_running=2) as queue:
+        slow = queue.submit_nowait(lambda: Slow())
+        await until(lambda: slow.status is JobStatus.running)
+        started = time.monotonic()
+        assert await queue.submit_nowait(pow, 2, 3) == 8
+        assert time.monotonic() - started < 1.4
+        await queue.join(timeout=SOON)
+
+
+# -- asking and forcing ----------------------------------------------------------------------------
+
+
+async def running(queue: JobQueue, body: Callable[..., object], *args: object) -> Any:
+    job = queue.submit_nowait(body, *args)
+    await until(lambda: job.status is JobStatus.running and job.phase is None)
+    await asyncio.sleep(0.1)
+    return job
+
+
+async def test_asking_wakes_a_sleeping_job_and_keeps_its_worker() -> None:
+    async with JobQueue(cancel_timeout=10) as queue:
+        before = await queue.submit_nowait(os.getpid)
+        job = await running(queue, time.sleep, 60)
+        job.cancel()
+        await queue.wait_for_job(job, timeout=SOON)
+        assert job.status is JobStatus.cancelled
+        assert await queue.submit_nowait(os.getpid) == before
+
+
+async def test_a_job_may_clean_up_when_it_is_asked(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+
+    def body() -> None:
+        try:
+            time.sleep(60)
+        except JobCancelled:
+            note.write_text("cleaned up")
+            raise
+
+    async with JobQueue(cancel_timeout=10) as queue:
+        job = await running(queue, body)
+        job.cancel()
+        await queue.wait_for_job(job, timeout=SOON)
+        assert note.read_text() == "cleaned up"
+
+
+async def test_a_value_returned_after_the_request_is_kept() -> None:
+    def body() -> str:
+        try:
+            time.sleep(60)
+        except JobCancelled:
+            return "partial"
+        return "all"
+
+    async with JobQueue(cancel_timeout=10) as queue:
+        job = await running(queue, body)
+        job.cancel()
+        assert await job == "partial"
+        assert job.finished_before_cancel
+
+
+async def test_a_checkpoint_raises_when_asked() -> None:
+    def body() -> None:
+        while True:
+            with contextlib.suppress(JobCancelled):
+                time.sleep(0.01)
+            current_job().checkpoint()
+
+    async with JobQueue(cancel_timeout=10) as queue:
+        job = await running(queue, body)
+        job.cancel()
+        await queue.wait_for_job(job, timeout=SOON)
+        assert job.status is JobStatus.cancelled
+
+
+async def test_a_request_never_reaches_the_next_job() -> None:
+    async with JobQueue(cancel_timeout=10) as queue:
+        for delay in range(40):
+            job = queue.submit_nowait(time.sleep, 0.002)
+            after = queue.submit_nowait(time.sleep, 0.004)
+            await asyncio.sleep(delay * 0.0003)
+            job.cancel()
+            await queue.join(timeout=SOON)
+            assert after.status is JobStatus.completed, after.error
+
+
+async def test_forcing_at_random_moments_never_loses_a_lane(seed: int) -> None:
+    dice = random.Random(f"{seed} forcing")
+    async with JobQueue(max_running=2) as queue:
+        for _ in range(60):
+            jobs = queue.map(lambda seconds: time.sleep(seconds), [0.02, 0.02, 0.02])
+            await asyncio.sleep(dice.random() * 0.05)
+            for job in jobs:
+                await queue.cancel(job, force=True)
+            await queue.join(timeout=SOON)
+            assert all(job.done for job in jobs)
+        assert await queue.submit_nowait(pow, 2, 3) == 8
+        assert queue._engine.bugs == 0
+
+
+@pytest.mark.long
+async def test_a_thousand_workers_killed_at_random_moments_lose_nothing(
+    seed: int, note: Callable[[str], None]
+) -> None:
+    dice = random.Random(f"{seed} kill -9")
+    killed = ended = 0
+    async with JobQueue(max_running=4) as queue:
+        while killed < 1000:
+            jobs = queue.map(lambda _: time.sleep(0.01), range(8))
+            await asyncio.sleep(dice.random() * 0.04)
+            children = psutil.Process().children()
+            workers = [child for child in children if "child.py" in " ".join(child.cmdline())]
+            if workers:
+                os.kill(dice.choice(workers).pid, signal.SIGKILL)
+                killed += 1
+            await queue.join(timeout=60)
+            ended += sum(job.done for job in jobs)
+            assert all(job.done for job in jobs)
+        assert queue._engine.bugs == 0
+    note(f"{killed} workers killed, {ended} jobs, none lost")
+
+
+def family(how: str) -> list[int]:
+    """Start processes in ways that escape, and return their pids."""
+    sleeper = "import time; time.sleep(600)"
+    if how == "plain":
+        return [subprocess.Popen([sys.executable, "-c", sleeper]).pid]
+    if how == "session":
+        child = subprocess.Popen([sys.executable, "-c", sleeper], start_new_session=True)
+        return [child.pid]
+    spawner = (
+        "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', "
+        f"{sleeper!r}], start_new_session=True, stdout=subprocess.DEVNULL, "
+        "stderr=subprocess.DEVNULL).pid)"
+    )
+    out = subprocess.run([sys.executable, "-c", spawner], capture_output=True, check=True).stdout
+    return [int(out)]
+
+
+@pytest.mark.parametrize("how", ["plain", "session", "daemon"])
+async def test_processes_that_a_finished_job_left_are_gone_before_its_end_is_told(how: str) -> None:
+    async with JobQueue() as queue:
+        job = queue.submit_nowait(family, how)
+        pids = await job
+        assert not any(map(alive, pids))
+        assert "left running" in job.logs()
+
+
+@pytest.mark.parametrize("how", ["plain", "session", "daemon"])
+async def test_processes_of_a_forced_job_are_gone_when_its_end_is_told(
+    how: str, tmp_path: Path
+) -> None:
+    note = tmp_path / "pids"
+
+    def body() -> None:
+        pids = family(how)
+        note.write_text(repr(pids))
+        time.sleep(600)
+
+    async with JobQueue() as queue:
+        job = queue.submit_nowait(body)
+        await until(lambda: note.exists() and note.read_text())
+        await queue.cancel(job, force=True)
+        await queue.wait_for_job(job, timeout=SOON)
+        assert not any(map(alive, eval(note.read_text())))
+
+
+async def test_a_thread_left_behind_costs_its_worker() -> None:
+    def body() -> int:
+        threading.Thread(target=time.sleep, args=(60,)).start()
+        return os.getpid()
+
+    async with JobQueue() as queue:
+        pid = await queue.submit_nowait(body)
+        assert not alive(pid)
+        assert await queue.submit_nowait(os.getpid) != pid
+
+
+async def test_an_interrupt_of_the_kernel_never_reaches_a_worker() -> None:
+    source = f"""
+import sys, os, signal, time; sys.path.insert(0, {REPOSITORY!r})
+from jobqueue_widget import JobQueue
+with JobQueue(loop="thread") as queue:
+    job = queue.submit_nowait(time.sleep, 0.5)
+    time.sleep(0.2)
+    try:
+        os.killpg(0, signal.SIGINT)
+        time.sleep(5)
+    except KeyboardInterrupt:
+        pass
+    queue.wait(timeout=20)
+    print(job.status.value)
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", source, stdout=subprocess.PIPE, start_new_session=True
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert out == b"completed\n"
+
+
+# -- the kernel dies -------------------------------------------------------------------------------
+
+KERNEL = """
+import sys, time; sys.path.insert(0, {repository!r}); sys.path.insert(0, {here!r})
+from jobqueue_widget import JobQueue
+def body(kind):
+    import ctypes, os, subprocess, sys, time
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+    pids = [os.getpid(), subprocess.Popen(sleeper).pid,
+            subprocess.Popen(sleeper, start_new_session=True).pid]
+    with open({note!r}, "w") as file:
+        file.write(repr(pids))
+    if kind == "c":
+        ctypes.PyDLL(None).sleep(600)
+    time.sleep(600)
+with JobQueue(loop="thread") as queue:
+    queue.submit_nowait(body, {kind!r})
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("kind", ["python", "c"])
+def test_nothing_outlives_a_killed_kernel(kind: str, tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    source = KERNEL.format(
+        repository=REPOSITORY, here=str(Path(__file__).parent), note=str(note), kind=kind
+    )
+    kernel = subprocess.Popen([sys.executable, "-c", source])
+    deadline = time.monotonic() + SOON
+    while not (note.exists() and note.read_text().endswith("]")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    pids = eval(note.read_text())
+    below = [child.pid for child in psutil.Process(kernel.pid).children(recursive=True)]
+    time.sleep(0.1)
+    kernel.kill()
+    kernel.wait()
+    killed = time.monotonic()
+    while any(map(alive, [*pids, *below])):
+        assert time.monotonic() - killed < 1.0, "gone within a second"
+        time.sleep(0.01)
+
+
+def test_a_script_that_forgets_to_stop_still_ends_and_leaves_nothing(tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    source = f"""
+import sys, time, os; sys.path.insert(0, {REPOSITORY!r})
+from jobqueue_widget import JobQueue
+queue = JobQueue(loop="thread")
+queue._engine.life.start()
+def body():
+    open({str(note)!r}, "w").write(repr([os.getpid()]))
+    time.sleep(600)
+queue.submit_nowait(body)
+while not os.path.exists({str(note)!r}): time.sleep(0.01)
+time.sleep(0.1)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not any(map(alive, eval(note.read_text())))
+
+
+# -- with a blocked loop ---------------------------------------------------------------------------
+
+
+async def test_a_blocked_loop_stops_neither_ends_nor_starts_nor_limits_nor_force() -> None:
+    async with JobQueue(cancel_timeout=0.1) as queue:
+        await queue.submit_nowait(os.getpid)
+        first = queue.submit_nowait(pow, 2, 3)
+        limited = queue.options(timeout=0.1).submit_nowait(time.sleep, 60)
+        cancelled = queue.submit_nowait(time.sleep, 60)
+        threading.Timer(0.6, lambda: queue.cancel_nowait(cancelled, force=True)).start()
+        last = queue.submit_nowait(pow, 2, 4)
+        await asyncio.sleep(0)
+        time.sleep(2.0)  # noqa: ASYNC251 - the blocking cell
+        assert first.result == 8
+        assert limited.error == "TimeLimitExceeded: time limit 0.1 s"
+        assert cancelled.status is JobStatus.cancelled
+        assert last.result == 16
+
+
+def test_no_socket_is_opened(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with JobQueue() as queue:
+            pid = await queue.submit_nowait(os.getpid)
+            ours = psutil.Process()
+            for process in (ours, psutil.Process(pid), *ours.children()):
+                assert not [c for c in process.net_connections("inet") if c.status == "LISTEN"]
+
+    asyncio.run(scenario())

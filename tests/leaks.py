@@ -1,0 +1,68 @@
+"""What a test may not leave behind: threads, child processes, file descriptors, spool folders."""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PATIENCE = 3.0  # seconds; what is closing needs a moment, what leaks never goes
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What this process holds at one moment, each thing by a key that is never used again."""
+
+    held: frozenset[str]
+
+    @classmethod
+    def now(cls) -> Resources:
+        """Look."""
+        return cls(frozenset({*_threads(), *_children(), *_descriptors(), *_spool_folders()}))
+
+    def wait_for_what_is_new_to_go(self) -> list[str]:
+        """What was not there before and does not go within `PATIENCE`."""
+        deadline = time.monotonic() + PATIENCE
+        while left := sorted(Resources.now().held - self.held):
+            if time.monotonic() > deadline:
+                return left
+            gc.collect()
+            time.sleep(0.01)
+        return []
+
+
+def _threads() -> list[str]:
+    return [f"thread {thread.name} ({thread.native_id})" for thread in threading.enumerate()]
+
+
+def _children() -> list[str]:
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        try:
+            command = " ".join(child.cmdline()) or child.status()
+            found.append(f"process {child.pid} of {child.create_time()}: {command[:200]}")
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def _descriptors() -> list[str]:
+    if not Path("/proc/self/fd").exists():
+        return []
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found.append(f"descriptor {number}: {os.readlink(f'/proc/self/fd/{number}')}")
+        except FileNotFoundError:  # the one that lists the folder
+            continue
+    return found
+
+
+def _spool_folders() -> list[str]:
+    return [f"folder {path}" for path in Path(tempfile.gettempdir()).glob("jobqueue-*")]

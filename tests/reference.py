@@ -1,0 +1,51 @@
+"""The reference manager with real plugins in real workers of its own, for tests."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PLUGINS = Path(__file__).parent / "plugins_for_tests"
+
+
+def manifest(name: str, class_name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "version": "1.0",
+        "module": "workload",
+        "class": class_name,
+        "python_path": sys.executable,
+        "env_vars": {"PYTHONPATH": str(PLUGINS)},
+        "config_schema": {"properties": {"flavour": {"default": "plain"}}},
+        "resources": {},
+        **more,
+    }
+
+
+@contextmanager
+def reference_manager(folder: Path, scheduler: str = "PermissiveScheduler") -> Iterator[Any]:
+    """A real PluginManager with the plugins "workload" and "monitor" loaded."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    from cjm_plugin_system.core import config, scheduling  # replaces the root logger's handlers
+    from cjm_plugin_system.core.manager import PluginManager
+
+    root.handlers[:], root.level = handlers, level
+    manifests = folder / "manifests"
+    manifests.mkdir(parents=True)
+    for one in (manifest("workload", "Workload"), manifest("monitor", "Monitor")):
+        (manifests / f"{one['name']}.json").write_text(json.dumps(one))
+    config.set_config(config.CJMConfig(data_dir=folder))
+    manager = PluginManager(search_paths=[manifests], scheduler=getattr(scheduling, scheduler)())
+    loaded = manager.load_all()
+    assert loaded == {"workload": True, "monitor": True}
+    try:
+        yield manager
+    finally:
+        manager.unload_all()
+        config.reset_config()

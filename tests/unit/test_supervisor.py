@@ -1,0 +1,151 @@
+"""The I/O thread: calls in order, timers on time and once, fds watched, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from jobqueue_widget._runtime.supervisor import Supervisor
+
+WAIT = 10.0
+
+
+@pytest.fixture
+def io() -> Iterator[Supervisor]:
+    supervisor = Supervisor("test-io")
+    yield supervisor
+    supervisor.close()
+
+
+def test_there_is_no_thread_before_the_first_use(io: Supervisor) -> None:
+    assert all(thread.name != "test-io" for thread in threading.enumerate())
+
+
+def test_calls_run_in_order_on_the_thread(io: Supervisor) -> None:
+    seen: list[object] = []
+    done = threading.Event()
+    for number in range(1000):
+        io.call(seen.append, number)
+    io.call(lambda: seen.append(io.is_current_thread))
+    io.call(done.set)
+    assert done.wait(WAIT)
+    assert seen == [*range(1000), True]
+
+
+def test_timers_fire_once_in_order_of_their_instants(io: Supervisor) -> None:
+    seen: list[str] = []
+    done = threading.Event()
+    io.call_later(0.03, done.set)
+    io.call_later(0.02, seen.append, "b")
+    io.call_later(0.01, seen.append, "a")
+    io.call_later(0.0, seen.append, "now")
+    assert done.wait(WAIT)
+    assert seen == ["now", "a", "b"]
+
+
+def test_a_cancelled_timer_never_fires_and_leaves_nothing(io: Supervisor) -> None:
+    fired = threading.Event()
+    for _ in range(1000):
+        io.call_later(0.02, fired.set)()
+    done = threading.Event()
+    io.call_later(0.05, done.set)
+    assert done.wait(WAIT)
+    assert not fired.is_set()
+    assert len(io._timers) <= 64
+
+
+def test_an_earlier_timer_is_not_kept_waiting_by_a_later_one(io: Supervisor) -> None:
+    io.call_later(1000, lambda: None)
+    done = threading.Event()
+    io.call_later(0.01, done.set)
+    assert done.wait(WAIT)
+
+
+def test_a_callback_that_raises_ends_only_itself(
+    io: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = threading.Event()
+    io.call(lambda: 1 / 0)
+    io.call(done.set)
+    assert done.wait(WAIT)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_readable_fd_calls_back_until_it_is_unwatched(io: Supervisor) -> None:
+    reading, writing = os.pipe()
+    seen: list[bytes] = []
+    got = threading.Semaphore(0)
+
+    def on_readable() -> None:
+        seen.append(os.read(reading, 100))
+        got.release()
+
+    io.watch(reading, on_readable)
+    for text in (b"one", b"two"):
+        os.write(writing, text)
+        assert got.acquire(timeout=WAIT)
+    io.unwatch(reading)
+    os.write(writing, b"three")
+    done = threading.Event()
+    io.call_later(0.02, done.set)
+    assert done.wait(WAIT)
+    assert seen == [b"one", b"two"]
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_writable_fd_calls_back(io: Supervisor) -> None:
+    reading, writing = os.pipe()
+    done = threading.Event()
+
+    def on_writable() -> None:
+        io.watch_writable(writing, None)
+        done.set()
+
+    io.watch_writable(writing, on_writable)
+    assert done.wait(WAIT)
+    io.unwatch(writing)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_close_runs_what_was_called_before_and_ends_the_thread() -> None:
+    io = Supervisor("closing-io")
+    seen: list[int] = []
+    for number in range(100):
+        io.call(seen.append, number)
+    io.close()
+    assert seen == list(range(100))
+    assert all(thread.name != "closing-io" for thread in threading.enumerate())
+
+
+def test_it_can_be_used_again_after_close() -> None:
+    io = Supervisor("again-io")
+    for _ in range(20):
+        done = threading.Event()
+        io.call(done.set)
+        assert done.wait(WAIT)
+        io.close()
+
+
+def test_calls_from_many_threads_all_arrive(io: Supervisor) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def call_many(thread: int) -> None:
+        for number in range(500):
+            io.call(seen.append, (thread, number))
+
+    threads = [threading.Thread(target=call_many, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done = threading.Event()
+    io.call(done.set)
+    assert done.wait(WAIT)
+    assert len(seen) == 4000
+    for wanted in range(8):
+        assert [number for thread, number in seen if thread == wanted] == list(range(500))
