@@ -7,24 +7,20 @@ import contextlib
 import inspect
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable
 from typing import Any
-
-import psutil
 
 from .._core.jobs import BlockReason, JobFailure, JobSpec, Outcome
 from .._runtime.failures import failure_of
 from ..errors import InvalidTargetError
 from ..protocols import ExecutorContext, Reporter, SupportsPluginLogs
-from ..worker.remains import descendants_of, signal_group
 from .host_desk import HostDesk, desk_of
+from .plugin_process import death_of, end_process, is_running, process_of
 
 logger = logging.getLogger(__name__)
 
 ASIDE_PATIENCE = 2.0  # seconds for the host's quick calls (configuration, progress)
-TERM_GRACE = 0.3
 DEATH_GRACE = 0.5  # for the host to notice by itself that its worker has died
 LEAVE_PATIENCE = 5.0  # for an execution to end after its worker was replaced
 RELOAD_PATIENCE = 60.0
@@ -106,6 +102,8 @@ class PluginExecution:
         self._reporter = reporter
         self._plugin: Any = None
         self._task: asyncio.Task[Outcome] | None = None
+        self._polling: asyncio.Task[None] | None = None
+        self._run_over = asyncio.Event()
         self._config: Any = None
         self._log_before = ""
         self._stale: tuple[object, object] | None = None
@@ -159,14 +157,14 @@ class PluginExecution:
             self._on_started()
         self._task = asyncio.get_running_loop().create_task(self._execute())
         watch = self._watch_worker()
-        polling = asyncio.get_running_loop().create_task(self._poll())
+        self._polling = asyncio.get_running_loop().create_task(self._poll())
         try:
             outcome = await self._task
         except asyncio.CancelledError:
             outcome = Outcome.of_stop()
         finally:
             watch()
-            polling.cancel()
+            self._run_over.set()
         if self._dead is not None and outcome.kind != "value":
             self._desk.broken[name] = self._config
             return Outcome.of_error(self._dead)
@@ -188,8 +186,8 @@ class PluginExecution:
     async def _heal(self, name: str) -> str | None:
         """Reload a plugin whose worker died or could not be reloaded before."""
         plugin = self._desk.host.get_plugin(name)
-        process = _process_of(plugin)
-        dead = process is not None and not _is_running(process)
+        process = process_of(plugin)
+        dead = process is not None and not is_running(process)
         if name not in self._desk.broken and not dead:
             return None
         self._reporter.phase("starting")
@@ -217,8 +215,12 @@ class PluginExecution:
     # -- progress ----------------------------------------------------------------------------------
 
     async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(self._context.progress_poll_interval)
+        """A poll that is under way when the run ends is left to itself: it may hang."""
+        while not self._run_over.is_set():
+            with contextlib.suppress(TimeoutError):
+                interval = self._context.progress_poll_interval
+                await asyncio.wait_for(self._run_over.wait(), interval)
+                return
             if self._started:
                 await self._poll_once()
 
@@ -268,7 +270,7 @@ class PluginExecution:
 
     def _watch_worker(self) -> Callable[[], None]:
         """Notice at once when the plugin's own process dies; returns what ends the watch."""
-        process = _process_of(self._plugin)
+        process = process_of(self._plugin)
         if process is None or not hasattr(os, "pidfd_open"):
             return _nothing
         try:
@@ -288,7 +290,7 @@ class PluginExecution:
         """I/O thread."""
         self._context.io.unwatch(fd)
         if self._killing is None and not self._over:
-            self._dead = _death_of(process)
+            self._dead = death_of(process)
             self._context.io.call_later(DEATH_GRACE, self._desk.post, self._cancel_task)
 
     def _cancel_task(self) -> None:
@@ -337,7 +339,7 @@ class PluginExecution:
         if self._task is None or not self._started:
             self._desk.post(self._cancel_task)
             return
-        process = _process_of(self._plugin)
+        process = process_of(self._plugin)
         gone = process is not None and end_process(process)
         problem = self._desk.reload(name, self._config)
         if problem is not None:
@@ -351,67 +353,6 @@ class PluginExecution:
                 return
         self._replaced = True
         self._context.io.call_later(LEAVE_PATIENCE, self._desk.post, self._cancel_task)
-
-
-def end_process(process: Any) -> bool:
-    """End a process, its group if it leads one, and its descendants. True: all are gone."""
-    pid = process.pid
-    known = descendants_of(pid)
-    try:
-        leads = os.getpgid(pid) == pid
-    except OSError:
-        return True
-    for number, patience in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, 2.0)):
-        if leads:
-            signal_group(pid, number)
-        else:
-            with contextlib.suppress(OSError):
-                os.kill(pid, number)
-        if leads and number == signal.SIGTERM:
-            signal_group(pid, signal.SIGCONT)
-        with contextlib.suppress(psutil.Error):
-            psutil.wait_procs([psutil.Process(pid)], timeout=patience)
-        if not _is_running(process):
-            break
-    if leads:
-        signal_group(pid, signal.SIGKILL)
-    for child in known:
-        with contextlib.suppress(psutil.Error):
-            child.kill()
-    left = psutil.wait_procs(known, timeout=1.0)[1]
-    return not _is_running(process) and not left
-
-
-def _process_of(plugin: Any) -> Any:
-    """The process a plugin shows (a Popen or alike), or None."""
-    process = getattr(plugin, "process", None)
-    return process if isinstance(getattr(process, "pid", None), int) else None
-
-
-def _is_running(process: Any) -> bool:
-    poll = getattr(process, "poll", None)
-    if callable(poll):
-        return poll() is None
-    try:
-        found = psutil.Process(process.pid)
-        return found.is_running() and found.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _death_of(process: Any) -> JobFailure:
-    wait = getattr(process, "wait", None)
-    code = None
-    if callable(wait):
-        with contextlib.suppress(Exception):
-            code = wait(timeout=0.1)
-    if isinstance(code, int) and code < 0:
-        name = signal.Signals(-code).name
-        hint = " (possibly out of memory)" if name == "SIGKILL" else ""
-        return JobFailure(
-            "WorkerDied", f"the plugin's worker was ended by {name}{hint}", signal_name=name
-        )
-    return JobFailure("WorkerDied", f"the plugin's worker exited with code {code}", exit_code=code)
 
 
 def _current_config(plugin: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -22,7 +23,8 @@ DEMO = [sys.executable, str(ROOT / "examples" / "run_demo.py")]
 
 def execute(notebook: Any, folder: Path) -> dict[str, str]:
     """Run the cells in a real kernel that works in `folder`; the text of each, by its id."""
-    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(folder)}}).execute()
+    client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(folder)}})
+    asyncio.run(client.async_execute())
     return {cell.id: text_of(cell) for cell in notebook.cells if cell.cell_type == "code"}
 
 

@@ -96,8 +96,9 @@ async def test_jobs_see_the_folder_path_and_environment_of_when_they_start(
         (tmp_path / "written_in_a_cell.py").write_text("value = 41\n")
 
         def look() -> tuple[Any, ...]:
-            import written_in_a_cell
+            import importlib
 
+            written_in_a_cell = importlib.import_module("written_in_a_cell")
             names = ("SET_IN_A_CELL", "GIVEN", "JUPYTER_TOKEN")
             return os.getcwd(), [os.environ.get(name) for name in names], written_in_a_cell.value
 
@@ -114,7 +115,7 @@ async def test_a_job_starts_from_a_clean_process() -> None:
         os.environ["LEFT"] = "over"
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.argv.append("left")
 
     def looks() -> tuple[object, ...]:

@@ -1,0 +1,78 @@
+"""The process behind a plugin, where its host shows one: is it there, how did it end, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import Any
+
+import psutil
+
+from .._core.jobs import JobFailure
+from ..worker.remains import descendants_of, signal_group
+
+TERM_GRACE = 0.3  # seconds between SIGTERM and SIGKILL
+
+
+def end_process(process: Any) -> bool:
+    """End a process, its group if it leads one, and its descendants. True: all are gone."""
+    pid = process.pid
+    known = descendants_of(pid)
+    try:
+        leads = os.getpgid(pid) == pid
+    except OSError:
+        return True
+    for number, patience in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, 2.0)):
+        if leads:
+            signal_group(pid, number)
+        else:
+            with contextlib.suppress(OSError):
+                os.kill(pid, number)
+        if leads and number == signal.SIGTERM:
+            signal_group(pid, signal.SIGCONT)
+        with contextlib.suppress(psutil.Error):
+            psutil.wait_procs([psutil.Process(pid)], timeout=patience)
+        if not is_running(process):
+            break
+    if leads:
+        signal_group(pid, signal.SIGKILL)
+    for child in known:
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    left = psutil.wait_procs(known, timeout=1.0)[1]
+    return not is_running(process) and not left
+
+
+def process_of(plugin: Any) -> Any:
+    """The process a plugin shows (a Popen or alike), or None."""
+    process = getattr(plugin, "process", None)
+    return process if isinstance(getattr(process, "pid", None), int) else None
+
+
+def is_running(process: Any) -> bool:
+    """True until it has ended."""
+    poll = getattr(process, "poll", None)
+    if callable(poll):
+        return poll() is None
+    try:
+        found = psutil.Process(process.pid)
+        return found.is_running() and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def death_of(process: Any) -> JobFailure:
+    """How it ended, in words."""
+    wait = getattr(process, "wait", None)
+    code = None
+    if callable(wait):
+        with contextlib.suppress(Exception):
+            code = wait(timeout=0.1)
+    if isinstance(code, int) and code < 0:
+        name = signal.Signals(-code).name
+        hint = " (possibly out of memory)" if name == "SIGKILL" else ""
+        return JobFailure(
+            "WorkerDied", f"the plugin's worker was ended by {name}{hint}", signal_name=name
+        )
+    return JobFailure("WorkerDied", f"the plugin's worker exited with code {code}", exit_code=code)
