@@ -182,6 +182,7 @@ class JobRecord:
         "held",
         "hold_then",
         "hold_until",
+        "id",
         "lane_taken",
         "limit_hit",
         "log",
@@ -204,6 +205,7 @@ class JobRecord:
 
     def __init__(self, spec: JobSpec, priority: int, number: int, created_at: float) -> None:
         self.spec = spec
+        self.id = spec.id
         self.number = number
         self.priority = priority
         self.rank = number << 32
@@ -240,11 +242,6 @@ class JobRecord:
         self.finished_before_cancel = False
         self.retry_of: str | None = None
         self.log: object = None  # the runtime's; made when the job first writes something
-
-    @property
-    def id(self) -> str:
-        """The id given at submit."""
-        return self.spec.id
 
     @property
     def startable(self) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import effects as fx
 from .._core import events as ev
-from .._core.jobs import EMPTY, JobRecord, Outcome
+from .._core.jobs import EMPTY, JobRecord, JobStatus, Outcome
 from .._core.state import Pause, QueueState
 from .dispatcher import Dispatcher
 from .lag import LoopWatch
@@ -320,6 +320,14 @@ class Engine:
                 self.life.remove_files = remove
             return self._spool
 
+    def drop_empty_spool(self) -> None:
+        """After a stop nothing needs the folder but logs that were too large for memory."""
+        with self.life.files_lock:
+            if self._spool is not None and not any(self._spool.iterdir()):
+                if self.life.remove_files is not None:
+                    self.life.remove_files()
+                self._spool = self.life.remove_files = None
+
 
 def _remove_folder(path: Path, owner: int) -> None:
     if os.getpid() == owner:  # a forked child must not remove what its parent uses
@@ -328,8 +336,8 @@ def _remove_folder(path: Path, owner: int) -> None:
 
 def error_text(job: JobRecord) -> str | None:
     """`job.error`: for failed jobs the failure, for cancelled ones the reason, else None."""
-    if job.failure is not None and job.status.value in ("failed", "cancelled"):
+    if job.status is JobStatus.failed:
         return str(job.failure)
-    if job.status.value == "cancelled":
-        return job.cancel_reason or "cancelled"
+    if job.status is JobStatus.cancelled:
+        return job.cancel_reason or str(job.failure or "cancelled")
     return None

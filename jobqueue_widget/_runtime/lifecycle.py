@@ -227,6 +227,7 @@ class Lifecycle:
         engine.forget_wishes()
         if not engine.io.is_current_thread:
             engine.io.close()
+        engine.drop_empty_spool()
         private, self._private = self._private, None
         if private is not None:
             private.close()

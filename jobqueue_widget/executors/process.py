@@ -140,7 +140,9 @@ class ProcessExecutor:
         worker.setup = now
         function, call = cast("tuple[Packed, bytes]", spec.payload)
         number = next(self._numbers) & 0xFFFFFFFF
-        return number, job_frames(number, (spec.id, attempt, setup, function.data, call))
+        return number, job_frames(
+            number, (spec.id, attempt, setup, function.data, call, function.source)
+        )
 
 
 class ProcessExecution:

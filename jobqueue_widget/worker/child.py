@@ -13,13 +13,14 @@ import importlib.abc
 import importlib.util
 import io
 import json
+import linecache
 import os
 import pickle
 import signal
 import sys
 import threading
 import time
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -188,7 +189,7 @@ class Worker:
 
     def run_one(self, number: int, data: bytearray) -> None:
         """One job, to one END frame whatever happens."""
-        job_id, attempt, setup, function, call = pickle.loads(data)
+        job_id, attempt, setup, function, call, source = pickle.loads(data)
         del data
         self.set_up(setup)
         context = jobside.JobContext(
@@ -198,7 +199,7 @@ class Worker:
         self.body.begin(context)
         jobside.bind_process(context)
         try:
-            meta, parts = self.outcome(context, function, call)
+            meta, parts = self.outcome(context, function, call, source)
         except BaseException as error:  # a late ask, or no memory to say how it ended
             meta, parts = failure_meta(error, jobside.JobCancelled), []
         self.body.end()
@@ -208,7 +209,7 @@ class Worker:
         self.pipes.send(wire.END, number, wire.join_parts([json.dumps(meta).encode(), *parts]))
 
     def outcome(
-        self, context: Any, function: bytes, call: bytes
+        self, context: Any, function: bytes, call: bytes, source: tuple[str, list[str]] | None
     ) -> tuple[dict[str, Any], list[Any]]:
         """Run it and pack what came of it."""
         body = self.body
@@ -217,6 +218,8 @@ class Worker:
             body.number = context.number
             context.checkpoint()
             target = pickle.loads(function)
+            if source is not None:
+                give_source(target, *source)
             args, kwargs = pickle.loads(call)
             value = target(*args, **kwargs)
             body.number = 0
@@ -277,6 +280,22 @@ class Worker:
             meta["processes"] = True
         if "torch" in sys.modules or "cupy" in sys.modules or "jax" in sys.modules:
             meta["gpu"] = state.holds_gpu()
+
+
+def give_source(target: Any, name: str, lines: list[str]) -> None:
+    """Name the file or cell again that pickling forgot, so that tracebacks show its lines."""
+    if lines:
+        linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
+    if type(target) is FunctionType:
+        target.__code__ = renamed(target.__code__, name)
+
+
+def renamed(code: CodeType, name: str) -> CodeType:
+    """The code, and what is nested in it, as if compiled from that file."""
+    constants = tuple(
+        renamed(one, name) if isinstance(one, CodeType) else one for one in code.co_consts
+    )
+    return code.replace(co_filename=name, co_consts=constants)
 
 
 def failure_meta(error: BaseException, stop: type[BaseException]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import linecache
 import pickle
 import sys
 import weakref
@@ -14,14 +15,17 @@ import cloudpickle
 from ..errors import UnpicklableJobError
 from .wire import is_plain
 
+SOURCE_CAP = 64 * 1024
+
 
 class Packed:
     """The pickle of a function; equal ones are kept once."""
 
-    __slots__ = ("__weakref__", "data")
+    __slots__ = ("__weakref__", "data", "source")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, source: tuple[str, list[str]] | None = None) -> None:
         self.data = data
+        self.source = source  # for tracebacks in the worker
 
 
 class Packer:
@@ -53,11 +57,12 @@ class Packer:
             data = pickle.dumps(target, 5) if importable else cloudpickle.dumps(target, protocol=5)
         except Exception as error:
             raise UnpicklableJobError(_blame_function(target, error)) from error
-        packed = Packed(data)
         if importable:
-            self._importable[target] = packed
+            packed = self._importable[target] = Packed(data)
             return packed
-        return self._by_digest.setdefault(hashlib.sha256(data).digest(), packed)
+        digest = hashlib.sha256(data).digest()
+        known = self._by_digest.get(digest)
+        return known or self._by_digest.setdefault(digest, Packed(data, source_of(target)))
 
     def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> bytes:
         if is_plain(args) and is_plain(kwargs):
@@ -67,6 +72,15 @@ class Packer:
         except Exception as error:
             raise UnpicklableJobError(_blame_arguments(args, kwargs, error)) from error
         return data
+
+
+def source_of(target: object) -> tuple[str, list[str]] | None:
+    """Where the function was typed, which its pickle does not tell: file name, a cell's lines."""
+    code = getattr(inspect.unwrap(target) if callable(target) else None, "__code__", None)
+    if code is None:
+        return None
+    lines = linecache.getlines(code.co_filename)
+    return code.co_filename, lines if sum(map(len, lines)) <= SOURCE_CAP else []
 
 
 def is_importable(target: object) -> bool:
