@@ -218,7 +218,7 @@ class Job:
         if not isinstance(other, Job):
             return NotImplemented
         mine, theirs = self._record, other._record
-        return (-mine.priority, mine.rank) < (-theirs.priority, theirs.rank)
+        return (-mine.priority, mine.rank, mine) < (-theirs.priority, theirs.rank, theirs)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self._record is other._record

@@ -106,6 +106,7 @@ class JobQueue:
             QueueClosedError: the queue was closed for good.
 
         """
+        await self._engine.life.after_stop()
         self._engine.life.start()
         return self
 
@@ -129,6 +130,7 @@ class JobQueue:
 
     async def close(self) -> None:
         """Stop for good: pending jobs are cancelled and further submits refused. Idempotent."""
+        self._engine.life.refuse()
         await self.stop()
         self._engine.life.close()
 

@@ -43,6 +43,11 @@ class Moved(JobEventBase):
     code: ClassVar[str] = "m"
     is_command: ClassVar[bool] = True
 
+    @property
+    def anchor_is_gone(self) -> bool:
+        """True if there was one and it is pending no more."""
+        return self.anchor is not None and self.anchor.entry is None
+
 
 @dataclass(slots=True)
 class Held(JobEventBase):

@@ -248,5 +248,9 @@ class JobRecord:
         """True if nothing of its own keeps a pending job from starting."""
         return not (self.held or self.backing_off or self.parents_left)
 
+    def __lt__(self, other: JobRecord) -> bool:
+        """Breaks ties of (-priority, rank): after moves two ranks may be equal."""
+        return self.number < other.number
+
     def __repr__(self) -> str:
         return f"JobRecord({self.id}, {self.status.value}, attempt {self.attempt}, {self.trail})"

@@ -73,7 +73,7 @@ def _moved(state: QueueState, job: JobRecord, out: Out) -> None:
 def hold(state: QueueState, event: ev.Held, out: Out) -> None:
     """Keep the place, do not start; a timer may end it."""
     job = event.job
-    job.held, job.hold_then = True, event.then
+    job.held, job.hold_then, job.hold_until = True, event.then, None
     state.order.refile(job)
     if event.seconds is not None:
         _arm(job, "hold", event.seconds, out)

@@ -9,7 +9,7 @@ from itertools import islice
 
 from ..errors import InvalidTransition
 from . import effects as fx
-from .events import JobEvent
+from .events import JobEvent, Moved
 from .jobs import JobRecord, JobStatus
 from .order import PendingOrder
 from .stats import Totals
@@ -60,7 +60,7 @@ class QueueState:
         """
         job = event.job
         rule = TABLE.get((stage_of(job), type(event)))
-        if rule is None:
+        if rule is None or (type(event) is Moved and event.anchor_is_gone):
             if event.is_command:
                 return None
             raise InvalidTransition(

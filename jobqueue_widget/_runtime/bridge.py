@@ -45,10 +45,15 @@ class LoopBridge:
         with self._lock:
             calls, self._calls = self._calls, deque()
             self._scheduled = False
-        for callback, args in calls:
-            try:
-                callback(*args)
-            except Exception as error:
-                self.loop.call_exception_handler(
-                    {"message": f"{callback!r} failed on the queue's loop", "exception": error}
-                )
+        try:
+            while calls:
+                callback, args = calls.popleft()
+                try:
+                    callback(*args)
+                except Exception as error:
+                    self.loop.call_exception_handler(
+                        {"message": f"{callback!r} failed on the queue's loop", "exception": error}
+                    )
+        finally:
+            for callback, args in calls:  # an interrupt ends one call, not those behind it
+                self.post(callback, *args)

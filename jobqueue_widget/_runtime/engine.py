@@ -114,6 +114,8 @@ class Engine:
             outside = self._perform_inside(effects) if effects else None
         if outside:
             self._perform(outside)
+        elif effects:
+            self.waiters.check_idle()  # a hold may leave nothing that could start
         return effects is not None
 
     def submit(self, jobs: Iterable[tuple[JobRecord, tuple[JobRecord, ...]]]) -> None:
@@ -163,8 +165,10 @@ class Engine:
                 del self.runs[run.job_id]
             event = ev.Ended(run.job, run.attempt, outcome)
             outside = self._perform_inside(self.state.apply(event, self.now()) or [])
-        self.dispatcher.run()  # the next job starts now instead of one turn of the loop later
-        self._perform(outside, awake=True)
+        try:
+            self.dispatcher.run()  # the next job starts now instead of one turn of the loop later
+        finally:
+            self._perform(outside, awake=True)
 
     def set_pause(self, reason: str | None) -> bool:
         """Pause (with a reason) or resume (None)."""
@@ -247,8 +251,10 @@ class Engine:
             self.publisher.push(JobEvent(type, None, self.now(), payload))
 
     def _request_delivery(self) -> None:
-        if not self._delivery_wanted and self.life.post(self._deliver):
-            self._delivery_wanted = True
+        if not self._delivery_wanted:
+            self._delivery_wanted = True  # before the post: the loop may deliver within it
+            if not self.life.post(self._deliver):
+                self._delivery_wanted = False
 
     def _deliver(self) -> None:
         self._delivery_wanted = False

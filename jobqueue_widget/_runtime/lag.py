@@ -41,6 +41,11 @@ class LoopWatch:
             self._ticking = True
             self._call_later(TICK, self._tick)
 
+    def end(self) -> None:
+        """The queue lets go of its loop, and the I/O thread of its timers."""
+        self._ticking = self._told = False
+        self._sent = None
+
     def _tick(self) -> None:
         engine = self._engine
         if not engine.state.running:

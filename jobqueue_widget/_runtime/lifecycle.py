@@ -45,6 +45,7 @@ class Lifecycle:
         self._stopping: asyncio.Task[None] | None = None
         self._lock = threading.RLock()
         self._abandoned = False
+        self._closing = False
         self._pid = os.getpid()
         _all.add(self)
         _install_hooks()
@@ -53,7 +54,7 @@ class Lifecycle:
 
     def check_open(self) -> None:
         """Raise if the queue takes no more jobs."""
-        if self.phase == "closed":
+        if self.phase == "closed" or self._closing:
             raise QueueClosedError(
                 "this queue was closed and takes no more jobs; make a new one: JobQueue(...)"
             )
@@ -124,7 +125,7 @@ class Lifecycle:
             self.phase = "started"
             engine.timers.resume()
             engine.publish("queue_started")
-        engine.wake()
+        self.post(engine.dispatcher.run)  # not wake(): a wish of before may be on its way to nowhere
 
     async def _live(self) -> None:
         """Notices the end of `asyncio.run`, which cancels every task: then the queue stops."""
@@ -134,8 +135,13 @@ class Lifecycle:
         except asyncio.CancelledError:
             if self.phase in ("started", "stopping"):
                 logger.info("the event loop of the queue is ending: the queue stops")
-                await self._stop_here("cancel", 5.0)
+                await self._stop_shared("cancel", 5.0)
             raise
+
+    async def after_stop(self) -> None:
+        """Wait for a stop that is under way, if one is."""
+        while self.phase == "stopping":
+            await self.stop("cancel", 5.0)
 
     # -- stop --------------------------------------------------------------------------------
 
@@ -162,13 +168,15 @@ class Lifecycle:
             private.join()
 
     async def _stop_shared(self, running: Literal["cancel", "wait"], timeout: float) -> None:
-        if self._stopping is None:
-            self._stopping = asyncio.get_running_loop().create_task(
-                self._stop_here(running, timeout)
-            )
-        task = self._stopping
-        await asyncio.wait({task})
-        task.result()
+        while True:
+            task = self._stopping
+            if task is None or task.done():
+                stop = self._stop_here(running, timeout)
+                task = self._stopping = asyncio.get_running_loop().create_task(stop)
+            await asyncio.wait({task})
+            if not task.cancelled():  # by the end of asyncio.run: then what is left is done anew
+                task.result()
+                return
 
     async def _stop_here(self, running: Literal["cancel", "wait"], timeout: float) -> None:
         """On the owner loop. Afterwards nothing of this queue executes."""
@@ -225,6 +233,7 @@ class Lifecycle:
             else:
                 lifeline.cancel()
         engine.forget_wishes()
+        engine.watch.end()
         if not engine.io.is_current_thread:
             engine.io.close()
         engine.drop_empty_spool()
@@ -232,6 +241,10 @@ class Lifecycle:
         if private is not None:
             private.close()
         _started.discard(engine)
+
+    def refuse(self) -> None:
+        """Take no more jobs and do not start again."""
+        self._closing = True
 
     def close(self) -> None:
         """After a stop: cancel what is pending and take no more jobs, for good."""
@@ -255,6 +268,7 @@ class Lifecycle:
                 return
             engine = self._engine
             self.phase = "stopping"
+            self._bridge = None  # what ends below has nobody to tell there
             engine.dispatcher.kill_all_now()
             failure = JobFailure("EventLoopClosed", "its event loop closed while it was running")
             for run in list(engine.runs.values()):
@@ -292,7 +306,7 @@ class Lifecycle:
         self.post(lambda: self._engine.spawn(self._close_abandoned()))
 
     async def _close_abandoned(self) -> None:
-        await self._stop_here("cancel", 1.0)
+        await self._stop_shared("cancel", 1.0)
         self.close()
 
     def at_exit(self) -> None:

@@ -48,9 +48,9 @@ class Run:
             logger.exception("%s could not launch %s", executor.name, self.job_id)
             text = f"the {executor.name} executor could not start it: {error}"
             self.ended(Outcome.of_error(JobFailure(type(error).__name__, text)))
-            if isinstance(error, Exception):
-                return
-            raise  # an interrupt that happened to arrive here is not ours to swallow
+            if isinstance(error, KeyboardInterrupt):
+                raise  # it happened to arrive here and is not ours to swallow
+            return
         with self._engine.lock:
             self._execution = execution
             asks, kills = self._asks, self._kills

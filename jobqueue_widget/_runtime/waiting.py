@@ -101,7 +101,11 @@ class Waiters:
 
     def release(self, job: JobRecord) -> None:
         """The job has ended."""
-        for waiter in self._by_job.pop(job.id, ()):
+        if job.id not in self._by_job:  # nobody comes any more: the job has ended
+            return
+        with self._engine.lock:
+            waiters = self._by_job.pop(job.id, [])
+        for waiter in waiters:
             waiter.settle()
 
     def forget(self, waiter: Waiter, job: JobRecord | None = None) -> None:
@@ -140,7 +144,7 @@ class Waiters:
     def _why_stuck(self) -> str | None:
         """Why what is left will not start by itself; None if it will. Under the lock."""
         state = self._engine.state
-        if state.running or state.waits_for_a_timer:
+        if state.running or (state.waits_for_a_timer and self._engine.life.phase != "stopped"):
             return None
         causes = []
         if state.pause is not None:

@@ -53,7 +53,7 @@ class Guard:
         self._groups.clear()
         self._folders.clear()
         if process is not None and process.stdin is not None:
-            os.close(process.stdin.fileno())
+            process.stdin.close()
             process.returncode = 0  # it is not our child: never wait for it
 
     def _say(self, text: str) -> bool:

@@ -421,4 +421,4 @@ class WorkerProcess:
             self._process.returncode = 0  # not our child: never wait for it
             for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
                 if stream is not None:
-                    os.close(stream.fileno())
+                    stream.close()
