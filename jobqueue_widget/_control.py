@@ -157,8 +157,9 @@ class Control:
             timeout = check_seconds("timeout", timeout)
         if record.status.ended:
             return
-        self._check_can_wait(record)
         engine = self.engine
+        engine.life.handle_lost_loop()
+        self._check_can_wait(record)
         waiter = engine.waiters.for_job(record)
         try:
             await asyncio.wait_for(waiter.wait(), timeout)
@@ -175,6 +176,7 @@ class Control:
         if timeout is not None:
             timeout = check_seconds("timeout", timeout)
         self._check_not_inside()
+        self.engine.life.handle_lost_loop()
         waiter = self.engine.waiters.for_all()
         try:
             await asyncio.wait_for(waiter.wait(), timeout)
@@ -193,6 +195,7 @@ class Control:
             timeout = check_seconds("timeout", timeout)
         self._check_not_inside()
         engine = self.engine
+        engine.life.handle_lost_loop()
         deadline = None if timeout is None else engine.monotonic() + timeout
 
         def left() -> float | None:

@@ -50,7 +50,9 @@ class Dispatcher:
         try:
             executor.open(self._engine.context)
             unsubscribe = executor.subscribe(self._engine.wake)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             logger.exception("the executor %r could not be opened", executor)
             return False
         self._opened[id(executor)] = (executor, unsubscribe)
@@ -122,11 +124,6 @@ class Dispatcher:
         if job is None:
             return False
         executor = cast("Executor", job.spec.executor)
-        if not engine.life.is_on_loop_thread and (
-            id(executor) not in self._anywhere or engine.life.loop_is_closed
-        ):
-            engine.wake()
-            return False
         opened = self.open(executor)
         run = engine.launch(job, executor, passing=passing)
         if run is None:  # another thread was quicker: cancelled, held or moved it
@@ -140,12 +137,17 @@ class Dispatcher:
         return True
 
     def _choose(self) -> tuple[JobRecord | None, bool]:
-        """The first job that may start, and whether it passes blocked ones (told why they wait)."""
+        """The first job that may start, and whether it passes blocked ones (told why they wait).
+
+        Off the owner loop it goes no further than executors that may be asked there.
+        """
         engine = self._engine
         with engine.lock:
             first = engine.state.order.first_ready()
-        reason = self._blocked(first) if first is not None else None
-        if first is None or reason is None:
+        if first is None or self._is_left_to_the_loop(first):
+            return None, False
+        reason = self._blocked(first)
+        if reason is None:
             return first, False
         candidates = [first]
         with engine.lock:
@@ -158,7 +160,7 @@ class Dispatcher:
         chosen = None
         passable = self._may_be_passed(first, reason)
         for job in candidates[1:]:
-            if not passable:
+            if not passable or self._is_left_to_the_loop(job):
                 break
             reason = self._blocked(job)
             if reason is None:
@@ -172,11 +174,23 @@ class Dispatcher:
                 self._make_room(job)
         return chosen, True
 
+    def _is_left_to_the_loop(self, job: JobRecord) -> bool:
+        """True, with the loop woken, if its executor must not be asked on this thread."""
+        life = self._engine.life
+        if life.is_on_loop_thread:
+            return False
+        if id(job.spec.executor) in self._anywhere and not life.loop_is_closed:
+            return False
+        self._engine.wake()
+        return True
+
     def _blocked(self, job: JobRecord) -> BlockReason | None:
         executor = cast("Executor", job.spec.executor)
         try:
             return executor.blocked_by(job.spec)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             logger.exception("%s.blocked_by failed", executor.name)
             return BlockReason(f"its executor cannot say whether it may start: {error}")
 
@@ -191,6 +205,9 @@ class Dispatcher:
     def _make_room(self, job: JobRecord) -> None:
         """Let the executor evict something, once at a time per job; then look again."""
         if job.id in self._making_room:
+            return
+        if not self._engine.life.is_on_loop_thread:
+            self._engine.wake()  # a task can be made there only
             return
         executor = cast("Executor", job.spec.executor)
         self._making_room.add(job.id)

@@ -54,7 +54,9 @@ class LoopWatch:
             return
         if self._sent is None:
             self._sent = engine.monotonic()
-            engine.life.post(self._answer)
+            if not engine.life.post(self._answer):
+                engine.life.handle_lost_loop()
+                return
         elif not self._told:
             self._told = True
             logger.warning("the event loop has not answered for %.1f s: %s", self.lag, CURE)

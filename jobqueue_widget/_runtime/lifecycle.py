@@ -125,7 +125,7 @@ class Lifecycle:
             self.phase = "started"
             engine.timers.resume()
             engine.publish("queue_started")
-        self.post(engine.dispatcher.run)  # not wake(): a wish of before may be on its way to nowhere
+        self.post(engine.dispatcher.run)  # wake() might trust a wish that went to no loop
 
     async def _live(self) -> None:
         """Notices the end of `asyncio.run`, which cancels every task: then the queue stops."""
@@ -135,6 +135,8 @@ class Lifecycle:
         except asyncio.CancelledError:
             if self.phase in ("started", "stopping"):
                 logger.info("the event loop of the queue is ending: the queue stops")
+                # In this very turn: coroutine jobs were cancelled too and end in the next one.
+                self._ask_running(self._engine.settings.cancel_timeout)
                 await self._stop_shared("cancel", 5.0)
             raise
 
@@ -193,8 +195,7 @@ class Lifecycle:
         if running == "wait":
             await self._until_idle(deadline)
         grace = max(0.0, min(engine.settings.cancel_timeout, deadline - engine.monotonic()))
-        for job in list(engine.state.running.values()):
-            engine.do(ev.CancelRequested(job, False, grace, "queue stopped"))
+        self._ask_running(grace)
         await self._until_idle(max(deadline, engine.monotonic() + grace) + 1.0)
         for job in list(engine.state.running.values()):
             run = engine.runs.get(job.id)
@@ -203,6 +204,15 @@ class Lifecycle:
         await engine.dispatcher.close()
         self._unbind("stopped")
         engine.waiters.stop(error, pending_only=False)
+
+    def _ask_running(self, grace: float) -> None:
+        """Ask every job that runs to stop, unless it was asked already; start no other."""
+        engine = self._engine
+        with engine.lock:
+            self.phase = "stopping"
+            unasked = [job for job in engine.state.running.values() if job.cancel_phase is None]
+        for job in unasked:
+            engine.do(ev.CancelRequested(job, False, grace, "queue stopped"))
 
     async def _until_idle(self, deadline: float) -> None:
         """Wait until no job is running, at most until `deadline` (monotonic)."""
@@ -254,6 +264,7 @@ class Lifecycle:
             pending = engine.state.order.slice(0)
         for job in pending:
             engine.do(ev.CancelRequested(job, False, 0.0, "queue closed"))
+        engine.publisher.deliver()
         engine.publisher.close()
         engine.io.close()
         if self.remove_files is not None:

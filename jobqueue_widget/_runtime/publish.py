@@ -160,19 +160,23 @@ class Publisher:
     def deliver(self) -> None:
         """Owner loop: call the subscribers, outside the lock; unread progress is thinned."""
         newest: dict[str | None, JobEvent] = {}
-        events = []
+        events: deque[JobEvent] = deque()
         while self._queue:
             event = self._queue.popleft()
             events.append(event)
             if event.type == "progress":
                 newest[event.job_id] = event
-        for event in events:
+        while events:
+            event = events.popleft()
             if event.type == "progress" and newest[event.job_id] is not event:
                 continue
             for key, (callback, strikes) in tuple(self._subscribers.items()):
                 try:
                     callback(event)
-                except Exception:
+                except KeyboardInterrupt:
+                    self._queue.extendleft(reversed(events))
+                    raise
+                except BaseException:
                     self.failures += 1
                     strikes[0] += 1
                     logger.exception("subscriber %r failed on %s", callback, event.type)

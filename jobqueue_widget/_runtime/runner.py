@@ -78,13 +78,17 @@ class Run:
     def _deliver_ask(self, execution: Execution) -> None:
         try:
             execution.ask_to_stop()
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             logger.exception("asking %s to stop failed", self.job_id)
 
     def _deliver_kill(self, execution: Execution) -> None:
         try:
             execution.kill()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             logger.exception("forcing %s to end failed", self.job_id)
             self.kill_failed(f"{type(error).__name__}: {error}")
 

@@ -44,11 +44,11 @@ class Waiter:
                 future.set_result(None)
 
         def wake() -> None:
-            if threading.get_ident() == thread:
-                finish()
-                return
             try:
-                loop.call_soon_threadsafe(finish)
+                if threading.get_ident() == thread:
+                    finish()
+                else:
+                    loop.call_soon_threadsafe(finish)
             except RuntimeError:  # that loop is closed: nobody waits there any more
                 return
 
