@@ -112,10 +112,8 @@ class Engine:
         with self.lock:
             effects = self.state.apply(event, self.now())
             outside = self._perform_inside(effects) if effects else None
-        if outside:
-            self._perform(outside)
-        elif effects:
-            self.waiters.check_idle()  # a hold may leave nothing that could start
+        if effects:
+            self._perform(outside or [])
         return effects is not None
 
     def submit(self, jobs: Iterable[tuple[JobRecord, tuple[JobRecord, ...]]]) -> None:
@@ -178,7 +176,7 @@ class Engine:
             if changed:
                 self.publish("resumed" if pause is None else "paused", {"reason": reason or ""})
         self.wake()
-        self.waiters.check_idle()
+        self._perform([])
         return changed
 
     def clear_history(self) -> int:
@@ -229,10 +227,9 @@ class Engine:
                         run.kill()
             elif kind is fx.Evict and isinstance(job.log, JobLog):
                 job.log.remove()
-        if effects:
-            self.waiters.check_idle()
-            if self.life.loop_is_lost:
-                self.life.handle_lost_loop()
+        self.waiters.check_idle()  # also a hold may leave nothing that could start
+        if self.life.loop_is_lost:
+            self.life.handle_lost_loop()
 
     def _publish_job(self, effect: fx.Publish) -> None:
         job, payload = effect.job, effect.payload

@@ -41,6 +41,7 @@ class Lifecycle:
         self.loop_is_lost = False
         self._bridge: LoopBridge | None = None
         self._private: PrivateLoop | None = None
+        self._left_loop: asyncio.AbstractEventLoop | None = None  # of work that would not end
         self._lifeline: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._lock = threading.RLock()
@@ -116,6 +117,9 @@ class Lifecycle:
         """On the loop that will be the owner."""
         engine = self._engine
         loop = asyncio.get_running_loop()
+        if self._left_loop is not None and self._left_loop.is_closed():
+            self._end_what_hung_on_the_loop()
+        self._left_loop = None
         engine.forget_wishes()
         self._bridge = LoopBridge(loop)
         engine.context.loop = loop
@@ -281,13 +285,20 @@ class Lifecycle:
             self.phase = "stopping"
             self._bridge = None  # what ends below has nobody to tell there
             engine.dispatcher.kill_all_now()
-            failure = JobFailure("EventLoopClosed", "its event loop closed while it was running")
+            self._end_what_hung_on_the_loop()
             for run in list(engine.runs.values()):
-                engine.end_run(run, Outcome.of_error(failure))
+                run.kill_failed("its event loop closed, and this work cannot be forced")
             engine.dispatcher.forget()
             self._unbind("stopped")
         error = QueueStoppedError("the event loop of the queue was closed")
         engine.waiters.stop(error, pending_only=False)
+
+    def _end_what_hung_on_the_loop(self) -> None:
+        """Coroutines of a closed loop are gone; threads and processes are not, or say so."""
+        failure = JobFailure("EventLoopClosed", "its event loop closed while it was running")
+        for run in list(self._engine.runs.values()):
+            if not self._engine.dispatcher.outlives_the_loop(run.job.spec.executor):
+                self._engine.end_run(run, Outcome.of_error(failure))
 
     def abandon(self) -> None:
         """The user's JobQueue object is gone: work goes on to its end, then the queue closes.

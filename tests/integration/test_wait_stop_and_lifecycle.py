@@ -37,7 +37,7 @@ async def forever() -> None:
     await asyncio.sleep(3600)
 
 
-# -- waiting -------------------------------------------------------------------------------------
+# -- waiting ----------------------------------------------------------------------------
 
 
 async def test_awaiting_a_job_gives_its_result_or_raises_its_error() -> None:
@@ -353,7 +353,7 @@ asyncio.run(main())
     assert (ran.stdout, ran.stderr, ran.returncode) == ("", "", 0)
 
 
-# -- threads -------------------------------------------------------------------------------------------
+# -- threads ----------------------------------------------------------------------------
 
 
 async def test_commands_from_a_thread_have_happened_when_they_return_with_a_blocked_loop() -> None:
