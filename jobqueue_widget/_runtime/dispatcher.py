@@ -67,12 +67,6 @@ class Dispatcher:
         for executor in self._emergency:
             executor.kill_all_now()
 
-    @staticmethod
-    def outlives_the_loop(executor: object) -> bool:
-        """True if its work goes on when the loop it was launched from is closed."""
-        anywhere = isinstance(executor, LaunchesAnywhere) and executor.launches_anywhere
-        return anywhere or isinstance(executor, SupportsEmergencyStop)
-
     def after_fork(self) -> None:
         """In a forked child: what is open belongs to the parent."""
         for executor in self._emergency:

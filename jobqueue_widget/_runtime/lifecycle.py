@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from .._core import events as ev
 from .._core.jobs import JobFailure, Outcome
 from ..errors import QueueClosedError, QueueStoppedError, UnsupportedLoopError
+from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
 from .bridge import LoopBridge
 
 if TYPE_CHECKING:
@@ -237,6 +238,8 @@ class Lifecycle:
             engine.publish("queue_stopped")
             engine.timers.suspend()
         engine.publisher.deliver()
+        if self._bridge is not None and engine.runs:
+            self._left_loop = self._bridge.loop
         self._bridge = self._stopping = None
         self.loop_is_lost = False
         lifeline, self._lifeline = self._lifeline, None
@@ -285,7 +288,7 @@ class Lifecycle:
             self.phase = "stopping"
             self._bridge = None  # what ends below has nobody to tell there
             engine.dispatcher.kill_all_now()
-            self._end_what_hung_on_the_loop()
+            self._end_what_hung_on_the_loop(SupportsEmergencyStop)  # those were just killed
             for run in list(engine.runs.values()):
                 run.kill_failed("its event loop closed, and this work cannot be forced")
             engine.dispatcher.forget()
@@ -293,11 +296,12 @@ class Lifecycle:
         error = QueueStoppedError("the event loop of the queue was closed")
         engine.waiters.stop(error, pending_only=False)
 
-    def _end_what_hung_on_the_loop(self) -> None:
-        """Coroutines of a closed loop are gone; threads and processes are not, or say so."""
+    def _end_what_hung_on_the_loop(self, *also: type) -> None:
+        """Coroutines of a closed loop are gone and cannot say so; threads go on."""
         failure = JobFailure("EventLoopClosed", "its event loop closed while it was running")
         for run in list(self._engine.runs.values()):
-            if not self._engine.dispatcher.outlives_the_loop(run.job.spec.executor):
+            executor = run.job.spec.executor
+            if isinstance(executor, also) or not outlives_its_loop(executor):
                 self._engine.end_run(run, Outcome.of_error(failure))
 
     def abandon(self) -> None:
@@ -343,6 +347,12 @@ class Lifecycle:
         self._bridge = self._lifeline = self._private = None
         self._engine.io.after_fork()
         self._engine.dispatcher.after_fork()
+
+
+def outlives_its_loop(executor: object) -> bool:
+    """True if its work goes on when the loop that it was launched from is closed."""
+    anywhere = isinstance(executor, LaunchesAnywhere) and executor.launches_anywhere
+    return anywhere or isinstance(executor, SupportsEmergencyStop)
 
 
 class PrivateLoop:

@@ -76,6 +76,11 @@ class Timers:
         entry = self._armed.get((job.id, kind))
         return None if entry is None else max(0.0, entry[1] - self._monotonic())
 
+    @property
+    def count(self) -> int:
+        """How many are armed."""
+        return len(self._armed)
+
     def suspend(self) -> None:
         """The clock's thread goes away: keep the instants, let go of the calls."""
         self._suspended = True

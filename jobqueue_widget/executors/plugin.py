@@ -21,6 +21,7 @@ from .plugin_process import death_of, end_process, is_running, process_of
 logger = logging.getLogger(__name__)
 
 ASIDE_PATIENCE = 2.0  # seconds for the host's quick calls (configuration, progress)
+DEATH_NOTICE = 0.1  # seconds between a connection that breaks and a process that has ended
 DEATH_GRACE = 0.5  # for the host to notice by itself that its worker has died
 LEAVE_PATIENCE = 5.0  # for an execution to end after its worker was replaced
 RELOAD_PATIENCE = 60.0
@@ -165,12 +166,25 @@ class PluginExecution:
         finally:
             watch()
             self._run_over.set()
+        if outcome.kind == "error" and self._dead is None and self._killing is None:
+            self._dead = await self._death_behind_the_error()
         if self._dead is not None and outcome.kind != "value":
             self._desk.broken[name] = self._config
             return Outcome.of_error(self._dead)
         if outcome.kind == "value" or not self._killing:
             await self._poll_once()
         return outcome
+
+    async def _death_behind_the_error(self) -> JobFailure | None:
+        """The host may hear of a lost connection a moment before the process has ended."""
+        process = process_of(self._plugin)
+        for _ in range(4):
+            if process is None:
+                return None
+            if not is_running(process):
+                return death_of(process)
+            await asyncio.sleep(DEATH_NOTICE / 4)
+        return None
 
     async def _execute(self) -> Outcome:
         """The host's coroutine, with nothing let out of it."""
