@@ -1,0 +1,10 @@
+"""Everything that `make bench` measures, in the order of the table."""
+
+from __future__ import annotations
+
+from . import cancel, inside, latency, memory, scale, startup, throughput
+
+_GROUPS = (throughput, latency, cancel, scale, memory, startup, inside)
+
+PROBES = {probe.name: probe for group in _GROUPS for probe in group.PROBES}
+ROWS = tuple(row for group in _GROUPS for row in group.ROWS)

@@ -1,0 +1,56 @@
+"""What the jobs of the benchmarks do. Every system finds these by their module and name."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+def nothing(*args: object) -> None:
+    """The least a job can do."""
+
+
+async def nothing_async(*args: object) -> None:
+    """The same as a coroutine."""
+
+
+def ten_milliseconds() -> None:
+    """Sleeps: any system that loses time between two jobs shows it."""
+    time.sleep(0.01)
+
+
+def hang(path: str) -> None:
+    """Say which process it is, then do not end for a minute."""
+    tell_pid(path)
+    time.sleep(60)
+
+
+def spin(path: str) -> None:
+    """The same, busy in pure Python."""
+    tell_pid(path)
+    number = 0
+    while True:
+        number += 1
+
+
+def tell_pid(path: str) -> None:
+    """Write it in one step."""
+    draft = Path(f"{path}.{os.getpid()}")
+    draft.write_text(str(os.getpid()))
+    draft.rename(path)
+
+
+def bar_seconds(iterations: int) -> float:
+    """Seconds that a loop with a progress bar takes; the body does nothing."""
+    begin = time.perf_counter()
+    for _ in tqdm(range(iterations)):
+        pass
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":  # the bar without any queue around it
+    sys.stdout.write(str(bar_seconds(int(sys.argv[1]))))
