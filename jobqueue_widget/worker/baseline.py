@@ -11,6 +11,9 @@ import logging
 import os
 import signal
 import sys
+
+# The public getsignal makes enum members, which takes ten times as long: once per job and signal.
+from _signal import getsignal  # type: ignore[import-not-found]
 from types import ModuleType
 from typing import Any
 
@@ -30,7 +33,7 @@ class Baseline:
         self.root_handlers = list(logging.getLogger().handlers)
         self.streams = (sys.stdin, sys.stdout, sys.stderr)
         self.signals = {
-            getattr(signal, name): signal.getsignal(getattr(signal, name))
+            int(getattr(signal, name)): getsignal(int(getattr(signal, name)))
             for name in GUARDED_SIGNALS
             if hasattr(signal, name)
         }
@@ -38,7 +41,7 @@ class Baseline:
     def restore(self) -> None:
         """Back to it."""
         for number, handler in self.signals.items():
-            if signal.getsignal(number) is not handler:
+            if getsignal(number) is not handler:
                 signal.signal(number, handler)
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -25,6 +25,7 @@ from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ASK_SIGNAL = getattr(signal, "SIGUSR1", None)
+SWITCH_SECONDS = 0.001  # within which a busy job lets the thread run that hears "stop"
 
 
 def load_sibling(name: str, path: str) -> Any:
@@ -68,9 +69,9 @@ class Pipes:
 
     def send(self, kind: bytes, number: int, parts: list[Any]) -> None:
         """Write one frame; frames of different threads do not mix."""
-        length = sum(len(part) for part in parts)
+        frame = wire.frame(kind, number, parts)
         with self._lock:
-            wire.write_all(self.frames, [wire.HEADER.pack(kind, number, length), *parts])
+            wire.write_all(self.frames, frame)
 
     def read_frame(self, fd: int) -> tuple[bytes, int, bytearray]:
         """The next frame; the end of a pipe means that the kernel is gone."""
@@ -205,8 +206,13 @@ class Worker:
         self.body.end()
         jobside.bind_process(None)
         context.finish()
-        self.clean_up(meta)
-        self.pipes.send(wire.END, number, wire.join_parts([json.dumps(meta).encode(), *parts]))
+        self.look_back(meta)
+        if meta == wire.PLAIN_VALUE:
+            self.pipes.send(wire.VALUE, number, parts)
+        else:
+            meta_part = json.dumps(meta).encode()
+            self.pipes.send(wire.END, number, wire.join_parts([meta_part, *parts]))
+        self.clean_up()  # while the kernel reads how it ended: no job comes before it is done
 
     def outcome(
         self, context: Any, function: bytes, call: bytes, source: tuple[str, list[str]] | None
@@ -261,14 +267,17 @@ class Worker:
             os.chdir(setup["cwd"])
         self.base = state.Baseline()
 
-    def clean_up(self, meta: dict[str, Any]) -> None:
-        """Undo what the job did to this process; say what cannot be undone."""
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
+    def clean_up(self) -> None:
+        """Undo what the job did to this process."""
         self.base.restore()
         if self.bars is not None:
             self.bars.forget()
+
+    def look_back(self, meta: dict[str, Any]) -> None:
+        """Send on what it printed; say what it left that cannot be undone."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
         left = [
             thread
             for thread in threading.enumerate()
@@ -389,6 +398,7 @@ def main() -> None:
     """Set the process up, then run jobs until the pipe ends."""
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
     worker = Worker(int(sys.argv[1]))
+    sys.setswitchinterval(SWITCH_SECONDS)
     state.adopt_orphans()
     for number, name in ((1, "stdout"), (2, "stderr")):
         raw = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115 - lives as long as we do

@@ -13,6 +13,8 @@ READ_SIZE = 1 << 16
 PIPE_SIZE = 1 << 20
 F_SETPIPE_SZ = 1031
 
+FROM_WORKERS = frozenset({wire.READY, wire.PROGRESS, wire.END, wire.VALUE})
+
 OnFrame = Callable[[bytes, int, bytearray], None]
 
 
@@ -32,18 +34,18 @@ class PipeWriter:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._left: deque[memoryview] = deque()
+        self._left: deque[bytes | memoryview] = deque()
 
     def write(self, pieces: Iterable[bytes | memoryview]) -> bool:
-        """Write what the pipe takes now; False if something is left for a later call."""
+        """Write bytes, as many as the pipe takes now; False if some are left for a later call."""
         left = self._left
-        left.extend(memoryview(piece).cast("B") for piece in pieces if len(piece))
+        left.extend(filter(len, pieces))
         try:
             while left:
                 count = os.writev(self.fd, list(left)[:16])
                 while count:
                     if count < len(left[0]):
-                        left[0] = left[0][count:]
+                        left[0] = memoryview(left[0])[count:]
                         break
                     count -= len(left.popleft())
         except BlockingIOError:
@@ -97,7 +99,7 @@ class FrameReader:
         size = wire.HEADER.size
         while len(self._input) >= size:
             kind, number, length = self._header = wire.HEADER.unpack_from(self._input)
-            if length > wire.FRAME_CAP or kind not in (wire.READY, wire.PROGRESS, wire.END):
+            if length > wire.FRAME_CAP or kind not in FROM_WORKERS:
                 self._input.clear()
                 raise wire.ProtocolError(
                     f"sent what is no frame of ours ({kind!r}, {length} bytes)"
@@ -123,4 +125,4 @@ def job_frames(number: int, job: tuple[object, ...]) -> list[bytes | memoryview]
     while len(data) > step:
         pieces += [wire.HEADER.pack(wire.MORE, number, step), data[:step]]
         data = data[step:]
-    return [*pieces, wire.HEADER.pack(wire.JOB, number, len(data)), data]
+    return [*pieces, *wire.frame(wire.JOB, number, [data])]

@@ -13,11 +13,14 @@ from typing import Any, cast
 HEADER = struct.Struct(">cIQ")  # type, job number, length of the payload in bytes
 FRAME_CAP = 64 * 1024 * 1024
 TEXT_CAP = 64 * 1024
+SMALL = 16 * 1024  # what is copied rather than written piece by piece
 
 # kernel -> worker; the last two on the control pipe
 JOB, MORE, ASK, EXIT = b"J", b"M", b"A", b"X"
 # worker -> kernel
-READY, PROGRESS, END = b"R", b"P", b"E"
+READY, PROGRESS, END, VALUE = b"R", b"P", b"E", b"V"
+PLAIN_VALUE: dict[str, Any] = {"kind": "value", "plain": True}
+"""What VALUE, the commonest end, stands for: its payload is the pickle and nothing else."""
 
 _LENGTH = struct.Struct(">Q")
 
@@ -30,6 +33,15 @@ def join_parts(parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
     """Parts with an index before them, ready to be written one after the other."""
     index = _LENGTH.pack(len(parts)) + b"".join(_LENGTH.pack(len(part)) for part in parts)
     return [index, *parts]
+
+
+def frame(
+    kind: bytes, number: int, parts: Sequence[bytes | memoryview]
+) -> list[bytes | memoryview]:
+    """A header and what follows it; small parts in one piece, so that one write takes them."""
+    length = sum(map(len, parts))
+    head = HEADER.pack(kind, number, length)
+    return [b"".join((head, *parts))] if length <= SMALL else [head, *parts]
 
 
 def split_parts(data: memoryview) -> list[memoryview]:
