@@ -149,8 +149,14 @@ class LaunchesAnywhere(Protocol):
 class SupportsEmergencyStop(Protocol):
     """An executor whose work would outlive the loop or the interpreter."""
 
-    def kill_all_now(self) -> None:
-        """End all work now, within 1 s, without a loop. Any thread. May be opened again after."""
+    def kill_all_now(self) -> bool:
+        """End all work now, within 1 s, without a loop. Any thread. May be opened again after.
+
+        Returns:
+            True if nothing of it is left; else each execution still tells its end.
+
+        """
+        ...
 
     def after_fork(self) -> None:
         """In a forked child: forget everything without touching what is the parent's."""

@@ -80,6 +80,7 @@ def hold(state: QueueState, event: ev.Held, out: Out) -> None:
     else:
         _disarm(job, "hold", out)
     out.append(fx.Publish(job, "held", {"seconds": event.seconds, "then": event.then}))
+    _unblock_those_behind(job, out)
 
 
 def release(state: QueueState, event: ev.Released | ev.HoldExpired, out: Out) -> None:
@@ -211,9 +212,8 @@ def time_out(state: QueueState, event: ev.TimedOut, out: Out) -> None:
 
 
 def escalate(state: QueueState, event: ev.CancelTimedOut, out: Out) -> None:
-    """Asked, not ended in time: force."""
+    """Asked, not ended in time (or its queue stops before that): force."""
     job = event.job
-    job.timers &= ~fx.TIMER_BITS["ladder"]
     if event.attempt == job.attempt and job.can_kill:
         _force(job, out)
 
@@ -319,6 +319,13 @@ def _free_lane(state: QueueState, job: JobRecord, out: Out) -> None:
         out.append(fx.Wake(job))
 
 
+def _unblock_those_behind(job: JobRecord, out: Out) -> None:
+    """It could not start and kept others from it; now it stands in nobody's way."""
+    if job.block_reason is not None:
+        job.block_reason = None
+        out.append(fx.Wake(job))
+
+
 def _unasked() -> JobFailure:
     return JobFailure("CancelledError", "the job was cancelled, but not by its queue")
 
@@ -373,6 +380,7 @@ def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> 
             _disarm(job, kind, out)
     if job.entry is not None:
         state.order.remove(job)
+        _unblock_those_behind(job, out)
     elif job.lane_taken:
         state.running.pop(job.id, None)
         state.lingering[job.id] = job

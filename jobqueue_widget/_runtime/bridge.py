@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections import deque
 from collections.abc import Callable
 
 Callback = Callable[..., object]
+
+
+def give_up(task: asyncio.Task[None]) -> None:
+    """Let go of a task of ours whose loop was closed under it, so that nobody reports it as lost.
+
+    It can never end; asyncio has no public way to say that this is known.
+    """
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    body = task.get_coro()
+    if inspect.iscoroutine(body) and inspect.getcoroutinestate(body) == inspect.CORO_CREATED:
+        body.close()
 
 
 class LoopBridge:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, cast
 
 from .._core import events as ev
@@ -62,10 +62,14 @@ class Dispatcher:
             self._emergency.append(executor)
         return True
 
-    def kill_all_now(self) -> None:
-        """The loop or the interpreter is gone: end what can be ended. Any thread."""
-        for executor in self._emergency:
-            executor.kill_all_now()
+    def kill_all_now(self) -> set[int]:
+        """The loop or the interpreter is gone: end what can be ended. Any thread.
+
+        Returns:
+            `id()` of each executor of which nothing is left.
+
+        """
+        return {id(executor) for executor in self._emergency if executor.kill_all_now()}
 
     def after_fork(self) -> None:
         """In a forked child: what is open belongs to the parent."""
@@ -80,6 +84,7 @@ class Dispatcher:
         self._opened.clear()
         self._anywhere.clear()
         self._emergency.clear()
+        self._making_room.clear()
 
     async def close(self) -> None:
         """Close every executor; one that fails to is logged."""
@@ -120,12 +125,12 @@ class Dispatcher:
             return False
         if state.lanes_taken >= self.max_running:
             return False
-        job, passing = self._choose()
+        job, passed = self._choose()
         if job is None:
             return False
         executor = cast("Executor", job.spec.executor)
         opened = self.open(executor)
-        run = engine.launch(job, executor, passing=passing)
+        run = engine.launch(job, executor, passed)
         if run is None:  # another thread was quicker: cancelled, held or moved it
             return True
         self._first_blocked.pop(job.id, None)
@@ -136,8 +141,8 @@ class Dispatcher:
             run.ended(Outcome.of_error(JobFailure("ExecutorError", text)))
         return True
 
-    def _choose(self) -> tuple[JobRecord | None, bool]:
-        """The first job that may start, and whether it passes blocked ones (told why they wait).
+    def _choose(self) -> tuple[JobRecord | None, Collection[JobRecord]]:
+        """The first job that may start, and the blocked ones that it passes (told why they wait).
 
         Off the owner loop it goes no further than executors that may be asked there.
         """
@@ -145,10 +150,10 @@ class Dispatcher:
         with engine.lock:
             first = engine.state.order.first_ready()
         if first is None or self._is_left_to_the_loop(first):
-            return None, False
+            return None, ()
         reason = self._blocked(first)
         if reason is None:
-            return first, False
+            return first, ()
         candidates = [first]
         with engine.lock:
             for job in engine.state.order.ready():
@@ -156,7 +161,7 @@ class Dispatcher:
                     candidates.append(job)
                 if len(candidates) > LOOK_AHEAD:
                     break
-        blocked = [(first, reason)]
+        blocked = {first: reason}
         chosen = None
         passable = self._may_be_passed(first, reason)
         for job in candidates[1:]:
@@ -166,13 +171,13 @@ class Dispatcher:
             if reason is None:
                 chosen = job
                 break
-            blocked.append((job, reason))
+            blocked[job] = reason
             passable = self._may_be_passed(job, reason)
-        for job, why in blocked:
+        for job, why in blocked.items():
             engine.do(ev.Blocked(job, why))
             if not why.may_be_passed:
                 self._make_room(job)
-        return chosen, True
+        return chosen, blocked.keys()
 
     def _is_left_to_the_loop(self, job: JobRecord) -> bool:
         """True, with the loop woken, if its executor must not be asked on this thread."""

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from .._core import effects as fx
 from .._core import events as ev
 from .._core.jobs import EMPTY, JobRecord, JobStatus, Outcome
 from .._core.state import Pause, QueueState
+from .bridge import give_up
 from .dispatcher import Dispatcher
 from .lag import LoopWatch
 from .lending import Context
@@ -131,11 +132,13 @@ class Engine:
         number = self.numbers_given = next(self._numbers)
         return number
 
-    def launch(self, job: JobRecord, executor: Executor, *, passing: bool) -> Run | None:
+    def launch(
+        self, job: JobRecord, executor: Executor, passed: Collection[JobRecord]
+    ) -> Run | None:
         """Give the job a lane if it still may have one.
 
-        Other threads may have changed the order since the job was chosen: unless it is `passing`
-        a blocked one it must still be the first.
+        Other threads may have changed the order since the job was chosen: it must still be the
+        first but for those that it passes because they are blocked.
         """
         with self.lock:
             state = self.state
@@ -143,7 +146,8 @@ class Engine:
                 return None
             if job.entry is None or not job.startable:
                 return None
-            if not passing and state.order.first_ready() is not job:
+            ready = state.order.ready()
+            if next(ahead for ahead in ready if ahead not in passed) is not job:
                 return None
             event = ev.Launched(job, executor.name, executor.can_kill)
             effects = state.apply(event, self.now()) or []
@@ -259,10 +263,11 @@ class Engine:
 
     def wake(self) -> None:
         """Look again for something to start, soon, on the owner loop."""
-        if not self._wake_wanted:
-            self._wake_wanted = True
-            if not self.life.post(self._dispatch):
-                self._wake_wanted = False
+        if self._wake_wanted and not self.life.loop_is_closed:  # that the loop is lost is news
+            return
+        self._wake_wanted = True
+        if not self.life.post(self._dispatch):
+            self._wake_wanted = False
 
     def _dispatch(self) -> None:
         self._wake_wanted = False
@@ -300,6 +305,9 @@ class Engine:
     def forget_wishes(self) -> None:
         """After a change of loop nothing that was posted to the old one counts."""
         self._wake_wanted = self._delivery_wanted = False
+        for task in [task for task in self._tasks if task.get_loop().is_closed()]:
+            self._tasks.discard(task)
+            give_up(task)
 
     # -- logs and files ----------------------------------------------------------------------
 

@@ -9,19 +9,21 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Literal
 
 from .._core import events as ev
 from .._core.jobs import JobFailure, Outcome
 from ..errors import QueueClosedError, QueueStoppedError, UnsupportedLoopError
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
-from .bridge import LoopBridge
+from .bridge import LoopBridge, give_up
 
 if TYPE_CHECKING:
     from .engine import Engine
 
 logger = logging.getLogger(__name__)
+
+FORCE_PATIENCE = 1.0  # seconds for work that `stop` forces to be gone
 
 Phase = Literal["not started", "started", "stopping", "stopped", "closed"]
 
@@ -118,8 +120,6 @@ class Lifecycle:
         """On the loop that will be the owner."""
         engine = self._engine
         loop = asyncio.get_running_loop()
-        if self._left_loop is not None and self._left_loop.is_closed():
-            self._end_what_hung_on_the_loop()
         self._left_loop = None
         engine.forget_wishes()
         self._bridge = LoopBridge(loop)
@@ -201,11 +201,15 @@ class Lifecycle:
             await self._until_idle(deadline)
         grace = max(0.0, min(engine.settings.cancel_timeout, deadline - engine.monotonic()))
         self._ask_running(grace)
-        await self._until_idle(max(deadline, engine.monotonic() + grace) + 1.0)
+        await self._until_idle(max(deadline, engine.monotonic() + grace))
+        for job in list(engine.state.running.values()):  # whoever asked may have given more time
+            engine.do(ev.CancelTimedOut(job, job.attempt))
+        await self._until_idle(engine.monotonic() + FORCE_PATIENCE)
         for job in list(engine.state.running.values()):
             run = engine.runs.get(job.id)
             if run is not None:
-                run.kill_failed("the queue stopped, and this work cannot be forced")
+                why = "was not over in time" if job.can_kill else "cannot be forced"
+                run.kill_failed(f"the queue stopped, and this work {why}")
         await engine.dispatcher.close()
         self._unbind("stopped")
         engine.waiters.stop(error, pending_only=False)
@@ -245,8 +249,7 @@ class Lifecycle:
         lifeline, self._lifeline = self._lifeline, None
         if lifeline is not None:
             if lifeline.get_loop().is_closed():
-                # It can never end; asyncio's own way to keep that from being reported as our leak.
-                lifeline._log_destroy_pending = False  # type: ignore[attr-defined]
+                give_up(lifeline)
             else:
                 lifeline.cancel()
         engine.forget_wishes()
@@ -282,13 +285,15 @@ class Lifecycle:
     def handle_lost_loop(self) -> None:
         """If the loop was closed without `stop`: running jobs fail, pending ones stay."""
         with self._lock:
+            if self._left_loop is not None and self._left_loop.is_closed():
+                self._left_loop = None
+                self._end_what_hung_on_the_loop()
             if self._bridge is None or not self._bridge.loop.is_closed():
                 return
             engine = self._engine
             self.phase = "stopping"
             self._bridge = None  # what ends below has nobody to tell there
-            engine.dispatcher.kill_all_now()
-            self._end_what_hung_on_the_loop(SupportsEmergencyStop)  # those were just killed
+            self._end_what_hung_on_the_loop(engine.dispatcher.kill_all_now())
             for run in list(engine.runs.values()):
                 run.kill_failed("its event loop closed, and this work cannot be forced")
             engine.dispatcher.forget()
@@ -296,12 +301,15 @@ class Lifecycle:
         error = QueueStoppedError("the event loop of the queue was closed")
         engine.waiters.stop(error, pending_only=False)
 
-    def _end_what_hung_on_the_loop(self, *also: type) -> None:
-        """Coroutines of a closed loop are gone and cannot say so; threads go on."""
+    def _end_what_hung_on_the_loop(self, killed: Container[int] = ()) -> None:
+        """Coroutines of a closed loop are gone and cannot say so; threads go on.
+
+        `killed` holds `id()` of executors of which nothing is left either.
+        """
         failure = JobFailure("EventLoopClosed", "its event loop closed while it was running")
         for run in list(self._engine.runs.values()):
             executor = run.job.spec.executor
-            if isinstance(executor, also) or not outlives_its_loop(executor):
+            if id(executor) in killed or not outlives_its_loop(executor):
                 self._engine.end_run(run, Outcome.of_error(failure))
 
     def abandon(self) -> None:

@@ -77,6 +77,10 @@ class HostDesk:
             if thread.is_alive():
                 logger.error("the plugin host still blocks its loop; its thread is left behind")
 
+    def after_fork(self) -> None:
+        """In a forked child: there is no thread, and what is in flight is the parent's."""
+        self.__init__(self.host)  # type: ignore[misc]
+
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on the host's loop."""
         assert self._loop is not None, "the desk is closed"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import os
 import threading
@@ -16,6 +15,7 @@ from .._runtime.failures import failure_of
 from ..errors import InvalidTargetError
 from ..protocols import ExecutorContext, Reporter, SupportsPluginLogs
 from .host_desk import HostDesk, desk_of
+from .plugin_calls import current_config, in_thread, reserved_keywords
 from .plugin_process import death_of, end_process, is_running, process_of
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,8 @@ class PluginHostExecutor:
         self._host = host
         self._desk: HostDesk | None = None
         self._context: ExecutorContext | None = None
-        self._reserved = _reserved_keywords(host)
+        self._running: set[PluginExecution] = set()
+        self._reserved = reserved_keywords(host)
 
     def prepare(self, spec: JobSpec) -> object:
         """Refuse keywords that the host's own method takes for itself.
@@ -58,14 +59,15 @@ class PluginHostExecutor:
     def open(self, context: ExecutorContext) -> None:
         """Use the host until `close`."""
         self._context = context
-        self._desk = desk_of(self._host)
-        self._desk.enter()
+        if self._desk is None:  # else it was never closed: its loop was lost
+            self._desk = desk_of(self._host)
+            self._desk.enter()
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> PluginExecution:
         """Claim the plugin and run it on the host's loop."""
         assert self._desk is not None, "launch before open"
         assert self._context is not None
-        return PluginExecution(self._desk, self._context, spec, reporter)
+        return PluginExecution(self._desk, self._context, spec, reporter, self._running)
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
         """Its own plugin is at work; jobs for other plugins may pass."""
@@ -88,6 +90,18 @@ class PluginHostExecutor:
         if desk is not None:
             await asyncio.get_running_loop().run_in_executor(None, desk.leave)
 
+    def kill_all_now(self) -> bool:
+        """End the processes of the plugins that are at work; each is reloaded at its next use."""
+        left = [one for one in list(self._running) if not one.kill_now()]
+        return not left
+
+    def after_fork(self) -> None:
+        """In a forked child: the host's thread and the plugins' workers are the parent's."""
+        desk, self._desk = self._desk, None
+        self._running.clear()
+        if desk is not None:
+            desk.after_fork()
+
 
 class PluginExecution:
     """One run of one plugin. Its steps run on the host's loop; what may block, in a thread."""
@@ -95,9 +109,15 @@ class PluginExecution:
     can_be_killed = True
 
     def __init__(
-        self, desk: HostDesk, context: ExecutorContext, spec: JobSpec, reporter: Reporter
+        self,
+        desk: HostDesk,
+        context: ExecutorContext,
+        spec: JobSpec,
+        reporter: Reporter,
+        running: set[PluginExecution],
     ) -> None:
         self._desk = desk
+        self._at_work = running
         self._context = context
         self._spec = spec
         self._reporter = reporter
@@ -116,6 +136,7 @@ class PluginExecution:
         self._over = False
         who = f"job {spec.title!r} of queue {context.queue_name}"
         if desk.claim(spec.name, who):
+            running.add(self)
             desk.spawn(self._live())
         else:
             text = f"plugin {spec.name!r} is busy with {desk.holder(spec.name)}"
@@ -134,6 +155,7 @@ class PluginExecution:
             await asyncio.to_thread(killing.join, RELOAD_PATIENCE)
         self._report_log()
         self._over = True
+        self._at_work.discard(self)
         self._desk.forget_start(self._spec.name)
         self._desk.release(self._spec.name)
         self._reporter.ended(outcome)
@@ -147,7 +169,7 @@ class PluginExecution:
             return Outcome.of_error(JobFailure("PluginNotLoaded", text))
         if problem:
             return Outcome.of_error(JobFailure("PluginBroken", f"plugin {name!r}: {problem}"))
-        self._config = await self._aside(_current_config, self._plugin)
+        self._config = await self._aside(current_config, self._plugin)
         self._stale = await self._progress_now()
         self._log_before = self._host_log(50)
         if self._asked:
@@ -221,7 +243,7 @@ class PluginExecution:
     async def _aside(self, call: Callable[..., Any], *args: Any) -> Any:
         """A quick call of the host, bounded; None if it fails or hangs."""
         try:
-            return await asyncio.wait_for(_in_thread(call, *args), ASIDE_PATIENCE)
+            return await asyncio.wait_for(in_thread(call, *args), ASIDE_PATIENCE)
         except Exception as error:
             logger.debug("%s of plugin %s: %r", call, self._spec.name, error)
             return None
@@ -252,7 +274,7 @@ class PluginExecution:
             if callable(getter):
                 answer = await asyncio.wait_for(getter(), ASIDE_PATIENCE)
             elif callable(getter := getattr(plugin, "get_progress", None)):
-                answer = await asyncio.wait_for(_in_thread(getter), ASIDE_PATIENCE)
+                answer = await asyncio.wait_for(in_thread(getter), ASIDE_PATIENCE)
             else:
                 return None
             return (answer.get("progress"), answer.get("message"))
@@ -347,6 +369,14 @@ class PluginExecution:
             self._killing = threading.Thread(target=self._force, name="plugin-kill", daemon=True)
             self._killing.start()
 
+    def kill_now(self) -> bool:
+        """End the plugin's process and reload nothing. True if it is gone. Any thread."""
+        process = process_of(self._plugin)
+        if process is None or not end_process(process):
+            return False
+        self._desk.broken[self._spec.name] = self._config
+        return True
+
     def _force(self) -> None:
         """In a thread: reloading may block for long."""
         name = self._spec.name
@@ -367,51 +397,6 @@ class PluginExecution:
                 return
         self._replaced = True
         self._context.io.call_later(LEAVE_PATIENCE, self._desk.post, self._cancel_task)
-
-
-def _current_config(plugin: Any) -> Any:
-    ask = getattr(plugin, "get_current_config", None)
-    return ask() if callable(ask) else None
-
-
-def _reserved_keywords(host: Any) -> frozenset[str]:
-    """Parameter names of the host's own method that a plugin's keyword would collide with."""
-    method = getattr(host, "execute_plugin_async", None)
-    function = getattr(method, "__func__", method)
-    try:
-        parameters = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return frozenset()
-    return frozenset(
-        parameter.name
-        for parameter in parameters
-        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-    )
-
-
-async def _in_thread(call: Callable[..., Any], *args: Any) -> Any:
-    """Like asyncio.to_thread, in a daemon thread: one that hangs holds up nothing."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def settle(value: Any, error: BaseException | None) -> None:
-        if not future.done():
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
-
-    def run() -> None:
-        value, error = None, None
-        try:
-            value = call(*args)
-        except BaseException as caught:
-            error = caught
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, value, error)
-
-    threading.Thread(target=run, name="plugin-aside", daemon=True).start()
-    return await future
 
 
 def _nothing() -> None:

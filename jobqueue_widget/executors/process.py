@@ -100,11 +100,10 @@ class ProcessExecutor:
         pool.close(lambda: context.call_on_loop(on_empty))
         await empty
 
-    def kill_all_now(self) -> None:
+    def kill_all_now(self) -> bool:
         """End every worker without a loop, within a second."""
         pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.kill_now()
+        return pool is None or pool.kill_now()
 
     def after_fork(self) -> None:
         """In a forked child: the workers and the guardian are the parent's."""

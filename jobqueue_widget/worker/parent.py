@@ -263,6 +263,8 @@ class WorkerProcess:
             self._become_ready()
         elif task is None or number != self._number:
             return  # of a job that is over
+        elif kind == wire.VALUE:
+            self._end_task(task, wire.PLAIN_VALUE, [memoryview(body)])
         elif kind == wire.PROGRESS:
             try:
                 fraction, message = json.loads(body)
@@ -402,15 +404,16 @@ class WorkerProcess:
             self._known += descendants_of(self.pid)
             signal_group(self.pid, signal.SIGKILL)
 
-    def wait_gone(self, timeout: float) -> None:
+    def wait_gone(self, timeout: float) -> bool:
         """After `kill_now`: until the process has ended, then end what is left of it."""
         if self._process is None or self.gone:
-            return
+            return True
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            return
+            return False
         end_remains(self.pid, self.id, self._known)
+        return True
 
     def forget_after_fork(self) -> None:
         """In a forked child: close its copies of our pipe ends."""

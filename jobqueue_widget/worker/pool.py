@@ -149,16 +149,16 @@ class Pool:
         if not workers:
             self._io.call(on_empty)
 
-    def kill_now(self) -> None:
-        """Without the I/O thread: end all at once, within a second."""
+    def kill_now(self) -> bool:
+        """Without the I/O thread: end all at once, within a second. True: all are gone."""
         with self._lock:
             self._closing = True
             workers = list(self._all)
         for worker in workers:
             worker.kill_now()
         deadline = time.monotonic() + EXIT_SECONDS
-        for worker in workers:
-            worker.wait_gone(max(0.01, deadline - time.monotonic()))
+        left = [w for w in workers if not w.wait_gone(max(0.01, deadline - time.monotonic()))]
+        return not left
 
     def forget_after_fork(self) -> None:
         """In a forked child: the workers are the parent's."""

@@ -1,0 +1,56 @@
+"""Calls into a plugin host or a plugin that may block, break or be missing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+def current_config(plugin: Any) -> Any:
+    """What the plugin is configured with, if it says so."""
+    ask = getattr(plugin, "get_current_config", None)
+    return ask() if callable(ask) else None
+
+
+def reserved_keywords(host: Any) -> frozenset[str]:
+    """Parameter names of the host's own method that a plugin's keyword would collide with."""
+    method = getattr(host, "execute_plugin_async", None)
+    function = getattr(method, "__func__", method)
+    try:
+        parameters = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return frozenset()
+    return frozenset(
+        parameter.name
+        for parameter in parameters
+        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    )
+
+
+async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
+    """Like asyncio.to_thread, in a daemon thread: one that hangs holds up nothing."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(value: Any, error: BaseException | None) -> None:
+        if not future.done():
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
+
+    def run() -> None:
+        value, error = None, None
+        try:
+            value = call(*args)
+        except BaseException as caught:
+            error = caught
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, value, error)
+
+    threading.Thread(target=run, name="plugin-aside", daemon=True).start()
+    return await future

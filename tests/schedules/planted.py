@@ -1,0 +1,240 @@
+"""Bugs to plant: each a small change of the package that somebody might really make one day.
+
+A list like this keeps the tests honest: whatever is listed must be caught by at least one of them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "jobqueue_widget"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """`old` stands exactly once in `file` and is replaced by `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+    def plant(self, folder: Path) -> None:
+        """Copy the package into `folder`, with this bug in it."""
+        shutil.copytree(
+            PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+        path = folder / PACKAGE.name / self.file
+        path.write_text(self.mutate(path.read_text()))
+
+    def mutate(self, text: str) -> str:
+        """The text with the bug."""
+        return text.replace(self.old, self.new)
+
+
+BUGS = [
+    Bug(
+        "a tie of ranks is broken by the clock",
+        "_core/order.py",
+        "entry = record.entry = (-record.priority, record.rank, record)",
+        "entry = record.entry = (-record.priority, int(record.created_at), record)",
+    ),
+    Bug(
+        "low numbers run first",
+        "_core/order.py",
+        "entry = record.entry = (-record.priority, record.rank, record)",
+        "entry = record.entry = (record.priority, record.rank, record)",
+    ),
+    Bug(
+        "a moved job keeps its own priority",
+        "_core/order.py",
+        "        record.priority = anchor.priority\n",
+        "",
+    ),
+    Bug(
+        "two neighbours may get the same rank",
+        "_core/order.py",
+        "if abs(anchor.rank - beyond.rank) < 2:",
+        "if abs(anchor.rank - beyond.rank) < 0:",
+    ),
+    Bug(
+        "a held job is started",
+        "_core/jobs.py",
+        "return not (self.held or self.backing_off or self.parents_left)",
+        "return not (self.backing_off or self.parents_left)",
+    ),
+    Bug(
+        "a new priority gives a new place within it",
+        "_core/rules.py",
+        "    job.priority = event.priority\n    state.order.add(job)",
+        "    job.priority = event.priority\n    job.rank += 1 << 40\n    state.order.add(job)",
+    ),
+    Bug(
+        "children of a failed job wait for ever",
+        "_core/rules.py",
+        "                _end_one(state, child, JobStatus.cancelled, out)\n",
+        "                continue\n",
+    ),
+    Bug(
+        "a child starts after its first parent",
+        "_core/rules.py",
+        "                if not child.parents_left:\n",
+        "                if child.parents_left < 2:\n                    child.parents_left = 0\n",
+    ),
+    Bug(
+        "finished work is thrown away by a cancel",
+        "_core/rules.py",
+        "        job.finished_before_cancel = not job.limit_hit\n"
+        "        _end(state, job, JobStatus.completed, out)",
+        "        _end(state, job, JobStatus.cancelled, out)",
+    ),
+    Bug(
+        "a lane is free as soon as the job is told to have ended",
+        "_core/rules.py",
+        "        state.lingering[job.id] = job\n",
+        "        state.lingering[job.id] = job\n        _free_lane(state, job, out)\n",
+    ),
+    Bug(
+        "a retry does not wait",
+        "_core/rules.py",
+        "    job.backing_off = True\n",
+        "",
+    ),
+    Bug(
+        "one retry too many",
+        "_core/rules.py",
+        "if job.attempt > job.spec.options.retries:",
+        "if job.attempt > job.spec.options.retries + 1:",
+    ),
+    Bug(
+        "the request to stop outlives its attempt",
+        "_core/rules.py",
+        "    job.cancel_phase = job.run_phase = None\n    job.limit_hit = False\n",
+        "    job.run_phase = None\n",
+    ),
+    Bug(
+        "nothing follows a request that is ignored",
+        "_core/rules.py",
+        '    if job.can_kill:\n        _arm(job, "ladder", timeout, out)\n',
+        "",
+    ),
+    Bug(
+        "the report of an earlier attempt ends the next one",
+        "_runtime/engine.py",
+        "            if run.over:\n                self.late_reports += 1\n",
+        "            if run.over:\n                self.late_reports += 1\n            if False:\n",
+    ),
+    Bug(
+        "a job that ends wakes nobody",
+        "_runtime/engine.py",
+        "                self.waiters.release(job)",
+        "                pass",
+    ),
+    Bug(
+        "a lost wake-up: the first wish to look again counts for all later ones",
+        "_runtime/engine.py",
+        "        self._wake_wanted = False\n        self.dispatcher.run()",
+        "        self.dispatcher.run()",
+    ),
+    Bug(
+        "wishes of an old loop are trusted",
+        "_runtime/engine.py",
+        "        self._wake_wanted = self._delivery_wanted = False\n",
+        "",
+    ),
+    Bug(
+        "a job is launched though the queue was paused meanwhile",
+        "_runtime/engine.py",
+        "            if not self.accepts_dispatch or state.pause is not None:\n"
+        "                return None\n",
+        "",
+    ),
+    Bug(
+        "the order may change between choice and launch",
+        "_runtime/engine.py",
+        "            if next(ahead for ahead in ready if ahead not in passed) is not job:\n"
+        "                return None\n",
+        "",
+    ),
+    Bug(
+        "a timer that was replaced still counts",
+        "_runtime/timers.py",
+        "        if entry is None or entry[0] != token:\n            return False\n",
+        "        if entry is None:\n            return False\n",
+    ),
+    Bug(
+        "who cancels the job that blocks the others lets them sleep on",
+        "_core/rules.py",
+        "        state.order.remove(job)\n        _unblock_those_behind(job, out)\n",
+        "        state.order.remove(job)\n",
+    ),
+    Bug(
+        "one lane more than allowed",
+        "_runtime/dispatcher.py",
+        "if state.lanes_taken >= self.max_running:",
+        "if state.lanes_taken > self.max_running:",
+    ),
+    Bug(
+        "a dispatcher that comes while another is at it does its work twice",
+        "_runtime/dispatcher.py",
+        "        while self._wanted and self._turn.acquire(blocking=False):",
+        "        while self._wanted and (self._turn.acquire(blocking=False) or True):",
+    ),
+    Bug(
+        "a blocked job is passed without being passable",
+        "_runtime/dispatcher.py",
+        "            if not passable or self._is_left_to_the_loop(job):",
+        "            if self._is_left_to_the_loop(job):",
+    ),
+    Bug(
+        "an ask that comes before the execution is lost",
+        "_runtime/runner.py",
+        "        if asks and not self.over:\n            self._deliver_ask(execution)\n",
+        "",
+    ),
+    Bug(
+        "a launch that raises leaves its job running",
+        "_runtime/runner.py",
+        "            self.ended(Outcome.of_error(JobFailure(type(error).__name__, text)))\n",
+        "",
+    ),
+    Bug(
+        "stop does not force what was given more time",
+        "_runtime/lifecycle.py",
+        "            engine.do(ev.CancelTimedOut(job, job.attempt))\n",
+        "            break\n",
+    ),
+    Bug(
+        "a stop leaves those waiting who wait for pending jobs",
+        "_runtime/waiting.py",
+        "                    stopped += waiters\n",
+        "                    left[job_id] = waiters\n",
+    ),
+    Bug(
+        "work that outlives its loop is declared gone with it",
+        "_runtime/lifecycle.py",
+        "            if id(executor) in killed or not outlives_its_loop(executor):\n"
+        "                self._engine.end_run(",
+        "            if True:\n                self._engine.end_run(",
+    ),
+    Bug(
+        "an interrupted callback takes those behind it along",
+        "_runtime/bridge.py",
+        "                self.post(callback, *args)\n",
+        "                break\n",
+    ),
+    Bug(
+        "an evicted job is still counted as kept",
+        "_core/state.py",
+        "        del self.jobs[oldest.id]\n",
+        "",
+    ),
+    Bug(
+        "a counter forgets the cancelled",
+        "_core/stats.py",
+        "            self.cancelled += 1",
+        "            self.failed += 1",
+    ),
+]
