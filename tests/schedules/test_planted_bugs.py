@@ -14,7 +14,12 @@ from .planted import BUGS, PACKAGE, Bug
 
 ROOT = PACKAGE.parent
 SCHEDULES = 3_000
-QUICK = ("tests/unit", "tests/schedules/test_model.py")
+QUICK = (
+    "tests/unit",
+    "tests/schedules/test_model.py",
+    "tests/integration/test_blocked_jobs.py",
+    "tests/integration/test_order_hold_and_pause.py",
+)
 
 every_bug = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.replace(" ", "_"))
 
