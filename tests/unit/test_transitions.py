@@ -1,0 +1,349 @@
+"""The transition table, cell by cell: what is written here is the specification, not the code."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobqueue_widget._core import events as ev
+from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobOptions, JobRecord, JobSpec
+from jobqueue_widget._core.jobs import Outcome as Out
+from jobqueue_widget._core.state import QueueState
+from jobqueue_widget._core.transitions import TABLE, stage_of
+from jobqueue_widget.errors import InvalidTransition
+
+STAGES = ("new", "pending", "running", "asked", "forcing", "ended")
+LIMIT = 60.0
+
+
+class Bench:
+    """A state with one job that is brought to any stage by the shortest way."""
+
+    def __init__(self, *, can_kill: bool = True, **options: object) -> None:
+        self.state = QueueState(max_history=10, keep_ended=10)
+        self.can_kill = can_kill
+        self.count = 0
+        self.job = self.make(**options)
+
+    def make(self, **options: object) -> JobRecord:
+        self.count += 1
+        made = JobOptions(**options)  # type: ignore[arg-type]
+        spec = JobSpec(f"j-{self.count}", "function", len, "len", options=made)
+        return JobRecord(spec, 0, self.count, 0.0)
+
+    def apply(self, event: ev.JobEvent) -> list[str] | None:
+        """The names of the effects, timers with their kind, publications with their type."""
+        effects = self.state.apply(event, 100.0)
+        self.state.validate()
+        if effects is None:
+            return None
+        return [
+            type(effect).__name__
+            + "".join(
+                f" {getattr(effect, detail)}"
+                for detail in ("kind", "type")
+                if hasattr(effect, detail)  # slots differ by the kind of effect
+            )
+            for effect in effects
+        ]
+
+    def bring_to(self, stage: str) -> None:
+        job, path = self.job, STAGES.index(stage)
+        if path >= 1:
+            self.apply(ev.Submitted(job))
+        if path >= 2:
+            self.apply(ev.Launched(job, "process", self.can_kill))
+        if stage in ("asked", "forcing"):
+            self.apply(ev.CancelRequested(job, stage == "forcing", 3.0, "why"))
+        if stage == "ended":
+            self.apply(ev.Ended(job, 1, Out.of_value(1)))
+        assert stage_of(job) == stage
+
+
+FAILURE = JobFailure("ValueError", "no")
+EVENTS: dict[str, Callable[[JobRecord], ev.JobEvent]] = {
+    "Submitted": lambda job: ev.Submitted(job),
+    "Reprioritized": lambda job: ev.Reprioritized(job, 5),
+    "Moved": lambda job: ev.Moved(job, None, "top"),
+    "Held": lambda job: ev.Held(job, 8.0, "cancel"),
+    "Released": lambda job: ev.Released(job),
+    "HoldExpired": lambda job: ev.HoldExpired(job),
+    "BackoffOver": lambda job: ev.BackoffOver(job, job.attempt),
+    "Blocked": lambda job: ev.Blocked(job, BlockReason("no room")),
+    "Launched": lambda job: ev.Launched(job, "process", True),
+    "PhaseChanged": lambda job: ev.PhaseChanged(job, job.attempt, "starting"),
+    "Progressed": lambda job: ev.Progressed(job, job.attempt, 0.5, "half"),
+    "CancelRequested": lambda job: ev.CancelRequested(job, False, 3.0, "why"),
+    "CancelTimedOut": lambda job: ev.CancelTimedOut(job, job.attempt),
+    "TimedOut": lambda job: ev.TimedOut(job, job.attempt, 3.0),
+    "Ended": lambda job: ev.Ended(job, job.attempt, Out.of_value(7)),
+    "KillFailed": lambda job: ev.KillFailed(job, job.attempt, "too strong"),
+}
+COMMANDS = {"Reprioritized", "Moved", "Held", "Released", "CancelRequested"}
+END = ["Publish ended", "ReleaseWaiters"]
+DONE = ["Wake", *END]
+ASK = ["Ask", "ArmTimer ladder", "Publish cancel_asked"]
+NOTHING: list[str] = []
+# (stage, event): (stage after, effects). For a job without options, whose work can be killed.
+CELLS: dict[tuple[str, str], tuple[str, list[str]]] = {
+    ("new", "Submitted"): ("pending", ["Publish submitted", "Wake"]),
+    ("pending", "Reprioritized"): ("pending", ["Publish moved", "Wake"]),
+    ("pending", "Moved"): ("pending", ["Publish moved", "Wake"]),
+    ("pending", "Held"): ("pending", ["ArmTimer hold", "Publish held"]),
+    ("pending", "Released"): ("pending", NOTHING),
+    ("pending", "HoldExpired"): ("pending", NOTHING),
+    ("pending", "BackoffOver"): ("pending", NOTHING),
+    ("pending", "Blocked"): ("pending", ["Publish blocked"]),
+    ("pending", "Launched"): ("running", ["Launch", "Publish started"]),
+    ("pending", "CancelRequested"): ("ended", END),
+    ("running", "PhaseChanged"): ("running", ["Publish phase"]),
+    ("running", "Progressed"): ("running", ["Publish progress"]),
+    ("running", "CancelRequested"): ("asked", ASK),
+    ("running", "TimedOut"): ("asked", ASK),
+    ("running", "Ended"): ("ended", DONE),
+    ("running", "KillFailed"): ("ended", END),
+    ("asked", "PhaseChanged"): ("asked", ["Publish phase"]),
+    ("asked", "Progressed"): ("asked", ["Publish progress"]),
+    ("asked", "CancelRequested"): ("asked", ["Ask"]),
+    ("asked", "CancelTimedOut"): (
+        "forcing",
+        ["DisarmTimer ladder", "Kill", "Publish cancel_forced"],
+    ),
+    ("asked", "Ended"): ("ended", ["Wake", "DisarmTimer ladder", *END]),
+    ("asked", "KillFailed"): ("ended", ["DisarmTimer ladder", *END]),
+    ("forcing", "PhaseChanged"): ("forcing", ["Publish phase"]),
+    ("forcing", "Progressed"): ("forcing", ["Publish progress"]),
+    ("forcing", "CancelRequested"): ("forcing", NOTHING),
+    ("forcing", "Ended"): ("ended", DONE),
+    ("forcing", "KillFailed"): ("ended", END),
+    ("ended", "Ended"): ("ended", NOTHING),
+}
+# Timers and reports that crossed the change they were about: nothing happens.
+LATE: set[tuple[str, str]] = {
+    *itertools.product(["pending"], ["PhaseChanged", "Progressed", "CancelTimedOut"]),
+    *itertools.product(["pending"], ["TimedOut", "KillFailed"]),
+    *itertools.product(["running"], ["Blocked", "CancelTimedOut"]),
+    *itertools.product(["running", "asked", "forcing", "ended"], ["HoldExpired", "BackoffOver"]),
+    *itertools.product(["asked", "forcing", "ended"], ["TimedOut"]),
+    *itertools.product(["forcing", "ended"], ["CancelTimedOut"]),
+    *itertools.product(["ended"], ["Blocked", "PhaseChanged", "Progressed", "KillFailed"]),
+}
+ALL = list(itertools.product(STAGES, EVENTS))
+
+
+@pytest.mark.parametrize(("stage", "event"), ALL)
+def test_a_cell_of_the_table(stage: str, event: str) -> None:
+    bench = Bench()
+    bench.bring_to(stage)
+    trail, revision = bench.job.trail, bench.state.revision
+    made = EVENTS[event](bench.job)
+    if (stage, event) in CELLS:
+        after, effects = CELLS[stage, event]
+        assert bench.apply(made) == effects
+        assert stage_of(bench.job) == after
+        assert (bench.state.revision > revision) == bool(effects)
+    elif (stage, event) in LATE:
+        assert bench.apply(made) == []
+        assert stage_of(bench.job) == stage
+        assert bench.state.revision == revision
+    elif event in COMMANDS:
+        assert bench.apply(made) is None
+        assert stage_of(bench.job) == stage
+        assert bench.job.trail == trail
+    else:
+        with pytest.raises(InvalidTransition, match=f"{event} does not fit.*{stage}.*{trail}"):
+            bench.apply(made)
+        assert stage_of(bench.job) == stage
+        assert bench.state.revision == revision
+
+
+def test_the_code_has_the_pairs_that_are_written_here_and_no_others() -> None:
+    assert {(stage, event.__name__) for stage, event in TABLE} == {*CELLS, *LATE}
+
+
+def test_the_table_in_the_docs_is_the_table_in_the_code() -> None:
+    text = (Path(__file__).parents[2] / "ARCHITECTURE.md").read_text()
+    rows = re.findall(r"^\| ([a-z, ]+) \| ([^|]+) \|", text, re.MULTILINE)
+    told = set()
+    for stages, events in rows:
+        for stage, event in itertools.product(stages.split(", "), re.findall(r"[A-Z]\w+", events)):
+            if stage in STAGES and event in EVENTS:
+                told.add((stage, event))
+    assert told == set(CELLS)
+
+
+# -- what a cell does besides, depending on the job ---------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["error", "stop", "stop with an error"])
+def test_a_job_that_ends_badly_by_itself_has_failed(how: str) -> None:
+    bench = Bench()
+    bench.bring_to("running")
+    outcome = {
+        "error": Out.of_error(FAILURE),
+        "stop": Out.of_stop(),
+        "stop with an error": Out.of_stop(FAILURE),
+    }[how]
+    assert bench.apply(ev.Ended(bench.job, 1, outcome)) == DONE
+    assert bench.job.status.value == "failed"
+    assert str(bench.job.failure)
+    assert bench.state.totals.failed == 1
+
+
+@pytest.mark.parametrize("stage", ["asked", "forcing"])
+@pytest.mark.parametrize("outcome", [Out.of_error(FAILURE), Out.of_stop()], ids=["error", "stop"])
+def test_a_job_that_was_asked_and_ends_badly_is_cancelled(stage: str, outcome: Out) -> None:
+    bench = Bench()
+    bench.bring_to(stage)
+    bench.apply(ev.Ended(bench.job, 1, outcome))
+    assert bench.job.status.value == "cancelled"
+    assert bench.job.failure is outcome.failure
+    assert bench.job.cancel_reason == "why"
+    assert bench.job.cancel_phase is None
+
+
+@pytest.mark.parametrize("stage", ["asked", "forcing"])
+def test_finished_work_is_kept_whatever_was_asked(stage: str) -> None:
+    bench = Bench()
+    bench.bring_to(stage)
+    bench.apply(ev.Ended(bench.job, 1, Out.of_value("kept")))
+    assert bench.job.status.value == "completed"
+    assert bench.job.result == "kept"
+    assert bench.job.finished_before_cancel
+
+
+def test_a_time_limit_fails_its_job_and_a_value_in_time_is_kept() -> None:
+    late, punctual = Bench(timeout=LIMIT), Bench(timeout=LIMIT)
+    for bench, outcome in ((late, Out.of_stop()), (punctual, Out.of_value(1))):
+        bench.bring_to("running")
+        assert "ArmTimer limit" not in (bench.apply(ev.TimedOut(bench.job, 1, 3.0)) or [])
+        bench.apply(ev.Ended(bench.job, 1, outcome))
+    assert str(late.job.failure) == "TimeLimitExceeded: time limit 60 s"
+    assert late.job.status.value == "failed"
+    assert punctual.job.status.value == "completed"
+    assert not punctual.job.finished_before_cancel
+
+
+def test_a_user_who_cancels_after_the_time_limit_has_the_last_word() -> None:
+    bench = Bench(timeout=LIMIT)
+    bench.bring_to("running")
+    bench.apply(ev.TimedOut(bench.job, 1, 3.0))
+    bench.apply(ev.CancelRequested(bench.job, False, 3.0, "mine"))
+    bench.apply(ev.Ended(bench.job, 1, Out.of_stop()))
+    assert bench.job.status.value == "cancelled"
+    assert bench.job.cancel_reason == "mine"
+
+
+def test_a_time_limit_counts_from_when_the_body_runs() -> None:
+    bench = Bench(timeout=LIMIT)
+    bench.bring_to("pending")
+    assert "ArmTimer limit" in (bench.apply(ev.Launched(bench.job, "process", True)) or [])
+    assert bench.apply(ev.PhaseChanged(bench.job, 1, "starting")) == [
+        "DisarmTimer limit",
+        "Publish phase",
+    ]
+    assert bench.apply(ev.PhaseChanged(bench.job, 1, None)) == ["ArmTimer limit", "Publish phase"]
+
+
+@pytest.mark.parametrize(("force", "timeout"), [(True, 3.0), (False, 0.0)])
+def test_a_cancel_may_force_at_once(force: bool, timeout: float) -> None:
+    bench = Bench()
+    bench.bring_to("running")
+    assert bench.apply(ev.CancelRequested(bench.job, force, timeout, "")) == [
+        "Kill",
+        "Publish cancel_forced",
+    ]
+    assert stage_of(bench.job) == "forcing"
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_what_cannot_be_killed_is_asked_and_no_timer_is_armed(force: bool) -> None:
+    bench = Bench(can_kill=False)
+    bench.bring_to("running")
+    for _ in range(2):
+        effects = bench.apply(ev.CancelRequested(bench.job, force, 0.0, "")) or []
+        assert "Ask" in effects
+        assert not any(name.startswith(("Kill", "ArmTimer")) for name in effects)
+        assert stage_of(bench.job) == "asked"
+
+
+def test_work_that_could_not_be_ended_keeps_its_lane_until_it_is_gone() -> None:
+    bench = Bench()
+    bench.bring_to("forcing")
+    bench.apply(ev.KillFailed(bench.job, 1, "too strong"))
+    assert bench.job.status.value == "failed"
+    assert "could not be ended: too strong" in str(bench.job.failure)
+    assert bench.state.lanes_taken == 1
+    assert bench.apply(ev.Ended(bench.job, 1, Out.of_value(1))) == ["Wake"]
+    assert bench.state.lanes_taken == 0
+    assert bench.job.status.value == "failed"
+    assert bench.job.result is None
+
+
+def test_a_retry_keeps_the_id_waits_and_then_starts_clean() -> None:
+    bench = Bench(retries=1, timeout=LIMIT)
+    bench.bring_to("running")
+    bench.apply(ev.Progressed(bench.job, 1, 0.9, "nearly"))
+    effects = bench.apply(ev.Ended(bench.job, 1, Out.of_error(FAILURE))) or []
+    assert "ArmTimer backoff" in effects
+    assert "DisarmTimer limit" in effects
+    assert not {"ReleaseWaiters", "Publish ended"} & set(effects)
+    assert stage_of(bench.job) == "pending"
+    assert not bench.job.startable
+    assert bench.apply(ev.BackoffOver(bench.job, 2)) == ["Publish released", "Wake"]
+    bench.apply(ev.Launched(bench.job, "process", True))
+    assert (bench.job.attempt, bench.job.progress, bench.job.message) == (2, 0.0, "")
+    assert bench.apply(ev.Ended(bench.job, 1, Out.of_value("stale"))) == []
+    assert bench.apply(ev.Progressed(bench.job, 1, 0.1, "stale")) == []
+    bench.apply(ev.Ended(bench.job, 2, Out.of_error(FAILURE)))
+    assert bench.job.status.value == "failed"
+
+
+def test_a_job_that_was_asked_to_stop_is_not_retried() -> None:
+    bench = Bench(retries=5)
+    bench.bring_to("asked")
+    bench.apply(ev.Ended(bench.job, 1, Out.of_error(FAILURE)))
+    assert bench.job.status.value == "cancelled"
+
+
+@pytest.mark.parametrize(("then", "after"), [("release", "pending"), ("cancel", "ended")])
+def test_a_hold_that_expires_does_what_it_said(then: str, after: str) -> None:
+    bench = Bench()
+    bench.bring_to("pending")
+    bench.apply(ev.Held(bench.job, 8.0, then))  # type: ignore[arg-type]
+    assert not bench.job.startable
+    bench.apply(ev.HoldExpired(bench.job))
+    assert stage_of(bench.job) == after
+    assert not bench.job.timers
+
+
+def test_holding_again_replaces_the_first_hold_and_releasing_ends_both() -> None:
+    bench = Bench()
+    bench.bring_to("pending")
+    bench.apply(ev.Held(bench.job, 8.0, "cancel"))
+    assert bench.apply(ev.Held(bench.job, None, "release")) == ["DisarmTimer hold", "Publish held"]
+    assert bench.apply(ev.Released(bench.job)) == ["Publish released", "Wake"]
+    assert bench.job.startable
+
+
+@pytest.mark.parametrize("away", ["cancel", "hold"])
+def test_whatever_takes_a_blocked_job_away_wakes_the_dispatcher(away: str) -> None:
+    bench = Bench()
+    bench.bring_to("pending")
+    bench.apply(ev.Blocked(bench.job, BlockReason("no room")))
+    assert bench.apply(ev.Blocked(bench.job, BlockReason("no room"))) == []  # said once
+    event = EVENTS["CancelRequested" if away == "cancel" else "Held"](bench.job)
+    assert "Wake" in (bench.apply(event) or [])
+
+
+def test_a_move_beside_a_job_that_is_gone_is_refused() -> None:
+    bench = Bench()
+    bench.bring_to("pending")
+    other = bench.make()
+    bench.apply(ev.Submitted(other))
+    bench.apply(ev.CancelRequested(other, False, 3.0, ""))
+    assert bench.apply(ev.Moved(bench.job, other, "before")) is None
