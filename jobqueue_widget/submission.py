@@ -50,7 +50,7 @@ class Submission:
         """
         engine = self._engine
         kind, name = classify(target)
-        parents = self.parents(options)
+        parents = self.parents(options) if options.after else ()
         number = engine.next_number()
         spec = JobSpec(
             f"{engine.run_id}-{number}",

@@ -70,7 +70,7 @@ class ArmTimer(Effect):
     __slots__ = ("kind", "seconds")
 
     def __init__(self, job: JobRecord, kind: TimerKind, seconds: float) -> None:
-        super().__init__(job)
+        self.job = job
         self.kind = kind
         self.seconds = seconds
 
@@ -81,7 +81,7 @@ class DisarmTimer(Effect):
     __slots__ = ("kind",)
 
     def __init__(self, job: JobRecord, kind: TimerKind) -> None:
-        super().__init__(job)
+        self.job = job
         self.kind = kind
 
 
@@ -91,6 +91,6 @@ class Publish(Effect):
     __slots__ = ("payload", "type")
 
     def __init__(self, job: JobRecord, type: str, payload: object = EMPTY) -> None:
-        super().__init__(job)
+        self.job = job
         self.type = type
         self.payload = payload

@@ -55,7 +55,10 @@ class PendingOrder:
 
     def first_ready(self) -> JobRecord | None:
         """The next job to start, if any may."""
-        return self._ready[0][2] if self._ready else None
+        try:
+            return self._ready[0][2]
+        except IndexError:
+            return None
 
     def ready(self) -> Iterator[JobRecord]:
         """Those that may start, in order. Do not change the order while iterating."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import effects as fx
 from . import events as ev
-from .jobs import JobFailure, JobRecord, JobStatus
+from .jobs import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, JobFailure, JobRecord, JobStatus
 
 if TYPE_CHECKING:
     from .state import QueueState
@@ -36,7 +36,7 @@ def submit(state: QueueState, event: ev.Submitted, out: Out) -> None:
             if parent.children is None:
                 parent.children = []
             parent.children.append(job)
-        elif parent.status is not JobStatus.completed:
+        elif parent.status is not COMPLETED:
             failed = failed or parent
     state.order.add(job)
     out.append(fx.Publish(job, "submitted"))
@@ -104,7 +104,7 @@ def hold_expired(state: QueueState, event: ev.HoldExpired, out: Out) -> None:
         release(state, event, out)
     else:
         job.cancel_reason = "removed"
-        _end(state, job, JobStatus.cancelled, out)
+        _end(state, job, CANCELLED, out)
 
 
 def backoff_over(state: QueueState, event: ev.BackoffOver, out: Out) -> None:
@@ -130,7 +130,7 @@ def launch(state: QueueState, event: ev.Launched, out: Out) -> None:
     """Out of the order, onto a lane."""
     job = event.job
     state.order.remove(job)
-    job.status = JobStatus.running
+    job.status = RUNNING
     job.executor_name, job.can_kill = event.executor_name, event.can_kill
     job.block_reason = None
     job.started_at = state.now
@@ -146,7 +146,7 @@ def launch(state: QueueState, event: ev.Launched, out: Out) -> None:
 def cancel_pending(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
     """At once."""
     event.job.cancel_reason = event.reason
-    _end(state, event.job, JobStatus.cancelled, out)
+    _end(state, event.job, CANCELLED, out)
 
 
 # -- running ---------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ def kill_failed(state: QueueState, event: ev.KillFailed, out: Out) -> None:
     if event.attempt != job.attempt:
         return
     job.failure = JobFailure("CouldNotBeEnded", f"could not be ended: {event.reason}")
-    _end(state, job, JobStatus.failed, out)
+    _end(state, job, FAILED, out)
 
 
 def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
@@ -235,7 +235,7 @@ def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
     _free_lane(state, job, out)
     if outcome.kind == "value":
         job.result, job.failure = outcome.value, None
-        _end(state, job, JobStatus.completed, out)
+        _end(state, job, COMPLETED, out)
     else:
         job.failure = outcome.failure or _unasked()
         _retry_or_fail(state, job, out)
@@ -250,7 +250,7 @@ def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
     if outcome.kind == "value":
         job.result, job.failure = outcome.value, None
         job.finished_before_cancel = not job.limit_hit
-        _end(state, job, JobStatus.completed, out)
+        _end(state, job, COMPLETED, out)
     elif job.limit_hit:
         limit = job.spec.options.timeout
         details = outcome.failure
@@ -264,7 +264,7 @@ def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
         _retry_or_fail(state, job, out)
     else:
         job.failure = outcome.failure
-        _end(state, job, JobStatus.cancelled, out)
+        _end(state, job, CANCELLED, out)
 
 
 def work_gone(state: QueueState, event: ev.Ended, out: Out) -> None:
@@ -332,13 +332,13 @@ def _unasked() -> JobFailure:
 
 def _retry_or_fail(state: QueueState, job: JobRecord, out: Out) -> None:
     if job.attempt > job.spec.options.retries:
-        _end(state, job, JobStatus.failed, out)
+        _end(state, job, FAILED, out)
         return
     seconds = backoff_seconds(job.attempt)
     for kind in fx.TIMER_BITS:
         _disarm(job, kind, out)
     job.attempt += 1
-    job.status = JobStatus.pending
+    job.status = PENDING
     job.cancel_phase = job.run_phase = None
     job.limit_hit = False
     job.backing_off = True
@@ -356,22 +356,22 @@ def _end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None
         parent = queue.pop()
         children, parent.children = parent.children or (), None
         for child in children:
-            if child.status is not JobStatus.pending:
+            if child.status is not PENDING:
                 continue
-            if parent.status is JobStatus.completed:
+            if parent.status is COMPLETED:
                 child.parents_left -= 1
                 if not child.parents_left:
                     state.order.refile(child)
                     out.append(fx.Wake(child))
             else:
                 child.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
-                _end_one(state, child, JobStatus.cancelled, out)
+                _end_one(state, child, CANCELLED, out)
                 queue.append(child)
 
 
 def _cancel_orphan(state: QueueState, job: JobRecord, parent: JobRecord, out: Out) -> None:
     job.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
-    _end(state, job, JobStatus.cancelled, out)
+    _end(state, job, CANCELLED, out)
 
 
 def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
@@ -388,7 +388,7 @@ def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> 
     job.cancel_phase = job.run_phase = job.block_reason = None
     job.held = job.backing_off = False
     job.completed_at = state.now
-    if status is JobStatus.completed:
+    if status is COMPLETED:
         job.progress = 1.0
     state.totals.count(status)
     out += (fx.Publish(job, "ended"), fx.ReleaseWaiters(job))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .jobs import JobStatus
+from .jobs import COMPLETED, FAILED, JobStatus
 
 
 @dataclass(slots=True)
@@ -23,9 +23,9 @@ class Totals:
 
     def count(self, status: JobStatus) -> None:
         """Add one job that ended this way."""
-        if status is JobStatus.completed:
+        if status is COMPLETED:
             self.completed += 1
-        elif status is JobStatus.failed:
+        elif status is FAILED:
             self.failed += 1
         else:
             self.cancelled += 1

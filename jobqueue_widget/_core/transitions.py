@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import events as ev
 from . import rules
 from .effects import Effect
-from .jobs import JobRecord, JobStatus
+from .jobs import PENDING, RUNNING, JobRecord
 
 if TYPE_CHECKING:
     from .state import QueueState
@@ -74,8 +74,8 @@ TABLE: dict[tuple[Stage, type[ev.JobEventBase]], Rule] = {
 
 def stage_of(job: JobRecord) -> Stage:
     """The row of the table that the job is in now."""
-    if job.status is JobStatus.pending:
+    if job.status is PENDING:
         return "pending" if job.entry is not None else "new"
-    if job.status is JobStatus.running:
+    if job.status is RUNNING:
         return job.cancel_phase or "running"
     return "ended"

@@ -113,8 +113,9 @@ class Dispatcher:
                 self._turn.release()
 
     def _fill_lanes(self) -> None:
+        state = self._engine.state
         for _ in range(BATCH):
-            if not self._start_one():
+            if state.lanes_taken >= self.max_running or not self._start_one():
                 return
         self._engine.wake()
 
@@ -123,13 +124,11 @@ class Dispatcher:
         state = engine.state
         if not engine.accepts_dispatch or state.pause is not None:
             return False
-        if state.lanes_taken >= self.max_running:
-            return False
         job, passed = self._choose()
         if job is None:
             return False
         executor = cast("Executor", job.spec.executor)
-        opened = self.open(executor)
+        opened = id(executor) in self._opened or self.open(executor)
         run = engine.launch(job, executor, passed)
         if run is None:  # another thread was quicker: cancelled, held or moved it
             return True
@@ -191,8 +190,8 @@ class Dispatcher:
 
     def _blocked(self, job: JobRecord) -> BlockReason | None:
         executor = cast("Executor", job.spec.executor)
-        if not self.open(executor):  # before it is asked: it must be able to wake us
-            return None
+        if id(executor) not in self._opened and not self.open(executor):
+            return None  # opened before it is asked: it must be able to wake us
         try:
             return executor.blocked_by(job.spec)
         except KeyboardInterrupt:

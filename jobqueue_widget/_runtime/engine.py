@@ -146,9 +146,10 @@ class Engine:
                 return None
             if job.entry is None or not job.startable:
                 return None
-            ready = state.order.ready()
-            if next(ahead for ahead in ready if ahead not in passed) is not job:
-                return None
+            if state.order.first_ready() is not job:
+                ready = state.order.ready()
+                if next(ahead for ahead in ready if ahead not in passed) is not job:
+                    return None
             event = ev.Launched(job, executor.name, executor.can_kill)
             effects = state.apply(event, self.now()) or []
             run = self.runs[job.id] = Run(self, job)

@@ -52,7 +52,8 @@ class Run:
                 raise  # it happened to arrive here and is not ours to swallow
             return
         with self._engine.lock:
-            self._execution = execution
+            if not self.over:
+                self._execution = execution
             asks, kills = self._asks, self._kills
         if asks and not self.over:
             self._deliver_ask(execution)
@@ -117,6 +118,7 @@ class Run:
     def ended(self, outcome: Outcome) -> None:
         """The one end. A second one is counted and ignored."""
         self._engine.end_run(self, outcome)
+        self._execution = None  # it knows us: without a cycle both are freed now
 
     def kill_failed(self, reason: str) -> None:
         """Forced, and still there."""

@@ -80,8 +80,9 @@ class CoroutineExecution:
         self._reported = False
         self._context = LocalJobContext(reporter)
         variables.run(bind, self._context)
-        self._task = loop.create_task(self._body(), context=variables)
         self._tasks = tasks
+        self._task: asyncio.Task[None] | None = None
+        self._task = loop.create_task(self._body(), context=variables)
         tasks.add(self._task)
         self._task.add_done_callback(self._done)
 
@@ -98,6 +99,9 @@ class CoroutineExecution:
         except BaseException as error:
             outcome = self._outcome_of(error)
         self._end(outcome)
+        if self._task is not None:  # as it is in the first step of an eager task
+            self._task.remove_done_callback(self._done)  # saves the loop a callback per job
+            self._tasks.discard(self._task)
 
     def _outcome_of(self, error: BaseException) -> Outcome:
         if self._context.is_stop(error):
@@ -118,6 +122,7 @@ class CoroutineExecution:
     def ask_to_stop(self) -> bool:
         """Cancel the task, from any thread."""
         self._context.request_cancel()
+        assert self._task is not None, "asked before it was launched"
         try:
             running_here = asyncio.get_running_loop() is self._loop
         except RuntimeError:

@@ -90,7 +90,8 @@ class JobContext:
 
     def finish(self) -> None:
         """The body has ended: send the last report, ignore later ones."""
-        self.flush()
+        if self._waiting is not None:
+            self.flush()
         with self._lock:
             self._over = True
 

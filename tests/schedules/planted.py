@@ -74,7 +74,7 @@ BUGS = [
     Bug(
         "children of a failed job wait for ever",
         "_core/rules.py",
-        "                _end_one(state, child, JobStatus.cancelled, out)\n",
+        "                _end_one(state, child, CANCELLED, out)\n",
         "                continue\n",
     ),
     Bug(
@@ -87,8 +87,8 @@ BUGS = [
         "finished work is thrown away by a cancel",
         "_core/rules.py",
         "        job.finished_before_cancel = not job.limit_hit\n"
-        "        _end(state, job, JobStatus.completed, out)",
-        "        _end(state, job, JobStatus.cancelled, out)",
+        "        _end(state, job, COMPLETED, out)",
+        "        _end(state, job, CANCELLED, out)",
     ),
     Bug(
         "a lane is free as soon as the job is told to have ended",
@@ -154,9 +154,8 @@ BUGS = [
     Bug(
         "the order may change between choice and launch",
         "_runtime/engine.py",
-        "            if next(ahead for ahead in ready if ahead not in passed) is not job:\n"
-        "                return None\n",
-        "",
+        "            if state.order.first_ready() is not job:\n",
+        "            if state.order.first_ready() is None:\n",
     ),
     Bug(
         "a timer that was replaced still counts",
@@ -173,8 +172,8 @@ BUGS = [
     Bug(
         "one lane more than allowed",
         "_runtime/dispatcher.py",
-        "if state.lanes_taken >= self.max_running:",
-        "if state.lanes_taken > self.max_running:",
+        "if state.lanes_taken >= self.max_running or not",
+        "if state.lanes_taken > self.max_running or not",
     ),
     Bug(
         "a dispatcher that comes while another is at it does its work twice",
