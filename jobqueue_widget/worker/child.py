@@ -9,7 +9,6 @@ pipe, whose number is the argument, brings what must be heard while a job runs.
 from __future__ import annotations
 
 import contextlib
-import importlib.abc
 import importlib.util
 import io
 import json
@@ -379,13 +378,19 @@ def die_with_group() -> None:
     os._exit(113)
 
 
-class OwnPackage(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Where `jobqueue_widget` is not installed, gives jobs the little of it that they need."""
+class OwnPackage:
+    """Where `jobqueue_widget` is not installed, gives jobs the little of it that they need.
+
+    A finder and loader by shape: importing their base classes doubles the start of a worker.
+    """
+
+    def create_module(self, spec: Any) -> None:
+        """The usual way."""
 
     def find_spec(self, name: str, path: object, target: object = None) -> Any:
         """Last in the list: only reached if nothing else has it."""
         if name == "jobqueue_widget":
-            return importlib.util.spec_from_loader(name, self)
+            return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type]
         return None
 
     def exec_module(self, module: ModuleType) -> None:

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 FAILED_STARTS = 3  # in a row, without one success: no more spares until a job asks
 EXIT_SECONDS = 1.0
+SPARE_DELAY = 0.05  # seconds that a job which took the last idle worker has for itself
 
 Frames = list[bytes | memoryview]
 MakeFrames = Callable[[WorkerProcess], tuple[int, Frames]]
@@ -55,7 +56,7 @@ class Pool:
             number, frames = make(worker)
             if worker.give(task, frames, number):
                 if spare_wanted:
-                    self._io.call(self.keep_spare)
+                    self._io.call_later(SPARE_DELAY, self.keep_spare)
                 return worker
 
     def _pick(self, fresh: bool) -> WorkerProcess | None:

@@ -16,9 +16,23 @@ ID_VARIABLE = "JOBQUEUE_WORKER_ID"
 def descendants_of(pid: int) -> list[psutil.Process]:
     """All processes below `pid` now; a worker adopts those that daemonise, so they count."""
     try:
+        if _has_children(pid) is False:
+            return []
         return psutil.Process(pid).children(recursive=True)
     except psutil.Error:
         return []
+
+
+def _has_children(pid: int) -> bool | None:
+    """Whether Linux lists any; None where it does not say. psutil reads every process for it."""
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+                if file.read(1):
+                    return True
+    except OSError:
+        return None
+    return False
 
 
 def signal_group(group: int, number: int) -> None:

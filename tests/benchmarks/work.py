@@ -1,13 +1,13 @@
-"""What the jobs of the benchmarks do. Every system finds these by their module and name."""
+"""What the jobs of the benchmarks do. Every system finds these by their module and name.
+
+A new worker imports this file before its first job: it imports nothing that takes time.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from pathlib import Path
-
-from tqdm import tqdm
 
 
 def nothing(*args: object) -> None:
@@ -39,13 +39,16 @@ def spin(path: str) -> None:
 
 def tell_pid(path: str) -> None:
     """Write it in one step."""
-    draft = Path(f"{path}.{os.getpid()}")
-    draft.write_text(str(os.getpid()))
-    draft.rename(path)
+    draft = f"{path}.{os.getpid()}"
+    with open(draft, "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(draft, path)
 
 
 def bar_seconds(iterations: int) -> float:
     """Seconds that a loop with a progress bar takes; the body does nothing."""
+    from tqdm import tqdm
+
     begin = time.perf_counter()
     for _ in tqdm(range(iterations)):
         pass
