@@ -346,28 +346,6 @@ async def test_forcing_at_random_moments_never_loses_a_lane(seed: int) -> None:
         assert queue._engine.bugs == 0
 
 
-@pytest.mark.long
-async def test_a_thousand_workers_killed_at_random_moments_lose_nothing(
-    seed: int, note: Callable[[str], None]
-) -> None:
-    dice = random.Random(f"{seed} kill -9")
-    killed = ended = 0
-    async with JobQueue(max_running=4) as queue:
-        while killed < 1000:
-            jobs = queue.map(lambda _: time.sleep(0.01), range(8))
-            await asyncio.sleep(dice.random() * 0.04)
-            children = psutil.Process().children()
-            workers = [child for child in children if "child.py" in " ".join(child.cmdline())]
-            if workers:
-                os.kill(dice.choice(workers).pid, signal.SIGKILL)
-                killed += 1
-            await queue.join(timeout=60)
-            ended += sum(job.done for job in jobs)
-            assert all(job.done for job in jobs)
-        assert queue._engine.bugs == 0
-    note(f"{killed} workers killed, {ended} jobs, none lost")
-
-
 def family(how: str) -> list[int]:
     """Start processes in ways that escape, and return their pids."""
     sleeper = "import time; time.sleep(600)"
