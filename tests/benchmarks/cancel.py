@@ -174,6 +174,10 @@ ROWS = (
         "ms",
         must=(Limit(60),),
         want=(Limit(15),),
+        analysis=(
+            "the warm spare has the next job's result within 1 ms of getting it; before that, the "
+            "environment of every process is read for what the old worker left."
+        ),
     ),
     Row(
         "ask",
@@ -183,5 +187,9 @@ ROWS = (
         "ms",
         must=(Limit(20),),
         want=(Limit(5),),
+        analysis=(
+            "the worker's listening thread waits up to 1 ms for the busy thread to let go of the "
+            "interpreter; formatting the traceback takes most of the rest."
+        ),
     ),
 )

@@ -53,5 +53,6 @@ ROWS = (
         "x",
         must=(Limit(1.1),),
         want=(Limit(1.02),),
+        analysis="the hook is in what draws the bar, ten times a second, not in the iteration.",
     ),
 )

@@ -159,7 +159,9 @@ def render(
             missed.append(f"{row.name}: {row.analysis or 'no analysis yet'}")
     if missed:
         lines += ["", "What we want and do not reach, and where the time goes", "", *missed]
-    return "\n".join([*lines, *growth(rows, probes, results)])
+    if not quick:
+        lines += growth(rows, probes, results)
+    return "\n".join(lines)
 
 
 def as_json(

@@ -25,7 +25,10 @@ async def warm(queue: JobQueue) -> None:
 def _ours(target: Callable[..., object]) -> Measure:
     async def run(effort: Effort) -> Figures:
         async with JobQueue() as queue:
-            if target is not work.nothing_async:
+            if target is work.nothing_async:
+                queue.map(target, range(WARM_UP))
+                await queue.join()
+            else:
                 await warm(queue)
             begin = time.perf_counter()
             for _ in range(effort.size):
@@ -50,6 +53,7 @@ def _peer(make: Callable[[], Peer], target: Callable[..., object]) -> Measure:
 
 def _bare(effort: Effort) -> Figures:
     async def run() -> float:
+        await bare_consumer(WARM_UP, work.nothing_async)
         begin = time.perf_counter()
         await bare_consumer(effort.size, work.nothing_async)
         return time.perf_counter() - begin
@@ -62,11 +66,12 @@ def _aiojobs(effort: Effort) -> Figures:
 
     async def run() -> float:
         scheduler = Scheduler(limit=1, pending_limit=0)
-        begin = time.perf_counter()
-        jobs = [await scheduler.spawn(work.nothing_async()) for _ in range(effort.size)]
-        for job in jobs:
-            await job.wait()
-        seconds = time.perf_counter() - begin
+        for size in (WARM_UP, effort.size):
+            begin = time.perf_counter()
+            jobs = [await scheduler.spawn(work.nothing_async()) for _ in range(size)]
+            for job in jobs:
+                await job.wait()
+            seconds = time.perf_counter() - begin
         await scheduler.close()
         return seconds
 
@@ -163,6 +168,12 @@ ROWS = (
         must=(Limit(25_000), Limit(0.5, "aiojobs")),
         want=(Limit(1, "aiojobs"),),
         more_is_better=True,
+        analysis=(
+            "of about 40 µs a job, asyncio's own task, handle and turn of the loop take 8, the "
+            "submit (record, id, place in the order) 10, two transitions with their effects 12, "
+            "choosing and launching the next job 10. aiojobs keeps a list of tasks: no order, "
+            "state, history or events."
+        ),
     ),
     Row(
         "functions",
@@ -173,6 +184,11 @@ ROWS = (
         must=(Limit(5_000), Limit(1, "executorlib")),
         want=(Limit(1, "ProcessPoolExecutor"),),
         more_is_better=True,
+        analysis=(
+            "the worker waits about 70 µs for its next job: reading its answer, two transitions, "
+            "choosing, pickling and writing. The pool sends the next call ahead of that; a job "
+            "sent ahead could no longer be overtaken, held or cancelled at once."
+        ),
     ),
     Row(
         "sleeps",
@@ -183,5 +199,9 @@ ROWS = (
         must=(Limit(96),),
         want=(Limit(97.5),),
         more_is_better=True,
+        analysis=(
+            "the sleep itself takes 10.1 ms; the rest is two switches between processes that have "
+            "cooled down meanwhile, and the 70 µs between two jobs."
+        ),
     ),
 )
