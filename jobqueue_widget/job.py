@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ._arguments import shown_arguments
 from ._core.jobs import CancelPhase, JobFailure, JobRecord, JobStatus
 from ._runtime.engine import error_text
 from .errors import JobCancelledError, JobFailedError, JobNotFinishedError
@@ -209,8 +210,13 @@ class Job:
         return self._control.logs(self._record, lines)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain values, for tables and JSON (`args` and `result` as they are)."""
-        return {name: getattr(self, name) for name in _FIELDS} | {"status": self.status.value}
+        """All of it as plain values, for tables (`args` and `result` as they are).
+
+        Arguments that are secret, or whose names say so, are shown as `•••`.
+        """
+        args, kwargs = shown_arguments(self._record.spec)
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        return fields | {"status": self.status.value, "args": args, "kwargs": kwargs}
 
     # -- a value among others ------------------------------------------------------------------
 

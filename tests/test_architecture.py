@@ -35,6 +35,7 @@ LAYERS = {
     "job": 4,
     "queue": 4,
     "_control": 4,
+    "_arguments": 4,
     "_views": 4,
     "testing": 4,
     "widget": 5,

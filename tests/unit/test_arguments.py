@@ -1,0 +1,74 @@
+"""What is shown of a job's arguments: little, on one line, and nothing secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jobqueue_widget import JobQueue
+from jobqueue_widget._arguments import HIDDEN, describe_arguments, shown_arguments
+from jobqueue_widget._core.jobs import JobOptions, JobSpec
+
+
+def login(user: str, password: str = "", *rest: str, **more: Any) -> None:
+    """Takes what must not be shown."""
+
+
+def spec(*args: Any, secret: bool | frozenset[str] = False, **kwargs: Any) -> JobSpec:
+    return JobSpec("j-1", "function", login, "login", args, kwargs, JobOptions(secret=secret))
+
+
+def test_arguments_are_shown_as_they_would_be_typed() -> None:
+    assert describe_arguments(spec("ada", "x", lr=0.1)) == f"'ada', {HIDDEN}, lr=0.1"
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "api_key", "apikey", "HF_TOKEN", "aws_secret", "Authorization", "passwd"]
+)
+def test_a_name_that_sounds_secret_hides_its_value(name: str) -> None:
+    more: dict[str, Any] = {name: "hunter2"}
+    told = describe_arguments(spec("ada", **more))
+    assert "hunter2" not in told
+    assert f"{name}={HIDDEN}" in told
+
+
+def test_a_positional_secret_is_known_by_its_parameter() -> None:
+    assert shown_arguments(spec("ada", "hunter2"))[0] == ("ada", HIDDEN)
+
+
+def test_what_was_named_secret_is_hidden_and_the_rest_is_not() -> None:
+    args, kwargs = shown_arguments(spec("ada", secret=frozenset({"user", "pin"}), pin=1, lr=2))
+    assert args == (HIDDEN,)
+    assert kwargs == {"pin": HIDDEN, "lr": 2}
+
+
+def test_secret_hides_all() -> None:
+    assert describe_arguments(spec("ada", 1, pin=2, secret=True)) == (
+        f"{HIDDEN}, {HIDDEN}, pin={HIDDEN}"
+    )
+
+
+class Hostile:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_any_value_can_be_shown() -> None:
+    told = describe_arguments(spec(Hostile(), rest="a\nb\ud800", more=list(range(10**6))))
+    assert "Hostile" in told
+    assert "\n" not in told
+    told.encode("utf-8")
+
+
+def test_the_line_is_short_whatever_is_in_it() -> None:
+    assert len(describe_arguments(spec(*["x" * 1000] * 1000), limit=80)) <= 80
+
+
+def test_a_table_shows_no_secret() -> None:
+    queue = JobQueue()
+    with pytest.warns(UserWarning, match="not started"):
+        job = queue.submit_nowait(login, "ada", "hunter2", api_key="k")
+    assert "hunter2" not in repr(job.as_dict())
+    assert "hunter2" not in queue.to_pandas().to_string()
+    assert job.args == ("ada", "hunter2")  # the handle is the user's own
