@@ -101,6 +101,9 @@ def __getattr__(name: str) -> object:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(home, __name__), name)
+    if home == ".queue":
+        display = importlib.import_module("._display", __name__)
+        display.register(lambda: importlib.import_module(".widget", __name__).PROVIDER)
     globals()[name] = value
     return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from ._core import events as ev
@@ -12,6 +12,7 @@ from ._runtime.engine import Engine
 from ._runtime.kernel import run_nested
 from ._runtime.logs import JobLog
 from ._runtime.waiting import Waiter
+from ._views import row
 from .context import current_job
 from .errors import (
     AmbiguousJobError,
@@ -31,9 +32,12 @@ Scope = Literal["pending", "running", "all"]
 class Control:
     """Acts on records of one engine. Holds no reference to the user's JobQueue object."""
 
-    def __init__(self, engine: Engine, submission: Submission) -> None:
+    def __init__(
+        self, engine: Engine, submission: Submission, queue: Callable[[], object | None]
+    ) -> None:
         self.engine = engine
         self.submission = submission
+        self.queue = queue
 
     # -- submitting ----------------------------------------------------------------------------
 
@@ -144,6 +148,20 @@ class Control:
             records += [] if scope == "pending" else state.running.values()
         chosen = [r for r in records if tag is None or tag in r.spec.options.tags]
         return sum(self.cancel(record, False, None, "cancel all") for record in chosen)
+
+    def row(self, record: JobRecord) -> dict[str, Any]:
+        """One job as plain values."""
+        with self.engine.lock:
+            place = None if record.entry is None else self.engine.state.order.position(record)
+            return row(self.engine, record, place)
+
+    def log_part(self, record: JobRecord, start: int, limit: int) -> tuple[int, bytes, int]:
+        """Where it begins, its bytes, and how many there are in all."""
+        if not isinstance(record.log, JobLog):
+            return 0, b"", 0
+        size = record.log.size
+        start, data = record.log.read(max(0, size - limit) if start < 0 else start, limit)
+        return start, data, size
 
     def logs(self, record: JobRecord, lines: int) -> str:
         """The last lines of its log."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
+from ._arguments import describe_arguments
 from ._core.jobs import JobRecord
 from ._runtime.engine import Engine, error_text
 
@@ -86,13 +87,20 @@ def state_dict(engine: Engine) -> dict[str, Any]:
         }
 
 
-def row(job: JobRecord, position: int | None = None) -> dict[str, Any]:
-    """One job as plain values for a front end."""
+def row(engine: Engine, job: JobRecord, position: int | None = None) -> dict[str, Any]:
+    """One job as plain values for a front end. Under the lock."""
     reason = job.block_reason
+    force_in = engine.timers.seconds_left(job, "ladder") if job.cancel_phase == "asked" else None
     return {
         "id": job.id,
         "title": job.spec.title,
         "name": job.spec.name,
+        "args": describe_arguments(job.spec),
+        "retry_of": job.retry_of,
+        "force_at": None if force_in is None else engine.now() + force_in,
+        "cancel_note": cancel_note(job),
+        "hold_then": job.hold_then,
+        "finished_before_cancel": job.finished_before_cancel,
         "status": job.status.value,
         "priority": job.priority,
         "position": position,
@@ -113,6 +121,44 @@ def row(job: JobRecord, position: int | None = None) -> dict[str, Any]:
     }
 
 
+def cancel_note(job: JobRecord) -> str | None:
+    """What cannot be done about a job that was asked to stop and has not."""
+    if job.cancel_phase is None or job.can_kill:
+        return None
+    return f"asked to stop; a {job.executor_name} cannot be forced"
+
+
+def board(engine: Engine, running: int, pending: int, history: int) -> dict[str, Any]:
+    """The first rows of the three lists, the counts and the state of the queue, of one moment."""
+    with engine.lock:
+        state, totals, now = engine.state, engine.state.totals, engine.now()
+        pause = state.pause
+        ready = state.order.ready_count
+        return {
+            "revision": state.revision,
+            "now": now,
+            "name": engine.settings.name,
+            "phase": engine.life.phase,
+            "paused": None if pause is None else {"reason": pause.reason, "since": pause.since},
+            "lag": engine.watch.lag,
+            "max_running": engine.settings.max_running,
+            "cancel_timeout": engine.settings.cancel_timeout,
+            "counts": {
+                "pending": len(state.order),
+                "running": len(state.running),
+                "held": len(state.order) - ready,
+                "completed": totals.completed,
+                "failed": totals.failed,
+                "cancelled": totals.cancelled,
+            },
+            "running": [row(engine, job) for job in islice(state.running.values(), running)],
+            "pending": [
+                row(engine, job, place) for place, job in enumerate(state.order.slice(0, pending))
+            ],
+            "history": [row(engine, job) for job in islice(state.history(), history)],
+        }
+
+
 def window(engine: Engine, which: WindowName, start: int, stop: int) -> Rows:
     """Rows start ≤ i < stop of one of the three lists, all of one moment."""
     start = max(0, start)
@@ -120,12 +166,13 @@ def window(engine: Engine, which: WindowName, start: int, stop: int) -> Rows:
         state = engine.state
         if which == "pending":
             jobs = state.order.slice(start, stop)
-            rows = [row(job, place) for place, job in enumerate(jobs, start)]
+            rows = [row(engine, job, place) for place, job in enumerate(jobs, start)]
             return Rows(state.revision, len(state.order), rows)
         if which == "running":
-            rows = [row(job) for job in islice(state.running.values(), start, stop)]
+            rows = [row(engine, job) for job in islice(state.running.values(), start, stop)]
             return Rows(state.revision, len(state.running), rows)
         if which == "history":
-            rows = [row(job) for job in islice(state.history(), start, max(start, stop))]
+            ended = islice(state.history(), start, max(start, stop))
+            rows = [row(engine, job) for job in ended]
             return Rows(state.revision, state.history_count, rows)
     raise ValueError(f'which must be "running", "pending" or "history", not {which!r}')

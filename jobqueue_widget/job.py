@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import shown_arguments
+from ._arguments import describe_arguments, shown_arguments
 from ._core.jobs import CancelPhase, JobFailure, JobRecord, JobStatus
+from ._display import provider
 from ._runtime.engine import error_text
+from ._views import cancel_note
 from .errors import JobCancelledError, JobFailedError, JobNotFinishedError
+from .protocols import MimeBundle
 
 if TYPE_CHECKING:
     from ._control import Control
@@ -109,10 +112,7 @@ class Job:
     @property
     def cancel_note(self) -> str | None:
         """What cannot be done about a job that was asked to stop and has not."""
-        record = self._record
-        if record.cancel_phase is None or record.can_kill:
-            return None
-        return f"asked to stop; a {record.executor_name} cannot be forced"
+        return cancel_note(self._record)
 
     @property
     def block_reason(self) -> str | None:
@@ -208,6 +208,30 @@ class Job:
     def logs(self, lines: int = 100) -> str:
         """The last lines of what it printed."""
         return self._control.logs(self._record, lines)
+
+    def read_log(self, start: int, limit: int = 65_536) -> tuple[int, bytes, int]:
+        """A part of what it printed: where it begins, its bytes, and how many there are in all.
+
+        Args:
+            start: byte offset; -1 = the last `limit` bytes. What is gone is skipped.
+            limit: at most so many bytes.
+
+        """
+        return self._control.log_part(self._record, start, limit)
+
+    def describe_arguments(self, limit: int = 80) -> str:
+        """The arguments as they would be typed, on one line; secret ones as `•••`."""
+        return describe_arguments(self._record.spec, limit)
+
+    def as_row(self) -> dict[str, Any]:
+        """Its row as in `queue.window(…)`."""
+        return self._control.row(self._record)
+
+    def _repr_mimebundle_(self, **_: Any) -> MimeBundle:
+        queue = self._control.queue()
+        if queue is None:
+            return {"text/plain": repr(self)}, {}
+        return provider().job_bundle(queue, self)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, for tables (`args` and `result` as they are).

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from ._core.jobs import BlockReason, JobSpec, Outcome
 
@@ -192,9 +192,25 @@ class SupportsPluginLogs(Protocol):
         ...
 
 
-class DisplayProvider(Protocol):
-    """What draws a queue or a job in a notebook; the widget registers itself here."""
+MimeBundle = tuple[dict[str, Any], dict[str, Any]]
+"""Data and metadata for a front end, keyed by mime type."""
 
-    def mime_bundle(self, subject: object) -> tuple[dict[str, object], dict[str, object]]:
-        """Data and metadata for the front end, keyed by mime type."""
+
+class DisplayProvider(Protocol):
+    """What draws a queue or a job in a notebook; the package registers the widget's."""
+
+    def widget_of(self, queue: Any) -> Any:
+        """The ipywidget of this queue, always the same one."""
+        ...
+
+    def queue_bundle(self, queue: Any) -> MimeBundle:
+        """The live view of a queue, with static fallbacks."""
+        ...
+
+    def job_bundle(self, queue: Any, job: Any) -> MimeBundle:
+        """The live progress cell of a job."""
+        ...
+
+    def to_html(self, queue: Any) -> str:
+        """A static, escaped, script-free table of the queue as it is now."""
         ...

@@ -12,6 +12,7 @@ from . import _views
 from ._control import Control, OptionsView, Scope
 from ._core import events as ev
 from ._core.jobs import DEFAULT_OPTIONS, JobRecord, JobStatus
+from ._display import provider
 from ._runtime.engine import Engine, Settings
 from ._runtime.publish import EventStream, Subscriber
 from .errors import (
@@ -21,7 +22,7 @@ from .errors import (
 )
 from .job import Job
 from .options import check_priority, check_seconds, make_options, make_settings
-from .protocols import SupportsPluginLogs
+from .protocols import MimeBundle, SupportsPluginLogs
 from .submission import MISSING, Submission, target_of
 
 
@@ -89,7 +90,7 @@ class JobQueue:
         self.manager = manager
         self._engine = self._make_engine(settings)
         self._submission = Submission(self._engine, manager, executor)
-        self._control = Control(self._engine, self._submission)
+        self._control = Control(self._engine, self._submission, weakref.ref(self))
         self._warned = False
         weakref.finalize(self, self._engine.life.abandon).atexit = False
 
@@ -403,6 +404,26 @@ class JobQueue:
             if isinstance(manager, SupportsPluginLogs) and record.status is JobStatus.running:
                 return manager.get_plugin_logs(record.spec.name, lines=lines)
         return text
+
+    @property
+    def widget(self) -> Any:
+        """The ipywidget that `display(queue)` shows; its traits may be observed."""
+        return provider().widget_of(self)
+
+    def to_html(self) -> str:
+        """A static table of at most 50 rows, escaped and without scripts."""
+        return provider().to_html(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> MimeBundle:
+        return provider().queue_bundle(self)
+
+    def _board(self, running: int, pending: int, history: int) -> dict[str, Any]:
+        """For the widget: the first rows of each list and the counts, of one moment."""
+        return _views.board(self._engine, running, pending, history)
+
+    def _on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """For the widget: call back on any change, at once and on any thread; be quick."""
+        return self._engine.publisher.on_change(callback)
 
     def to_pandas(self) -> Any:
         """All kept jobs as a pandas DataFrame, one row per job.

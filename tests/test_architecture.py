@@ -36,6 +36,7 @@ LAYERS = {
     "queue": 4,
     "_control": 4,
     "_arguments": 4,
+    "_display": 4,
     "_views": 4,
     "testing": 4,
     "widget": 5,

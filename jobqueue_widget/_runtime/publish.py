@@ -111,6 +111,7 @@ class Publisher:
         self._request_delivery = request_delivery
         self._subscribers: dict[int, tuple[Subscriber, list[int]]] = {}
         self._streams: list[EventStream] = []
+        self._listeners: list[Callable[[], object]] = []
         self._queue: deque[JobEvent] = deque(maxlen=BACKLOG)
         self._progress: set[str] = set()
         self._next = 0
@@ -131,6 +132,18 @@ class Publisher:
 
         return unsubscribe
 
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call back at each event, under the engine's lock: it may note it and nothing else."""
+        self._listeners.append(callback)
+        self.active = True
+
+        def stop() -> None:
+            if callback in self._listeners:
+                self._listeners.remove(callback)
+            self._settle()
+
+        return stop
+
     def stream(self, job_id: str | None) -> EventStream:
         """A new stream for the running loop."""
         stream = EventStream(job_id, self._forget)
@@ -144,10 +157,12 @@ class Publisher:
         self._settle()
 
     def _settle(self) -> None:
-        self.active = bool(self._subscribers or self._streams)
+        self.active = bool(self._subscribers or self._streams or self._listeners)
 
     def push(self, event: JobEvent) -> None:
         """Under the engine's lock: keep the order."""
+        for listener in self._listeners:
+            listener()
         for stream in tuple(self._streams):
             stream.offer(event)
         if not self._subscribers:

@@ -1,0 +1,191 @@
+"""Carries what a page asks for to the same public methods that users call; never raises."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import JobQueueError
+from ..job import Job
+from ..queue import JobQueue
+from .checking import SCHEMA, Refused, check
+from .model import clipped
+from .results import show_result
+from .sync import CommPort, Sync
+
+logger = logging.getLogger(__name__)
+
+ANSWERS_KEPT = 256
+MOST_ROWS = 200
+LOG_PART = 32_768
+TRACEBACK_LIMIT = 65_536
+
+Answer = dict[str, Any]
+
+
+class Commands:
+    """One per widget. `handle` is called on whatever thread the kernel chooses."""
+
+    def __init__(self, queue: JobQueue, epoch: str, sync: Sync, port: CommPort) -> None:
+        self._queue = queue
+        self._epoch = epoch
+        self._sync = sync
+        self._port = port
+        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self.refused = 0
+        self._ops: dict[str, Callable[[Answer, str], Answer]] = {
+            name: getattr(self, f"_{name}") for name in SCHEMA["ops"]
+        }
+
+    def handle(self, message: object) -> None:
+        """Answer one message. Garbage that has no address to answer to is counted."""
+        self._port.heard()
+        try:
+            request = check(message, SCHEMA["message"], "message")
+        except Refused:
+            self.refused += 1
+            return
+        rid = request["rid"]
+        answer = self._answers.get(rid)
+        if answer is None:
+            outcome = self._carry_out(request)
+            answer = {"t": "res", "cid": request["cid"], "rid": rid, **outcome}
+            if request["op"] not in ("rows", "log", "find", "result", "job"):  # acts act once
+                self._answers[rid] = answer
+                while len(self._answers) > ANSWERS_KEPT:
+                    self._answers.popitem(last=False)
+        self._port.send(answer)
+
+    def _carry_out(self, request: Answer) -> Answer:
+        try:
+            op = request["op"]
+            if op not in self._ops:
+                raise Refused("unknown_op", op)
+            arguments = check(request.get("a", {}), SCHEMA["ops"][op], op)
+            return {"ok": True, "v": self._ops[op](arguments, request["cid"])}
+        except Refused as refusal:
+            self.refused += 1
+            return {"ok": False, "e": {"code": refusal.code, "msg": str(refusal)[:300]}}
+        except JobQueueError as error:
+            return {"ok": False, "e": {"code": "gone", "msg": str(error)[:300]}}
+        except Exception as error:
+            logger.exception("a request of the widget failed")
+            text = f"{type(error).__name__}: {error}"[:300]
+            return {"ok": False, "e": {"code": "internal", "msg": text}}
+
+    def _named(self, job_id: str) -> Job:
+        job = self._queue.get_job(job_id)
+        if job is None:
+            raise Refused("not_found", "that job is no longer kept")
+        return job
+
+    def _acted(self, done: bool) -> Answer:
+        if not done:
+            raise Refused("stale", "the job has gone on meanwhile")
+        return {"rev": self._queue._board(0, 0, 0)["revision"]}
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def _hello(self, a: Answer, cid: str) -> Answer:
+        self._sync.resync()
+        return {"epoch": self._epoch}
+
+    def _rows(self, a: Answer, cid: str) -> Answer:
+        return self._sync.window(a["list"], *_bounds(a))
+
+    def _watch(self, a: Answer, cid: str) -> Answer:
+        self._sync.watch(cid, a["list"], *_bounds(a))
+        return {}
+
+    def _unwatch(self, a: Answer, cid: str) -> Answer:
+        self._sync.unwatch(cid, a["list"])
+        return {}
+
+    def _log(self, a: Answer, cid: str) -> Answer:
+        job = self._named(a["job"])
+        limit = a.get("max", LOG_PART)
+        start, data, size = job.read_log(a["from"], limit)
+        text = data.decode("utf-8", "backslashreplace")
+        at_end = start + len(data) >= size
+        return {"from": start, "next": start + len(data), "text": text, "end": at_end}
+
+    def _job(self, a: Answer, cid: str) -> Answer:
+        job = self._named(a["job"])
+        failure = job.failure
+        told = None
+        if failure is not None:
+            told = {
+                "type": failure.type_name,
+                "message": failure.message[:4_000],
+                "exit_code": failure.exit_code,
+                "signal": failure.signal_name,
+            }
+        return {
+            "row": clipped(job.as_row()),
+            "failure": told,
+            "traceback": failure.traceback[-TRACEBACK_LIMIT:] if failure is not None else "",
+            "kwargs_text": job.describe_arguments(2_000),
+        }
+
+    def _result(self, a: Answer, cid: str) -> Answer:
+        job = self._named(a["job"])
+        if job.status.value != "completed":
+            return {"kind": "none"}
+        return show_result(job.result)
+
+    def _find(self, a: Answer, cid: str) -> Answer:
+        found = self._queue.find(a["text"])
+        start, end = a.get("start", 0), a.get("end", 50)
+        if not start <= end <= start + MOST_ROWS:
+            raise Refused("bad_request", "find.end does not fit")
+        return {"total": len(found), "rows": [clipped(job.as_row()) for job in found[start:end]]}
+
+    # -- acting --------------------------------------------------------------------------------
+
+    def _cancel(self, a: Answer, cid: str) -> Answer:
+        job = self._named(a["job"])
+        reason = "cancelled in the widget"
+        return self._acted(job.cancel(force=a.get("force", False), reason=reason))
+
+    def _cancel_many(self, a: Answer, cid: str) -> Answer:
+        return {"count": self._queue.cancel_all(a["scope"])}
+
+    def _move(self, a: Answer, cid: str) -> Answer:
+        places = {name: a[name] for name in ("before", "after", "to") if name in a}
+        if len(places) != 1:
+            raise Refused("bad_request", "move needs one of before, after, to")
+        return self._acted(self._queue.move(a["job"], **places))
+
+    def _priority(self, a: Answer, cid: str) -> Answer:
+        return self._acted(self._queue.reorder(a["job"], a["value"]))
+
+    def _hold(self, a: Answer, cid: str) -> Answer:
+        held = self._queue.hold(a["job"], a.get("seconds"), a.get("then", "release"))
+        return self._acted(held)
+
+    def _release(self, a: Answer, cid: str) -> Answer:
+        return self._acted(self._queue.release(a["job"]))
+
+    def _pause(self, a: Answer, cid: str) -> Answer:
+        self._queue.pause(a.get("reason", "in the widget"))
+        return self._acted(True)
+
+    def _resume(self, a: Answer, cid: str) -> Answer:
+        self._queue.resume()
+        return self._acted(True)
+
+    def _retry(self, a: Answer, cid: str) -> Answer:
+        return {"job": self._named(a["job"]).retry().id, **self._acted(True)}
+
+    def _clear_history(self, a: Answer, cid: str) -> Answer:
+        return {"count": self._queue.clear_history(), **self._acted(True)}
+
+
+def _bounds(a: Answer) -> tuple[int, int]:
+    start: int = a["start"]
+    end: int = a["end"]
+    if not start <= end <= start + MOST_ROWS:
+        raise Refused("bad_request", f"at most {MOST_ROWS} rows at a time")
+    return start, end

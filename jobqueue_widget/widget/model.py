@@ -1,0 +1,137 @@
+"""The state that the front end is given: bounded, plain, and the same for every view."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..job import Job
+from ..queue import JobQueue
+
+PROTOCOL = 1
+RUNNING_ROWS = 8
+HEAD_ROWS = 25
+HISTORY_ROWS = 20
+TEXT_LIMIT = 80
+
+State = dict[str, Any]
+
+
+class Source(Protocol):
+    """What is shown: builds the values of all state traits but for `seq`."""
+
+    queue: JobQueue
+    epoch: str
+
+    def state(self) -> State:
+        """All of it, of one moment."""
+        ...
+
+
+class _SignsOfLife:
+    """When each running job was last seen to change: `news_at` of its row."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._seen: dict[str, tuple[tuple[object, ...], float]] = {}
+
+    def mark(self, rows: list[State]) -> None:
+        """Add `news_at` to the rows of running jobs and forget all others."""
+        seen: dict[str, tuple[tuple[object, ...], float]] = {}
+        for row in rows:
+            shown = (row["progress"], row["message"], row["phase"], row["cancel_phase"])
+            known = self._seen.get(row["id"])
+            since = known[1] if known is not None and known[0] == shown else self._clock()
+            seen[row["id"]] = (shown, since)
+            row["news_at"] = since
+        self._seen = seen
+
+
+def summary_of(board: State, epoch: str) -> State:
+    """The small part that changes most; counts, what the strip says, the kernel's clock."""
+    paused = board["paused"]
+    return {
+        "proto": PROTOCOL,
+        "epoch": epoch,
+        "rev": board["revision"],
+        "t": board["now"],
+        "name": shorten(board["name"]),
+        "phase": board["phase"],
+        "paused": paused and {**paused, "reason": shorten(paused["reason"])},
+        "counts": board["counts"],
+        "lag": board["lag"],
+        "beat": 1.0,
+        "max_running": board["max_running"],
+        "cancel_timeout": board["cancel_timeout"],
+        "note": "",
+    }
+
+
+class QueueSource:
+    """The whole queue."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self.queue = queue
+        self.epoch = uuid.uuid4().hex
+        self._life = _SignsOfLife()
+
+    def state(self) -> State:
+        """All of it, of one moment."""
+        board = self.queue._board(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS)
+        running = [clipped(row) for row in board["running"]]
+        self._life.mark(running)
+        return {
+            "summary": summary_of(board, self.epoch),
+            "running": running,
+            "head": [clipped(row) for row in board["pending"]],
+            "history": [clipped(row) for row in board["history"]],
+            "job": {},
+        }
+
+
+class JobSource:
+    """One job, for a live progress cell."""
+
+    def __init__(self, queue: JobQueue, job: Job) -> None:
+        self.queue = queue
+        self.epoch = uuid.uuid4().hex
+        self._job = job
+        self._life = _SignsOfLife()
+
+    def state(self) -> State:
+        """The job's row and the summary of its queue."""
+        board = self.queue._board(0, 0, 0)
+        row = clipped(self._job.as_row())
+        if row["status"] == "running":
+            self._life.mark([row])
+        return {
+            "summary": summary_of(board, self.epoch),
+            "running": [],
+            "head": [],
+            "history": [],
+            "job": row,
+        }
+
+
+def clipped(row: State) -> State:
+    """A row with short texts: traits are bounded."""
+    row["news_at"] = None
+    row["block"] = row.pop("block_reason")
+    for name in ("title", "name", "args", "message", "block", "error"):
+        if isinstance(row[name], str):
+            row[name] = shorten(row[name])
+    row["tags"] = [shorten(tag, 20) for tag in row["tags"][:5]]
+    return row
+
+
+def plain(text: str) -> str:
+    """Text that every encoder accepts."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def shorten(text: str, limit: int = TEXT_LIMIT) -> str:
+    """One line of at most `limit` characters."""
+    line = " ".join(plain(text[: 4 * limit]).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,52 @@
+"""A job's result as something a page can show: text, a picture or a table; made on request."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from typing import Any
+
+TEXT_LIMIT = 65_536
+PICTURE_LIMIT = 4 * 1024 * 1024
+TABLE_ROWS = 50
+TABLE_COLUMNS = 30
+CELL_LIMIT = 80
+
+
+def show_result(value: object) -> dict[str, Any]:
+    """`kind` is "table", "png" or "text"; what cannot be shown says so as text."""
+    try:
+        return _table(value) or _picture(value) or _text(value)
+    except Exception as error:
+        return {"kind": "text", "text": f"<cannot be shown: {type(error).__name__}: {error}>"}
+
+
+def _table(value: object) -> dict[str, Any] | None:
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(value, pandas.DataFrame):
+        return None
+    part: Any = value.iloc[:TABLE_ROWS, :TABLE_COLUMNS]
+    rows = [[str(index), *map(str, row)] for index, *row in part.itertuples(name=None)]
+    return {
+        "kind": "table",
+        "columns": ["", *(str(name)[:CELL_LIMIT] for name in part.columns)],
+        "rows": [[cell[:CELL_LIMIT] for cell in row] for row in rows],
+        "text": f"{len(value)} rows x {len(value.columns)} columns",
+    }
+
+
+def _picture(value: object) -> dict[str, Any] | None:
+    draw = getattr(type(value), "_repr_png_", None)
+    if draw is None:
+        return None
+    data = draw(value)
+    if not isinstance(data, bytes) or len(data) > PICTURE_LIMIT:
+        return None
+    return {"kind": "png", "png": base64.b64encode(data).decode("ascii")}
+
+
+def _text(value: object) -> dict[str, Any]:
+    text = repr(value)
+    if len(text) > TEXT_LIMIT:
+        text = f"{text[:TEXT_LIMIT]}\n[... {len(text) - TEXT_LIMIT} characters more ...]"
+    return {"kind": "text", "text": text.encode("utf-8", "backslashreplace").decode("utf-8")}

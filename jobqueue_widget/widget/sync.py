@@ -1,0 +1,182 @@
+"""Keeps the front end in step: the only thread that writes traits, and every message to a page."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .model import Source, State, clipped
+
+logger = logging.getLogger(__name__)
+
+FLUSH_INTERVAL = 0.1  # seconds between flushes: at most ten a second
+BEAT = 1.0  # seconds between flushes while jobs run and nothing changes
+SAY_AGAIN = 4.0  # seconds after which the last state is sent once more: the channel loses
+LEASE = 30.0  # seconds that a page's interest in a window lasts
+MOST_WATCHED = 32
+
+Write = Callable[[State], None]
+Send = Callable[[dict[str, Any]], None]
+
+
+class CommPort:
+    """Everything that goes to the pages of one widget goes through here, one thing at a time.
+
+    Replies are sent in the context of the page's last message: on ipykernel 7.4 that keeps its
+    clicks on the page's own subshell, where they are heard while a cell blocks the main one.
+    """
+
+    def __init__(self, write: Write, send: Send) -> None:
+        self._write = write
+        self._send = send
+        self._lock = threading.RLock()
+        self._context: contextvars.Context | None = None
+
+    def heard(self) -> None:
+        """A message of a page is being handled, in this context."""
+        with self._lock:
+            self._context = contextvars.copy_context()
+
+    def write(self, state: State) -> None:
+        """Set traits in one flush."""
+        self._carry(self._write, state)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one message to every page."""
+        self._carry(self._send, message)
+
+    def _carry(self, act: Callable[[Any], None], what: object) -> None:
+        with self._lock:
+            if self._context is None:
+                act(what)
+            else:
+                self._context.run(act, what)
+
+
+class Sync:
+    """First change at once, then at most ten flushes a second; a heartbeat while jobs run."""
+
+    def __init__(self, source: Source, port: CommPort) -> None:
+        self._source = source
+        self._port = port
+        self._wanted = threading.Event()
+        self._closing = False
+        self._seq = 0
+        self._watched: dict[tuple[str, str], _Window] = {}
+        self._lock = threading.Lock()
+        self._last: State = {}
+        self._say_again_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="jobqueue-widget", daemon=True)
+        self._stop_listening = source.queue._on_change(self._wanted.set)
+
+    def first_state(self) -> State:
+        """What the model is made with; then the thread takes over."""
+        self._last = self._next_state()
+        return dict(self._last)
+
+    def start(self) -> None:
+        """Begin to follow the queue."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Follow it no more."""
+        self._stop_listening()
+        self._closing = True
+        self._wanted.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(2.0)
+
+    def resync(self) -> None:
+        """A page missed something: flush again, whole."""
+        self._last = {}
+        self._wanted.set()
+
+    def watch(self, cid: str, list_name: str, start: int, end: int) -> None:
+        """Push that window to the page whenever it changes, for a while."""
+        with self._lock:
+            if len(self._watched) >= MOST_WATCHED and (cid, list_name) not in self._watched:
+                self._watched.pop(next(iter(self._watched)))
+            self._watched[cid, list_name] = _Window(start, end, time.monotonic() + LEASE)
+        self._wanted.set()
+
+    def unwatch(self, cid: str, list_name: str) -> None:
+        """No more."""
+        with self._lock:
+            self._watched.pop((cid, list_name), None)
+
+    # -- the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            changed = self._wanted.wait(self._patience())
+            self._wanted.clear()
+            if self._closing:
+                return
+            again = not changed and self._say_again_at is not None
+            try:
+                self._flush(whole=again)
+            except Exception:
+                logger.exception("the widget could not be brought up to date")
+            if again:
+                self._say_again_at = None
+            elif changed:
+                self._say_again_at = time.monotonic() + SAY_AGAIN
+            time.sleep(FLUSH_INTERVAL)
+
+    def _patience(self) -> float | None:
+        """Seconds until something is due even if nothing changes."""
+        counts = self._last.get("summary", {}).get("counts", {})
+        if counts.get("running") or counts.get("held"):
+            return BEAT
+        if self._say_again_at is not None:
+            return max(0.0, self._say_again_at - time.monotonic())
+        return None
+
+    def _next_state(self) -> State:
+        state = self._source.state()
+        self._seq += 1
+        state["summary"]["seq"] = self._seq
+        return state
+
+    def _flush(self, *, whole: bool) -> None:
+        state, last = self._next_state(), {} if whole else self._last
+        self._last = state
+        self._port.write({name: value for name, value in state.items() if last.get(name) != value})
+        self._push_windows()
+
+    def _push_windows(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            for key in [key for key, window in self._watched.items() if window.until < now]:
+                del self._watched[key]
+            watched = list(self._watched.items())
+        for (cid, list_name), window in watched:
+            part = self.window(list_name, window.start, window.end)
+            shown = (part["total"], part["rows"])
+            if shown != window.shown:
+                window.shown = shown
+                self._port.send({"t": "rows", "cid": cid, **part})
+
+    def window(self, list_name: str, start: int, end: int) -> dict[str, Any]:
+        """Rows start ≤ i < end of one list, with where they are from."""
+        part = self._source.queue.window(list_name, start, end)  # type: ignore[arg-type]
+        return {
+            "epoch": self._source.epoch,
+            "rev": part.revision,
+            "list": list_name,
+            "start": start,
+            "total": part.total,
+            "rows": [clipped(row) for row in part.rows],
+        }
+
+
+class _Window:
+    def __init__(self, start: int, end: int, until: float) -> None:
+        self.start = start
+        self.end = end
+        self.until = until
+        self.shown: object = None

@@ -1,0 +1,76 @@
+"""The ipywidgets models: one per queue, one per displayed job. Written by Python only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from ..job import Job
+from ..queue import JobQueue
+from .commands import Commands
+from .model import JobSource, QueueSource, Source, State
+from .sync import CommPort, Sync
+
+STATIC = Path(__file__).parents[1] / "static"
+
+
+class _StateWidget(anywidget.AnyWidget):
+    """What both kinds share: bounded state traits, requests by message."""
+
+    _esm = (STATIC / "widget.js").read_text(encoding="utf-8")
+    _css = (STATIC / "widget.css").read_text(encoding="utf-8")
+
+    view = traitlets.Unicode("queue", help="what is drawn: 'queue' or 'job'").tag(sync=True)
+    job_id = traitlets.Unicode("", help="the job of a progress cell, else empty").tag(sync=True)
+    summary = traitlets.Dict(help="counts, phase, pause, lag, clock; see WIDGET state").tag(
+        sync=True
+    )
+    running: traitlets.List[State] = traitlets.List(help="at most 8 running rows").tag(sync=True)
+    head: traitlets.List[State] = traitlets.List(help="the first 25 queued rows").tag(sync=True)
+    history: traitlets.List[State] = traitlets.List(help="the last 20 ended, newest first").tag(
+        sync=True
+    )
+    job = traitlets.Dict(help="the row of a progress cell, else empty").tag(sync=True)
+    resources = traitlets.Dict(help="what is used and reserved; empty when unknown").tag(sync=True)
+    features = traitlets.Dict(help="what the front end may offer").tag(sync=True)
+
+    def __init__(self, source: Source, **traits: Any) -> None:
+        port = CommPort(self._write_state, self._send_message)
+        self._follower = Sync(source, port)
+        self._commands = Commands(source.queue, source.epoch, self._follower, port)
+        super().__init__(**traits, **self._follower.first_state(), features={"unload": False})
+        self.on_msg(self._on_message)
+        self._follower.start()
+
+    def _write_state(self, state: State) -> None:
+        with self.hold_sync():
+            for name, value in state.items():
+                setattr(self, name, value)
+
+    def _send_message(self, message: dict[str, Any]) -> None:
+        self.send(message)
+
+    def _on_message(self, _widget: object, content: object, _buffers: object) -> None:
+        self._commands.handle(content)
+
+    def close(self) -> None:
+        """Follow the queue no more and remove every view."""
+        self._follower.close()
+        super().close()
+
+
+class QueueWidget(_StateWidget):
+    """The widget of a queue; `queue.widget` gives it. Its traits may be observed."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        super().__init__(QueueSource(queue), view="queue")
+
+
+class JobWidget(_StateWidget):
+    """The live progress cell of one job."""
+
+    def __init__(self, queue: JobQueue, job: Job) -> None:
+        super().__init__(JobSource(queue, job), view="job", job_id=job.id)

@@ -1,0 +1,317 @@
+"""The widget without a browser: bounded and true state, commands that act once and never raise."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from jobqueue_widget import JobQueue, JobStatus
+from jobqueue_widget.widget.checking import SCHEMA
+from jobqueue_widget.widget.commands import Commands
+from jobqueue_widget.widget.display import PROVIDER
+from tests.conditions import until
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\"'><svg/onload=alert(1)>",
+    "javascript:alert(1)",
+    "\u202egnp.exe",
+    "\ud800",
+    "\x00\x1b[31m",
+]
+
+
+class Page:
+    """What a page sends and what it is answered."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self.widget = queue.widget
+        self.answers: list[dict[str, Any]] = []
+        self.commands: Commands = self.widget._commands
+        self.commands._port._send = self.answers.append
+        self._count = 0
+
+    def ask(self, op: str, **arguments: Any) -> dict[str, Any]:
+        """The answer to one request."""
+        self._count += 1
+        rid = f"page-{self._count}"
+        self.commands.handle({"t": "req", "cid": "page", "rid": rid, "op": op, "a": arguments})
+        return next(answer for answer in reversed(self.answers) if answer.get("rid") == rid)
+
+    def code_of(self, op: str, **arguments: Any) -> str:
+        """How the request was refused."""
+        code: str = self.ask(op, **arguments)["e"]["code"]
+        return code
+
+
+@asynccontextmanager
+async def shown(**settings: Any) -> AsyncIterator[tuple[JobQueue, Page]]:
+    async with JobQueue(**settings) as queue:
+        page = Page(queue)
+        try:
+            yield queue, page
+        finally:
+            page.widget.close()
+
+
+async def noop(*_: object, **__: object) -> None:
+    pass
+
+
+async def test_the_state_follows_the_queue() -> None:
+    async with shown(name="mine") as (queue, page):
+        job = queue.submit_nowait(noop)
+        await job
+        await until(lambda: page.widget.summary["counts"]["completed"] == 1)
+        assert page.widget.summary["name"] == "mine"
+        assert [row["id"] for row in page.widget.history] == [job.id]
+        assert page.widget.history[0]["status"] == "completed"
+
+
+async def test_the_number_of_a_flush_only_grows_and_a_hello_asks_for_one() -> None:
+    async with shown() as (_, page):
+        before = page.widget.summary["seq"]
+        assert page.ask("hello")["v"] == {"epoch": page.widget.summary["epoch"]}
+        await until(lambda: page.widget.summary["seq"] > before)
+
+
+async def test_the_state_is_bounded_whatever_the_queue_holds() -> None:
+    async with shown() as (queue, page):
+        queue.pause()
+        view = queue.options(label="x" * 1000, tags=["y" * 500] * 50)
+        view.map(noop, ["z" * 10_000] * 2_000)
+        await until(lambda: page.widget.summary["counts"]["pending"] == 2_000)
+        state = {name: getattr(page.widget, name) for name in ("summary", "running", "head")}
+        assert len(page.widget.head) == 25
+        assert len(json.dumps(state)) < 32_000
+        queue.cancel_all("all")
+
+
+async def test_a_window_beyond_the_head_is_there_on_request() -> None:
+    async with shown() as (queue, page):
+        queue.pause()
+        jobs = queue.map(noop, range(300))
+        part = page.ask("rows", list="pending", start=100, end=103)["v"]
+        assert part["total"] == 300
+        assert [row["id"] for row in part["rows"]] == [job.id for job in jobs[100:103]]
+        queue.cancel_all("all")
+
+
+async def test_a_watched_window_is_pushed_when_it_changes() -> None:
+    async with shown() as (queue, page):
+        queue.pause()
+        jobs = queue.map(noop, range(60))
+        page.ask("watch", list="pending", start=30, end=40)
+
+        def pushes() -> list[dict[str, Any]]:
+            return [answer for answer in page.answers if answer["t"] == "rows"]
+
+        await until(pushes)
+        queue.move(jobs[50], before=jobs[30])
+        await until(lambda: pushes()[-1]["rows"][0]["id"] == jobs[50].id)
+        page.ask("unwatch", list="pending")
+        queue.cancel_all("all")
+
+
+async def test_commands_reach_the_queue() -> None:
+    async with shown() as (queue, page):
+        queue.pause()
+        first, second, third = queue.map(noop, range(3))
+        assert page.ask("move", job=third.id, before=first.id)["ok"]
+        assert page.ask("priority", job=second.id, value=5)["ok"]
+        assert [job.id for job in queue.jobs("pending")] == [second.id, third.id, first.id]
+        assert page.ask("hold", job=first.id, seconds=60, then="cancel")["ok"]
+        assert first.held
+        assert page.ask("release", job=first.id)["ok"]
+        assert page.ask("cancel", job=first.id)["ok"]
+        assert first.status is JobStatus.cancelled
+        assert first.error == "cancelled in the widget"
+        again = page.ask("retry", job=first.id)["v"]["job"]
+        assert queue[again].retry_of == first.id
+        assert page.ask("resume")["ok"]
+        await queue.join(timeout=10)
+        assert page.ask("pause", reason="lunch")["ok"]
+        assert queue.paused
+        assert page.ask("clear_history")["v"]["count"] == 4
+        assert page.ask("cancel_many", scope="all")["v"] == {"count": 0}
+
+
+async def test_a_repeated_request_acts_once_and_is_answered_the_same() -> None:
+    async with shown() as (queue, page):
+        job = queue.submit_nowait(noop)
+        await job
+        request = {"t": "req", "cid": "page", "rid": "r", "op": "retry", "a": {"job": job.id}}
+        for _ in range(3):
+            page.commands.handle(dict(request))
+        answers = [answer for answer in page.answers if answer.get("rid") == "r"]
+        assert len(answers) == 3
+        assert answers[0] == answers[1] == answers[2]
+        await queue.join(timeout=10)
+        assert len(queue.jobs()) == 2
+
+
+async def test_the_log_is_read_by_byte_offset_from_its_tail_on() -> None:
+    async with shown() as (queue, page):
+        job = queue.submit_nowait(lambda: print("one\ntwo\n" * 100))
+        await job
+        tail = page.ask("log", job=job.id, **{"from": -1, "max": 8})["v"]
+        assert tail == {"from": 793, "next": 801, "text": "one\ntwo\n"[1:] + "\n", "end": True}
+        assert page.ask("log", job=job.id, **{"from": 0, "max": 4})["v"]["text"] == "one\n"
+
+
+async def test_details_hold_the_traceback_and_no_secret() -> None:
+    def fails(password: str) -> None:
+        raise ValueError("no luck")
+
+    async with shown() as (queue, page):
+        job = queue.submit_nowait(fails, "hunter2")
+        await queue.wait_for_job(job)
+        details = page.ask("job", job=job.id)["v"]
+        assert "no luck" in details["traceback"]
+        assert details["failure"]["type"] == "ValueError"
+        assert "hunter2" not in details["kwargs_text"]
+        await until(lambda: page.widget.history)
+        assert "hunter2" not in json.dumps(page.widget.history)
+        assert "hunter2" not in queue.to_html()
+
+
+async def test_a_result_is_shown_on_request_only() -> None:
+    import pandas
+
+    async with shown() as (queue, page):
+        text = queue.options(executor="thread").submit_nowait(lambda: {"a": 1})
+        table = queue.options(executor="thread").submit_nowait(
+            lambda: pandas.DataFrame({"a": range(100)})
+        )
+        await queue.join(timeout=10)
+        assert page.ask("result", job=text.id)["v"] == {"kind": "text", "text": "{'a': 1}"}
+        told = page.ask("result", job=table.id)["v"]
+        assert told["kind"] == "table"
+        assert told["columns"] == ["", "a"]
+        assert len(told["rows"]) == 50
+
+
+@pytest.mark.parametrize(
+    ("op", "arguments", "code"),
+    [
+        ("nonsense", {}, "unknown_op"),
+        ("__init__", {}, "unknown_op"),
+        ("cancel", {}, "bad_request"),
+        ("cancel", {"job": 7}, "bad_request"),
+        ("cancel", {"job": "x" * 1000}, "bad_request"),
+        ("cancel", {"job": "unknown"}, "not_found"),
+        ("rows", {"list": "all", "start": 0, "end": 1}, "bad_request"),
+        ("rows", {"list": "pending", "start": 5, "end": 1}, "bad_request"),
+        ("rows", {"list": "pending", "start": 0, "end": 100_000}, "bad_request"),
+        ("rows", {"list": "pending", "start": True, "end": 1}, "bad_request"),
+        ("move", {"job": "a", "before": "b", "after": "c"}, "bad_request"),
+        ("hold", {"job": "a", "seconds": -1}, "bad_request"),
+        ("hold", {"job": "a", "seconds": float("nan")}, "bad_request"),
+        ("cancel_many", {"scope": "everything"}, "bad_request"),
+    ],
+)
+async def test_what_does_not_fit_is_refused_with_a_code(
+    op: str, arguments: dict[str, Any], code: str
+) -> None:
+    async with shown() as (_, page):
+        assert page.code_of(op, **arguments) == code
+
+
+async def test_garbage_never_raises_in_the_kernel(seed: int) -> None:
+    dice = random.Random(f"{seed} garbage")
+    values: list[Any] = [None, True, -1, 0, 2**70, 1.5, float("inf"), "", "x" * 10**5, [], {}]
+    values += [*HOSTILE, {"__proto__": 1}, [[[]]]]
+
+    def rubbish(depth: int = 0) -> Any:
+        if depth > 2 or dice.random() < 0.5:
+            return dice.choice(values)
+        keys = ["t", "cid", "rid", "op", "a", "job", "start", "end", "list", "from", "__class__"]
+        return {dice.choice(keys): rubbish(depth + 1) for _ in range(dice.randint(0, 5))}
+
+    async with shown() as (queue, page):
+        queue.submit_nowait(noop)
+        for number in range(3_000):
+            op = dice.choice([*SCHEMA["ops"], "nonsense"])
+            message = rubbish()
+            if dice.random() < 0.7:
+                message = {"t": "req", "cid": "c", "rid": str(number), "op": op, "a": message}
+            page.commands.handle(message)
+        assert not [a for a in page.answers if a.get("e", {}).get("code") == "internal"]
+        assert queue._engine.bugs == 0
+        queue.resume()
+
+
+async def test_commands_from_many_threads_are_all_answered() -> None:
+    async with shown() as (queue, page):
+        queue.pause()
+        jobs = queue.map(noop, range(200))
+
+        def part(place: int) -> None:
+            for number in range(place, 200, 8):
+                request = {"t": "req", "cid": str(place), "rid": f"{place}-{number}"}
+                page.commands.handle({**request, "op": "cancel", "a": {"job": jobs[number].id}})
+
+        threads = [threading.Thread(target=part, args=(place,)) for place in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all(job.status is JobStatus.cancelled for job in jobs)
+        assert sum(answer["ok"] for answer in page.answers if answer["t"] == "res") == 200
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_the_static_table_holds_no_markup_of_a_job(text: str) -> None:
+    async with shown() as (queue, _):
+        queue.pause()
+        queue.options(label=text).submit_nowait(noop, text, **{"key": text})
+        html = queue.to_html()
+        html.encode("utf-8")
+        assert "<script" not in html
+        assert "<img" not in html
+        assert "<svg" not in html
+        queue.cancel_all("all")
+
+
+async def test_display_gives_the_live_view_and_static_fallbacks() -> None:
+    async with shown() as (queue, page):
+        job = queue.submit_nowait(noop)
+        await job
+        for subject, more in ((queue, {"text/html"}), (job, set[str]())):
+            data, _ = subject._repr_mimebundle_()
+            assert data.keys() == {
+                "application/vnd.jupyter.widget-view+json",
+                "text/plain",
+                *more,
+            }
+        assert queue.widget is page.widget
+        PROVIDER._jobs[job].close()
+
+
+def changes_of(widget: Any) -> tuple[list[str], Callable[[], None]]:
+    seen: list[str] = []
+
+    def note(change: dict[str, Any]) -> None:
+        seen.append(change["name"])
+
+    widget.observe(note)
+    return seen, lambda: widget.unobserve(note)
+
+
+async def test_an_idle_queue_is_quiet() -> None:
+    async with shown() as (queue, page):
+        await queue.submit_nowait(noop)
+        await until(lambda: page.widget.summary["counts"]["completed"] == 1)
+        await until(lambda: page.widget._follower._say_again_at is None, seconds=10)
+        seen, stop = changes_of(page.widget)
+        patience = page.widget._follower._patience()
+        stop()
+        assert patience is None
+        assert seen == []
