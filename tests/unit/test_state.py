@@ -203,23 +203,30 @@ def test_a_held_job_that_ends_is_held_no_more() -> None:
     queue = Queue()
     job = queue.submit()
     queue.apply(ev.Held(job, 8.0, "release"))
-    job.hold_until = 13.0  # as the runtime, which has the clock, notes it
-    effects = queue.cancel(job)
-    assert fx.DisarmTimer(job, "hold") in effects
+    note_the_end_of_the_hold(job)
+    assert fx.DisarmTimer(job, "hold") in queue.cancel(job)
     assert (job.held, job.hold_until) == (False, None)
+
+
+def note_the_end_of_the_hold(job: JobRecord) -> None:
+    job.hold_until = 13.0  # it has the clock and notes when the hold is over
 
 
 def test_it_says_whether_something_will_go_on_by_itself() -> None:
     queue = Queue()
     job = queue.submit(retries=1)
-    queue.hold(job)
-    assert not queue.state.waits_for_a_timer
-    queue.apply(ev.Held(job, 8.0, "release"))
-    assert queue.state.waits_for_a_timer
-    queue.apply(ev.Released(job))
-    assert not queue.state.waits_for_a_timer
-    queue.run(job, BROKEN)
-    assert queue.state.waits_for_a_timer
+    told = []
+    for event in (
+        ev.Held(job, None, "release"),
+        ev.Held(job, 8.0, "release"),
+        ev.Released(job),
+        ev.Launched(job, "process", True),
+        ev.Ended(job, 1, BROKEN),
+        ev.BackoffOver(job, 2),
+    ):
+        queue.apply(event)
+        told.append(queue.state.waits_for_a_timer)
+    assert told == [False, True, False, False, True, False]
 
 
 def test_a_job_to_be_tried_again_keeps_its_place() -> None:
