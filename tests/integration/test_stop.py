@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from pathlib import Path
 
 import psutil
 
@@ -13,19 +14,22 @@ from jobqueue_widget import JobQueue, JobStatus
 from tests.conditions import until
 
 
-def deaf() -> None:
+def deaf(begun: str) -> None:
     while True:
         try:
+            open(begun, "w").close()
             time.sleep(60)
         except BaseException:
             continue
 
 
-async def test_stop_forces_what_a_user_has_given_more_time() -> None:
+async def test_stop_forces_what_a_user_has_given_more_time(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
     queue = await JobQueue().start()
     pid = await queue.submit_nowait(os.getpid)
-    job = queue.submit_nowait(deaf)
-    await until(lambda: job.status is JobStatus.running and job.phase is None)
+    job = queue.submit_nowait(deaf, str(begun))
+    await until(begun.exists)
+    await asyncio.sleep(0.05)  # from there into the sleep; a request before it would be heard
     assert await queue.cancel(job, timeout=600.0)
     await queue.stop(timeout=0.2)
     assert job.status is JobStatus.cancelled
