@@ -180,7 +180,8 @@ class Control:
         self._check_can_wait(record)
         waiter = engine.waiters.for_job(record)
         try:
-            await asyncio.wait_for(waiter.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await waiter.wait()
         except TimeoutError:
             raise WaitTimeoutError(
                 f"job {record.spec.title!r} is still {record.status.value} after {timeout:g} s; "
@@ -197,7 +198,8 @@ class Control:
         self.engine.life.handle_lost_loop()
         waiter = self.engine.waiters.for_all()
         try:
-            await asyncio.wait_for(waiter.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await waiter.wait()
         except TimeoutError:
             state = self.engine.state
             raise WaitTimeoutError(

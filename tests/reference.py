@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,17 @@ def manifest(name: str, class_name: str, **more: Any) -> dict[str, Any]:
     }
 
 
+CLASSES = {"workload": "Workload", "monitor": "Monitor"}
+
+
 @contextmanager
-def reference_manager(folder: Path, scheduler: str = "PermissiveScheduler") -> Iterator[Any]:
-    """A real PluginManager with the plugins "workload" and "monitor" loaded."""
+def reference_manager(
+    folder: Path,
+    scheduler: str = "PermissiveScheduler",
+    plugins: Sequence[str] = ("workload", "monitor"),
+    **more: Any,
+) -> Iterator[Any]:
+    """A real PluginManager with these plugins loaded; `more` goes into each manifest."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     from cjm_plugin_system.core import config, scheduling  # replaces the root logger's handlers
@@ -38,14 +46,21 @@ def reference_manager(folder: Path, scheduler: str = "PermissiveScheduler") -> I
     root.handlers[:], root.level = handlers, level
     manifests = folder / "manifests"
     manifests.mkdir(parents=True)
-    for one in (manifest("workload", "Workload"), manifest("monitor", "Monitor")):
-        (manifests / f"{one['name']}.json").write_text(json.dumps(one))
+    for name, class_name in CLASSES.items():
+        (manifests / f"{name}.json").write_text(json.dumps(manifest(name, class_name, **more)))
     config.set_config(config.CJMConfig(data_dir=folder))
     manager = PluginManager(search_paths=[manifests], scheduler=getattr(scheduling, scheduler)())
-    loaded = manager.load_all()
-    assert loaded == {"workload": True, "monitor": True}
+    manager.discover_manifests()
+    for name in plugins:
+        load(manager, name)
     try:
         yield manager
     finally:
         manager.unload_all()
         config.reset_config()
+
+
+def load(manager: Any, name: str) -> None:
+    """Start the worker of one plugin."""
+    (found,) = (one for one in manager.discovered if one.name == name)
+    assert manager.load_plugin(found)

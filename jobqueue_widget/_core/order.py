@@ -122,8 +122,8 @@ class PendingOrder:
     def _rank_beside(self, anchor: JobRecord, *, before: bool) -> int:
         place = self.position(anchor)
         beyond = self._neighbour(place + (-1 if before else 1), anchor.priority)
-        if beyond is None:
-            return anchor.rank + (-RANK_STEP if before else RANK_STEP)
+        if beyond is None:  # at the end by a little only: what is submitted later comes behind
+            return anchor.rank + (-RANK_STEP if before else _LEAST_GAP)
         if abs(anchor.rank - beyond.rank) < 2:
             self._spread_around(place, anchor.priority)
         return (anchor.rank + beyond.rank) // 2
@@ -143,11 +143,8 @@ class PendingOrder:
             first, last = self.position(window[0]), self.position(window[-1])
             below, above = self._neighbour(first - 1, priority), self._neighbour(last + 1, priority)
             room = (len(window) + 1) * RANK_STEP
-            if below is not None:
-                low = below.rank
-            else:
-                low = (above.rank if above is not None else window[-1].rank) - room
-            high = above.rank if above is not None else low + room
+            high = above.rank if above is not None else window[-1].rank + _LEAST_GAP
+            low = below.rank if below is not None else high - room
             gap = (high - low) // (len(window) + 1)
             if gap >= _LEAST_GAP:
                 break

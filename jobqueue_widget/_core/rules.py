@@ -110,8 +110,8 @@ def hold_expired(state: QueueState, event: ev.HoldExpired, out: Out) -> None:
 def backoff_over(state: QueueState, event: ev.BackoffOver, out: Out) -> None:
     """The next attempt may start."""
     job = event.job
-    job.timers &= ~fx.TIMER_BITS["backoff"]
     if event.attempt == job.attempt and job.backing_off:
+        job.timers &= ~fx.TIMER_BITS["backoff"]
         job.backing_off = False
         state.order.refile(job)
         out += (fx.Publish(job, "released"), fx.Wake(job))
@@ -186,11 +186,11 @@ def cancel_running(state: QueueState, event: ev.CancelRequested, out: Out) -> No
 
 
 def cancel_again(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
-    """A second request: the user's word replaces a time limit's; force goes up the ladder."""
+    """A second request: the user's word replaces a time limit's; it may force now."""
     job = event.job
     if job.limit_hit:
         job.limit_hit, job.cancel_reason = False, event.reason
-    if event.force and job.can_kill:
+    if (event.force or event.timeout <= 0) and job.can_kill:
         _force(job, out)
     else:
         out.append(fx.Ask(job))
@@ -205,8 +205,8 @@ def accept_cancel(state: QueueState, event: ev.CancelRequested, out: Out) -> Non
 def time_out(state: QueueState, event: ev.TimedOut, out: Out) -> None:
     """Its own limit: the same ladder, another ending."""
     job = event.job
-    job.timers &= ~fx.TIMER_BITS["limit"]
     if event.attempt == job.attempt:
+        job.timers &= ~fx.TIMER_BITS["limit"]
         job.limit_hit = True
         _begin_stop(job, event.timeout <= 0, event.timeout, out)
 
@@ -379,6 +379,7 @@ def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> 
         for kind in fx.TIMER_BITS:
             _disarm(job, kind, out)
     if job.entry is not None:
+        job.hold_until = None
         state.order.remove(job)
         _unblock_those_behind(job, out)
     elif job.lane_taken:

@@ -73,7 +73,8 @@ class QueueState:
         rule(self, event, out)
         if out:
             self.revision += 1
-            job.revision = self.revision
+            for effect in out:  # it may have ended or released others too
+                effect.job.revision = self.revision
         return out
 
     def set_pause(self, pause: Pause | None) -> bool:

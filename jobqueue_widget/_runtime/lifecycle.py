@@ -229,7 +229,8 @@ class Lifecycle:
         for job in list(engine.state.running.values()):
             waiter = engine.waiters.for_job(job)
             try:
-                await asyncio.wait_for(waiter.wait(), max(0.0, deadline - engine.monotonic()))
+                async with asyncio.timeout(max(0.0, deadline - engine.monotonic())):
+                    await waiter.wait()
             except TimeoutError:
                 engine.waiters.forget(waiter, job)
                 return

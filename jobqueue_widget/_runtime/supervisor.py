@@ -167,13 +167,14 @@ class Supervisor:
                 calls, self._calls = self._calls, deque()
             for callback, args in calls:
                 self._guard(callback, args)
-            wait = self._fire_timers()
+            self._fire_timers()
             with self._lock:
                 if self._calls:
                     continue
                 if self._closing:
                     self._shut()
                     return
+                wait = self._until_next_timer()  # whoever came since the last look did not wake us
                 self._awake = False
                 selector, wake_fds = self._selector, self._wake_fds
             if selector is None or wake_fds is None:
@@ -187,25 +188,24 @@ class Supervisor:
                 if mask & selectors.EVENT_WRITE and (writer := self._writers.get(key.fd)):
                     self._guard(writer, ())
 
-    def _fire_timers(self) -> float | None:
-        """Run what is due; return the seconds until the next timer, or None."""
+    def _fire_timers(self) -> None:
+        """Run what is due."""
         while True:
             with self._lock:
-                while self._timers and not self._timers[0][2]:
-                    heapq.heappop(self._timers)
-                    self._cancelled -= 1
-                if not self._timers:
-                    return None
-                due, _, entry = self._timers[0]
-                wait = due - time.monotonic()
-                if wait > 0:
-                    return wait
-                heapq.heappop(self._timers)
-                fired = list(entry)
+                wait = self._until_next_timer()
+                if wait is None or wait > 0:
+                    return
+                _, _, entry = heapq.heappop(self._timers)
+                callback, args = entry
                 entry.clear()
-            if fired:
-                callback, args = fired
-                self._guard(callback, args)  # type: ignore[arg-type]
+            self._guard(callback, args)  # type: ignore[arg-type]
+
+    def _until_next_timer(self) -> float | None:  # under the lock
+        """Seconds, or None if there is no timer."""
+        while self._timers and not self._timers[0][2]:
+            heapq.heappop(self._timers)
+            self._cancelled -= 1
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
 
     def _guard(self, callback: Callback, args: tuple[object, ...]) -> None:
         try:

@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from .._runtime.failures import failure_of
+
 logger = logging.getLogger(__name__)
 
 _desks: weakref.WeakValueDictionary[int, HostDesk] = weakref.WeakValueDictionary()
@@ -43,7 +45,9 @@ class HostDesk:
         self._wakers: list[Callable[[], None]] = []
         self._starting: dict[str, Callable[[], None]] = {}
         self._unhook: Callable[[], None] | None = None
-        self.broken: dict[str, Any] = {}  # plugin -> configuration to reload it with first
+        self.broken: set[str] = set()  # plugins to reload before their next run
+        self.configs: dict[str, Any] = {}  # what each plugin was last known to be configured with
+        self.unanswered: set[str] = set()  # plugins whose get_progress() has not come back
         self.reload_takes_config = _takes(host, "reload_plugin", 2)
 
     # -- the loop ----------------------------------------------------------------------------------
@@ -150,12 +154,16 @@ class HostDesk:
                 callback()
             return original(plugin, *args, **kwargs)
 
+        own = vars(scheduler).get("on_execution_start") if hasattr(scheduler, "__dict__") else None
         try:
             scheduler.on_execution_start = on_execution_start
         except AttributeError:
             return None
 
         def unhook() -> None:
+            if own is not None:
+                scheduler.on_execution_start = own
+                return
             with contextlib.suppress(AttributeError):
                 del scheduler.on_execution_start
 
@@ -163,15 +171,27 @@ class HostDesk:
 
     # -- the host's blocking calls -----------------------------------------------------------------
 
-    def reload(self, plugin: str, config: Any) -> str | None:
+    def reload(self, plugin: str, *, is_dead: bool) -> str | None:
         """Replace the plugin's worker; why that failed, or None. Blocks for as long as it takes."""
+        config = self.configs.get(plugin)
+        problem = self._reload(plugin, config)
+        if problem and is_dead and config is None and self.reload_takes_config:
+            # The reference manager asks the worker for the configuration; a dead one cannot say.
+            problem = self._reload(plugin, {})
+        if problem:
+            self.broken.add(plugin)
+        else:
+            self.broken.discard(plugin)
+        return problem
+
+    def _reload(self, plugin: str, config: Any) -> str | None:
         try:
             if self.reload_takes_config:
                 answer = self.host.reload_plugin(plugin, config)
             else:
                 answer = self.host.reload_plugin(plugin)
         except BaseException as error:
-            return f"reload_plugin raised {type(error).__name__}: {error}"
+            return f"reload_plugin raised {failure_of(error)}"
         return "reload_plugin returned False" if answer is False else None
 
 

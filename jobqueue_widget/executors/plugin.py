@@ -7,25 +7,25 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .._core.jobs import BlockReason, JobFailure, JobSpec, Outcome
 from .._runtime.failures import failure_of
 from ..errors import InvalidTargetError
-from ..protocols import ExecutorContext, Reporter, SupportsPluginLogs
+from ..protocols import ExecutorContext, Reporter
 from .host_desk import HostDesk, desk_of
-from .plugin_calls import current_config, in_thread, reserved_keywords
+from .plugin_calls import current_config, guarded, in_thread, reserved_keywords
 from .plugin_process import death_of, end_process, is_running, process_of
+from .plugin_reports import PluginReports, aside
 
 logger = logging.getLogger(__name__)
 
-ASIDE_PATIENCE = 2.0  # seconds for the host's quick calls (configuration, progress)
 DEATH_NOTICE = 0.1  # seconds between a connection that breaks and a process that has ended
 DEATH_GRACE = 0.5  # for the host to notice by itself that its worker has died
 LEAVE_PATIENCE = 5.0  # for an execution to end after its worker was replaced
+CANCEL_PATIENCE = 1.0  # for it to end after it was cancelled then
 RELOAD_PATIENCE = 60.0
-LOG_LINES = 2_000
 
 
 class PluginHostExecutor:
@@ -122,21 +122,25 @@ class PluginExecution:
         self._spec = spec
         self._reporter = reporter
         self._plugin: Any = None
-        self._task: asyncio.Task[Outcome] | None = None
+        self._reports: PluginReports | None = None
+        self._task: asyncio.Task[Outcome | None] | None = None  # the step that may be cancelled
+        self._healing: asyncio.Future[Any] | None = None
         self._polling: asyncio.Task[None] | None = None
         self._run_over = asyncio.Event()
-        self._config: Any = None
-        self._log_before = ""
-        self._stale: tuple[object, object] | None = None
+        self._kill_over = asyncio.Event()
+        self._lock = threading.Lock()  # of the next three
+        self._forcing = False
+        self._over = False
+        self._given_up = False
         self._started = False  # the host lets it run
         self._asked = False
-        self._killing: threading.Thread | None = None
-        self._replaced = False
+        self._not_reloaded: str | None = None
         self._dead: JobFailure | None = None
-        self._over = False
+        self._timers: list[Callable[[], None]] = []
         who = f"job {spec.title!r} of queue {context.queue_name}"
         if desk.claim(spec.name, who):
             running.add(self)
+            reporter.phase("starting")
             desk.spawn(self._live())
         else:
             text = f"plugin {spec.name!r} is busy with {desk.holder(spec.name)}"
@@ -147,54 +151,88 @@ class PluginExecution:
     async def _live(self) -> None:
         """From the claim to the one end."""
         try:
-            outcome = await self._run()
+            outcome = await self._step(self._prepare()) or await self._run()
         except BaseException as error:
             outcome = Outcome.of_error(failure_of(error))
-        killing = self._killing
-        if killing is not None:
-            await asyncio.to_thread(killing.join, RELOAD_PATIENCE)
-        self._report_log()
-        self._over = True
+        if not self._let_go():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._kill_over.wait(), RELOAD_PATIENCE)
+            self._over = True
+            if outcome.kind != "value" and self._not_reloaded:
+                outcome = Outcome.of_stop(JobFailure("PluginNotReloaded", self._not_reloaded))
+        for cancel_timer in self._timers:
+            cancel_timer()
+        if self._reports is not None:
+            await self._reports.report_log()
         self._at_work.discard(self)
-        self._desk.forget_start(self._spec.name)
-        self._desk.release(self._spec.name)
+        name = self._spec.name
+        self._desk.forget_start(name)
+        if self._healing is None or self._healing.done():
+            self._desk.release(name)
+        else:
+            self._healing.add_done_callback(lambda _: self._desk.release(name))
         self._reporter.ended(outcome)
 
-    async def _run(self) -> Outcome:
-        name = self._spec.name
+    def _let_go(self) -> bool:
+        """From now on the plugin is not ours to kill. False: a kill is under way."""
+        with self._lock:
+            self._over = not self._forcing
+            return self._over
+
+    async def _step(self, step: Coroutine[Any, Any, Outcome | None]) -> Outcome | None:
+        """Something that a request to stop may cut off."""
+        if self._asked and not self._started:
+            step.close()
+            return Outcome.of_stop()
+        self._task = asyncio.get_running_loop().create_task(step)
+        try:
+            return await self._task
+        except asyncio.CancelledError:
+            return Outcome.of_stop()
+
+    async def _prepare(self) -> Outcome | None:
+        """Before the plugin may start; an outcome if it will not."""
+        name, desk = self._spec.name, self._desk
         problem = await self._heal(name)
-        self._plugin = self._desk.host.get_plugin(name)
+        self._plugin = desk.host.get_plugin(name)
         if self._plugin is None:
             text = f"plugin {name!r} is not loaded" + (f" ({problem})" if problem else "")
             return Outcome.of_error(JobFailure("PluginNotLoaded", text))
         if problem:
             return Outcome.of_error(JobFailure("PluginBroken", f"plugin {name!r}: {problem}"))
-        self._config = await self._aside(current_config, self._plugin)
-        self._stale = await self._progress_now()
-        self._log_before = self._host_log(50)
-        if self._asked:
-            return Outcome.of_stop()
-        if self._desk.tell_start(name, self._on_started):
-            self._reporter.phase("waiting for resources")
-        else:
-            self._on_started()
-        self._task = asyncio.get_running_loop().create_task(self._execute())
+        config = await aside(f"configuration of plugin {name}", current_config, self._plugin)
+        if config is not None:
+            desk.configs[name] = config
+        reports = PluginReports(desk, name, self._plugin, self._reporter)
+        await reports.begin()
+        self._reports = reports
+        return None
+
+    async def _run(self) -> Outcome:
+        name, reports = self._spec.name, self._reports
+        assert reports is not None
+        if not self._asked:
+            if self._desk.tell_start(name, self._on_started):
+                self._reporter.phase("waiting for resources")
+            else:
+                self._on_started()
         watch = self._watch_worker()
-        self._polling = asyncio.get_running_loop().create_task(self._poll())
+        interval = self._context.progress_poll_interval
+        poll = reports.poll(interval, self._run_over, lambda: self._started)
+        self._polling = asyncio.get_running_loop().create_task(poll)
         try:
-            outcome = await self._task
-        except asyncio.CancelledError:
-            outcome = Outcome.of_stop()
+            outcome = await self._step(self._execute())
         finally:
             watch()
             self._run_over.set()
-        if outcome.kind == "error" and self._dead is None and self._killing is None:
+        assert outcome is not None
+        if outcome.kind == "error" and self._dead is None and not self._forcing:
             self._dead = await self._death_behind_the_error()
         if self._dead is not None and outcome.kind != "value":
-            self._desk.broken[name] = self._config
+            self._desk.broken.add(name)
             return Outcome.of_error(self._dead)
-        if outcome.kind == "value" or not self._killing:
-            await self._poll_once()
+        if outcome.kind == "value" or not self._forcing:
+            await reports.report_progress()
         return outcome
 
     async def _death_behind_the_error(self) -> JobFailure | None:
@@ -208,7 +246,7 @@ class PluginExecution:
             await asyncio.sleep(DEATH_NOTICE / 4)
         return None
 
-    async def _execute(self) -> Outcome:
+    async def _execute(self) -> Outcome | None:
         """The host's coroutine, with nothing let out of it."""
         spec = self._spec
         try:
@@ -220,87 +258,27 @@ class PluginExecution:
         return Outcome.of_value(value)
 
     async def _heal(self, name: str) -> str | None:
-        """Reload a plugin whose worker died or could not be reloaded before."""
-        plugin = self._desk.host.get_plugin(name)
-        process = process_of(plugin)
-        dead = process is not None and not is_running(process)
-        if name not in self._desk.broken and not dead:
+        """Reload a plugin whose worker died or could not be reloaded before.
+
+        A job that is cancelled meanwhile ends; the plugin stays claimed until it is reloaded.
+        """
+        process = process_of(self._desk.host.get_plugin(name))
+        is_dead = process is not None and not is_running(process)
+        if name not in self._desk.broken and not is_dead:
             return None
-        self._reporter.phase("starting")
-        config = self._desk.broken.pop(name, None)
-        problem = await asyncio.to_thread(self._desk.reload, name, config)
-        if problem is not None:
-            self._desk.broken[name] = config
-        self._reporter.phase(None)
-        return problem
+
+        def reload() -> str | None:
+            return self._desk.reload(name, is_dead=is_dead)
+
+        self._healing = asyncio.ensure_future(in_thread(reload))
+        done, _ = await asyncio.wait({self._healing}, timeout=RELOAD_PATIENCE)
+        return self._healing.result() if done else _NO_ANSWER
 
     def _on_started(self) -> None:
         """Any thread: the host has the resources and lets the plugin run."""
         if not self._started:
             self._started = True
             self._reporter.phase(None)
-
-    async def _aside(self, call: Callable[..., Any], *args: Any) -> Any:
-        """A quick call of the host, bounded; None if it fails or hangs."""
-        try:
-            return await asyncio.wait_for(in_thread(call, *args), ASIDE_PATIENCE)
-        except Exception as error:
-            logger.debug("%s of plugin %s: %r", call, self._spec.name, error)
-            return None
-
-    # -- progress ----------------------------------------------------------------------------------
-
-    async def _poll(self) -> None:
-        """A poll that is under way when the run ends is left to itself: it may hang."""
-        while not self._run_over.is_set():
-            with contextlib.suppress(TimeoutError):
-                interval = self._context.progress_poll_interval
-                await asyncio.wait_for(self._run_over.wait(), interval)
-                return
-            if self._started:
-                await self._poll_once()
-
-    async def _poll_once(self) -> None:
-        """Report what the plugin says, unless it still says what it said before this run."""
-        found = await self._progress_now()
-        if found is not None and found != self._stale and not self._over:
-            self._stale = None
-            self._reporter.progress(*found)
-
-    async def _progress_now(self) -> tuple[object, object] | None:
-        plugin = self._plugin
-        getter = getattr(plugin, "get_progress_async", None)
-        try:
-            if callable(getter):
-                answer = await asyncio.wait_for(getter(), ASIDE_PATIENCE)
-            elif callable(getter := getattr(plugin, "get_progress", None)):
-                answer = await asyncio.wait_for(in_thread(getter), ASIDE_PATIENCE)
-            else:
-                return None
-            return (answer.get("progress"), answer.get("message"))
-        except Exception as error:
-            logger.debug("progress of plugin %s: %r", self._spec.name, error)
-            return None
-
-    # -- the log -----------------------------------------------------------------------------------
-
-    def _host_log(self, lines: int) -> str:
-        host = self._desk.host
-        if not isinstance(host, SupportsPluginLogs):
-            return ""
-        try:
-            return str(host.get_plugin_logs(self._spec.name, lines=lines))
-        except Exception as error:
-            logger.debug("log of plugin %s: %r", self._spec.name, error)
-            return ""
-
-    def _report_log(self) -> None:
-        """This job's part: what came after the last lines that were there before it."""
-        after, before = self._host_log(LOG_LINES), self._log_before
-        place = after.rfind(before) if before else -1
-        mine = after[place + len(before) :] if place >= 0 else after
-        if mine:
-            self._reporter.log(mine)
 
     # -- the worker's death ------------------------------------------------------------------------
 
@@ -325,7 +303,7 @@ class PluginExecution:
     def _on_death(self, process: Any, fd: int) -> None:
         """I/O thread."""
         self._context.io.unwatch(fd)
-        if self._killing is None and not self._over:
+        if not self._forcing and not self._over:
             self._dead = death_of(process)
             self._context.io.call_later(DEATH_GRACE, self._desk.post, self._cancel_task)
 
@@ -338,14 +316,23 @@ class PluginExecution:
     def ask_to_stop(self) -> bool:
         """The plugin's own cancel; while it still waits for resources, just stop waiting."""
         self._asked = True
-        if self._task is None or not self._started:
-            self._desk.post(self._cancel_task)
+        if self._started:
+            self._ask()
         else:
-            thread = threading.Thread(target=self._ask, name="plugin-cancel", daemon=True)
-            thread.start()
+            self._desk.post(self._stop_waiting, self._ask)
         return True
 
+    def _stop_waiting(self, else_: Callable[[], None]) -> None:
+        """On the host's loop, where nothing starts meanwhile; `else_` if it has started."""
+        if self._started:
+            else_()
+        else:
+            self._cancel_task()
+
     def _ask(self) -> None:
+        threading.Thread(target=self._call_cancel, name="plugin-cancel", daemon=True).start()
+
+    def _call_cancel(self) -> None:
         """In a thread: it may raise or hang."""
         plugin = self._plugin
         try:
@@ -359,44 +346,68 @@ class PluginExecution:
 
     async def _ask_async(self, ask: Callable[[], Any]) -> None:
         try:
-            await asyncio.wait_for(ask(), max(0.1, self._context.cancel_timeout))
+            await asyncio.wait_for(guarded(ask), max(0.1, self._context.cancel_timeout))
         except Exception as error:
             logger.info("cancel_async() of plugin %s failed: %r", self._spec.name, error)
 
     def kill(self) -> None:
         """End the plugin's process group if it shows one, then have its worker replaced."""
-        if self._killing is None and not self._over:
-            self._killing = threading.Thread(target=self._force, name="plugin-kill", daemon=True)
-            self._killing.start()
+        self._asked = True
+        if self._started:
+            self._force()
+        else:
+            self._give_up_in(LEAVE_PATIENCE, "its host does not stop waiting for resources")
+            self._desk.post(self._stop_waiting, self._force)
 
     def kill_now(self) -> bool:
         """End the plugin's process and reload nothing. True if it is gone. Any thread."""
         process = process_of(self._plugin)
         if process is None or not end_process(process):
             return False
-        self._desk.broken[self._spec.name] = self._config
+        self._desk.broken.add(self._spec.name)
         return True
 
     def _force(self) -> None:
+        with self._lock:
+            if self._forcing or self._over:
+                return
+            self._forcing = True
+        self._give_up_in(RELOAD_PATIENCE, _NO_ANSWER)
+        threading.Thread(target=self._replace, name="plugin-kill", daemon=True).start()
+
+    def _replace(self) -> None:
         """In a thread: reloading may block for long."""
-        name = self._spec.name
-        if self._task is None or not self._started:
-            self._desk.post(self._cancel_task)
-            return
         process = process_of(self._plugin)
         gone = process is not None and end_process(process)
-        problem = self._desk.reload(name, self._config)
+        problem = self._desk.reload(self._spec.name, is_dead=gone)
         if problem is not None:
-            self._desk.broken[name] = self._config
-            text = f"the plugin could not be reloaded: {problem}"
-            if gone:
-                logger.warning("plugin %s was ended, but %s", name, text)
-                self._reporter.log(f"[{text}]\n")
-            else:
-                self._reporter.kill_failed(text)
+            self._not_reloaded = f"the plugin could not be reloaded: {problem}"
+            logger.warning("%s: %s", self._spec.title, self._not_reloaded)
+            self._reporter.log(f"[{self._not_reloaded}]\n")
+        if problem is not None and not gone:
+            self._give_up(self._not_reloaded or "")
+        else:
+            self._later(LEAVE_PATIENCE, self._desk.post, self._cancel_task)
+            text = "its worker was replaced, but its host goes on with it"
+            self._give_up_in(LEAVE_PATIENCE + CANCEL_PATIENCE, text)
+        self._desk.post(self._kill_over.set)
+
+    def _give_up_in(self, seconds: float, reason: str) -> None:
+        self._later(seconds, self._give_up, reason)
+
+    def _later(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
+        self._timers.append(self._context.io.call_later(seconds, callback, *args))
+
+    def _give_up(self, reason: str) -> None:
+        """Any thread: what was to end is still there."""
+        with self._lock:
+            if self._over or self._given_up:
                 return
-        self._replaced = True
-        self._context.io.call_later(LEAVE_PATIENCE, self._desk.post, self._cancel_task)
+            self._given_up = True
+        self._reporter.kill_failed(reason)
+
+
+_NO_ANSWER = f"reload_plugin did not return within {RELOAD_PATIENCE:g} s"
 
 
 def _nothing() -> None:

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+from .._runtime.failures import failure_of
 
 
 def current_config(plugin: Any) -> Any:
@@ -41,7 +43,7 @@ async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
             if error is None:
                 future.set_result(value)
             else:
-                future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
+                future.set_exception(RuntimeError(str(failure_of(error))))
 
     def run() -> None:
         value, error = None, None
@@ -54,3 +56,17 @@ async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
 
     threading.Thread(target=run, name="plugin-aside", daemon=True).start()
     return await future
+
+
+async def guarded(call: Callable[[], Awaitable[Any]]) -> Any:
+    """Await a plugin's own coroutine: whatever it raises is an Exception afterwards.
+
+    A SystemExit would end the host's loop, a CancelledError would look like our own.
+    """
+    try:
+        return await call()
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        raise RuntimeError(str(failure_of(error))) from None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from typing import Any
 
 import psutil
 
 from .._core.jobs import JobFailure
-from ..worker.remains import descendants_of, signal_group
+from ..worker.remains import descendants_of, is_alive, signal_group
 
 TERM_GRACE = 0.3  # seconds between SIGTERM and SIGKILL
+KILL_PATIENCE = 1.0  # seconds for killed descendants to be gone
 
 
 def end_process(process: Any) -> bool:
@@ -40,7 +42,11 @@ def end_process(process: Any) -> bool:
     for child in known:
         with contextlib.suppress(psutil.Error):
             child.kill()
-    left = psutil.wait_procs(known, timeout=1.0)[1]
+    deadline = time.monotonic() + KILL_PATIENCE
+    while left := any(map(is_alive, known)):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
     return not is_running(process) and not left
 
 

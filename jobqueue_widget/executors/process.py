@@ -17,7 +17,7 @@ from ..worker import wire
 from ..worker.environment import Surroundings, environment_for_workers
 from ..worker.guard import GUARD
 from ..worker.packing import Packed, Packer
-from ..worker.parent import WorkerProcess
+from ..worker.parent import KILL_PATIENCE, WorkerProcess
 from ..worker.pipes import job_frames
 from ..worker.pool import Pool
 
@@ -202,7 +202,17 @@ class ProcessExecution:
         if worker is None or worker.take_back(self):
             self._end(Outcome.of_stop())
         else:
+            self._executor.context.io.call_later(KILL_PATIENCE, self._tell_if_decoding)
             worker.kill(self, "forced")
+
+    def _tell_if_decoding(self) -> None:
+        """I/O thread: forced, but its worker is done and code in its result runs in our thread."""
+        with self._lock:
+            hangs = self._decoding and not self._over
+        if hangs:
+            self._reporter.kill_failed(
+                "its result is still being unpickled, in a thread of this process"
+            )
 
     # -- worker.parent.Task, on the I/O thread ---------------------------------------------------
 

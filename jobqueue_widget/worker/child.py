@@ -205,13 +205,12 @@ class Worker:
         self.body.end()
         jobside.bind_process(None)
         context.finish()
-        self.look_back(meta)
+        self.clean_up(meta)
         if meta == wire.PLAIN_VALUE:
             self.pipes.send(wire.VALUE, number, parts)
         else:
             meta_part = json.dumps(meta).encode()
             self.pipes.send(wire.END, number, wire.join_parts([meta_part, *parts]))
-        self.clean_up()  # while the kernel reads how it ended: no job comes before it is done
 
     def outcome(
         self, context: Any, function: bytes, call: bytes, source: tuple[str, list[str]] | None
@@ -266,17 +265,17 @@ class Worker:
             os.chdir(setup["cwd"])
         self.base = state.Baseline()
 
-    def clean_up(self) -> None:
-        """Undo what the job did to this process."""
-        self.base.restore()
-        if self.bars is not None:
-            self.bars.forget()
+    def clean_up(self, meta: dict[str, Any]) -> None:
+        """Undo what the job did to this process; say what cannot be undone.
 
-    def look_back(self, meta: dict[str, Any]) -> None:
-        """Send on what it printed; say what it left that cannot be undone."""
+        Before its end is told: should this fail, it is this job that fails and not the next one.
+        """
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
+        self.base.restore()
+        if self.bars is not None:
+            self.bars.forget()
         left = [
             thread
             for thread in threading.enumerate()

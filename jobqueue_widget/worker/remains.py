@@ -66,7 +66,7 @@ def carriers_of(worker_id: str) -> list[int]:
 def end_remains(group: int, worker_id: str, known: list[psutil.Process]) -> int:
     """Kill what is left of a worker that has ended; how many processes were still there."""
     signal_group(group, signal.SIGKILL)
-    left = {process.pid for process in known if _is_alive(process)}
+    left = {process.pid for process in known if is_alive(process)}
     left.update(carriers_of(worker_id))
     left.discard(os.getpid())
     for pid in left:
@@ -90,12 +90,13 @@ def _group_size(group: int) -> int:
 
 def _is_alive_in(process: psutil.Process, group: int) -> bool:
     try:
-        return os.getpgid(process.pid) == group and _is_alive(process)
+        return os.getpgid(process.pid) == group and is_alive(process)
     except OSError:
         return False
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie is dead: nobody may be there to wait for it."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

@@ -171,7 +171,7 @@ def _hide(report: traceback.TracebackException, hidden: tuple[str, ...]) -> None
 
 def clean(text: str) -> str:
     """Text that every encoder accepts and that has a bounded size (its ends are kept)."""
-    if len(text) > TEXT_CAP // 4:
-        half = TEXT_CAP // 8
+    if len(text) > TEXT_CAP // 6:  # half of a broken pair takes six bytes, more than any other
+        half = TEXT_CAP // 12 - 10
         text = f"{text[:half]}\n[... {len(text) - 2 * half} characters ...]\n{text[-half:]}"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -74,6 +74,11 @@ class Workload(PluginInterface):
     def do_spin(self) -> int:
         return sum(range(10**12))  # one call in C
 
+    def do_body(self, name: str, *args: Any) -> Any:
+        from tests.contract.bodies import in_worker_of_the_reference
+
+        return in_worker_of_the_reference(self, name, *args)
+
     def do_child(self) -> int:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         print(f"child {child.pid}", flush=True)
@@ -89,4 +94,6 @@ class Monitor(Workload):
         return "monitor"
 
     def execute(self, what: str = "get_system_status", *args: Any, **kwargs: Any) -> Any:
+        if what == "body":
+            return self.do_body(*args)
         return {"gpu_free_memory_mb": 10_000.0, "memory_available_mb": 64_000.0}

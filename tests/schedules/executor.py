@@ -216,7 +216,7 @@ class DicedExecutor:
 
     def _shut(self) -> None:
         self._gate = self.dice.choice(("passable", "shut", "shut", "broken"))
-        self.later(self.dice.choice((0.5, 3.0)), self._open_gate)
+        self.world.outside.call_later(self.dice.choice((0.5, 3.0)), self._open_gate)
 
     def _open_gate(self) -> None:
         self._gate = "open"

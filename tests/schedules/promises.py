@@ -143,7 +143,8 @@ def check_rest(world: World) -> None:
     free_at_start = state.lanes_taken - len(world.alive)  # of work that went with its loop
     if free_at_start < 0 or (free_at_start and engine.life.phase == "started"):
         world.complain(f"{state.lanes_taken} lanes taken by {len(world.alive)} executions")
-    if engine.life.phase == "started" and state.pause is None:
+    is_lost = engine.life.loop_is_closed  # which is noticed when somebody next does something
+    if engine.life.phase == "started" and state.pause is None and not is_lost:
         _check_dispatcher_is_not_asleep(world, state)
     for job_id, waiters in engine.waiters._by_job.items():
         record = next(t.record for t in world.jobs.values() if t.record.id == job_id)

@@ -19,6 +19,7 @@ QUICK = (
     "tests/schedules/test_model.py",
     "tests/integration/test_blocked_jobs.py",
     "tests/integration/test_order_hold_and_pause.py",
+    "tests/integration/test_stop.py",
 )
 
 every_bug = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.replace(" ", "_"))

@@ -91,6 +91,22 @@ def test_making_room_relabels_few_of_many() -> None:
     assert len(changed) < 1_000
 
 
+@pytest.mark.parametrize("moves", [2, 50, 1000])
+def test_a_job_that_is_submitted_later_comes_behind_those_that_were_moved_to_the_end(
+    moves: int,
+) -> None:
+    order, jobs = filled(20)
+    for number in range(moves):
+        job, last = jobs[number % 20], order.last()
+        assert last is not None
+        if job is not last:
+            order.place_beside(job, last, before=number % 7 == 6)
+    expected = order.slice(0)
+    late = record(21)
+    order.add(late)
+    assert order.slice(0) == [*expected, late]
+
+
 def test_a_moved_job_takes_the_priority_of_its_anchor() -> None:
     order = PendingOrder()
     low, high = record(1, 0), record(2, 5)

@@ -37,13 +37,16 @@ def test_calls_run_in_order_on_the_thread(io: Supervisor) -> None:
 
 def test_timers_fire_once_in_order_of_their_instants(io: Supervisor) -> None:
     seen: list[str] = []
-    done = threading.Event()
-    io.call_later(0.03, done.set)
-    io.call_later(0.02, seen.append, "b")
-    io.call_later(0.01, seen.append, "a")
-    io.call_later(0.0, seen.append, "now")
+    all_set, done = threading.Event(), threading.Event()
+    io.call(all_set.wait)
+    for seconds, name in ((0.03, "c"), (0.02, "b"), (0.01, "a"), (0.0, "now")):
+        io.call_later(seconds, seen.append, name)
+    wanted = [timer[2][1] for timer in sorted(io._timers, key=lambda timer: timer[:2])]
+    io.call_later(0.04, done.set)
+    all_set.set()
     assert done.wait(WAIT)
-    assert seen == ["now", "a", "b"]
+    assert [(name,) for name in seen] == wanted
+    assert len(wanted) == 4
 
 
 def test_a_cancelled_timer_never_fires_and_leaves_nothing(io: Supervisor) -> None:
@@ -149,3 +152,25 @@ def test_calls_from_many_threads_all_arrive(io: Supervisor) -> None:
     assert len(seen) == 4000
     for wanted in range(8):
         assert [number for thread, number in seen if thread == wanted] == list(range(500))
+
+
+class SetsATimerMeanwhile(Supervisor):
+    """Another thread sets a timer between the thread's look at the timers and its sleep."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.fired = threading.Event()
+
+    def _fire_timers(self) -> None:
+        super()._fire_timers()
+        if threading.current_thread().name == "test-io" and not self.fired.is_set():
+            other = threading.Thread(target=self.call_later, args=(0.0, self.fired.set))
+            other.start()
+            other.join()
+
+
+def test_a_timer_that_is_set_just_before_the_thread_sleeps_is_not_overslept() -> None:
+    io = SetsATimerMeanwhile("test-io")
+    io.call(lambda: None)
+    assert io.fired.wait(WAIT)
+    io.close()

@@ -260,6 +260,18 @@ def test_a_cancel_may_force_at_once(force: bool, timeout: float) -> None:
     assert stage_of(bench.job) == "forcing"
 
 
+@pytest.mark.parametrize(("force", "timeout"), [(True, 3.0), (False, 0.0)])
+def test_a_second_cancel_may_force_at_once_too(force: bool, timeout: float) -> None:
+    bench = Bench()
+    bench.bring_to("asked")
+    assert bench.apply(ev.CancelRequested(bench.job, force, timeout, "")) == [
+        "DisarmTimer ladder",
+        "Kill",
+        "Publish cancel_forced",
+    ]
+    assert stage_of(bench.job) == "forcing"
+
+
 @pytest.mark.parametrize("force", [True, False])
 def test_what_cannot_be_killed_is_asked_and_no_timer_is_armed(force: bool) -> None:
     bench = Bench(can_kill=False)
@@ -301,6 +313,24 @@ def test_a_retry_keeps_the_id_waits_and_then_starts_clean() -> None:
     assert bench.apply(ev.Progressed(bench.job, 1, 0.1, "stale")) == []
     bench.apply(ev.Ended(bench.job, 2, Out.of_error(FAILURE)))
     assert bench.job.status.value == "failed"
+
+
+def test_news_of_an_earlier_attempt_leaves_the_timers_of_this_one_alone() -> None:
+    bench = Bench(retries=1, timeout=LIMIT)
+    bench.bring_to("running")
+    bench.apply(ev.Ended(bench.job, 1, Out.of_error(FAILURE)))
+    assert bench.apply(ev.BackoffOver(bench.job, 1)) == []
+    effects = bench.apply(ev.CancelRequested(bench.job, False, 3.0, ""))
+    assert effects == ["DisarmTimer backoff", *END]
+
+    bench = Bench(timeout=LIMIT)
+    bench.bring_to("running")
+    assert bench.apply(ev.TimedOut(bench.job, 0, 3.0)) == []
+    assert bench.apply(ev.Ended(bench.job, 1, Out.of_value(1))) == [
+        "Wake",
+        "DisarmTimer limit",
+        *END,
+    ]
 
 
 def test_a_job_that_was_asked_to_stop_is_not_retried() -> None:

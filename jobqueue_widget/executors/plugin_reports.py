@@ -1,0 +1,116 @@
+"""Reads what a plugin tells while it runs: its progress, and its part of the host's log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ..protocols import Reporter, SupportsPluginLogs
+from .host_desk import HostDesk
+from .plugin_calls import guarded, in_thread
+
+logger = logging.getLogger(__name__)
+
+ASIDE_PATIENCE = 2.0  # seconds for the host's quick calls (configuration, progress, log)
+LINES_BEFORE = 50  # of the log, to find the place where this run begins
+LINES = 2_000
+
+
+async def aside(what: str, call: Callable[..., Any], *args: Any) -> Any:
+    """A quick call of the host, in a thread and bounded; None if it fails or hangs."""
+    try:
+        return await asyncio.wait_for(in_thread(call, *args), ASIDE_PATIENCE)
+    except Exception as error:
+        logger.debug("%s: %r", what, error)
+        return None
+
+
+class PluginReports:
+    """Of one run of one plugin. On the host's loop."""
+
+    def __init__(self, desk: HostDesk, name: str, plugin: Any, reporter: Reporter) -> None:
+        self._desk = desk
+        self._name = name
+        self._plugin = plugin
+        self._reporter = reporter
+        self._stale: tuple[object, object] | None = None
+        self._log_before = ""
+
+    async def begin(self) -> None:
+        """Remember what is there before the run: none of it is this job's."""
+        self._stale = await self._progress_now()
+        self._log_before = await self._host_log(LINES_BEFORE)
+
+    async def poll(
+        self, interval: float, over: asyncio.Event, is_started: Callable[[], bool]
+    ) -> None:
+        """A poll that is under way when the run ends is left to itself: it may hang."""
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), interval)
+                return
+            if is_started():
+                await self.report_progress(over.is_set)
+
+    async def report_progress(self, is_late: Callable[[], bool] = lambda: False) -> None:
+        """Report what the plugin says, unless it still says what it said before this run."""
+        found = await self._progress_now()
+        if found is None or is_late():
+            return
+        try:
+            news = found != self._stale
+        except Exception as error:  # what it says is not ours, nor how that compares
+            logger.debug("progress of plugin %s: %r", self._name, error)
+            news = True
+        if news:
+            self._stale = None
+            self._reporter.progress(*found)
+
+    async def _progress_now(self) -> tuple[object, object] | None:
+        """None also while an earlier question is unanswered: each one holds a thread."""
+        plugin, unanswered = self._plugin, self._desk.unanswered
+        ask_async = getattr(plugin, "get_progress_async", None)
+        ask = getattr(plugin, "get_progress", None)
+        if self._name in unanswered:
+            return None
+
+        def ask_once() -> Any:
+            unanswered.add(self._name)
+            try:
+                assert callable(ask)
+                return ask()
+            finally:
+                unanswered.discard(self._name)
+
+        try:
+            if callable(ask_async):
+                answer = await asyncio.wait_for(guarded(ask_async), ASIDE_PATIENCE)
+            elif callable(ask):
+                answer = await asyncio.wait_for(in_thread(ask_once), ASIDE_PATIENCE)
+            else:
+                return None
+            return (answer.get("progress"), answer.get("message"))
+        except Exception as error:
+            logger.debug("progress of plugin %s: %r", self._name, error)
+            return None
+
+    async def report_log(self) -> None:
+        """This job's part: what came after the last lines that were there before it."""
+        after, before = await self._host_log(LINES), self._log_before
+        place = after.rfind(before) if before else -1
+        mine = after[place + len(before) :] if place >= 0 else after
+        if mine:
+            self._reporter.log(mine)
+
+    async def _host_log(self, lines: int) -> str:
+        host = self._desk.host
+        if not isinstance(host, SupportsPluginLogs):
+            return ""
+
+        def read() -> str:
+            return str(host.get_plugin_logs(self._name, lines=lines))
+
+        return await aside(f"log of plugin {self._name}", read) or ""

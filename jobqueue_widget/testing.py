@@ -1,0 +1,161 @@
+"""A plugin host in memory, for tests of code that runs plugins through a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+REPLACE_PATIENCE = 5.0  # seconds; as long as the reference manager waits for a busy worker
+
+
+class WorkerReplaced(BaseException):
+    """Raised in a plugin's function when its worker was forced to end."""
+
+
+class FakePlugin:
+    """One worker of a plugin: what its function is given as `plugin`, and what the host shows.
+
+    `cancel_requested` is True once the running job was asked to stop; the function may look.
+    """
+
+    def __init__(self, function: Callable[..., object], log: list[str], config: object) -> None:
+        self.cancel_requested = False
+        self._function = function
+        self._log = log
+        self._config = config
+        self._progress: dict[str, object] = {"progress": 0.0, "message": ""}
+        self._replaced = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+
+    # -- for the function ----------------------------------------------------------------------
+
+    def report(self, progress: object, message: object = "") -> None:
+        """What `get_progress` answers from now on."""
+        self._progress = {"progress": progress, "message": message}
+
+    def log(self, text: str) -> None:
+        """A line of the plugin's log."""
+        self._log.append(text)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep.
+
+        Raises:
+            WorkerReplaced: at once when the worker is forced to end.
+
+        """
+        if self._replaced.wait(seconds):
+            raise WorkerReplaced("the worker of this plugin was replaced")
+
+    # -- for the host's users --------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Ask the running function to stop."""
+        self.cancel_requested = True
+
+    def get_progress(self) -> dict[str, object]:
+        """What was reported last."""
+        return self._progress
+
+    def get_current_config(self) -> object:
+        """The configuration that it was loaded with."""
+        return self._config
+
+    def run(self, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+        """Call the function, in this thread."""
+        self._idle.clear()
+        try:
+            self.pause(0)  # it may have been replaced already
+            return self._function(self, *args, **kwargs)
+        finally:
+            self.cancel_requested = False
+            self._idle.set()
+
+    def replace(self) -> bool:
+        """End it where it next pauses. False: it does not, and runs on."""
+        self._replaced.set()
+        return self._idle.wait(REPLACE_PATIENCE)
+
+
+class FakePluginHost:
+    """Functions as plugins, in threads; like the reference manager, without its processes.
+
+    Each function is called as `function(plugin, *args, **kwargs)` with a `FakePlugin`. One that
+    waits by `plugin.pause(seconds)` can be forced to end. `reloads` lists what was reloaded, each
+    as (name, configuration).
+
+    Example:
+        ```python
+        def train(plugin, epochs):
+            for epoch in range(epochs):
+                plugin.report(epoch / epochs, f"epoch {epoch}")
+                plugin.pause(0.1)
+            return epochs
+
+
+        async with JobQueue(FakePluginHost(train=train)) as queue:
+            assert await queue.submit_nowait("train", 3) == 3
+        ```
+    """
+
+    def __init__(self, **functions: Callable[..., object]) -> None:
+        self.reloads: list[tuple[str, object]] = []
+        self._functions = functions
+        self._logs: dict[str, list[str]] = {name: [] for name in functions}
+        self._plugins = {name: self.make_plugin(name, None) for name in functions}
+
+    def make_plugin(self, name: str, config: object) -> FakePlugin:
+        """A fresh worker; override it for plugins with other abilities."""
+        return FakePlugin(self._functions[name], self._logs[name], config)
+
+    def get_plugin(self, name: str) -> FakePlugin | None:
+        """The plugin, or None."""
+        return self._plugins.get(name)
+
+    async def execute_plugin_async(self, plugin: str, /, *args: Any, **kwargs: Any) -> object:
+        """Run the function in a thread.
+
+        Raises:
+            ConnectionError: its worker was replaced meanwhile.
+
+        """
+        worker = self._plugins[plugin]
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[tuple[object, Exception | None]] = loop.create_future()
+
+        def settle(value: object, error: Exception | None) -> None:
+            if not done.done():
+                done.set_result((value, error))
+
+        def run() -> None:
+            value, error = None, None
+            try:
+                value = worker.run(args, kwargs)
+            except Exception as raised:
+                error = raised
+            except BaseException as raised:  # a worker would have died of it
+                error = ConnectionError(f"the worker ended: {type(raised).__name__}: {raised}")
+            with contextlib.suppress(RuntimeError):  # the loop may be gone by now
+                loop.call_soon_threadsafe(settle, value, error)
+
+        threading.Thread(target=run, name=f"fake-plugin-{plugin}", daemon=True).start()
+        value, error = await done
+        if error is not None:
+            raise error
+        return value
+
+    def reload_plugin(self, name: str, config: object = None) -> bool:
+        """A fresh worker in the place of the old one. False: the old one would not end."""
+        self.reloads.append((name, config))
+        if not self._plugins[name].replace():
+            return False
+        self._plugins[name] = self.make_plugin(name, config)
+        return True
+
+    def get_plugin_logs(self, name: str, lines: int = 100) -> str:
+        """The last lines of that plugin's log, of all its jobs."""
+        return "".join(f"{line}\n" for line in self._logs[name][-lines:])

@@ -1,0 +1,49 @@
+"""The subjects of the contract, and the table of what each of them turned out to promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.subjects import SUBJECTS, Subject
+
+TABLE = pytest.StashKey[dict[str, dict[str, bool]]]()
+
+Promise = Callable[[str, bool], None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash.setdefault(TABLE, {})
+
+
+@pytest.fixture(params=SUBJECTS)
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    """Each executor in turn."""
+    folder = tmp_path / "subject"
+    folder.mkdir()
+    with SUBJECTS[request.param](folder) as one:
+        yield one
+
+
+@pytest.fixture
+def promise(subject: Subject, request: pytest.FixtureRequest) -> Promise:
+    """Call it with a promise and whether this executor gives it, once that has been shown."""
+    table = request.config.stash[TABLE]
+    return lambda text, given: table.setdefault(text, {}).update({subject.name: given})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    table = terminalreporter.config.stash.get(TABLE, {})
+    if not table:
+        return
+    names = list(dict.fromkeys(name for row in table.values() for name in row))
+    width = max(map(len, table))
+    terminalreporter.section("what each executor promises")
+    for number, name in enumerate(names, 1):
+        terminalreporter.write_line(f"{number} = {name}")
+    terminalreporter.write_line(" " * width + "".join(f"{n:>6}" for n in range(1, len(names) + 1)))
+    for text, row in table.items():
+        cells = ({True: "yes", False: "no", None: "?"}[row.get(name)] for name in names)
+        terminalreporter.write_line(f"{text:<{width}}" + "".join(f"{cell:>6}" for cell in cells))

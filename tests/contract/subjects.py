@@ -1,0 +1,146 @@
+"""The executors that the contract holds for, and what each of them claims to be able to do."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from jobqueue_widget import JobQueue
+from jobqueue_widget.executors.coroutine import CoroutineExecutor
+from jobqueue_widget.executors.plugin import PluginHostExecutor
+from jobqueue_widget.executors.process import ProcessExecutor
+from jobqueue_widget.executors.thread import ThreadExecutor
+from jobqueue_widget.protocols import Executor
+from jobqueue_widget.testing import FakePluginHost
+from tests.conditions import until
+from tests.contract import bodies
+from tests.reference import load, reference_manager
+
+Call = tuple[Any, ...]  # what follows `submit(`: a target and its arguments
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One kind of executor. The flags are its claims; each is put to the test."""
+
+    name: str
+    make: Callable[[], Executor]
+    make_queue: Callable[..., JobQueue]
+    target: Callable[[int], Call]  # of the n-th place that can be at work at the same time
+    wrong: Call  # what cannot be run
+    refused: dict[str, object] = field(default_factory=dict)  # keywords `prepare` refuses
+    listens: bool = True  # a request to stop reaches the body
+    can_kill: bool = True
+    in_kernel: bool = False  # the body runs in this process
+    free_of_the_loop: bool = True  # works while the queue's loop is blocked
+    names_errors: bool = True  # the class of an exception gets as far as the queue
+    reads_any_progress: bool = True  # what is no number gets as far as the queue
+
+    def call(self, body: str, *args: object, place: int = 0) -> Call:
+        """The body, in one of its places."""
+        return (*self.target(place), body, *args)
+
+    def queue(self, **settings: Any) -> JobQueue:
+        """A new queue that runs the calls here."""
+        return self.make_queue(**settings)
+
+
+@contextmanager
+def coroutines(folder: Path) -> Iterator[Subject]:
+    yield Subject(
+        "coroutine",
+        CoroutineExecutor,
+        JobQueue,
+        target=lambda place: (bodies.in_coroutine,),
+        wrong=(bodies.in_coroutine,),
+        can_kill=False,
+        in_kernel=True,
+        free_of_the_loop=False,
+    )
+
+
+@contextmanager
+def threads(folder: Path) -> Iterator[Subject]:
+    yield Subject(
+        "thread",
+        ThreadExecutor,
+        lambda **settings: JobQueue(executor="thread", **settings),
+        target=lambda place: (bodies.in_function,),
+        wrong=(bodies.in_function,),
+        can_kill=False,
+        in_kernel=True,
+    )
+
+
+@contextmanager
+def processes(folder: Path) -> Iterator[Subject]:
+    yield Subject(
+        "process",
+        ProcessExecutor,
+        JobQueue,
+        target=lambda place: (bodies.in_function,),
+        wrong=(bodies.in_function,),
+        refused={"file": sys.stdout},
+    )
+
+
+@contextmanager
+def fake_host(folder: Path) -> Iterator[Subject]:
+    host = FakePluginHost(one=bodies.in_plugin, two=bodies.in_plugin)
+    yield Subject(
+        "plugin of a fake host",
+        lambda: PluginHostExecutor(host),
+        lambda **settings: JobQueue(host, **settings),
+        target=lambda place: (("one", "two")[place % 2],),
+        wrong=("no-such-plugin",),
+    )
+
+
+@contextmanager
+def reference(folder: Path) -> Iterator[Subject]:
+    with reference_manager(folder, plugins=["workload"]) as manager:
+
+        def target(place: int) -> Call:
+            if place % 2 and manager.get_plugin("monitor") is None:
+                load(manager, "monitor")
+            return (("workload", "monitor")[place % 2], "body")
+
+        yield Subject(
+            "plugin of the reference manager",
+            lambda: PluginHostExecutor(manager),
+            lambda **settings: JobQueue(manager, **settings),
+            target=target,
+            wrong=("no-such-plugin",),
+            refused={"self": 1},
+            listens=False,
+            names_errors=False,
+            reads_any_progress=False,
+        )
+
+
+SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
+    "coroutine": coroutines,
+    "thread": threads,
+    "process": processes,
+    "fake-host": fake_host,
+    "reference-manager": reference,
+}
+
+
+def is_alive(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+async def until_beating(folder: Path) -> None:
+    """Until the body shows signs of life, or further ones."""
+    before = bodies.beats(folder)
+    await until(lambda: bodies.beats(folder) > before + 2)

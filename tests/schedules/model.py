@@ -1,0 +1,277 @@
+"""What a queue promises, as lists and dicts: written from the documents, not from the code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+
+
+@dataclass(eq=False)
+class PlainJob:
+    """What a user knows of a job; `rank` is read from the order, which alone gives ranks."""
+
+    number: int
+    priority: int
+    rank: int = 0
+    retries: int = 0
+    limit: float | None = None
+    can_kill: bool = True
+    parents: list[PlainJob] = field(default_factory=list)
+    status: str = "pending"
+    attempt: int = 1
+    held: bool = False
+    then: str = "release"
+    backing_off: bool = False
+    blocked: str | None = None
+    stop: str | None = None  # "asked" or "forcing"
+    over_limit: bool = False
+    phase: str | None = None
+    has_lane: bool = False
+    progress: float | None = 0.0
+    message: str = ""
+    reason: str = ""
+    orphan: bool = False  # cancelled because a parent was not completed
+    error: str | None = None
+    result: object = None
+    finished_before_cancel: bool = False
+    timers: dict[str, float] = field(default_factory=dict)  # kind: when it is due
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("completed", "failed", "cancelled")
+
+    @property
+    def startable(self) -> bool:
+        waits = any(parent.status != "completed" for parent in self.parents)
+        return self.status == "pending" and not (self.held or self.backing_off or waits)
+
+
+class PlainQueue:
+    """The queue as a user would explain it. Methods are what users, work and timers do to it."""
+
+    def __init__(self, keep_ended: int) -> None:
+        self.keep_ended = keep_ended
+        self.now = 0.0
+        self.jobs: list[PlainJob] = []  # all that there ever were
+        self.order: list[PlainJob] = []  # pending ones, as they are shown
+        self.running: list[PlainJob] = []
+        self.ended: list[PlainJob] = []  # oldest first, those still kept
+        self.counts = {"completed": 0, "failed": 0, "cancelled": 0}
+        self.paused = False
+        self.to_execution: list[tuple[str, int]] = []  # what this step tells executions
+        self.just_ended: list[PlainJob] = []
+        self.just_forgotten: list[PlainJob] = []
+
+    def begin_step(self) -> None:
+        self.to_execution, self.just_ended, self.just_forgotten = [], [], []
+
+    @property
+    def next_to_start(self) -> PlainJob | None:
+        return next((job for job in self.order if job.startable), None)
+
+    @property
+    def lanes_taken(self) -> int:
+        return sum(job.has_lane for job in self.jobs)
+
+    # -- users -----------------------------------------------------------------------------------
+
+    def submit(self, job: PlainJob) -> None:
+        """Behind all that have its priority or a higher one."""
+        self.jobs.append(job)
+        self.order.insert(sum(other.priority >= job.priority for other in self.order), job)
+        if any(parent.status in ("failed", "cancelled") for parent in job.parents):
+            self._cancel_orphan(job)
+
+    def reprioritize(self, job: PlainJob, priority: int) -> bool:
+        if job.status != "pending":
+            return False
+        job.priority = priority
+        self._file(job)
+        return True
+
+    def move(self, job: PlainJob, anchor: PlainJob | None, where: str) -> bool:
+        if job.status != "pending" or (anchor is not None and anchor.status != "pending"):
+            return False
+        if anchor is None:
+            anchor = self.order[0] if where == "top" else self.order[-1]
+        if anchor is not job:
+            self.order.remove(job)
+            self.order.insert(self.order.index(anchor) + (where in ("after", "bottom")), job)
+            job.priority = anchor.priority
+        return True
+
+    def hold(self, job: PlainJob, seconds: float | None, then: str) -> bool:
+        if job.status != "pending":
+            return False
+        job.held, job.then, job.blocked = True, then, None
+        job.timers.pop("hold", None)
+        if seconds is not None:
+            job.timers["hold"] = self.now + seconds
+        return True
+
+    def release(self, job: PlainJob) -> bool:
+        if job.status != "pending":
+            return False
+        job.held = False
+        job.timers.pop("hold", None)
+        return True
+
+    def cancel(self, job: PlainJob, force: bool, timeout: float, reason: str) -> bool:
+        if job.ended:
+            return False
+        if job.status == "pending":
+            job.reason = reason
+            self._end(job, "cancelled")
+            return True
+        if job.stop is None or job.over_limit:
+            job.reason, job.over_limit = reason, False
+        if job.stop is None:
+            self._want_stop(job, force or timeout <= 0, timeout)
+        elif job.stop == "asked":
+            if (force or timeout <= 0) and job.can_kill:
+                self._force(job)
+            else:
+                self._tell("Ask", job)
+        return True
+
+    def clear_history(self) -> None:
+        self.just_forgotten, self.ended = self.ended, []
+
+    # -- the dispatcher --------------------------------------------------------------------------
+
+    def block(self, job: PlainJob, reason: str | None) -> None:
+        job.blocked = reason
+
+    def launch(self, job: PlainJob) -> None:
+        self.order.remove(job)
+        self.running.append(job)
+        job.status, job.has_lane, job.blocked = "running", True, None
+        job.progress, job.message = 0.0, ""
+        if job.limit is not None:
+            job.timers["limit"] = self.now + job.limit
+        self._tell("Launch", job)
+
+    # -- the work --------------------------------------------------------------------------------
+
+    def change_phase(self, job: PlainJob, phase: str | None) -> None:
+        """The time limit counts from when the body runs."""
+        if job.phase == phase:
+            return
+        job.phase = phase
+        job.timers.pop("limit", None)
+        if phase is None and job.limit is not None and job.stop is None:
+            job.timers["limit"] = self.now + job.limit
+
+    def report(self, job: PlainJob, fraction: float | None, message: str | None) -> None:
+        job.progress = fraction
+        job.message = job.message if message is None else message
+
+    def finish(self, job: PlainJob, value: object) -> None:
+        """Finished work is kept, whatever was asked."""
+        job.result, job.error = value, None
+        job.finished_before_cancel = job.stop is not None and not job.over_limit
+        job.progress = 1.0
+        self._gone(job)
+        self._end(job, "completed")
+
+    def break_off(self, job: PlainJob, error: str | None) -> None:
+        """It raised, died or stopped (`error` None)."""
+        self._gone(job)
+        if job.stop is not None and not job.over_limit:
+            job.error = error
+            self._end(job, "cancelled")
+            return
+        job.error = error or "CancelledError: the job was cancelled, but not by its queue"
+        if job.over_limit:
+            job.error = f"TimeLimitExceeded: time limit {job.limit:g} s"
+        if job.attempt > job.retries:
+            self._end(job, "failed")
+            return
+        wait = min(FIRST_WAIT * 2 ** (job.attempt - 1), LONGEST_WAIT)
+        job.status, job.stop, job.phase, job.over_limit = "pending", None, None, False
+        job.attempt += 1
+        job.backing_off = True
+        job.timers = {"backoff": self.now + wait}
+        self.order.append(job)
+        self._file(job)
+
+    def cannot_be_killed(self, job: PlainJob, why: str) -> None:
+        """The job is over, its work is not: it keeps its lane."""
+        job.error = f"CouldNotBeEnded: could not be ended: {why}"
+        self.running.remove(job)
+        self._end(job, "failed")
+
+    def gone_at_last(self, job: PlainJob) -> None:
+        job.has_lane = False
+
+    # -- timers ----------------------------------------------------------------------------------
+
+    def hold_is_over(self, job: PlainJob) -> None:
+        if job.then == "release":
+            self.release(job)
+        else:
+            job.reason = "removed"
+            self._end(job, "cancelled")
+
+    def backoff_is_over(self, job: PlainJob) -> None:
+        job.backing_off = False
+
+    def limit_is_over(self, job: PlainJob, timeout: float) -> None:
+        job.over_limit = True
+        self._want_stop(job, timeout <= 0, timeout)
+
+    def ladder_is_over(self, job: PlainJob) -> None:
+        if job.can_kill:
+            self._force(job)
+
+    # -- pieces ----------------------------------------------------------------------------------
+
+    def _file(self, job: PlainJob) -> None:
+        self.order.sort(key=lambda other: (-other.priority, other.rank, other.number))
+
+    def _tell(self, what: str, job: PlainJob) -> None:
+        self.to_execution.append((what, job.number))
+
+    def _want_stop(self, job: PlainJob, force: bool, timeout: float) -> None:
+        job.timers.pop("limit", None)
+        if force and job.can_kill:
+            self._force(job)
+            return
+        job.stop = "asked"
+        self._tell("Ask", job)
+        if job.can_kill:
+            job.timers["ladder"] = self.now + timeout
+
+    def _force(self, job: PlainJob) -> None:
+        job.timers.pop("ladder", None)
+        job.stop = "forcing"
+        self._tell("Kill", job)
+
+    def _gone(self, job: PlainJob) -> None:
+        self.running.remove(job)
+        job.has_lane = False
+
+    def _end(self, job: PlainJob, status: str) -> None:
+        if job in self.order:
+            self.order.remove(job)
+        job.status = status
+        job.held = job.backing_off = job.over_limit = False
+        job.stop = job.phase = job.blocked = None
+        job.timers = {}
+        self.counts[status] += 1
+        self.just_ended.append(job)
+        for child in self.jobs:
+            if job in child.parents and child.status == "pending" and status != "completed":
+                self._cancel_orphan(child)
+
+    def _cancel_orphan(self, job: PlainJob) -> None:
+        job.orphan = True
+        self._end(job, "cancelled")
+
+    def keep(self, place_of: Callable[[PlainJob], int]) -> None:
+        """Into the history what this step has ended; what ends together has no order of its own."""
+        self.ended += sorted(self.just_ended, key=place_of)
+        while len(self.ended) > self.keep_ended:
+            self.just_forgotten.append(self.ended.pop(0))

@@ -1,0 +1,503 @@
+"""The core beside a plain model of it: whatever is done to both, they tell the same."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from jobqueue_widget._core import effects as fx
+from jobqueue_widget._core import events as ev
+from jobqueue_widget._core.jobs import (
+    BlockReason,
+    JobFailure,
+    JobOptions,
+    JobRecord,
+    JobSpec,
+    Outcome,
+)
+from jobqueue_widget._core.state import Pause, QueueState
+
+from .model import PlainJob, PlainQueue
+
+MAX_HISTORY = 3
+LISTEN = 3.0  # seconds between ask and force, where the limit of a job is the cause
+ERRORS = (
+    JobFailure("ValueError", "no"),
+    JobFailure("WorkerDied", "worker ended by SIGKILL", signal_name="SIGKILL"),
+)
+picks = st.integers(0, 1_000)
+looks = st.sampled_from([True, True, True, False])  # does the dispatcher look at once?
+seconds = st.sampled_from([0.0, 0.5, 4.0, 30.0])
+Place = Literal["before", "after", "top", "bottom"]
+places: st.SearchStrategy[Place] = st.sampled_from(["before", "after", "top", "bottom"])
+outcomes = st.sampled_from(
+    [
+        Outcome.of_value("result"),
+        *map(Outcome.of_error, ERRORS),
+        Outcome.of_stop(),
+        Outcome.of_stop(ERRORS[0]),
+    ]
+)
+
+
+class TwoQueues(RuleBasedStateMachine):
+    """Plays the runtime: timers on a virtual clock, executions, a dispatcher that must be woken."""
+
+    @initialize(
+        lanes=st.integers(1, 3),
+        keep=st.integers(0, 8),
+        started=st.sampled_from([True, True, False]),
+    )
+    def open(self, lanes: int, keep: int, started: bool) -> None:
+        self.lanes = lanes
+        self.state = QueueState(MAX_HISTORY, keep)
+        self.model = PlainQueue(max(keep, MAX_HISTORY))
+        self.records: list[JobRecord] = []
+        self.started = started
+        self.awake = False  # a dispatch is on its way
+        self.no_room: set[int] = set()  # numbers of jobs that their executor does not take now
+        self.due: dict[tuple[int, fx.TimerKind], float] = {}
+        self.released: list[int] = []
+        self.revision = 0
+        self.seen: object = ([], [])
+
+    # -- choosing --------------------------------------------------------------------------------
+
+    def any_job(self, pick: int) -> PlainJob:
+        return self.model.jobs[pick % len(self.model.jobs)]
+
+    def pending_or_any(self, pick: int) -> PlainJob:
+        jobs = self.model.order or self.model.jobs
+        return jobs[pick % len(jobs)] if pick % 8 else self.any_job(pick)
+
+    def running(self, pick: int) -> PlainJob:
+        return self.model.running[pick % len(self.model.running)]
+
+    def lingering(self) -> list[PlainJob]:
+        return [job for job in self.model.jobs if job.ended and job.has_lane]
+
+    def record(self, job: PlainJob) -> JobRecord:
+        return self.records[job.number - 1]
+
+    # -- applying --------------------------------------------------------------------------------
+
+    def apply(self, event: ev.JobEvent) -> bool:
+        """Do to the core what the rule has done to the model, and carry the effects out."""
+        told = self.state.apply(event, self.model.now)
+        said: list[tuple[str, int]] = []
+        ended: list[int] = []
+        forgotten: list[int] = []
+        for effect in told or []:
+            number = effect.job.number
+            if isinstance(effect, fx.ArmTimer):
+                self.due[number, effect.kind] = self.model.now + effect.seconds
+            elif isinstance(effect, fx.DisarmTimer):
+                self.due.pop((number, effect.kind), None)
+            elif isinstance(effect, fx.Wake):
+                self.awake = True
+            elif isinstance(effect, fx.ReleaseWaiters):
+                ended.append(number)
+            elif isinstance(effect, fx.Evict):
+                forgotten.append(number)
+            elif isinstance(effect, (fx.Launch, fx.Ask, fx.Kill)):
+                said.append((type(effect).__name__, number))
+        assert said == self.model.to_execution
+        assert sorted(ended) == sorted(job.number for job in self.model.just_ended)
+        self.released += ended
+        self.model.keep(lambda job: ended.index(job.number))
+        assert forgotten == [job.number for job in self.model.just_forgotten]
+        self.model.begin_step()
+        return told is not None
+
+    # -- users -----------------------------------------------------------------------------------
+
+    @rule(
+        priority=st.integers(-1, 2),
+        retries=st.sampled_from([0, 0, 1, 3]),
+        limit=st.sampled_from([None, None, 2.0, 60.0]),
+        can_kill=st.sampled_from([True, True, False]),
+        after=st.one_of(st.just([]), st.just([]), st.lists(picks, max_size=2)),
+        count=st.integers(1, 3),
+        look=looks,
+    )
+    def submit(
+        self,
+        priority: int,
+        retries: int,
+        limit: float | None,
+        can_kill: bool,
+        after: list[int],
+        count: int,
+        look: bool,
+    ) -> None:
+        parents = [self.any_job(pick) for pick in after] if self.model.jobs else []
+        for _ in range(count):
+            self.add(PlainJob(0, priority, 0, retries, limit, can_kill, parents))
+        self.dispatch(look)
+
+    def add(self, job: PlainJob) -> None:
+        job.number = len(self.records) + 1
+        options = JobOptions(timeout=job.limit, retries=job.retries)
+        spec = JobSpec(f"q-{job.number}", "function", len, f"job {job.number}", options=options)
+        record = JobRecord(spec, job.priority, job.number, self.model.now)
+        self.records.append(record)
+        self.model.submit(job)
+        self.apply(ev.Submitted(record, tuple(map(self.record, job.parents))))
+        job.rank = record.rank
+
+    @precondition(lambda self: any(job.ended for job in self.model.jobs))
+    @rule(pick=picks, look=looks)
+    def retry(self, pick: int, look: bool) -> None:
+        ended = [job for job in self.model.jobs if job.ended]
+        old = ended[pick % len(ended)]
+        self.add(PlainJob(0, old.priority, 0, old.retries, old.limit, old.can_kill))
+        self.dispatch(look)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(pick=picks, priority=st.one_of(st.none(), st.integers(-1, 2)), beside=picks, where=places)
+    def arrange(self, pick: int, priority: int | None, beside: int, where: Place) -> None:
+        """Another priority or, if None is given, another place."""
+        job = self.pending_or_any(pick)
+        record = self.record(job)
+        if priority is not None:
+            expected = self.model.reprioritize(job, priority)
+            assert self.apply(ev.Reprioritized(record, priority)) == expected
+            return
+        anchor = self.pending_or_any(beside) if where in ("before", "after") else None
+        expected = self.model.move(job, anchor, where)
+        event = ev.Moved(record, self.record(anchor) if anchor is not None else None, where)
+        assert self.apply(event) == expected
+        # Only the order gives ranks; the model looks where the jobs stand, then takes them over.
+        assert [one.number for one in self.state.order.slice(0)] == numbers(self.model.order)
+        for one in self.model.order:
+            one.rank = self.record(one).rank
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(
+        pick=picks,
+        how=st.sampled_from(["hold", "hold", "release", "release", "no room", "room"]),
+        time=st.one_of(st.none(), seconds),
+        then=st.sampled_from(["release", "cancel"]),
+    )
+    def hold_or_release(
+        self, pick: int, how: str, time: float | None, then: Literal["release", "cancel"]
+    ) -> None:
+        job = self.pending_or_any(pick)
+        if how == "hold":
+            expected = self.model.hold(job, time, then)
+            assert self.apply(ev.Held(self.record(job), time, then)) == expected
+        elif how == "release":
+            expected = self.model.release(job)
+            assert self.apply(ev.Released(self.record(job))) == expected
+        elif how == "no room":
+            self.no_room.add(job.number)
+        elif self.no_room:
+            self.no_room.clear()
+            self.awake = True  # its executor wakes the queue
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(pick=picks, among_running=st.booleans(), force=st.booleans(), time=seconds)
+    def cancel(self, pick: int, among_running: bool, force: bool, time: float) -> None:
+        running = among_running and self.model.running
+        job = self.running(pick) if running else self.any_job(pick)
+        self.request_stop(job, force, time, f"reason {pick}")
+
+    def request_stop(self, job: PlainJob, force: bool, time: float, reason: str) -> None:
+        expected = self.model.cancel(job, force, time, reason)
+        event = ev.CancelRequested(self.record(job), force, time, reason)
+        assert self.apply(event) == expected
+
+    # -- the queue as a whole --------------------------------------------------------------------
+
+    @rule(
+        what=st.sampled_from(
+            ["start", "stop", "pause", "resume", "resume", "clear", "look", "look"]
+        )
+    )
+    def control(self, what: str) -> None:
+        if what == "start" and not self.started:
+            self.started = self.awake = True
+            self.fire_what_is_due()
+        elif what == "stop" and self.started:
+            self.stop()
+        elif what in ("pause", "resume"):
+            paused = what == "pause"
+            pause = Pause("", self.model.now) if paused else None
+            assert self.state.set_pause(pause) == (self.model.paused != paused)
+            self.model.paused = paused
+            self.awake = True  # the engine looks again, whatever was changed
+        elif what == "clear":
+            self.model.clear_history()
+            gone = [effect.job.number for effect in self.state.clear_history()]
+            assert gone == numbers(self.model.just_forgotten)
+            self.model.begin_step()
+        self.dispatch(what == "look")
+
+    def stop(self) -> None:
+        """Ask, force, and what cannot be forced is told as it is; what is pending stays."""
+        pending = set(numbers(self.model.order))
+        for job in list(self.model.running):
+            if job.stop is None:
+                self.request_stop(job, False, LISTEN, "queue stopped")
+        for job in list(self.model.running):
+            if job.stop == "asked":
+                self.model.ladder_is_over(job)
+                self.apply(ev.CancelTimedOut(self.record(job), job.attempt))
+            if job.stop == "forcing":
+                self.end(job, Outcome.of_stop())
+            else:
+                self.kill_fails(job, "cannot be forced")
+        self.started = False
+        assert not self.model.running
+        orphans = {job.number for job in self.model.jobs if job.orphan}
+        assert pending - orphans <= set(numbers(self.model.order))
+
+    def dispatch(self, look: bool) -> None:
+        """If it was woken: fill the lanes in order, up to a job that its executor cannot take."""
+        if not (look and self.awake and self.started):
+            return
+        self.awake = False
+        while (job := self.can_start()) is not None:
+            record = self.record(job)
+            assert self.state.order.first_ready() is record
+            if job.number in self.no_room:
+                self.model.block(job, "no room")
+                self.apply(ev.Blocked(record, BlockReason("no room")))
+                return
+            self.model.launch(job)
+            self.apply(ev.Launched(record, "process", job.can_kill))
+
+    def can_start(self) -> PlainJob | None:
+        if not self.started or self.model.paused or self.model.lanes_taken >= self.lanes:
+            return None
+        return self.model.next_to_start
+
+    # -- the work --------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.model.running)
+    @rule(pick=picks, fraction=st.sampled_from([None, 0.5]), text=st.sampled_from([None, "text"]))
+    def report(self, pick: int, fraction: float | None, text: str | None) -> None:
+        """Progress, or (an odd pick) the phase before the body runs."""
+        job = self.running(pick)
+        record = self.record(job)
+        if pick % 2:
+            self.model.change_phase(job, text)
+            self.apply(ev.PhaseChanged(record, job.attempt, text))
+        else:
+            self.model.report(job, fraction, text)
+            self.apply(ev.Progressed(record, job.attempt, fraction, text))
+
+    @precondition(lambda self: self.model.running)
+    @rule(pick=picks, outcome=outcomes, look=looks)
+    def work_ends(self, pick: int, outcome: Outcome, look: bool) -> None:
+        self.end(self.running(pick), outcome)
+        self.dispatch(look)
+
+    def end(self, job: PlainJob, outcome: Outcome) -> None:
+        attempt = job.attempt
+        if outcome.kind == "value":
+            self.model.finish(job, outcome.value)
+        else:
+            self.model.break_off(job, str(outcome.failure) if outcome.failure else None)
+        self.apply(ev.Ended(self.record(job), attempt, outcome))
+
+    @precondition(lambda self: self.model.running or self.lingering())
+    @rule(pick=picks, outcome=outcomes, look=looks)
+    def work_cannot_be_ended_or_is_gone_at_last(
+        self, pick: int, outcome: Outcome, look: bool
+    ) -> None:
+        left = self.lingering()
+        if left and (pick % 4 or not self.model.running):
+            job = left[pick % len(left)]
+            self.model.gone_at_last(job)
+            self.apply(ev.Ended(self.record(job), job.attempt, outcome))
+        else:
+            self.kill_fails(self.running(pick), "no such process")
+        self.dispatch(look)
+
+    def kill_fails(self, job: PlainJob, why: str) -> None:
+        self.model.cannot_be_killed(job, why)
+        self.apply(ev.KillFailed(self.record(job), job.attempt, why))
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(pick=picks, kind=st.sampled_from(["phase", "progress", "end", "limit", "backoff"]))
+    def news_of_an_earlier_attempt_comes_too_late(self, pick: int, kind: str) -> None:
+        job = self.any_job(pick)
+        record, attempt = self.record(job), job.attempt - 1
+        if kind == "phase":
+            self.apply(ev.PhaseChanged(record, attempt, "late"))
+        elif kind == "progress":
+            self.apply(ev.Progressed(record, attempt, 0.9, "late"))
+        elif kind == "end" and job.status != "pending":
+            self.apply(ev.Ended(record, attempt, Outcome.of_value("late")))
+        elif kind == "limit":
+            self.apply(ev.TimedOut(record, attempt, LISTEN))
+        elif kind == "backoff":
+            self.apply(ev.BackoffOver(record, attempt))
+
+    # -- time ------------------------------------------------------------------------------------
+
+    @rule(passed=st.sampled_from([0.1, 1.0, 3.0, 10.0, 100.0, 1e9]), look=looks)
+    def time_passes(self, passed: float, look: bool) -> None:
+        self.model.now += passed
+        self.fire_what_is_due()
+        self.dispatch(look)
+
+    def fire_what_is_due(self) -> None:
+        """The I/O thread, which lives while the queue is started, keeps the timers."""
+        while self.started:
+            due = [(when, key) for key, when in self.due.items() if when <= self.model.now]
+            if not due:
+                return
+            number, kind = min(due)[1]
+            del self.due[number, kind]
+            job = self.model.jobs[number - 1]
+            del job.timers[kind]
+            self.fire(job, kind)
+
+    def fire(self, job: PlainJob, kind: fx.TimerKind) -> None:
+        record = self.record(job)
+        if kind == "hold":
+            self.model.hold_is_over(job)
+            self.apply(ev.HoldExpired(record))
+        elif kind == "backoff":
+            self.model.backoff_is_over(job)
+            self.apply(ev.BackoffOver(record, job.attempt))
+        elif kind == "limit":
+            self.model.limit_is_over(job, LISTEN)
+            self.apply(ev.TimedOut(record, job.attempt, LISTEN))
+        else:
+            self.model.ladder_is_over(job)
+            self.apply(ev.CancelTimedOut(record, job.attempt))
+
+    # -- what must be so after each step ---------------------------------------------------------
+
+    @invariant()
+    def everything_agrees(self) -> None:
+        self.state.validate()
+        self.both_have_the_same_lists_and_counters()
+        self.both_tell_the_same_of_each_job()
+        self.each_job_that_has_ended_let_its_waiters_go_once()
+        self.the_timers_are_those_that_are_wanted()
+        self.nothing_that_could_start_is_forgotten()
+        self.the_revision_grows_with_each_change()
+
+    def both_have_the_same_lists_and_counters(self) -> None:
+        state, model = self.state, self.model
+        assert [job.number for job in state.order.slice(0)] == numbers(model.order)
+        assert [job.number for job in state.running.values()] == numbers(model.running)
+        kept = numbers(model.ended)
+        assert [job.number for job in state.ended] == kept
+        assert [job.number for job in state.history()] == kept[::-1][:MAX_HISTORY]
+        assert state.jobs.keys() == {
+            f"q-{number}" for number in (*kept, *numbers(model.order), *numbers(model.running))
+        }
+        totals = state.totals
+        assert totals.accepted == len(model.jobs)
+        assert model.counts == {
+            "completed": totals.completed,
+            "failed": totals.failed,
+            "cancelled": totals.cancelled,
+        }
+        assert state.lanes_taken == model.lanes_taken <= self.lanes
+        assert (state.pause is not None) == model.paused
+
+    def both_tell_the_same_of_each_job(self) -> None:
+        for job in self.model.jobs:
+            assert facts_of(self.record(job)) == facts_of_plain(job)
+            if job.orphan:
+                reasons = {
+                    f"dependency {parent.status}: job {parent.number}" for parent in job.parents
+                }
+                assert self.record(job).cancel_reason in reasons
+
+    def each_job_that_has_ended_let_its_waiters_go_once(self) -> None:
+        assert sorted(self.released) == [job.number for job in self.model.jobs if job.ended]
+
+    def the_timers_are_those_that_are_wanted(self) -> None:
+        wanted = {
+            (job.number, kind): due for job in self.model.jobs for kind, due in job.timers.items()
+        }
+        assert self.due == wanted
+
+    def nothing_that_could_start_is_forgotten(self) -> None:
+        job = self.can_start()
+        assert job is None or self.awake or job.number in self.no_room, "a lost wake-up"
+
+    def the_revision_grows_with_each_change(self) -> None:
+        facts = [
+            facts_of_plain(job)[:-1] for job in self.model.jobs
+        ]  # a reason is shown at the end
+        seen = facts, numbers(self.model.order)
+        if seen != self.seen:
+            assert self.state.revision > self.revision
+        self.seen, self.revision = seen, self.state.revision
+
+
+def numbers(jobs: list[PlainJob]) -> list[int]:
+    return [job.number for job in jobs]
+
+
+def facts_of(record: JobRecord) -> tuple[object, ...]:
+    return (
+        record.status.value,
+        record.priority,
+        record.attempt,
+        record.held,
+        record.backing_off,
+        record.block_reason and record.block_reason.text,
+        record.cancel_phase,
+        record.run_phase,
+        record.lane_taken,
+        record.progress,
+        record.message,
+        None if record.failure is None else str(record.failure),
+        record.result,
+        record.finished_before_cancel,
+        "" if record.cancel_reason.startswith("dependency") else record.cancel_reason,
+    )
+
+
+def facts_of_plain(job: PlainJob) -> tuple[object, ...]:
+    return (
+        job.status,
+        job.priority,
+        job.attempt,
+        job.held,
+        job.backing_off,
+        job.blocked,
+        job.stop,
+        job.phase,
+        job.has_lane,
+        job.progress,
+        job.message,
+        job.error,
+        job.result,
+        job.finished_before_cancel,
+        job.reason,
+    )
+
+
+@pytest.mark.timeout(170)
+def test_the_core_agrees_with_a_plain_model() -> None:
+    shown_as_found = [phase for phase in Phase if phase not in (Phase.shrink, Phase.explain)]
+    run_state_machine_as_test(
+        TwoQueues,
+        settings=settings(max_examples=600, stateful_step_count=60, phases=shown_as_found),
+    )
+
+
+@pytest.mark.long
+def test_the_core_agrees_with_a_plain_model_over_long_lives() -> None:
+    run_state_machine_as_test(TwoQueues, settings=settings(stateful_step_count=150))
