@@ -17,7 +17,7 @@ SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 export PYTHON
 
-.PHONY: help demo lab test check lint types test-long bench lock clean
+.PHONY: help demo lab test check lint types js browser test-long bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +28,16 @@ demo: $(VENV)/.installed ## run the first example in a real notebook kernel, job
 lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
 	@$(PYTHON_IN_VENV) -m jupyterlab $(ALLOW_ROOT) examples/01_first_queue.ipynb
 
-test: lint types $(VENV)/.installed ## every test but the long ones
+test: lint types js browser $(VENV)/.installed ## every test but the long ones
 	@$(PYTHON_IN_VENV) -m pytest
 
-check: lint types $(VENV)/.installed ## the quick part: style, types, core, schedules, architecture
+js: ## the front end: types, lint, unit tests, and that its bundle is up to date
+	@.ci/check-js
+
+browser: # a Chromium for the tests that drive one
+	@.ci/get-browser
+
+check: lint types js $(VENV)/.installed ## the quick part: style, types, core, schedules, architecture
 	@$(PYTHON_IN_VENV) -m pytest $(QUICK_TESTS)
 
 lint: $(VENV)/.installed
@@ -54,7 +60,7 @@ lock: ## write requirements-dev.lock anew (needs uv)
 	  --quiet --output-file requirements-dev.lock
 
 clean: ## remove everything that was made here
-	@rm -rf $(VENV) $(BENCH_VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(BENCH_VENV) js/node_modules js/build build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find jobqueue_widget examples tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml requirements-dev.lock .ci/make-env

@@ -1,0 +1,160 @@
+"""A real JupyterLab server and notebooks opened in it, for the browser tests."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_client.blocking.client import BlockingKernelClient
+from playwright.sync_api import BrowserContext, Page
+
+REPOSITORY = str(Path(__file__).parents[2])
+START_PATIENCE = 90.0
+
+
+class Lab:
+    """JupyterLab on a free port of the loopback interface, with folders of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "root"
+        self.root.mkdir()
+        self.runtime = folder / "runtime"
+        self.token = uuid.uuid4().hex
+        self._log_path = folder / "lab.log"
+        environ = {
+            **os.environ,
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_RUNTIME_DIR": str(self.runtime),
+            "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+            "IPYTHONDIR": str(folder / "ipython"),
+            "PYTHONPATH": REPOSITORY,
+        }
+        command = [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"),
+            *("--ServerApp.ip=127.0.0.1", f"--IdentityProvider.token={self.token}"),
+            *(f"--ServerApp.root_dir={self.root}", "--expose-app-in-browser"),
+            *(
+                "--LabApp.news_url=",
+                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            ),
+        ]
+        with self._log_path.open("w") as log:
+            self._process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        self.url = self._wait_until_ready()
+
+    def _wait_until_ready(self) -> str:
+        info = self.runtime / f"jpserver-{self._process.pid}.json"
+        deadline = time.monotonic() + START_PATIENCE
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, self._log_path.read_text()[-2000:]
+            try:
+                url: str = json.loads(info.read_text())["url"].rstrip("/")
+                urllib.request.urlopen(f"{url}/api/status?token={self.token}", timeout=2).close()
+            except (OSError, ValueError):
+                time.sleep(0.05)
+            else:
+                return url
+        raise AssertionError(f"JupyterLab did not start: {self._log_path.read_text()[-2000:]}")
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """The open notebooks and their kernels."""
+        address = f"{self.url}/api/sessions?token={self.token}"
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+    def end_session(self, session: str) -> None:
+        """Shut a notebook's kernel down."""
+        address = f"{self.url}/api/sessions/{session}?token={self.token}"
+        request = urllib.request.Request(address, method="DELETE")
+        urllib.request.urlopen(request, timeout=20).close()
+
+    def close(self) -> None:
+        """End the server and every kernel."""
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Notebook:
+    """A notebook of these cells, open in a page, with a kernel of its own."""
+
+    def __init__(self, lab: Lab, context: BrowserContext, cells: tuple[str, ...]) -> None:
+        self._lab = lab
+        self._context = context
+        self.name = f"t{uuid.uuid4().hex[:8]}.ipynb"
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook.metadata.kernelspec = kernel
+        nbformat.write(notebook, lab.root / self.name)
+        self.said: list[str] = []
+        self.page = self.open_page()
+        self._client: BlockingKernelClient | None = None
+
+    def open_page(self) -> Page:
+        """Open it (again) in a tab; wait for its kernel."""
+        page = self._context.new_page()
+        page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.said.append(f"pageerror: {error}"))
+        workspace = uuid.uuid4().hex
+        address = f"{self._lab.url}/doc/workspaces/{workspace}/tree/{self.name}"
+        page.goto(f"{address}?token={self._lab.token}")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        page.wait_for_function(
+            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
+            " === 'idle'",
+            timeout=60_000,
+        )
+        return page
+
+    def run_all(self) -> None:
+        """Run every cell; returns at once."""
+        self.page.evaluate(
+            "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); return null; }"
+        )
+
+    def value_of(self, expression: str) -> Any:
+        """The value of a Python expression (a literal) in the notebook's kernel."""
+        reply = self._kernel().execute(
+            "0",
+            user_expressions={"value": expression},
+            store_history=False,
+            reply=True,
+            timeout=30,
+        )
+        answer = reply["content"]["user_expressions"]["value"]
+        assert answer["status"] == "ok", answer
+        return ast.literal_eval(answer["data"]["text/plain"])
+
+    def _kernel(self) -> BlockingKernelClient:
+        if self._client is None:
+            kernel = next(
+                one["kernel"]["id"] for one in self._lab.sessions() if one["path"] == self.name
+            )
+            path = self._lab.runtime / f"kernel-{kernel}.json"
+            self._client = BlockingKernelClient(connection_file=str(path))
+            self._client.load_connection_file()
+            self._client.start_channels(shell=True, iopub=False, stdin=False, hb=False)
+        return self._client
+
+    def close(self) -> None:
+        """Shut its kernel down."""
+        if self._client is not None:
+            self._client.stop_channels()
+        for session in self._lab.sessions():
+            if session["path"] == self.name:
+                self._lab.end_session(session["id"])
