@@ -1,0 +1,178 @@
+// The line to the kernel: requests with answers, repeats over a channel that loses, liveness.
+
+import { isPlain, num, text, type Answer, type Model, type Plain, type Problem } from "./protocol";
+
+/** Seconds without an answer after which the page says that the kernel is busy. */
+const LATE_AFTER = 1;
+/** The same rid is sent again after these seconds; the server answers, but does not act, twice. */
+const REPEAT_AFTER = [4, 12, 30];
+const GIVE_UP_AFTER = 600;
+
+export interface Clock {
+  now(): number; // milliseconds, monotonic
+  after(milliseconds: number, act: () => void): unknown;
+  cancel(timer: unknown): void;
+}
+
+export const realClock: Clock = {
+  now: () => performance.now(),
+  after: (milliseconds, act) => setTimeout(act, milliseconds),
+  cancel: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout>),
+};
+
+/** A request that was answered with an error, or could not be sent. */
+export class Refused extends Error {
+  constructor(readonly code: string, message: string) {
+    super(message);
+  }
+}
+
+interface Waiting {
+  message: Plain;
+  act: boolean;
+  sentAt: number;
+  repeats: number;
+  settle(answer: Answer): void;
+}
+
+export class Line {
+  readonly cid: string;
+  /** True since the model refused to send; a new flush clears it. */
+  gone = false;
+  private waiting = new Map<string, Waiting>();
+  private next = 0;
+  private timer: unknown = null;
+  private closed = false;
+
+  constructor(
+    private model: Pick<Model, "send">,
+    private changed: () => void,
+    private clock: Clock = realClock,
+    cid: string = randomId(),
+  ) {
+    this.cid = cid;
+  }
+
+  /** Ask for something. `act` marks what a user did: only those count as late. */
+  request(op: string, a: Plain = {}, act = false): Promise<Plain> {
+    const rid = `${this.cid}-${(this.next += 1)}`;
+    const message: Plain = { t: "req", cid: this.cid, rid, op, a };
+    return new Promise((resolve, reject) => {
+      const settle = (answer: Answer): void => {
+        this.waiting.delete(rid);
+        if (answer.ok) resolve(answer.v);
+        else reject(new Refused(answer.e.code, answer.e.msg));
+        this.changed();
+      };
+      this.waiting.set(rid, { message, act, sentAt: this.clock.now(), repeats: 0, settle });
+      this.post(rid);
+      this.arm();
+    });
+  }
+
+  /** Take a custom message; false when it is not an answer to this view. */
+  receive(message: unknown): boolean {
+    if (!isPlain(message) || message["t"] !== "res" || message["cid"] !== this.cid) return false;
+    const waiting = this.waiting.get(text(message["rid"]));
+    if (waiting === undefined) return true; // answered already
+    this.gone = false;
+    if (message["ok"] === true) {
+      waiting.settle({ ok: true, v: isPlain(message["v"]) ? message["v"] : {} });
+    } else {
+      waiting.settle({ ok: false, e: problem(message["e"]) });
+    }
+    return true;
+  }
+
+  /** Is something that the user did unanswered for more than a second? */
+  get late(): boolean {
+    const before = this.clock.now() - LATE_AFTER * 1000;
+    return [...this.waiting.values()].some((item) => item.act && item.sentAt <= before);
+  }
+
+  close(): void {
+    this.closed = true;
+    this.clock.cancel(this.timer);
+    this.waiting.clear();
+  }
+
+  private post(rid: string): void {
+    const waiting = this.waiting.get(rid);
+    if (waiting === undefined) return;
+    try {
+      this.model.send(waiting.message);
+    } catch {
+      // The comm is closed: the kernel has gone. Said in the strip; the request ends here.
+      this.gone = true;
+      const e = { code: "no_kernel", msg: "the kernel has gone" };
+      waiting.settle({ ok: false, e });
+    }
+  }
+
+  private arm(): void {
+    this.clock.cancel(this.timer);
+    if (this.closed || this.waiting.size === 0) return;
+    this.timer = this.clock.after(LATE_AFTER * 1000 + 5, () => {
+      const now = this.clock.now();
+      for (const [rid, item] of [...this.waiting]) {
+        const age = (now - item.sentAt) / 1000;
+        const due = REPEAT_AFTER[item.repeats];
+        if (age > GIVE_UP_AFTER) {
+          item.settle({ ok: false, e: { code: "busy", msg: "the kernel did not answer" } });
+        } else if (due !== undefined && age >= due) {
+          item.repeats += 1;
+          this.post(rid);
+        }
+      }
+      this.changed();
+      this.arm();
+    });
+  }
+}
+
+function problem(value: unknown): Problem {
+  const given = isPlain(value) ? value : {};
+  return { code: text(given["code"]) || "internal", msg: text(given["msg"]) };
+}
+
+export function randomId(): string {
+  const words = crypto.getRandomValues(new Uint32Array(3));
+  return [...words].map((word) => word.toString(36)).join("");
+}
+
+export interface Mark {
+  kind: string; // "cancel", "force", "remove", "move", …
+  at: number; // seconds, page clock
+  rev: number | null; // the revision that shows it, once answered
+}
+
+/** What a user asked for and the state does not show yet, by job id. */
+export class Marks {
+  private marks = new Map<string, Mark>();
+
+  set(id: string, kind: string, at: number): Mark {
+    const mark: Mark = { kind, at, rev: null };
+    this.marks.set(id, mark);
+    return mark;
+  }
+
+  get(id: string): Mark | undefined {
+    return this.marks.get(id);
+  }
+
+  /** The act was answered: the mark stays until the state has that revision. */
+  answered(id: string, mark: Mark, answer: Plain): void {
+    if (typeof answer["rev"] === "number") mark.rev = num(answer["rev"]);
+    else this.drop(id, mark);
+  }
+
+  drop(id: string, mark: Mark): void {
+    if (this.marks.get(id) === mark) this.marks.delete(id);
+  }
+
+  settle(rev: number): void {
+    for (const [id, mark] of this.marks) {
+      if (mark.rev !== null && rev >= mark.rev) this.marks.delete(id);
+    }
+  }
+}

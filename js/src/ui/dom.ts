@@ -1,0 +1,85 @@
+// Makes elements. Texts go through textContent and attributes only.
+
+type Attributes = Record<string, string | number | boolean>;
+
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) attr(node, name, value);
+  node.append(...children);
+  return node;
+}
+
+/** Set an attribute only when it differs: writing costs style and layout. */
+export function attr(node: Element, name: string, value: string | number | boolean | null): void {
+  if (value === null || value === false) {
+    if (node.hasAttribute(name)) node.removeAttribute(name);
+    return;
+  }
+  const text = value === true ? "" : String(value);
+  if (node.getAttribute(name) !== text) node.setAttribute(name, text);
+}
+
+export function setText(node: Element, text: string): void {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+export function show(node: HTMLElement, visible: boolean): void {
+  if (node.hidden === visible) node.hidden = !visible;
+}
+
+export function button(label: string, name: string, act: () => void, kind = ""): HTMLButtonElement {
+  const node = h("button", { type: "button", class: `jqw-button ${kind}`.trim() }, label);
+  attr(node, "aria-label", name === label ? null : name);
+  node.addEventListener("click", (event) => {
+    event.stopPropagation();
+    if (node.getAttribute("aria-disabled") !== "true") act();
+  });
+  return node;
+}
+
+/** Disabled for the eye and the ear, but still focusable: focus is never lost by a change. */
+export function enable(node: HTMLElement, enabled: boolean): void {
+  attr(node, "aria-disabled", enabled ? null : "true");
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// Shapes differ, not only colours. 16 x 16; "f" is filled, "s" is stroked.
+const SHAPES: Record<string, [kind: "f" | "s", path: string][]> = {
+  queued: [["s", "M8 2.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 0 0 0-11z"]],
+  held: [["s", "M5.5 3v10M10.5 3v10"]],
+  blocked: [["s", "M4 2.5h8M4 13.5h8M5 2.5c0 5.5 6 5.5 6 11M11 2.5c0 5.5-6 5.5-6 11"]],
+  starting: [["s", "M8 2.5a5.5 5.5 0 1 0 5.5 5.5M8 5v3h3"]],
+  running: [["f", "M4.5 2.5v11l9-5.5z"]],
+  stopping: [["s", "M5.5 2.5h5l3 3v5l-3 3h-5l-3-3v-5zM6 8h4"]],
+  completed: [["s", "M2.5 8.5l3.5 3.5 7.5-8"]],
+  failed: [["f", "M8 1.5l6.5 6.5-6.5 6.5L1.5 8z"], ["s", "M8 5v3.4M8 10.2v.8"]],
+  cancelled: [["s", "M8 2.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 0 0 0-11zM4.2 11.8l7.6-7.6"]],
+  waiting: [["s", "M3 8h.1M8 8h.1M13 8h.1"]],
+};
+
+export function icon(): SVGSVGElement {
+  const svg = document.createElementNS(SVG, "svg");
+  for (const [name, value] of [
+    ["viewBox", "0 0 16 16"], ["width", "14"], ["height", "14"], ["aria-hidden", "true"],
+  ] as const) svg.setAttribute(name, value);
+  return svg;
+}
+
+export function setIcon(svg: SVGSVGElement, name: string): void {
+  if (svg.dataset["shape"] === name) return;
+  svg.dataset["shape"] = name;
+  svg.setAttribute("class", `jqw-icon jqw-is-${name}`);
+  svg.replaceChildren(
+    ...(SHAPES[name] ?? []).map(([kind, path]) => {
+      const node = document.createElementNS(SVG, "path");
+      node.setAttribute("d", path);
+      node.setAttribute("class", kind === "f" ? "jqw-fill" : "jqw-stroke");
+      return node;
+    }),
+  );
+}

@@ -1,0 +1,46 @@
+// Which keys mean what. Keys without Ctrl or Meta never reach the notebook, which has its own.
+
+export type Command =
+  | "up" | "down" | "page-up" | "page-down" | "first" | "last" | "left" | "right"
+  | "move-up" | "move-down" | "move-top" | "move-bottom"
+  | "open" | "remove" | "force" | "undo" | "pause" | "filter" | "leave";
+
+interface Key {
+  key: string;
+  altKey: boolean;
+  ctrlKey: boolean;
+  metaKey: boolean;
+  shiftKey: boolean;
+}
+
+const ALONE: Record<string, Command> = {
+  ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right",
+  PageUp: "page-up", PageDown: "page-down", Home: "first", End: "last",
+  Enter: "open", Delete: "remove", p: "pause", "/": "filter", Escape: "leave",
+};
+const WITH_ALT: Record<string, Command> = {
+  ArrowUp: "move-up", ArrowDown: "move-down", Home: "move-top", End: "move-bottom",
+};
+/** What these do needs a row to do it to. */
+const ANYWHERE: readonly Command[] = ["undo", "pause", "filter", "leave"];
+
+/** `onRow`: a row itself has the focus. */
+export function commandOf(event: Key, onRow: boolean): Command | null {
+  const command = meaning(event);
+  return command === null || onRow || ANYWHERE.includes(command) ? command : null;
+}
+
+function meaning(event: Key): Command | null {
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.ctrlKey || event.metaKey) {
+    return key === "z" && !event.altKey && !event.shiftKey ? "undo" : null;
+  }
+  if (event.altKey) return WITH_ALT[key] ?? null;
+  if (event.shiftKey) return key === "Delete" ? "force" : key === "/" ? "filter" : null;
+  return ALONE[key] ?? null;
+}
+
+/** Is it a field that takes letters itself? */
+export function takesText(target: EventTarget | null): boolean {
+  return target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement;
+}

@@ -1,0 +1,56 @@
+// Seconds and instants as short texts.
+
+const clockFormat = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+});
+const dayFormat = new Intl.DateTimeFormat(undefined, {
+  year: "numeric", month: "short", day: "numeric",
+  hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+});
+
+/** "4 s", "3 min", "2 h 05 min", "3 d": for what is roughly known. */
+export function rough(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.round(s / 60)} min`;
+  if (s < 86_400) {
+    const minutes = Math.round(s / 60);
+    return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+  }
+  return `${Math.round(s / 86_400)} d`;
+}
+
+/** "0:07", "12:31", "1:02:03": for what runs. */
+export function elapsed(seconds: number): string {
+  const s = Math.max(0, Math.floor(seconds));
+  const two = (n: number): string => String(n).padStart(2, "0");
+  const head = s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}` : "";
+  return head ? `${head}:${two(s % 60)}` : `${Math.floor(s / 60)}:${two(s % 60)}`;
+}
+
+/** "1.2 s", "45 s", "3 min": how long something took. */
+export function took(seconds: number): string {
+  if (seconds < 0.0095) return "<0.01 s";
+  if (seconds < 1) return `${seconds.toFixed(2)} s`;
+  return seconds < 10 ? `${seconds.toFixed(1)} s` : rough(seconds);
+}
+
+export function ago(seconds: number): string {
+  return seconds < 5 ? "just now" : `${rough(seconds)} ago`;
+}
+
+/** "14:31", of epoch seconds. */
+export function clock(epochSeconds: number): string {
+  return clockFormat.format(epochSeconds * 1000);
+}
+
+export function day(epochSeconds: number): string {
+  return dayFormat.format(epochSeconds * 1000);
+}
+
+/** "12 min": a guess, so never finer than it can be. */
+export function guess(seconds: number): string {
+  if (seconds < 10) return "a few seconds";
+  if (seconds < 55) return `${Math.ceil(seconds / 10) * 10} s`;
+  return rough(Math.max(60, seconds));
+}

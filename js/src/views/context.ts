@@ -1,0 +1,141 @@
+// What every part of a view shares: the state, the line to the kernel, the acts of the user.
+
+import { Line, Marks, Refused } from "../actions";
+import type { Model, Plain, Row } from "../protocol";
+import { Store } from "../store";
+import { Live } from "../ui/live";
+
+/** Removing a queued job holds it for these seconds, so that it can be undone. */
+const UNDO_SECONDS = 8;
+const TROUBLE_SHOWN = 8; // seconds
+
+export class Context {
+  readonly store = new Store();
+  readonly marks = new Marks();
+  readonly live = new Live();
+  readonly line: Line;
+  /** What the last act met; shown for a while. */
+  trouble: { text: string; at: number } | null = null;
+  private removed: string[] = [];
+
+  constructor(
+    model: Model,
+    readonly invalidate: () => void,
+  ) {
+    this.line = new Line(model, invalidate);
+  }
+
+  /** Page clock in seconds. */
+  page(): number {
+    return Date.now() / 1000;
+  }
+
+  /** The kernel's clock in seconds. */
+  now(): number {
+    return this.store.kernelTime(this.page());
+  }
+
+  get enabled(): boolean {
+    return !this.line.gone;
+  }
+
+  async ask(op: string, a: Plain = {}): Promise<Plain | null> {
+    try {
+      return await this.line.request(op, a);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      return null; // the strip tells when the kernel is gone; a lost job shows as such
+    }
+  }
+
+  /** Do what the user asked; the mark shows it until the state does. */
+  act(op: string, a: Plain, kind: string, id = ""): Promise<Plain | null> {
+    if (!this.enabled) return Promise.resolve(null);
+    const mark = id === "" ? null : this.marks.set(id, kind, this.page());
+    const answer = this.line.request(op, a, true).then(
+      (value) => {
+        if (mark !== null) this.marks.answered(id, mark, value);
+        return value;
+      },
+      (error: unknown) => {
+        if (mark !== null) this.marks.drop(id, mark);
+        if (!(error instanceof Refused)) throw error;
+        if (error.code !== "no_kernel") this.tell(`${sentence(kind)}: ${reason(error)}`);
+        return null;
+      },
+    );
+    this.invalidate();
+    return answer;
+  }
+
+  cancel(row: Row, force = false): void {
+    this.live.say(`${force ? "Forcing" : "Asking"} ${row.title} to stop`, true);
+    const a = force ? { job: row.id, force } : { job: row.id };
+    void this.act("cancel", a, force ? "force" : "cancel", row.id);
+  }
+
+  remove(row: Row): void {
+    this.removed.push(row.id);
+    this.live.say(`Removed ${row.title}; Undo within ${UNDO_SECONDS} seconds`, true);
+    const a = { job: row.id, seconds: UNDO_SECONDS, then: "cancel" };
+    void this.act("hold", a, "remove", row.id);
+  }
+
+  release(row: Row): void {
+    this.removed = this.removed.filter((id) => id !== row.id);
+    this.live.say(`${row.title} is queued again`, true);
+    void this.act("release", { job: row.id }, "release", row.id);
+  }
+
+  /** Bring back what this view removed last and can still be brought back. */
+  undo(): boolean {
+    for (let id = this.removed.pop(); id !== undefined; id = this.removed.pop()) {
+      const row = this.store.find(id);
+      if (row !== null && (row.status !== "pending" || !row.held)) continue;
+      if (row !== null) this.release(row);
+      else void this.act("release", { job: id }, "release", id);
+      return true;
+    }
+    return false;
+  }
+
+  retry(row: Row): void {
+    this.live.say(`Queued ${row.title} again`, true);
+    void this.act("retry", { job: row.id }, "retry", row.id);
+  }
+
+  move(row: Row, place: Plain): void {
+    void this.act("move", { job: row.id, ...place }, "move", row.id);
+  }
+
+  togglePause(): void {
+    const paused = this.store.summary.paused !== null;
+    this.live.say(paused ? "Queue resumed" : "Queue paused", true);
+    void this.act(paused ? "resume" : "pause", {}, paused ? "resume" : "pause");
+  }
+
+  tell(text: string): void {
+    this.trouble = { text, at: this.page() };
+    this.live.say(text, true);
+    this.invalidate();
+  }
+
+  /** The trouble to show now, or "". */
+  troubleText(): string {
+    if (this.trouble !== null && this.page() - this.trouble.at > TROUBLE_SHOWN) this.trouble = null;
+    return this.trouble?.text ?? "";
+  }
+
+  close(): void {
+    this.line.close();
+    this.live.close();
+  }
+}
+
+function sentence(kind: string): string {
+  return `Could not ${kind.replace("_", " ")}`;
+}
+
+function reason(error: Refused): string {
+  return error.message || error.code.replace("_", " ");
+}

@@ -1,0 +1,123 @@
+// The rows of the three lists as shown: from traits, from windows, or found by the filter.
+
+import { LISTS, type ListName, type Row } from "../protocol";
+import { Window } from "../window";
+import type { Context } from "./context";
+import type { Filter } from "./filter";
+
+/** The pointer is about to click for so long after it has moved over the lists. */
+const HOLD_FOR = 3; // seconds
+
+export interface Spot {
+  list: ListName;
+  index: number;
+}
+
+export class Lists {
+  readonly windows: Record<ListName, Window>;
+  /** Ids of ended jobs that still stand among the running ones, under the pointer. */
+  readonly still = new Set<string>();
+  private runningRows: Row[] = [];
+  private pointerAt = -Infinity;
+
+  constructor(
+    private context: Context,
+    private filter: Filter,
+  ) {
+    const request = context.line.request.bind(context.line);
+    const make = (list: ListName): Window => new Window(list, request, context.invalidate);
+    this.windows = {
+      running: make("running"), pending: make("pending"), history: make("history"),
+    };
+  }
+
+  pointerMoved(): void {
+    this.pointerAt = this.context.page();
+  }
+
+  pointerLeft(): void {
+    this.pointerAt = -Infinity;
+  }
+
+  get pointerBusy(): boolean {
+    return this.context.page() - this.pointerAt < HOLD_FOR;
+  }
+
+  /** A finished row does not jump away from under the pointer: it stays until that has gone. */
+  refresh(): void {
+    const { running, history } = this.context.store;
+    this.still.clear();
+    if (!this.pointerBusy) {
+      this.runningRows = running;
+      return;
+    }
+    const rows: Row[] = [];
+    for (const old of this.runningRows) {
+      const row = running.find((item) => item.id === old.id);
+      const over = row === undefined ? history.find((item) => item.id === old.id) : undefined;
+      if (over !== undefined) this.still.add(over.id);
+      const kept = row ?? over;
+      if (kept !== undefined) rows.push(kept);
+    }
+    const known = new Set(rows.map((row) => row.id));
+    this.runningRows = rows.concat(running.filter((row) => !known.has(row.id)));
+  }
+
+  total(list: ListName): number {
+    if (this.filter.covers(list)) return this.filter.rows(list).length;
+    const { store } = this.context;
+    const total = store.total(list);
+    if (list === "running") return total + this.still.size;
+    if (list === "pending") return total;
+    const told = this.windows.history.total;
+    const kept = store.history.length < 20 || told === null ? total : Math.min(total, told);
+    return Math.max(0, kept - this.still.size);
+  }
+
+  /** The first rows, which need no asking. */
+  covered(list: ListName): Row[] {
+    if (this.filter.covers(list)) return this.filter.rows(list);
+    if (list === "running") return this.runningRows;
+    if (list === "pending") return this.context.store.head;
+    return this.context.store.history.filter((row) => !this.still.has(row.id));
+  }
+
+  row(list: ListName, index: number): Row | undefined {
+    const first = this.covered(list);
+    if (index < first.length || this.filter.covers(list)) return first[index];
+    return this.windows[list].row(index + this.shift(list));
+  }
+
+  find(id: string): Spot | null {
+    for (const list of LISTS) {
+      const near = this.covered(list).findIndex((row) => row.id === id);
+      if (near >= 0) return { list, index: near };
+    }
+    for (const list of LISTS) {
+      if (this.filter.covers(list)) continue;
+      const far = this.windows[list].indexOf(id) - this.shift(list);
+      if (far >= this.covered(list).length && far < this.total(list)) return { list, index: far };
+    }
+    return null;
+  }
+
+  /** Tell the windows what is in view. */
+  show(list: ListName, first: number, last: number): void {
+    const known = this.filter.covers(list) ? Infinity : this.covered(list).length;
+    const shift = this.shift(list);
+    const from = Math.max(0, first + shift);
+    const to = last === 0 ? 0 : last + shift;
+    const now = this.context.page();
+    this.windows[list].show(from, to, known + shift, this.total(list) + shift, now);
+  }
+
+  reset(epoch: string): void {
+    for (const list of LISTS) this.windows[list].reset(epoch);
+    this.runningRows = [];
+  }
+
+  /** Rows of the server's list that stand elsewhere. */
+  private shift(list: ListName): number {
+    return list === "history" ? this.still.size : list === "running" ? -this.still.size : 0;
+  }
+}

@@ -1,0 +1,115 @@
+// The output of one job, read on from a cursor; follows the end while the end is in view.
+
+import { num, text } from "../protocol";
+import { AnsiLines, type Span } from "../ui/ansi";
+import { h, setText, show } from "../ui/dom";
+import type { Context } from "./context";
+
+const PART = 65_536;
+
+export class LogView {
+  readonly node: HTMLElement;
+  /** All there is so far has been read. */
+  atEnd = false;
+  private output = h("div", { role: "log", "aria-live": "off", tabindex: 0, class: "jqw-log" });
+  private above = h("p", { class: "jqw-note" });
+  private lines = new AnsiLines();
+  private drawn: HTMLElement[] = [];
+  private gone = 0; // lines dropped from the beginning when last drawn
+  private next = -1;
+  private job = "";
+  private busy = false;
+
+  constructor(private context: Context) {
+    this.output.setAttribute("aria-label", "Log");
+    this.node = h("div", { class: "jqw-log-box" }, this.above, this.output);
+  }
+
+  reset(job: string): void {
+    this.job = job;
+    this.lines = new AnsiLines();
+    this.drawn = [];
+    this.gone = 0;
+    this.next = -1;
+    this.atEnd = false;
+    this.output.replaceChildren();
+    setText(this.above, "");
+    show(this.above, false);
+  }
+
+  /** Read what is new; the first time the last part of it. */
+  async readOn(): Promise<void> {
+    const { job, next } = this;
+    if (this.busy || job === "") return;
+    this.busy = true;
+    const answer = await this.context.ask("log", { job, from: next, max: PART });
+    this.busy = false;
+    if (answer === null || this.job !== job || this.next !== next) return;
+    const from = num(answer["from"]);
+    if (from > Math.max(0, next)) {
+      setText(this.above, "Earlier output is not shown");
+      show(this.above, true);
+    }
+    this.next = num(answer["next"], Math.max(0, next));
+    this.atEnd = answer["end"] === true;
+    const piece = text(answer["text"], 4 * PART);
+    if (piece !== "") {
+      this.lines.write(piece);
+      this.draw();
+    } else if (this.next === 0) {
+      setText(this.above, "No output yet");
+      show(this.above, true);
+    }
+    if (!this.atEnd) this.context.invalidate();
+  }
+
+  private draw(): void {
+    const { output, lines } = this;
+    const following = output.scrollTop + output.clientHeight >= output.scrollHeight - 4;
+    if (from0(this.above)) show(this.above, false);
+    const dropped = lines.dropped - this.gone;
+    this.gone = lines.dropped;
+    for (const node of this.drawn.splice(0, dropped)) node.remove();
+    // The last line drawn may have grown or been written over; those before it are final.
+    const first = Math.max(0, this.drawn.length - 1);
+    lines.lines.slice(first).forEach((spans, offset) => {
+      let node = this.drawn[first + offset];
+      if (node === undefined) {
+        node = h("div", { class: "jqw-line" });
+        this.drawn.push(node);
+        output.append(node);
+      }
+      writeLine(node, spans);
+    });
+    if (following) output.scrollTop = output.scrollHeight;
+  }
+}
+
+function from0(above: HTMLElement): boolean {
+  return above.textContent === "No output yet";
+}
+
+function writeLine(node: HTMLElement, spans: Span[]): void {
+  node.replaceChildren(...spans.map(spanNode));
+  if (spans.length === 0) node.append("\u200b"); // an empty line keeps its height
+}
+
+export function writeSpans(node: HTMLElement, lines: Span[][]): void {
+  lines.forEach((spans, index) => {
+    if (index > 0) node.append("\n");
+    node.append(...spans.map(spanNode));
+  });
+}
+
+function spanNode({ text: content, style }: Span): Node {
+  const { fg, bg, bold, dim, italic, underline } = style;
+  if (!fg && !bg && !bold && !dim && !italic && !underline) return document.createTextNode(content);
+  const node = h("span", {}, content);
+  const names = [bold && "bold", dim && "dim-text", italic && "italic", underline && "underline"];
+  for (const name of names) if (name) node.classList.add(`jqw-${name}`);
+  if (fg.startsWith("#")) node.style.color = fg;
+  else if (fg) node.classList.add(`jqw-fg${fg}`);
+  if (bg.startsWith("#")) node.style.backgroundColor = bg;
+  else if (bg) node.classList.add(`jqw-bg${bg}`);
+  return node;
+}

@@ -1,0 +1,70 @@
+// What is not as usual: kernel gone or busy, not updating, paused, not started. Else absent.
+
+import { h, setText, show } from "../ui/dom";
+import { clock, rough } from "../ui/time";
+import type { Context } from "./context";
+
+const LAG_SHOWN = 1; // seconds
+
+export class Strip {
+  readonly node = h("div", { class: "jqw-strip" });
+  private lines: HTMLElement[] = [];
+
+  constructor(private context: Context) {}
+
+  update(): void {
+    const told = this.sentences();
+    show(this.node, told.length > 0);
+    while (this.lines.length < told.length) {
+      const line = h("div", { class: "jqw-strip-line" });
+      this.lines.push(line);
+      this.node.append(line);
+    }
+    this.lines.forEach((line, index) => {
+      const [kind, text] = told[index] ?? ["", ""];
+      show(line, text !== "");
+      setText(line, text);
+      line.dataset["kind"] = kind;
+    });
+  }
+
+  private sentences(): [kind: string, text: string][] {
+    const { context } = this;
+    const { store, line } = context;
+    const { summary } = store;
+    const told: [string, string][] = [];
+    const page = context.page();
+    const heard = store.heardAt;
+    if (line.gone) {
+      const at = clock(summary.t > 0 ? summary.t : page);
+      return [["gone", `Kernel gone ${at} — last known state`]];
+    }
+    if (line.late) {
+      told.push(["busy", BUSY]);
+    } else if (store.silent(page) && heard !== null) {
+      told.push(["busy", `Not updating for ${rough(page - heard)}: the kernel does not answer`]);
+    } else if (summary.lag > LAG_SHOWN) {
+      told.push(["busy", `The event loop has not answered for ${rough(summary.lag)}`]);
+    }
+    if (summary.paused !== null) {
+      const { reason, since } = summary.paused;
+      const why = reason === "" ? "" : `: ${reason}`;
+      const when = since > 0 ? ` since ${clock(since)}` : "";
+      told.push(["paused", `Paused${when}${why}. Running jobs go on; none is started.`]);
+    }
+    const words = PHASES[summary.phase];
+    if (words !== undefined) told.push(["phase", words]);
+    if (summary.note !== "") told.push(["note", summary.note]);
+    const trouble = context.troubleText();
+    if (trouble !== "") told.push(["trouble", trouble]);
+    return told;
+  }
+}
+
+const BUSY = "Kernel is busy; your request is sent and will be handled when the cell yields";
+const PHASES: Record<string, string> = {
+  "not started": "Not started: jobs are queued, none is run yet",
+  stopping: "Stopping: no further job is started",
+  stopped: "Stopped: no job is run",
+  closed: "Closed",
+};

@@ -1,0 +1,115 @@
+// What a row says of a job: icon, words, times and the one act it offers. No DOM.
+
+import type { Row } from "../protocol";
+import { secondsLeftOf, type Store } from "../store";
+import { ago, elapsed, guess, rough, took } from "../ui/time";
+
+export type Act = "none" | "cancel" | "force" | "remove" | "undo" | "release" | "retry";
+
+export interface Words {
+  icon: string;
+  state: string; // one word, for who does not see the icon
+  info: string;
+  time: string;
+  act: Act;
+  ready: boolean; // can the act be done now
+  bar: boolean;
+}
+
+const SILENT_AFTER = 10; // seconds without news of a job that tells news
+const FORCE_AFTER = 1.5; // so that a double click on Cancel does not force
+const COUNTDOWN = 3;
+
+export function wordsOf(row: Row, mark: string, store: Store, now: number): Words {
+  if (row.status === "pending") return pending(row, mark, store, now);
+  if (row.status === "running") return running(row, mark, store, now);
+  return ended(row, mark, now);
+}
+
+function pending(row: Row, mark: string, store: Store, now: number): Words {
+  const words: Words = {
+    icon: "queued", state: "queued", info: "", time: "", act: "remove", ready: true, bar: false,
+  };
+  if (row.held && row.hold_then === "cancel" && row.hold_until !== null) {
+    const left = Math.max(0, Math.ceil(row.hold_until - now));
+    const info = mark === "release" ? "coming back…" : `removed, undo ${left} s`;
+    return { ...words, icon: "held", state: "removed", info, act: "undo", ready: left > 0 };
+  }
+  if (mark === "remove") return { ...words, icon: "held", info: "removing…", ready: false };
+  if (row.held) {
+    const rest = row.hold_until === null ? "" : ` for ${rough(row.hold_until - now)}`;
+    return { ...words, icon: "held", state: "held", info: `held${rest}`, act: "release" };
+  }
+  if (mark === "move") words.info = "moving…";
+  else if (row.block !== null) Object.assign(words, { icon: "blocked", state: "blocked" });
+  const ahead = row.position ?? 0;
+  if (words.info === "") {
+    words.info = row.block ?? (ahead === 0 ? "next" : `${ahead.toLocaleString()} ahead`);
+  }
+  const wait = store.secondsUntil(ahead, now);
+  if (wait !== null && row.block === null) words.time = `~${guess(wait)}`;
+  return words;
+}
+
+function running(row: Row, mark: string, store: Store, now: number): Words {
+  const words: Words = {
+    icon: "running", state: "running", info: row.message, time: "", act: "cancel", ready: true,
+    bar: true,
+  };
+  const spent = row.started_at === null ? null : now - row.started_at;
+  if (spent !== null) words.time = elapsed(spent);
+  if (row.cancel_phase !== null) return stopping(row, mark, words, store, now);
+  if (mark === "cancel" || mark === "force") {
+    return { ...words, icon: "stopping", info: "stop requested…", ready: false };
+  }
+  if (row.phase !== null) {
+    const info = row.phase === "starting" ? "starting" : row.phase;
+    return { ...words, icon: "starting", state: "starting", info };
+  }
+  const left = secondsLeftOf(row, now);
+  if (left !== null) words.time = `${guess(left)} left`;
+  const tells = row.progress >= 0 || row.message !== "";
+  const quiet = row.news_at === null ? 0 : now - row.news_at;
+  if (tells && quiet > SILENT_AFTER) {
+    const sign = `last sign of life ${rough(quiet)} ago`;
+    words.info = row.message === "" ? sign : `${row.message} · ${sign}`;
+    if (spent !== null) words.time = elapsed(spent);
+  }
+  return words;
+}
+
+function stopping(row: Row, mark: string, words: Words, store: Store, now: number): Words {
+  const asked = store.askedFor(row, now);
+  const base: Words = { ...words, icon: "stopping", state: "stopping" };
+  if (row.cancel_phase === "forcing" || mark === "force") {
+    return { ...base, info: "ending process", ready: false };
+  }
+  if (row.cancel_note !== null) {
+    return { ...base, info: `${row.cancel_note} · ${rough(asked)}`, ready: false };
+  }
+  const left = row.force_at === null ? null : row.force_at - now;
+  const soon = left !== null && left <= COUNTDOWN;
+  const info = soon
+    ? `forcing in ${Math.max(0, Math.ceil(left))} s`
+    : `asked to stop… ${Math.floor(asked)} s`;
+  if (!row.can_kill) return { ...base, info, ready: false };
+  return { ...base, info, act: "force", ready: asked >= FORCE_AFTER };
+}
+
+function ended(row: Row, mark: string, now: number): Words {
+  const when = row.completed_at === null ? "" : ago(now - row.completed_at);
+  const words: Words = {
+    icon: row.status, state: row.status, info: "", time: when, act: "none", ready: true, bar: false,
+  };
+  const duration =
+    row.started_at === null || row.completed_at === null
+      ? ""
+      : `took ${took(row.completed_at - row.started_at)}`;
+  if (row.status === "completed") {
+    words.info = row.finished_before_cancel ? `finished before the cancel · ${duration}` : duration;
+    return words;
+  }
+  words.info = row.error ?? (row.status === "failed" ? "failed" : "cancelled");
+  if (mark === "retry") return { ...words, info: "queueing again…", act: "retry", ready: false };
+  return { ...words, act: "retry" };
+}

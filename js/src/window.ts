@@ -1,0 +1,108 @@
+// Which rows of a long list a view holds: the first ones from traits, others watched. No DOM.
+
+import type { ListName, Part, Plain, Row } from "./protocol";
+import { cleanPart } from "./protocol";
+
+const MARGIN = 40; // rows asked for beyond the visible ones, each side
+const MOST = 200;
+const RENEW_AFTER = 15; // seconds; the lease lasts 30
+
+type Request = (op: string, a: Plain) => Promise<Plain>;
+
+export class Window {
+  /** Total as last told by the server; null before. */
+  total: number | null = null;
+  private rows: Row[] = [];
+  private start = 0;
+  private rev = -1;
+  private epoch = "";
+  private wanted: [number, number] | null = null;
+  private watched: { start: number; end: number; at: number } | null = null;
+  private asking = false;
+
+  constructor(
+    readonly list: ListName,
+    private request: Request,
+    private changed: () => void,
+  ) {}
+
+  /** Another queue: nothing held is true any more. */
+  reset(epoch: string): void {
+    this.rows = [];
+    this.rev = -1;
+    this.total = null;
+    this.epoch = epoch;
+    this.watched = null;
+  }
+
+  row(index: number): Row | undefined {
+    return this.rows[index - this.start];
+  }
+
+  /** Where a job is among the rows held; -1 when it is not. */
+  indexOf(id: string): number {
+    const at = this.rows.findIndex((row) => row.id === id);
+    return at < 0 ? -1 : this.start + at;
+  }
+
+  /**
+   * The view shows rows first ≤ i < last; `covered` of them come from traits. Watches more only
+   * when they are needed, and not when the view is hidden (`last` = 0). `now` in seconds.
+   */
+  show(first: number, last: number, covered: number, total: number, now: number): void {
+    if (last <= Math.min(covered, total) || last === 0) {
+      this.wanted = null;
+      if (this.watched !== null) {
+        this.watched = null;
+        this.request("unwatch", { list: this.list }).catch(ignore);
+      }
+      return;
+    }
+    const held = this.watched;
+    const near =
+      held !== null && first >= held.start && last <= held.end && now - held.at < RENEW_AFTER;
+    if (near) return;
+    const middle = Math.floor((first + last) / 2);
+    const half = Math.min(MOST / 2, Math.ceil((last - first) / 2) + MARGIN);
+    const start = Math.max(0, middle - half);
+    this.wanted = [start, start + 2 * half];
+    this.ask(now);
+  }
+
+  /** A pushed slice. */
+  push(part: Part): void {
+    if (part.epoch === this.epoch && part.list === this.list) this.take(part);
+  }
+
+  private ask(now: number): void {
+    if (this.asking || this.wanted === null) return; // one in flight: back-pressure by itself
+    const [start, end] = this.wanted;
+    this.wanted = null;
+    this.asking = true;
+    this.watched = { start, end, at: now };
+    this.request("watch", { list: this.list, start, end }).catch(() => (this.watched = null));
+    this.request("rows", { list: this.list, start, end })
+      .then((value) => {
+        const part = cleanPart(value);
+        if (part !== null) this.push(part);
+      })
+      .catch(() => (this.watched = null))
+      .finally(() => {
+        this.asking = false;
+        this.changed();
+      });
+  }
+
+  private take(part: Part): void {
+    if (part.rev < this.rev) return; // an answer that a newer push has overtaken
+    this.rev = part.rev;
+    this.start = part.start;
+    this.rows = part.rows;
+    this.total = part.total;
+    this.changed();
+  }
+}
+
+function ignore(): void {
+  // An unanswered unwatch costs nothing: the lease ends by itself.
+}

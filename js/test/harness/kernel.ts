@@ -1,0 +1,193 @@
+// A queue in the page: the model that anywidget would give, with the kernel's side of protocol 1.
+
+import type { ListName, Model, Plain, Row } from "../../src/protocol";
+
+type Callback = (...args: unknown[]) => void;
+
+export function makeRow(id: string, given: Partial<Row> = {}): Row {
+  return {
+    id, title: "whisper", name: "whisper", args: "", tags: [], status: "pending", priority: 0,
+    position: null, attempt: 1, retry_of: null, created_at: Date.now() / 1000 - 600,
+    started_at: null, completed_at: null, progress: -1, message: "", phase: null,
+    cancel_phase: null, force_at: null, can_kill: true, cancel_note: null, held: false,
+    hold_until: null, hold_then: "release", block: null, error: null, news_at: null,
+    finished_before_cancel: false, ...given,
+  };
+}
+
+export class Kernel {
+  running: Row[] = [];
+  pending: Row[] = [];
+  history: Row[] = [];
+  resources: Plain = {};
+  paused: { reason: string; since: number } | null = null;
+  phase = "started";
+  log = "";
+  details: Record<string, Plain> = {};
+  results: Record<string, Plain> = {};
+  /** Set to hold answers back, as a busy kernel does. */
+  deaf = false;
+  /** Set to refuse to send, as a closed comm does. */
+  closed = false;
+  cleared = 0;
+  readonly sent: Plain[] = [];
+  private callbacks = new Map<string, Set<Callback>>();
+  private traits: Plain = {};
+  private seq = 0;
+  private rev = 0;
+  private watched = new Map<string, { cid: string; list: ListName; start: number; end: number }>();
+
+  constructor(
+    readonly view: "queue" | "job" = "queue",
+    readonly name = "",
+  ) {}
+
+  readonly model: Model = {
+    get: (name) => this.traits[name],
+    on: (event, callback) => {
+      const set = this.callbacks.get(event) ?? new Set();
+      this.callbacks.set(event, set.add(callback as unknown as Callback));
+    },
+    off: (event, callback) => {
+      this.callbacks.get(event)?.delete(callback as unknown as Callback);
+    },
+    send: (content) => {
+      if (this.closed) throw new Error("Cannot send");
+      this.sent.push(content);
+      if (!this.deaf) setTimeout(() => this.answer(content), 5);
+    },
+  };
+
+  get listeners(): number {
+    return [...this.callbacks.values()].reduce((sum, set) => sum + set.size, 0);
+  }
+
+  /** Lose a flush on the way. */
+  lose(): void {
+    this.flush(false);
+  }
+
+  flush(deliver = true): void {
+    const ended = (status: string): number =>
+      this.history.filter((row) => row.status === status).length;
+    this.seq += 1;
+    this.rev += 1;
+    this.pending.forEach((row, index) => (row.position = index));
+    const counts = {
+      pending: this.pending.length, running: this.running.length,
+      held: this.pending.filter((row) => row.held).length, completed: ended("completed"),
+      failed: ended("failed"), cancelled: ended("cancelled"),
+    };
+    const summary = {
+      proto: 1, epoch: "e1", seq: this.seq, rev: this.rev, t: Date.now() / 1000, name: this.name,
+      phase: this.phase, paused: this.paused, counts, lag: 0, beat: 1, max_running: 1,
+      cancel_timeout: 5, note: "",
+    };
+    const rows = (list: Row[], most: number): Plain[] =>
+      list.slice(0, most).map((row) => ({ ...row }));
+    const job = this.view === "job" ? this.running[0] ?? this.pending[0] ?? this.history[0] : {};
+    const queue = this.view === "queue";
+    const next: Plain = {
+      view: this.view, job_id: "", summary, running: queue ? rows(this.running, 8) : [],
+      head: queue ? rows(this.pending, 25) : [], history: queue ? rows(this.history, 20) : [],
+      job: { ...job }, resources: this.resources, features: { unload: true },
+    };
+    if (!deliver) return;
+    this.traits = next;
+    for (const name of Object.keys(next)) this.emit(`change:${name}`);
+    for (const { cid, list, start, end } of this.watched.values()) {
+      this.emit("msg:custom", { t: "rows", cid, ...this.part(list, start, end) });
+    }
+  }
+
+  private emit(event: string, ...args: unknown[]): void {
+    for (const callback of this.callbacks.get(event) ?? []) callback(...args);
+  }
+
+  private part(list: ListName, start: number, end: number): Plain {
+    const all = this[list];
+    const rows = all.slice(start, end).map((row) => ({ ...row }));
+    return { epoch: "e1", rev: this.rev, list, start, total: all.length, rows };
+  }
+
+  private answer(message: Plain): void {
+    const { cid, rid, op } = message;
+    const a = (message["a"] ?? {}) as Plain;
+    const outcome = this.carryOut(String(op), a, String(cid));
+    this.emit("msg:custom", { t: "res", cid, rid, ...outcome });
+    if (!QUIET.includes(String(op))) this.flush();
+  }
+
+  private carryOut(op: string, a: Plain, cid: string): Plain {
+    const id = String(a["job"] ?? "");
+    const at = this.pending.findIndex((row) => row.id === id);
+    const queued = this.pending[at];
+    const row = queued ?? this.running.find((item) => item.id === id) ??
+      this.history.find((item) => item.id === id);
+    const done = { ok: true, v: { rev: this.rev + 1 } };
+    const now = Date.now() / 1000;
+    const list = a["list"] as ListName;
+    if (op === "rows") {
+      return { ok: true, v: this.part(list, Number(a["start"]), Number(a["end"])) };
+    }
+    if (op === "watch") {
+      const window = { cid, list, start: Number(a["start"]), end: Number(a["end"]) };
+      this.watched.set(cid + list, window);
+    } else if (op === "unwatch") this.watched.delete(cid + list);
+    else if (op === "find") {
+      const words = String(a["text"]).toLowerCase();
+      const all = [...this.running, ...this.pending, ...this.history];
+      const found = all.filter((item) =>
+        `${item.title} ${item.args} ${item.status}`.toLowerCase().includes(words));
+      return { ok: true, v: { total: found.length, rows: found.slice(0, Number(a["end"])) } };
+    } else if (op === "pause") this.paused = { reason: "in the widget", since: now };
+    else if (op === "resume") this.paused = null;
+    else if (op === "start") this.phase = "started";
+    else if (op === "cancel_many") {
+      const count = this.pending.length;
+      this.pending.forEach((item) => Object.assign(item, { status: "cancelled", completed_at: now }));
+      this.history.unshift(...this.pending.splice(0));
+      return { ok: true, v: { count } };
+    } else if (op === "clear_history") {
+      const count = this.history.splice(0).length;
+      return { ok: true, v: { count } };
+    } else if (op === "hello") return { ok: true, v: { epoch: "e1" } };
+    else if (op === "log") {
+      const bytes = new TextEncoder().encode(this.log);
+      const from = Number(a["from"]) < 0 ? Math.max(0, bytes.length - 65536) : Number(a["from"]);
+      const text = new TextDecoder().decode(bytes.slice(from));
+      return { ok: true, v: { from, next: bytes.length, text, end: true } };
+    } else if (row === undefined) return { ok: false, e: { code: "not_found", msg: "not kept" } };
+    else if (op === "job") {
+      const more = this.details[id] ?? { traceback: "", failure: null };
+      return { ok: true, v: { row, kwargs_text: row.args, ...more } };
+    } else if (op === "result") {
+      return { ok: true, v: this.results[id] ?? { kind: "text", text: "'done'" } };
+    } else if (op === "retry") {
+      this.pending.push(makeRow(`${id}r`, { title: row.title, args: row.args, attempt: 2 }));
+      return { ok: true, v: { job: `${id}r`, rev: this.rev + 1 } };
+    } else if (op === "cancel" && row.status === "running") {
+      row.cancel_phase = a["force"] === true ? "forcing" : "asked";
+      row.force_at = a["force"] === true ? null : now + 5;
+    } else if (queued === undefined) {
+      return { ok: false, e: { code: "stale", msg: "the job has gone on meanwhile" } };
+    } else if (op === "hold") {
+      Object.assign(queued, {
+        held: true, hold_until: now + Number(a["seconds"]), hold_then: a["then"],
+      });
+    } else if (op === "release") Object.assign(queued, { held: false, hold_until: null });
+    else if (op === "priority") queued.priority = Number(a["value"]);
+    else if (op === "move") this.move(at, queued, a);
+    return done;
+  }
+
+  private move(at: number, row: Row, a: Plain): void {
+    this.pending.splice(at, 1);
+    const place = (id: unknown): number => this.pending.findIndex((item) => item.id === id);
+    const to = a["to"] === "top" ? 0 : a["to"] === "bottom" ? this.pending.length
+      : a["before"] !== undefined ? place(a["before"]) : place(a["after"]) + 1;
+    this.pending.splice(to, 0, row);
+  }
+}
+
+const QUIET = ["rows", "log", "job", "result", "find", "unwatch"];

@@ -1,0 +1,115 @@
+// Scenes for a browser: `start(scene)` fills a kernel and draws its view; tests then drive it.
+
+import axe from "axe-core";
+import widget from "../../src/index";
+import { Kernel, makeRow } from "./kernel";
+
+const ESC = "\u001b";
+const now = (): number => Date.now() / 1000;
+
+function everyday(kernel: Kernel): void {
+  kernel.running = [
+    makeRow("r1", {
+      args: "talk_07.mp3", status: "running", started_at: now() - 95, progress: 0.71,
+      message: "decoding", news_at: now() - 1,
+    }),
+    makeRow("r2", {
+      title: "train", name: "train", args: "epochs=40, lr=1e-3", status: "running",
+      started_at: now() - 300, progress: 0.2, message: "epoch 8", news_at: now() - 14,
+    }),
+    makeRow("r3", {
+      title: "embed", name: "embed", args: "corpus.parquet", status: "running",
+      started_at: now() - 4, phase: "starting",
+    }),
+    makeRow("r4", {
+      title: "ocr", name: "ocr", args: "scan_3.pdf", status: "running", started_at: now() - 20,
+      progress: 0.4, cancel_phase: "asked", force_at: now() + 2.6,
+    }),
+  ];
+  kernel.pending = [
+    makeRow("p1", {
+      title: "gemini", name: "gemini", args: "img_12.png", priority: 10,
+      block: "needs 4.0 GB GPU, 2.1 free (whisper holds 5.9)",
+    }),
+    makeRow("p2", { title: "sweep", name: "sweep", args: "lr=1e-3" }),
+    makeRow("p3", {
+      title: "sweep", name: "sweep", args: "lr=3e-3", held: true, hold_until: now() + 7.4,
+      hold_then: "cancel",
+    }),
+    makeRow("p4", { title: "sweep", name: "sweep", args: "lr=1e-2", held: true }),
+    makeRow("p5", { title: "nightly report", name: "report", args: "'2026-11'", priority: -5 }),
+  ];
+  kernel.history = [
+    makeRow("h1", {
+      args: "talk_03.mp3", status: "failed", error: "OutOfMemoryError: CUDA out of memory",
+      started_at: now() - 300, completed_at: now() - 130,
+    }),
+    makeRow("h2", {
+      args: "talk_02.mp3", status: "completed", started_at: now() - 700, completed_at: now() - 310,
+    }),
+    makeRow("h3", {
+      args: "talk_01.mp3", status: "cancelled", error: "cancelled in the widget",
+      started_at: now() - 900, completed_at: now() - 710,
+    }),
+    makeRow("h4", {
+      title: "sweep", args: "lr=1e-4", status: "completed", started_at: now() - 1100,
+      completed_at: now() - 910, finished_before_cancel: true,
+    }),
+  ];
+  kernel.resources = {
+    items: [
+      { name: "GPU", used: 5.9, reserved: 6.5, total: 8, unit: "GB" },
+      { name: "RAM", used: 21, reserved: 0, total: 64, unit: "GB" },
+      { name: "CPU", used: 9, reserved: 12, total: 16, unit: "cores" },
+    ],
+    idle: [{ plugin: "gemini", holds: 1.4, unit: "GB" }],
+  };
+  kernel.log = `${ESC}[1mloading model${ESC}[0m\n${ESC}[32mok${ESC}[0m in 2.1 s\n` +
+    `${ESC}]0;title\u0007decoding 10 %\rdecoding 71 %\n${ESC}[31mwarning:${ESC}[0m slow disk\n` +
+    `user said <b>hi</b> and \u202eabc\n`;
+  kernel.details["h1"] = {
+    failure: { type: "OutOfMemoryError", message: "CUDA out of memory", exit_code: 1, signal: null },
+    traceback: 'Traceback (most recent call last):\n  File "run.py", line 12, in whisper\n' +
+      "    model(batch)\nOutOfMemoryError: CUDA out of memory",
+  };
+  kernel.results["h2"] = {
+    kind: "table", columns: ["", "start", "text"], rows: [["0", "0.0", "Hello"], ["1", "1.4", "you"]],
+    text: "2 rows x 2 columns",
+  };
+}
+
+function many(kernel: Kernel): void {
+  everyday(kernel);
+  for (let i = 0; i < 100_000; i += 1) {
+    kernel.pending.push(makeRow(`n${i}`, { title: "sweep", name: "sweep", args: `i=${i}` }));
+  }
+  for (let i = 0; i < 500; i += 1) {
+    kernel.history.push(makeRow(`o${i}`, {
+      status: i % 7 ? "completed" : "failed", error: i % 7 ? null : "ValueError: no",
+      args: `i=${i}`, started_at: now() - 2000 - i, completed_at: now() - 1990 - i,
+    }));
+  }
+}
+
+const scenes: Record<string, (kernel: Kernel) => void> = { everyday, many, empty: () => undefined };
+
+function start(scene: string, view: "queue" | "job" = "queue"): Kernel {
+  const kernel = new Kernel(view, scene === "many" ? "nightly" : "");
+  scenes[scene]?.(kernel);
+  kernel.flush();
+  const el = document.createElement("div");
+  const cleanups = [
+    widget.initialize({ model: kernel.model }),
+    widget.render({ model: kernel.model, el }), // not in the page yet, as in JupyterLab
+  ];
+  document.getElementById("cell")?.append(el);
+  const beat = setInterval(() => !kernel.deaf && !kernel.closed && kernel.flush(), 1000);
+  const stop = (): void => {
+    clearInterval(beat);
+    for (const cleanup of cleanups) cleanup();
+  };
+  Object.assign(window, { kernel, stop });
+  return kernel;
+}
+
+Object.assign(window, { start, makeRow, axe });
