@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from jupyter_core.utils import ensure_event_loop
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.lab import Lab, Notebook
@@ -48,11 +47,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Lab]:
     """A JupyterLab server."""
-    loop = ensure_event_loop()  # the blocking kernel clients share one and never close it
     server = Lab(tmp_path_factory.mktemp("lab"))
     yield server
     server.close()
-    loop.close()
 
 
 @pytest.fixture

@@ -49,6 +49,13 @@ def button(notebook: Notebook, name: str | re.Pattern[str]) -> Locator:
     return region(notebook).get_by_role("button", name=name).first
 
 
+def press(notebook: Notebook, name: str | re.Pattern[str]) -> None:
+    """Click as a person does: not in the instant in which the button has changed its meaning."""
+    expect(button(notebook, name)).to_be_visible()
+    notebook.page.wait_for_timeout(700)
+    button(notebook, name).click()
+
+
 def submit(label: str, target: str, *arguments: object) -> str:
     given = "".join(f", {argument!r}" for argument in arguments)
     return f"queue.options(label={label!r}).submit_nowait({target}{given});"
@@ -79,7 +86,7 @@ def test_a_submitted_job_is_shown_with_moving_progress(open_notebook: Open) -> N
 def test_cancel_of_a_running_job_ends_its_process(open_notebook: Open) -> None:
     notebook = open_notebook(SETUP, submit("sleeps", "sleeper"))
     until_status(notebook, "sleeps", "running")
-    button(notebook, "Cancel sleeps").click()
+    press(notebook, "Cancel sleeps")
     until_status(notebook, "sleeps", "cancelled")
     grid = region(notebook).get_by_role("grid", name="Finished")
     expect(grid).to_contain_text("sleeps")
@@ -88,8 +95,7 @@ def test_cancel_of_a_running_job_ends_its_process(open_notebook: Open) -> None:
 def test_a_job_that_does_not_listen_is_shown_being_forced(open_notebook: Open) -> None:
     notebook = open_notebook(SETUP, submit("deaf one", "deaf"))
     until_status(notebook, "deaf one", "running")
-    notebook.page.wait_for_timeout(700)
-    button(notebook, "Cancel deaf one").click()
+    press(notebook, "Cancel deaf one")
     expect(row(notebook, "deaf one")).to_contain_text(re.compile("asked to stop|forc|ending"))
     until_status(notebook, "deaf one", "cancelled")
 
@@ -97,20 +103,20 @@ def test_a_job_that_does_not_listen_is_shown_being_forced(open_notebook: Open) -
 def test_remove_of_a_queued_job_can_be_undone(open_notebook: Open) -> None:
     notebook = open_notebook(SETUP, submit("first", "sleeper"), submit("second", "sleeper"))
     until_status(notebook, "first", "running")
-    button(notebook, "Remove second").click()
+    press(notebook, "Remove second")
     expect(row(notebook, "second")).to_contain_text("undo")
     assert notebook.value_of("queue['second'].held") is True
-    button(notebook, re.compile("^Undo")).click()
+    press(notebook, re.compile("^Undo"))
     expect(row(notebook, "second")).not_to_contain_text("undo")
     assert notebook.value_of("queue['second'].held") is False
 
 
 def test_a_paused_queue_says_so_and_resumes(open_notebook: Open) -> None:
     notebook = open_notebook(SETUP)
-    button(notebook, "Pause queue").click()
+    press(notebook, "Pause queue")
     expect(button(notebook, "Resume queue")).to_be_visible()
     assert notebook.value_of("queue.paused") is True
-    button(notebook, "Resume queue").click()
+    press(notebook, "Resume queue")
     expect(button(notebook, "Pause queue")).to_be_visible()
     assert notebook.value_of("queue.paused") is False
 
@@ -119,7 +125,7 @@ def test_a_failed_job_shows_its_error_and_can_be_retried(open_notebook: Open) ->
     notebook = open_notebook(SETUP, submit("unlucky", "fails"))
     until_status(notebook, "unlucky", "failed")
     expect(row(notebook, "unlucky")).to_contain_text("no luck at all")
-    button(notebook, "Retry unlucky").click()
+    press(notebook, "Retry unlucky")
     for _ in range(100):
         if notebook.value_of("len(queue.jobs('failed'))") == 2:
             break
@@ -157,8 +163,7 @@ def test_a_click_is_heard_while_a_cell_awaits(open_notebook: Open) -> None:
         SETUP, submit("sleeps", "sleeper"), "await queue.join()", "print('the cell behind')"
     )
     expect(row_by_text(notebook, "sleeps")).to_be_visible()
-    notebook.page.wait_for_timeout(700)
-    button(notebook, "Cancel sleeps").click()
+    press(notebook, "Cancel sleeps")
     output = notebook.page.locator(".jp-OutputArea-output", has_text="the cell behind")
     expect(output).to_be_visible()
     assert status(notebook, "sleeps") == "cancelled"
@@ -188,8 +193,7 @@ def test_a_reload_brings_the_widget_back_with_the_state_of_now(open_notebook: Op
     )
     notebook.page.reload()
     expect(row(notebook, "sleeps")).to_be_visible(timeout=60_000)
-    notebook.page.wait_for_timeout(700)
-    button(notebook, "Cancel sleeps").click()
+    press(notebook, "Cancel sleeps")
     until_status(notebook, "sleeps", "cancelled")
 
 
