@@ -234,8 +234,9 @@ class ProcessExecution:
 
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
         """Decode here what runs nobody's code, in a thread of its own what may."""
-        must_go = bool(meta.get("processes") or meta.get("threads")) or self._holds_gpu(meta)
-        if must_go:
+        left = bool(meta.get("processes") or meta.get("threads")) or self._holds_gpu(meta)
+        must_go = left or bool(meta.get("limits"))
+        if left:
             self._reporter.log("[what this job left running was ended with its worker]\n")
         if self._spec.options.fresh and self._worker is not None:
             assert self._executor.pool is not None

@@ -5,19 +5,38 @@ Loaded by path in the worker; standard library only.
 
 from __future__ import annotations
 
+# What the module `signal` offers makes enum members, which takes ten times as long, for every job.
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import ctypes
+import gc
+import io
 import logging
 import os
 import signal
 import sys
-
-# The public getsignal makes enum members, which takes ten times as long: once per job and signal.
-from _signal import getsignal  # type: ignore[import-not-found]
+import traceback
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
-GUARDED_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGCHLD")
+try:
+    from resource import RLIMIT_AS, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, getrlimit, setrlimit
+except ImportError:  # Windows has none
+    LIMITS: tuple[int, ...] = ()
+else:
+    LIMITS = (RLIMIT_AS, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE)
+
+GUARDED_SIGNALS = (
+    "SIGINT",
+    "SIGTERM",
+    "SIGHUP",
+    "SIGALRM",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGCHLD",
+    "SIGPIPE",
+)
+OURS = {name: module for name, module in sys.modules.items() if name != "__main__"}
 
 
 class Baseline:
@@ -25,6 +44,7 @@ class Baseline:
 
     def __init__(self) -> None:
         self.cwd = os.getcwd()
+        self.environ_object = os.environ
         self.environ = dict(os.environ)
         self.raw_environ = dict(raw_environment())
         self.path = list(sys.path)
@@ -33,22 +53,63 @@ class Baseline:
         self.root_handlers = list(logging.getLogger().handlers)
         self.streams = (sys.stdin, sys.stdout, sys.stderr)
         self.signals = {
-            int(getattr(signal, name)): getsignal(int(getattr(signal, name)))
+            int(getattr(signal, name)): _signal.getsignal(int(getattr(signal, name)))
             for name in GUARDED_SIGNALS
             if hasattr(signal, name)
         }
+        self.blocked = blocked_signals()
+        self.limits = limits()
+        self.modules = len(sys.modules)
+        self.recursion_limit = sys.getrecursionlimit()
+        self.switch_interval = sys.getswitchinterval()
+        self.umask = os.umask(0o077)
+        os.umask(self.umask)
 
-    def restore(self) -> None:
-        """Back to it."""
+    def restore(self) -> bool:
+        """Back to it. False: a limit of the process cannot be taken back."""
+        unlimited = limits() == self.limits or set_limits(self.limits)
+        self._restore_interpreter()
+        self._restore_signals()
+        sys.stdin, sys.stdout, sys.stderr = self.streams
+        if sys.stdout.closed or sys.stderr.closed:
+            make_streams()
+            self.streams = (sys.stdin, sys.stdout, sys.stderr)
+        self._restore_folder_and_environment()
+        root = logging.getLogger()
+        if root.handlers != self.root_handlers:
+            root.handlers[:] = self.root_handlers
+        if root.level != self.root_level:
+            root.setLevel(self.root_level)
+        main = sys.modules.get("__main__")
+        if type(main) is not ModuleType or len(vars(main)) > 10:
+            sys.modules["__main__"] = clean_main()
+        return unlimited
+
+    def _restore_interpreter(self) -> None:
+        if len(sys.modules) < self.modules:
+            sys.modules.update(OURS)
+        self.modules = len(sys.modules)
+        if sys.getrecursionlimit() != self.recursion_limit:
+            sys.setrecursionlimit(self.recursion_limit)
+        if sys.getswitchinterval() != self.switch_interval:
+            sys.setswitchinterval(self.switch_interval)
+        gc.enable()
+        sys.argv = list(self.argv)
+        if sys.path != self.path:
+            sys.path = list(self.path)
+
+    def _restore_signals(self) -> None:
         for number, handler in self.signals.items():
-            if getsignal(number) is not handler:
+            if _signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.stdin, sys.stdout, sys.stderr = self.streams
-        sys.argv[:] = self.argv
-        if sys.path != self.path:
-            sys.path[:] = self.path
+        if blocked_signals() != self.blocked:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.blocked)
+
+    def _restore_folder_and_environment(self) -> None:
+        os.umask(self.umask)
+        os.environ = self.environ_object  # noqa: B003 - the very object that was there
         if raw_environment() != self.raw_environ:
             os.environ.clear()
             os.environ.update(self.environ)
@@ -59,13 +120,59 @@ class Baseline:
         if moved:
             with contextlib.suppress(OSError):
                 os.chdir(self.cwd)
-        root = logging.getLogger()
-        if root.handlers != self.root_handlers:
-            root.handlers[:] = self.root_handlers
-        root.setLevel(self.root_level)
-        main = sys.modules.get("__main__")
-        if type(main) is not ModuleType or len(vars(main)) > 10:
-            sys.modules["__main__"] = clean_main()
+
+
+def blocked_signals() -> set[int]:
+    """Which signals do not get through to this thread."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return set()
+    blocked: set[int] = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    return blocked
+
+
+def limits() -> list[tuple[int, int]]:
+    """The soft and the hard limit of this process for each of `LIMITS`."""
+    return [getrlimit(number) for number in LIMITS]
+
+
+def set_limits(wanted: list[tuple[int, int]]) -> bool:
+    """False if they cannot be had: only root may raise a hard limit again."""
+    try:
+        for number, pair in zip(LIMITS, wanted, strict=True):
+            setrlimit(number, pair)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def make_streams() -> None:
+    """Text that is printed goes to the log line by line."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        raw = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115 - lives as long as we do
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def flush_streams() -> None:
+    """Send on what the job printed."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+def end_copy(error: BaseException | None) -> NoReturn:
+    """End a fork of a job that came back from the job's body, as the end of a script would."""
+    code: object = 0
+    if isinstance(error, SystemExit):
+        code = error.code
+    elif error is not None:
+        code = 1
+        traceback.print_exception(error)
+    flush_streams()
+    os._exit(code if isinstance(code, int) else code is not None)
 
 
 def raw_environment() -> dict[Any, Any]:

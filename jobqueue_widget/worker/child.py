@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import io
 import json
 import linecache
 import os
@@ -54,10 +53,21 @@ class Pipes:
         os.set_inheritable(control, False)
         self.jobs = self._move(0)
         self.frames = self._move(1)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.close(null)
-        os.dup2(2, 1)
+        self._log = self._move(2)
+        self._null = os.open(os.devnull, os.O_RDWR)
+        self._lock = threading.Lock()
+        self.set_standard_ones()
+
+    def set_standard_ones(self) -> None:
+        """Nothing to read, and what is printed goes to the log; whatever a job did to these."""
+        os.dup2(self._null, 0)
+        os.dup2(self._log, 1)
+        os.dup2(self._log, 2)
+
+    def let_go(self) -> None:
+        """In a forked copy of this process: nothing that it says is taken for the worker's."""
+        for fd in (self.jobs, self.frames, self.control):
+            os.dup2(self._null, fd, inheritable=False)
         self._lock = threading.Lock()
 
     @staticmethod
@@ -148,6 +158,7 @@ class Worker:
         self.max_result_bytes: int | None = None
         self.base: Any = None
         self.threads: set[threading.Thread] = set()
+        self.is_copy = False
 
     # -- threads of our own ------------------------------------------------------------------
 
@@ -170,6 +181,12 @@ class Worker:
             if context is not None:
                 context.flush()
 
+    def become_a_copy(self) -> None:
+        """In a fork that the job made: it has no job, no threads and no pipes of ours."""
+        self.is_copy = True
+        self.pipes.let_go()
+        jobside.bind_process(None)
+
     # -- jobs --------------------------------------------------------------------------------
 
     def run_forever(self) -> None:
@@ -177,6 +194,8 @@ class Worker:
         for target in (self.listen, self.flush_reports):
             threading.Thread(target=target, daemon=True, name=f"jobqueue-{target.__name__}").start()
         self.threads = set(threading.enumerate())
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.become_a_copy)
         self.base = state.Baseline()
         self.pipes.send(wire.READY, 0, [json.dumps({"pid": os.getpid()}).encode()])
         more: list[bytearray] = []
@@ -229,9 +248,13 @@ class Worker:
             body.number = 0
         except BaseException as error:
             body.number = 0
+            if self.is_copy:
+                state.end_copy(error)
             if value is nothing or not isinstance(error, jobside.JobCancelled):
                 meta = failure_meta(error, jobside.JobCancelled)
                 return meta, pack_exception(error)
+        if self.is_copy:
+            state.end_copy(None)
         return pack_value(value, self.max_result_bytes, self.spool)
 
     def sender(self, number: int) -> Any:
@@ -270,10 +293,11 @@ class Worker:
 
         Before its end is told: should this fail, it is this job that fails and not the next one.
         """
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
-        self.base.restore()
+        self.pipes.set_standard_ones()
+        state.flush_streams()
+        if not self.base.restore():
+            meta["limits"] = True
+        state.flush_streams()
         if self.bars is not None:
             self.bars.forget()
         left = [
@@ -404,13 +428,7 @@ def main() -> None:
     worker = Worker(int(sys.argv[1]))
     sys.setswitchinterval(SWITCH_SECONDS)
     state.adopt_orphans()
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        raw = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115 - lives as long as we do
-        stream = io.TextIOWrapper(
-            io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True
-        )
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
+    state.make_streams()
     sys.argv = [""]
     if ASK_SIGNAL is not None:
         signal.signal(ASK_SIGNAL, worker.body.on_signal)

@@ -5,8 +5,18 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
+
+SLEEPER = ("/bin/sh", "-c", "trap '' HUP INT TERM; echo $$; exec sleep 600")
+DAEMON = f"""
+import subprocess
+child = subprocess.Popen({SLEEPER}, start_new_session=True, stdout=subprocess.PIPE)
+print(int(child.stdout.readline()), flush=True)
+"""
+FAMILY = ("child", "session", "daemon", "fork", "no environment", "closed stdin")
 
 
 def come_to_grief(how: str) -> None:
@@ -69,3 +79,50 @@ class WaitsWhenUnpacked:
 
     def __reduce__(self) -> Any:
         return wait_for, (self.path,)
+
+
+def start_sleeper(**options: Any) -> int:
+    """A process that ignores polite signals for ten minutes; its pid."""
+    child = subprocess.Popen(SLEEPER, stdout=subprocess.PIPE, **options)
+    assert child.stdout is not None
+    return int(child.stdout.readline())
+
+
+def start_one_of_the_family(kind: str) -> int:
+    """A process that will not end by itself, started in this way; its pid."""
+    if kind == "child":
+        return start_sleeper()
+    if kind == "session":
+        return start_sleeper(start_new_session=True)
+    if kind == "no environment":
+        return start_sleeper(env={})
+    if kind == "closed stdin":
+        return start_sleeper(stdin=subprocess.DEVNULL, close_fds=True)
+    if kind == "no environment, session":
+        return start_sleeper(env={}, start_new_session=True)
+    if kind == "daemon":
+        out = subprocess.run([sys.executable, "-c", DAEMON], stdout=subprocess.PIPE, check=True)
+        return int(out.stdout)
+    assert kind == "fork"
+    pid = os.fork()
+    if not pid:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        time.sleep(600)
+        os._exit(0)
+    return pid
+
+
+def live_with_family(path: str, kinds: tuple[str, ...], then: str) -> list[int]:
+    """Start them, write all pids down, then "return" or go on as `come_to_grief` says."""
+    pids = [start_one_of_the_family(kind) for kind in kinds]
+    with open(path + ".new", "w") as file:
+        file.write(" ".join(map(str, [os.getpid(), *pids])))
+    os.rename(path + ".new", path)
+    if then == "sleep":
+        time.sleep(600)
+    while then == "busy":
+        pass
+    if then != "return":
+        come_to_grief(then)
+    return pids

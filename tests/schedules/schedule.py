@@ -14,6 +14,7 @@ from .users import User
 from .world import World
 
 A_WHILE = 12.0  # longer than anything here takes by itself
+LONGEST_GATE = 4.0
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,10 @@ class _Play:
     async def _rest(self) -> None:
         """Until nothing is in flight."""
         await asyncio.sleep(A_WHILE)
-        for _ in range(10):
-            await asyncio.sleep(0)
+        state, seen = self.world.engine.state, -1
+        while seen != state.revision:  # one job after the other may wait for a gate
+            seen = state.revision
+            await asyncio.sleep(LONGEST_GATE)
         self.world.note("at rest")
         promises.check_rest(self.world)
 
