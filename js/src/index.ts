@@ -34,6 +34,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   let fresh = true;
   let ticks = 0;
   let askedAt = -Infinity;
+  let later: ReturnType<typeof setTimeout> | undefined;
 
   const context = new Context(model, () => {
     if (frame === 0 && !signal.aborted) frame = requestAnimationFrame(draw);
@@ -54,8 +55,14 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
     view.render();
   }
 
+  /** Ask for the whole state, but not within `gap` seconds of the last time: then a bit later. */
   function hello(gap: number): void {
-    if (context.page() - askedAt < gap) return;
+    const early = askedAt + gap - context.page();
+    clearTimeout(later);
+    if (early > 0) {
+      later = setTimeout(() => hello(0), early * 1000);
+      return;
+    }
     askedAt = context.page();
     void context.ask("hello");
   }
@@ -87,7 +94,8 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   const timer = setInterval(() => {
     if (!shown || document.visibilityState === "hidden") return;
     ticks += 1;
-    if (store.silent(context.page()) && !line.gone) hello(ASK_AGAIN);
+    const silent = store.silent(context.page()) && !line.gone;
+    if (silent && context.page() - askedAt > ASK_AGAIN) hello(0);
     const { running, held } = store.summary.counts;
     const lively = running + held > 0 || context.trouble !== null || line.late;
     if (lively || ticks % IDLE_TICKS === 0) context.invalidate();
@@ -115,6 +123,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
     ending.abort();
     cancelAnimationFrame(frame);
     clearInterval(timer);
+    clearTimeout(later);
     sizes.disconnect();
     sight.disconnect();
     for (const name of TRAITS) model.off(`change:${name}`, name === "summary" ? told : changed);

@@ -164,8 +164,7 @@ export class QueueView {
         return { total, shown, gapAfter, gap: PANEL };
       }),
     );
-    let below = this.layout.blocks.filter((block) => block.shown).length;
-    LISTS.forEach((list, at) => this.frame(list, at, () => (below -= 1)));
+    LISTS.forEach((list, at) => this.frame(list, at));
     show(this.empty, this.layout.height === 0);
     this.restore(anchor);
     const { scrollTop } = this.scroller;
@@ -187,17 +186,25 @@ export class QueueView {
     this.placeDetails();
   }
 
-  private frame(list: ListName, at: number, next: () => number): void {
+  private frame(list: ListName, at: number): void {
     const block = this.layout.blocks[at];
     const part = this.parts.get(list);
     if (block === undefined || part === undefined) return;
     show(part.header, block.shown);
     show(part.canvas, block.total > 0);
-    if (block.shown) part.header.style.bottom = `${next() * HEADER}px`;
+    const bottom = block.shown ? this.below(at) * HEADER : 0;
+    // Headers of lists further down stand at the bottom: one sees that there is more, and how much.
+    part.header.style.bottom = this.wide || list === "history" ? `${bottom}px` : "auto";
     part.canvas.style.height = `${this.layout.canvas(block)}px`;
     attr(part.grid, "aria-rowcount", block.total);
     const remark = list === "history" ? this.filter.remark : "";
     setText(part.name, `${NAMES[list][0]} ${block.total.toLocaleString()}${remark}`);
+  }
+
+  /** Lists below that one whose headers stand at the bottom. */
+  private below(at: number): number {
+    const shown = this.layout.blocks.slice(at + 1).filter((block) => block.shown).length;
+    return this.wide ? shown : Math.min(1, shown);
   }
 
   /** The rows of a list that are in view, and the current one wherever it is; up to date. */
@@ -299,6 +306,7 @@ export class QueueView {
     const before = this.selected?.key;
     this.selected = row === null || spot === null ? null : { ...spot, key: row.id };
     this.renderLists();
+    if (spot !== null && !this.wide) this.bring(LISTS.indexOf(spot.list), spot.index);
     if (inside && before !== undefined) this.views.get(before)?.node.focus();
   }
 
@@ -497,10 +505,10 @@ export class QueueView {
   private bring(list: number, index: number): void {
     const { scroller, layout } = this;
     const top = layout.top(list, index);
-    const below = layout.blocks.slice(list + 1).filter((block) => block.shown).length * HEADER;
+    const open = layout.blocks[list]?.gapAfter === index ? PANEL : 0;
     const highest = top - HEADER;
-    const lowest = top + ROW + below - scroller.clientHeight;
-    if (scroller.scrollTop > highest) scroller.scrollTop = Math.max(0, highest);
+    const lowest = top + ROW + open + this.below(list) * HEADER - scroller.clientHeight;
+    if (scroller.scrollTop > highest || lowest > highest) scroller.scrollTop = Math.max(0, highest);
     else if (scroller.scrollTop < lowest) scroller.scrollTop = lowest;
   }
 

@@ -44,8 +44,9 @@ function meter({ name, used, reserved, total, unit }: Meter): Node {
   if (known) track.append(part(reserved, "jqw-reserved"), part(used, "jqw-fill-bar"));
   const text = h("span", {});
   const of = known ? ` of ${amount(total)}` : "";
+  setText(text, `${name} ${amount(used)}${of} ${unit}`);
   const kept = reserved > 0 ? `, ${amount(reserved)} reserved` : "";
-  setText(text, `${name} ${amount(used)}${of} ${unit}${kept}`);
+  if (kept) text.append(h("span", { class: "jqw-meter-reserved" }, kept));
   const node = h("span", { class: "jqw-meter" }, ...(known ? [track] : []), text);
   attr(node, "title", `${name}: in use and reserved`);
   return node;

@@ -13,7 +13,6 @@ await build({
   bundle: true,
   format: "esm",
   target: "es2022",
-  sourcemap: "inline",
 });
 copyFileSync(new URL("index.html", here), join(out, "index.html"));
 copyFileSync(new URL("../../../jobqueue_widget/static/widget.css", here), join(out, "widget.css"));

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Line, Marks, Refused, type Clock } from "../../src/actions";
+import type { Plain } from "../../src/protocol";
+
+class Ticks implements Clock {
+  time = 0;
+  private due: { at: number; act: () => void }[] = [];
+  now = (): number => this.time;
+  after = (ms: number, act: () => void): unknown => {
+    const timer = { at: this.time + ms, act };
+    this.due.push(timer);
+    return timer;
+  };
+  cancel = (timer: unknown): void => void (this.due = this.due.filter((item) => item !== timer));
+  go(ms: number): void {
+    const end = this.time + ms;
+    for (;;) {
+      const next = this.due.filter((item) => item.at <= end).sort((a, b) => a.at - b.at)[0];
+      if (next === undefined) break;
+      this.cancel(next);
+      this.time = next.at;
+      next.act();
+    }
+    this.time = end;
+  }
+}
+
+function make(send?: (message: Plain) => void) {
+  const sent: Plain[] = [];
+  const clock = new Ticks();
+  const post = send ?? ((message: Plain) => void sent.push(message));
+  const line = new Line({ send: post }, () => undefined, clock, "c");
+  return { sent, clock, line };
+}
+
+test("an answer goes to the request with its rid, once", async () => {
+  const { sent, line } = make();
+  const asked = line.request("pause", {}, true);
+  assert.deepEqual(sent, [{ t: "req", cid: "c", rid: "c-1", op: "pause", a: {} }]);
+  assert.equal(line.receive({ t: "res", cid: "other", rid: "c-1", ok: true, v: {} }), false);
+  line.receive({ t: "res", cid: "c", rid: "c-1", ok: true, v: { rev: 3 } });
+  line.receive({ t: "res", cid: "c", rid: "c-1", ok: false, e: { code: "busy" } });
+  assert.deepEqual(await asked, { rev: 3 });
+});
+
+test("an act without an answer for a second is late, and sent again with the same rid", () => {
+  const { sent, clock, line } = make();
+  void line.request("pause", {}, true);
+  clock.go(900);
+  assert.equal(line.late, false);
+  clock.go(200);
+  assert.equal(line.late, true);
+  clock.go(4_000);
+  assert.deepEqual(sent.map((message) => message["rid"]), ["c-1", "c-1"]);
+  clock.go(500_000);
+  assert.equal(sent.length, 4);
+  line.close();
+});
+
+test("reading late is not said to the user", () => {
+  const { clock, line } = make();
+  void line.request("rows", {});
+  clock.go(3_000);
+  assert.equal(line.late, false);
+  line.close();
+});
+
+test("a comm that refuses means that the kernel has gone", async () => {
+  const { line } = make(() => {
+    throw new Error("Cannot send");
+  });
+  await assert.rejects(line.request("pause"), (error) =>
+    error instanceof Refused && error.code === "no_kernel");
+  assert.equal(line.gone, true);
+});
+
+test("a mark stays until the state has the revision of its answer", () => {
+  const marks = new Marks();
+  const mark = marks.set("j", "cancel", 0);
+  marks.settle(100);
+  assert.equal(marks.get("j")?.kind, "cancel");
+  marks.answered("j", mark, { rev: 7 });
+  marks.settle(6);
+  assert.equal(marks.get("j")?.kind, "cancel");
+  marks.settle(7);
+  assert.equal(marks.get("j"), undefined);
+});

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Row } from "../../src/protocol";
+import { Store } from "../../src/store";
+import { wordsOf } from "../../src/views/words";
+import { makeRow } from "../harness/kernel";
+
+const COUNTS = { pending: 0, running: 0, held: 0, completed: 0, failed: 0, cancelled: 0 };
+
+function traits(given: Record<string, unknown>, lists: Record<string, Row[]> = {}) {
+  const summary = {
+    proto: 1, epoch: "a", seq: 1, rev: 1, t: 1000, phase: "started", paused: null, counts: COUNTS,
+    beat: 1, max_running: 1, cancel_timeout: 5, ...given,
+  };
+  return (name: string): unknown => (name === "summary" ? summary : lists[name]);
+}
+
+function storeWith(given: Record<string, unknown>, lists: Record<string, Row[]> = {}): Store {
+  const store = new Store();
+  store.read(traits(given, lists));
+  return store;
+}
+
+test("an older flush never replaces a newer one", () => {
+  const store = storeWith({ seq: 5, rev: 9 });
+  store.read(traits({ seq: 4, rev: 8 }));
+  assert.equal(store.summary.rev, 9);
+});
+
+test("another epoch replaces everything, whatever its seq", () => {
+  const store = storeWith({ seq: 5 });
+  assert.equal(store.read(traits({ seq: 1, epoch: "b" })), true);
+  assert.equal(store.summary.epoch, "b");
+});
+
+test("a gap in seq is noticed, a repeat is not one", () => {
+  const store = new Store();
+  const summary = traits({ seq: 1 })("summary") as object;
+  assert.equal(store.arrived({ ...summary, seq: 7 }, 0), false); // the first one seen
+  assert.equal(store.arrived({ ...summary, seq: 8 }, 0), false);
+  assert.equal(store.arrived({ ...summary, seq: 8 }, 0), false);
+  assert.equal(store.arrived({ ...summary, seq: 10 }, 0), true);
+});
+
+test("three missed heartbeats while jobs run are silence; none are when idle", () => {
+  const busy = storeWith({ counts: { ...COUNTS, running: 1 } });
+  busy.arrived(busy.summary, 100);
+  assert.equal(busy.silent(103), false);
+  assert.equal(busy.silent(104.5), true);
+  const idle = storeWith({});
+  idle.arrived(idle.summary, 100);
+  assert.equal(idle.silent(1000), false);
+});
+
+test("the share done counts the present batch only", () => {
+  const store = storeWith({ counts: { ...COUNTS, completed: 50 } });
+  assert.equal(store.share(), null);
+  const counts = { ...COUNTS, completed: 51, pending: 2, running: 1 };
+  store.read(traits({ seq: 2, counts }, { running: [makeRow("r", { progress: 0.5 })] }));
+  assert.equal(store.share(), 1.5 / 4);
+});
+
+test("rows that do not fit are dropped or mended", () => {
+  const rows = [makeRow("a"), 7, { id: 3 }, { id: "__proto__", progress: "x" }, makeRow("a")];
+  const store = storeWith({}, { head: rows as Row[] });
+  assert.deepEqual(store.head.map((row) => [row.id, row.progress]), [["a", -1], ["__proto__", -1]]);
+});
+
+test("words follow a cancel from asking to ending", () => {
+  const store = storeWith({ t: 1000, counts: { ...COUNTS, running: 1 } }, {
+    running: [makeRow("r", { status: "running", cancel_phase: "asked" })],
+  });
+  const row = makeRow("r", { status: "running", started_at: 990, force_at: 1005 });
+  const say = (given: Partial<Row>, now: number, mark = ""): string => {
+    const words = wordsOf({ ...row, ...given }, mark, store, now);
+    return `${words.info}|${words.act}|${words.ready}`;
+  };
+  assert.equal(say({}, 1000, "cancel"), "stop requested…|cancel|false");
+  assert.equal(say({ cancel_phase: "asked" }, 1001), "asked to stop… 1 s|force|false");
+  assert.equal(say({ cancel_phase: "asked" }, 1002), "forcing in 3 s|force|true");
+  assert.equal(say({ cancel_phase: "forcing" }, 1006), "ending process|cancel|false");
+  const note = { can_kill: false, cancel_note: "asked to stop; a thread cannot be forced" };
+  assert.match(say({ ...note, cancel_phase: "asked" }, 1002), /cannot be forced · 2 s\|cancel\|false/);
+});
+
+test("words of queued jobs say what they wait for", () => {
+  const store = storeWith({});
+  const info = (given: Partial<Row>): string => wordsOf(makeRow("p", given), "", store, 1000).info;
+  assert.equal(info({ position: 0 }), "next");
+  assert.equal(info({ position: 3 }), "3 ahead");
+  assert.equal(info({ block: "needs 4 GB" }), "needs 4 GB");
+  const removed = { held: true, hold_then: "cancel", hold_until: 1006.5 };
+  assert.equal(info(removed), "removed, undo 7 s");
+});
+
+test("a job without news says so only if it tells news", () => {
+  const store = storeWith({});
+  const info = (given: Partial<Row>): string =>
+    wordsOf(makeRow("r", { status: "running", started_at: 900, ...given }), "", store, 1000).info;
+  assert.equal(info({ progress: 0.5, news_at: 988 }), "last sign of life 12 s ago");
+  assert.equal(info({ progress: 0.5, news_at: 995 }), "");
+  assert.equal(info({ news_at: 900 }), "");
+});

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { AnsiLines, visible } from "../../src/ui/ansi";
+import { commandOf } from "../../src/ui/keys";
+import { ago, elapsed, guess, rough, took } from "../../src/ui/time";
+
+function plain(...pieces: string[]): string[] {
+  const lines = new AnsiLines();
+  for (const piece of pieces) lines.write(piece);
+  return lines.lines.map((spans) => spans.map((span) => span.text).join(""));
+}
+
+test("colours become styles and end where they end", () => {
+  const lines = new AnsiLines();
+  lines.write("\x1b[1;31mbad\x1b[0m ok \x1b[38;5;196mred\x1b[38;2;1;2;3mrgb\x1b[39mno");
+  const spans = (lines.lines[0] ?? []).map(({ text, style }) => [text, style.fg, style.bold]);
+  assert.deepEqual(spans, [
+    ["bad", "1", true], [" ok ", "", false], ["red", "#ff0000", false], ["rgb", "#010203", false],
+    ["no", "", false],
+  ]);
+});
+
+test("every other sequence is dropped, also when cut in two", () => {
+  assert.deepEqual(plain("a\x1b[2Jb\x1b]0;title\x07c\x1b]8;;http://x\x1b\\d\x1b]8;;\x1b\\"), ["abcd"]);
+  assert.deepEqual(plain("a\x1b[3", "1mb\x1b]0;ti", "tle\x07c"), ["abc"]);
+});
+
+test("a carriage return begins the line anew", () => {
+  assert.deepEqual(plain("10 %\r20 %", "\r30 %\nnext\r\nlast"), ["30 %", "next", "last"]);
+});
+
+test("characters that hide or turn text are shown or dropped", () => {
+  assert.equal(visible("a\u202eb\u0000c\u0007"), "a\\u202ebc");
+});
+
+test("lines and their number are bounded", () => {
+  const lines = new AnsiLines();
+  lines.write("x\n".repeat(5_000));
+  assert.equal(lines.lines.length, 2_000);
+  assert.equal(lines.dropped, 3_001);
+  assert.ok((plain("y".repeat(50_000))[0] ?? "").length < 10_010);
+});
+
+test("times are short and no finer than they are known", () => {
+  assert.deepEqual([rough(4), rough(200), rough(7_500), rough(200_000)],
+    ["4 s", "3 min", "2 h 05 min", "2 d"]);
+  assert.deepEqual([elapsed(7), elapsed(751), elapsed(3_723)], ["0:07", "12:31", "1:02:03"]);
+  assert.deepEqual([took(0.001), took(0.25), took(3.14), took(61)],
+    ["<0.01 s", "0.25 s", "3.1 s", "1 min"]);
+  assert.deepEqual([guess(3), guess(31), guess(57), guess(720)],
+    ["a few seconds", "40 s", "1 min", "12 min"]);
+  assert.deepEqual([ago(2), ago(130)], ["just now", "2 min ago"]);
+});
+
+test("keys mean what the contract says", () => {
+  const key = (name: string, held = "", onRow = true): string | null => commandOf({
+    key: name, altKey: held.includes("a"), ctrlKey: held.includes("c"),
+    metaKey: held.includes("m"), shiftKey: held.includes("s"),
+  }, onRow);
+  assert.deepEqual([key("ArrowUp"), key("ArrowUp", "a"), key("End", "a")],
+    ["up", "move-up", "move-bottom"]);
+  assert.deepEqual([key("Delete"), key("Delete", "s"), key("z", "c"), key("z", "m")],
+    ["remove", "force", "undo", "undo"]);
+  assert.deepEqual([key("s", "c"), key("a"), key("Z", "cs")], [null, null, null]);
+  assert.deepEqual([key("Enter", "", false), key("p", "", false)], [null, "pause"]);
+});
