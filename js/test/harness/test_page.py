@@ -1,0 +1,366 @@
+"""The views in a real browser against the kernel of the harness page: acts, keys, drag, size."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+HERE = Path(__file__).parent
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("harness")
+    subprocess.run(["node", str(HERE / "build.mjs"), str(folder)], check=True)
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/index.html"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Opener:
+    def __init__(self, browser: Browser, address: str) -> None:
+        self.browser = browser
+        self.address = address
+        self.pages: list[Page] = []
+        self.errors: list[str] = []
+
+    def __call__(self, scene: str = "everyday", view: str = "queue", width: int = 1000) -> Page:
+        page = self.browser.new_page(viewport={"width": width, "height": 700})
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(self.address)
+        page.evaluate("([scene, view]) => void start(scene, view)", [scene, view])
+        self.pages.append(page)
+        return page
+
+
+@pytest.fixture
+def opened(browser: Browser, address: str) -> Iterator[Opener]:
+    opener = Opener(browser, address)
+    yield opener
+    for page in opener.pages:
+        page.close()
+    assert opener.errors == []
+
+
+def sent(page: Page, op: str) -> list[dict[str, object]]:
+    return page.evaluate(f"kernel.sent.filter((m) => m.op === '{op}').map((m) => m.a)")
+
+
+def row(page: Page, job: str):  # type: ignore[no-untyped-def]
+    return page.locator(f"[data-job-id={job}]")
+
+
+def focused(page: Page) -> str:
+    return page.evaluate("document.activeElement?.dataset.jobId ?? ''")
+
+
+def test_names_are_those_of_the_contract(opened: Opener) -> None:
+    page = opened()
+    expect(page.get_by_role("region", name="Job queue")).to_be_visible()
+    for name, total in (("Running", 4), ("Queued", 5), ("Finished", 4)):
+        grid = page.get_by_role("grid", name=name)
+        expect(grid).to_have_attribute("aria-rowcount", str(total))
+    expect(page.get_by_role("progressbar", name="whisper")).to_have_attribute("aria-valuenow", "71")
+    unknown = page.get_by_role("progressbar", name="embed")
+    assert unknown.get_attribute("aria-valuenow") is None
+    for name in ("Cancel whisper", "Remove gemini", "Retry whisper", "Undo"):
+        expect(page.get_by_role("button", name=name).first).to_be_visible()
+    for name in ("Pause queue", "Cancel all…"):
+        expect(page.get_by_role("button", name=name)).to_be_visible()
+
+
+def test_a_long_run_is_asked_about_in_place(opened: Opener) -> None:
+    page = opened()
+    button = row(page, "r1").get_by_role("button")
+    before = button.bounding_box()
+    button.click()
+    expect(button).to_have_text("Stop?")
+    assert button.bounding_box() == before
+    page.keyboard.press("Escape")
+    expect(button).to_have_text("✕")
+    assert sent(page, "cancel") == []
+    button.click()
+    page.keyboard.press("Enter")
+    expect(row(page, "r1")).to_contain_text("asked to stop")
+    assert sent(page, "cancel") == [{"job": "r1"}]
+
+
+def test_blur_takes_the_question_back(opened: Opener) -> None:
+    page = opened()
+    button = row(page, "r1").get_by_role("button")
+    button.click()
+    page.get_by_label("Filter jobs").focus()
+    expect(button).to_have_text("✕")
+    assert sent(page, "cancel") == []
+
+
+def test_a_short_run_is_cancelled_at_once_and_then_forced(opened: Opener) -> None:
+    page = opened()
+    button = row(page, "r3").get_by_role("button")
+    button.click()
+    expect(row(page, "r3")).to_contain_text("asked to stop")
+    expect(button).to_have_attribute("aria-disabled", "true")
+    expect(button).not_to_have_attribute("aria-disabled", "true")
+    expect(row(page, "r3")).to_contain_text("forcing in")
+    page.get_by_role("button", name="Force embed").click()
+    expect(row(page, "r3")).to_contain_text("ending process")
+    assert sent(page, "cancel") == [{"job": "r3"}, {"job": "r3", "force": True}]
+
+
+def test_remove_can_be_undone(opened: Opener) -> None:
+    page = opened()
+    page.get_by_role("button", name="Remove gemini").click()
+    expect(row(page, "p1")).to_contain_text("removed, undo 8 s")
+    expect(row(page, "p1")).to_contain_text("removed, undo 7 s")
+    row(page, "p1").get_by_role("button", name="Undo").click()
+    expect(row(page, "p1")).to_contain_text("needs 4.0 GB")
+    assert sent(page, "hold") == [{"job": "p1", "seconds": 8, "then": "cancel"}]
+    assert sent(page, "release") == [{"job": "p1"}]
+
+
+def test_delete_removes_and_ctrl_z_brings_back(opened: Opener) -> None:
+    page = opened()
+    row(page, "p2").focus()
+    page.keyboard.press("Delete")
+    expect(row(page, "p2")).to_contain_text("removed, undo")
+    page.keyboard.press("Control+z")
+    expect(row(page, "p2")).to_contain_text("1 ahead")
+    assert focused(page) == "p2"
+
+
+def test_keys_move_over_all_rows_of_a_long_queue(opened: Opener) -> None:
+    page = opened("many")
+    row(page, "r1").focus()
+    page.keyboard.press("End")
+    expect(row(page, "o499")).to_be_focused()
+    for _ in range(3):
+        page.keyboard.press("PageUp")
+    expect(page.locator("[data-job-id=o499]")).not_to_be_attached()
+    page.keyboard.press("Home")
+    expect(row(page, "r1")).to_be_focused()
+    for _ in range(9):
+        page.keyboard.press("ArrowDown")
+    expect(row(page, "n0")).to_be_focused()
+    assert page.locator(".jqw-row").count() <= 60
+
+
+def test_the_focused_row_stays_when_scrolled_away(opened: Opener) -> None:
+    page = opened("many")
+    row(page, "p2").focus()
+    scroller = page.locator(".jqw-scroller")
+    scroller.evaluate("(node) => void (node.scrollTop = 1400000)")
+    expect(page.locator("[data-job-id^=n5]").first).to_be_visible()
+    assert focused(page) == "p2"
+    assert page.locator(".jqw-row").count() <= 60
+    expect(page.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "100005")
+    page.keyboard.press("ArrowDown")
+    expect(row(page, "p3")).to_be_focused()
+
+
+def test_focus_goes_along_when_a_job_goes_to_another_list(opened: Opener) -> None:
+    page = opened()
+    row(page, "p2").focus()
+    page.evaluate(
+        "kernel.running.push(Object.assign(kernel.pending.splice(1, 1)[0],"
+        "{status: 'running', started_at: Date.now() / 1000})); kernel.flush()"
+    )
+    expect(page.get_by_role("grid", name="Running").locator("[data-job-id=p2]")).to_be_focused()
+
+
+def test_alt_arrows_reorder(opened: Opener) -> None:
+    page = opened()
+    row(page, "p2").focus()
+    page.keyboard.press("Alt+ArrowUp")
+    expect(row(page, "p2")).to_have_attribute("aria-rowindex", "1")
+    page.keyboard.press("Alt+End")
+    expect(row(page, "p2")).to_have_attribute("aria-rowindex", "5")
+    assert focused(page) == "p2"
+    assert sent(page, "move") == [{"job": "p2", "before": "p1"}, {"job": "p2", "to": "bottom"}]
+
+
+def test_a_row_is_dragged_to_another_place(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.running.length = 1; kernel.flush()")
+    row(page, "p1").locator(".jqw-what").drag_to(
+        row(page, "p4").locator(".jqw-what"), target_position={"x": 20, "y": 14}
+    )
+    expect(row(page, "p1")).to_have_attribute("aria-rowindex", "4")
+    assert sent(page, "move") == [{"job": "p1", "after": "p4"}]
+
+
+def test_letters_do_not_reach_the_notebook(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("window.keys = []; document.addEventListener('keydown', (e) => keys.push(e.key))")
+    row(page, "p2").focus()
+    for key in ("a", "p", "/", "x", "Escape", "Control+s"):
+        page.keyboard.press(key)
+    assert page.evaluate("keys") == ["Control", "s"]
+    expect(page.get_by_role("button", name="Resume queue")).to_be_visible()
+
+
+def test_pause_says_who_and_when(opened: Opener) -> None:
+    page = opened()
+    page.get_by_role("button", name="Pause queue").click()
+    expect(page.locator(".jqw-strip")).to_contain_text("Paused since")
+    page.get_by_role("button", name="Resume queue").click()
+    expect(page.locator(".jqw-strip")).to_be_hidden()
+
+
+def test_cancel_all_asks_with_counts(opened: Opener) -> None:
+    page = opened()
+    page.get_by_role("button", name="Cancel all…").click()
+    page.get_by_role("button", name="Cancel 5 queued").click()
+    expect(page.get_by_role("grid", name="Queued")).to_be_hidden()
+    assert sent(page, "cancel_many") == [{"scope": "pending"}]
+
+
+def test_a_busy_kernel_is_said_after_a_second(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.deaf = true")
+    page.get_by_role("button", name="Pause queue").click()
+    expect(page.locator(".jqw-strip")).to_contain_text("Kernel is busy; your request is sent")
+
+
+def test_missing_heartbeats_are_said(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.deaf = true")
+    expect(page.locator(".jqw-strip")).to_contain_text("Not updating for", timeout=8_000)
+
+
+def test_a_kernel_that_has_gone_is_said_and_acts_are_disabled(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.closed = true")
+    page.get_by_role("button", name="Pause queue").click()
+    expect(page.locator(".jqw-strip")).to_contain_text("Kernel gone")
+    expect(row(page, "r1")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel whisper")).to_have_attribute(
+        "aria-disabled", "true"
+    )
+
+
+def test_a_lost_flush_is_asked_for_again(opened: Opener) -> None:
+    page = opened()
+    hellos = len(sent(page, "hello"))
+    page.evaluate("kernel.lose(); kernel.flush()")
+    page.wait_for_function(f"kernel.sent.filter((m) => m.op === 'hello').length > {hellos}")
+
+
+def test_details_show_log_error_and_result(opened: Opener) -> None:
+    page = opened()
+    row(page, "h1").locator(".jqw-what").click()
+    expect(page.get_by_role("tabpanel")).to_contain_text("Traceback")
+    row(page, "h2").locator(".jqw-what").click()
+    page.get_by_role("tab", name="Result").click()
+    expect(page.get_by_role("cell", name="Hello")).to_be_visible()
+    page.get_by_role("tab", name="Log").click()
+    expect(page.get_by_role("log")).to_contain_text("<b>hi</b> and \\u202eabc")
+    assert page.locator(".jqw-log b").count() == 0
+
+
+def test_a_log_is_read_on_while_the_job_runs(opened: Opener) -> None:
+    page = opened()
+    row(page, "r1").locator(".jqw-what").click()
+    page.get_by_role("tab", name="Log").click()
+    expect(page.get_by_role("log")).to_contain_text("loading model")
+    page.evaluate("kernel.log += 'one line more\\n'")
+    expect(page.get_by_role("log")).to_contain_text("one line more")
+    assert len({str(a["from"]) for a in sent(page, "log")}) >= 2
+
+
+def test_priority_is_edited_in_the_details(opened: Opener) -> None:
+    page = opened()
+    row(page, "p2").locator(".jqw-what").click()
+    page.get_by_label("Priority of sweep").fill("7")
+    page.keyboard.press("Enter")
+    expect(row(page, "p2")).to_contain_text("↑7")
+    assert sent(page, "priority") == [{"job": "p2", "value": 7}]
+
+
+def test_the_filter_searches_all_lists(opened: Opener) -> None:
+    page = opened("many")
+    page.get_by_label("Filter jobs").fill("i=99999")
+    expect(page.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "1")
+    expect(row(page, "n99999")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Failed", exact=True).click()
+    expect(page.get_by_role("grid", name="Finished")).to_have_attribute("aria-rowcount", "73")
+
+
+def test_a_finished_row_stays_under_the_pointer(opened: Opener) -> None:
+    page = opened()
+    row(page, "r3").hover()
+    page.evaluate(
+        "kernel.history.unshift(Object.assign(kernel.running.splice(2, 1)[0],"
+        "{status: 'completed', completed_at: Date.now() / 1000})); kernel.flush()"
+    )
+    expect(row(page, "r3")).to_have_attribute("data-status", "completed")
+    assert page.get_by_role("grid", name="Running").locator("[data-job-id=r3]").count() == 1
+    page.mouse.move(500, 600)
+    expect(page.get_by_role("grid", name="Finished").locator("[data-job-id=r3]")).to_be_visible()
+
+
+def test_narrow_details_stand_under_the_row(opened: Opener) -> None:
+    page = opened(width=420)
+    row(page, "p2").locator(".jqw-what").click()
+    below = page.get_by_role("tabpanel").bounding_box()
+    above = row(page, "p2").bounding_box()
+    assert below is not None and above is not None
+    assert above["y"] + 28 <= below["y"] < above["y"] + 70
+
+
+def test_a_progress_cell_shows_one_job(opened: Opener) -> None:
+    page = opened(view="job")
+    group = page.get_by_role("group", name="Job whisper")
+    expect(group.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "71")
+    group.get_by_role("button", name="Log of whisper").click()
+    expect(group.get_by_role("log")).to_contain_text("loading model")
+
+
+def test_an_ended_view_leaves_nothing(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("stop()")
+    assert page.evaluate("kernel.listeners") == 0
+    assert page.locator(".jqw").count() == 0
+
+
+@pytest.mark.parametrize("width", [1000, 420])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_violation(opened: Opener, theme: str, width: int) -> None:
+    page = opened(width=width)
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    page.evaluate(f"document.body.className = document.body.dataset.theme = '{theme}'")
+    row(page, "r1").locator(".jqw-what").click()
+    for state in ("", "kernel.closed = true"):
+        page.evaluate(state)
+        page.keyboard.press("p")
+        told = "r.violations.map((v) => [v.id, v.nodes[0].html])"
+        found = page.evaluate(f"axe.run('.jqw').then((r) => {told})")
+        assert found == []
