@@ -1,9 +1,11 @@
-"""A real notebook kernel ends in any way while jobs run: nothing that they started outlives it."""
+"""A kernel or a script ends in any way while jobs run: nothing that they started outlives it."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,29 +16,17 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager, start_new_kernel
 from jupyter_core.utils import ensure_event_loop
 
+from tests.crash.processes import alive, all_below, pids_in, wait_until
+
 pytestmark = pytest.mark.timeout(120)
 
+REPOSITORY = str(Path(__file__).parents[2])
+C_CODE = "in C with the GIL held"
 SETUP = """
 import asyncio, os
 from jobqueue_widget import JobQueue
+from tests.crash.grief import FAMILY, live_with_family
 queue = await JobQueue(max_running=2).start()
-
-def family(note, kind):
-    import ctypes, os, subprocess, sys, time
-    sleeper = [sys.executable, "-c", "import signal, time\\n"
-               "signal.signal(signal.SIGTERM, signal.SIG_IGN)\\ntime.sleep(600)"]
-    children = [
-        subprocess.Popen(sleeper),
-        subprocess.Popen(sleeper, start_new_session=True),
-        subprocess.Popen(sleeper, stdin=subprocess.DEVNULL, close_fds=True),
-    ]
-    with open(note, "w") as file:
-        file.write(" ".join(str(pid) for pid in [os.getpid(), *(c.pid for c in children)]) + ".")
-    if kind == "C":
-        ctypes.PyDLL(None).sleep(600)
-    while kind == "busy":
-        pass
-    time.sleep(600)
 """
 
 
@@ -50,7 +40,7 @@ def loop_of_the_clients() -> Iterator[None]:
 
 @pytest.fixture
 def kernel() -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
-    manager, client = start_new_kernel()
+    manager, client = start_new_kernel(cwd=REPOSITORY)
     yield manager, client
     client.stop_channels()
     if manager.is_alive():
@@ -73,33 +63,15 @@ def run(client: BlockingKernelClient, code: str) -> str:
     return "".join(printed)
 
 
-def until(condition: Callable[[], object], seconds: float) -> float:
-    """Seconds until it is true; fails after `seconds`."""
-    begun = time.monotonic()
-    while not condition():
-        waited = time.monotonic() - begun
-        assert waited < seconds, "not in time"
-        time.sleep(0.005)
-    return time.monotonic() - begun
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def start_family(client: BlockingKernelClient, note: Path, kind: str) -> list[int]:
-    """A job that runs with its children; their pids, and those of all that the kernel started."""
-    run(client, SETUP + f"\nqueue.submit_nowait(family, {str(note)!r}, {kind!r})")
-    until(lambda: note.exists() and note.read_text().endswith("."), 30)
-    kernel_pid = int(run(client, "print(os.getpid())"))
-    below = [child.pid for child in psutil.Process(kernel_pid).children(recursive=True)]
-    pids = [int(text) for text in note.read_text()[:-1].split()]
+    """A job that lives with a whole family; the pids of all that the kernel has started."""
+    run(client, SETUP)
+    run(client, f"job = queue.submit_nowait(live_with_family, {str(note)!r}, FAMILY, {kind!r})")
+    pids = pids_in(note)
+    below = all_below(int(run(client, "print(os.getpid())")))
     assert all(map(alive, pids))
     assert set(pids) <= set(below)
-    assert len(below) >= len(pids) + 1  # the guardian, and the spare worker
+    assert len(below) > len(pids)  # the guardian too
     return below
 
 
@@ -116,9 +88,9 @@ WAYS: dict[str, Callable[[KernelManager, int], object]] = {
     [
         ("kill -9", "sleep"),
         ("kill -9", "busy"),
-        ("kill -9", "C"),
-        ("terminate", "C"),
-        ("restart", "C"),
+        ("kill -9", C_CODE),
+        ("terminate", C_CODE),
+        ("restart", C_CODE),
         ("shutdown", "busy"),
     ],
 )
@@ -133,32 +105,147 @@ def test_nothing_outlives_a_kernel(
     pids = start_family(client, tmp_path / "pids", kind)
     pid = int(run(client, "print(os.getpid())"))
     WAYS[way](manager, pid)
-    until(lambda: not alive(pid), 30)
-    seconds = until(lambda: not any(map(alive, pids)), 1.0)
+    wait_until(lambda: not alive(pid), 30)
+    seconds = wait_until(lambda: not any(map(alive, pids)), 1.0)
     note(f"{len(pids)} processes gone {seconds * 1000:.0f} ms after the kernel")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("kind", ["sleep", "busy", "C"])
+@pytest.mark.parametrize("kind", ["sleep", "busy", C_CODE])
 def test_nothing_outlives_very_many_kernels(
     kind: str, tmp_path: Path, note: Callable[[str], None]
 ) -> None:
     slowest = 0.0
     for number in range(20):
-        manager, client = start_new_kernel()
+        manager, client = start_new_kernel(cwd=REPOSITORY)
         try:
             pids = start_family(client, tmp_path / str(number), kind)
             pid = int(run(client, "print(os.getpid())"))
             os.kill(pid, signal.SIGKILL)
-            until(lambda pid=pid: not alive(pid), 10)  # type: ignore[misc]
-            gone = until(lambda pids=pids: not any(map(alive, pids)), 1.0)  # type: ignore[misc]
+            wait_until(lambda pid=pid: not alive(pid), 10)  # type: ignore[misc]
+            gone = wait_until(lambda pids=pids: not any(map(alive, pids)), 1.0)  # type: ignore[misc]
             slowest = max(slowest, gone)
         finally:
             client.stop_channels()
             manager.shutdown_kernel(now=True)
             manager.cleanup_resources()
     note(f"20 kernels killed, the slowest clean-up took {slowest * 1000:.0f} ms")
+
+
+# -- scripts ---------------------------------------------------------------------------------------
+
+SCRIPT = """
+import asyncio, os, signal, sys, time
+from jobqueue_widget import JobQueue
+from tests.crash.grief import FAMILY, live_with_family
+queue = JobQueue(loop="thread", max_running=2)
+asyncio.run(queue.start())
+job = queue.submit_nowait(live_with_family, {note!r}, FAMILY, {kind!r})
+while not os.path.exists({note!r}): time.sleep(0.01)
+sys.stdin.readline()
+{end}
+"""
+ENDS = {
+    "kill -9": "os.kill(os.getpid(), signal.SIGKILL)",
+    "kill -9 of its group": "os.killpg(0, signal.SIGKILL)",
+    "terminate": "os.kill(os.getpid(), signal.SIGTERM)",
+    "segfault": "os.kill(os.getpid(), signal.SIGSEGV)",
+    "os._exit": "os._exit(3)",
+    "error": "raise ValueError('on purpose')",
+    "end": "",
+}
+
+
+def start_script(note: Path, kind: str, end: str) -> tuple[subprocess.Popen[str], list[int]]:
+    """It runs, with a job that lives with its family, until a line on its stdin."""
+    source = SCRIPT.format(note=str(note), kind=kind, end=end)
+    script = subprocess.Popen(
+        [sys.executable, "-c", source],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        start_new_session=True,
+    )
+    pids = pids_in(note)
+    below = all_below(script.pid)
+    assert set(pids) <= set(below)
+    return script, below
+
+
+@pytest.mark.parametrize("kind", ["busy", C_CODE])
+@pytest.mark.parametrize("way", ENDS)
+def test_nothing_outlives_a_script(
+    way: str, kind: str, tmp_path: Path, note: Callable[[str], None]
+) -> None:
+    script, pids = start_script(tmp_path / "pids", kind, ENDS[way])
+    begun = time.monotonic()
+    _, errors = script.communicate("go on\n", timeout=20)
+    took = time.monotonic() - begun
+    seconds = wait_until(lambda: not any(map(alive, pids)), 1.0)
+    if way in ("error", "end"):
+        assert took < 2.5, "its end does not wait for the job, nor for the ladder of a cancel"
+        assert ("ValueError" in errors) == (way == "error")
+    else:
+        assert not errors
+    note(f"ended in {took * 1000:.0f} ms, {len(pids)} processes gone {seconds * 1000:.0f} ms later")
+
+
+def test_without_its_guardian_workers_see_the_end_of_the_kernel_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # the guardian would have removed the files
+    script, pids = start_script(tmp_path / "pids", "busy", ENDS["kill -9"])
+    worker, *family = pids_in(tmp_path / "pids")
+    in_its_group = [pid for pid in pids if pid == worker or os.getpgid(pid) == worker]
+    guardian = next(pid for pid in pids if "guardian.py" in psutil.Process(pid).cmdline()[-1])
+    os.kill(guardian, signal.SIGKILL)
+    script.communicate("go on\n", timeout=20)
+    wait_until(lambda: not any(map(alive, in_its_group)), 1.0)
+    for pid in filter(alive, family):  # in sessions of their own: these were the guardian's
+        os.kill(pid, signal.SIGKILL)
+    assert len(in_its_group) >= 4
+
+
+def test_a_guardian_that_was_killed_is_replaced_with_the_next_worker(tmp_path: Path) -> None:
+    end = f"""
+guardians = lambda: [p for p in psutil.Process().children() if "guardian.py" in p.cmdline()[-1]]
+import psutil
+guardians()[0].kill()
+queue.restart_workers()
+job.cancel(force=True)
+asyncio.run(queue.wait_for_job(job))
+os.remove({str(tmp_path / "pids")!r})
+queue.submit_nowait(live_with_family, {str(tmp_path / "pids")!r}, FAMILY, "sleep")
+sys.stdin.readline()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    script, _ = start_script(tmp_path / "pids", "sleep", end)
+    first = pids_in(tmp_path / "pids")
+    assert script.stdin is not None
+    script.stdin.write("go on\n")
+    script.stdin.flush()
+    wait_until(lambda: not alive(first[0]), 20)
+    wait_until(lambda: (tmp_path / "pids").exists() and pids_in(tmp_path / "pids") != first, 20)
+    pids = all_below(script.pid)
+    _, errors = script.communicate("go on\n", timeout=20)
+    wait_until(lambda: not any(map(alive, pids)), 1.0)
+    assert not errors
+
+
+def test_an_interrupt_of_the_whole_group_never_reaches_a_worker(tmp_path: Path) -> None:
+    end = """
+try:
+    os.killpg(0, signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    print(job.status.value, queue.submit_nowait(pow, 2, 3).status.value, file=sys.stderr)
+"""
+    script, pids = start_script(tmp_path / "pids", "sleep", end)
+    _, errors = script.communicate("go on\n", timeout=20)
+    assert errors.startswith("running ")
+    wait_until(lambda: not any(map(alive, pids)), 1.0)
 
 
 # -- a cell that waits -------------------------------------------------------------------------
@@ -191,9 +278,9 @@ def test_an_interrupt_ends_the_waiting_and_not_the_job(
         "job = queue.submit_nowait(body)\n"
     )
     run(client, body)
-    until(begun.exists, 30)
+    wait_until(begun.exists, 30)
     waiting = client.execute(wait)
-    until(lambda: is_busy_with(client, waiting), 30)
+    wait_until(lambda: is_busy_with(client, waiting), 30)
     manager.interrupt_kernel()
     reply = client.get_shell_msg(timeout=30)
     while reply["parent_header"].get("msg_id") != waiting:
