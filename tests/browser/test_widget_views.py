@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import functools
 import http.server
-import os
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-HERE = Path(__file__).parent
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+HARNESS = Path(__file__).parents[2] / "js" / "test" / "harness"
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -26,23 +21,15 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("harness")
-    subprocess.run(["node", str(HERE / "build.mjs"), str(folder)], check=True)
+    subprocess.run(["node", str(HARNESS / "build.mjs"), str(folder)], check=True)
     handler = functools.partial(_Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/index.html"
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Opener:
@@ -71,15 +58,19 @@ def opened(browser: Browser, address: str) -> Iterator[Opener]:
 
 
 def sent(page: Page, op: str) -> list[dict[str, object]]:
-    return page.evaluate(f"kernel.sent.filter((m) => m.op === '{op}').map((m) => m.a)")
+    found: list[dict[str, object]] = page.evaluate(
+        f"kernel.sent.filter((m) => m.op === '{op}').map((m) => m.a)"
+    )
+    return found
 
 
-def row(page: Page, job: str):  # type: ignore[no-untyped-def]
+def row(page: Page, job: str) -> Locator:
     return page.locator(f"[data-job-id={job}]")
 
 
 def focused(page: Page) -> str:
-    return page.evaluate("document.activeElement?.dataset.jobId ?? ''")
+    found: str = page.evaluate("document.activeElement?.dataset.jobId ?? ''")
+    return found
 
 
 def test_names_are_those_of_the_contract(opened: Opener) -> None:
@@ -332,7 +323,8 @@ def test_narrow_details_stand_under_the_row(opened: Opener) -> None:
     row(page, "p2").locator(".jqw-what").click()
     below = page.get_by_role("tabpanel").bounding_box()
     above = row(page, "p2").bounding_box()
-    assert below is not None and above is not None
+    assert below is not None
+    assert above is not None
     assert above["y"] + 28 <= below["y"] < above["y"] + 70
 
 
