@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 DEATH_NOTICE = 0.1  # seconds between a connection that breaks and a process that has ended
 DEATH_GRACE = 0.5  # for the host to notice by itself that its worker has died
 LEAVE_PATIENCE = 5.0  # for an execution to end after its worker was replaced
-CANCEL_PATIENCE = 1.0  # for it to end after it was cancelled then
+CANCEL_PATIENCE = 5.0  # for it to end after it was cancelled then
 RELOAD_PATIENCE = 60.0
 
 
@@ -372,14 +372,15 @@ class PluginExecution:
             if self._forcing or self._over:
                 return
             self._forcing = True
-        self._give_up_in(RELOAD_PATIENCE, _NO_ANSWER)
         threading.Thread(target=self._replace, name="plugin-kill", daemon=True).start()
 
     def _replace(self) -> None:
         """In a thread: reloading may block for long."""
         process = process_of(self._plugin)
         gone = process is not None and end_process(process)
+        came_back = self._give_up_in(RELOAD_PATIENCE, _NO_ANSWER)
         problem = self._desk.reload(self._spec.name, is_dead=gone)
+        came_back()
         if problem is not None:
             self._not_reloaded = f"the plugin could not be reloaded: {problem}"
             logger.warning("%s: %s", self._spec.title, self._not_reloaded)
@@ -392,11 +393,16 @@ class PluginExecution:
             self._give_up_in(LEAVE_PATIENCE + CANCEL_PATIENCE, text)
         self._desk.post(self._kill_over.set)
 
-    def _give_up_in(self, seconds: float, reason: str) -> None:
-        self._later(seconds, self._give_up, reason)
+    def _give_up_in(self, seconds: float, reason: str) -> Callable[[], None]:
+        return self._later(seconds, self._give_up, reason)
 
-    def _later(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
-        self._timers.append(self._context.io.call_later(seconds, callback, *args))
+    def _later(
+        self, seconds: float, callback: Callable[..., object], *args: object
+    ) -> Callable[[], None]:
+        """Returns what cancels it; the end of the run does too."""
+        cancel = self._context.io.call_later(seconds, callback, *args)
+        self._timers.append(cancel)
+        return cancel
 
     def _give_up(self, reason: str) -> None:
         """Any thread: what was to end is still there."""

@@ -44,12 +44,18 @@ def host(request: pytest.FixtureRequest) -> Iterator[UnwellHost]:
     host.over.set()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is said about a bound holds for any bound: these keep the tests short."""
+    """For tests that reach a bound: what is said about it holds for any."""
     monkeypatch.setattr(plugin_reports, "ASIDE_PATIENCE", 0.3)
     monkeypatch.setattr(plugin_module, "LEAVE_PATIENCE", 0.3)
+
+
+@pytest.fixture
+def no_patience(little_patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what is told when nothing helps."""
     monkeypatch.setattr(plugin_module, "CANCEL_PATIENCE", 0.3)
+    monkeypatch.setattr(plugin_module, "RELOAD_PATIENCE", 0.3)
 
 
 @asynccontextmanager
@@ -150,6 +156,7 @@ async def test_a_plugin_that_blocks_its_host_is_asked_all_the_same(tmp_path: Pat
 # -- progress and configuration ------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("little_patience")
 @pytest.mark.parametrize(
     "mood", ["ValueError", "Unspeakable", "SystemExit", "CancelledError", "hang"]
 )
@@ -181,6 +188,7 @@ async def test_rubbish_instead_of_progress_hurts_nothing(
         assert await asyncio.wait_for(job, 20) == "released"
 
 
+@pytest.mark.usefixtures("little_patience")
 async def test_a_question_that_hangs_is_not_asked_again_and_again(tmp_path: Path) -> None:
     host = UnwellHost()
     host.moods["get_progress"] = host.hang
@@ -222,10 +230,8 @@ async def test_a_reload_that_fails_is_told_and_the_lane_stays_taken(
         assert queue._engine.bugs == 0
 
 
-async def test_a_reload_that_hangs_is_told(
-    host: UnwellHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plugin_module, "RELOAD_PATIENCE", 0.3)
+@pytest.mark.usefixtures("no_patience")
+async def test_a_reload_that_hangs_is_told(host: UnwellHost, tmp_path: Path) -> None:
     host.moods["reload_plugin"] = host.hang
     async with JobQueue(host, max_running=2) as queue, prompt_loop():
         async with neighbour(queue, tmp_path):
@@ -255,6 +261,7 @@ async def test_a_slow_reload_holds_up_nobody_else(host: UnwellHost, tmp_path: Pa
         assert job.status is JobStatus.cancelled
 
 
+@pytest.mark.usefixtures("no_patience")
 async def test_a_host_that_goes_on_after_the_reload_is_told_of(tmp_path: Path) -> None:
     host = StubbornHost()
     async with JobQueue(host) as queue, prompt_loop():
@@ -306,6 +313,7 @@ async def test_the_configuration_from_before_the_run_is_used_at_the_reload(
 # -- a plugin that shows its process -------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("little_patience")
 @pytest.mark.parametrize("answer", [True, False], ids=["reloads", "does not reload"])
 async def test_the_process_group_of_a_plugin_is_ended_before_the_reload(
     answer: bool, tmp_path: Path
@@ -384,6 +392,7 @@ async def test_a_job_that_waits_in_the_reference_manager_ends_at_once(
         assert process.poll() is None
 
 
+@pytest.mark.usefixtures("no_patience")
 async def test_a_host_that_blocks_while_it_waits_is_told_of(tmp_path: Path) -> None:
     host = HostWithScheduler()
     host.moods["wait"] = host.hang
