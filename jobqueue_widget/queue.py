@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -420,6 +421,17 @@ class JobQueue:
     def _board(self, running: int, pending: int, history: int) -> dict[str, Any]:
         """For the widget: the first rows of each list and the counts, of one moment."""
         return _views.board(self._engine, running, pending, history)
+
+    def _start_from_here(self) -> bool:
+        """For the widget: start without an await; False where the right loop cannot be known."""
+        is_private = self._engine.settings.loop == "thread"
+        if not is_private and threading.current_thread() is not threading.main_thread():
+            return False  # the loop of this thread, a subshell's, would end with its page
+        try:
+            self._engine.life.start()
+        except UnsupportedLoopError:
+            return False
+        return True
 
     def _on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """For the widget: call back on any change, at once and on any thread; be quick."""

@@ -150,7 +150,7 @@ class Commands:
         return self._acted(job.cancel(force=a.get("force", False), reason=reason))
 
     def _cancel_many(self, a: Answer, cid: str) -> Answer:
-        return {"count": self._queue.cancel_all(a["scope"])}
+        return {"count": self._queue.cancel_all(a["scope"]), **self._acted(True)}
 
     def _move(self, a: Answer, cid: str) -> Answer:
         places = {name: a[name] for name in ("before", "after", "to") if name in a}
@@ -174,6 +174,11 @@ class Commands:
 
     def _resume(self, a: Answer, cid: str) -> Answer:
         self._queue.resume()
+        return self._acted(True)
+
+    def _start(self, a: Answer, cid: str) -> Answer:
+        if not self._queue._start_from_here():
+            raise Refused("forbidden", "start it from a cell: `await queue.start()`")
         return self._acted(True)
 
     def _retry(self, a: Answer, cid: str) -> Answer:

@@ -19,7 +19,7 @@ SAY_AGAIN = 4.0  # seconds after which the last state is sent once more: the cha
 LEASE = 30.0  # seconds that a page's interest in a window lasts
 MOST_WATCHED = 32
 
-Write = Callable[[State], None]
+Write = Callable[[State, bool], None]
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -41,20 +41,20 @@ class CommPort:
         with self._lock:
             self._context = contextvars.copy_context()
 
-    def write(self, state: State) -> None:
-        """Set traits in one flush."""
-        self._carry(self._write, state)
+    def write(self, state: State, *, whole: bool) -> None:
+        """Set traits in one flush; `whole`: send them also where they have not changed."""
+        self._carry(self._write, state, whole)
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one message to every page."""
         self._carry(self._send, message)
 
-    def _carry(self, act: Callable[[Any], None], what: object) -> None:
+    def _carry(self, act: Callable[..., None], *what: object) -> None:
         with self._lock:
             if self._context is None:
-                act(what)
+                act(*what)
             else:
-                self._context.run(act, what)
+                self._context.run(act, *what)
 
 
 class Sync:
@@ -143,9 +143,11 @@ class Sync:
         return state
 
     def _flush(self, *, whole: bool) -> None:
-        state, last = self._next_state(), {} if whole else self._last
+        whole = whole or not self._last
+        state, last = self._next_state(), self._last
         self._last = state
-        self._port.write({name: value for name, value in state.items() if last.get(name) != value})
+        changed = {name: value for name, value in state.items() if last.get(name) != value}
+        self._port.write(state if whole else changed, whole=whole)
         self._push_windows()
 
     def _push_windows(self) -> None:

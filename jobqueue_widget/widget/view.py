@@ -45,10 +45,12 @@ class _StateWidget(anywidget.AnyWidget):
         self.on_msg(self._on_message)
         self._follower.start()
 
-    def _write_state(self, state: State) -> None:
+    def _write_state(self, state: State, whole: bool) -> None:
         with self.hold_sync():
             for name, value in state.items():
                 setattr(self, name, value)
+        if whole:  # traitlets sends no value that is equal to the one before
+            self.send_state(list(state))
 
     def _send_message(self, message: dict[str, Any]) -> None:
         self.send(message)

@@ -82,6 +82,28 @@ async def test_the_number_of_a_flush_only_grows_and_a_hello_asks_for_one() -> No
         await until(lambda: page.widget.summary["seq"] > before)
 
 
+async def test_a_hello_sends_the_whole_state_though_nothing_has_changed() -> None:
+    async with shown() as (_, page):
+        sent: list[set[str]] = []
+        page.widget.send_state = lambda key=None: sent.append(set(key))
+        page.ask("hello")
+        await until(lambda: any({"summary", "running", "head", "history"} <= keys for keys in sent))
+
+
+async def test_the_page_can_start_a_queue_where_the_loop_is_known() -> None:
+    queue = JobQueue()
+    page = Page(queue)
+    refused: list[str] = []
+    elsewhere = threading.Thread(target=lambda: refused.append(page.code_of("start")))
+    elsewhere.start()
+    elsewhere.join()
+    assert refused == ["forbidden"]
+    assert page.ask("start")["ok"]
+    await queue.submit_nowait(noop)
+    await queue.stop()
+    page.widget.close()
+
+
 async def test_the_state_is_bounded_whatever_the_queue_holds() -> None:
     async with shown() as (queue, page):
         queue.pause()
@@ -140,7 +162,7 @@ async def test_commands_reach_the_queue() -> None:
         assert page.ask("pause", reason="lunch")["ok"]
         assert queue.paused
         assert page.ask("clear_history")["v"]["count"] == 4
-        assert page.ask("cancel_many", scope="all")["v"] == {"count": 0}
+        assert page.ask("cancel_many", scope="all")["v"]["count"] == 0
 
 
 async def test_a_repeated_request_acts_once_and_is_answered_the_same() -> None:
