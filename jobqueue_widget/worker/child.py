@@ -340,7 +340,7 @@ def pack_exception(error: BaseException) -> list[Any]:
     """The exception object, if it can travel and is small."""
     try:
         error.__traceback__ = None
-        parts = wire.dump(error, best_dumps())
+        parts = wire.dump(error, wire.best_dumps())
         if sum(len(part) for part in parts) <= wire.TEXT_CAP:
             return list(parts)
     except BaseException as other:
@@ -352,7 +352,7 @@ def pack_value(value: object, limit: int | None, spool: str) -> tuple[dict[str, 
     """A result ready to be sent, in a file if it is large, or why it cannot be."""
     plain = wire.is_plain(value)
     try:
-        parts = wire.dump(value, pickle.dumps if plain else best_dumps())
+        parts = wire.dump(value, pickle.dumps if plain else wire.best_dumps())
     except BaseException as error:
         name, message, text = wire.describe(error, OUR_FILES)
         reason = f"the result ({type(value).__name__}) cannot be sent back: {name}: {message}"
@@ -377,15 +377,6 @@ def pack_value(value: object, limit: int | None, spool: str) -> tuple[dict[str, 
         meta["file"] = path
         return meta, []
     return meta, list(parts)
-
-
-def best_dumps() -> Any:
-    """Cloudpickle's where there is one: it also packs what was typed in a notebook."""
-    try:
-        import cloudpickle
-    except ImportError:
-        return pickle.dumps
-    return cloudpickle.dumps
 
 
 def write_log(text: str) -> None:
