@@ -172,10 +172,13 @@ class User(Onlooker):
         beside = "to" not in place
         both = [tracked, other] if beside else [tracked]
         possible = all(t.record.status is JobStatus.pending for t in both)
+        life = self.world.engine.life
+        was_lost = life.loop is not None and life.loop_is_closed
         answer = self.call(self.queue.move, tracked.job, **place)
         self.expect(answer, possible, f"move {list(place)}")
         still_there = all(t.record.status is JobStatus.pending for t in both)
-        if possible and answer and still_there:  # who notices a lost loop cancels dependants
+        # Whoever notices a lost loop cancels dependants and lets retries wait for their turn.
+        if possible and answer and still_there and not was_lost:
             self._judge_place(tracked, other if beside else None, next(iter(place.values())))
 
     def _judge_place(self, tracked: Tracked, other: Tracked | None, where: object) -> None:
