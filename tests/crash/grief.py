@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
@@ -126,3 +127,34 @@ def live_with_family(path: str, kinds: tuple[str, ...], then: str) -> list[int]:
     if then != "return":
         come_to_grief(then)
     return pids
+
+
+def run_in_a_lane(folder: str, lanes: int, number: int, seconds: float) -> int:
+    """Write the number down, once, then hold one of the lanes for a moment.
+
+    A lane is a file lock, which the system takes back when its process has ended, not before.
+    """
+    gate = os.open(os.path.join(folder, "gate"), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(gate, fcntl.LOCK_EX)
+    held = [
+        os.open(os.path.join(folder, f"lane {n}"), os.O_RDWR | os.O_CREAT) for n in range(lanes)
+    ]
+    if not any(takes(lane) for lane in held):
+        raise AssertionError("more jobs run than there are lanes")
+    os.close(gate)
+    marks = os.open(os.path.join(folder, "marks"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(marks, f"{number}\n".encode())
+    os.close(marks)
+    time.sleep(seconds)
+    for lane in held:
+        os.close(lane)
+    return number
+
+
+def takes(lane: int) -> bool:
+    """True if the lock was free, and is ours now."""
+    try:
+        fcntl.flock(lane, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,18 +14,10 @@ import psutil
 import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus
+from tests.crash.grief import run_in_a_lane
 
-LANES = 3
+LANES = 2
 IN_FLIGHT = 12
-
-
-def leave_a_mark(path: str, number: int, seconds: float) -> int:
-    """Write the number down, once and at once, then take a moment."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, f"{number}\n".encode())
-    os.close(fd)
-    time.sleep(seconds)
-    return number
 
 
 def workers() -> list[psutil.Process]:
@@ -43,7 +34,7 @@ def workers() -> list[psutil.Process]:
 async def kill_many(
     seed: int, kills: int, folder: Path, note: Callable[[str], None], **options: int
 ) -> None:
-    dice, marks = random.Random(f"{seed} kill -9"), folder / "marks"
+    dice = random.Random(f"{seed} kill -9")
     jobs: list[Job] = []
     killed = 0
     async with JobQueue(max_running=LANES, keep_ended=1_000_000) as queue:
@@ -51,7 +42,8 @@ async def kill_many(
         while killed < kills:
             while queue.get_state()["stats"]["total_pending"] < IN_FLIGHT:
                 seconds = dice.choice((0.0, 0.002, 0.01))
-                jobs.append(view.submit_nowait(leave_a_mark, str(marks), len(jobs), seconds))
+                job = view.submit_nowait(run_in_a_lane, str(folder), LANES, len(jobs), seconds)
+                jobs.append(job)
             await asyncio.sleep(dice.random() * 0.12)
             assert len(queue.jobs("running")) <= LANES
             if found := workers():
@@ -60,7 +52,7 @@ async def kill_many(
         await queue.join(timeout=100)
         stats = queue.get_state()["stats"]
         assert queue._engine.bugs == 0
-    ran = Counter(int(line) for line in marks.read_text().split())
+    ran = Counter(int(line) for line in (folder / "marks").read_text().split())
     failed = [job for job in jobs if job.status is JobStatus.failed]
     completed = [job for job in jobs if job.status is JobStatus.completed]
     assert len(failed) + len(completed) == len(jobs) == stats["total_accepted"]
