@@ -36,6 +36,9 @@ queue
 """
 
 
+SETTLED = 700  # ms; a click sooner after a button changed its meaning is taken for the old one
+
+
 def region(notebook: Notebook) -> Locator:
     return notebook.page.get_by_role("region", name=re.compile("^Job queue"))
 
@@ -52,7 +55,7 @@ def button(notebook: Notebook, name: str | re.Pattern[str]) -> Locator:
 def press(notebook: Notebook, name: str | re.Pattern[str]) -> None:
     """Click as a person does: not in the instant in which the button has changed its meaning."""
     expect(button(notebook, name)).to_be_visible()
-    notebook.page.wait_for_timeout(700)
+    notebook.page.wait_for_timeout(SETTLED)
     button(notebook, name).click()
 
 
@@ -181,6 +184,8 @@ def test_a_progress_cell_shows_one_job(open_notebook: Open) -> None:
     cell = notebook.page.get_by_role("group", name="Job alone")
     expect(cell).to_be_visible()
     expect(cell.get_by_role("progressbar")).to_have_attribute("aria-valuenow", re.compile(r"\d"))
+    until_status(notebook, "alone", "running")
+    notebook.page.wait_for_timeout(SETTLED)
     cell.get_by_role("button", name="Cancel alone").click()
     until_status(notebook, "alone", "cancelled")
 
