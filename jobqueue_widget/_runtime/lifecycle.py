@@ -17,6 +17,8 @@ from .._core.jobs import JobFailure, Outcome
 from ..errors import QueueClosedError, QueueStoppedError, UnsupportedLoopError
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
 from .bridge import LoopBridge, give_up
+from .private_loop import PrivateLoop
+from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -47,6 +49,7 @@ class Lifecycle:
         self._left_loop: asyncio.AbstractEventLoop | None = None  # of work that would not end
         self._lifeline: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
+        self._stop_waiters: list[Waiter] = []
         self._lock = threading.RLock()
         self._abandoned = False
         self._closing = False
@@ -161,18 +164,41 @@ class Lifecycle:
         if asyncio.get_running_loop() is bridge.loop:
             await self._stop_shared(running, timeout)
         else:
-            stop = self._stop_shared(running, timeout)
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(stop, bridge.loop))
+            await self._stop_from_elsewhere(bridge, running, timeout).wait()
             if private is not None:
                 private.join()
 
     def stop_blocking(self, running: Literal["cancel", "wait"], timeout: float) -> None:
         """Stop a queue with a private loop from a thread without one."""
-        private = self._private
-        if private is not None:
-            stop = self._stop_shared(running, timeout)
-            asyncio.run_coroutine_threadsafe(stop, private.loop).result()
+        bridge, private = self._bridge, self._private
+        if bridge is not None and private is not None:
+            self._stop_from_elsewhere(bridge, running, timeout).wait_blocking(None)
             private.join()
+
+    def _stop_from_elsewhere(
+        self, bridge: LoopBridge, running: Literal["cancel", "wait"], timeout: float
+    ) -> Waiter:
+        """Settles when the queue has let go of that loop, also if the loop ends before it hears."""
+        waiter = Waiter()
+        self._stop_waiters.append(waiter)
+
+        async def stop() -> None:
+            try:
+                await self._stop_shared(running, timeout)
+            except Exception as error:
+                waiter.settle(error)
+            else:
+                waiter.settle()
+
+        def begin() -> None:
+            if self._bridge is bridge:
+                self._engine.spawn(stop())
+
+        if not bridge.post(begin):
+            self.handle_lost_loop()
+        if self._bridge is not bridge:  # it has let go, perhaps before it knew of this waiter
+            waiter.settle()
+        return waiter
 
     async def _stop_shared(self, running: Literal["cancel", "wait"], timeout: float) -> None:
         while True:
@@ -262,6 +288,9 @@ class Lifecycle:
         if private is not None:
             private.close()
         _started.discard(engine)
+        waiters, self._stop_waiters = self._stop_waiters, []
+        for waiter in waiters:
+            waiter.settle()
 
     def refuse(self) -> None:
         """Take no more jobs and do not start again."""
@@ -362,51 +391,6 @@ def outlives_its_loop(executor: object) -> bool:
     """True if its work goes on when the loop that it was launched from is closed."""
     anywhere = isinstance(executor, LaunchesAnywhere) and executor.launches_anywhere
     return anywhere or isinstance(executor, SupportsEmergencyStop)
-
-
-class PrivateLoop:
-    """An event loop in a daemon thread, for `loop="thread"`."""
-
-    def __init__(self, name: str) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        try:
-            self.loop.run_forever()
-            self.loop.run_until_complete(self._finish_tasks())
-        finally:
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-            self.loop.close()
-
-    async def _finish_tasks(self) -> None:
-        """Let the stop that ends this loop hand its answer over, then end what is left."""
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        if left:
-            _, left = await asyncio.wait(left, timeout=1.0)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-
-    def call(self, callback: Callable[[], None]) -> None:
-        """Run the callback on the loop and wait for it."""
-
-        async def run() -> None:
-            callback()
-
-        asyncio.run_coroutine_threadsafe(run(), self.loop).result()
-
-    def close(self) -> None:
-        """End the loop soon."""
-        if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.loop.stop)
-
-    def join(self) -> None:
-        """Wait until the thread has ended."""
-        if self._thread is not threading.current_thread():
-            self._thread.join(5.0)
 
 
 def _install_hooks() -> None:
