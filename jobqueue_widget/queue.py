@@ -108,8 +108,7 @@ class JobQueue:
             QueueClosedError: the queue was closed for good.
 
         """
-        await self._engine.life.after_stop()
-        self._engine.life.start()
+        await self._engine.life.start_after_stop()
         return self
 
     async def stop(
@@ -153,7 +152,8 @@ class JobQueue:
                 'plain `with` needs a loop of its own: use JobQueue(loop="thread"), '
                 "or `async with` in a coroutine"
             )
-        self._engine.life.start()
+        while not self._engine.life.start():
+            self._engine.life.stop_blocking("cancel", 5.0)  # the one that is under way
         return self
 
     def __exit__(
@@ -423,15 +423,14 @@ class JobQueue:
         return _views.board(self._engine, running, pending, history)
 
     def _start_from_here(self) -> bool:
-        """For the widget: start without an await; False where the right loop cannot be known."""
+        """For the widget: start without an await; False while it stops, or with no right loop."""
         is_private = self._engine.settings.loop == "thread"
         if not is_private and threading.current_thread() is not threading.main_thread():
             return False  # the loop of this thread, a subshell's, would end with its page
         try:
-            self._engine.life.start()
+            return self._engine.life.start()
         except UnsupportedLoopError:
             return False
-        return True
 
     def _on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """For the widget: call back on any change, at once and on any thread; be quick."""

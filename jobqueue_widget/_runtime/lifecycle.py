@@ -99,13 +99,13 @@ class Lifecycle:
 
     # -- start -------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Bind to the running loop, or to a private one. Idempotent."""
+    def start(self) -> bool:
+        """Bind to the running loop, or to a private one. Idempotent. False while it stops."""
         with self._lock:
             self.check_open()
             self.handle_lost_loop()
-            if self.phase == "started":
-                return
+            if self.phase in ("started", "stopping"):
+                return self.phase == "started"
             if self._engine.settings.loop == "thread":
                 self._private = PrivateLoop(f"{self._engine.title}-loop")
                 self._private.call(self._bind)
@@ -118,6 +118,7 @@ class Lifecycle:
                         'notebook or coroutine, or JobQueue(loop="thread") in a plain script'
                     ) from None
                 self._bind()
+            return True
 
     def _bind(self) -> None:
         """On the loop that will be the owner."""
@@ -141,16 +142,16 @@ class Lifecycle:
         try:
             await forever
         except asyncio.CancelledError:
-            if self.phase in ("started", "stopping"):
+            if self._lifeline is asyncio.current_task():  # not one that a stop has let go of
                 logger.info("the event loop of the queue is ending: the queue stops")
                 # In this very turn: coroutine jobs were cancelled too and end in the next one.
                 self._ask_running(self._engine.settings.cancel_timeout)
                 await self._stop_shared("cancel", 5.0)
             raise
 
-    async def after_stop(self) -> None:
-        """Wait for a stop that is under way, if one is."""
-        while self.phase == "stopping":
+    async def start_after_stop(self) -> None:
+        """Start; wait first for a stop that is under way."""
+        while not self.start():
             await self.stop("cancel", 5.0)
 
     # -- stop --------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ class Lifecycle:
         return waiter
 
     async def _stop_shared(self, running: Literal["cancel", "wait"], timeout: float) -> None:
-        while True:
+        while self._is_bound_to(asyncio.get_running_loop()):
             task = self._stopping
             if task is None or task.done():
                 stop = self._stop_here(running, timeout)
@@ -214,7 +215,7 @@ class Lifecycle:
     async def _stop_here(self, running: Literal["cancel", "wait"], timeout: float) -> None:
         """On the owner loop. Afterwards nothing of this queue executes."""
         engine = self._engine
-        if self._bridge is None or self.phase in ("stopped", "closed"):
+        if self.phase in ("stopped", "closed") or not self._is_bound_to(asyncio.get_running_loop()):
             return
         with engine.lock:
             self.phase = "stopping"
@@ -237,8 +238,12 @@ class Lifecycle:
                 why = "was not over in time" if job.can_kill else "cannot be forced"
                 run.kill_failed(f"the queue stopped, and this work {why}")
         await engine.dispatcher.close()
-        self._unbind("stopped")
-        engine.waiters.stop(error, pending_only=False)
+        with self._lock:  # nobody starts it in between: whoever waits from then on is not stopped
+            self._unbind("stopped")
+            engine.waiters.stop(error, pending_only=False)
+
+    def _is_bound_to(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return self._bridge is not None and self._bridge.loop is loop
 
     def _ask_running(self, grace: float) -> None:
         """Ask every job that runs to stop, unless it was asked already; start no other."""
@@ -262,7 +267,7 @@ class Lifecycle:
                 return
 
     def _unbind(self, phase: Phase) -> None:
-        """Let go of the loop and the I/O thread."""
+        """Let go of the loop and the I/O thread. Under the lock."""
         engine = self._engine
         with engine.lock:
             self.phase = phase
@@ -314,6 +319,9 @@ class Lifecycle:
 
     def handle_lost_loop(self) -> None:
         """If the loop was closed without `stop`: running jobs fail, pending ones stay."""
+        loops = (self._left_loop, self.loop)
+        if not any(loop is not None and loop.is_closed() for loop in loops):
+            return  # without the lock, which a thread may hold that waits for this one
         with self._lock:
             if self._left_loop is not None and self._left_loop.is_closed():
                 self._left_loop = None

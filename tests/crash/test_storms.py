@@ -13,7 +13,8 @@ from typing import Literal
 
 import pytest
 
-from jobqueue_widget import Job, JobQueue, JobStatus
+from jobqueue_widget import Job, JobEvent, JobQueue, JobStatus, current_job
+from tests.conditions import until
 
 THREADS = 32
 SUBMITS = 1_000
@@ -45,7 +46,7 @@ def storm(queue: JobQueue, name: int, seed: int, target: Callable[..., object]) 
             queue.reorder(other, 7)
         elif fate < 0.25:
             queue.hold(other, 0.01)
-        elif fate < 0.26:
+        elif fate < 0.251:
             consistent(queue)
     return jobs
 
@@ -69,7 +70,7 @@ async def test_a_storm_of_threads_loses_nothing(
         thread.start()
     while any(thread.is_alive() for thread in threads):
         consistent(queue)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
     await queue.join(timeout=200)
     consistent(queue)
     seconds = time.perf_counter() - begun
@@ -114,29 +115,74 @@ async def test_a_storm_of_function_jobs_with_a_blocked_loop_loses_nothing(seed: 
         assert queue._engine.bugs == 0
 
 
+# -- start and stop --------------------------------------------------------------------------------
+
+
+class Tally:
+    """Jobs that count how often each of them has run."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self.ran: Counter[int] = Counter()
+        queue.pause()  # no warning, and nothing starts while they are submitted
+        self.jobs = [queue.submit_nowait(self.count, number) for number in range(200)]
+        queue.resume()
+
+    async def count(self, number: int) -> None:
+        self.ran[number] += 1
+        await asyncio.sleep(0)
+
+    def check(self) -> None:
+        """Each has ended, and ran once, or was cancelled by a stop before or while it ran."""
+        assert max(self.ran.values()) == 1
+        for number, job in enumerate(self.jobs):
+            assert job.done
+            assert self.ran[number] == 1 or job.status is JobStatus.cancelled
+        assert any(job.status is JobStatus.completed for job in self.jobs)
+
+
+async def restless(queue: JobQueue, dice: random.Random) -> None:
+    """Start and stop it, again and again."""
+    for _ in range(30):
+        await dice.choice((queue.start, queue.stop))()
+        await asyncio.sleep(dice.choice((0, 0, 0.001)))
+
+
 async def test_starting_and_stopping_from_many_tasks_runs_every_job_once(seed: int) -> None:
     dice = random.Random(f"{seed} start and stop")
-    ran: Counter[int] = Counter()
+    async with JobQueue(max_running=2) as queue:
+        tally = Tally(queue)
+        await asyncio.gather(*(restless(queue, dice) for _ in range(5)))
+        await queue.start()
+        await queue.join(timeout=30)
+    tally.check()
+    assert queue._engine.bugs == 0
 
-    async def count(number: int) -> None:
-        ran[number] += 1
 
-    queue = JobQueue(max_running=2)
+@pytest.mark.parametrize("loop", ["current", "thread"])
+async def test_starting_and_stopping_from_many_loops_runs_every_job_once(
+    loop: Literal["current", "thread"], seed: int
+) -> None:
+    async with JobQueue(max_running=2, loop=loop) as queue:
+        tally, failures = Tally(queue), []
 
-    async def restless() -> None:
-        for _ in range(30):
-            await dice.choice((queue.start, queue.stop))()
-            await asyncio.sleep(dice.choice((0, 0, 0.001)))
+        def part(name: int) -> None:
+            try:
+                asyncio.run(restless(queue, random.Random(f"{seed} loops {name}")))
+            except Exception as error:  # told below: a thread has nobody to raise it to
+                failures.append(error)
 
-    jobs = [queue.options(priority=0).submit_nowait(count, number) for number in range(200)]
-    await asyncio.gather(*(restless() for _ in range(5)))
-    await queue.start()
-    await queue.join(timeout=30)
-    await queue.stop()
-    assert max(ran.values()) == 1
-    for number, job in enumerate(jobs):
-        assert job.done
-        assert ran[number] == 1 or job.status is JobStatus.cancelled
+        threads = [threading.Thread(target=part, args=(name,)) for name in range(4)]
+        for thread in threads:
+            thread.start()
+        await until(lambda: not any(thread.is_alive() for thread in threads), 50)
+        assert failures == []
+        await queue.start()
+        await queue.join(timeout=30)
+    tally.check()
+    assert queue._engine.bugs == 0
+
+
+# -- events and progress ---------------------------------------------------------------------------
 
 
 async def test_readers_on_other_loops_see_every_end(seed: int) -> None:
@@ -164,6 +210,64 @@ async def test_readers_on_other_loops_see_every_end(seed: int) -> None:
         for thread in threads:
             await asyncio.to_thread(thread.join, 20)
         assert ends == [100] * 4
+
+
+async def test_a_storm_of_progress_is_thinned_and_ends_with_the_last_report(
+    note: Callable[[str], None],
+) -> None:
+    async def reports() -> None:
+        job = current_job()
+        for number in range(20_000):
+            job.report(number / 20_000, f"step {number}")
+            if number % 500 == 0:
+                await asyncio.sleep(0)
+        job.report(0.75, "last")
+
+    async with JobQueue(max_running=4) as queue:
+        seen: list[JobEvent] = []
+        queue.subscribe(seen.append)
+        stream = queue.events()
+        jobs = [queue.submit_nowait(reports) for _ in range(4)]
+        await queue.join(timeout=50)
+        await until(lambda: sum(event.type == "ended" for event in seen) == 4)
+        for job in jobs:
+            assert job.status_message == "last"
+            told = [event for event in seen if event.job_id == job.id]
+            assert [event.type for event in told][-2:] == ["progress", "ended"]
+            steps = [event.payload["progress"] for event in told if event.type == "progress"]
+            assert steps[:-1] == sorted(steps[:-1])  # type: ignore[type-var]
+            assert steps[-1] == 0.75
+        assert stream.dropped + len(stream._events) < 10_000
+        assert queue._engine.odd_reports == queue._engine.bugs == 0
+        note(f"80,000 reports made {len(seen)} events")
+
+
+async def test_many_subscribers_of_very_many_events_each_see_all_of_them_in_order() -> None:
+    async with JobQueue(max_running=4) as queue:
+        seen: list[list[JobEvent]] = [[] for _ in range(5)]
+        for one in seen:
+            queue.subscribe(one.append)
+
+        def breaks(event: JobEvent) -> None:
+            raise RuntimeError("a subscriber on purpose")
+
+        queue.subscribe(breaks)
+        jobs = []
+        for _ in range(35):
+            jobs += queue.map(quick, range(100))
+            await queue.join(timeout=50)
+        await until(lambda: len(seen[0]) >= 3 * len(jobs))
+        assert seen[1:] == [seen[0]] * 4
+        assert len(seen[0]) >= 10_000
+        lives = Counter((event.job_id, event.type) for event in seen[0])
+        for job in jobs:
+            for kind in ("submitted", "started", "ended"):
+                assert lives[job.id, kind] == 1
+        assert queue._engine.publisher.failures == 3
+        assert queue._engine.publisher.dropped == 0
+
+
+# -- two queues ------------------------------------------------------------------------------------
 
 
 async def test_two_queues_in_one_process_do_not_touch_each_other() -> None:
