@@ -67,6 +67,7 @@ class Baseline:
 
     def restore(self) -> bool:
         """Back to it. False: a limit of the process cannot be taken back."""
+        stop_timers()
         unlimited = limits() == self.limits or set_limits(self.limits)
         self._restore_interpreter()
         self._restore_signals()
@@ -102,8 +103,6 @@ class Baseline:
         for number, handler in self.signals.items():
             if _signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, 0)
         if blocked_signals() != self.blocked:
             signal.pthread_sigmask(signal.SIG_SETMASK, self.blocked)
 
@@ -173,6 +172,13 @@ def end_copy(error: BaseException | None) -> NoReturn:
         traceback.print_exception(error)
     flush_streams()
     os._exit(code if isinstance(code, int) else code is not None)
+
+
+def stop_timers() -> None:
+    """First of all: without the job's handler its alarm would end the process."""
+    if hasattr(signal, "setitimer"):
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
 
 
 def raw_environment() -> dict[Any, Any]:

@@ -177,8 +177,8 @@ def keeps_the_interpreter() -> None:
 def handles_signals() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCHLD", "SIGPIPE"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
     signal.signal(signal.SIGALRM, lambda *_: come_to_grief("error"))
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
 
 
 def blocks_every_signal() -> None:
