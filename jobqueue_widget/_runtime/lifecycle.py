@@ -390,7 +390,10 @@ class Lifecycle:
         """In a forked child: the threads, the loop and the workers are the parent's."""
         self._engine.lock = threading.Lock()
         self._lock = threading.RLock()
-        self._bridge = self._lifeline = self._private = None
+        for task in (self._lifeline, self._stopping):
+            if task is not None:
+                give_up(task)
+        self._bridge = self._lifeline = self._stopping = self._private = None
         self._engine.io.after_fork()
         self._engine.dispatcher.after_fork()
 
