@@ -141,9 +141,9 @@ def check_rest(world: World) -> None:
     """R1, R3, R5 when nothing is in flight: nobody sleeps who should not, no lane is lost."""
     engine, state = world.engine, world.engine.state
     free_at_start = state.lanes_taken - len(world.alive)  # of work that went with its loop
-    if free_at_start < 0 or (free_at_start and engine.life.phase == "started"):
-        world.complain(f"{state.lanes_taken} lanes taken by {len(world.alive)} executions")
     is_lost = engine.life.loop_is_closed  # which is noticed when somebody next does something
+    if free_at_start < 0 or (free_at_start and engine.life.phase == "started" and not is_lost):
+        world.complain(f"{state.lanes_taken} lanes taken by {len(world.alive)} executions")
     if engine.life.phase == "started" and state.pause is None and not is_lost:
         _check_dispatcher_is_not_asleep(world, state)
     for job_id, waiters in engine.waiters._by_job.items():
