@@ -8,6 +8,7 @@ import reprlib
 from collections.abc import Iterator, Mapping
 
 from ._core.jobs import JobSpec
+from .worker.wire import plain
 
 HIDDEN = "•••"
 SECRET_LIKE = re.compile(
@@ -32,6 +33,16 @@ def shown_arguments(spec: JobSpec) -> tuple[tuple[object, ...], dict[str, object
         name: HIDDEN if _is_secret(spec, name) else value for name, value in spec.kwargs.items()
     }
     return args, kwargs
+
+
+def arguments_line(spec: JobSpec) -> str:
+    """`describe_arguments` for a row, made when the job is first shown and kept.
+
+    Not under a lock: the `repr` of an argument is the user's code.
+    """
+    if spec.shown is None:
+        spec.shown = describe_arguments(spec)
+    return spec.shown
 
 
 def describe_arguments(spec: JobSpec, limit: int = 80) -> str:
@@ -63,8 +74,7 @@ def _repr(value: object) -> str:
         text = _short.repr(value)
     except Exception as error:
         text = f"<{type(value).__name__}: its repr() raised {type(error).__name__}>"
-    text = " ".join(text.split())
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return plain(" ".join(text.split()))
 
 
 def _is_secret(spec: JobSpec, name: str | None) -> bool:

@@ -12,7 +12,7 @@ from ._runtime.engine import Engine
 from ._runtime.kernel import run_nested
 from ._runtime.logs import JobLog
 from ._runtime.waiting import Waiter
-from ._views import row
+from ._views import add_arguments, row
 from .context import current_job
 from .errors import (
     AmbiguousJobError,
@@ -153,7 +153,9 @@ class Control:
         """One job as plain values."""
         with self.engine.lock:
             place = None if record.entry is None else self.engine.state.order.position(record)
-            return row(self.engine, record, place)
+            shown = row(self.engine, record, place)
+        add_arguments([shown], [record])
+        return shown
 
     def log_part(self, record: JobRecord, start: int, limit: int) -> tuple[int, bytes, int]:
         """Where it begins, its bytes, and how many there are in all."""

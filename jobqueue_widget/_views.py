@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from ._arguments import describe_arguments
+from ._arguments import arguments_line
 from ._core.jobs import JobRecord
 from ._runtime.engine import Engine, error_text
 
@@ -88,14 +88,14 @@ def state_dict(engine: Engine) -> dict[str, Any]:
 
 
 def row(engine: Engine, job: JobRecord, position: int | None = None) -> dict[str, Any]:
-    """One job as plain values for a front end. Under the lock."""
+    """One job as plain values for a front end, but for `args`. Under the lock."""
     reason = job.block_reason
     force_in = engine.timers.seconds_left(job, "ladder") if job.cancel_phase == "asked" else None
     return {
         "id": job.id,
         "title": job.spec.title,
         "name": job.spec.name,
-        "args": describe_arguments(job.spec),
+        "args": "",
         "retry_of": job.retry_of,
         "force_at": None if force_in is None else engine.now() + force_in,
         "cancel_note": cancel_note(job),
@@ -121,6 +121,12 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> dict[str
     }
 
 
+def add_arguments(rows: Sequence[dict[str, Any]], jobs: Sequence[JobRecord]) -> None:
+    """Fill in `args`. Not under the lock: the `repr` of an argument is the user's code."""
+    for shown, job in zip(rows, jobs, strict=True):
+        shown["args"] = arguments_line(job.spec)
+
+
 def cancel_note(job: JobRecord) -> str | None:
     """What cannot be done about a job that was asked to stop and has not."""
     if job.cancel_phase is None or job.can_kill:
@@ -131,12 +137,15 @@ def cancel_note(job: JobRecord) -> str | None:
 def board(engine: Engine, running: int, pending: int, history: int) -> dict[str, Any]:
     """The first rows of the three lists, the counts and the state of the queue, of one moment."""
     with engine.lock:
-        state, totals, now = engine.state, engine.state.totals, engine.now()
-        pause = state.pause
-        ready = state.order.ready_count
-        return {
+        state, totals, pause = engine.state, engine.state.totals, engine.state.pause
+        jobs = {
+            "running": list(islice(state.running.values(), running)),
+            "pending": state.order.slice(0, pending),
+            "history": list(islice(state.history(), history)),
+        }
+        found: dict[str, Any] = {
             "revision": state.revision,
-            "now": now,
+            "now": engine.now(),
             "name": engine.settings.name,
             "phase": engine.life.phase,
             "paused": None if pause is None else {"reason": pause.reason, "since": pause.since},
@@ -146,17 +155,18 @@ def board(engine: Engine, running: int, pending: int, history: int) -> dict[str,
             "counts": {
                 "pending": len(state.order),
                 "running": len(state.running),
-                "held": len(state.order) - ready,
+                "held": len(state.order) - state.order.ready_count,
                 "completed": totals.completed,
                 "failed": totals.failed,
                 "cancelled": totals.cancelled,
             },
-            "running": [row(engine, job) for job in islice(state.running.values(), running)],
-            "pending": [
-                row(engine, job, place) for place, job in enumerate(state.order.slice(0, pending))
-            ],
-            "history": [row(engine, job) for job in islice(state.history(), history)],
+            "running": [row(engine, job) for job in jobs["running"]],
+            "pending": [row(engine, job, place) for place, job in enumerate(jobs["pending"])],
+            "history": [row(engine, job) for job in jobs["history"]],
         }
+    for name, listed in jobs.items():
+        add_arguments(found[name], listed)
+    return found
 
 
 def window(engine: Engine, which: WindowName, start: int, stop: int) -> Rows:
@@ -165,14 +175,16 @@ def window(engine: Engine, which: WindowName, start: int, stop: int) -> Rows:
     with engine.lock:
         state = engine.state
         if which == "pending":
-            jobs = state.order.slice(start, stop)
-            rows = [row(engine, job, place) for place, job in enumerate(jobs, start)]
-            return Rows(state.revision, len(state.order), rows)
-        if which == "running":
-            rows = [row(engine, job) for job in islice(state.running.values(), start, stop)]
-            return Rows(state.revision, len(state.running), rows)
-        if which == "history":
-            ended = islice(state.history(), start, max(start, stop))
-            rows = [row(engine, job) for job in ended]
-            return Rows(state.revision, state.history_count, rows)
-    raise ValueError(f'which must be "running", "pending" or "history", not {which!r}')
+            jobs, total = state.order.slice(start, stop), len(state.order)
+        elif which == "running":
+            jobs, total = list(islice(state.running.values(), start, stop)), len(state.running)
+        elif which == "history":
+            jobs = list(islice(state.history(), start, max(start, stop)))
+            total = state.history_count
+        else:
+            raise ValueError(f'which must be "running", "pending" or "history", not {which!r}')
+        places = range(start, start + len(jobs)) if which == "pending" else [None] * len(jobs)
+        rows = [row(engine, job, place) for job, place in zip(jobs, places, strict=True)]
+        revision = state.revision
+    add_arguments(rows, jobs)
+    return Rows(revision, total, rows)

@@ -132,7 +132,18 @@ class JobSpec:
     `payload` is what the executor's `prepare` made of it at submit (a pickle, for instance).
     """
 
-    __slots__ = ("args", "executor", "id", "kind", "kwargs", "name", "options", "payload", "target")
+    __slots__ = (
+        "args",
+        "executor",
+        "id",
+        "kind",
+        "kwargs",
+        "name",
+        "options",
+        "payload",
+        "shown",
+        "target",
+    )
 
     def __init__(
         self,
@@ -154,6 +165,7 @@ class JobSpec:
         self.options = options
         self.payload = payload
         self.executor: object = None  # where it will run; resolved once, at submit
+        self.shown: str | None = None  # its arguments as text; made when it is first shown
 
     @property
     def title(self) -> str:

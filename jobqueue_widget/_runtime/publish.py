@@ -113,7 +113,6 @@ class Publisher:
         self._streams: list[EventStream] = []
         self._listeners: list[Callable[[], object]] = []
         self._queue: deque[JobEvent] = deque(maxlen=BACKLOG)
-        self._progress: set[str] = set()
         self._next = 0
         self.dropped = 0
         self.failures = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, SupportsFloat
 from .._core import events as ev
 from .._core.jobs import JobFailure, JobRecord, Outcome
 from ..errors import InvalidTransition
+from ..worker.wire import plain
 
 if TYPE_CHECKING:
     from ..protocols import Execution, Executor
@@ -153,5 +154,5 @@ def read_message(value: object) -> str:
         text = str(value)
     except Exception as error:
         text = f"<message could not be shown: {type(error).__name__}>"
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = plain(text)
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

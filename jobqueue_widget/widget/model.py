@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..job import Job
 from ..queue import JobQueue
+from ..worker.wire import plain
 
 PROTOCOL = 1
 RUNNING_ROWS = 8
@@ -33,17 +32,16 @@ class Source(Protocol):
 class _SignsOfLife:
     """When each running job was last seen to change: `news_at` of its row."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._seen: dict[str, tuple[tuple[object, ...], float]] = {}
 
-    def mark(self, rows: list[State]) -> None:
+    def mark(self, rows: list[State], now: float) -> None:
         """Add `news_at` to the rows of running jobs and forget all others."""
         seen: dict[str, tuple[tuple[object, ...], float]] = {}
         for row in rows:
             shown = (row["progress"], row["message"], row["phase"], row["cancel_phase"])
             known = self._seen.get(row["id"])
-            since = known[1] if known is not None and known[0] == shown else self._clock()
+            since = known[1] if known is not None and known[0] == shown else now
             seen[row["id"]] = (shown, since)
             row["news_at"] = since
         self._seen = seen
@@ -81,7 +79,7 @@ class QueueSource:
         """All of it, of one moment."""
         board = self.queue._board(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS)
         running = [clipped(row) for row in board["running"]]
-        self._life.mark(running)
+        self._life.mark(running, board["now"])
         return {
             "summary": summary_of(board, self.epoch),
             "running": running,
@@ -105,7 +103,7 @@ class JobSource:
         board = self.queue._board(0, 0, 0)
         row = clipped(self._job.as_row())
         if row["status"] == "running":
-            self._life.mark([row])
+            self._life.mark([row], board["now"])
         return {
             "summary": summary_of(board, self.epoch),
             "running": [],
@@ -124,11 +122,6 @@ def clipped(row: State) -> State:
             row[name] = shorten(row[name])
     row["tags"] = [shorten(tag, 20) for tag in row["tags"][:5]]
     return row
-
-
-def plain(text: str) -> str:
-    """Text that every encoder accepts."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def shorten(text: str, limit: int = TEXT_LIMIT) -> str:

@@ -6,6 +6,8 @@ import base64
 import sys
 from typing import Any
 
+from ..worker.wire import plain
+
 TEXT_LIMIT = 65_536
 PICTURE_LIMIT = 4 * 1024 * 1024
 TABLE_ROWS = 50
@@ -49,4 +51,4 @@ def _text(value: object) -> dict[str, Any]:
     text = repr(value)
     if len(text) > TEXT_LIMIT:
         text = f"{text[:TEXT_LIMIT]}\n[... {len(text) - TEXT_LIMIT} characters more ...]"
-    return {"kind": "text", "text": text.encode("utf-8", "backslashreplace").decode("utf-8")}
+    return {"kind": "text", "text": plain(text)}

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from ..queue import JobQueue
-from .model import plain
+from ..worker.wire import plain
 
 ROWS = 50
 WORDS = {"pending": "queued"}

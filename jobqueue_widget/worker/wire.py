@@ -183,4 +183,9 @@ def clean(text: str) -> str:
     if len(text) > TEXT_CAP // 6:  # half of a broken pair takes six bytes, more than any other
         half = TEXT_CAP // 12 - 10
         text = f"{text[:half]}\n[... {len(text) - 2 * half} characters ...]\n{text[-half:]}"
+    return plain(text)
+
+
+def plain(text: str) -> str:
+    """Text that every encoder accepts."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

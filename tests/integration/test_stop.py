@@ -36,6 +36,16 @@ async def test_stop_forces_what_a_user_has_given_more_time(tmp_path: Path) -> No
     assert not psutil.pid_exists(pid)
 
 
+async def lane_is_free_only_after(queue: JobQueue, go_on: threading.Event) -> None:
+    """A further job waits for the one that could not be ended."""
+    after = queue.submit_nowait(int)
+    await asyncio.sleep(0)
+    assert after.status is JobStatus.pending
+    go_on.set()
+    await queue.wait_for_job(after, timeout=10)
+    await queue.stop()
+
+
 async def test_stop_names_work_that_cannot_be_forced_and_keeps_its_lane() -> None:
     go_on = threading.Event()
     queue = await JobQueue(executor="thread").start()
@@ -45,12 +55,7 @@ async def test_stop_names_work_that_cannot_be_forced_and_keeps_its_lane() -> Non
     assert job.status is JobStatus.failed
     assert "cannot be forced" in str(job.error)
     await queue.start()
-    after = queue.submit_nowait(int)
-    await asyncio.sleep(0)
-    assert after.status is JobStatus.pending
-    go_on.set()
-    await queue.wait_for_job(after, timeout=10)
-    await queue.stop()
+    await lane_is_free_only_after(queue, go_on)
 
 
 def test_work_that_outlives_its_loop_keeps_its_lane_until_it_is_over() -> None:
@@ -70,11 +75,6 @@ def test_work_that_outlives_its_loop_keeps_its_lane_until_it_is_over() -> None:
         await queue.start()
         (job,) = queue.jobs("failed")
         assert "could not be ended" in str(job.error)
-        after = queue.submit_nowait(int)
-        await asyncio.sleep(0)
-        assert after.status is JobStatus.pending
-        go_on.set()
-        await queue.wait_for_job(after, timeout=10)
-        await queue.stop()
+        await lane_is_free_only_after(queue, go_on)
 
     asyncio.run(go_on_elsewhere())

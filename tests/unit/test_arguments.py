@@ -65,6 +65,29 @@ def test_the_line_is_short_whatever_is_in_it() -> None:
     assert len(describe_arguments(spec(*["x" * 1000] * 1000), limit=80)) <= 80
 
 
+async def test_the_repr_of_an_argument_is_called_once_and_may_ask_the_queue() -> None:
+    calls: list[str] = []
+
+    class Nosy:
+        def __repr__(self) -> str:
+            calls.append(repr(queue.get_state()["stats"]["total_pending"]))
+            return "nosy"
+
+    async with JobQueue() as queue:
+        queue.pause()
+        job = queue.submit_nowait(anything, Nosy())
+        for _ in range(2):
+            assert queue.window("pending", 0, 5).rows[0]["args"] == "nosy"
+            assert queue._board(8, 25, 20)["pending"][0]["args"] == "nosy"
+            assert job.as_row()["args"] == "nosy"
+        queue.cancel_all("all")
+    assert calls == ["1"]
+
+
+async def anything(*_: object) -> None:
+    """Never run here."""
+
+
 def test_a_table_shows_no_secret() -> None:
     queue = JobQueue()
     with pytest.warns(UserWarning, match="not started"):
