@@ -54,11 +54,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[
 
 @pytest.fixture
 def open_notebook(lab: Lab, browser: Browser) -> Iterator[Open]:
-    """Makes a notebook of the given cells, opens it and runs them all."""
+    """Makes a notebook of the given cells, opens it and runs all; `unfinished` at its end wait."""
     opened: list[tuple[Notebook, object]] = []
     contexts = []
 
-    def make(*cells: str, run: bool = True, width: int = 1200, dark: bool = False) -> Notebook:
+    def make(
+        *cells: str, run: bool = True, unfinished: int = 0, width: int = 1200, dark: bool = False
+    ) -> Notebook:
         context = browser.new_context(
             viewport={"width": width, "height": 900},
             color_scheme="dark" if dark else "light",
@@ -68,7 +70,7 @@ def open_notebook(lab: Lab, browser: Browser) -> Iterator[Open]:
         notebook = Notebook(lab, context, cells)
         opened.append((notebook, context))
         if run:
-            notebook.run_all()
+            notebook.run_all(unfinished)
         return notebook
 
     yield make

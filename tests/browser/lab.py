@@ -20,6 +20,12 @@ from playwright.sync_api import BrowserContext, Page
 
 REPOSITORY = str(Path(__file__).parents[2])
 START_PATIENCE = 90.0
+CELLS_ENDED = """unfinished => {
+  const cells = window.jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model);
+  return cells.slice(0, cells.length - unfinished).every(
+    cell => cell.executionCount !== null && cell.executionState === "idle"
+  );
+}"""
 
 
 class Lab:
@@ -121,11 +127,16 @@ class Notebook:
         )
         return page
 
-    def run_all(self) -> None:
-        """Run every cell; returns at once."""
+    def run_all(self, unfinished: int = 0) -> None:
+        """Run every cell; wait until all but the last `unfinished` have ended.
+
+        JupyterLab sends a cell when the one before it has ended, so a question asked any sooner
+        comes in between them, and what it asks for may not be there yet.
+        """
         self.page.evaluate(
             "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); return null; }"
         )
+        self.page.wait_for_function(CELLS_ENDED, arg=unfinished, timeout=60_000)
 
     def value_of(self, expression: str) -> Any:
         """The value of a Python expression (a literal) in the notebook's kernel."""

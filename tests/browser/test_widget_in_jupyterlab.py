@@ -162,9 +162,8 @@ def test_a_queued_job_moves_by_keyboard(open_notebook: Open) -> None:
 
 
 def test_a_click_is_heard_while_a_cell_awaits(open_notebook: Open) -> None:
-    notebook = open_notebook(
-        SETUP, submit("sleeps", "sleeper"), "await queue.join()", "print('the cell behind')"
-    )
+    cells = [SETUP, submit("sleeps", "sleeper"), "await queue.join()", "print('the cell behind')"]
+    notebook = open_notebook(*cells, unfinished=2)
     expect(row_by_text(notebook, "sleeps")).to_be_visible()
     press(notebook, "Cancel sleeps")
     output = notebook.page.locator(".jp-OutputArea-output", has_text="the cell behind")
