@@ -1,16 +1,14 @@
 // What anywidget loads: asks for the state when the model comes, draws each view of it.
 
 import { Line } from "./actions";
-import { cleanPart, isPlain, type Model } from "./protocol";
-import { TRAITS } from "./store";
+import { Follower } from "./follow";
+import type { Model } from "./protocol";
 import { Context } from "./views/context";
 import { JobView } from "./views/job";
 import { QueueView } from "./views/queue";
 
 const TICK = 1_000; // ms; what elapses is drawn anew
 const IDLE_TICKS = 15; // when nothing elapses but "2 min ago"
-const ASK_AGAIN = 5; // seconds between questions to a silent kernel
-const ASK_GAP = 1; // seconds between questions after lost messages
 
 type Cleanup = () => void;
 
@@ -31,10 +29,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   const { signal } = ending;
   let frame = 0;
   let shown = true; // until an observer tells otherwise: `el` is not in the page yet
-  let fresh = true;
   let ticks = 0;
-  let askedAt = -Infinity;
-  let later: ReturnType<typeof setTimeout> | undefined;
 
   const context = new Context(model, () => {
     if (frame === 0 && !signal.aborted) frame = requestAnimationFrame(draw);
@@ -47,55 +42,14 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   function draw(): void {
     frame = 0;
     if (!shown) return;
-    if (fresh) {
-      fresh = false;
-      store.read((name) => model.get(name));
-      context.marks.settle(store.summary.rev);
-    }
+    follower.read();
     view.render();
   }
-
-  /** Ask for the whole state, but not within `gap` seconds of the last time: then a bit later. */
-  function hello(gap: number): void {
-    const early = askedAt + gap - context.page();
-    clearTimeout(later);
-    if (early > 0) {
-      later = setTimeout(() => hello(0), early * 1000);
-      return;
-    }
-    askedAt = context.page();
-    void context.ask("hello");
-  }
-
-  const told = (): void => {
-    const lost = store.arrived(model.get("summary"), context.page());
-    if (line.gone) line.gone = false;
-    if (lost) hello(ASK_GAP);
-    changed();
-  };
-  const changed = (): void => {
-    fresh = true;
-    context.invalidate();
-  };
-  const receive = (message: unknown): void => {
-    if (line.receive(message) || !isPlain(message)) return;
-    const mine = message["t"] === "rows" && message["cid"] === line.cid;
-    const part = mine ? cleanPart(message) : null;
-    if (part !== null && view instanceof QueueView) view.push(part);
-  };
-  const ended = (): void => {
-    line.gone = true;
-    context.invalidate();
-  };
-  for (const name of TRAITS) model.on(`change:${name}`, name === "summary" ? told : changed);
-  model.on("msg:custom", receive);
-  model.on("comm:close", ended);
 
   const timer = setInterval(() => {
     if (!shown || document.visibilityState === "hidden") return;
     ticks += 1;
-    const silent = store.silent(context.page()) && !line.gone;
-    if (silent && context.page() - askedAt > ASK_AGAIN) hello(0);
+    follower.tick();
     const { running, held } = store.summary.counts;
     const lively = running + held > 0 || context.trouble !== null || line.late;
     if (lively || ticks % IDLE_TICKS === 0) context.invalidate();
@@ -115,20 +69,17 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   document.addEventListener("visibilitychange", seen, { signal });
 
   el.append(view.node);
-  store.arrived(model.get("summary"), context.page());
-  hello(0);
-  context.invalidate();
+  const follower = new Follower(model, context, (part) => {
+    if (view instanceof QueueView) view.push(part);
+  });
 
   return () => {
     ending.abort();
     cancelAnimationFrame(frame);
     clearInterval(timer);
-    clearTimeout(later);
+    follower.close();
     sizes.disconnect();
     sight.disconnect();
-    for (const name of TRAITS) model.off(`change:${name}`, name === "summary" ? told : changed);
-    model.off("msg:custom", receive);
-    model.off("comm:close", ended);
     context.close();
     view.node.remove();
   };

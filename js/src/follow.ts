@@ -1,0 +1,95 @@
+// Keeps a view in step with its model: listens, and asks for the whole state when it must. No DOM.
+
+import { cleanPart, isPlain, type Model, type Part } from "./protocol";
+import { TRAITS } from "./store";
+import type { Context } from "./views/context";
+
+const ASK_AGAIN = 5; // seconds between questions to a silent kernel
+const ASK_GAP = 1; // seconds between questions after lost messages
+
+type Shared = Pick<Context, "store" | "line" | "marks" | "page" | "ask" | "invalidate">;
+
+export class Follower {
+  private fresh = true;
+  private askedAt = -Infinity;
+  private later: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private model: Model,
+    private context: Shared,
+    private pushed: (part: Part) => void,
+  ) {
+    for (const name of TRAITS) model.on(`change:${name}`, this.listener(name));
+    model.on("msg:custom", this.receive);
+    model.on("comm:close", this.ended);
+    context.store.arrived(model.get("summary"), context.page());
+    this.hello(0);
+    context.invalidate();
+  }
+
+  /** Bring the store up to date; called before each drawing. */
+  read(): void {
+    const { store, marks } = this.context;
+    if (this.fresh) {
+      this.fresh = false;
+      store.read((name) => this.model.get(name));
+    }
+    marks.settle(store.summary.rev); // an answer may come after the state that shows its act
+  }
+
+  /** Once a second, as long as somebody looks. */
+  tick(): void {
+    const { store, line } = this.context;
+    const now = this.context.page();
+    if (store.silent(now) && !line.gone && now - this.askedAt > ASK_AGAIN) this.hello(0);
+  }
+
+  close(): void {
+    clearTimeout(this.later);
+    for (const name of TRAITS) this.model.off(`change:${name}`, this.listener(name));
+    this.model.off("msg:custom", this.receive);
+    this.model.off("comm:close", this.ended);
+  }
+
+  /** Ask for the whole state, but not within `gap` seconds of the last time: then a bit later. */
+  private hello(gap: number): void {
+    const early = this.askedAt + gap - this.context.page();
+    clearTimeout(this.later);
+    if (early > 0) {
+      this.later = setTimeout(() => this.hello(0), early * 1000);
+      return;
+    }
+    this.askedAt = this.context.page();
+    void this.context.ask("hello");
+  }
+
+  private listener(name: string): () => void {
+    return name === "summary" ? this.told : this.changed;
+  }
+
+  private told = (): void => {
+    const { store, line } = this.context;
+    const lost = store.arrived(this.model.get("summary"), this.context.page());
+    line.gone = false;
+    if (lost) this.hello(ASK_GAP);
+    this.changed();
+  };
+
+  private changed = (): void => {
+    this.fresh = true;
+    this.context.invalidate();
+  };
+
+  private receive = (message: unknown): void => {
+    const { line } = this.context;
+    if (line.receive(message) || !isPlain(message)) return;
+    const mine = message["t"] === "rows" && message["cid"] === line.cid;
+    const part = mine ? cleanPart(message) : null;
+    if (part !== null) this.pushed(part);
+  };
+
+  private ended = (): void => {
+    this.context.line.gone = true;
+    this.context.invalidate();
+  };
+}

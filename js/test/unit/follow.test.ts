@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Line, Marks } from "../../src/actions";
+import { Follower } from "../../src/follow";
+import type { Model, Plain } from "../../src/protocol";
+import { Store } from "../../src/store";
+
+function make() {
+  let summary: Plain = { epoch: "e", seq: 1, rev: 1 };
+  let now = 0;
+  const sent: Plain[] = [];
+  const listeners = new Map<string, (message?: unknown) => void>();
+  const model: Model = {
+    get: (name) => (name === "summary" ? summary : undefined),
+    on: (event, callback) => void listeners.set(event, callback as () => void),
+    off: (event) => void listeners.delete(event),
+    send: (message) => void sent.push(message),
+  };
+  const line = new Line(model, () => undefined);
+  const context = {
+    store: new Store(), marks: new Marks(), line, page: () => now, invalidate: () => undefined,
+    ask: (op: string) => line.request(op).catch(() => null),
+  };
+  const follower = new Follower(model, context, () => undefined);
+  const told = (next: Plain): void => {
+    summary = { epoch: "e", ...next };
+    listeners.get("change:summary")?.();
+  };
+  const close = (): void => {
+    follower.close();
+    line.close();
+  };
+  return { context, follower, listeners, sent, told, close, wait: (s: number) => (now += s) };
+}
+
+test("a mark goes also when the answer comes after the state that shows its act", () => {
+  const { context, follower, told, close } = make();
+  const mark = context.marks.set("j", "remove", 0);
+  told({ seq: 2, rev: 7 });
+  follower.read();
+  context.marks.answered("j", mark, { rev: 7 });
+  follower.read();
+  assert.equal(context.marks.get("j"), undefined);
+  close();
+});
+
+test("a view asks for the state when it comes, after a gap, and when a busy kernel is silent", () => {
+  const { follower, listeners, sent, told, close, wait } = make();
+  const hellos = (): number => sent.filter((message) => message["op"] === "hello").length;
+  assert.equal(hellos(), 1);
+  wait(2);
+  told({ seq: 2, rev: 1, counts: { running: 1 } });
+  assert.equal(hellos(), 1);
+  told({ seq: 4, rev: 1, counts: { running: 1 } });
+  assert.equal(hellos(), 2);
+  follower.read();
+  wait(3);
+  follower.tick();
+  assert.equal(hellos(), 2);
+  wait(3);
+  follower.tick();
+  assert.equal(hellos(), 3);
+  close();
+  assert.equal(listeners.size, 0);
+});
