@@ -3,77 +3,26 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 from tests.browser.conftest import Open
-from tests.browser.lab import Notebook
+from tests.browser.widget import (
+    SETTLED,
+    SETUP,
+    button,
+    press,
+    region,
+    row,
+    row_by_text,
+    status,
+    submit,
+    until_status,
+    until_value,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-
-SETUP = """
-import time
-from jobqueue_widget import JobQueue, current_job
-queue = await JobQueue(name="tests", cancel_timeout=1.0).start()
-def sleeper(seconds=600):
-    time.sleep(seconds)
-def reporter():
-    for step in range(1000):
-        current_job().report(step / 1000, f"step {step}")
-        print("line", step)
-        time.sleep(0.05)
-def deaf():
-    while True:
-        try:
-            time.sleep(600)
-        except BaseException:
-            pass
-def fails():
-    raise ValueError("no luck at all")
-queue
-"""
-
-
-SETTLED = 700  # ms; a click sooner after a button changed its meaning is taken for the old one
-
-
-def region(notebook: Notebook) -> Locator:
-    return notebook.page.get_by_role("region", name=re.compile("^Job queue"))
-
-
-def row(notebook: Notebook, label: str) -> Locator:
-    job_id = notebook.value_of(f"queue[{label!r}].id")
-    return region(notebook).locator(f'[data-job-id="{job_id}"]').first
-
-
-def button(notebook: Notebook, name: str | re.Pattern[str]) -> Locator:
-    return region(notebook).get_by_role("button", name=name).first
-
-
-def press(notebook: Notebook, name: str | re.Pattern[str]) -> None:
-    """Click as a person does: not in the instant in which the button has changed its meaning."""
-    expect(button(notebook, name)).to_be_visible()
-    notebook.page.wait_for_timeout(SETTLED)
-    button(notebook, name).click()
-
-
-def submit(label: str, target: str, *arguments: object) -> str:
-    given = "".join(f", {argument!r}" for argument in arguments)
-    return f"queue.options(label={label!r}).submit_nowait({target}{given});"
-
-
-def status(notebook: Notebook, label: str) -> Any:
-    return notebook.value_of(f"queue[{label!r}].status.value")
-
-
-def until_status(notebook: Notebook, label: str, wanted: str) -> None:
-    for _ in range(200):
-        if status(notebook, label) == wanted:
-            return
-        notebook.page.wait_for_timeout(50)
-    raise AssertionError(f"{label} is {status(notebook, label)}, not {wanted}")
 
 
 def test_a_submitted_job_is_shown_with_moving_progress(open_notebook: Open) -> None:
@@ -129,11 +78,7 @@ def test_a_failed_job_shows_its_error_and_can_be_retried(open_notebook: Open) ->
     until_status(notebook, "unlucky", "failed")
     expect(row(notebook, "unlucky")).to_contain_text("no luck at all")
     press(notebook, "Retry unlucky")
-    for _ in range(100):
-        if notebook.value_of("len(queue.jobs('failed'))") == 2:
-            break
-        notebook.page.wait_for_timeout(50)
-    assert notebook.value_of("len(queue.jobs('failed'))") == 2
+    until_value(notebook, "len(queue.jobs('failed'))", 2)
 
 
 def test_details_show_the_log_and_the_traceback(open_notebook: Open) -> None:
@@ -154,11 +99,7 @@ def test_a_queued_job_moves_by_keyboard(open_notebook: Open) -> None:
     expect(row(notebook, "three")).to_be_visible()
     row(notebook, "three").focus()
     notebook.page.keyboard.press("Alt+ArrowUp")
-    for _ in range(100):
-        if notebook.value_of("[j.label for j in queue.jobs('pending')]") == ["one", "three", "two"]:
-            break
-        notebook.page.wait_for_timeout(50)
-    assert notebook.value_of("[j.label for j in queue.jobs('pending')]") == ["one", "three", "two"]
+    until_value(notebook, "[job.label for job in queue.jobs('pending')]", ["one", "three", "two"])
 
 
 def test_a_click_is_heard_while_a_cell_awaits(open_notebook: Open) -> None:
@@ -169,10 +110,6 @@ def test_a_click_is_heard_while_a_cell_awaits(open_notebook: Open) -> None:
     output = notebook.page.locator(".jp-OutputArea-output", has_text="the cell behind")
     expect(output).to_be_visible()
     assert status(notebook, "sleeps") == "cancelled"
-
-
-def row_by_text(notebook: Notebook, text: str) -> Locator:
-    return region(notebook).get_by_role("row").filter(has_text=text).first
 
 
 def test_a_progress_cell_shows_one_job(open_notebook: Open) -> None:
