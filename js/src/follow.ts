@@ -6,11 +6,13 @@ import type { Context } from "./views/context";
 
 const ASK_AGAIN = 5; // seconds between questions to a silent kernel
 const ASK_GAP = 1; // seconds between questions after lost messages
+const IDLE_TICKS = 15; // when nothing elapses but "2 min ago"
 
-type Shared = Pick<Context, "store" | "line" | "marks" | "page" | "ask" | "invalidate">;
+type Shared = Pick<Context, "store" | "line" | "marks" | "page" | "ask" | "invalidate" | "trouble">;
 
 export class Follower {
   private fresh = true;
+  private ticks = 0;
   private askedAt = -Infinity;
   private later: ReturnType<typeof setTimeout> | undefined;
 
@@ -37,11 +39,15 @@ export class Follower {
     marks.settle(store.summary.rev); // an answer may come after the state that shows its act
   }
 
-  /** Once a second, as long as somebody looks. */
+  /** Once a second, as long as somebody looks: what elapses is drawn anew. */
   tick(): void {
     const { store, line } = this.context;
     const now = this.context.page();
     if (store.silent(now) && !line.gone && now - this.askedAt > ASK_AGAIN) this.hello(0);
+    this.ticks += 1;
+    const { running, held } = store.summary.counts;
+    const lively = running + held > 0 || this.context.trouble !== null || line.late;
+    if (lively || this.ticks % IDLE_TICKS === 0) this.context.invalidate();
   }
 
   close(): void {

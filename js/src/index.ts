@@ -7,8 +7,7 @@ import { Context } from "./views/context";
 import { JobView } from "./views/job";
 import { QueueView } from "./views/queue";
 
-const TICK = 1_000; // ms; what elapses is drawn anew
-const IDLE_TICKS = 15; // when nothing elapses but "2 min ago"
+const TICK = 1_000; // ms
 
 type Cleanup = () => void;
 
@@ -29,12 +28,10 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   const { signal } = ending;
   let frame = 0;
   let shown = true; // until an observer tells otherwise: `el` is not in the page yet
-  let ticks = 0;
 
   const context = new Context(model, () => {
     if (frame === 0 && !signal.aborted) frame = requestAnimationFrame(draw);
   });
-  const { store, line } = context;
   const view = model.get("view") === "job"
     ? new JobView(context, signal)
     : new QueueView(context, signal);
@@ -47,12 +44,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   }
 
   const timer = setInterval(() => {
-    if (!shown || document.visibilityState === "hidden") return;
-    ticks += 1;
-    follower.tick();
-    const { running, held } = store.summary.counts;
-    const lively = running + held > 0 || context.trouble !== null || line.late;
-    if (lively || ticks % IDLE_TICKS === 0) context.invalidate();
+    if (shown && document.visibilityState !== "hidden") follower.tick();
   }, TICK);
   const sizes = new ResizeObserver((entries) => {
     const width = entries[0]?.contentRect.width ?? 0;

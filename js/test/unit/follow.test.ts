@@ -19,6 +19,7 @@ function make() {
   const line = new Line(model, () => undefined);
   const context = {
     store: new Store(), marks: new Marks(), line, page: () => now, invalidate: () => undefined,
+    trouble: null,
     ask: (op: string) => line.request(op).catch(() => null),
   };
   const follower = new Follower(model, context, () => undefined);

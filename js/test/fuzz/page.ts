@@ -1,0 +1,219 @@
+// A page without a screen: the model that anywidget would give, and views that only remember.
+
+import widget from "../../src/index";
+import { Follower } from "../../src/follow";
+import { LISTS, type ListName, type Model, type Plain, type Row } from "../../src/protocol";
+import { Context } from "../../src/views/context";
+import type { Filter } from "../../src/views/filter";
+import { Lists } from "../../src/views/lists";
+
+type Callback = (...args: unknown[]) => void;
+type Range = [first: number, last: number];
+
+export interface Act {
+  what: string;
+  list: ListName;
+  index: number;
+  other: number;
+  value: number;
+}
+
+const NO_FILTER = { covers: () => false, rows: () => [] } as unknown as Filter;
+const TICK = 1_000; // ms, as in the real view
+
+export class Page {
+  readonly views = new Map<string, View>();
+  /** The comm is closed: nothing can be sent. */
+  closed = false;
+  private traits: Plain = {};
+  private callbacks = new Map<string, Set<Callback>>();
+  private leave: () => void;
+
+  constructor(
+    state: Plain,
+    cids: string[],
+    frame: number,
+    post: (content: Plain) => void,
+  ) {
+    const model: Model = {
+      get: (name) => this.traits[name],
+      on: (event, callback) => {
+        const set = this.callbacks.get(event) ?? new Set();
+        this.callbacks.set(event, set.add(callback as unknown as Callback));
+      },
+      off: (event, callback) => {
+        this.callbacks.get(event)?.delete(callback as unknown as Callback);
+      },
+      send: (content) => {
+        if (this.closed) throw new Error("Cannot send");
+        post(content);
+      },
+    };
+    this.traits = state;
+    this.leave = widget.initialize({ model } as never);
+    for (const cid of cids) this.views.set(cid, new View(model, frame));
+  }
+
+  /** An update: set at once as in Jupyter, or name by name as in marimo. */
+  update(state: Plain, byName: boolean): void {
+    const changed = Object.keys(state).filter(
+      (name) => JSON.stringify(this.traits[name]) !== JSON.stringify(state[name]),
+    );
+    if (!byName) Object.assign(this.traits, state);
+    for (const name of changed) {
+      this.traits[name] = state[name];
+      this.emit(`change:${name}`);
+    }
+  }
+
+  emit(event: string, ...args: unknown[]): void {
+    for (const callback of [...(this.callbacks.get(event) ?? [])]) callback(...args);
+  }
+
+  close(): void {
+    for (const view of this.views.values()) view.close();
+    this.leave();
+    if ([...this.callbacks.values()].some((set) => set.size > 0)) {
+      throw new Error("a page that has gone still listens");
+    }
+  }
+}
+
+export class View {
+  readonly context: Context;
+  readonly lists: Lists;
+  /** Drawn since it was last looked at. */
+  drawn = false;
+  /** How the acts of the user came back. */
+  answered = 0;
+  acted = 0;
+  private follower: Follower;
+  private range: Record<ListName, Range> = { running: [0, 0], pending: [0, 0], history: [0, 0] };
+  private timer: ReturnType<typeof setInterval>;
+  private frame: ReturnType<typeof setTimeout> | null = null;
+  private epoch = "";
+
+  constructor(model: Model, delay: number) {
+    this.context = new Context(model, () => {
+      this.frame ??= setTimeout(() => this.draw(), delay);
+    });
+    this.lists = new Lists(this.context, NO_FILTER);
+    this.follower = new Follower(model, this.context, (part) => {
+      this.lists.windows[part.list].push(part);
+    });
+    this.timer = setInterval(() => this.follower.tick(), TICK);
+  }
+
+  scroll(list: ListName, first: number, last: number): void {
+    this.range[list] = [first, last];
+    this.context.invalidate();
+  }
+
+  /** What a person does with the row that stands there; what was asked for, or null. */
+  act({ what, list, index, other, value }: Act): Plain | null {
+    const row = this.lists.row(list, index);
+    const { context } = this;
+    if (!context.enabled) return null;
+    if (what === "pause") return this.did("togglePause", () => context.togglePause());
+    if (what === "undo") return context.undo() ? this.did("undo", () => undefined) : null;
+    if (what === "clear") return this.asked("clear_history", {}, "clear_history", "");
+    if (what === "find") {
+      void context.ask("find", { text: "job", start: 0, end: 20 });
+      return null;
+    }
+    if (row === undefined) return null;
+    if (what === "cancel") return this.did(row.id, () => context.cancel(row, value > 5));
+    if (what === "remove") return this.did(row.id, () => context.remove(row));
+    if (what === "release") return this.did(row.id, () => context.release(row));
+    if (what === "retry") return this.did(row.id, () => context.retry(row));
+    if (what === "priority") {
+      return this.asked("priority", { job: row.id, value }, "priority", row.id);
+    }
+    const anchor = this.lists.row(list, other);
+    const place = value > 7 ? { to: "top" } : value > 4 ? { after: anchor?.id } : { before: anchor?.id };
+    if (anchor === undefined) return null;
+    return this.did(row.id, () => context.move(row, place));
+  }
+
+  /** What is on the screen, briefly, and what is known of it. */
+  seen(): Plain {
+    const { store, line, marks } = this.context;
+    const { summary } = store;
+    const shown = this.onScreen();
+    const lists = LISTS.map((list) => shown[list].map((row) =>
+      row && [row.id, row.status, row.attempt]));
+    return {
+      epoch: summary.epoch, seq: summary.seq, rev: summary.rev, lists, gone: line.gone,
+      marks: [...(marks as unknown as { marks: Map<string, unknown> }).marks.keys()],
+      acted: this.acted, open: this.open(), late: line.late,
+    };
+  }
+
+  /** The same in full. */
+  everything(): Plain {
+    const { store } = this.context;
+    const totals = Object.fromEntries(LISTS.map((list) => [list, this.lists.total(list)]));
+    return {
+      ...this.seen(), summary: store.summary, totals, range: this.ranges(), rows: this.onScreen(),
+      traits: { running: store.running, head: store.head, history: store.history },
+    };
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+    if (this.frame !== null) clearTimeout(this.frame);
+    this.follower.close();
+    this.context.close();
+  }
+
+  private did(told: string, act: () => void): Plain {
+    this.acted += 1;
+    act();
+    return { told };
+  }
+
+  private asked(op: string, a: Plain, kind: string, id: string): Plain {
+    return this.did(op, () => void this.context.act(op, a, kind, id));
+  }
+
+  /** Acts that wait for an answer. */
+  private open(): number {
+    const { waiting } = this.context.line as unknown as { waiting: Map<string, { act: boolean }> };
+    return [...waiting.values()].filter((item) => item.act).length;
+  }
+
+  /** What is in view: a list that got shorter than the place scrolled to shows its end. */
+  private ranges(): Record<ListName, Range> {
+    const entries = LISTS.map((list): [ListName, Range] => {
+      const [first, last] = this.range[list];
+      const total = this.lists.total(list);
+      const start = Math.max(0, Math.min(first, total - (last - first)));
+      return [list, [start, Math.min(total, start + last - first)]];
+    });
+    return Object.fromEntries(entries) as Record<ListName, Range>;
+  }
+
+  private onScreen(): Record<ListName, (Row | null)[]> {
+    const ranges = this.ranges();
+    const entries = LISTS.map((list) => {
+      const [first, last] = ranges[list];
+      const rows = Array.from({ length: last - first }, (_, at) => this.lists.row(list, first + at));
+      return [list, rows.map((row) => row ?? null)];
+    });
+    return Object.fromEntries(entries) as Record<ListName, (Row | null)[]>;
+  }
+
+  private draw(): void {
+    this.frame = null;
+    this.drawn = true;
+    this.follower.read();
+    const { epoch } = this.context.store.summary;
+    if (epoch !== this.epoch) {
+      this.epoch = epoch;
+      this.lists.reset(epoch);
+    }
+    this.lists.refresh();
+    const ranges = this.ranges();
+    for (const list of LISTS) this.lists.show(list, ...ranges[list]);
+  }
+}
