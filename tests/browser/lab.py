@@ -28,6 +28,16 @@ CELLS_ENDED = """unfinished => {
 }"""
 
 
+REPLACE_CELLS = """sources => {
+  const notebook = window.jupyterapp.shell.currentWidget.content.model.sharedModel;
+  const cells = sources.map(source => ({ cell_type: "code", source, metadata: {} }));
+  notebook.transact(() => {
+    notebook.deleteCellRange(0, notebook.cells.length);
+    notebook.insertCells(0, cells);
+  });
+}"""
+
+
 class Lab:
     """JupyterLab on a free port of the loopback interface, with folders of its own."""
 
@@ -137,6 +147,11 @@ class Notebook:
             "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); return null; }"
         )
         self.page.wait_for_function(CELLS_ENDED, arg=unfinished, timeout=60_000)
+
+    def replace(self, *cells: str, unfinished: int = 0) -> None:
+        """Put these cells in the place of all there are, and run them; the kernel stays."""
+        self.page.evaluate(REPLACE_CELLS, list(cells))
+        self.run_all(unfinished)
 
     def value_of(self, expression: str) -> Any:
         """The value of a Python expression (a literal) in the notebook's kernel."""

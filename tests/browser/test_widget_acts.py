@@ -1,0 +1,192 @@
+"""What a person does with the widget in a real JupyterLab, by mouse and by keyboard alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.lab import Lab, Notebook
+from tests.browser.widget import (
+    SETUP,
+    button,
+    press,
+    region,
+    row,
+    status,
+    submit,
+    until_status,
+    until_value,
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+Fresh = Callable[..., Notebook]
+QUEUED = "[job.label for job in queue.jobs('pending')]"
+
+
+@pytest.fixture(scope="module")
+def opened(lab: Lab, browser: Browser) -> Iterator[Notebook]:
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(20_000)
+    notebook = Notebook(lab, context, ())
+    yield notebook
+    notebook.close()
+    context.close()
+
+
+@pytest.fixture
+def fresh(opened: Notebook) -> Iterator[Fresh]:
+    """A new queue and a new view of it in a notebook that stays open from test to test."""
+
+    def make(*cells: str, setup: str = SETUP) -> Notebook:
+        opened.replace(setup, *cells)
+        return opened
+
+    yield make
+    opened.replace("await queue.close()")
+    assert [line for line in opened.said if "jqw" in line or line.startswith("pageerror")] == []
+
+
+def four(fresh: Fresh) -> Notebook:
+    """One job that runs and three that wait."""
+    notebook = fresh(*(submit(name, "sleeper") for name in ("runs", "one", "two", "three")))
+    until_status(notebook, "runs", "running")
+    expect(row(notebook, "three")).to_be_visible()
+    return notebook
+
+
+def test_a_queued_job_is_dragged_to_the_front(fresh: Fresh) -> None:
+    notebook = four(fresh)
+    what = row(notebook, "one").locator(".jqw-what")
+    row(notebook, "three").locator(".jqw-what").drag_to(what, target_position={"x": 20, "y": 2})
+    until_value(notebook, QUEUED, ["three", "one", "two"])
+    expect(row(notebook, "three")).to_have_attribute("aria-rowindex", "1")
+
+
+def test_ctrl_z_brings_a_removed_job_back(fresh: Fresh) -> None:
+    notebook = four(fresh)
+    row(notebook, "two").focus()
+    notebook.page.keyboard.press("Delete")
+    expect(row(notebook, "two")).to_contain_text("undo")
+    notebook.page.keyboard.press("Control+z")
+    until_value(notebook, "queue['two'].held", False)
+    expect(row(notebook, "two")).to_be_focused()
+    assert notebook.value_of(QUEUED) == ["one", "two", "three"]
+
+
+def test_a_removed_job_is_cancelled_when_the_time_to_undo_is_over(fresh: Fresh) -> None:
+    notebook = four(fresh)
+    press(notebook, "Remove two")
+    expect(row(notebook, "two")).to_contain_text("undo")
+    assert status(notebook, "two") == "pending"
+    until_status(notebook, "two", "cancelled")
+    expect(region(notebook).get_by_role("grid", name="Finished")).to_contain_text("two")
+
+
+def test_a_new_priority_changes_the_order(fresh: Fresh) -> None:
+    notebook = four(fresh)
+    row(notebook, "three").locator(".jqw-what").click()
+    region(notebook).get_by_label("Priority of three").fill("5")
+    notebook.page.keyboard.press("Enter")
+    until_value(notebook, QUEUED, ["three", "one", "two"])
+    expect(row(notebook, "three")).to_contain_text("↑5")
+
+
+def test_cancel_all_says_how_many_and_cancels_them(fresh: Fresh) -> None:
+    notebook = four(fresh)
+    press(notebook, "Cancel all…")
+    for name in ("Cancel 3 queued", "Cancel 1 running"):
+        expect(button(notebook, name)).to_be_visible()
+    button(notebook, "Cancel 4 both").click()
+    until_value(notebook, "len(queue.jobs('cancelled'))", 4)
+    expect(region(notebook).get_by_role("grid", name="Finished")).to_contain_text("three")
+
+
+def test_shift_delete_ends_a_job_that_does_not_listen(fresh: Fresh) -> None:
+    patient = SETUP.replace("cancel_timeout=1.0", "cancel_timeout=600.0")
+    notebook = fresh(submit("deaf one", "deaf"), setup=patient)
+    until_status(notebook, "deaf one", "running")
+    row(notebook, "deaf one").focus()
+    notebook.page.keyboard.press("Shift+Delete")
+    until_status(notebook, "deaf one", "cancelled")
+
+
+def test_clear_history_removes_what_has_ended(fresh: Fresh) -> None:
+    notebook = fresh(submit("brief", "sleeper", 0), submit("unlucky", "fails"))
+    until_status(notebook, "unlucky", "failed")
+    expect(row(notebook, "brief")).to_be_visible()
+    press(notebook, "Clear history")
+    expect(region(notebook).get_by_role("row")).to_have_count(0)
+    assert notebook.value_of("queue.window('history', 0, 9).total") == 0
+
+
+def test_the_filter_finds_jobs_by_text_and_by_how_they_ended(fresh: Fresh) -> None:
+    notebook = fresh(
+        *(submit(f"brief {n}", "sleeper", 0) for n in range(3)), submit("unlucky", "fails")
+    )
+    until_status(notebook, "unlucky", "failed")
+    finished = region(notebook).get_by_role("grid", name="Finished")
+    expect(finished).to_have_attribute("aria-rowcount", "4")
+    region(notebook).get_by_label("Filter jobs").fill("brief 1")
+    expect(finished).to_have_attribute("aria-rowcount", "1")
+    expect(finished).to_contain_text("brief 1")
+    notebook.page.keyboard.press("Escape")
+    expect(finished).to_have_attribute("aria-rowcount", "4")
+    button(notebook, re.compile("^Failed$")).click()
+    expect(finished).to_have_attribute("aria-rowcount", "1")
+    expect(finished).to_contain_text("unlucky")
+
+
+RESULTS = """
+import base64
+def text():
+    return {"answer": 42}
+def table():
+    import pandas
+    return pandas.DataFrame({"word": ["first", "second"], "length": [5, 6]})
+class Picture:
+    def _repr_png_(self):
+        return base64.b64decode(
+            "iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAAAAACoWZBhAAAADklEQVR4nGNogAMG2jMBvwQyARyn8w0A"
+            "AAAASUVORK5CYII="
+        )
+def picture():
+    return Picture()
+jobs = [queue.options(label=f.__name__).submit_nowait(f) for f in (text, table, picture)]
+import asyncio
+await asyncio.gather(*jobs);
+"""
+
+
+def test_results_are_shown_as_text_table_or_picture(fresh: Fresh) -> None:
+    notebook = fresh(RESULTS)
+    panel = region(notebook).get_by_role("tabpanel")
+    row(notebook, "text").locator(".jqw-what").click()
+    region(notebook).get_by_role("tab", name="Result").click()
+    expect(panel).to_contain_text("{'answer': 42}")
+    row(notebook, "table").locator(".jqw-what").click()
+    expect(panel.get_by_role("columnheader", name="length")).to_be_visible()
+    expect(panel.get_by_role("cell", name="second")).to_be_visible()
+    row(notebook, "picture").locator(".jqw-what").click()
+    image = panel.get_by_role("img", name="Result of picture")
+    expect(image).to_be_visible()
+    assert image.evaluate("node => node.decode().then(() => node.naturalWidth)") == 10
+
+
+def test_the_log_follows_only_while_its_end_is_in_view(fresh: Fresh) -> None:
+    notebook = fresh(submit("talks", "reporter"))
+    until_status(notebook, "talks", "running")
+    row(notebook, "talks").locator(".jqw-what").click()
+    region(notebook).get_by_role("tab", name="Log").click()
+    log = region(notebook).get_by_role("log")
+    expect(log).to_contain_text("line 40")
+    distance = "node => node.scrollHeight - node.scrollTop - node.clientHeight"
+    overflows = "node => node.scrollHeight > node.clientHeight + 100"
+    assert log.evaluate(overflows)
+    assert log.evaluate(distance) < 5
+    log.evaluate("node => void (node.scrollTop = 20)")
+    expect(log).to_contain_text("line 80")
+    assert log.evaluate("node => node.scrollTop") == 20
