@@ -192,6 +192,7 @@ class Engine:
         return len(effects)
 
     # -- effects -----------------------------------------------------------------------------
+            self.publish("history_cleared", {"count": len(effects)})
 
     def _perform_inside(self, effects: list[fx.Effect]) -> list[fx.Effect]:
         """Under the lock: what must keep the order of the transitions. Returns the rest."""

@@ -307,6 +307,7 @@ class Lifecycle:
         with engine.lock:
             self.phase = "closed"
             pending = engine.state.order.slice(0)
+            engine.publish("queue_closed")
         for job in pending:
             engine.do(ev.CancelRequested(job, False, 0.0, "queue closed"))
         engine.publisher.deliver()

@@ -165,6 +165,18 @@ async def test_events_of_one_job_end_with_it() -> None:
         assert [event.type async for event in queue.events(job.id)] == []
 
 
+async def test_events_of_the_queue_tell_of_a_cleared_history_and_of_its_closing() -> None:
+    seen: list[JobEvent] = []
+    async with JobQueue() as queue:
+        await queue.submit_nowait(noop)
+        queue.subscribe(seen.append)
+        queue.clear_history()
+        await until(lambda: seen)
+        await queue.close()
+    assert [event.type for event in seen] == ["history_cleared", "queue_stopped", "queue_closed"]
+    assert seen[0].payload == {"count": 1}
+
+
 async def test_events_of_the_queue_tell_of_pause_and_resume() -> None:
     async with JobQueue() as queue:
         stream = queue.events()
