@@ -188,11 +188,11 @@ class Engine:
         """Forget the ended jobs; how many."""
         with self.lock:
             effects = self.state.clear_history()
+            self.publish("history_cleared", {"count": len(effects)})
         self._perform(effects)
         return len(effects)
 
     # -- effects -----------------------------------------------------------------------------
-            self.publish("history_cleared", {"count": len(effects)})
 
     def _perform_inside(self, effects: list[fx.Effect]) -> list[fx.Effect]:
         """Under the lock: what must keep the order of the transitions. Returns the rest."""

@@ -306,8 +306,8 @@ class Lifecycle:
         engine = self._engine
         with engine.lock:
             self.phase = "closed"
-            pending = engine.state.order.slice(0)
             engine.publish("queue_closed")
+            pending = engine.state.order.slice(0)
         for job in pending:
             engine.do(ev.CancelRequested(job, False, 0.0, "queue closed"))
         engine.publisher.deliver()
