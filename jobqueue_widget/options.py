@@ -208,6 +208,7 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
         max_result_bytes=None if limit is None else check_count("max_result_bytes", limit, 1),
         env=None if env is None else dict(env),
         recycle_after=None if recycle is None else check_count("recycle_after", recycle, 1),
+        keep_kernel_alive=_check_bool("keep_kernel_alive", given["keep_kernel_alive"]),
     )
 
 

@@ -50,6 +50,7 @@ class JobQueue:
         max_result_bytes: results of functions above this fail their job; None = no cap.
         env: environment variables added for function workers.
         recycle_after: a function worker is replaced after so many jobs; None = never.
+        keep_kernel_alive: while jobs run, keep a notebook server from culling the kernel as idle.
 
     Raises:
         InvalidOptionError: a value is of the wrong type or out of range.
@@ -82,6 +83,7 @@ class JobQueue:
         max_result_bytes: int | None = None,
         env: Mapping[str, str] | None = None,
         recycle_after: int | None = None,
+        keep_kernel_alive: bool = True,
     ) -> None:
         settings = make_settings({key: value for key, value in locals().items() if key != "self"})
         if executor is not None:

@@ -21,6 +21,7 @@ from .._core import effects as fx
 from .._core import events as ev
 from .._core.jobs import EMPTY, JobRecord, JobStatus, Outcome
 from .._core.state import Pause, QueueState
+from .alive import KeepAlive
 from .bridge import give_up
 from .dispatcher import Dispatcher
 from .lag import LoopWatch
@@ -55,6 +56,7 @@ class Settings:
     max_result_bytes: int | None = None
     env: Mapping[str, str] | None = None
     recycle_after: int | None = None
+    keep_kernel_alive: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Engine:
         )
         self.life = Lifecycle(self)
         self.watch = LoopWatch(self, self._call_later)
+        self.alive = KeepAlive(self, self._call_later)
         self.context = Context(self)
         self.waiters = Waiters(self)
         self.runs: dict[str, Run] = {}
@@ -155,6 +158,7 @@ class Engine:
             run = self.runs[job.id] = Run(self, job)
             self._perform_inside(effects)
         self.watch.begin()
+        self.alive.begin()
         return run
 
     def end_run(self, run: Run, outcome: Outcome) -> None:

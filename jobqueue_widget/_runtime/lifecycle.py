@@ -286,6 +286,7 @@ class Lifecycle:
                 lifeline.cancel()
         engine.forget_wishes()
         engine.watch.end()
+        engine.alive.end()
         if not engine.io.is_current_thread:
             engine.io.close()
         engine.drop_empty_spool()

@@ -133,7 +133,7 @@ class Waiters:
         with self._engine.lock:
             error: Exception | None = None
             if self._engine.state.open_count:
-                reason = self._why_stuck()
+                reason = self.why_stuck()
                 if reason is None:
                     return
                 error = QueueIdleError(reason)
@@ -141,7 +141,7 @@ class Waiters:
         for waiter in joiners:
             waiter.settle(error)
 
-    def _why_stuck(self) -> str | None:
+    def why_stuck(self) -> str | None:
         """Why what is left will not start by itself; None if it will. Under the lock."""
         state = self._engine.state
         if state.running or (state.waits_for_a_timer and self._engine.life.phase != "stopped"):
