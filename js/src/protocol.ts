@@ -42,6 +42,7 @@ export interface Counts {
   completed: number;
   failed: number;
   cancelled: number;
+  history: number; // ended jobs that can be shown
 }
 
 export interface Summary {
@@ -205,6 +206,7 @@ export function cleanSummary(value: unknown): Summary | null {
       completed: count(counts["completed"]),
       failed: count(counts["failed"]),
       cancelled: count(counts["cancelled"]),
+      history: count(counts["history"]),
     },
     lag: num(value["lag"]),
     beat: Math.max(0.1, num(value["beat"], 1)),

@@ -16,7 +16,7 @@ const DURATIONS_KEPT = 200;
 
 const NOTHING: Summary = {
   proto: 1, epoch: "", seq: 0, rev: 0, t: 0, name: "", phase: "", paused: null,
-  counts: { pending: 0, running: 0, held: 0, completed: 0, failed: 0, cancelled: 0 },
+  counts: { pending: 0, running: 0, held: 0, completed: 0, failed: 0, cancelled: 0, history: 0 },
   lag: 0, beat: 1, max_running: 1, cancel_timeout: 5, note: "",
 };
 
@@ -83,12 +83,9 @@ export class Store {
     return list === "running" ? this.running : list === "pending" ? this.head : this.history;
   }
 
-  /** How many there are; for ended jobs an upper bound until a window has told. */
+  /** How many there are. */
   total(list: ListName): number {
-    const { counts } = this.summary;
-    if (list === "running") return Math.max(counts.running, this.running.length);
-    if (list === "pending") return Math.max(counts.pending, this.head.length);
-    return this.history.length < 20 ? this.history.length : Math.max(20, this.ended);
+    return Math.max(this.summary.counts[list], this.rows(list).length);
   }
 
   get ended(): number {

@@ -10,8 +10,6 @@ const RENEW_AFTER = 15; // seconds; the lease lasts 30
 type Request = (op: string, a: Plain) => Promise<Plain>;
 
 export class Window {
-  /** Total as last told by the server; null before. */
-  total: number | null = null;
   private rows: Row[] = [];
   private start = 0;
   private rev = -1;
@@ -30,7 +28,6 @@ export class Window {
   reset(epoch: string): void {
     this.rows = [];
     this.rev = -1;
-    this.total = null;
     this.epoch = epoch;
     this.watched = null;
   }
@@ -98,7 +95,6 @@ export class Window {
     this.rev = part.rev;
     this.start = part.start;
     this.rows = part.rows;
-    this.total = part.total;
     this.changed();
   }
 }

@@ -116,6 +116,16 @@ async def test_the_state_is_bounded_whatever_the_queue_holds() -> None:
         queue.cancel_all("all")
 
 
+async def test_the_counts_tell_how_many_ended_jobs_can_be_shown() -> None:
+    async with shown(max_history=3) as (queue, page):
+        queue.map(noop, range(5))
+        await queue.join(timeout=10)
+        await until(lambda: page.widget.summary["counts"]["completed"] == 5)
+        assert page.widget.summary["counts"]["history"] == 3
+        queue.clear_history()
+        await until(lambda: page.widget.summary["counts"]["history"] == 0)
+
+
 async def test_a_window_beyond_the_head_is_there_on_request() -> None:
     async with shown() as (queue, page):
         queue.pause()

@@ -68,10 +68,7 @@ export class Lists {
     const { store } = this.context;
     const total = store.total(list);
     if (list === "running") return total + this.still.size;
-    if (list === "pending") return total;
-    const told = this.windows.history.total;
-    const kept = store.history.length < 20 || told === null ? total : Math.min(total, told);
-    return Math.max(0, kept - this.still.size);
+    return list === "pending" ? total : Math.max(0, total - this.still.size);
   }
 
   /** The first rows, which need no asking. */

@@ -13,8 +13,8 @@ interface Command {
   views: string[];
   frame: number;
   state: Plain;
+  message: { method: string; state: Plain; content: Plain } | null;
   byName: boolean;
-  content: Plain;
   closed: boolean;
   list: ListName;
   first: number;
@@ -50,9 +50,11 @@ function carryOut(command: Command): unknown {
   } else if (command.do === "leave") {
     page?.close();
     pages.delete(command.page);
-  } else if (command.do === "state") page?.update(command.state, command.byName);
-  else if (command.do === "custom") page?.emit("msg:custom", command.content);
-  else if (command.do === "comm" && page !== undefined) {
+  } else if (command.message !== null) {
+    const { method, state, content } = command.message;
+    if (method === "update") page?.update(state, command.byName);
+    else page?.emit("msg:custom", content);
+  } else if (command.do === "comm" && page !== undefined) {
     page.closed = command.closed;
     if (command.closed) page.emit("comm:close");
   } else if (command.do === "scroll") view?.scroll(command.list, command.first, command.last);

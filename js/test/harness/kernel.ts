@@ -76,7 +76,7 @@ export class Kernel {
     const counts = {
       pending: this.pending.length, running: this.running.length,
       held: this.pending.filter((row) => row.held).length, completed: ended("completed"),
-      failed: ended("failed"), cancelled: ended("cancelled"),
+      failed: ended("failed"), cancelled: ended("cancelled"), history: this.history.length,
     };
     const summary = {
       proto: 1, epoch: "e1", seq: this.seq, rev: this.rev, t: Date.now() / 1000, name: this.name,

@@ -5,7 +5,9 @@ import { Store } from "../../src/store";
 import { wordsOf } from "../../src/views/words";
 import { makeRow } from "../harness/kernel";
 
-const COUNTS = { pending: 0, running: 0, held: 0, completed: 0, failed: 0, cancelled: 0 };
+const COUNTS = {
+  pending: 0, running: 0, held: 0, completed: 0, failed: 0, cancelled: 0, history: 0,
+};
 
 function traits(given: Record<string, unknown>, lists: Record<string, Row[]> = {}) {
   const summary = {
@@ -50,6 +52,11 @@ test("three missed heartbeats while jobs run are silence; none are when idle", (
   const idle = storeWith({});
   idle.arrived(idle.summary, 100);
   assert.equal(idle.silent(1000), false);
+});
+
+test("ended jobs that are no longer kept are no rows", () => {
+  const counts = { ...COUNTS, completed: 5_000, history: 100 };
+  assert.equal(storeWith({ counts }).total("history"), 100);
 });
 
 test("the share done counts the present batch only", () => {
