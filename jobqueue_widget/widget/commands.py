@@ -22,6 +22,8 @@ MOST_ROWS = 200
 LOG_PART = 32_768
 TRACEBACK_LIMIT = 65_536
 
+READS = frozenset({"hello", "rows", "watch", "unwatch", "log", "job", "result", "find"})
+
 Answer = dict[str, Any]
 
 
@@ -52,7 +54,7 @@ class Commands:
         if answer is None:
             outcome = self._carry_out(request)
             answer = {"t": "res", "cid": request["cid"], "rid": rid, **outcome}
-            if request["op"] not in ("rows", "log", "find", "result", "job"):  # acts act once
+            if request["op"] not in READS:  # acts act once; who asks again has not heard
                 self._answers[rid] = answer
                 while len(self._answers) > ANSWERS_KEPT:
                     self._answers.popitem(last=False)

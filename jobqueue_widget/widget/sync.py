@@ -60,8 +60,11 @@ class CommPort:
 class Sync:
     """First change at once, then at most ten flushes a second; a heartbeat while jobs run."""
 
-    def __init__(self, source: Source, port: CommPort) -> None:
+    def __init__(
+        self, source: Source, port: CommPort, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._source = source
+        self._monotonic = monotonic
         self._port = port
         self._wanted = threading.Event()
         self._closing = False
@@ -69,6 +72,7 @@ class Sync:
         self._watched: dict[tuple[str, str], _Window] = {}
         self._lock = threading.Lock()
         self._last: State = {}
+        self._whole_wanted = False
         self._say_again_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="jobqueue-widget", daemon=True)
         self._stop_listening = source.queue._on_change(self._wanted.set)
@@ -92,7 +96,7 @@ class Sync:
 
     def resync(self) -> None:
         """A page missed something: flush again, whole."""
-        self._last = {}
+        self._whole_wanted = True
         self._wanted.set()
 
     def watch(self, cid: str, list_name: str, start: int, end: int) -> None:
@@ -100,7 +104,7 @@ class Sync:
         with self._lock:
             if len(self._watched) >= MOST_WATCHED and (cid, list_name) not in self._watched:
                 self._watched.pop(next(iter(self._watched)))
-            self._watched[cid, list_name] = _Window(start, end, time.monotonic() + LEASE)
+            self._watched[cid, list_name] = _Window(start, end, self._monotonic() + LEASE)
         self._wanted.set()
 
     def unwatch(self, cid: str, list_name: str) -> None:
@@ -116,16 +120,24 @@ class Sync:
             self._wanted.clear()
             if self._closing:
                 return
-            again = not changed and self._say_again_at is not None
-            try:
-                self._flush(whole=again)
-            except Exception:
-                logger.exception("the widget could not be brought up to date")
-            if again:
-                self._say_again_at = None
-            elif changed:
-                self._say_again_at = time.monotonic() + SAY_AGAIN
+            self._turn(changed)
             time.sleep(FLUSH_INTERVAL)
+
+    def _turn(self, changed: bool) -> None:
+        """Something has changed, or patience is over."""
+        again = not changed and self._say_again_at is not None
+        whole = again
+        if self._whole_wanted:
+            self._whole_wanted = False  # before the state is read: who asks meanwhile asks anew
+            whole = True
+        try:
+            self._flush(whole=whole)
+        except Exception:
+            logger.exception("the widget could not be brought up to date")
+        if again:
+            self._say_again_at = None
+        elif changed:
+            self._say_again_at = self._monotonic() + SAY_AGAIN
 
     def _patience(self) -> float | None:
         """Seconds until something is due even if nothing changes."""
@@ -133,7 +145,7 @@ class Sync:
         if counts.get("running") or counts.get("held"):
             return BEAT
         if self._say_again_at is not None:
-            return max(0.0, self._say_again_at - time.monotonic())
+            return max(0.0, self._say_again_at - self._monotonic())
         return None
 
     def _next_state(self) -> State:
@@ -143,7 +155,6 @@ class Sync:
         return state
 
     def _flush(self, *, whole: bool) -> None:
-        whole = whole or not self._last
         state, last = self._next_state(), self._last
         self._last = state
         changed = {name: value for name, value in state.items() if last.get(name) != value}
@@ -151,7 +162,7 @@ class Sync:
         self._push_windows()
 
     def _push_windows(self) -> None:
-        now = time.monotonic()
+        now = self._monotonic()
         with self._lock:
             for key in [key for key, window in self._watched.items() if window.until < now]:
                 del self._watched[key]

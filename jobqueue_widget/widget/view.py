@@ -39,18 +39,22 @@ class _StateWidget(anywidget.AnyWidget):
 
     def __init__(self, source: Source, **traits: Any) -> None:
         port = CommPort(self._write_state, self._send_message)
-        self._follower = Sync(source, port)
+        self._follower = self._make_follower(source, port)
         self._commands = Commands(source.queue, source.epoch, self._follower, port)
         super().__init__(**traits, **self._follower.first_state(), features={"unload": False})
         self.on_msg(self._on_message)
         self._follower.start()
 
+    def _make_follower(self, source: Source, port: CommPort) -> Sync:
+        """The seam where tests put another clock under the widget."""
+        return Sync(source, port)
+
     def _write_state(self, state: State, whole: bool) -> None:
         with self.hold_sync():
             for name, value in state.items():
                 setattr(self, name, value)
-        if whole:  # traitlets sends no value that is equal to the one before
-            self.send_state(list(state))
+            if whole:  # also what is equal; in one message, of which nothing is lost alone
+                self._states_to_send.update(state)
 
     def _send_message(self, message: dict[str, Any]) -> None:
         self.send(message)

@@ -13,8 +13,10 @@ import pytest
 
 from jobqueue_widget import JobQueue, JobStatus
 from jobqueue_widget.widget.checking import SCHEMA
-from jobqueue_widget.widget.commands import Commands
+from jobqueue_widget.widget.commands import ANSWERS_KEPT, Commands
 from jobqueue_widget.widget.display import PROVIDER
+from jobqueue_widget.widget.model import QueueSource, State
+from jobqueue_widget.widget.sync import CommPort, Sync
 from tests.conditions import until
 
 HOSTILE = [
@@ -88,6 +90,47 @@ async def test_a_hello_sends_the_whole_state_though_nothing_has_changed() -> Non
         page.widget.send_state = lambda key=None: sent.append(set(key))
         page.ask("hello")
         await until(lambda: any({"summary", "running", "head", "history"} <= keys for keys in sent))
+
+
+async def test_a_repeated_hello_asks_again() -> None:
+    async with shown() as (_, page):
+        hello = {"t": "req", "cid": "page", "rid": "r", "op": "hello", "a": {}}
+        whole: list[bool] = []
+        page.commands._port._write = lambda state, is_whole: whole.append(is_whole)
+        for count in range(3):  # the flush that answered it may have been lost each time
+            page.commands.handle(dict(hello))
+            await until(lambda: sum(whole) > count)  # noqa: B023 - waits within its turn
+
+
+async def test_a_hello_in_the_middle_of_a_flush_gets_one_of_its_own() -> None:
+    flushes: list[bool] = []
+    meanwhile: list[Callable[[], None]] = []
+
+    class Interrupted(QueueSource):
+        def state(self) -> State:
+            told = super().state()
+            while meanwhile:
+                meanwhile.pop()()
+            return told
+
+    port = CommPort(lambda state, whole: flushes.append(whole), lambda message: None)
+    sync = Sync(Interrupted(JobQueue()), port)
+    sync.first_state()
+    meanwhile.append(sync.resync)
+    sync._turn(True)
+    sync._turn(True)
+    sync._turn(True)
+    assert flushes == [False, True, False]
+
+
+async def test_a_whole_state_is_one_message() -> None:
+    async with shown() as (_, page):
+        page.widget._follower.close()
+        sent: list[set[str]] = []
+        page.widget.send_state = lambda key=None: sent.append(set(key))
+        state = {"summary": {"seq": 1_000}, "running": [], "head": [], "history": [], "job": {}}
+        page.widget._write_state(state, True)
+        assert sent == [set(state)]
 
 
 async def test_the_page_can_start_a_queue_where_the_loop_is_known() -> None:
@@ -185,6 +228,19 @@ async def test_a_repeated_request_acts_once_and_is_answered_the_same() -> None:
         answers = [answer for answer in page.answers if answer.get("rid") == "r"]
         assert len(answers) == 3
         assert answers[0] == answers[1] == answers[2]
+        await queue.join(timeout=10)
+        assert len(queue.jobs()) == 2
+
+
+async def test_an_act_is_remembered_however_much_is_read_meanwhile() -> None:
+    async with shown() as (queue, page):
+        job = queue.submit_nowait(noop)
+        await job
+        request = {"t": "req", "cid": "page", "rid": "r", "op": "retry", "a": {"job": job.id}}
+        page.commands.handle(dict(request))
+        for start in range(2 * ANSWERS_KEPT):
+            page.ask("watch", list="pending", start=start, end=start + 10)
+        page.commands.handle(dict(request))
         await queue.join(timeout=10)
         assert len(queue.jobs()) == 2
 
