@@ -14,7 +14,6 @@ export class Window {
   private start = 0;
   private rev = -1;
   private epoch = "";
-  private wanted: [number, number] | null = null;
   private watched: { start: number; end: number; at: number } | null = null;
   private asking = false;
 
@@ -47,23 +46,27 @@ export class Window {
    * when they are needed, and not when the view is hidden (`last` = 0). `now` in seconds.
    */
   show(first: number, last: number, covered: number, total: number, now: number): void {
+    if (this.asking) return; // what is repeated late must not undo a later question
+    const { list, watched: held } = this;
     if (last <= Math.min(covered, total) || last === 0) {
-      this.wanted = null;
-      if (this.watched !== null) {
-        this.watched = null;
-        this.request("unwatch", { list: this.list }).catch(ignore);
-      }
+      this.watched = null;
+      if (held !== null) this.await(this.request("unwatch", { list }));
       return;
     }
-    const held = this.watched;
     const near =
       held !== null && first >= held.start && last <= held.end && now - held.at < RENEW_AFTER;
     if (near) return;
     const middle = Math.floor((first + last) / 2);
     const half = Math.min(MOST / 2, Math.ceil((last - first) / 2) + MARGIN);
     const start = Math.max(0, middle - half);
-    this.wanted = [start, start + 2 * half];
-    this.ask(now);
+    const end = start + 2 * half;
+    this.watched = { start, end, at: now };
+    const watch = this.request("watch", { list, start, end });
+    const rows = this.request("rows", { list, start, end }).then((value) => {
+      const part = cleanPart(value);
+      if (part !== null) this.push(part);
+    });
+    this.await(watch, rows);
   }
 
   /** A pushed slice. */
@@ -71,23 +74,13 @@ export class Window {
     if (part.epoch === this.epoch && part.list === this.list) this.take(part);
   }
 
-  private ask(now: number): void {
-    if (this.asking || this.wanted === null) return; // one in flight: back-pressure by itself
-    const [start, end] = this.wanted;
-    this.wanted = null;
+  /** One question at a time: back-pressure by itself. One that fails is asked again when due. */
+  private await(...questions: Promise<unknown>[]): void {
     this.asking = true;
-    this.watched = { start, end, at: now };
-    this.request("watch", { list: this.list, start, end }).catch(() => (this.watched = null));
-    this.request("rows", { list: this.list, start, end })
-      .then((value) => {
-        const part = cleanPart(value);
-        if (part !== null) this.push(part);
-      })
-      .catch(() => (this.watched = null))
-      .finally(() => {
-        this.asking = false;
-        this.changed();
-      });
+    void Promise.allSettled(questions).then(() => {
+      this.asking = false;
+      this.changed();
+    });
   }
 
   private take(part: Part): void {
@@ -97,8 +90,4 @@ export class Window {
     this.rows = part.rows;
     this.changed();
   }
-}
-
-function ignore(): void {
-  // An unanswered unwatch costs nothing: the lease ends by itself.
 }

@@ -84,9 +84,6 @@ export class View {
   readonly lists: Lists;
   /** Drawn since it was last looked at. */
   drawn = false;
-  /** How the acts of the user came back. */
-  answered = 0;
-  acted = 0;
   private follower: Follower;
   private range: Record<ListName, Range> = { running: [0, 0], pending: [0, 0], history: [0, 0] };
   private timer: ReturnType<typeof setInterval>;
@@ -142,10 +139,12 @@ export class View {
     const shown = this.onScreen();
     const lists = LISTS.map((list) => shown[list].map((row) =>
       row && [row.id, row.status, row.attempt]));
+    const windows = LISTS.map((list) => this.lists.windows[list] as unknown as { rev: number });
     return {
-      epoch: summary.epoch, seq: summary.seq, rev: summary.rev, lists, gone: line.gone,
+      epoch: summary.epoch, seq: summary.seq, rev: summary.rev, lists,
+      windows: windows.map(({ rev }) => rev), busy: store.busy, gone: line.gone,
       marks: [...(marks as unknown as { marks: Map<string, unknown> }).marks.keys()],
-      acted: this.acted, open: this.open(), late: line.late,
+      open: this.open(), late: line.late,
     };
   }
 
@@ -167,7 +166,6 @@ export class View {
   }
 
   private did(told: string, act: () => void): Plain {
-    this.acted += 1;
     act();
     return { told };
   }

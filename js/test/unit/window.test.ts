@@ -38,6 +38,7 @@ test("a window beyond them is watched once and renewed after 15 s", async () => 
   assert.deepEqual(asked.map(([op]) => op), ["watch", "rows"]);
   window.show(502, 522, 25, 1000, 16);
   assert.equal(asked.length, 4);
+  await settle();
   window.show(0, 20, 25, 1000, 17);
   assert.equal(asked.at(-1)?.[0], "unwatch");
 });
@@ -70,4 +71,41 @@ test("rows after open details stand below them", () => {
   assert.equal(layout.within(block, 3), 3 * ROW + 200);
   assert.equal(layout.indexAt(block, 3 * ROW + 100), 2);
   assert.equal(layout.indexAt(block, 3 * ROW + 201), 3);
+});
+
+test("nothing is asked before the last question is answered: repeats come in order", async () => {
+  const asked: string[] = [];
+  const answers: (() => void)[] = [];
+  const window = new Window("pending", (op) => {
+    asked.push(op);
+    return new Promise((resolve) => answers.push(() => resolve({})));
+  }, () => undefined);
+  const settle = async (): Promise<void> => {
+    answers.splice(0).forEach((answer) => answer());
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  window.show(500, 520, 25, 1000, 0);
+  window.show(700, 720, 25, 1000, 1);
+  window.show(0, 20, 25, 1000, 2);
+  assert.deepEqual(asked, ["watch", "rows"]);
+  await settle();
+  window.show(0, 20, 25, 1000, 3);
+  window.show(700, 720, 25, 1000, 4);
+  assert.deepEqual(asked, ["watch", "rows", "unwatch"]);
+  await settle();
+  window.show(700, 720, 25, 1000, 5);
+  assert.deepEqual(asked, ["watch", "rows", "unwatch", "watch", "rows"]);
+});
+
+test("a question that fails is not asked again at once: the kernel may have gone", async () => {
+  let asked = 0;
+  const window = new Window("pending", () => {
+    asked += 1;
+    return Promise.reject(new Error("gone"));
+  }, () => undefined);
+  for (const now of [0, 1, 2]) {
+    window.show(500, 520, 25, 1000, now);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal(asked, 2);
 });
