@@ -190,3 +190,97 @@ def test_the_log_follows_only_while_its_end_is_in_view(fresh: Fresh) -> None:
     log.evaluate("node => void (node.scrollTop = 20)")
     expect(log).to_contain_text("line 80")
     assert log.evaluate("node => node.scrollTop") == 20
+
+
+def open_failed(notebook: Notebook, label: str) -> None:
+    """Open the details of a job that the page knows to have failed: they show the error."""
+    expect(row(notebook, label)).to_have_attribute("data-status", "failed")
+    row(notebook, label).locator(".jqw-what").click()
+
+
+def test_a_traceback_is_copied_as_it_is_shown(fresh: Fresh, opened: Notebook) -> None:
+    notebook = fresh(submit("unlucky", "fails"))
+    until_status(notebook, "unlucky", "failed")
+    notebook.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_failed(notebook, "unlucky")
+    copy = button(notebook, "Copy traceback")
+    copy.click()
+    expect(copy).to_have_text("Copied")
+    copied = notebook.page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("Traceback (most recent call last):")
+    assert copied.rstrip().endswith("ValueError: no luck at all")
+
+
+def test_where_the_clipboard_is_closed_the_traceback_is_selected(fresh: Fresh) -> None:
+    notebook = fresh(submit("unlucky", "fails"))
+    until_status(notebook, "unlucky", "failed")
+    open_failed(notebook, "unlucky")
+    notebook.page.evaluate(
+        "Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})"
+    )
+    button(notebook, "Copy traceback").click()
+    selected = notebook.page.evaluate("getSelection().toString()")
+    notebook.page.evaluate("delete navigator.clipboard")
+    assert "ValueError: no luck at all" in selected
+
+
+def cells(notebook: Notebook) -> list[str]:
+    found: list[str] = notebook.page.evaluate(
+        "window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells.map(c => c.source)"
+    )
+    return found
+
+
+def test_a_whole_session_with_the_keyboard_alone(fresh: Fresh) -> None:
+    notebook = four(fresh)
+    before = cells(notebook)
+    keys = notebook.page.keyboard
+    notebook.page.evaluate("document.activeElement.blur()")
+    inside = "document.activeElement.closest('.jqw') !== null"
+    for _ in range(200):
+        keys.press("Tab")
+        if notebook.page.evaluate(inside):
+            break
+    assert notebook.page.evaluate(inside)
+    for _ in range(8):
+        if notebook.page.evaluate("document.activeElement.classList.contains('jqw-row')"):
+            break
+        keys.press("Tab")
+    expect(row(notebook, "runs")).to_be_focused()
+    for _ in range(3):
+        keys.press("ArrowDown")
+    expect(row(notebook, "three")).to_be_focused()
+    keys.press("Alt+ArrowUp")
+    until_value(notebook, QUEUED, ["one", "three", "two"])
+    keys.press("Alt+Home")
+    until_value(notebook, QUEUED, ["three", "one", "two"])
+    expect(row(notebook, "three")).to_be_focused()
+    keys.press("Delete")
+    until_value(notebook, "queue['three'].held", True)
+    keys.press("Control+z")
+    until_value(notebook, "queue['three'].held", False)
+    keys.press("p")
+    until_value(notebook, "queue.paused", True)
+    expect(button(notebook, "Resume queue")).to_be_visible()
+    keys.press("p")
+    until_value(notebook, "queue.paused", False)
+    expect(row(notebook, "three")).to_be_focused()
+    keys.press("Enter")
+    expect(region(notebook).get_by_role("tabpanel")).to_be_visible()
+    keys.press("Escape")
+    expect(region(notebook).get_by_role("tabpanel")).to_be_hidden()
+    expect(row(notebook, "three")).to_be_focused()
+    keys.press("/")
+    expect(region(notebook).get_by_label("Filter jobs")).to_be_focused()
+    keys.type("dd two")
+    expect(region(notebook).get_by_label("Filter jobs")).to_have_value("dd two")
+    keys.press("Escape")
+    row(notebook, "runs").focus()
+    for key in ("a", "b", "d", "d", "x", "v", "y", "m", "1"):
+        keys.press(key)
+    expect(row(notebook, "runs")).to_be_focused()
+    keys.press("Delete")
+    until_status(notebook, "runs", "cancelled")
+    keys.press("Escape")
+    assert not notebook.page.evaluate(inside)
+    assert cells(notebook) == before

@@ -276,6 +276,16 @@ def test_details_show_log_error_and_result(opened: Opener) -> None:
     assert page.locator(".jqw-log b").count() == 0
 
 
+def test_a_failed_job_is_asked_about_once(opened: Opener) -> None:
+    page = opened()
+    row(page, "h1").locator(".jqw-what").click()
+    expect(page.get_by_role("tabpanel")).to_contain_text("Traceback")
+    for tab in ("Progress", "Error"):  # what was shown stays: a selection in it, its scroll
+        page.get_by_role("tab", name=tab).click()
+    expect(page.get_by_role("tabpanel")).to_contain_text("Traceback")
+    assert sent(page, "job") == [{"job": "h1"}]
+
+
 def test_a_log_is_read_on_while_the_job_runs(opened: Opener) -> None:
     page = opened()
     row(page, "r1").locator(".jqw-what").click()

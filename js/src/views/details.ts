@@ -62,7 +62,7 @@ export class Details {
     } else if (this.row.status !== row.status) {
       this.fetched.clear();
       this.row = row;
-      if (row.status !== "running") void this.fetchJob(row);
+      void this.fetchJob(row);
       this.fill();
     }
     this.row = row;
@@ -113,7 +113,7 @@ export class Details {
     } else if (row !== null) {
       const known = this.fetched.get(tab);
       this.panel.replaceChildren(known ?? note("Loading…"));
-      if (known === undefined) void (tab === "Error" ? this.fetchJob(row) : this.fetchResult(row));
+      if (known === undefined && tab === "Result") void this.fetchResult(row); // `show` the other
     }
   }
 
@@ -218,7 +218,7 @@ export class Details {
 
   private async fetchJob(row: Row): Promise<void> {
     const answer = await this.context.ask("job", { job: row.id });
-    if (this.row?.id !== row.id) return;
+    if (this.row?.id !== row.id || this.row.status !== row.status) return;
     this.kwargs = answer === null ? "" : text(answer["kwargs_text"], 4_000);
     this.fetched.set("Error", errorNode(this.row, answer));
     if (this.tab === "Error") this.fill();
@@ -256,8 +256,20 @@ function errorNode(row: Row, answer: Plain | null): Node {
     const lines = new AnsiLines();
     lines.write(trace);
     writeSpans(pre, lines.lines);
-    node.append(pre);
+    node.append(h("div", { class: "jqw-details-acts" }, copyButton("traceback", pre)), pre);
   }
+  return node;
+}
+
+/** Copies what is shown; where a page may not write to the clipboard, it is selected instead. */
+function copyButton(what: string, shown: HTMLElement): HTMLElement {
+  const node = button("Copy", `Copy ${what}`, () => {
+    const written = navigator.clipboard?.writeText(shown.textContent ?? "") ?? Promise.reject();
+    written.then(
+      () => setText(node, "Copied"),
+      () => getSelection()?.selectAllChildren(shown),
+    );
+  });
   return node;
 }
 
