@@ -3,6 +3,7 @@
 import { Line } from "./actions";
 import { Follower } from "./follow";
 import type { Model } from "./protocol";
+import { keepKeys } from "./ui/keys";
 import { Context } from "./views/context";
 import { JobView } from "./views/job";
 import { QueueView } from "./views/queue";
@@ -60,6 +61,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   const seen = (): void => context.invalidate();
   document.addEventListener("visibilitychange", seen, { signal });
 
+  keepKeys(view.node, signal);
   el.append(view.node);
   const follower = new Follower(model, context, (part) => {
     if (view instanceof QueueView) view.push(part);

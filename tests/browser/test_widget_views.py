@@ -217,6 +217,18 @@ def test_letters_do_not_reach_the_notebook(opened: Opener) -> None:
     expect(page.get_by_role("button", name="Resume queue")).to_be_visible()
 
 
+def test_a_host_that_sees_keys_first_is_told_which_are_not_its_own(opened: Opener) -> None:
+    page = opened()
+    page.evaluate(
+        "window.keys = []; document.addEventListener('keydown', (e) =>"
+        " e.target.hasAttribute('data-lm-suppress-shortcuts') || keys.push(e.key), true)"
+    )
+    row(page, "p2").focus()
+    for key in ("a", "ArrowUp", "Control+z", "Control+s"):
+        page.keyboard.press(key)
+    assert page.evaluate("keys") == ["Control", "Control", "s"]
+
+
 def test_pause_says_who_and_when(opened: Opener) -> None:
     page = opened()
     page.get_by_role("button", name="Pause queue").click()

@@ -40,6 +40,16 @@ function meaning(event: Key): Command | null {
   return ALONE[key] ?? null;
 }
 
+/** Some hosts look for their shortcuts before we see the key; they leave a marked target alone. */
+export function keepKeys(root: HTMLElement, signal: AbortSignal): void {
+  window.addEventListener("keydown", (event) => {
+    const at = event.target;
+    if (!(at instanceof Element) || !root.contains(at)) return;
+    const theirs = (event.ctrlKey || event.metaKey) && meaning(event) === null;
+    at.toggleAttribute("data-lm-suppress-shortcuts", !theirs);
+  }, { capture: true, signal });
+}
+
 /** Is it a field that takes letters itself? */
 export function takesText(target: EventTarget | null): boolean {
   return target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement;
