@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BENCH_VENV := .venv-bench
+KERNELS := .venv-kernels
 PYTHON_IN_VENV := $(VENV)/bin/python
 QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules)
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -28,7 +29,7 @@ demo: $(VENV)/.installed ## run the first example in a real notebook kernel, job
 lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
 	@$(PYTHON_IN_VENV) -m jupyterlab $(ALLOW_ROOT) examples/01_first_queue.ipynb
 
-test: lint types js browser $(VENV)/.installed ## every test but the long ones
+test: lint types js browser $(VENV)/.installed $(KERNELS)/.installed ## every test but the long ones
 	@$(PYTHON_IN_VENV) -m pytest
 
 js: ## the front end: types, lint, unit tests, and that its bundle is up to date
@@ -60,11 +61,14 @@ lock: ## write requirements-dev.lock anew (needs uv)
 	  --quiet --output-file requirements-dev.lock
 
 clean: ## remove everything that was made here
-	@rm -rf $(VENV) $(BENCH_VENV) js/node_modules js/build build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(BENCH_VENV) $(KERNELS) js/node_modules js/build build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find jobqueue_widget examples tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml requirements-dev.lock .ci/make-env
 	@.ci/make-env $(VENV) locked
+
+$(KERNELS)/.installed: $(VENV)/.installed .ci/make-kernels $(wildcard .ci/kernels/*.txt)
+	@.ci/make-kernels $(KERNELS) $(PYTHON_IN_VENV)
 
 $(VENV)/.lab-installed: $(VENV)/.installed
 	@.ci/make-env $(VENV) lab

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, Literal
 
 from ._core import events as ev
 from ._core.jobs import JobOptions, JobRecord
+from ._display import hearing
 from ._runtime.engine import Engine
-from ._runtime.kernel import run_nested
+from ._runtime.kernel import can_nest, run_nested
 from ._runtime.logs import JobLog
 from ._runtime.waiting import Waiter
 from ._views import add_arguments, row
@@ -182,8 +184,9 @@ class Control:
         self._check_can_wait(record)
         waiter = engine.waiters.for_job(record)
         try:
-            async with asyncio.timeout(timeout):
-                await waiter.wait()
+            with hearing() or nullcontext():
+                async with asyncio.timeout(timeout):
+                    await waiter.wait()
         except TimeoutError:
             raise WaitTimeoutError(
                 f"job {record.spec.title!r} is still {record.status.value} after {timeout:g} s; "
@@ -200,8 +203,9 @@ class Control:
         self.engine.life.handle_lost_loop()
         waiter = self.engine.waiters.for_all()
         try:
-            async with asyncio.timeout(timeout):
-                await waiter.wait()
+            with hearing() or nullcontext():
+                async with asyncio.timeout(timeout):
+                    await waiter.wait()
         except TimeoutError:
             state = self.engine.state
             raise WaitTimeoutError(
@@ -223,7 +227,8 @@ class Control:
         def left() -> float | None:
             return None if deadline is None else max(0.0, deadline - engine.monotonic())
 
-        if engine.life.is_on_loop_thread:
+        # Jobs of a private loop go on without ours, but clicks are heard by the kernel's own.
+        if engine.life.is_on_loop_thread or (hearing() is not None and can_nest()):
 
             async def wait_here() -> None:
                 for record in records:

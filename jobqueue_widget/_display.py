@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from .protocols import DisplayProvider
 
+Hear = Callable[[], AbstractContextManager[object] | None]
+
 _loaders: list[Callable[[], DisplayProvider]] = []
+_hearers: list[Hear] = []
 
 
 def register(load: Callable[[], DisplayProvider]) -> None:
@@ -17,3 +21,13 @@ def register(load: Callable[[], DisplayProvider]) -> None:
 def provider() -> DisplayProvider:
     """The registered one."""
     return _loaders[0]()
+
+
+def register_hearing(hear: Hear) -> None:
+    """Say what keeps pages heard while a cell waits; told when there is a page to hear."""
+    _hearers[:] = [hear]
+
+
+def hearing() -> AbstractContextManager[object] | None:
+    """What a wait on the running loop enters. None: no page, or none that would not be heard."""
+    return _hearers[0]() if _hearers else None

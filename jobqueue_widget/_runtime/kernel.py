@@ -10,6 +10,12 @@ from typing import Any
 from ..errors import UnsupportedLoopError
 
 
+def can_nest() -> bool:
+    """False where asyncio was patched by nest-asyncio 1.x, which loses messages."""
+    patched, by_2 = (getattr(asyncio, f"_nest_{name}", False) for name in ("patched", "asyncio2"))
+    return not patched or bool(by_2)
+
+
 def run_nested(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine to its end on the loop that is running in this thread.
 
@@ -21,7 +27,7 @@ def run_nested(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
             messages on current kernels.
 
     """
-    if getattr(asyncio, "_nest_patched", False) and not getattr(asyncio, "_nest_asyncio2", False):
+    if not can_nest():
         raise UnsupportedLoopError(
             "asyncio was patched by nest-asyncio 1.x in this kernel, under which queue.wait() "
             "would lose messages: use `await queue.join()`, or restart without nest_asyncio.apply()"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+from .._display import register_hearing
 from ..job import Job
 from ..queue import JobQueue
+from .pump import Hearing
 from .snapshot import snapshot_html, snapshot_text
 from .view import JobWidget, QueueWidget
 
@@ -17,12 +19,14 @@ class Provider:
     def __init__(self) -> None:
         self._queues: weakref.WeakKeyDictionary[JobQueue, QueueWidget] = weakref.WeakKeyDictionary()
         self._jobs: weakref.WeakKeyDictionary[Job, JobWidget] = weakref.WeakKeyDictionary()
+        self._hearing = Hearing()
 
     def widget_of(self, queue: JobQueue) -> QueueWidget:
         """The one widget of this queue."""
         widget = self._queues.get(queue)
         if widget is None or widget.comm is None:
             widget = self._queues[queue] = QueueWidget(queue)
+            register_hearing(self._hearing)
         return widget
 
     def queue_bundle(self, queue: JobQueue) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -35,6 +39,7 @@ class Provider:
         widget = self._jobs.get(job)
         if widget is None or widget.comm is None:
             widget = self._jobs[job] = JobWidget(queue, job)
+            register_hearing(self._hearing)
         return {**_live(widget), "text/plain": repr(job)}, {}
 
     def to_html(self, queue: JobQueue) -> str:
