@@ -170,6 +170,10 @@ export class Marks {
     if (this.marks.get(id) === mark) this.marks.delete(id);
   }
 
+  clear(): void {
+    this.marks.clear();
+  }
+
   settle(rev: number): void {
     for (const [id, mark] of this.marks) {
       if (mark.rev !== null && rev >= mark.rev) this.marks.delete(id);

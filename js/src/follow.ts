@@ -34,7 +34,7 @@ export class Follower {
     const { store, marks } = this.context;
     if (this.fresh) {
       this.fresh = false;
-      store.read((name) => this.model.get(name));
+      if (store.read((name) => this.model.get(name))) marks.clear(); // of another kernel
     }
     marks.settle(store.summary.rev); // an answer may come after the state that shows its act
   }

@@ -45,6 +45,17 @@ test("a mark goes also when the answer comes after the state that shows its act"
   close();
 });
 
+test("marks go with the kernel that was asked", () => {
+  const { context, follower, told, close } = make();
+  follower.read();
+  const mark = context.marks.set("j", "cancel", 0);
+  context.marks.answered("j", mark, { rev: 70 });
+  told({ epoch: "f", seq: 1, rev: 1 });
+  follower.read();
+  assert.equal(context.marks.get("j"), undefined);
+  close();
+});
+
 test("a view asks for the state when it comes, after a gap, and when a busy kernel is silent", () => {
   const { follower, listeners, sent, told, close, wait } = make();
   const hellos = (): number => sent.filter((message) => message["op"] === "hello").length;
