@@ -233,6 +233,10 @@ class Job:
             return {"text/plain": repr(self)}, {}
         return provider().job_bundle(queue, self)
 
+    def _display_(self) -> Any:  # what marimo asks for
+        queue = self._control.queue()
+        return repr(self) if queue is None else provider().cell_widget(queue, self)
+
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, for tables (`args` and `result` as they are).
 

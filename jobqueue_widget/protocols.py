@@ -200,7 +200,11 @@ class DisplayProvider(Protocol):
     """What draws a queue or a job in a notebook; the package registers the widget's."""
 
     def widget_of(self, queue: Any) -> Any:
-        """The ipywidget of this queue, always the same one."""
+        """The ipywidget of this queue, always the same one while its host keeps it open."""
+        ...
+
+    def cell_widget(self, queue: Any, job: Any = None) -> Any:
+        """An ipywidget of the queue or the job for one cell alone, which ends with the cell."""
         ...
 
     def queue_bundle(self, queue: Any) -> MimeBundle:

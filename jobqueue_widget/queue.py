@@ -420,6 +420,9 @@ class JobQueue:
     def _repr_mimebundle_(self, **_: Any) -> MimeBundle:
         return provider().queue_bundle(self)
 
+    def _display_(self) -> Any:  # what marimo asks for
+        return provider().cell_widget(self)
+
     def _board(self, running: int, pending: int, history: int) -> dict[str, Any]:
         """For the widget: the first rows of each list and the counts, of one moment."""
         return _views.board(self._engine, running, pending, history)

@@ -22,12 +22,16 @@ class Provider:
         self._hearing = Hearing()
 
     def widget_of(self, queue: JobQueue) -> QueueWidget:
-        """The one widget of this queue."""
+        """The one widget of this queue; a new one if its host has closed it."""
         widget = self._queues.get(queue)
-        if widget is None or widget.comm is None:
+        if widget is None or not widget.is_open:
             widget = self._queues[queue] = QueueWidget(queue)
             register_hearing(self._hearing)
         return widget
+
+    def cell_widget(self, queue: JobQueue, job: Job | None = None) -> QueueWidget | JobWidget:
+        """A widget of the cell that shows it: such a host closes it when the cell runs again."""
+        return QueueWidget(queue) if job is None else JobWidget(queue, job)
 
     def queue_bundle(self, queue: JobQueue) -> tuple[dict[str, Any], dict[str, Any]]:
         """Data and metadata for the front end, keyed by mime type."""
@@ -37,7 +41,7 @@ class Provider:
     def job_bundle(self, queue: JobQueue, job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
         """The same for one job."""
         widget = self._jobs.get(job)
-        if widget is None or widget.comm is None:
+        if widget is None or not widget.is_open:
             widget = self._jobs[job] = JobWidget(queue, job)
             register_hearing(self._hearing)
         return {**_live(widget), "text/plain": repr(job)}, {}

@@ -49,7 +49,15 @@ class _StateWidget(anywidget.AnyWidget):
         """The seam where tests put another clock under the widget."""
         return Sync(source, port)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether pages have it still: marimo closes it with its cell, and tells nobody."""
+        return self.comm is not None and not getattr(self.comm, "_closed", False)
+
     def _write_state(self, state: State, whole: bool) -> None:
+        if not self.is_open:
+            self._follower.close()
+            return
         with self.hold_sync():
             for name, value in state.items():
                 setattr(self, name, value)
