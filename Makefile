@@ -11,7 +11,7 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 KERNELS := .venv-kernels
 PYTHON_IN_VENV := $(VENV)/bin/python
-QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules)
+QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules tests/protocol)
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 ifndef SEED
 SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')

@@ -1,0 +1,264 @@
+"""Bugs to plant on either side of the protocol: small changes that somebody might make one day."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from .node import FRONT_END, REPOSITORY
+
+PACKAGE = REPOSITORY / "jobqueue_widget"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """`old` stands exactly once in `file` and is replaced by `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+    @property
+    def is_of_the_page(self) -> bool:
+        """Else it is one of the kernel's side."""
+        return self.file.endswith(".ts")
+
+    @property
+    def source(self) -> Path:
+        """The file of today."""
+        return (FRONT_END / "src" if self.is_of_the_page else PACKAGE) / self.file
+
+    def mutated(self) -> str:
+        """Its text with the bug."""
+        return self.source.read_text().replace(self.old, self.new)
+
+    def plant(self, folder: Path) -> Path:
+        """Copy that side into `folder`, with this bug in it; where it is."""
+        if self.is_of_the_page:
+            for part in ("src", "test"):
+                shutil.copytree(FRONT_END / part, folder / "js" / part)
+            (folder / "js" / "src" / self.file).write_text(self.mutated())
+            return folder / "js"
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=ignored)
+        (folder / PACKAGE.name / self.file).write_text(self.mutated())
+        return folder
+
+
+BUGS = [
+    # -- pages ---------------------------------------------------------------------------------
+    Bug(
+        "an older flush replaces a newer one",
+        "store.ts",
+        "    if (!other && summary.seq < this.summary.seq) return false;\n",
+        "",
+    ),
+    Bug(
+        "nothing is asked after a gap",
+        "follow.ts",
+        "    if (lost) this.hello(ASK_GAP);\n",
+        "",
+    ),
+    Bug(
+        "a second gap soon after the first is not asked about",
+        "follow.ts",
+        "      this.later = setTimeout(() => this.hello(0), early * 1000);\n",
+        "",
+    ),
+    Bug(
+        "a silent kernel is not asked",
+        "follow.ts",
+        "    if (store.silent(now) && ",
+        "    if (false && ",
+    ),
+    Bug(
+        "what is told by traits is not drawn",
+        "follow.ts",
+        "    this.fresh = true;\n",
+        "",
+    ),
+    Bug(
+        "marks are settled by a new state only",
+        "follow.ts",
+        "    marks.settle(store.summary.rev); //",
+        "    if (this.fresh) marks.settle(store.summary.rev); //",
+    ),
+    Bug(
+        "rows for another view are taken",
+        "follow.ts",
+        'message["t"] === "rows" && message["cid"] === line.cid;',
+        'message["t"] === "rows";',
+    ),
+    Bug(
+        "another kernel is not noticed",
+        "store.ts",
+        "const other = summary.epoch !== this.summary.epoch;",
+        "const other = false;",
+    ),
+    Bug(
+        "another kernel's flushes are counted on",
+        "store.ts",
+        "const known = told.epoch === this.lastEpoch;",
+        "const known = true;",
+    ),
+    Bug(
+        "a trait is cut short",
+        "store.ts",
+        'cleanRows(get("head"), 200)',
+        'cleanRows(get("head"), 24)',
+    ),
+    Bug(
+        "a watch is never renewed",
+        "window.ts",
+        " && now - held.at < RENEW_AFTER",
+        "",
+    ),
+    Bug(
+        "rows of another epoch are taken",
+        "window.ts",
+        "part.epoch === this.epoch && part.list",
+        "part.list",
+    ),
+    Bug(
+        "older rows replace newer ones",
+        "window.ts",
+        "    if (part.rev < this.rev) return; //",
+        "    //",
+    ),
+    Bug(
+        "a window is one row off",
+        "window.ts",
+        "return this.rows[index - this.start];",
+        "return this.rows[index - this.start + 1];",
+    ),
+    Bug(
+        "a window keeps its revision when the kernel is another",
+        "window.ts",
+        "    this.rows = [];\n    this.rev = -1;\n",
+        "    this.rows = [];\n",
+    ),
+    Bug(
+        "a window asks once and never again",
+        "window.ts",
+        "      this.asking = false;\n",
+        "",
+    ),
+    Bug(
+        "the rows in view are counted as those at hand",
+        "window.ts",
+        "if (last <= Math.min(covered, total) || last === 0) {",
+        "if (first <= Math.min(covered, total) || last === 0) {",
+    ),
+    Bug(
+        "a mark waits for one revision too many",
+        "actions.ts",
+        "rev >= mark.rev) this.marks",
+        "rev > mark.rev) this.marks",
+    ),
+    Bug(
+        "a refused act stays marked",
+        "views/context.ts",
+        "        if (mark !== null) this.marks.drop(id, mark);\n        if (!(error",
+        "        if (!(error",
+    ),
+    Bug(
+        "an act is repeated under another name",
+        "actions.ts",
+        "          item.repeats += 1;\n",
+        '          item.repeats += 1;\n          item.message["rid"] = `${rid}-${item.repeats}`;\n',
+    ),
+    Bug(
+        "nothing is repeated",
+        "actions.ts",
+        "} else if (due !== undefined && age >= due) {",
+        "} else if (due === undefined && age < 0) {",
+    ),
+    Bug(
+        "what is unanswered is not called late",
+        "actions.ts",
+        "item.act && item.sentAt <= before",
+        "item.act && item.sentAt > before",
+    ),
+    Bug(
+        "a kernel that has gone is gone for ever",
+        "follow.ts",
+        "    line.gone = false;\n    if (lost)",
+        "    if (lost)",
+    ),
+    # -- the kernel ----------------------------------------------------------------------------
+    Bug(
+        "flushes are not counted",
+        "widget/sync.py",
+        "        self._seq += 1\n",
+        "        self._seq = 1\n",
+    ),
+    Bug(
+        "the last state is not sent again",
+        "widget/sync.py",
+        "            self._say_again_at = self._monotonic() + SAY_AGAIN\n",
+        "            pass\n",
+    ),
+    Bug(
+        "a hello is answered with words only",
+        "widget/commands.py",
+        "        self._sync.resync()\n",
+        "",
+    ),
+    Bug(
+        "a hello is remembered as if it were an act",
+        "widget/commands.py",
+        '{"hello", "rows", ',
+        '{"rows", ',
+    ),
+    Bug(
+        "a hello in the middle of a flush is taken for answered",
+        "widget/sync.py",
+        "        state, last = self._next_state(), self._last\n",
+        "        state, last = self._next_state(), self._last\n"
+        "        self._whole_wanted = False\n",
+    ),
+    Bug(
+        "a repeated act acts again",
+        "widget/commands.py",
+        "        answer = self._answers.get(rid)\n",
+        "        answer = None\n",
+    ),
+    Bug(
+        "one act is remembered",
+        "widget/commands.py",
+        "ANSWERS_KEPT = 256",
+        "ANSWERS_KEPT = 1",
+    ),
+    Bug(
+        "a lease ends before a page renews it",
+        "widget/sync.py",
+        "LEASE = 30.0",
+        "LEASE = 10.0",
+    ),
+    Bug(
+        "a window is pushed when its length changes",
+        "widget/sync.py",
+        'shown = (part["total"], part["rows"])',
+        'shown = (part["total"], len(part["rows"]))',
+    ),
+    Bug(
+        "a window begins one row late",
+        "widget/sync.py",
+        "part = self._source.queue.window(list_name, start, end)",
+        "part = self._source.queue.window(list_name, start + 1, end)",
+    ),
+    Bug(
+        "a page's second window takes the place of its first",
+        "widget/sync.py",
+        "            self._watched[cid, list_name] = _Window(",
+        "            self._watched.clear()\n            self._watched[cid, list_name] = _Window(",
+    ),
+    Bug(
+        "a pause is told to nobody",
+        "_runtime/engine.py",
+        'self.publish("resumed" if pause is None else "paused", {',
+        "dict({",
+    ),
+]

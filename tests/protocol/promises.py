@@ -1,0 +1,94 @@
+"""What must be true of every page when the channel has been good for a while."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobqueue_widget.widget.model import HEAD_ROWS, HISTORY_ROWS, RUNNING_ROWS, clipped
+
+from .kernel import as_json
+from .world import Page, World
+
+LISTS = ("running", "pending", "history")
+NOT_OF_WINDOWS = ("news_at",)  # told of running jobs in the traits only
+
+
+def check_end(world: World) -> None:
+    """Everything."""
+    check_kernel(world)
+    for page in world.pages:
+        if page.acts != len(page.rids):
+            world.complain(f"{page.key}: {page.acts} acts went out as {len(page.rids)} requests")
+        if page.here:
+            for view in page.views:
+                check_view(world, page, view)
+    for rid, count in world.kernel.carried.items():
+        if count > 1:
+            world.complain(f"request {rid} was carried out {count} times")
+
+
+def check_kernel(world: World) -> None:
+    """The traits tell what the queue holds."""
+    kernel = world.kernel
+    widget, queue = kernel.widget, kernel.queue
+    board = as_json(queue._board(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS))
+    if widget.summary["rev"] != board["revision"]:
+        world.complain(f"the traits are of {widget.summary['rev']}, not {board['revision']}")
+    if widget.summary["counts"] != board["counts"]:
+        world.complain(f"the traits count {widget.summary['counts']}, not {board['counts']}")
+    for name, of in (("running", "running"), ("head", "pending"), ("history", "history")):
+        true = [without(clipped(row)) for row in board[of]]
+        compare(world, f"trait {name}", [without(row) for row in getattr(widget, name)], true)
+    if queue._engine.bugs:
+        world.complain("the engine counts a bug")
+
+
+def check_view(world: World, page: Page, view: str) -> None:
+    """A view shows just that, in each list where it looks."""
+    queue, widget = world.kernel.queue, world.kernel.widget
+    seen: dict[str, Any] = world.tell(page, {"do": "look", "view": view})
+    for name, value in seen["summary"].items():
+        if value != as_json(widget.summary[name]):
+            world.complain(f"{view}: {name} is {value}, not {widget.summary[name]}")
+    for name, rows in seen["traits"].items():
+        compare(world, f"{view} {name}", rows, as_json(getattr(widget, name)))
+    for name in LISTS:
+        first, last = seen["range"][name]
+        part = queue.window(name, first, last)  # type: ignore[arg-type]
+        if seen["totals"][name] != part.total:
+            world.complain(f"{view}: {seen['totals'][name]} {name}, not {part.total}")
+        shown = [None if row is None else without(row) for row in seen["rows"][name]]
+        true = [without(clipped(row)) for row in as_json(part.rows)]
+        compare(world, f"{view} {name} {first}-{last}", shown, true)
+    if seen["marks"]:
+        world.complain(f"{view}: {seen['marks']} are still marked")
+    if seen["open"] and not seen["late"]:
+        world.complain(f"{view}: {seen['open']} acts unanswered, and nobody says so")
+
+
+def without(row: dict[str, Any]) -> dict[str, Any]:
+    """What can be compared between traits and windows."""
+    return {name: value for name, value in as_json(row).items() if name not in NOT_OF_WINDOWS}
+
+
+def compare(world: World, what: str, shown: list[Any], true: list[Any]) -> None:
+    """Row by row, what both know of it."""
+    if len(shown) != len(true):
+        world.complain(f"{what}: {len(shown)} rows, not {len(true)}")
+        return
+    for place, (row, right) in enumerate(zip(shown, true, strict=True)):
+        if row is None:
+            world.complain(f"{what}: row {place} is not there")
+            return
+        wrong = [name for name in row if not same(row[name], right.get(name))]
+        if wrong:
+            told = {name: (row[name], right.get(name)) for name in wrong}
+            world.complain(f"{what}: row {place} {row['id']}, {right['id']}: {told}")
+            return
+
+
+def same(one: object, other: object) -> bool:
+    """Equal, but for the last digits of an instant that is computed anew."""
+    if isinstance(one, float) and isinstance(other, (int, float)):
+        return abs(one - other) < 1e-3
+    return one == other
