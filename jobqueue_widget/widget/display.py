@@ -8,7 +8,7 @@ from typing import Any
 from .._display import register_hearing
 from ..job import Job
 from ..queue import JobQueue
-from .pump import Hearing
+from .pump import Hearing, route_by_page
 from .snapshot import snapshot_html, snapshot_text
 from .view import JobWidget, QueueWidget
 
@@ -26,7 +26,7 @@ class Provider:
         widget = self._queues.get(queue)
         if widget is None or not widget.is_open:
             widget = self._queues[queue] = QueueWidget(queue)
-            register_hearing(self._hearing)
+            self._listen(widget)
         return widget
 
     def cell_widget(self, queue: JobQueue, job: Job | None = None) -> QueueWidget | JobWidget:
@@ -43,8 +43,12 @@ class Provider:
         widget = self._jobs.get(job)
         if widget is None or not widget.is_open:
             widget = self._jobs[job] = JobWidget(queue, job)
-            register_hearing(self._hearing)
+            self._listen(widget)
         return {**_live(widget), "text/plain": repr(job)}, {}
+
+    def _listen(self, widget: QueueWidget | JobWidget) -> None:
+        register_hearing(self._hearing)
+        route_by_page(widget.comm)
 
     def to_html(self, queue: JobQueue) -> str:
         """The static table."""

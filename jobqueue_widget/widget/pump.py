@@ -163,6 +163,16 @@ class Hearing:
         return self._pump
 
 
+def route_by_page(comm: Any) -> None:
+    """Let messages on this comm go to the subshell that the page asks for.
+
+    ipykernel 7.4 sends them to where the kernel itself has last sent from, which for a new widget
+    is the main shell: the next cell may block that before the page has said a word.
+    """
+    if callable(getattr(comm, "_reply_subshell_for", None)):
+        comm._reply_subshell_for = lambda data, default: default
+
+
 def _kernel() -> Any:
     base = sys.modules.get("ipykernel.kernelbase")
     return base.Kernel.instance() if base is not None and base.Kernel.initialized() else None

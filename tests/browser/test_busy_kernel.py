@@ -213,3 +213,26 @@ def test_a_click_in_a_busy_cell_is_acted_on_or_said_to_be_late(
     expect(page.row).to_contain_text(CANCELLED)
     expect(page.strip).not_to_contain_text(BUSY)
     page.check_cells_behind()
+
+
+def test_a_click_is_acted_on_in_a_cell_that_blocks_before_the_page_has_loaded(
+    lab: Lab, browser: Browser, version: str, tmp_path: Path
+) -> None:
+    context = browser.new_context()
+    context.set_default_timeout(20_000)
+    job = "job = queues['private'].submit_nowait(steps)\n"
+    blocks = f"while not os.path.exists({str(tmp_path / 'flag')!r}): time.sleep(0.02)"
+    notebook = Notebook(lab, context, (SETUP + job, blocks))
+    try:
+        notebook.run_all(1)
+        row = notebook.page.get_by_role("row").filter(has_text="steps").first
+        row.get_by_role("button", name="Cancel steps").click()
+        if version == "6.31":
+            expect(notebook.page.locator(".jqw-strip").last).to_contain_text(BUSY)
+        else:
+            expect(row).to_contain_text(CANCELLED)
+        (tmp_path / "flag").touch()
+        until_value(notebook, "job.status.value", "cancelled")
+    finally:
+        notebook.close()
+        context.close()
