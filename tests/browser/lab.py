@@ -39,9 +39,10 @@ REPLACE_CELLS = """sources => {
 
 
 class Lab:
-    """JupyterLab on a free port of the loopback interface, with folders of its own."""
+    """JupyterLab, or Notebook, on a free port of the loopback interface, with own folders."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, app: str = "jupyterlab") -> None:
+        self.app = app
         self.root = folder / "root"
         self.root.mkdir()
         self.runtime = folder / "runtime"
@@ -57,14 +58,15 @@ class Lab:
             "PYTHONPATH": REPOSITORY,
         }
         command = [
-            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"),
+            *(sys.executable, "-m", app, "--no-browser", "--allow-root", "--port=0"),
             *("--ServerApp.ip=127.0.0.1", f"--IdentityProvider.token={self.token}"),
             *(f"--ServerApp.root_dir={self.root}", "--expose-app-in-browser"),
-            *(
+        ]
+        if app == "jupyterlab":
+            command += [
                 "--LabApp.news_url=",
                 "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-            ),
-        ]
+            ]
         with self._log_path.open("w") as log:
             self._process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
         self.url = self._wait_until_ready()
@@ -81,7 +83,7 @@ class Lab:
                 time.sleep(0.05)
             else:
                 return url
-        raise AssertionError(f"JupyterLab did not start: {self._log_path.read_text()[-2000:]}")
+        raise AssertionError(f"{self.app} did not start: {self._log_path.read_text()[-2000:]}")
 
     def sessions(self) -> list[dict[str, Any]]:
         """The open notebooks and their kernels."""
@@ -106,10 +108,26 @@ class Lab:
             self._process.wait()
 
 
+def wait_for_kernel(page: Page) -> None:
+    """Wait until the notebook in this page is there and its kernel is idle."""
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_function(
+        "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
+        " === 'idle'",
+        timeout=60_000,
+    )
+
+
 class Notebook:
     """A notebook of these cells, open in a page, with a kernel of its own."""
 
-    def __init__(self, lab: Lab, context: BrowserContext, cells: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        context: BrowserContext,
+        cells: tuple[str, ...],
+        page: Page | None = None,
+    ) -> None:
         self._lab = lab
         self._context = context
         self.name = f"t{uuid.uuid4().hex[:8]}.ipynb"
@@ -118,23 +136,19 @@ class Notebook:
         notebook.metadata.kernelspec = kernel
         nbformat.write(notebook, lab.root / self.name)
         self.said: list[str] = []
-        self.page = self.open_page()
+        self.page = self.open_page(page)
         self._client: BlockingKernelClient | None = None
 
-    def open_page(self) -> Page:
+    def open_page(self, page: Page | None = None) -> Page:
         """Open it (again) in a tab; wait for its kernel."""
-        page = self._context.new_page()
+        page = page or self._context.new_page()
         page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.said.append(f"pageerror: {error}"))
-        workspace = uuid.uuid4().hex
-        address = f"{self._lab.url}/doc/workspaces/{workspace}/tree/{self.name}"
-        page.goto(f"{address}?token={self._lab.token}")
-        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        page.wait_for_function(
-            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
-            " === 'idle'",
-            timeout=60_000,
-        )
+        place = f"doc/workspaces/{uuid.uuid4().hex}/tree"  # in Notebook a page is one notebook
+        if self._lab.app == "notebook":
+            place = "notebooks"
+        page.goto(f"{self._lab.url}/{place}/{self.name}?token={self._lab.token}")
+        wait_for_kernel(page)
         return page
 
     def run_all(self, unfinished: int = 0) -> None:
