@@ -8,7 +8,9 @@ const ASK_AGAIN = 5; // seconds between questions to a silent kernel
 const ASK_GAP = 1; // seconds between questions after lost messages
 const IDLE_TICKS = 15; // when nothing elapses but "2 min ago"
 
-type Shared = Pick<Context, "store" | "line" | "marks" | "page" | "ask" | "invalidate" | "trouble">;
+type Shared = Pick<
+  Context, "store" | "line" | "marks" | "page" | "ask" | "invalidate" | "trouble" | "unheard"
+>;
 
 export class Follower {
   private fresh = true;
@@ -24,6 +26,7 @@ export class Follower {
     for (const name of TRAITS) model.on(`change:${name}`, this.listener(name));
     model.on("msg:custom", this.receive);
     model.on("comm:close", this.ended);
+    model.on("comm_live_update", this.cut);
     context.store.arrived(model.get("summary"), context.page());
     this.hello(0);
     context.invalidate();
@@ -46,7 +49,8 @@ export class Follower {
     if (store.silent(now) && !line.gone && now - this.askedAt > ASK_AGAIN) this.hello(0);
     this.ticks += 1;
     const { running, held } = store.summary.counts;
-    const lively = running + held > 0 || this.context.trouble !== null || line.late;
+    const { trouble, unheard } = this.context;
+    const lively = running + held > 0 || trouble !== null || unheard !== null || line.late;
     if (lively || this.ticks % IDLE_TICKS === 0) this.context.invalidate();
   }
 
@@ -55,6 +59,7 @@ export class Follower {
     for (const name of TRAITS) this.model.off(`change:${name}`, this.listener(name));
     this.model.off("msg:custom", this.receive);
     this.model.off("comm:close", this.ended);
+    this.model.off("comm_live_update", this.cut);
   }
 
   /** Ask for the whole state, but not within `gap` seconds of the last time: then a bit later. */
@@ -66,7 +71,10 @@ export class Follower {
       return;
     }
     this.askedAt = this.context.page();
-    void this.context.ask("hello");
+    this.context.unheard ??= this.askedAt;
+    void this.context.ask("hello").then((answer) => {
+      if (answer !== null) this.context.unheard = null;
+    });
   }
 
   private listener(name: string): () => void {
@@ -77,6 +85,7 @@ export class Follower {
     const { store, line } = this.context;
     const lost = store.arrived(this.model.get("summary"), this.context.page());
     line.gone = false;
+    this.context.unheard = null;
     if (lost) this.hello(ASK_GAP);
     this.changed();
   };
@@ -93,6 +102,9 @@ export class Follower {
     const part = mine ? cleanPart(message) : null;
     if (part !== null) this.pushed(part);
   };
+
+  /** The page let go of the kernel, or found it again (ipywidgets): whoever asks learns which. */
+  private cut = (): void => this.hello(ASK_GAP);
 
   private ended = (): void => {
     this.context.line.gone = true;

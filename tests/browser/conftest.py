@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.lab import Lab, Notebook
+from tests.browser.widget import SETUP
 
 ARGUMENTS = [
     "--headless",
@@ -22,6 +23,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 Open = Callable[..., Notebook]
+Fresh = Callable[..., Notebook]
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +80,28 @@ def open_notebook(lab: Lab, browser: Browser) -> Iterator[Open]:
         notebook.close()
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def standing_notebook(lab: Lab, browser: Browser) -> Iterator[Notebook]:
+    """A notebook that stays open from test to test."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(20_000)
+    notebook = Notebook(lab, context, ())
+    yield notebook
+    notebook.close()
+    context.close()
+
+
+@pytest.fixture
+def fresh(standing_notebook: Notebook) -> Iterator[Fresh]:
+    """Puts a new queue, a new view of it and these cells into the notebook that stays open."""
+
+    def make(*cells: str, setup: str = SETUP, unfinished: int = 0) -> Notebook:
+        standing_notebook.replace(setup, *cells, unfinished=unfinished)
+        return standing_notebook
+
+    yield make
+    standing_notebook.replace("await queue.close()")
+    said = standing_notebook.said
+    assert [line for line in said if "jqw" in line or line.startswith("pageerror")] == []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.lab import Lab, Notebook
+from tests.browser.conftest import Fresh
+from tests.browser.lab import Notebook
 from tests.browser.widget import (
     SETUP,
     button,
@@ -23,31 +23,7 @@ from tests.browser.widget import (
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
-Fresh = Callable[..., Notebook]
 QUEUED = "[job.label for job in queue.jobs('pending')]"
-
-
-@pytest.fixture(scope="module")
-def opened(lab: Lab, browser: Browser) -> Iterator[Notebook]:
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    context.set_default_timeout(20_000)
-    notebook = Notebook(lab, context, ())
-    yield notebook
-    notebook.close()
-    context.close()
-
-
-@pytest.fixture
-def fresh(opened: Notebook) -> Iterator[Fresh]:
-    """A new queue and a new view of it in a notebook that stays open from test to test."""
-
-    def make(*cells: str, setup: str = SETUP) -> Notebook:
-        opened.replace(setup, *cells)
-        return opened
-
-    yield make
-    opened.replace("await queue.close()")
-    assert [line for line in opened.said if "jqw" in line or line.startswith("pageerror")] == []
 
 
 def four(fresh: Fresh) -> Notebook:
@@ -198,7 +174,7 @@ def open_failed(notebook: Notebook, label: str) -> None:
     row(notebook, label).locator(".jqw-what").click()
 
 
-def test_a_traceback_is_copied_as_it_is_shown(fresh: Fresh, opened: Notebook) -> None:
+def test_a_traceback_is_copied_as_it_is_shown(fresh: Fresh) -> None:
     notebook = fresh(submit("unlucky", "fails"))
     until_status(notebook, "unlucky", "failed")
     notebook.page.context.grant_permissions(["clipboard-read", "clipboard-write"])

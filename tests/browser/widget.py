@@ -78,3 +78,30 @@ def until_value(notebook: Notebook, expression: str, wanted: object) -> None:
 
 def row_by_text(notebook: Notebook, text: str) -> Locator:
     return region(notebook).get_by_role("row").filter(has_text=text).first
+
+
+def save(notebook: Notebook) -> None:
+    notebook.page.evaluate(
+        "() => window.jupyterapp.commands.execute('docmanager:save').then(() => null)"
+    )
+
+
+def run_cell(notebook: Notebook, index: int) -> None:
+    """Run one cell that is there already, and wait until it has ended."""
+    notebook.page.evaluate(
+        "index => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = index;"
+        " return window.jupyterapp.commands.execute('notebook:run-cell').then(() => null); }",
+        index,
+    )
+
+
+def add_cell(notebook: Notebook, source: str) -> None:
+    """Add a cell at the end, run it and wait until it has ended; what is shown stays."""
+    last = notebook.page.evaluate(
+        "source => { const { content } = window.jupyterapp.shell.currentWidget;"
+        " const shared = content.model.sharedModel;"
+        " shared.insertCell(shared.cells.length, { cell_type: 'code', source, metadata: {} });"
+        " return shared.cells.length - 1; }",
+        source,
+    )
+    run_cell(notebook, last)

@@ -16,6 +16,8 @@ export class Context {
   readonly line: Line;
   /** What the last act met; shown for a while. */
   trouble: { text: string; at: number } | null = null;
+  /** Since when (page clock) the kernel was asked for its state and nothing at all has come. */
+  unheard: number | null = null;
   private removed: string[] = [];
 
   constructor(

@@ -5,6 +5,7 @@ import { clock, rough } from "../ui/time";
 import type { Context } from "./context";
 
 const LAG_SHOWN = 1; // seconds
+const UNHEARD_AFTER = 5; // seconds
 
 export class Strip {
   readonly node = h("div", { class: "jqw-strip" });
@@ -39,7 +40,10 @@ export class Strip {
       const at = clock(summary.t > 0 ? summary.t : page);
       return [["gone", `Kernel gone ${at} — last known state`]];
     }
-    if (line.late) {
+    if (context.unheard !== null && page - context.unheard > UNHEARD_AFTER) {
+      const since = clock(summary.t > 0 ? summary.t : page);
+      told.push(["busy", `No answer since ${since}: the kernel is busy or gone`]);
+    } else if (line.late) {
       told.push(["busy", BUSY]);
     } else if (store.silent(page) && heard !== null) {
       told.push(["busy", `Not updating for ${rough(page - heard)}: the kernel does not answer`]);

@@ -19,7 +19,7 @@ function make() {
   const line = new Line(model, () => undefined);
   const context = {
     store: new Store(), marks: new Marks(), line, page: () => now, invalidate: () => undefined,
-    trouble: null,
+    trouble: null, unheard: null as number | null,
     ask: (op: string) => line.request(op).catch(() => null),
   };
   const follower = new Follower(model, context, () => undefined);
@@ -74,4 +74,16 @@ test("a view asks for the state when it comes, after a gap, and when a busy kern
   assert.equal(hellos(), 3);
   close();
   assert.equal(listeners.size, 0);
+});
+
+test("a kernel is unheard from the first question on until anything comes", () => {
+  const { context, listeners, told, close, wait } = make();
+  wait(8);
+  assert.equal(context.unheard, 0);
+  told({ seq: 2, rev: 1 });
+  assert.equal(context.unheard, null);
+  wait(2);
+  listeners.get("comm_live_update")?.();
+  assert.equal(context.unheard, 10);
+  close();
 });
