@@ -25,6 +25,7 @@ help: ## this list
 
 demo: $(VENV)/.installed ## run the first example in a real notebook kernel, jobs shown as they run
 	@$(PYTHON_IN_VENV) examples/run_demo.py examples/01_first_queue.ipynb
+	@$(PYTHON_IN_VENV) -m tests.browser.picture build/demo.png
 
 lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
 	@$(PYTHON_IN_VENV) -m jupyterlab $(ALLOW_ROOT) examples/01_first_queue.ipynb
