@@ -231,7 +231,14 @@ class Job:
         queue = self._control.queue()
         if queue is None:
             return {"text/plain": repr(self)}, {}
-        return provider().job_bundle(queue, self)
+        bundle: MimeBundle = provider().shown_job(queue, self).bundle()
+        return bundle
+
+    def _ipython_display_(self) -> None:
+        queue = self._control.queue()
+        if queue is None:
+            raise NotImplementedError  # IPython's way to say: show the bundle instead
+        provider().shown_job(queue, self).outputs.show()
 
     def _display_(self) -> Any:  # what marimo asks for
         queue = self._control.queue()

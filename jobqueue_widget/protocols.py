@@ -199,20 +199,16 @@ MimeBundle = tuple[dict[str, Any], dict[str, Any]]
 class DisplayProvider(Protocol):
     """What draws a queue or a job in a notebook; the package registers the widget's."""
 
-    def widget_of(self, queue: Any) -> Any:
-        """The ipywidget of this queue, always the same one while its host keeps it open."""
+    def shown_queue(self, queue: Any) -> Any:
+        """The queue with its `.widget`, `.bundle()` and `.outputs.show()`."""
         ...
 
     def cell_widget(self, queue: Any, job: Any = None) -> Any:
         """An ipywidget of the queue or the job for one cell alone, which ends with the cell."""
         ...
 
-    def queue_bundle(self, queue: Any) -> MimeBundle:
-        """The live view of a queue, with static fallbacks."""
-        ...
-
-    def job_bundle(self, queue: Any, job: Any) -> MimeBundle:
-        """The live progress cell of a job."""
+    def shown_job(self, queue: Any, job: Any) -> Any:
+        """The same for a job and its live progress cell."""
         ...
 
     def to_html(self, queue: Any) -> str:

@@ -411,14 +411,18 @@ class JobQueue:
     @property
     def widget(self) -> Any:
         """The ipywidget that `display(queue)` shows; its traits may be observed."""
-        return provider().widget_of(self)
+        return provider().shown_queue(self).widget
 
     def to_html(self) -> str:
         """A static table of at most 50 rows, escaped and without scripts."""
         return provider().to_html(self)
 
     def _repr_mimebundle_(self, **_: Any) -> MimeBundle:
-        return provider().queue_bundle(self)
+        bundle: MimeBundle = provider().shown_queue(self).bundle()
+        return bundle
+
+    def _ipython_display_(self) -> None:
+        provider().shown_queue(self).outputs.show()
 
     def _display_(self) -> Any:  # what marimo asks for
         return provider().cell_widget(self)

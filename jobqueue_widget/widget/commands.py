@@ -30,11 +30,20 @@ Answer = dict[str, Any]
 class Commands:
     """One per widget. `handle` is called on whatever thread the kernel chooses."""
 
-    def __init__(self, queue: JobQueue, epoch: str, sync: Sync, port: CommPort) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        epoch: str,
+        sync: Sync,
+        port: CommPort,
+        refresh_outputs: Callable[[], bool],
+    ) -> None:
         self._queue = queue
         self._epoch = epoch
         self._sync = sync
         self._port = port
+        self._refresh_outputs = refresh_outputs
+        self.heard = False  # that there is a page
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self.refused = 0
         self._ops: dict[str, Callable[[Answer, str], Answer]] = {
@@ -50,6 +59,7 @@ class Commands:
             self.refused += 1
             return
         rid = request["rid"]
+        self.heard = True
         answer = self._answers.get(rid)
         if answer is None:
             outcome = self._carry_out(request)
@@ -143,6 +153,9 @@ class Commands:
         if not start <= end <= start + MOST_ROWS:
             raise Refused("bad_request", "find.end does not fit")
         return {"total": len(found), "rows": [clipped(job.as_row()) for job in found[start:end]]}
+
+    def _snapshot(self, a: Answer, cid: str) -> Answer:
+        return {"sent": self._refresh_outputs()}
 
     # -- acting --------------------------------------------------------------------------------
 

@@ -7,44 +7,85 @@ from typing import Any
 
 from .._display import register_hearing
 from ..job import Job
+from ..protocols import MimeBundle
 from ..queue import JobQueue
+from .outputs import Outputs
 from .pump import Hearing, route_by_page
-from .snapshot import snapshot_html, snapshot_text
+from .snapshot import job_html, snapshot_html, snapshot_text
 from .view import JobWidget, QueueWidget
+
+
+class ShownQueue:
+    """One queue with its widget and its outputs."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
+        self.outputs = Outputs(self, lambda: self.widget.has_page)
+        self.widget = QueueWidget(queue, self.outputs.refresh)
+
+    def bundle(self) -> MimeBundle:
+        """The live view of the queue, with static fallbacks."""
+        html, text = snapshot_html(self._queue), snapshot_text(self._queue)
+        return {**_live(self.widget), "text/html": html, "text/plain": text}, {}
+
+    def revision(self) -> object:
+        """The queue's own."""
+        return self._queue._board(0, 0, 0)["revision"]
+
+    def rests(self) -> bool:
+        """True while no job runs."""
+        return not self._queue._board(0, 0, 0)["counts"]["running"]
+
+
+class ShownJob:
+    """One job with its widget and its outputs."""
+
+    def __init__(self, queue: JobQueue, job: Job) -> None:
+        self._job = job
+        self.outputs = Outputs(self, lambda: self.widget.has_page)
+        self.widget = JobWidget(queue, job, self.outputs.refresh)
+
+    def bundle(self) -> MimeBundle:
+        """The live progress cell, with static fallbacks."""
+        html = job_html(self._job.as_row())
+        return {**_live(self.widget), "text/html": html, "text/plain": repr(self._job)}, {}
+
+    def revision(self) -> object:
+        """What it came to."""
+        return self._job.status
+
+    def rests(self) -> bool:
+        """True when it has ended."""
+        return self._job.done
 
 
 class Provider:
     """Makes each widget at its first display and keeps it as long as its queue or job is held."""
 
     def __init__(self) -> None:
-        self._queues: weakref.WeakKeyDictionary[JobQueue, QueueWidget] = weakref.WeakKeyDictionary()
-        self._jobs: weakref.WeakKeyDictionary[Job, JobWidget] = weakref.WeakKeyDictionary()
+        self._queues: weakref.WeakKeyDictionary[JobQueue, ShownQueue] = weakref.WeakKeyDictionary()
+        self._jobs: weakref.WeakKeyDictionary[Job, ShownJob] = weakref.WeakKeyDictionary()
         self._hearing = Hearing()
 
-    def widget_of(self, queue: JobQueue) -> QueueWidget:
-        """The one widget of this queue; a new one if its host has closed it."""
-        widget = self._queues.get(queue)
-        if widget is None or not widget.is_open:
-            widget = self._queues[queue] = QueueWidget(queue)
-            self._listen(widget)
-        return widget
+    def shown_queue(self, queue: JobQueue) -> ShownQueue:
+        """The queue with its one widget; a new one if its host has closed it."""
+        shown = self._queues.get(queue)
+        if shown is None or not shown.widget.is_open:
+            shown = self._queues[queue] = ShownQueue(queue)
+            self._listen(shown.widget)
+        return shown
+
+    def shown_job(self, queue: JobQueue, job: Job) -> ShownJob:
+        """The same for one job."""
+        shown = self._jobs.get(job)
+        if shown is None or not shown.widget.is_open:
+            shown = self._jobs[job] = ShownJob(queue, job)
+            self._listen(shown.widget)
+        return shown
 
     def cell_widget(self, queue: JobQueue, job: Job | None = None) -> QueueWidget | JobWidget:
         """A widget of the cell that shows it: such a host closes it when the cell runs again."""
         return QueueWidget(queue) if job is None else JobWidget(queue, job)
-
-    def queue_bundle(self, queue: JobQueue) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Data and metadata for the front end, keyed by mime type."""
-        data = _live(self.widget_of(queue))
-        return {**data, "text/html": self.to_html(queue), "text/plain": snapshot_text(queue)}, {}
-
-    def job_bundle(self, queue: JobQueue, job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The same for one job."""
-        widget = self._jobs.get(job)
-        if widget is None or not widget.is_open:
-            widget = self._jobs[job] = JobWidget(queue, job)
-            self._listen(widget)
-        return {**_live(widget), "text/plain": repr(job)}, {}
 
     def _listen(self, widget: QueueWidget | JobWidget) -> None:
         register_hearing(self._hearing)

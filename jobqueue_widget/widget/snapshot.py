@@ -34,6 +34,12 @@ def snapshot_html(queue: JobQueue) -> str:
     )
 
 
+def job_html(row: dict[str, Any]) -> str:
+    """A table of one job; every text escaped."""
+    body = f"<tbody>{_html_row(row)}</tbody>"
+    return f'<div class="jqw-static"><table style="{STYLE}">{body}</table></div>'
+
+
 def _rows(board: dict[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [*board["running"], *board["pending"], *board["history"]]
     return rows[:ROWS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from .model import JobSource, QueueSource, Source, State
 from .sync import CommPort, Sync
 
 STATIC = Path(__file__).parents[1] / "static"
+
+
+def _never() -> bool:
+    """No output of this widget is brought up to date."""
+    return False
 
 
 class _StateWidget(anywidget.AnyWidget):
@@ -37,10 +43,10 @@ class _StateWidget(anywidget.AnyWidget):
     resources = traitlets.Dict(help="what is used and reserved; empty when unknown").tag(sync=True)
     features = traitlets.Dict(help="what the front end may offer").tag(sync=True)
 
-    def __init__(self, source: Source, **traits: Any) -> None:
+    def __init__(self, source: Source, refresh: Callable[[], bool] = _never, **traits: Any) -> None:
         port = CommPort(self._write_state, self._send_message)
         self._follower = self._make_follower(source, port)
-        self._commands = Commands(source.queue, source.epoch, self._follower, port)
+        self._commands = Commands(source.queue, source.epoch, self._follower, port, refresh)
         super().__init__(**traits, **self._follower.first_state(), features={"unload": False})
         self.on_msg(self._on_message)
         self._follower.start()
@@ -70,6 +76,11 @@ class _StateWidget(anywidget.AnyWidget):
     def _on_message(self, _widget: object, content: object, _buffers: object) -> None:
         self._commands.handle(content)
 
+    @property
+    def has_page(self) -> bool:
+        """True once a page has asked for anything."""
+        return self._commands.heard
+
     def close(self) -> None:
         """Follow the queue no more and remove every view."""
         self._follower.close()
@@ -79,12 +90,12 @@ class _StateWidget(anywidget.AnyWidget):
 class QueueWidget(_StateWidget):
     """The widget of a queue; `queue.widget` gives it. Its traits may be observed."""
 
-    def __init__(self, queue: JobQueue) -> None:
-        super().__init__(QueueSource(queue), view="queue")
+    def __init__(self, queue: JobQueue, refresh: Callable[[], bool] = _never) -> None:
+        super().__init__(QueueSource(queue), refresh, view="queue")
 
 
 class JobWidget(_StateWidget):
     """The live progress cell of one job."""
 
-    def __init__(self, queue: JobQueue, job: Job) -> None:
-        super().__init__(JobSource(queue, job), view="job", job_id=job.id)
+    def __init__(self, queue: JobQueue, job: Job, refresh: Callable[[], bool] = _never) -> None:
+        super().__init__(JobSource(queue, job), refresh, view="job", job_id=job.id)

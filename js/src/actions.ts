@@ -39,10 +39,10 @@ export class Line {
   readonly cid: string;
   /** True since the model refused to send; a new flush clears it. */
   gone = false;
-  private waiting = new Map<string, Waiting>();
-  private next = 0;
-  private timer: unknown = null;
-  private closed = false;
+  #waiting = new Map<string, Waiting>();
+  #next = 0;
+  #timer: unknown = null;
+  #closed = false;
 
   constructor(
     private model: Pick<Model, "send">,
@@ -55,25 +55,25 @@ export class Line {
 
   /** Ask for something. `act` marks what a user did: only those count as late. */
   request(op: string, a: Plain = {}, act = false): Promise<Plain> {
-    const rid = `${this.cid}-${(this.next += 1)}`;
+    const rid = `${this.cid}-${(this.#next += 1)}`;
     const message: Plain = { t: "req", cid: this.cid, rid, op, a };
     return new Promise((resolve, reject) => {
       const settle = (answer: Answer): void => {
-        this.waiting.delete(rid);
+        this.#waiting.delete(rid);
         if (answer.ok) resolve(answer.v);
         else reject(new Refused(answer.e.code, answer.e.msg));
         this.changed();
       };
-      this.waiting.set(rid, { message, act, sentAt: this.clock.now(), repeats: 0, settle });
-      this.post(rid);
-      this.arm();
+      this.#waiting.set(rid, { message, act, sentAt: this.clock.now(), repeats: 0, settle });
+      this.#post(rid);
+      this.#arm();
     });
   }
 
   /** Take a custom message; false when it is not an answer to this view. */
   receive(message: unknown): boolean {
     if (!isPlain(message) || message["t"] !== "res" || message["cid"] !== this.cid) return false;
-    const waiting = this.waiting.get(text(message["rid"]));
+    const waiting = this.#waiting.get(text(message["rid"]));
     if (waiting === undefined) return true; // answered already
     this.gone = false;
     if (message["ok"] === true) {
@@ -87,17 +87,17 @@ export class Line {
   /** Is something that the user did unanswered for more than a second? */
   get late(): boolean {
     const before = this.clock.now() - LATE_AFTER * 1000;
-    return [...this.waiting.values()].some((item) => item.act && item.sentAt <= before);
+    return [...this.#waiting.values()].some((item) => item.act && item.sentAt <= before);
   }
 
   close(): void {
-    this.closed = true;
-    this.clock.cancel(this.timer);
-    this.waiting.clear();
+    this.#closed = true;
+    this.clock.cancel(this.#timer);
+    this.#waiting.clear();
   }
 
-  private post(rid: string): void {
-    const waiting = this.waiting.get(rid);
+  #post(rid: string): void {
+    const waiting = this.#waiting.get(rid);
     if (waiting === undefined) return;
     try {
       this.model.send(waiting.message);
@@ -109,23 +109,23 @@ export class Line {
     }
   }
 
-  private arm(): void {
-    this.clock.cancel(this.timer);
-    if (this.closed || this.waiting.size === 0) return;
-    this.timer = this.clock.after(LATE_AFTER * 1000 + 5, () => {
+  #arm(): void {
+    this.clock.cancel(this.#timer);
+    if (this.#closed || this.#waiting.size === 0) return;
+    this.#timer = this.clock.after(LATE_AFTER * 1000 + 5, () => {
       const now = this.clock.now();
-      for (const [rid, item] of [...this.waiting]) {
+      for (const [rid, item] of [...this.#waiting]) {
         const age = (now - item.sentAt) / 1000;
         const due = REPEAT_AFTER[item.repeats];
         if (age > GIVE_UP_AFTER) {
           item.settle({ ok: false, e: { code: "busy", msg: "the kernel did not answer" } });
         } else if (due !== undefined && age >= due) {
           item.repeats += 1;
-          this.post(rid);
+          this.#post(rid);
         }
       }
       this.changed();
-      this.arm();
+      this.#arm();
     });
   }
 }
@@ -148,16 +148,16 @@ export interface Mark {
 
 /** What a user asked for and the state does not show yet, by job id. */
 export class Marks {
-  private marks = new Map<string, Mark>();
+  #marks = new Map<string, Mark>();
 
   set(id: string, kind: string, at: number): Mark {
     const mark: Mark = { kind, at, rev: null };
-    this.marks.set(id, mark);
+    this.#marks.set(id, mark);
     return mark;
   }
 
   get(id: string): Mark | undefined {
-    return this.marks.get(id);
+    return this.#marks.get(id);
   }
 
   /** The act was answered: the mark stays until the state has that revision. */
@@ -167,16 +167,16 @@ export class Marks {
   }
 
   drop(id: string, mark: Mark): void {
-    if (this.marks.get(id) === mark) this.marks.delete(id);
+    if (this.#marks.get(id) === mark) this.#marks.delete(id);
   }
 
   clear(): void {
-    this.marks.clear();
+    this.#marks.clear();
   }
 
   settle(rev: number): void {
-    for (const [id, mark] of this.marks) {
-      if (mark.rev !== null && rev >= mark.rev) this.marks.delete(id);
+    for (const [id, mark] of this.#marks) {
+      if (mark.rev !== null && rev >= mark.rev) this.#marks.delete(id);
     }
   }
 }

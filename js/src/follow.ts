@@ -13,30 +13,31 @@ type Shared = Pick<
 >;
 
 export class Follower {
-  private fresh = true;
-  private ticks = 0;
-  private askedAt = -Infinity;
-  private later: ReturnType<typeof setTimeout> | undefined;
+  #fresh = true;
+  #asleep = false;
+  #ticks = 0;
+  #askedAt = -Infinity;
+  #later: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private model: Model,
     private context: Shared,
     private pushed: (part: Part) => void,
   ) {
-    for (const name of TRAITS) model.on(`change:${name}`, this.listener(name));
-    model.on("msg:custom", this.receive);
-    model.on("comm:close", this.ended);
-    model.on("comm_live_update", this.cut);
+    for (const name of TRAITS) model.on(`change:${name}`, this.#listener(name));
+    model.on("msg:custom", this.#receive);
+    model.on("comm:close", this.#ended);
+    model.on("comm_live_update", this.#cut);
     context.store.arrived(model.get("summary"), context.page());
-    this.hello(0);
+    this.#hello(0);
     context.invalidate();
   }
 
   /** Bring the store up to date; called before each drawing. */
   read(): void {
     const { store, marks } = this.context;
-    if (this.fresh) {
-      this.fresh = false;
+    if (this.#fresh) {
+      this.#fresh = false;
       if (store.read((name) => this.model.get(name))) marks.clear(); // of another kernel
     }
     marks.settle(store.summary.rev); // an answer may come after the state that shows its act
@@ -46,56 +47,70 @@ export class Follower {
   tick(): void {
     const { store, line } = this.context;
     const now = this.context.page();
-    if (store.silent(now) && !line.gone && now - this.askedAt > ASK_AGAIN) this.hello(0);
-    this.ticks += 1;
+    if (store.silent(now) && !line.gone && now - this.#askedAt > ASK_AGAIN) this.#hello(0);
+    this.#ticks += 1;
     const { running, held } = store.summary.counts;
     const { trouble, unheard } = this.context;
     const lively = running + held > 0 || trouble !== null || unheard !== null || line.late;
-    if (lively || this.ticks % IDLE_TICKS === 0) this.context.invalidate();
+    if (lively || this.#ticks % IDLE_TICKS === 0) this.context.invalidate();
+  }
+
+  /** JupyterLab draws outputs anew and never tells the old view: out of the page it is silent. */
+  sleep(): void {
+    this.#asleep = true;
+  }
+
+  /** It is in the page again. */
+  wake(): void {
+    if (!this.#asleep) return;
+    this.#asleep = false;
+    this.#told();
   }
 
   close(): void {
-    clearTimeout(this.later);
-    for (const name of TRAITS) this.model.off(`change:${name}`, this.listener(name));
-    this.model.off("msg:custom", this.receive);
-    this.model.off("comm:close", this.ended);
-    this.model.off("comm_live_update", this.cut);
+    clearTimeout(this.#later);
+    for (const name of TRAITS) this.model.off(`change:${name}`, this.#listener(name));
+    this.model.off("msg:custom", this.#receive);
+    this.model.off("comm:close", this.#ended);
+    this.model.off("comm_live_update", this.#cut);
   }
 
   /** Ask for the whole state, but not within `gap` seconds of the last time: then a bit later. */
-  private hello(gap: number): void {
-    const early = this.askedAt + gap - this.context.page();
-    clearTimeout(this.later);
+  #hello(gap: number): void {
+    if (this.#asleep) return;
+    const early = this.#askedAt + gap - this.context.page();
+    clearTimeout(this.#later);
     if (early > 0) {
-      this.later = setTimeout(() => this.hello(0), early * 1000);
+      this.#later = setTimeout(() => this.#hello(0), early * 1000);
       return;
     }
-    this.askedAt = this.context.page();
-    this.context.unheard ??= this.askedAt;
+    this.#askedAt = this.context.page();
+    this.context.unheard ??= this.#askedAt;
     void this.context.ask("hello").then((answer) => {
       if (answer !== null) this.context.unheard = null;
     });
   }
 
-  private listener(name: string): () => void {
-    return name === "summary" ? this.told : this.changed;
+  #listener(name: string): () => void {
+    return name === "summary" ? this.#told : this.#changed;
   }
 
-  private told = (): void => {
+  #told = (): void => {
+    if (this.#asleep) return;
     const { store, line } = this.context;
     const lost = store.arrived(this.model.get("summary"), this.context.page());
     line.gone = false;
     this.context.unheard = null;
-    if (lost) this.hello(ASK_GAP);
-    this.changed();
+    if (lost) this.#hello(ASK_GAP);
+    this.#changed();
   };
 
-  private changed = (): void => {
-    this.fresh = true;
+  #changed = (): void => {
+    this.#fresh = true;
     this.context.invalidate();
   };
 
-  private receive = (message: unknown): void => {
+  #receive = (message: unknown): void => {
     const { line } = this.context;
     if (line.receive(message) || !isPlain(message)) return;
     const mine = message["t"] === "rows" && message["cid"] === line.cid;
@@ -104,9 +119,9 @@ export class Follower {
   };
 
   /** The page let go of the kernel, or found it again (ipywidgets): whoever asks learns which. */
-  private cut = (): void => this.hello(ASK_GAP);
+  #cut = (): void => this.#hello(ASK_GAP);
 
-  private ended = (): void => {
+  #ended = (): void => {
     this.context.line.gone = true;
     this.context.invalidate();
   };

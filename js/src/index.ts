@@ -3,6 +3,7 @@
 import { Line } from "./actions";
 import { Follower } from "./follow";
 import type { Model } from "./protocol";
+import { Rest } from "./rest";
 import { keepKeys } from "./ui/keys";
 import { Context } from "./views/context";
 import { JobView } from "./views/job";
@@ -45,6 +46,12 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   }
 
   const timer = setInterval(() => {
+    if (!view.node.isConnected) {
+      follower.sleep();
+      return;
+    }
+    follower.read();
+    rest.tick();
     if (shown && document.visibilityState !== "hidden") follower.tick();
   }, TICK);
   const sizes = new ResizeObserver((entries) => {
@@ -54,8 +61,10 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   sizes.observe(view.node);
   const sight = new IntersectionObserver((entries) => {
     shown = entries.at(-1)?.isIntersecting ?? true;
-    if (shown) context.invalidate();
-    else if (view instanceof QueueView) view.hide();
+    if (shown) {
+      follower.wake();
+      context.invalidate();
+    } else if (view instanceof QueueView) view.hide();
   });
   sight.observe(view.node);
   const seen = (): void => context.invalidate();
@@ -67,8 +76,11 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
     if (view instanceof QueueView) view.push(part);
   });
 
+  const rest = new Rest(model, context, view);
+
   return () => {
     ending.abort();
+    rest.close();
     cancelAnimationFrame(frame);
     clearInterval(timer);
     follower.close();

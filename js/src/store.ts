@@ -32,11 +32,11 @@ export class Store {
   offset = 0;
   /** Page time in seconds of the last flush; null before the first. */
   heardAt: number | null = null;
-  private lastSeq = -1;
-  private lastEpoch = "";
-  private base = 0; // ended when the present batch of jobs began
-  private durations = new Map<string, number>();
-  private askedAt = new Map<string, number>();
+  #lastSeq = -1;
+  #lastEpoch = "";
+  #base = 0; // ended when the present batch of jobs began
+  #durations = new Map<string, { name: string; took: number }>();
+  #askedAt = new Map<string, number>();
 
   /**
    * Note that a flush arrived; called for each, while `read` comes once per frame.
@@ -45,11 +45,11 @@ export class Store {
   arrived(summary: unknown, now: number): boolean {
     const told = cleanSummary(summary);
     if (told === null) return false;
-    const known = told.epoch === this.lastEpoch;
-    const lost = known && told.seq > this.lastSeq + 1;
-    if (!known || told.seq > this.lastSeq) {
-      this.lastSeq = told.seq;
-      this.lastEpoch = told.epoch;
+    const known = told.epoch === this.#lastEpoch;
+    const lost = known && told.seq > this.#lastSeq + 1;
+    if (!known || told.seq > this.#lastSeq) {
+      this.#lastSeq = told.seq;
+      this.#lastEpoch = told.epoch;
       this.heardAt = now;
       if (told.t > 0) this.offset = told.t - now;
     }
@@ -71,11 +71,11 @@ export class Store {
     const features = get("features");
     this.canUnload = isPlain(features) && features["unload"] === true;
     if (other) {
-      this.base = 0;
-      this.durations.clear();
-      this.askedAt.clear();
+      this.#base = 0;
+      this.#durations.clear();
+      this.#askedAt.clear();
     }
-    this.learn();
+    this.#learn();
     return other;
   }
 
@@ -118,7 +118,7 @@ export class Store {
 
   /** Seconds since the job was first seen asked to stop. */
   askedFor(row: Row, kernelNow: number): number {
-    const since = this.askedAt.get(row.id) ?? kernelNow;
+    const since = this.#askedAt.get(row.id) ?? kernelNow;
     return Math.max(0, kernelNow - since);
   }
 
@@ -127,7 +127,7 @@ export class Store {
     const { counts } = this.summary;
     const left = counts.running + counts.pending;
     if (left === 0) return null;
-    const done = Math.max(0, this.ended - this.base);
+    const done = Math.max(0, this.ended - this.#base);
     const partly = this.running.reduce((sum, row) => sum + Math.max(0, row.progress), 0);
     return Math.min(1, (done + partly) / (done + left));
   }
@@ -139,36 +139,60 @@ export class Store {
 
   /** Seconds until the job with that many pending ones before it can start; null if not known. */
   secondsUntil(ahead: number, kernelNow: number): number | null {
-    if (this.summary.paused !== null || this.durations.size < 2) return null;
-    const all = [...this.durations.values()];
-    const mean = all.reduce((sum, item) => sum + item, 0) / all.length;
-    let work = ahead * mean;
-    for (const row of this.running) work += secondsLeftOf(row, kernelNow) ?? mean / 2;
-    return work / this.summary.max_running;
+    if (this.summary.paused !== null || this.running.length === 0) return null;
+    let work = 0;
+    for (const row of this.running) {
+      const usual = this.#usual(row.name, kernelNow);
+      const spent = kernelNow - (row.started_at ?? kernelNow);
+      const left = secondsLeftOf(row, kernelNow) ?? (usual === null ? null : usual - spent);
+      if (left === null) return null;
+      work += Math.max(0, left);
+    }
+    let queued = 0;
+    const known = this.head.slice(0, ahead);
+    for (const row of known) {
+      const usual = this.#usual(row.name, kernelNow);
+      if (usual === null) return null;
+      queued += usual;
+    }
+    if (ahead > 0) queued *= ahead / Math.max(1, known.length);
+    return (work + queued) / this.summary.max_running;
   }
 
-  private learn(): void {
+  /** Seconds that a job of this function takes: as those that ended, or as one that runs. */
+  #usual(name: string, kernelNow: number): number | null {
+    const ended = [...this.#durations.values()].filter((job) => job.name === name);
+    if (ended.length > 0) return ended.reduce((sum, job) => sum + job.took, 0) / ended.length;
+    for (const row of this.running) {
+      const left = row.name === name ? secondsLeftOf(row, kernelNow) : null;
+      if (left !== null) return kernelNow - (row.started_at ?? kernelNow) + left;
+    }
+    return null;
+  }
+
+  #learn(): void {
     const { counts } = this.summary;
-    if (counts.running + counts.pending === 0) this.base = this.ended;
-    else if (this.ended < this.base) this.base = 0;
+    if (counts.running + counts.pending === 0) this.#base = this.ended;
+    else if (this.ended < this.#base) this.#base = 0;
     for (const row of this.history) {
       if (row.status !== "completed" || row.started_at === null || row.completed_at === null) {
         continue;
       }
-      this.durations.set(row.id, Math.max(0, row.completed_at - row.started_at));
+      const took = Math.max(0, row.completed_at - row.started_at);
+      this.#durations.set(row.id, { name: row.name, took });
     }
-    for (const id of this.durations.keys()) {
-      if (this.durations.size <= DURATIONS_KEPT) break;
-      this.durations.delete(id);
+    for (const id of this.#durations.keys()) {
+      if (this.#durations.size <= DURATIONS_KEPT) break;
+      this.#durations.delete(id);
     }
     const stopping = [...this.running, ...(this.job ? [this.job] : [])];
     const asked = new Map<string, number>();
     for (const row of stopping) {
       if (row.cancel_phase !== null) {
-        asked.set(row.id, this.askedAt.get(row.id) ?? this.summary.t);
+        asked.set(row.id, this.#askedAt.get(row.id) ?? this.summary.t);
       }
     }
-    this.askedAt = asked;
+    this.#askedAt = asked;
   }
 }
 

@@ -10,12 +10,12 @@ const RENEW_AFTER = 15; // seconds; the lease lasts 30
 type Request = (op: string, a: Plain) => Promise<Plain>;
 
 export class Window {
-  private rows: Row[] = [];
-  private start = 0;
-  private rev = -1;
-  private epoch = "";
-  private watched: { start: number; end: number; at: number } | null = null;
-  private asking = false;
+  #rows: Row[] = [];
+  #start = 0;
+  #rev = -1;
+  #epoch = "";
+  #watched: { start: number; end: number; at: number } | null = null;
+  #asking = false;
 
   constructor(
     readonly list: ListName,
@@ -25,20 +25,20 @@ export class Window {
 
   /** Another queue: nothing held is true any more. */
   reset(epoch: string): void {
-    this.rows = [];
-    this.rev = -1;
-    this.epoch = epoch;
-    this.watched = null;
+    this.#rows = [];
+    this.#rev = -1;
+    this.#epoch = epoch;
+    this.#watched = null;
   }
 
   row(index: number): Row | undefined {
-    return this.rows[index - this.start];
+    return this.#rows[index - this.#start];
   }
 
   /** Where a job is among the rows held; -1 when it is not. */
   indexOf(id: string): number {
-    const at = this.rows.findIndex((row) => row.id === id);
-    return at < 0 ? -1 : this.start + at;
+    const at = this.#rows.findIndex((row) => row.id === id);
+    return at < 0 ? -1 : this.#start + at;
   }
 
   /**
@@ -46,11 +46,12 @@ export class Window {
    * when they are needed, and not when the view is hidden (`last` = 0). `now` in seconds.
    */
   show(first: number, last: number, covered: number, total: number, now: number): void {
-    if (this.asking) return; // what is repeated late must not undo a later question
-    const { list, watched: held } = this;
+    if (this.#asking) return; // what is repeated late must not undo a later question
+    const { list } = this;
+    const held = this.#watched;
     if (last <= Math.min(covered, total) || last === 0) {
-      this.watched = null;
-      if (held !== null) this.await(this.request("unwatch", { list }));
+      this.#watched = null;
+      if (held !== null) this.#await(this.request("unwatch", { list }));
       return;
     }
     const near =
@@ -60,34 +61,34 @@ export class Window {
     const half = Math.min(MOST / 2, Math.ceil((last - first) / 2) + MARGIN);
     const start = Math.max(0, middle - half);
     const end = start + 2 * half;
-    this.watched = { start, end, at: now };
+    this.#watched = { start, end, at: now };
     const watch = this.request("watch", { list, start, end });
     const rows = this.request("rows", { list, start, end }).then((value) => {
       const part = cleanPart(value);
       if (part !== null) this.push(part);
     });
-    this.await(watch, rows);
+    this.#await(watch, rows);
   }
 
   /** A pushed slice. */
   push(part: Part): void {
-    if (part.epoch === this.epoch && part.list === this.list) this.take(part);
+    if (part.epoch === this.#epoch && part.list === this.list) this.#take(part);
   }
 
   /** One question at a time: back-pressure by itself. One that fails is asked again when due. */
-  private await(...questions: Promise<unknown>[]): void {
-    this.asking = true;
+  #await(...questions: Promise<unknown>[]): void {
+    this.#asking = true;
     void Promise.allSettled(questions).then(() => {
-      this.asking = false;
+      this.#asking = false;
       this.changed();
     });
   }
 
-  private take(part: Part): void {
-    if (part.rev < this.rev) return; // an answer that a newer push has overtaken
-    this.rev = part.rev;
-    this.start = part.start;
-    this.rows = part.rows;
+  #take(part: Part): void {
+    if (part.rev < this.#rev) return; // an answer that a newer push has overtaken
+    this.#rev = part.rev;
+    this.#start = part.start;
+    this.#rows = part.rows;
     this.changed();
   }
 }

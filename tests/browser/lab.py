@@ -48,11 +48,15 @@ class Lab:
         self.runtime = folder / "runtime"
         self.token = uuid.uuid4().hex
         self._log_path = folder / "lab.log"
+        settings = folder / "settings"
+        news = settings / "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+        news.parent.mkdir(parents=True)
+        news.write_text('{"fetchNews": "false"}')  # else a dialog asks, above what is tested
         environ = {
             **os.environ,
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
             "JUPYTER_RUNTIME_DIR": str(self.runtime),
-            "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+            "JUPYTERLAB_SETTINGS_DIR": str(settings),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
             "IPYTHONDIR": str(folder / "ipython"),
             "PYTHONPATH": REPOSITORY,
@@ -151,7 +155,7 @@ class Notebook:
         wait_for_kernel(page)
         return page
 
-    def run_all(self, unfinished: int = 0) -> None:
+    def run_all(self, unfinished: int = 0, patience: float = 60_000) -> None:
         """Run every cell; wait until all but the last `unfinished` have ended.
 
         JupyterLab sends a cell when the one before it has ended, so a question asked any sooner
@@ -160,7 +164,7 @@ class Notebook:
         self.page.evaluate(
             "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); return null; }"
         )
-        self.page.wait_for_function(CELLS_ENDED, arg=unfinished, timeout=60_000)
+        self.page.wait_for_function(CELLS_ENDED, arg=unfinished, timeout=patience)
 
     def replace(self, *cells: str, unfinished: int = 0) -> None:
         """Put these cells in the place of all there are, and run them; the kernel stays."""

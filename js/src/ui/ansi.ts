@@ -47,55 +47,55 @@ export class AnsiLines {
   lines: Span[][] = [[]];
   /** Lines dropped at the beginning because there were too many. */
   dropped = 0;
-  private style = PLAIN;
-  private rest = "";
-  private width = 0;
-  private rewind = false;
+  #style = PLAIN;
+  #rest = "";
+  #width = 0;
+  #rewind = false;
 
   write(piece: string): void {
-    let input = this.rest + piece;
-    this.rest = "";
+    let input = this.#rest + piece;
+    this.#rest = "";
     const cut = UNFINISHED.exec(input);
     if (cut !== null && cut[0].length < 4_096) {
-      this.rest = cut[0];
+      this.#rest = cut[0];
       input = input.slice(0, cut.index);
     }
     let at = 0;
     SEQUENCE.lastIndex = 0;
     for (let found = SEQUENCE.exec(input); found !== null; found = SEQUENCE.exec(input)) {
-      this.plain(input.slice(at, found.index));
+      this.#plain(input.slice(at, found.index));
       at = found.index + found[0].length;
-      if (found[2] === "m") this.style = sgr(this.style, found[1] ?? "");
+      if (found[2] === "m") this.#style = sgr(this.#style, found[1] ?? "");
     }
-    this.plain(input.slice(at));
+    this.#plain(input.slice(at));
   }
 
-  private plain(text: string): void {
+  #plain(text: string): void {
     for (const part of text.split(/(\r?\n|\r)/)) {
-      if (part === "\n" || part === "\r\n") this.newLine();
-      else if (part === "\r") this.rewind = true;
-      else if (part !== "") this.add(visible(part));
+      if (part === "\n" || part === "\r\n") this.#newLine();
+      else if (part === "\r") this.#rewind = true;
+      else if (part !== "") this.#add(visible(part));
     }
   }
 
-  private add(text: string): void {
+  #add(text: string): void {
     const line = this.lines.length - 1;
-    if (this.rewind) {
+    if (this.#rewind) {
       // A progress bar that writes over itself: the line begins anew.
       this.lines[line] = [];
-      this.width = 0;
-      this.rewind = false;
+      this.#width = 0;
+      this.#rewind = false;
     }
-    if (this.width >= LINE_LIMIT) return;
-    const kept = text.slice(0, LINE_LIMIT - this.width);
-    this.width += kept.length;
-    const cut = this.width >= LINE_LIMIT ? " …" : "";
-    this.lines[line]?.push({ text: kept + cut, style: this.style });
+    if (this.#width >= LINE_LIMIT) return;
+    const kept = text.slice(0, LINE_LIMIT - this.#width);
+    this.#width += kept.length;
+    const cut = this.#width >= LINE_LIMIT ? " …" : "";
+    this.lines[line]?.push({ text: kept + cut, style: this.#style });
   }
 
-  private newLine(): void {
-    this.rewind = false;
-    this.width = 0;
+  #newLine(): void {
+    this.#rewind = false;
+    this.#width = 0;
     this.lines.push([]);
     if (this.lines.length > MOST_LINES) {
       const surplus = this.lines.length - MOST_LINES;

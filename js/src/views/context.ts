@@ -18,7 +18,7 @@ export class Context {
   trouble: { text: string; at: number } | null = null;
   /** Since when (page clock) the kernel was asked for its state and nothing at all has come. */
   unheard: number | null = null;
-  private removed: string[] = [];
+  #removed: string[] = [];
 
   constructor(
     model: Model,
@@ -77,21 +77,21 @@ export class Context {
   }
 
   remove(row: Row): void {
-    this.removed.push(row.id);
+    this.#removed.push(row.id);
     this.live.say(`Removed ${row.title}; Undo within ${UNDO_SECONDS} seconds`, true);
     const a = { job: row.id, seconds: UNDO_SECONDS, then: "cancel" };
     void this.act("hold", a, "remove", row.id);
   }
 
   release(row: Row): void {
-    this.removed = this.removed.filter((id) => id !== row.id);
+    this.#removed = this.#removed.filter((id) => id !== row.id);
     this.live.say(`${row.title} is queued again`, true);
     void this.act("release", { job: row.id }, "release", row.id);
   }
 
   /** Bring back what this view removed last and can still be brought back. */
   undo(): boolean {
-    for (let id = this.removed.pop(); id !== undefined; id = this.removed.pop()) {
+    for (let id = this.#removed.pop(); id !== undefined; id = this.#removed.pop()) {
       const row = this.store.find(id);
       if (row !== null && (row.status !== "pending" || !row.held)) continue;
       if (row !== null) this.release(row);

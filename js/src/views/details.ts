@@ -1,7 +1,7 @@
 // Everything about one job, in four tabs; log, error and result are fetched when looked at.
 
 import { isPlain, num, text, type Plain, type Row } from "../protocol";
-import { attr, button, enable, h, setText, show } from "../ui/dom";
+import { active, attr, button, enable, h, setText, show } from "../ui/dom";
 import { day, rough, took } from "../ui/time";
 import type { Context } from "./context";
 import { LogView, writeSpans } from "./log";
@@ -16,54 +16,54 @@ export class Details {
   readonly node: HTMLElement;
   row: Row | null = null;
   tab: Tab = "Progress";
-  private heading = h("b", { class: "jqw-title" });
-  private tabs = new Map<Tab, HTMLButtonElement>();
-  private panel = h("div", { class: "jqw-panel", role: "tabpanel", tabindex: 0 });
-  private facts = h("dl", { class: "jqw-facts" });
-  private acts: [node: HTMLElement, when: (row: Row) => boolean, verb: (row: Row) => string][] = [];
-  private priority = h("input", { type: "number", step: 1, class: "jqw-input jqw-number" });
-  private priorityLabel = h("label", { class: "jqw-field" }, "Priority ", this.priority);
-  private progress: HTMLElement;
-  private log: LogView;
-  private fetched = new Map<string, Node>();
-  private kwargs = "";
-  private logAt = 0;
+  #heading = h("b", { class: "jqw-title" });
+  #tabs = new Map<Tab, HTMLButtonElement>();
+  #panel = h("div", { class: "jqw-panel", role: "tabpanel", tabindex: 0 });
+  #facts = h("dl", { class: "jqw-facts" });
+  #acts: [node: HTMLElement, when: (row: Row) => boolean, verb: (row: Row) => string][] = [];
+  #priority = h("input", { type: "number", step: 1, class: "jqw-input jqw-number" });
+  #priorityLabel = h("label", { class: "jqw-field" }, "Priority ", this.#priority);
+  #progress: HTMLElement;
+  #log: LogView;
+  #fetched = new Map<string, Node>();
+  #kwargs = "";
+  #logAt = 0;
 
   constructor(private context: Context, close: () => void) {
     const list = h("div", { role: "tablist", "aria-label": "Details", class: "jqw-tabs" });
     const group = Math.random().toString(36).slice(2);
-    attr(this.panel, "id", `jqw-panel-${group}`);
+    attr(this.#panel, "id", `jqw-panel-${group}`);
     for (const name of TABS) {
       const tab = h("button", { type: "button", role: "tab", class: "jqw-tab" }, name);
       attr(tab, "id", `jqw-tab-${name}-${group}`);
-      attr(tab, "aria-controls", this.panel.id);
+      attr(tab, "aria-controls", this.#panel.id);
       tab.addEventListener("click", () => this.choose(name));
-      this.tabs.set(name, tab);
+      this.#tabs.set(name, tab);
       list.append(tab);
     }
-    list.addEventListener("keydown", (event) => this.arrows(event));
+    list.addEventListener("keydown", (event) => this.#arrows(event));
     const shut = button("✕", "Close details", close, "jqw-plain");
-    const head = h("div", { class: "jqw-details-head" }, this.heading, list, shut);
-    this.log = new LogView(context);
-    this.progress = h("div", {}, this.makeActs(), this.facts);
-    this.node = h("section", { class: "jqw-details" }, head, this.panel);
+    const head = h("div", { class: "jqw-details-head" }, this.#heading, list, shut);
+    this.#log = new LogView(context);
+    this.#progress = h("div", {}, this.#makeActs(), this.#facts);
+    this.node = h("section", { class: "jqw-details" }, head, this.#panel);
     this.choose("Progress");
   }
 
   /** Show another job, or the present state of the same one. */
   show(row: Row): void {
     if (this.row?.id !== row.id) {
-      this.fetched.clear();
-      this.kwargs = "";
-      this.log.reset(row.id);
+      this.#fetched.clear();
+      this.#kwargs = "";
+      this.#log.reset(row.id);
       this.row = row;
-      void this.fetchJob(row);
+      void this.#fetchJob(row);
       this.choose(row.status === "failed" ? "Error" : this.tab);
     } else if (this.row.status !== row.status) {
-      this.fetched.clear();
+      this.#fetched.clear();
       this.row = row;
-      void this.fetchJob(row);
-      this.fill();
+      void this.#fetchJob(row);
+      this.#fill();
     }
     this.row = row;
   }
@@ -71,58 +71,58 @@ export class Details {
   update(): void {
     const { row, context } = this;
     if (row === null) return;
-    setText(this.heading, row.title);
+    setText(this.#heading, row.title);
     attr(this.node, "aria-label", `Details of ${row.title}`);
-    if (this.tab === "Progress") this.updateProgress(row);
+    if (this.tab === "Progress") this.#updateProgress(row);
     if (this.tab === "Log") {
-      const due = context.page() - this.logAt > LOG_EVERY;
-      if (due && (row.status === "running" || !this.log.atEnd)) {
-        this.logAt = context.page();
-        void this.log.readOn();
+      const due = context.page() - this.#logAt > LOG_EVERY;
+      if (due && (row.status === "running" || !this.#log.atEnd)) {
+        this.#logAt = context.page();
+        void this.#log.readOn();
       }
     }
   }
 
   choose(name: Tab): void {
     this.tab = name;
-    for (const [tab, node] of this.tabs) {
+    for (const [tab, node] of this.#tabs) {
       attr(node, "aria-selected", tab === name ? "true" : "false");
       attr(node, "tabindex", tab === name ? 0 : -1);
-      if (tab === name) attr(this.panel, "aria-labelledby", node.id);
+      if (tab === name) attr(this.#panel, "aria-labelledby", node.id);
     }
-    this.fill();
+    this.#fill();
     this.context.invalidate();
   }
 
-  private arrows(event: KeyboardEvent): void {
+  #arrows(event: KeyboardEvent): void {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     if (step === 0) return;
     event.preventDefault();
     event.stopPropagation();
     const next = TABS[(TABS.indexOf(this.tab) + step + TABS.length) % TABS.length] ?? "Progress";
     this.choose(next);
-    this.tabs.get(next)?.focus();
+    this.#tabs.get(next)?.focus();
   }
 
-  private fill(): void {
+  #fill(): void {
     const { row, tab } = this;
-    if (tab === "Progress") this.panel.replaceChildren(this.progress);
+    if (tab === "Progress") this.#panel.replaceChildren(this.#progress);
     else if (tab === "Log") {
-      this.panel.replaceChildren(this.log.node);
-      this.logAt = 0;
+      this.#panel.replaceChildren(this.#log.node);
+      this.#logAt = 0;
     } else if (row !== null) {
-      const known = this.fetched.get(tab);
-      this.panel.replaceChildren(known ?? note("Loading…"));
-      if (known === undefined && tab === "Result") void this.fetchResult(row); // `show` the other
+      const known = this.#fetched.get(tab);
+      this.#panel.replaceChildren(known ?? note("Loading…"));
+      if (known === undefined && tab === "Result") void this.#fetchResult(row); // `show` the other
     }
   }
 
-  private makeActs(): HTMLElement {
+  #makeActs(): HTMLElement {
     const { context } = this;
     const add = (label: string, act: (row: Row) => void, when: (row: Row) => boolean): Node => {
       const node = button(label, label, () => this.row !== null && act(this.row));
       const [verb = label, way = ""] = label.split(" ");
-      this.acts.push([node, when, (row) => `${verb} ${row.title} ${way}`.trim()]);
+      this.#acts.push([node, when, (row) => `${verb} ${row.title} ${way}`.trim()]);
       return node;
     };
     const queued = (row: Row): boolean => row.status === "pending";
@@ -151,34 +151,34 @@ export class Details {
       add("Move bottom", (row) => context.move(row, { to: "bottom" }), queued),
       add("Retry", (row) => context.retry(row), (row) => ENDED.includes(row.status)),
     ];
-    this.priority.addEventListener("change", () => this.setPriority());
-    return h("div", { class: "jqw-details-acts" }, ...nodes, this.priorityLabel);
+    this.#priority.addEventListener("change", () => this.#setPriority());
+    return h("div", { class: "jqw-details-acts" }, ...nodes, this.#priorityLabel);
   }
 
-  private setPriority(): void {
-    const value = Math.round(this.priority.valueAsNumber);
+  #setPriority(): void {
+    const value = Math.round(this.#priority.valueAsNumber);
     const { row } = this;
     if (row === null || !Number.isFinite(value) || value === row.priority) return;
     void this.context.act("priority", { job: row.id, value }, "move", row.id);
   }
 
-  private updateProgress(row: Row): void {
+  #updateProgress(row: Row): void {
     const { context } = this;
-    for (const [node, when, name] of this.acts) {
+    for (const [node, when, name] of this.#acts) {
       show(node, when(row));
       attr(node, "aria-label", name(row));
       enable(node, context.enabled);
     }
-    show(this.priorityLabel, row.status === "pending");
-    attr(this.priority, "aria-label", `Priority of ${row.title}`);
-    this.priority.disabled = !context.enabled;
-    const typing = (this.node.getRootNode() as Document).activeElement === this.priority;
-    if (!typing) this.priority.value = String(row.priority);
-    const facts = this.factsOf(row);
-    while (this.facts.childElementCount < facts.length * 2) {
-      this.facts.append(h("dt"), h("dd"));
+    show(this.#priorityLabel, row.status === "pending");
+    attr(this.#priority, "aria-label", `Priority of ${row.title}`);
+    this.#priority.disabled = !context.enabled;
+    const typing = active(this.node) === this.#priority;
+    if (!typing) this.#priority.value = String(row.priority);
+    const facts = this.#factsOf(row);
+    while (this.#facts.childElementCount < facts.length * 2) {
+      this.#facts.append(h("dt"), h("dd"));
     }
-    const cells = [...this.facts.children] as HTMLElement[];
+    const cells = [...this.#facts.children] as HTMLElement[];
     cells.forEach((cell, index) => {
       const fact = facts[Math.floor(index / 2)];
       show(cell, fact !== undefined);
@@ -186,7 +186,7 @@ export class Details {
     });
   }
 
-  private factsOf(row: Row): [string, string][] {
+  #factsOf(row: Row): [string, string][] {
     const { context } = this;
     const now = context.now();
     const words = wordsOf(row, "", context.store, now);
@@ -201,7 +201,7 @@ export class Details {
       add("Progress", `${Math.floor(row.progress * 100)} %${pace}`);
     }
     if (row.name !== row.title) add("Function", row.name);
-    add("Arguments", this.kwargs || row.args);
+    add("Arguments", this.#kwargs || row.args);
     add("Tags", row.tags.join(", "));
     if (row.attempt > 1 || row.retry_of !== null) add("Attempt", String(row.attempt));
     if (row.created_at !== null) add("Queued", day(row.created_at));
@@ -216,21 +216,21 @@ export class Details {
     return facts;
   }
 
-  private async fetchJob(row: Row): Promise<void> {
+  async #fetchJob(row: Row): Promise<void> {
     const answer = await this.context.ask("job", { job: row.id });
     if (this.row?.id !== row.id || this.row.status !== row.status) return;
-    this.kwargs = answer === null ? "" : text(answer["kwargs_text"], 4_000);
-    this.fetched.set("Error", errorNode(this.row, answer));
-    if (this.tab === "Error") this.fill();
+    this.#kwargs = answer === null ? "" : text(answer["kwargs_text"], 4_000);
+    this.#fetched.set("Error", errorNode(this.row, answer));
+    if (this.tab === "Error") this.#fill();
     this.context.invalidate();
   }
 
-  private async fetchResult(row: Row): Promise<void> {
+  async #fetchResult(row: Row): Promise<void> {
     const done = row.status === "completed";
     const answer = done ? await this.context.ask("result", { job: row.id }) : {};
     if (this.row?.id !== row.id || this.row.status !== row.status) return;
-    this.fetched.set("Result", resultNode(row, answer));
-    if (this.tab === "Result") this.fill();
+    this.#fetched.set("Result", resultNode(row, answer));
+    if (this.tab === "Result") this.#fill();
   }
 }
 

@@ -12,98 +12,99 @@ type Chip = (typeof CHIPS)[number];
 export class Filter {
   readonly node: HTMLElement;
   readonly input = h("input", { type: "search", class: "jqw-input", placeholder: "filter" });
-  private chip: Chip = "all";
-  private chips = new Map<Chip, HTMLButtonElement>();
-  private clear: HTMLButtonElement;
-  private found: Row[] = [];
-  private total = 0;
-  private foundRev = -1;
-  private askedAt = 0;
-  private asking = false;
-  private dirty = false;
+  #chip: Chip = "all";
+  #chips = new Map<Chip, HTMLButtonElement>();
+  #clear: HTMLButtonElement;
+  #found: Row[] = [];
+  #total = 0;
+  #foundRev = -1;
+  #askedAt = 0;
+  #asking = false;
+  #dirty = false;
 
   constructor(private context: Context) {
     attr(this.input, "aria-label", "Filter jobs");
     for (const chip of CHIPS) {
       const label = chip.charAt(0).toUpperCase() + chip.slice(1);
-      const node = button(label, label, () => this.choose(chip), "jqw-chip");
-      this.chips.set(chip, node);
+      const node = button(label, label, () => this.#choose(chip), "jqw-chip");
+      this.#chips.set(chip, node);
     }
-    this.clear = button("Clear", "Clear history", () => this.clearHistory(), "jqw-chip");
-    this.input.addEventListener("input", () => this.changed());
+    this.#clear = button("Clear", "Clear history", () => this.#clearHistory(), "jqw-chip");
+    this.input.addEventListener("input", () => this.#changed());
     this.input.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.input.value === "") return;
       event.stopPropagation();
       this.input.value = "";
-      this.changed();
+      this.#changed();
     });
-    this.node = h("span", { class: "jqw-filter" }, ...this.chips.values(), this.input, this.clear);
+    const chips = this.#chips.values();
+    this.node = h("span", { class: "jqw-filter" }, ...chips, this.input, this.#clear);
   }
 
   get active(): boolean {
-    return this.words !== "" || this.chip !== "all";
+    return this.#words !== "" || this.#chip !== "all";
   }
 
   /** Does what it finds replace this list? */
   covers(list: ListName): boolean {
-    return list === "history" ? this.active : this.words !== "";
+    return list === "history" ? this.active : this.#words !== "";
   }
 
   rows(list: ListName): Row[] {
-    return this.found.filter((row) => {
+    return this.#found.filter((row) => {
       if (list !== "history") return row.status === list;
       const over = row.status !== "pending" && row.status !== "running";
-      return over && (this.chip === "all" || row.status === this.chip);
+      return over && (this.#chip === "all" || row.status === this.#chip);
     });
   }
 
   /** A remark when there is more than is shown. */
   get remark(): string {
-    return this.active && this.total > MOST ? ` · first ${MOST} of ${this.total} found` : "";
+    return this.active && this.#total > MOST ? ` · first ${MOST} of ${this.#total} found` : "";
   }
 
   update(): void {
-    for (const [chip, node] of this.chips) {
-      attr(node, "aria-pressed", chip === this.chip ? "true" : "false");
+    for (const [chip, node] of this.#chips) {
+      attr(node, "aria-pressed", chip === this.#chip ? "true" : "false");
     }
-    enable(this.clear, this.context.enabled && this.context.store.ended > 0);
+    enable(this.#clear, this.context.enabled && this.context.store.ended > 0);
     const { rev } = this.context.store.summary;
-    const due = this.context.page() - this.askedAt > AGAIN_AFTER;
-    if (this.active && (this.dirty || (rev !== this.foundRev && due))) void this.search(rev);
+    const due = this.context.page() - this.#askedAt > AGAIN_AFTER;
+    if (this.active && (this.#dirty || (rev !== this.#foundRev && due))) void this.#search(rev);
   }
 
-  private get words(): string {
+  get #words(): string {
     return this.input.value.trim();
   }
 
-  private choose(chip: Chip): void {
-    this.chip = chip;
-    this.changed();
+  #choose(chip: Chip): void {
+    this.#chip = chip;
+    this.#changed();
   }
 
-  private changed(): void {
-    this.dirty = true;
-    if (!this.active) this.found = [];
+  #changed(): void {
+    this.#dirty = true;
+    if (!this.active) this.#found = [];
     this.context.invalidate();
   }
 
-  private async search(rev: number): Promise<void> {
-    if (this.asking) return;
-    this.asking = true;
-    this.dirty = false;
-    this.askedAt = this.context.page();
-    const words = (this.words || this.chip).slice(0, 200);
+  async #search(rev: number): Promise<void> {
+    if (this.#asking) return;
+    this.#asking = true;
+    this.#dirty = false;
+    this.#askedAt = this.context.page();
+    const words = (this.#words || this.#chip).slice(0, 200);
     const answer = await this.context.ask("find", { text: words, start: 0, end: MOST });
-    this.asking = false;
+    this.#asking = false;
     if (answer !== null) {
-      this.found = cleanRows(answer["rows"], MOST);
-      this.total = num(answer["total"]);
-      this.foundRev = rev;
+      this.#found = cleanRows(answer["rows"], MOST);
+      this.#total = num(answer["total"]);
+      this.#foundRev = rev;
     }
     this.context.invalidate();
   }
 
-  private clearHistory(): void {
+  #clearHistory(): void {
     void this.context.act("clear_history", {}, "clear_history").then((answer) => {
       if (answer !== null) this.context.live.say(`Cleared ${num(answer["count"])} jobs`, true);
     });

@@ -1,7 +1,7 @@
 // The live progress cell of one job: one row, its strip, and its log on demand.
 
 import type { Row } from "../protocol";
-import { attr, button, h, icon, setIcon, setText, show } from "../ui/dom";
+import { atWork, attr, button, h, icon, setIcon, setText, show } from "../ui/dom";
 import { takesText } from "../ui/keys";
 import type { Context } from "./context";
 import { Details } from "./details";
@@ -11,43 +11,48 @@ import { wordsOf } from "./words";
 
 export class JobView {
   readonly node = h("div", { class: "jqw jqw-job", role: "group" });
-  private strip: Strip;
-  private details: Details;
-  private icon = icon();
-  private state = h("span", { class: "jqw-hidden" });
-  private title = h("b", { class: "jqw-title" });
-  private args = h("span", { class: "jqw-args" });
-  private bar = new Bar();
-  private info = h("span", { class: "jqw-info" });
-  private time = h("span", { class: "jqw-time" });
-  private act: ActButton;
-  private more: HTMLButtonElement;
-  private opened = false;
-  private status = "";
+  #strip: Strip;
+  #details: Details;
+  #icon = icon();
+  #state = h("span", { class: "jqw-hidden" });
+  #title = h("b", { class: "jqw-title" });
+  #args = h("span", { class: "jqw-args" });
+  #bar = new Bar();
+  #info = h("span", { class: "jqw-info" });
+  #time = h("span", { class: "jqw-time" });
+  #act: ActButton;
+  #more: HTMLButtonElement;
+  #opened = false;
+  #status = "";
 
   constructor(
     private context: Context,
     signal: AbortSignal,
   ) {
-    this.strip = new Strip(context);
-    this.details = new Details(context, () => this.toggle());
-    this.act = new ActButton(context);
-    attr(this.act.node, "tabindex", 0);
-    this.more = button("Log", "Log", () => this.toggle());
-    const what = h("span", { class: "jqw-what" }, this.title, this.args);
+    this.#strip = new Strip(context);
+    this.#details = new Details(context, () => this.#toggle());
+    this.#act = new ActButton(context);
+    attr(this.#act.node, "tabindex", 0);
+    this.#more = button("Log", "Log", () => this.#toggle());
+    const what = h("span", { class: "jqw-what" }, this.#title, this.#args);
     const line = h(
       "div",
       { class: "jqw-job-line" },
-      this.icon, this.state, what, this.bar.node, this.info, this.time, this.act.node, this.more,
+      this.#icon, this.#state, what, this.#bar.node, this.#info, this.#time, this.#act.node,
+      this.#more,
     );
-    this.node.append(line, this.strip.node, context.live.node);
-    this.node.addEventListener("keydown", (event) => this.key(event), { signal });
+    this.node.append(line, this.#strip.node, context.live.node);
+    this.node.addEventListener("keydown", (event) => this.#key(event), { signal });
+  }
+
+  get inUse(): boolean {
+    return this.#opened || atWork(this.node);
   }
 
   render(): void {
     const { context } = this;
     const row = context.store.job;
-    this.strip.update();
+    this.#strip.update();
     this.node.classList.toggle("jqw-dim", context.line.gone);
     if (row === null) {
       attr(this.node, "aria-label", "Job");
@@ -58,52 +63,52 @@ export class JobView {
     attr(this.node, "aria-label", `Job ${row.title}`);
     attr(this.node, "data-job-id", row.id);
     attr(this.node, "data-status", words.state);
-    setIcon(this.icon, words.icon);
-    setText(this.state, words.state);
-    setText(this.title, row.title);
-    setText(this.args, row.args);
-    show(this.bar.node, words.bar);
-    if (words.bar) this.bar.update(row.title, row.progress);
-    setText(this.info, words.info);
-    setText(this.time, words.time);
-    this.act.update(row, words, context.enabled);
-    attr(this.more, "aria-label", `Log of ${row.title}`);
-    attr(this.more, "aria-expanded", this.opened ? "true" : "false");
-    this.announce(row);
-    if (this.opened) {
-      this.details.show(row);
-      this.details.update();
+    setIcon(this.#icon, words.icon);
+    setText(this.#state, words.state);
+    setText(this.#title, row.title);
+    setText(this.#args, row.args);
+    show(this.#bar.node, words.bar);
+    if (words.bar) this.#bar.update(row.title, row.progress);
+    setText(this.#info, words.info);
+    setText(this.#time, words.time);
+    this.#act.update(row, words, context.enabled);
+    attr(this.#more, "aria-label", `Log of ${row.title}`);
+    attr(this.#more, "aria-expanded", this.#opened ? "true" : "false");
+    this.#announce(row);
+    if (this.#opened) {
+      this.#details.show(row);
+      this.#details.update();
     }
   }
 
-  private toggle(): void {
-    this.opened = !this.opened;
+  #toggle(): void {
+    this.#opened = !this.#opened;
     const row = this.context.store.job;
-    if (this.opened && row !== null) {
-      this.details.show(row);
-      this.details.choose("Log");
-      this.node.append(this.details.node);
+    if (this.#opened && row !== null) {
+      this.#details.show(row);
+      this.#details.choose("Log");
+      this.node.append(this.#details.node);
     } else {
-      this.details.node.remove();
-      this.more.focus();
+      this.#details.node.remove();
+      this.#more.focus();
     }
     this.context.invalidate();
   }
 
-  private announce(row: Row): void {
-    if (this.status !== "" && this.status !== row.status) {
+  #announce(row: Row): void {
+    if (this.#status !== "" && this.#status !== row.status) {
       this.context.live.say(`${row.title}: ${row.status}`, row.status === "failed");
     }
-    this.status = row.status;
+    this.#status = row.status;
   }
 
-  private key(event: KeyboardEvent): void {
+  #key(event: KeyboardEvent): void {
     if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
     const row = this.context.store.job;
-    if (event.key === "Escape" && this.opened) this.toggle();
+    if (event.key === "Escape" && this.#opened) this.#toggle();
     if (event.key !== "Delete" || takesText(event.target) || row === null) return;
     event.preventDefault();
     if (event.shiftKey && row.status === "running") this.context.cancel(row, true);
-    else if (!row.status.match(/ed$/) && !row.held) this.act.press();
+    else if (!row.status.match(/ed$/) && !row.held) this.#act.press();
   }
 }

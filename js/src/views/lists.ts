@@ -17,8 +17,8 @@ export class Lists {
   readonly windows: Record<ListName, Window>;
   /** Ids of ended jobs that still stand among the running ones, under the pointer. */
   readonly still = new Set<string>();
-  private runningRows: Row[] = [];
-  private pointerAt = -Infinity;
+  #runningRows: Row[] = [];
+  #pointerAt = -Infinity;
 
   constructor(
     private context: Context,
@@ -32,15 +32,15 @@ export class Lists {
   }
 
   pointerMoved(): void {
-    this.pointerAt = this.context.page();
+    this.#pointerAt = this.context.page();
   }
 
   pointerLeft(): void {
-    this.pointerAt = -Infinity;
+    this.#pointerAt = -Infinity;
   }
 
   get pointerBusy(): boolean {
-    return this.context.page() - this.pointerAt < HOLD_FOR;
+    return this.context.page() - this.#pointerAt < HOLD_FOR;
   }
 
   /** A finished row does not jump away from under the pointer: it stays until that has gone. */
@@ -48,11 +48,11 @@ export class Lists {
     const { running, history } = this.context.store;
     this.still.clear();
     if (!this.pointerBusy) {
-      this.runningRows = running;
+      this.#runningRows = running;
       return;
     }
     const rows: Row[] = [];
-    for (const old of this.runningRows) {
+    for (const old of this.#runningRows) {
       const row = running.find((item) => item.id === old.id);
       const over = row === undefined ? history.find((item) => item.id === old.id) : undefined;
       if (over !== undefined) this.still.add(over.id);
@@ -60,7 +60,7 @@ export class Lists {
       if (kept !== undefined) rows.push(kept);
     }
     const known = new Set(rows.map((row) => row.id));
-    this.runningRows = rows.concat(running.filter((row) => !known.has(row.id)));
+    this.#runningRows = rows.concat(running.filter((row) => !known.has(row.id)));
   }
 
   total(list: ListName): number {
@@ -74,7 +74,7 @@ export class Lists {
   /** The first rows, which need no asking. */
   covered(list: ListName): Row[] {
     if (this.filter.covers(list)) return this.filter.rows(list);
-    if (list === "running") return this.runningRows;
+    if (list === "running") return this.#runningRows;
     if (list === "pending") return this.context.store.head;
     return this.context.store.history.filter((row) => !this.still.has(row.id));
   }
@@ -82,7 +82,7 @@ export class Lists {
   row(list: ListName, index: number): Row | undefined {
     const first = this.covered(list);
     if (index < first.length || this.filter.covers(list)) return first[index];
-    return this.windows[list].row(index + this.shift(list));
+    return this.windows[list].row(index + this.#shift(list));
   }
 
   find(id: string): Spot | null {
@@ -92,7 +92,7 @@ export class Lists {
     }
     for (const list of LISTS) {
       if (this.filter.covers(list)) continue;
-      const far = this.windows[list].indexOf(id) - this.shift(list);
+      const far = this.windows[list].indexOf(id) - this.#shift(list);
       if (far >= this.covered(list).length && far < this.total(list)) return { list, index: far };
     }
     return null;
@@ -101,7 +101,7 @@ export class Lists {
   /** Tell the windows what is in view. */
   show(list: ListName, first: number, last: number): void {
     const known = this.filter.covers(list) ? Infinity : this.covered(list).length;
-    const shift = this.shift(list);
+    const shift = this.#shift(list);
     const from = Math.max(0, first + shift);
     const to = last === 0 ? 0 : last + shift;
     const now = this.context.page();
@@ -110,11 +110,11 @@ export class Lists {
 
   reset(epoch: string): void {
     for (const list of LISTS) this.windows[list].reset(epoch);
-    this.runningRows = [];
+    this.#runningRows = [];
   }
 
   /** Rows of the server's list that stand elsewhere. */
-  private shift(list: ListName): number {
+  #shift(list: ListName): number {
     return list === "history" ? this.still.size : list === "running" ? -this.still.size : 0;
   }
 }

@@ -11,72 +11,74 @@ export class LogView {
   readonly node: HTMLElement;
   /** All there is so far has been read. */
   atEnd = false;
-  private output = h("div", { role: "log", "aria-live": "off", tabindex: 0, class: "jqw-log" });
-  private above = h("p", { class: "jqw-note" });
-  private lines = new AnsiLines();
-  private drawn: HTMLElement[] = [];
-  private gone = 0; // lines dropped from the beginning when last drawn
-  private next = -1;
-  private job = "";
-  private busy = false;
+  #output = h("div", { role: "log", "aria-live": "off", tabindex: 0, class: "jqw-log" });
+  #above = h("p", { class: "jqw-note" });
+  #lines = new AnsiLines();
+  #drawn: HTMLElement[] = [];
+  #gone = 0; // lines dropped from the beginning when last drawn
+  #next = -1;
+  #job = "";
+  #busy = false;
 
   constructor(private context: Context) {
-    this.output.setAttribute("aria-label", "Log");
-    this.node = h("div", { class: "jqw-log-box" }, this.above, this.output);
+    this.#output.setAttribute("aria-label", "Log");
+    this.node = h("div", { class: "jqw-log-box" }, this.#above, this.#output);
   }
 
   reset(job: string): void {
-    this.job = job;
-    this.lines = new AnsiLines();
-    this.drawn = [];
-    this.gone = 0;
-    this.next = -1;
+    this.#job = job;
+    this.#lines = new AnsiLines();
+    this.#drawn = [];
+    this.#gone = 0;
+    this.#next = -1;
     this.atEnd = false;
-    this.output.replaceChildren();
-    setText(this.above, "");
-    show(this.above, false);
+    this.#output.replaceChildren();
+    setText(this.#above, "");
+    show(this.#above, false);
   }
 
   /** Read what is new; the first time the last part of it. */
   async readOn(): Promise<void> {
-    const { job, next } = this;
-    if (this.busy || job === "") return;
-    this.busy = true;
+    const job = this.#job;
+    const next = this.#next;
+    if (this.#busy || job === "") return;
+    this.#busy = true;
     const answer = await this.context.ask("log", { job, from: next, max: PART });
-    this.busy = false;
-    if (answer === null || this.job !== job || this.next !== next) return;
+    this.#busy = false;
+    if (answer === null || this.#job !== job || this.#next !== next) return;
     const from = num(answer["from"]);
     if (from > Math.max(0, next)) {
-      setText(this.above, "Earlier output is not shown");
-      show(this.above, true);
+      setText(this.#above, "Earlier output is not shown");
+      show(this.#above, true);
     }
-    this.next = num(answer["next"], Math.max(0, next));
+    this.#next = num(answer["next"], Math.max(0, next));
     this.atEnd = answer["end"] === true;
     const piece = text(answer["text"], 4 * PART);
     if (piece !== "") {
-      this.lines.write(piece);
-      this.draw();
-    } else if (this.next === 0) {
-      setText(this.above, "No output yet");
-      show(this.above, true);
+      this.#lines.write(piece);
+      this.#draw();
+    } else if (this.#next === 0) {
+      setText(this.#above, "No output yet");
+      show(this.#above, true);
     }
     if (!this.atEnd) this.context.invalidate();
   }
 
-  private draw(): void {
-    const { output, lines } = this;
+  #draw(): void {
+    const output = this.#output;
+    const lines = this.#lines;
     const following = output.scrollTop + output.clientHeight >= output.scrollHeight - 4;
-    if (from0(this.above)) show(this.above, false);
-    const dropped = lines.dropped - this.gone;
-    this.gone = lines.dropped;
-    for (const node of this.drawn.splice(0, dropped)) node.remove();
+    if (from0(this.#above)) show(this.#above, false);
+    const dropped = lines.dropped - this.#gone;
+    this.#gone = lines.dropped;
+    for (const node of this.#drawn.splice(0, dropped)) node.remove();
     // The last line drawn may have grown or been written over; those before it are final.
-    const first = Math.max(0, this.drawn.length - 1);
+    const first = Math.max(0, this.#drawn.length - 1);
     lines.lines.slice(first).forEach((spans, offset) => {
-      let node = this.drawn[first + offset];
+      let node = this.#drawn[first + offset];
       if (node === undefined) {
         node = h("div", { class: "jqw-line" });
-        this.drawn.push(node);
+        this.#drawn.push(node);
         output.append(node);
       }
       writeLine(node, spans);

@@ -6,7 +6,7 @@ import type { Context } from "./context";
 
 export class ResourcesView {
   readonly node = h("div", { class: "jqw-resources", role: "group", "aria-label": "Resources" });
-  private shown = "";
+  #shown = "";
 
   constructor(private context: Context) {}
 
@@ -15,12 +15,12 @@ export class ResourcesView {
     const { items, idle } = store.resources;
     show(this.node, items.length + idle.length > 0);
     const now = JSON.stringify([items, idle, store.canUnload, enabled]);
-    if (now === this.shown) return;
-    this.shown = now;
-    this.node.replaceChildren(...items.map(meter), ...idle.map((plugin) => this.idle(plugin)));
+    if (now === this.#shown) return;
+    this.#shown = now;
+    this.node.replaceChildren(...items.map(meter), ...idle.map((plugin) => this.#idle(plugin)));
   }
 
-  private idle({ plugin, holds, unit }: { plugin: string; holds: number; unit: string }): Node {
+  #idle({ plugin, holds, unit }: { plugin: string; holds: number; unit: string }): Node {
     const held = holds > 0 ? ` holds ${amount(holds)} ${unit}` : "";
     const node = h("span", { class: "jqw-meter" }, `${plugin} idle${held}`);
     if (this.context.store.canUnload) {

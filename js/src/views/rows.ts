@@ -17,86 +17,87 @@ const LABELS: Record<Act, string> = {
 
 export class Bar {
   readonly node: HTMLElement;
-  private fill = h("span", { class: "jqw-fill-bar" });
-  private amount = h("span", { class: "jqw-amount" });
-  private track = h("span", { class: "jqw-track", role: "progressbar" }, this.fill);
+  #fill = h("span", { class: "jqw-fill-bar" });
+  #amount = h("span", { class: "jqw-amount" });
+  #track = h("span", { class: "jqw-track", role: "progressbar" }, this.#fill);
 
   constructor() {
-    attr(this.track, "aria-valuemin", 0);
-    attr(this.track, "aria-valuemax", 100);
-    this.node = h("span", { class: "jqw-bar" }, this.track, this.amount);
+    attr(this.#track, "aria-valuemin", 0);
+    attr(this.#track, "aria-valuemax", 100);
+    this.node = h("span", { class: "jqw-bar" }, this.#track, this.#amount);
   }
 
   update(label: string, progress: number): void {
     const percent = Math.floor(progress * 100);
     const known = progress >= 0;
-    attr(this.track, "aria-label", label);
-    attr(this.track, "aria-valuenow", known ? percent : null);
-    this.track.classList.toggle("jqw-unknown", !known);
+    attr(this.#track, "aria-label", label);
+    attr(this.#track, "aria-valuenow", known ? percent : null);
+    this.#track.classList.toggle("jqw-unknown", !known);
     const width = known ? `${(progress * 100).toFixed(1)}%` : "";
-    if (this.fill.style.width !== width) this.fill.style.width = width;
-    setText(this.amount, known ? `${percent} %` : "");
+    if (this.#fill.style.width !== width) this.#fill.style.width = width;
+    setText(this.#amount, known ? `${percent} %` : "");
   }
 }
 
 /** The button of a row: one place, one size, whatever it offers. */
 export class ActButton {
   readonly node = h("button", { type: "button", class: "jqw-button jqw-act", tabindex: -1 });
-  private row: Row | null = null;
-  private words: Words | null = null;
-  private changedAt = 0;
-  private asking = false;
+  #row: Row | null = null;
+  #words: Words | null = null;
+  #changedAt = 0;
+  #asking = false;
 
   constructor(private context: Context) {
     this.node.addEventListener("click", (event) => {
       event.stopPropagation();
-      const accidental = performance.now() - this.changedAt < SETTLED_AFTER && event.detail > 0;
+      const accidental = performance.now() - this.#changedAt < SETTLED_AFTER && event.detail > 0;
       if (!accidental) this.press();
     });
-    this.node.addEventListener("blur", () => this.revert());
+    this.node.addEventListener("blur", () => this.#revert());
     this.node.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.asking) {
-        this.revert();
+      if (event.key === "Escape" && this.#asking) {
+        this.#revert();
         event.stopPropagation();
       }
     });
   }
 
   update(row: Row, words: Words, enabled: boolean): void {
-    if (this.words !== null && this.words.act !== words.act) {
-      this.changedAt = performance.now();
-      this.asking = false;
+    if (this.#words !== null && this.#words.act !== words.act) {
+      this.#changedAt = performance.now();
+      this.#asking = false;
     }
-    this.row = row;
-    this.words = words;
+    this.#row = row;
+    this.#words = words;
     const idle = words.act === "none";
     if (this.node.style.visibility !== (idle ? "hidden" : "")) {
       this.node.style.visibility = idle ? "hidden" : "";
     }
     attr(this.node, "aria-disabled", enabled && words.ready ? null : "true");
-    setText(this.node, this.asking ? "Stop?" : LABELS[words.act]);
-    attr(this.node, "aria-label", idle ? null : this.name(row, words.act));
+    setText(this.node, this.#asking ? "Stop?" : LABELS[words.act]);
+    attr(this.node, "aria-label", idle ? null : this.#name(row, words.act));
     attr(this.node, "title", words.act === "cancel" ? "Cancel" : null);
-    this.node.classList.toggle("jqw-asking", this.asking);
+    this.node.classList.toggle("jqw-asking", this.#asking);
   }
 
   /** Do what the button offers; a long run is asked about in place first. */
   press(): void {
-    const { row, words } = this;
+    const row = this.#row;
+    const words = this.#words;
     if (row === null || words === null) return;
     if (this.node.getAttribute("aria-disabled") === "true") return;
-    if (words.act === "cancel" && !this.asking && this.ranLong(row)) {
-      this.asking = true;
+    if (words.act === "cancel" && !this.#asking && this.#ranLong(row)) {
+      this.#asking = true;
       this.node.focus();
       this.context.live.say(`Stop ${row.title}? Enter stops it, Escape keeps it`, true);
     } else {
-      this.asking = false;
-      this.perform(row, words.act);
+      this.#asking = false;
+      this.#perform(row, words.act);
     }
     this.context.invalidate();
   }
 
-  private perform(row: Row, act: Act): void {
+  #perform(row: Row, act: Act): void {
     if (act === "cancel") this.context.cancel(row);
     else if (act === "force") this.context.cancel(row, true);
     else if (act === "remove") this.context.remove(row);
@@ -104,19 +105,19 @@ export class ActButton {
     else if (act === "retry") this.context.retry(row);
   }
 
-  private ranLong(row: Row): boolean {
+  #ranLong(row: Row): boolean {
     return row.started_at !== null && this.context.now() - row.started_at >= ASK_AFTER;
   }
 
-  private revert(): void {
-    if (!this.asking) return;
-    this.asking = false;
+  #revert(): void {
+    if (!this.#asking) return;
+    this.#asking = false;
     this.context.invalidate();
   }
 
-  private name(row: Row, act: Act): string {
+  #name(row: Row, act: Act): string {
     if (act === "undo") return "Undo";
-    if (this.asking) return `Cancel ${row.title}: stop it?`;
+    if (this.#asking) return `Cancel ${row.title}: stop it?`;
     return `${act.charAt(0).toUpperCase()}${act.slice(1)} ${row.title}`;
   }
 }
@@ -126,29 +127,29 @@ export class RowView {
   readonly button: ActButton;
   row: Row | undefined;
   index = -1;
-  private icon = icon();
-  private place = h("span", { class: "jqw-place" });
-  private state = h("span", { class: "jqw-hidden" });
-  private title = h("b", { class: "jqw-title" });
-  private args = h("span", { class: "jqw-args" });
-  private priority = h("span", { class: "jqw-priority" });
-  private bar = new Bar();
-  private barCell: HTMLElement;
-  private info = h("div", { class: "jqw-info", role: "gridcell" });
-  private time = h("div", { class: "jqw-time", role: "gridcell" });
+  #icon = icon();
+  #place = h("span", { class: "jqw-place" });
+  #state = h("span", { class: "jqw-hidden" });
+  #title = h("b", { class: "jqw-title" });
+  #args = h("span", { class: "jqw-args" });
+  #priority = h("span", { class: "jqw-priority" });
+  #bar = new Bar();
+  #barCell: HTMLElement;
+  #info = h("div", { class: "jqw-info", role: "gridcell" });
+  #time = h("div", { class: "jqw-time", role: "gridcell" });
 
   constructor(private context: Context) {
     this.button = new ActButton(context);
     const grip = h("span", { class: "jqw-grip", "aria-hidden": "true" }, "⠿");
-    this.barCell = h("div", { class: "jqw-bar-cell", role: "gridcell" }, this.bar.node);
+    this.#barCell = h("div", { class: "jqw-bar-cell", role: "gridcell" }, this.#bar.node);
     this.node = h(
       "div",
       { class: "jqw-row", role: "row", tabindex: -1 },
-      h("div", { class: "jqw-lead", role: "gridcell" }, grip, this.icon, this.state, this.place),
-      h("div", { class: "jqw-what", role: "gridcell" }, this.title, this.args, this.priority),
-      this.barCell,
-      this.info,
-      this.time,
+      h("div", { class: "jqw-lead", role: "gridcell" }, grip, this.#icon, this.#state, this.#place),
+      h("div", { class: "jqw-what", role: "gridcell" }, this.#title, this.#args, this.#priority),
+      this.#barCell,
+      this.#info,
+      this.#time,
       h("div", { class: "jqw-acts", role: "gridcell" }, this.button.node),
     );
   }
@@ -160,7 +161,7 @@ export class RowView {
     attr(this.node, "aria-rowindex", index + 1);
     this.node.classList.toggle("jqw-empty", row === undefined);
     if (row === undefined) {
-      setText(this.title, "…");
+      setText(this.#title, "…");
       return;
     }
     const { context } = this;
@@ -172,18 +173,18 @@ export class RowView {
     attr(this.node, "aria-selected", selected ? "true" : "false");
     attr(this.node, "draggable", row.status === "pending" && context.enabled ? "true" : null);
     this.node.classList.toggle("jqw-asked", mark !== "");
-    setIcon(this.icon, words.icon);
-    setText(this.state, words.state);
-    setText(this.place, row.status === "pending" ? String(index + 1) : "");
-    setText(this.title, row.title);
-    setText(this.args, row.args);
+    setIcon(this.#icon, words.icon);
+    setText(this.#state, words.state);
+    setText(this.#place, row.status === "pending" ? String(index + 1) : "");
+    setText(this.#title, row.title);
+    setText(this.#args, row.args);
     attr(this.node, "title", null);
-    setText(this.priority, row.status === "pending" ? priorityText(row.priority) : "");
-    show(this.barCell, words.bar);
-    if (words.bar) this.bar.update(row.title, row.progress);
-    setText(this.info, words.info);
-    attr(this.info, "title", words.info.length > 24 ? words.info : null);
-    setText(this.time, words.time);
+    setText(this.#priority, row.status === "pending" ? priorityText(row.priority) : "");
+    show(this.#barCell, words.bar);
+    if (words.bar) this.#bar.update(row.title, row.progress);
+    setText(this.#info, words.info);
+    attr(this.#info, "title", words.info.length > 24 ? words.info : null);
+    setText(this.#time, words.time);
     this.button.update(row, words, context.enabled);
   }
 }

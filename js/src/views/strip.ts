@@ -9,19 +9,19 @@ const UNHEARD_AFTER = 5; // seconds
 
 export class Strip {
   readonly node = h("div", { class: "jqw-strip" });
-  private lines: HTMLElement[] = [];
+  #lines: HTMLElement[] = [];
 
   constructor(private context: Context) {}
 
   update(): void {
-    const told = this.sentences();
+    const told = this.#sentences();
     show(this.node, told.length > 0);
-    while (this.lines.length < told.length) {
+    while (this.#lines.length < told.length) {
       const line = h("div", { class: "jqw-strip-line" });
-      this.lines.push(line);
+      this.#lines.push(line);
       this.node.append(line);
     }
-    this.lines.forEach((line, index) => {
+    this.#lines.forEach((line, index) => {
       const [kind, text] = told[index] ?? ["", ""];
       show(line, text !== "");
       setText(line, text);
@@ -29,7 +29,7 @@ export class Strip {
     });
   }
 
-  private sentences(): [kind: string, text: string][] {
+  #sentences(): [kind: string, text: string][] {
     const { context } = this;
     const { store, line } = context;
     const { summary } = store;

@@ -1,77 +1,77 @@
 // The first line: what goes on, how far it is, and the acts on the whole queue.
 
-import { attr, button, enable, h, icon, setIcon, setText, show } from "../ui/dom";
+import { active, attr, button, enable, h, icon, setIcon, setText, show } from "../ui/dom";
 import { guess } from "../ui/time";
 import type { Context } from "./context";
 import { Bar } from "./rows";
 
 export class Toolbar {
   readonly node: HTMLElement;
-  private icon = icon();
-  private counts = h("span", { class: "jqw-counts" });
-  private bar = new Bar();
-  private left = h("span", { class: "jqw-left" });
-  private pause: HTMLButtonElement;
-  private start: HTMLButtonElement;
-  private all: HTMLButtonElement;
-  private panel = h("div", { class: "jqw-ask", role: "group", "aria-label": "Cancel all" });
-  private choices: [scope: string, node: HTMLButtonElement][];
-  private asking = false;
+  #icon = icon();
+  #counts = h("span", { class: "jqw-counts" });
+  #bar = new Bar();
+  #left = h("span", { class: "jqw-left" });
+  #pause: HTMLButtonElement;
+  #start: HTMLButtonElement;
+  #all: HTMLButtonElement;
+  #panel = h("div", { class: "jqw-ask", role: "group", "aria-label": "Cancel all" });
+  #choices: [scope: string, node: HTMLButtonElement][];
+  #asking = false;
 
   constructor(private context: Context) {
-    this.pause = button("Pause", "Pause queue", () => context.togglePause());
-    this.start = button("Start", "Start queue", () => void context.act("start", {}, "start"));
-    this.all = button("Cancel all…", "Cancel all…", () => this.ask(!this.asking));
-    this.choices = ["pending", "running", "all"].map((scope) => {
-      const node = button("", scope, () => this.cancelMany(scope), "jqw-danger");
+    this.#pause = button("Pause", "Pause queue", () => context.togglePause());
+    this.#start = button("Start", "Start queue", () => void context.act("start", {}, "start"));
+    this.#all = button("Cancel all…", "Cancel all…", () => this.#ask(!this.#asking));
+    this.#choices = ["pending", "running", "all"].map((scope) => {
+      const node = button("", scope, () => this.#cancelMany(scope), "jqw-danger");
       return [scope, node];
     });
-    this.panel.append(
+    this.#panel.append(
       h("span", {}, "Cancel:"),
-      ...this.choices.map(([, node]) => node),
-      button("Keep all", "Keep all", () => this.ask(false)),
+      ...this.#choices.map(([, node]) => node),
+      button("Keep all", "Keep all", () => this.#ask(false)),
     );
-    this.panel.addEventListener("keydown", (event) => {
+    this.#panel.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
-      this.ask(false);
+      this.#ask(false);
     });
-    show(this.panel, false);
-    const state = h("span", { class: "jqw-state" }, this.icon, this.counts);
-    const acts = h("span", { class: "jqw-buttons" }, this.start, this.pause, this.all);
-    const line = h("div", { class: "jqw-toolbar" }, state, this.bar.node, this.left, acts);
-    this.node = h("div", {}, line, this.panel);
+    show(this.#panel, false);
+    const state = h("span", { class: "jqw-state" }, this.#icon, this.#counts);
+    const acts = h("span", { class: "jqw-buttons" }, this.#start, this.#pause, this.#all);
+    const line = h("div", { class: "jqw-toolbar" }, state, this.#bar.node, this.#left, acts);
+    this.node = h("div", {}, line, this.#panel);
   }
 
   update(): void {
     const { store, enabled } = this.context;
     const { counts, paused, phase, name } = store.summary;
     const shape = paused ? "held" : counts.running ? "running" : counts.pending ? "queued" : "";
-    setIcon(this.icon, shape || (counts.failed ? "failed" : "completed"));
+    setIcon(this.#icon, shape || (counts.failed ? "failed" : "completed"));
     const parts = [`${counts.running} running`];
     if (counts.pending) parts.push(`${counts.pending.toLocaleString()} queued`);
     parts.push(`${counts.completed.toLocaleString()} done`);
     if (counts.failed) parts.push(`${counts.failed.toLocaleString()} failed`);
     if (counts.cancelled) parts.push(`${counts.cancelled.toLocaleString()} cancelled`);
-    setText(this.counts, (name ? `${name}: ` : "") + parts.join(" · "));
+    setText(this.#counts, (name ? `${name}: ` : "") + parts.join(" · "));
     const share = store.share();
-    show(this.bar.node, share !== null);
-    if (share !== null) this.bar.update("All jobs", share);
+    show(this.#bar.node, share !== null);
+    if (share !== null) this.#bar.update("All jobs", share);
     const left = share === null ? null : store.secondsLeft(this.context.now());
-    setText(this.left, left === null ? "" : `about ${guess(left)} left`);
-    setText(this.pause, paused ? "Resume" : "Pause");
-    attr(this.pause, "aria-label", paused ? "Resume queue" : "Pause queue");
-    show(this.start, phase === "not started");
+    setText(this.#left, left === null ? "" : `about ${guess(left)} left`);
+    setText(this.#pause, paused ? "Resume" : "Pause");
+    attr(this.#pause, "aria-label", paused ? "Resume queue" : "Pause queue");
+    show(this.#start, phase === "not started");
     const any = counts.running + counts.pending > 0;
-    enable(this.pause, enabled);
-    enable(this.start, enabled);
-    enable(this.all, enabled && any);
-    if (this.asking && !any) this.ask(false);
+    enable(this.#pause, enabled);
+    enable(this.#start, enabled);
+    enable(this.#all, enabled && any);
+    if (this.#asking && !any) this.#ask(false);
     const amounts: Record<string, number> = {
       pending: counts.pending, running: counts.running, all: counts.pending + counts.running,
     };
     const words: Record<string, string> = { pending: "queued", running: "running", all: "both" };
-    for (const [scope, node] of this.choices) {
+    for (const [scope, node] of this.#choices) {
       const label = `${(amounts[scope] ?? 0).toLocaleString()} ${words[scope]}`;
       setText(node, label);
       attr(node, "aria-label", `Cancel ${label}`);
@@ -79,17 +79,17 @@ export class Toolbar {
     }
   }
 
-  private ask(asking: boolean): void {
-    const inside = this.panel.contains((this.node.getRootNode() as Document).activeElement);
-    this.asking = asking;
-    show(this.panel, asking);
-    attr(this.all, "aria-expanded", asking ? "true" : "false");
-    if (asking) this.choices[0]?.[1].focus();
-    else if (inside) this.all.focus();
+  #ask(asking: boolean): void {
+    const inside = this.#panel.contains(active(this.node));
+    this.#asking = asking;
+    show(this.#panel, asking);
+    attr(this.#all, "aria-expanded", asking ? "true" : "false");
+    if (asking) this.#choices[0]?.[1].focus();
+    else if (inside) this.#all.focus();
   }
 
-  private cancelMany(scope: string): void {
-    this.ask(false);
+  #cancelMany(scope: string): void {
+    this.#ask(false);
     void this.context.act("cancel_many", { scope }, "cancel_all").then((answer) => {
       if (answer === null) return;
       this.context.live.say(`Cancelling ${Number(answer["count"])} jobs`, true);

@@ -108,3 +108,23 @@ test("a job without news says so only if it tells news", () => {
   assert.equal(info({ progress: 0.5, news_at: 995 }), "");
   assert.equal(info({ news_at: 900 }), "");
 });
+
+test("how long it takes is told by jobs of the same function only", () => {
+  const ended = { status: "completed", started_at: 900, completed_at: 910 } as const;
+  const history = [makeRow("e1", { ...ended, name: "tiny" })];
+  const runs = { status: "running", name: "big", started_at: 960, news_at: 1000 } as const;
+  const head = ["big", "big", "tiny", "other"].map((name, at) => makeRow(`p${at}`, { name }));
+  const counts = { ...COUNTS, running: 1, pending: 4 };
+  const wait = (progress: number, ahead: number, more: Partial<Row>[] = []): number | null => {
+    const others = more.map((row, at) => makeRow(`m${at}`, { ...ended, ...row }));
+    const running = [makeRow("r", { ...runs, progress })];
+    return storeWith({ counts }, { running, head, history: [...history, ...others] })
+      .secondsUntil(ahead, 1000);
+  };
+  assert.equal(wait(-1, 0), null); // nobody knows how long it runs
+  assert.equal(wait(0.5, 0), 40); // it ran 40 s to the middle
+  assert.equal(wait(0.5, 1), 120); // one more like it
+  assert.equal(wait(0.5, 3), 210);
+  assert.equal(wait(0.5, 4), null); // the fourth is a function never seen
+  assert.equal(wait(-1, 0, [{ name: "big", started_at: 840 }]), 30); // the last one took 70 s
+});
