@@ -58,13 +58,13 @@ BUGS = [
     Bug(
         "nothing is asked after a gap",
         "follow.ts",
-        "    if (lost) this.hello(ASK_GAP);\n",
+        "    if (lost) this.#hello(ASK_GAP);\n",
         "",
     ),
     Bug(
         "a second gap soon after the first is not asked about",
         "follow.ts",
-        "      this.later = setTimeout(() => this.hello(0), early * 1000);\n",
+        "      this.#later = setTimeout(() => this.#hello(0), early * 1000);\n",
         "",
     ),
     Bug(
@@ -76,14 +76,14 @@ BUGS = [
     Bug(
         "what is told by traits is not drawn",
         "follow.ts",
-        "    this.fresh = true;\n",
+        "    this.#fresh = true;\n",
         "",
     ),
     Bug(
         "marks are settled by a new state only",
         "follow.ts",
         "    marks.settle(store.summary.rev); //",
-        "    if (this.fresh) marks.settle(store.summary.rev); //",
+        "    if (this.#fresh) marks.settle(store.summary.rev); //",
     ),
     Bug(
         "rows for another view are taken",
@@ -100,7 +100,7 @@ BUGS = [
     Bug(
         "another kernel's flushes are counted on",
         "store.ts",
-        "const known = told.epoch === this.lastEpoch;",
+        "const known = told.epoch === this.#lastEpoch;",
         "const known = true;",
     ),
     Bug(
@@ -118,31 +118,31 @@ BUGS = [
     Bug(
         "rows of another epoch are taken",
         "window.ts",
-        "part.epoch === this.epoch && part.list",
+        "part.epoch === this.#epoch && part.list",
         "part.list",
     ),
     Bug(
         "older rows replace newer ones",
         "window.ts",
-        "    if (part.rev < this.rev) return; //",
+        "    if (part.rev < this.#rev) return; //",
         "    //",
     ),
     Bug(
         "a window is one row off",
         "window.ts",
-        "return this.rows[index - this.start];",
-        "return this.rows[index - this.start + 1];",
+        "return this.#rows[index - this.#start];",
+        "return this.#rows[index - this.#start + 1];",
     ),
     Bug(
         "a window keeps its revision when the kernel is another",
         "window.ts",
-        "    this.rows = [];\n    this.rev = -1;\n",
-        "    this.rows = [];\n",
+        "    this.#rows = [];\n    this.#rev = -1;\n",
+        "    this.#rows = [];\n",
     ),
     Bug(
         "a window asks once and never again",
         "window.ts",
-        "      this.asking = false;\n",
+        "      this.#asking = false;\n",
         "",
     ),
     Bug(
@@ -154,8 +154,8 @@ BUGS = [
     Bug(
         "a mark waits for one revision too many",
         "actions.ts",
-        "rev >= mark.rev) this.marks",
-        "rev > mark.rev) this.marks",
+        "rev >= mark.rev) this.#marks",
+        "rev > mark.rev) this.#marks",
     ),
     Bug(
         "a refused act stays marked",
@@ -184,8 +184,8 @@ BUGS = [
     Bug(
         "a kernel that has gone is gone for ever",
         "follow.ts",
-        "    line.gone = false;\n    if (lost)",
-        "    if (lost)",
+        "    line.gone = false;\n    this.context.unheard",
+        "    this.context.unheard",
     ),
     # -- the kernel ----------------------------------------------------------------------------
     Bug(
