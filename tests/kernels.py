@@ -38,7 +38,7 @@ class Kernel:
 
     def __init__(self, version: str) -> None:
         environ = {**os.environ, "PYTHONPATH": search_path(version)}
-        self._manager = KernelManager(transport="ipc", kernel_name="python3")
+        self._manager = KernelManager(kernel_name="python3")
         self._manager.start_kernel(env=environ)
         self._client: BlockingKernelClient = self._manager.client()
         self._client.start_channels(stdin=False, hb=False)

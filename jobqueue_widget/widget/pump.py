@@ -106,40 +106,45 @@ class Pump:
         """As the kernel would, but for what it notes of the cell that is running."""
         kernel = self._kernel
         ident, parent = _parent_of(kernel)
-        interrupt = _Interrupt()
         hooks = kernel.pre_handler_hook, kernel.post_handler_hook
-        kernel.pre_handler_hook, kernel.post_handler_hook = interrupt.catch, interrupt.release
+        interrupt = _Interrupt()
         try:
+            kernel.pre_handler_hook, kernel.post_handler_hook = interrupt.begin, interrupt.end
             await kernel.dispatch_shell(message)
+        except KeyboardInterrupt:  # on the way into or out of a handler; it is passed on below
+            interrupt.end()
         finally:
             kernel.pre_handler_hook, kernel.post_handler_hook = hooks
             kernel.set_parent(ident, parent, channel="shell")
-        interrupt.pass_on()
+            interrupt.pass_on()
 
 
 class _Interrupt:
     """One that comes while a message is handled ends its handler, as ever, and then the wait too.
 
     The kernel's own hooks would lose it, and at the end of the cell put back the wrong handler.
+    Outside of the handler it is only noted: nothing of the kernel may be left half changed.
     """
 
     def __init__(self) -> None:
-        self._usual: Any = None
-        self._came: tuple[int, FrameType | None] | None = None
+        self._handling = self._came = False
+        self._usual: Any = signal.signal(signal.SIGINT, self._note)
 
-    def catch(self) -> None:
-        self._usual = signal.signal(signal.SIGINT, self._end_handler)
+    def begin(self) -> None:
+        self._handling = True
 
-    def release(self) -> None:
-        signal.signal(signal.SIGINT, self._usual)
+    def end(self) -> None:
+        self._handling = False
 
     def pass_on(self) -> None:
-        if self._came is not None and callable(self._usual):
-            self._usual(*self._came)
+        signal.signal(signal.SIGINT, self._usual)
+        if self._came and callable(self._usual):
+            self._usual(signal.SIGINT, None)
 
-    def _end_handler(self, number: int, frame: FrameType | None) -> None:
-        self._came = number, frame
-        signal.default_int_handler(number, frame)
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._came = True
+        if self._handling:
+            signal.default_int_handler(number, frame)
 
 
 class Hearing:
