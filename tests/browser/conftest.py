@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
-import shutil
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser.chromium import MISSING, chromium_path, launch
 from tests.browser.lab import Lab, Notebook
 from tests.browser.widget import SETUP
 
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 Open = Callable[..., Notebook]
 Fresh = Callable[..., Notebook]
+HARNESS = Path(__file__).parents[2] / "js" / "test" / "harness"
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +30,13 @@ def nothing_left_behind() -> None:
 @pytest.fixture(scope="module")  # not for the session: its loop would stand in others' way
 def browser() -> Iterator[Browser]:
     """The system's Chromium. Without one: skipped, and with CI=true a failure."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    path = chromium_path()
     if path is None:
-        why = "no Chromium here: set CHROMIUM, or install Debian's package chromium"
         if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        chromium = launch(playwright, path)
         yield chromium
         chromium.close()
 
@@ -105,3 +100,48 @@ def fresh(standing_notebook: Notebook) -> Iterator[Fresh]:
     standing_notebook.replace("await queue.close()")
     said = standing_notebook.said
     assert [line for line in said if "jqw" in line or line.startswith("pageerror")] == []
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The harness page: the views against a kernel of its own."""
+    folder = tmp_path_factory.mktemp("harness")
+    subprocess.run(["node", str(HARNESS / "build.mjs"), str(folder)], check=True)
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/index.html"
+        server.shutdown()
+
+
+class Opener:
+    """Draws a scene of the harness page; scripts that fail there fail the test."""
+
+    def __init__(self, browser: Browser, address: str) -> None:
+        self.browser = browser
+        self.address = address
+        self.pages: list[Page] = []
+        self.errors: list[str] = []
+
+    def __call__(self, scene: str = "everyday", view: str = "queue", width: int = 1000) -> Page:
+        page = self.browser.new_page(viewport={"width": width, "height": 700})
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(self.address)
+        page.evaluate("([scene, view]) => void start(scene, view)", [scene, view])
+        self.pages.append(page)
+        return page
+
+
+@pytest.fixture
+def opened(browser: Browser, address: str) -> Iterator[Opener]:
+    """Opens scenes; closes them."""
+    opener = Opener(browser, address)
+    yield opener
+    for page in opener.pages:
+        page.close()
+    assert opener.errors == []

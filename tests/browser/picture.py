@@ -8,15 +8,13 @@ Says where the picture is, or in one line why there is none; either way it ends 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
 from playwright.sync_api import sync_playwright
 
-from tests.browser.conftest import ARGUMENTS
+from tests.browser.chromium import chromium_path, launch
 from tests.browser.lab import Lab, Notebook
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "01_first_queue.ipynb"
@@ -39,7 +37,7 @@ def cells_to_show() -> list[str]:
 def take(chromium: str, path: Path) -> None:
     """Run the example and take the picture when there is something to see."""
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        browser = launch(playwright, chromium)
         lab = Lab(Path(folder))
         try:
             context = browser.new_context(
@@ -68,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Take a picture of the live widget.")
     parser.add_argument("path", type=Path)
     told = parser.parse_args()
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    chromium = chromium_path()
     if chromium is None:
         print("no picture of the widget: there is no Chromium here (set CHROMIUM to have one)")
         return

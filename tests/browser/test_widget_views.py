@@ -2,59 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
-import subprocess
-import threading
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-HARNESS = Path(__file__).parents[2] / "js" / "test" / "harness"
+from tests.browser.conftest import Opener
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("harness")
-    subprocess.run(["node", str(HARNESS / "build.mjs"), str(folder)], check=True)
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/index.html"
-        server.shutdown()
-
-
-class Opener:
-    def __init__(self, browser: Browser, address: str) -> None:
-        self.browser = browser
-        self.address = address
-        self.pages: list[Page] = []
-        self.errors: list[str] = []
-
-    def __call__(self, scene: str = "everyday", view: str = "queue", width: int = 1000) -> Page:
-        page = self.browser.new_page(viewport={"width": width, "height": 700})
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.goto(self.address)
-        page.evaluate("([scene, view]) => void start(scene, view)", [scene, view])
-        self.pages.append(page)
-        return page
-
-
-@pytest.fixture
-def opened(browser: Browser, address: str) -> Iterator[Opener]:
-    opener = Opener(browser, address)
-    yield opener
-    for page in opener.pages:
-        page.close()
-    assert opener.errors == []
 
 
 def sent(page: Page, op: str) -> list[dict[str, object]]:
