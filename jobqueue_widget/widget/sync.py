@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .model import Source, State, clipped
+from .model import Source, State, clipped, sent_row
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class Sync:
             "list": list_name,
             "start": start,
             "total": part.total,
-            "rows": [clipped(row) for row in part.rows],
+            "rows": [sent_row(clipped(row)) for row in part.rows],
         }
 
 

@@ -12,10 +12,12 @@ import traitlets
 from ..job import Job
 from ..queue import JobQueue
 from .commands import Commands
-from .model import JobSource, QueueSource, Source, State
+from .model import JobSource, QueueSource, Source, State, sent_row
 from .sync import CommPort, Sync
 
 STATIC = Path(__file__).parents[1] / "static"
+ROWS: dict[str, Any] = {"sync": True, "to_json": lambda rows, _: [sent_row(row) for row in rows]}
+ROW: dict[str, Any] = {"sync": True, "to_json": lambda row, _: sent_row(row)}
 
 
 def _never() -> bool:
@@ -34,12 +36,12 @@ class _StateWidget(anywidget.AnyWidget):
     summary = traitlets.Dict(help="counts, phase, pause, lag, clock; see WIDGET state").tag(
         sync=True
     )
-    running: traitlets.List[State] = traitlets.List(help="at most 8 running rows").tag(sync=True)
-    head: traitlets.List[State] = traitlets.List(help="the first 25 queued rows").tag(sync=True)
+    running: traitlets.List[State] = traitlets.List(help="at most 8 running rows").tag(**ROWS)
+    head: traitlets.List[State] = traitlets.List(help="the first 25 queued rows").tag(**ROWS)
     history: traitlets.List[State] = traitlets.List(help="the last 20 ended, newest first").tag(
-        sync=True
+        **ROWS
     )
-    job = traitlets.Dict(help="the row of a progress cell, else empty").tag(sync=True)
+    job = traitlets.Dict(help="the row of a progress cell, else empty").tag(**ROW)
     resources = traitlets.Dict(help="what is used and reserved; empty when unknown").tag(sync=True)
     features = traitlets.Dict(help="what the front end may offer").tag(sync=True)
 

@@ -134,7 +134,7 @@ function textOrNull(value: unknown): string | null {
   return typeof value === "string" ? text(value) : null;
 }
 
-/** A row with every field of the right type, or null when it has no id. */
+/** A row with every field of the right type, or null when it has no id; the usual is not sent. */
 export function cleanRow(value: unknown): Row | null {
   if (!isPlain(value) || typeof value["id"] !== "string" || value["id"] === "") return null;
   const status = STATUSES.includes(value["status"] as string) ? value["status"] : "pending";
@@ -154,7 +154,7 @@ export function cleanRow(value: unknown): Row | null {
     created_at: instant(value["created_at"]),
     started_at: instant(value["started_at"]),
     completed_at: instant(value["completed_at"]),
-    progress: Math.min(1, num(value["progress"], -1)),
+    progress: Math.min(1, num(value["progress"] ?? 0, -1)),
     message: text(value["message"]),
     phase: textOrNull(value["phase"]),
     cancel_phase: textOrNull(value["cancel_phase"]),
@@ -163,7 +163,7 @@ export function cleanRow(value: unknown): Row | null {
     cancel_note: textOrNull(value["cancel_note"]),
     held: value["held"] === true,
     hold_until: instant(value["hold_until"]),
-    hold_then: text(value["hold_then"]),
+    hold_then: text(value["hold_then"]) || "release",
     block: textOrNull(value["block"]),
     error: textOrNull(value["error"]),
     news_at: instant(value["news_at"]),

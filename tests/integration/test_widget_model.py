@@ -159,6 +159,37 @@ async def test_the_state_is_bounded_whatever_the_queue_holds() -> None:
         queue.cancel_all("all")
 
 
+async def test_a_row_is_sent_without_what_a_page_takes_for_granted() -> None:
+    async with shown() as (queue, page):
+        queue.pause()
+        queue.options(label="named", priority=2).submit_nowait(noop)
+        queue.submit_nowait(noop)
+        await until(lambda: len(page.widget.head) == 2)
+        named, plain = page.widget.head
+        assert named.keys() == {"id", "name", "title", *SCHEMA["row"]}
+        sent_named, sent_plain = page.widget.get_state("head")["head"]
+        assert sent_named.keys() == {"id", "name", "title", "priority", "position", "created_at"}
+        assert sent_plain.keys() == {"id", "name", "position", "created_at"}
+        for row, sent in ((named, sent_named), (plain, sent_plain)):
+            assert {**SCHEMA["row"], "title": row["name"], **sent} == row
+        assert page.ask("rows", list="pending", start=1, end=2)["v"]["rows"] == [sent_plain]
+        queue.cancel_all("all")
+
+
+async def test_a_flush_of_three_full_lists_is_less_than_ten_kilobytes() -> None:
+    async with shown(max_history=100) as (queue, page):
+        queue.map(noop, [f"talk_{number:06}.mp3" for number in range(20)])
+        await queue.join(timeout=10)
+        queue.pause()
+        queue.map(noop, [f"talk_{number:06}.mp3" for number in range(200)])
+        await until(lambda: page.widget.summary["counts"]["pending"] == 200)
+        state = page.widget.get_state(["summary", "running", "head", "history"])
+        assert len(state["head"]) == 25
+        assert len(state["history"]) == 20
+        assert len(json.dumps(state)) < 10_000
+        queue.cancel_all("all")
+
+
 async def test_the_counts_tell_how_many_ended_jobs_can_be_shown() -> None:
     async with shown(max_history=3) as (queue, page):
         queue.map(noop, range(5))

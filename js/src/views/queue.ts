@@ -49,6 +49,7 @@ export class QueueView {
   #current: Current | null = null;
   #selected: Current | null = null;
   #wide = false;
+  #top = 0;
   #height = 0;
   #hovered: string | null = null;
   #ended = new Set<string>();
@@ -97,18 +98,17 @@ export class QueueView {
     this.node.classList.toggle("jqw-dim", this.context.line.gone);
     this.node.classList.toggle("jqw-wide", this.#wide);
     this.#lists.refresh();
+    this.#follow();
+    this.#renderLists(); // first: it reads where things stand, and nothing is written yet
     this.#toolbar.update();
     this.#strip.update();
     this.#resources.update();
     this.#filter.update();
-    this.#follow();
-    this.#renderLists();
     this.#announce();
   }
 
   get inUse(): boolean {
-    const { scrollTop } = this.#scroller;
-    return this.#selected !== null || scrollTop > 0 || this.#filter.active || atWork(this.node);
+    return this.#selected !== null || this.#top > 0 || this.#filter.active || atWork(this.node);
   }
 
   /** Nothing is in view: no window is watched. */
@@ -160,7 +160,9 @@ export class QueueView {
   }
 
   #renderLists(): void {
+    this.#measure();
     const anchor = this.#anchor();
+    const { height } = this.#layout;
     this.#layout = new Layout(
       LISTS.map((list) => {
         const total = this.#lists.total(list);
@@ -172,12 +174,12 @@ export class QueueView {
     );
     LISTS.forEach((list, at) => this.#frame(list, at));
     show(this.#empty, this.#layout.height === 0);
+    // Only where the lists end in view, what was written moves what was read.
+    if (this.#top + this.#height >= Math.min(height, this.#layout.height)) this.#measure();
     this.#restore(anchor);
-    const { scrollTop } = this.#scroller;
-    this.#height = this.#scroller.clientHeight;
     const seen = new Set<string>();
     const focused = this.#focusedRow();
-    const wanted = LISTS.map((list, at) => this.#inView(list, at, scrollTop, seen));
+    const wanted = LISTS.map((list, at) => this.#inView(list, at, seen));
     const focusedInside = this.#activeElement();
     LISTS.forEach((list, at) => {
       const grid = this.#parts.get(list)?.grid;
@@ -214,8 +216,8 @@ export class QueueView {
   }
 
   /** The rows of a list that are in view, and the current one wherever it is; up to date. */
-  #inView(list: ListName, at: number, scrollTop: number, seen: Set<string>): RowView[] {
-    const [first, last] = this.#layout.range(at, scrollTop, this.#height);
+  #inView(list: ListName, at: number, seen: Set<string>): RowView[] {
+    const [first, last] = this.#layout.range(at, this.#top, this.#height);
     this.#lists.show(list, first, last);
     const indices: number[] = [];
     for (let index = first; index < last; index += 1) indices.push(index);
@@ -247,15 +249,20 @@ export class QueueView {
 
   // -- what stays in view ----------------------------------------------------------------------
 
+  /** Where the lists stand; the page is laid out for it if anything was written before. */
+  #measure(): void {
+    this.#top = this.#scroller.scrollTop;
+    this.#height = this.#scroller.clientHeight;
+  }
+
   /** The row that must not move on the screen: under the pointer, else focused, else the first. */
   #anchor(): { key: string; offset: number } | null {
-    const { scrollTop } = this.#scroller;
     const busy = this.#lists.pointerBusy && this.#hovered !== null;
-    const key = busy ? this.#hovered : scrollTop > 0 ? this.#firstKey(scrollTop) : null;
+    const key = busy ? this.#hovered : this.#top > 0 ? this.#firstKey(this.#top) : null;
     const view = key === null ? undefined : this.#views.get(key);
     if (key === null || view === undefined) return null;
     const at = LISTS.indexOf(view.node.dataset["list"] as ListName);
-    return { key, offset: this.#layout.top(at, view.index) - scrollTop };
+    return { key, offset: this.#layout.top(at, view.index) - this.#top };
   }
 
   #firstKey(scrollTop: number): string | null {
@@ -273,7 +280,9 @@ export class QueueView {
     const spot = this.#lists.find(anchor.key);
     if (spot === null) return;
     const top = this.#layout.top(LISTS.indexOf(spot.list), spot.index) - anchor.offset;
-    if (Math.abs(top - this.#scroller.scrollTop) >= 1) this.#scroller.scrollTop = Math.max(0, top);
+    if (Math.abs(top - this.#top) < 1) return;
+    this.#scroller.scrollTop = Math.max(0, top);
+    this.#measure();
   }
 
   #activeElement(): HTMLElement | null {

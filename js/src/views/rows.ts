@@ -33,8 +33,9 @@ export class Bar {
     attr(this.#track, "aria-label", label);
     attr(this.#track, "aria-valuenow", known ? percent : null);
     this.#track.classList.toggle("jqw-unknown", !known);
-    const width = known ? `${(progress * 100).toFixed(1)}%` : "";
-    if (this.#fill.style.width !== width) this.#fill.style.width = width;
+    const { style } = this.#fill;
+    const moved = known ? `translateX(${(progress * 100 - 100).toFixed(1)}%)` : "";
+    if (style.transform !== moved) style.transform = moved;
     setText(this.#amount, known ? `${percent} %` : "");
   }
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Row } from "../../src/protocol";
+import protocol from "../../../jobqueue_widget/widget/protocol.json";
+import { cleanRow, type Row } from "../../src/protocol";
 import { Store } from "../../src/store";
 import { wordsOf } from "../../src/views/words";
 import { makeRow } from "../harness/kernel";
@@ -22,6 +23,11 @@ function storeWith(given: Record<string, unknown>, lists: Record<string, Row[]> 
   store.read(traits(given, lists));
   return store;
 }
+
+test("what a row does not tell is as the kernel left it out", () => {
+  const told = { id: "j1", title: "whisper", name: "whisper" };
+  assert.deepEqual(cleanRow({ id: "j1", name: "whisper" }), { ...protocol.row, ...told });
+});
 
 test("an older flush never replaces a newer one", () => {
   const store = storeWith({ seq: 5, rev: 9 });
