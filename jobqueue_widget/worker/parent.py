@@ -268,14 +268,13 @@ class WorkerProcess:
         elif kind == wire.PROGRESS:
             try:
                 fraction, message = json.loads(body)
-            except ValueError as error:
+            except (ValueError, TypeError) as error:
                 self._break(f"sent progress that cannot be read: {error}")
                 return
             task.on_progress(fraction, message)
         else:
             try:
-                meta_part, *parts = wire.split_parts(memoryview(body))
-                meta = json.loads(bytes(meta_part))
+                meta, parts = wire.read_end(memoryview(body))
             except (wire.ProtocolError, ValueError) as error:
                 self._break(f"sent an end that cannot be read: {error}")
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import struct
@@ -65,6 +66,23 @@ def split_parts(data: memoryview) -> list[memoryview]:
         parts.append(data[offset : offset + length])
         offset += length
     return parts
+
+
+def read_end(body: memoryview) -> tuple[dict[str, Any], list[memoryview]]:
+    """What an END frame tells, and the parts that go with it.
+
+    Raises:
+        ProtocolError, ValueError: a worker of ours does not end a job so.
+    """
+    parts = split_parts(body)
+    meta = json.loads(bytes(parts[0])) if parts else None
+    if isinstance(meta, dict):
+        if meta.get("kind") == "value" and "plain" in meta:
+            return meta, parts[1:]
+        words = [meta.get(name) for name in ("type", "message", "traceback")]
+        if meta.get("kind") in ("error", "cancelled") and all(isinstance(w, str) for w in words):
+            return meta, parts[1:]
+    raise ProtocolError("it is no end of a job")
 
 
 def write_all(fd: int, pieces: Sequence[bytes | memoryview]) -> None:

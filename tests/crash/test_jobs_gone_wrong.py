@@ -151,6 +151,37 @@ async def test_a_job_that_closes_its_own_pipes_ends_with_a_reason() -> None:
         assert "worker" in str(job.error)
 
 
+def speaks_as_its_worker(kind: bytes, text: str) -> None:
+    import gc
+    import time
+
+    from jobqueue_widget import current_job
+
+    pipes: Any = next(one for one in gc.get_objects() if type(one).__name__ == "Pipes")
+    body = text.encode()
+    if kind == b"E":  # one part, as the worker packs it
+        body = (1).to_bytes(8, "big") + len(body).to_bytes(8, "big") + body
+    pipes.send(kind, current_job().number, [body])  # type: ignore[union-attr]
+    time.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        *((b"E", text) for text in ("[]", "3", "null", "{}", '{"kind": "value"}', "no json")),
+        (b"E", '{"kind": "error", "type": 1, "message": [], "traceback": null}'),
+        *((b"P", text) for text in ("3", "null", "[1]", '{"a": 1}', "no json")),
+    ],
+)
+async def test_a_job_that_forges_the_words_of_its_worker_ends_with_it(
+    kind: bytes, text: str
+) -> None:
+    async with JobQueue() as queue:
+        job = await outcome_of(queue, speaks_as_its_worker, kind, text)
+        assert job.status is JobStatus.failed
+        assert "cannot be read" in str(job.error)
+
+
 def takes_too_much_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
     block = bytearray(8 << 30)
