@@ -151,15 +151,14 @@ class Person:
             pages = [page for page in self.world.pages if page.here]
             page = self.dice.choice(pages)
             view = self.dice.choice(page.views)
-            if self.dice.random() < 0.4:
-                self.scroll(page, view)
+            if self.dice.random() < 0.5:
+                self.scroll(page, view, self.dice.choice(LISTS))
             else:
                 self._click(page, view)
 
-    def scroll(self, page: Page, view: str) -> None:
+    def scroll(self, page: Page, view: str, name: str) -> None:
         """To some place of a list, or away from it."""
         dice = self.dice
-        name = dice.choice(LISTS)
         total = self.world.kernel.widget.summary["counts"].get(name, 60)
         first = dice.randint(0, max(0, total - 1))
         last = dice.choice((0, first + SIGHT, first + SIGHT, first + 60))
@@ -212,7 +211,7 @@ class Fate:
                 self.world.open_page()
             elif fate < 0.6 and len(here) < 3:
                 self.world.open_page()
-            elif fate < 0.75:
+            elif fate < 0.8:
                 self.restart = asyncio.create_task(self._restart(here))
                 await asyncio.shield(self.restart)
 

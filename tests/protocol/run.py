@@ -13,7 +13,7 @@ from tests.schedules.loop import OtherThread
 
 from . import promises
 from .node import Node
-from .people import Actor, Fate, Person, User
+from .people import LISTS, Actor, Fate, Person, User
 from .world import World
 
 FEW = 60  # pending jobs that may all run before the end
@@ -106,8 +106,9 @@ async def _calm(world: World) -> None:
         if page.here:
             if page.kernel is not world.kernel:
                 world.reach_new_kernel(page)
+            name = dice.choice(LISTS)
             for view in page.views:
-                person.scroll(page, view)
+                person.scroll(page, view, name)
     if world.ends_lost or dice.random() < 0.5:
         if len(queue.jobs("pending")) > FEW:
             queue.cancel_all("pending")

@@ -16,6 +16,7 @@ from .node import Node
 
 EPOCH = 1_700_000_000.0
 SLOWEST_FRAME = 0.2  # seconds until a page draws
+LATE_AFTER = 1.0  # seconds until a page says that an act waits
 LARGEST_UPDATE = 32_000  # bytes
 LARGEST_ANSWER = 256 * 1024
 
@@ -34,6 +35,7 @@ class Page:
     lost: int = 0  # of the last updates, one after the other
     to_lose: int = 0  # of the next ones
     ends: int = 0  # that were lost
+    rows: str = ""  # the last that was sent to it
     free_at: dict[str, float] = field(default_factory=dict)
     mail: deque[dict[str, Any]] = field(default_factory=deque)  # on its way to the kernel
     shown: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -114,13 +116,18 @@ class World:
         self.busy_until = self.outside.now + seconds
 
     def in_the_middle(self) -> None:
-        """While the kernel looks at its queue, a message of a page is handled on another thread."""
+        """While the kernel looks at its queue, a page's messages are handled on another thread."""
         if self._inside or self.dice.random() > 0.2:
             return
         waiting = [page for page in self.pages if page.mail and page.kernel is self.kernel]
         if waiting and self.outside.now >= self.busy_until:
             self._inside = True
-            self.kernel.receives(self.dice.choice(waiting).mail.popleft())
+            queue = self.kernel.queue
+            for job in queue._engine.state.order.slice(0, 1):
+                queue.reorder(job.id, self.dice.randrange(10))
+            mail = self.dice.choice(waiting).mail
+            while mail:
+                self.kernel.receives(mail.popleft())
             self._inside = False
 
     # -- the channel -----------------------------------------------------------------------------
@@ -143,8 +150,7 @@ class World:
     def _land(
         self, page: Page, kernel: Kernel, act: Callable[..., object], what: tuple[object, ...]
     ) -> None:
-        late = act == self._hears and '"custom"' in str(what[0])  # of a kernel that is gone
-        if page.kernel is kernel is self.kernel or (late and self.dice.random() < 0.5):
+        if page.kernel is kernel is self.kernel:
             act(page, *what)
 
     def sent(self, kind: str, data: dict[str, Any]) -> None:
@@ -174,6 +180,8 @@ class World:
             page.lost = page.lost + 1 if lost else 0
         if lost:
             return
+        if not update and data["content"]["t"] == "rows":
+            page.rows = text
         lane = "states" if update or not self.reorders else "messages"
         self._carry(page, lane, self._hears, text)
         if not self.healed and update and len(data["state"]) == 1 and self.dice.random() < 0.1:
@@ -224,7 +232,7 @@ class World:
         dice = self.dice
         self._keys += 1
         key = f"p{self._keys}"
-        views = [f"{key}.{number}" for number in range(dice.choice((1, 1, 2)))]
+        views = [f"{key}.{number}" for number in range(dice.choice((1, 2)))]
         page = Page(key, views, dice.random() < 0.3, self.kernel)
         state = dice.choice((self.kernel.state(), self.kernel.opened, {}))
         self.pages.append(page)
@@ -245,6 +253,8 @@ class World:
         self.tell(page, {"do": "comm", "closed": False})
         whole = {"method": "update", "state": self.kernel.state()}
         self._hears(page, json.dumps(whole, allow_nan=False))
+        if page.rows:  # from the kernel that has gone
+            self._carry(page, "echo", self._hears, page.rows)
 
     def tell(self, page: Page, command: dict[str, Any], message: str = "null") -> Any:
         """Let something happen on a page and deal with what follows."""
@@ -273,6 +283,8 @@ class World:
         page = next(page for page in self.pages if view in page.views)
         before = page.shown.get(view)
         page.shown[view] = seen
+        if seen["late"] != (seen["waits"] > LATE_AFTER) and abs(seen["waits"] - LATE_AFTER) > 0.01:
+            self.complain(f"{view}: an act waits {seen['waits']} s; late: {seen['late']}")
         if seen["epoch"] == "":
             return
         place = [self.epochs.index(seen["epoch"]), seen["seq"], seen["rev"], *seen["windows"]]
@@ -285,6 +297,9 @@ class World:
                 self.complain(f"{view} went back from {earlier} to {place}")
         if seen["epoch"] != self.kernel.epoch:
             return
+        now = self.kernel.queue._engine.state.revision
+        if max(seen["rev"], *seen["windows"]) > now:
+            self.complain(f"{view} shows what will be: {seen['windows']}, and it is {now}")
         for rows in seen["lists"]:
             for row in rows:
                 if row is not None:

@@ -90,16 +90,18 @@ time.takeOver();
 for await (const line of input) {
   const command = JSON.parse(line) as Command;
   let value: unknown = null;
+  let drawn: Plain = {};
   try {
     await time.goTo(command.now);
     value = carryOut(command);
     await settled();
     await time.goTo(command.now);
+    await new Promise((resolve) => void really(resolve));
+    drawn = seen();
   } catch (error) {
     complain(error);
   }
-  await new Promise((resolve) => void really(resolve));
-  const answer = { sent, errors, value, seen: seen(), next: time.next };
+  const answer = { sent, errors, value, seen: drawn, next: time.next };
   process.stdout.write(`${JSON.stringify(answer)}\n`);
   sent = [];
   errors = [];

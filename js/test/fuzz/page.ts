@@ -84,6 +84,12 @@ export class View {
   readonly lists: Lists;
   /** Drawn since it was last looked at. */
   drawn = false;
+  /** Of the slices that the windows hold. */
+  private revs: Record<ListName, number> = { running: -1, pending: -1, history: -1 };
+  /** Since when acts wait for their answers, in seconds. */
+  private open = new Set<{ since: number }>();
+  /** What was acted on. */
+  private touched = new Set<string>();
   private follower: Follower;
   private range: Record<ListName, Range> = { running: [0, 0], pending: [0, 0], history: [0, 0] };
   private timer: ReturnType<typeof setInterval>;
@@ -95,6 +101,8 @@ export class View {
       this.frame ??= setTimeout(() => this.draw(), delay);
     });
     this.lists = new Lists(this.context, NO_FILTER);
+    for (const list of LISTS) this.watch(list);
+    this.listen();
     this.follower = new Follower(model, this.context, (part) => {
       this.lists.windows[part.list].push(part);
     });
@@ -112,7 +120,7 @@ export class View {
     const { context } = this;
     if (!context.enabled) return null;
     if (what === "pause") return this.did("togglePause", () => context.togglePause());
-    if (what === "undo") return context.undo() ? this.did("undo", () => undefined) : null;
+    if (what === "undo") return context.undo() ? { told: "undo" } : null;
     if (what === "clear") return this.asked("clear_history", {}, "clear_history", "");
     if (what === "find") {
       void context.ask("find", { text: "job", start: 0, end: 20 });
@@ -139,12 +147,12 @@ export class View {
     const shown = this.onScreen();
     const lists = LISTS.map((list) => shown[list].map((row) =>
       row && [row.id, row.status, row.attempt]));
-    const windows = LISTS.map((list) => this.lists.windows[list] as unknown as { rev: number });
+    const oldest = Math.min(...[...this.open].map(({ since }) => since));
     return {
       epoch: summary.epoch, seq: summary.seq, rev: summary.rev, lists,
-      windows: windows.map(({ rev }) => rev), busy: store.busy, gone: line.gone,
-      marks: [...(marks as unknown as { marks: Map<string, unknown> }).marks.keys()],
-      open: this.open(), late: line.late,
+      windows: LISTS.map((list) => this.revs[list]), busy: store.busy,
+      marks: [...this.touched].filter((id) => marks.get(id) !== undefined),
+      waits: this.open.size > 0 ? this.context.page() - oldest : 0, late: line.late,
     };
   }
 
@@ -165,19 +173,36 @@ export class View {
     this.context.close();
   }
 
+  /** Note which revision a window holds. */
+  private watch(list: ListName): void {
+    const window = this.lists.windows[list];
+    const push = window.push.bind(window);
+    window.push = (part) => {
+      push(part);
+      const taken = part.rows.length > 0 && window.row(part.start) === part.rows[0];
+      if (taken) this.revs[list] = part.rev;
+    };
+  }
+
+  /** Note how long acts wait. */
+  private listen(): void {
+    const { line } = this.context;
+    const request = line.request.bind(line);
+    line.request = (op, a, act) => {
+      const wait = { since: this.context.page() };
+      if (act === true) this.open.add(wait);
+      return request(op, a, act).finally(() => this.open.delete(wait));
+    };
+  }
+
   private did(told: string, act: () => void): Plain {
+    this.touched.add(told);
     act();
     return { told };
   }
 
   private asked(op: string, a: Plain, kind: string, id: string): Plain {
     return this.did(op, () => void this.context.act(op, a, kind, id));
-  }
-
-  /** Acts that wait for an answer. */
-  private open(): number {
-    const { waiting } = this.context.line as unknown as { waiting: Map<string, { act: boolean }> };
-    return [...waiting.values()].filter((item) => item.act).length;
   }
 
   /** What is in view: a list that got shorter than the place scrolled to shows its end. */
@@ -209,6 +234,7 @@ export class View {
     if (epoch !== this.epoch) {
       this.epoch = epoch;
       this.lists.reset(epoch);
+      this.revs = { running: -1, pending: -1, history: -1 };
     }
     this.lists.refresh();
     const ranges = this.ranges();
