@@ -14,6 +14,7 @@ from .checking import SCHEMA, Refused, check
 from .model import clipped
 from .results import show_result
 from .sync import CommPort, Sync
+from .texts import visible
 
 logger = logging.getLogger(__name__)
 
@@ -129,8 +130,8 @@ class Commands:
         told = None
         if failure is not None:
             told = {
-                "type": failure.type_name,
-                "message": failure.message[:4_000],
+                "type": visible(failure.type_name),
+                "message": visible(failure.message[:4_000]),
                 "exit_code": failure.exit_code,
                 "signal": failure.signal_name,
             }
@@ -138,7 +139,7 @@ class Commands:
             "row": clipped(job.as_row()),
             "failure": told,
             "traceback": failure.traceback[-TRACEBACK_LIMIT:] if failure is not None else "",
-            "kwargs_text": job.describe_arguments(2_000),
+            "kwargs_text": visible(job.describe_arguments(2_000)),
         }
 
     def _result(self, a: Answer, cid: str) -> Answer:

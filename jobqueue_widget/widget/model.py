@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from ..job import Job
 from ..queue import JobQueue
-from ..worker.wire import plain
 from .checking import SCHEMA
+from .texts import visible
 
 PROTOCOL = 1
 RUNNING_ROWS = 8
@@ -148,5 +148,5 @@ def shorten(text: str, limit: int = TEXT_LIMIT) -> str:
 
 @lru_cache(maxsize=256)  # the same texts stand in flush after flush
 def _one_line(text: str, limit: int) -> str:
-    line = " ".join(plain(text).split())
+    line = " ".join(visible(text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

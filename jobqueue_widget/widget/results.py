@@ -6,7 +6,7 @@ import base64
 import sys
 from typing import Any
 
-from ..worker.wire import plain
+from .texts import visible
 
 TEXT_LIMIT = 65_536
 PICTURE_LIMIT = 4 * 1024 * 1024
@@ -20,7 +20,8 @@ def show_result(value: object) -> dict[str, Any]:
     try:
         return _table(value) or _picture(value) or _text(value)
     except Exception as error:
-        return {"kind": "text", "text": f"<cannot be shown: {type(error).__name__}: {error}>"}
+        told = f"<cannot be shown: {type(error).__name__}: {error}>"
+        return {"kind": "text", "text": visible(told)}
 
 
 def _table(value: object) -> dict[str, Any] | None:
@@ -31,8 +32,8 @@ def _table(value: object) -> dict[str, Any] | None:
     rows = [[str(index), *map(str, row)] for index, *row in part.itertuples(name=None)]
     return {
         "kind": "table",
-        "columns": ["", *(str(name)[:CELL_LIMIT] for name in part.columns)],
-        "rows": [[cell[:CELL_LIMIT] for cell in row] for row in rows],
+        "columns": ["", *(visible(str(name)[:CELL_LIMIT]) for name in part.columns)],
+        "rows": [[visible(cell[:CELL_LIMIT]) for cell in row] for row in rows],
         "text": f"{len(value)} rows x {len(value.columns)} columns",
     }
 
@@ -51,4 +52,4 @@ def _text(value: object) -> dict[str, Any]:
     text = repr(value)
     if len(text) > TEXT_LIMIT:
         text = f"{text[:TEXT_LIMIT]}\n[... {len(text) - TEXT_LIMIT} characters more ...]"
-    return {"kind": "text", "text": plain(text)}
+    return {"kind": "text", "text": visible(text)}

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from ..queue import JobQueue
-from ..worker.wire import plain
+from .texts import visible
 
 ROWS = 50
 WORDS = {"pending": "queued"}
@@ -19,7 +19,7 @@ def snapshot_text(queue: JobQueue) -> str:
     """A heading, then one line per job."""
     board = queue._board(8, ROWS, 20)
     lines = [_heading(board), *(_line(row) for row in _rows(board))]
-    return plain("\n".join(lines))
+    return visible("\n".join(lines))
 
 
 def snapshot_html(queue: JobQueue) -> str:
@@ -47,7 +47,7 @@ def _rows(board: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _heading(board: dict[str, Any]) -> str:
     counts = board["counts"]
-    name = plain(f"Job queue {board['name']}".rstrip())
+    name = visible(f"Job queue {board['name']}".rstrip())
     parts = [f"{counts['running']} running", f"{counts['pending']} queued"]
     parts += [f"{counts[kind]} {kind}" for kind in ("completed", "failed", "cancelled")]
     return f"{name}: {', '.join(parts)}"
@@ -77,5 +77,5 @@ def _line(row: dict[str, Any]) -> str:
 
 def _html_row(row: dict[str, Any]) -> str:
     texts = (f"{row['title']} {row['args']}".strip(), _state(row), _progress(row), _remark(row))
-    cells = "".join(f'<td style="{CELL}">{escape(plain(text))}</td>' for text in texts)
+    cells = "".join(f'<td style="{CELL}">{escape(visible(text))}</td>' for text in texts)
     return f"<tr>{cells}</tr>"

@@ -1,0 +1,15 @@
+"""Texts of users and jobs as they are shown: what cannot be seen is dropped or made visible."""
+
+from __future__ import annotations
+
+import re
+
+from ..worker.wire import plain
+
+UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """Text that reads as what it contains: no control characters, writing order not overridden."""
+    return BIDI.sub(lambda found: f"\\u{ord(found[0]):04x}", UNSEEN.sub("", plain(text)))

@@ -1,0 +1,229 @@
+"""Hostile texts and messages: nothing runs, nothing is made, nothing leaves the page, no crash."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from jobqueue_widget import JobQueue
+from jobqueue_widget.widget.view import STATIC
+from tests.browser.conftest import Fresh
+from tests.browser.lab import Lab, Notebook
+from tests.browser.payloads import GUARD, PAYLOADS, VERDICT, Elements
+from tests.browser.widget import SETUP, add_cell, region, until_value
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+JOBS = """
+import asyncio, dataclasses, pandas
+from jobqueue_widget._core import events as ev
+from jobqueue_widget._core.jobs import BlockReason
+from tests.browser.payloads import PAYLOADS
+def at(n):
+    return PAYLOADS[n % len(PAYLOADS)]
+class Said:
+    def __init__(self, text):
+        self.text = text
+    def __repr__(self):
+        return self.text
+def named(function, name):
+    function.__name__ = function.__qualname__ = name
+    return function
+def failing(n):
+    def fails(*args, **kwargs):
+        print(at(n))
+        current_job().report(0.5, at(n + 1))
+        raise type(at(n + 2).replace("\\0", ""), (Exception,), {})(at(n + 3))
+    return named(fails, at(n + 4))
+def framed(n):
+    return pandas.DataFrame({at(n): [at(n + 1)], at(n + 2) + " ": [at(n + 3)]})
+for n, text in enumerate(PAYLOADS):
+    marked = queue.options(label=text, tags=[at(n + 5)])
+    marked.submit_nowait(failing(n), at(n + 6), Said(at(n + 7)))
+    queue.submit_nowait(named(lambda n=n: Said(at(n)), at(n + 8)))
+    queue.submit_nowait(framed, n)
+await queue.join()
+"""
+BANNERS = """
+queue.pause()
+blocked = queue.options(label="blocked").submit_nowait(framed, 0)
+for text in PAYLOADS:
+    queue._engine.settings = dataclasses.replace(queue._engine.settings, name=text)
+    queue.resume()
+    queue.pause(text)
+    queue._engine.do(ev.Blocked(blocked._record, BlockReason(text)))
+    await asyncio.sleep(0.15)
+"""
+# Opens every ended job and each of its tabs; true when all that was asked for has come.
+OPEN_ALL = """async ([from, to]) => {
+  const root = document.querySelector('.jqw');
+  const frame = () => new Promise(done => requestAnimationFrame(done));
+  const until = async (what) => {
+    for (let tries = 0; tries < 600; tries += 1) {
+      if (what()) return;
+      await frame();
+    }
+    throw new Error(`did not come: ${what}`);
+  };
+  const grid = root.querySelector('[aria-label="Finished"]');
+  const row = index => grid.querySelector(`[aria-rowindex="${index + 1}"][data-job-id]`);
+  const texts = [];
+  for (let index = from; index < to; index += 1) {
+    root.querySelector('.jqw-scroller').scrollTop = Math.max(0, index * 28 - 28);
+    await until(() => row(index) !== null);
+    row(index).click();
+    await until(() => row(index)?.getAttribute('aria-selected') === 'true');
+    for (const tab of root.querySelectorAll('[role="tab"]')) {
+      tab.click();
+      await until(() => !root.querySelector('[role="tabpanel"]').innerText.startsWith('Loading'));
+      await frame();
+      texts.push(root.querySelector('[role="tabpanel"]').innerText);
+    }
+    texts.push(root.innerText);
+  }
+  return texts.join("");
+}"""
+
+
+def test_no_text_of_anybody_becomes_more_than_text(
+    fresh: Fresh, standing_notebook: Notebook, lab: Lab
+) -> None:
+    strangers: list[str] = []
+
+    def note(request: Any) -> None:
+        if not request.url.startswith((lab.url, "data:", "blob:")):
+            strangers.append(request.url)
+
+    standing_notebook.page.on("request", note)
+    notebook = fresh(
+        JOBS, setup=SETUP.replace("cancel_timeout", "max_history=1000, cancel_timeout")
+    )
+    page = notebook.page
+    jobs = 3 * len(PAYLOADS)
+    until_value(notebook, "queue.window('history', 0, 1).total", jobs)
+    page.evaluate(GUARD)
+    finished = region(notebook).get_by_role("grid", name="Finished")
+    expect(finished).to_have_attribute("aria-rowcount", str(jobs))
+    seen = "".join(page.evaluate(OPEN_ALL, [n, min(n + 20, jobs)]) for n in range(0, jobs, 20))
+    assert "onerror=window.hacked" in seen
+    assert not set("\u202e\u2067\x00\x1b\x9b") & set(seen)
+    add_cell(notebook, BANNERS)
+    assert page.evaluate(VERDICT) == {"hacked": 0, "made": []}
+    assert strangers == []
+
+
+def test_the_static_table_holds_any_text_as_text(browser: Browser) -> None:
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    usual = Elements(table("plain", ["plain"])).found
+    for at in range(0, len(PAYLOADS), 24):
+        html = table(PAYLOADS[at], PAYLOADS[at : at + 24])
+        assert Elements(html).found == usual
+        assert not set("\u202e\u2067\x00\x1b\x9b") & set(html)
+        page.set_content(html)
+        tags = page.evaluate("[...document.body.querySelectorAll('*')].map(n => n.localName)")
+        assert set(tags) == {tag for tag, _ in usual}
+        assert page.evaluate("window.hacked === undefined")
+    assert asked == []
+    page.close()
+
+
+class Said:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def table(name: str, texts: list[str]) -> str:
+    queue = JobQueue(name=name)
+    queue.pause()
+    with warnings.catch_warnings(action="ignore"):  # it is never started
+        for text in texts:
+            queue.options(label=text, tags=[text]).submit_nowait(abs, Said(text))
+    return queue.to_html()
+
+
+POLICY = "script-src 'self' blob:; style-src 'self' 'unsafe-inline'; connect-src 'self'"
+LOADER = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (e) => violations.push(e.violatedDirective));
+const of = async (name) => (await fetch(name)).text();
+const state = JSON.parse(await of("state.json"));
+const url = URL.createObjectURL(new Blob([await of("widget.js")], { type: "text/javascript" }));
+const { default: widget } = await import(url);
+document.head.append(Object.assign(document.createElement("style"), {
+  textContent: await of("widget.css"),
+}));
+window.sent = [];
+const model = {
+  get: (name) => state[name], on() {}, off() {}, send: (message) => void sent.push(message),
+};
+widget.initialize({ model });
+widget.render({ model, el: document.getElementById("cell") });
+"""
+
+
+class _Strict(http.server.SimpleHTTPRequestHandler):
+    def end_headers(self) -> None:
+        self.send_header("Content-Security-Policy", POLICY)
+        super().end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def strict_page(tmp_path: Path) -> None:
+    """The bundle as anywidget loads it, with what Python tells of a queue."""
+    queue = JobQueue(name="strict")
+    queue.pause("to be read")
+    with warnings.catch_warnings(action="ignore"):  # it is never started
+        queue.options(label="waits").submit_nowait(abs, 2)
+    told = ("view", "summary", "running", "head", "history", "job", "resources", "features")
+    state = queue.widget.get_state(told)
+    queue.widget.close()
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    (tmp_path / "page.js").write_text(LOADER)
+    (tmp_path / "index.html").write_text(
+        '<!doctype html><link rel="icon" href="data:,"><div id="cell"></div>'
+        '<script type="module" src="page.js"></script>'
+    )
+    for name in ("widget.js", "widget.css"):
+        (tmp_path / name).write_bytes((STATIC / name).read_bytes())
+
+
+@pytest.fixture
+def strict_address(strict_page: None, tmp_path: Path) -> Iterator[str]:
+    handler = functools.partial(_Strict, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def test_a_strict_content_security_policy_is_kept(browser: Browser, strict_address: str) -> None:
+    page: Page = browser.new_page()
+    errors: list[str] = []
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.goto(strict_address)
+    view = page.get_by_role("region", name="Job queue strict")
+    view.get_by_text("waits").click()
+    for tab in ("Log", "Error", "Result", "Progress"):
+        view.get_by_role("tab", name=tab).click()
+    view.get_by_role("button", name="Resume queue").click()
+    page.wait_for_function("sent.some((message) => message.op === 'resume')")
+    assert page.evaluate("violations") == []
+    assert errors == []
+    page.close()
