@@ -1,36 +1,21 @@
-// The view of a queue: toolbar, strip, resources, three lists in one scroller, details.
+// The view of a queue: toolbar, strip, resources, the lists, details; and what the keys do.
 
-import { LISTS, type ListName, type Row } from "../protocol";
-import { active, atWork, attr, h, setText, show } from "../ui/dom";
-import { dragRows } from "../ui/drag";
+import { LISTS, type Row } from "../protocol";
+import { active, atWork, attr, h } from "../ui/dom";
 import { commandOf, takesText, type Command } from "../ui/keys";
-import { Layout, place, ROW, HEADER } from "../ui/list";
+import { ROW } from "../ui/list";
 import type { Context } from "./context";
 import { Details } from "./details";
 import { Filter } from "./filter";
-import { Lists, type Spot } from "./lists";
+import { Lists } from "./lists";
 import { ResourcesView } from "./resources";
-import { RowView } from "./rows";
+import type { RowView } from "./rows";
+import { Scroller, type Current } from "./scroller";
 import { sizeHandle } from "./size";
 import { Strip } from "./strip";
 import { Toolbar } from "./toolbar";
 
-const NAMES: Record<ListName, [head: string, label: string]> = {
-  running: ["Running", "Running"], pending: ["Next", "Queued"], history: ["Done", "Finished"],
-};
 const WIDE = 720; // px from which details stand at the side
-const PANEL = 216; // px of details under a row
-
-interface Part {
-  header: HTMLElement;
-  name: HTMLElement;
-  canvas: HTMLElement;
-  grid: HTMLElement;
-}
-
-interface Current extends Spot {
-  key: string;
-}
 
 export class QueueView {
   readonly node = h("div", { class: "jqw", role: "region" });
@@ -41,17 +26,7 @@ export class QueueView {
   #lists: Lists;
   #details: Details;
   #body = h("div", { class: "jqw-body" });
-  #scroller = h("div", { class: "jqw-scroller" });
-  #empty = h("p", { class: "jqw-note" }, "No jobs yet");
-  #parts = new Map<ListName, Part>();
-  #views = new Map<string, RowView>();
-  #layout = new Layout([]);
-  #current: Current | null = null;
-  #selected: Current | null = null;
-  #wide = false;
-  #top = 0;
-  #height = 0;
-  #hovered: string | null = null;
+  #rows: Scroller;
   #ended = new Set<string>();
   #knownEpoch = "";
 
@@ -65,15 +40,19 @@ export class QueueView {
     this.#filter = new Filter(context);
     this.#lists = new Lists(context, this.#filter);
     this.#details = new Details(context, () => this.#open(null));
-    for (const list of LISTS) this.#addPart(list);
-    this.#scroller.append(this.#empty);
-    this.#body.append(this.#scroller);
+    const drawn = (): void => this.#placeDetails();
+    this.#rows = new Scroller(context, this.#filter, this.#lists, drawn, signal);
+    this.#body.append(this.#rows.node);
     const handle = sizeHandle(this.node, context.invalidate);
     this.node.append(
       this.#toolbar.node, this.#strip.node, this.#resources.node, this.#body, handle,
       context.live.node,
     );
-    this.#listen(signal);
+    this.node.addEventListener("keydown", (event) => this.#key(event), { signal });
+    this.#rows.node.addEventListener("click", (event) => {
+      const row = this.#rows.viewOf(event.target)?.row;
+      if (row !== undefined) this.#toggle(row);
+    }, { signal });
   }
 
   /** A slice of a list was pushed. */
@@ -82,7 +61,7 @@ export class QueueView {
   }
 
   resized(width: number): void {
-    this.#wide = width >= WIDE;
+    this.#rows.wide = width >= WIDE;
     this.context.invalidate();
   }
 
@@ -96,10 +75,10 @@ export class QueueView {
     }
     attr(this.node, "aria-label", summary.name ? `Job queue ${summary.name}` : "Job queue");
     this.node.classList.toggle("jqw-dim", this.context.line.gone);
-    this.node.classList.toggle("jqw-wide", this.#wide);
+    this.node.classList.toggle("jqw-wide", this.#rows.wide);
     this.#lists.refresh();
-    this.#follow();
-    this.#renderLists(); // first: it reads where things stand, and nothing is written yet
+    this.#rows.follow();
+    this.#rows.render(); // first: it reads where things stand, and nothing is written yet
     this.#toolbar.update();
     this.#strip.update();
     this.#resources.update();
@@ -108,7 +87,8 @@ export class QueueView {
   }
 
   get inUse(): boolean {
-    return this.#selected !== null || this.#top > 0 || this.#filter.active || atWork(this.node);
+    const { selected, top } = this.#rows;
+    return selected !== null || top > 0 || this.#filter.active || atWork(this.node);
   }
 
   /** Nothing is in view: no window is watched. */
@@ -116,219 +96,24 @@ export class QueueView {
     for (const list of LISTS) this.#lists.show(list, 0, 0);
   }
 
-  // -- lists -----------------------------------------------------------------------------------
-
-  #addPart(list: ListName): void {
-    const [head, label] = NAMES[list];
-    const name = h("span", { class: "jqw-head-name" }, head);
-    const header = h("div", { class: `jqw-header jqw-header-${list}` }, name);
-    if (list === "history") header.append(this.#filter.node);
-    const grid = h("div", { role: "grid", "aria-label": label, class: "jqw-grid" });
-    const canvas = h("div", { class: "jqw-canvas" }, grid);
-    this.#scroller.append(header, canvas);
-    this.#parts.set(list, { header, name, canvas, grid });
-  }
-
-  /** Where the current and the selected row are now: they keep their job, not their place. */
-  #follow(): void {
-    for (const spot of [this.#current, this.#selected]) {
-      if (spot === null) continue;
-      const id = spot.key;
-      const found = this.#lists.find(id);
-      if (found !== null) {
-        Object.assign(spot, found);
-        continue;
-      }
-      const total = this.#lists.total(spot.list);
-      spot.index = Math.max(0, Math.min(spot.index, total - 1));
-      const other = this.#lists.row(spot.list, spot.index);
-      // Its place is known to be another's: the neighbour takes over. Else it is only out of view.
-      if (spot === this.#current && other !== undefined && !this.#rename(id, other.id)) {
-        spot.key = other.id;
-      }
-    }
-  }
-
-  /** A row that was drawn before its job was known becomes that job's row. */
-  #rename(from: string, to: string): boolean {
-    const view = this.#views.get(from);
-    if (!from.startsWith("#") || view === undefined || this.#views.has(to)) return false;
-    this.#views.delete(from);
-    this.#views.set(to, view);
-    if (this.#current?.key === from) this.#current.key = to;
-    return true;
-  }
-
-  #renderLists(): void {
-    this.#measure();
-    const anchor = this.#anchor();
-    const { height } = this.#layout;
-    this.#layout = new Layout(
-      LISTS.map((list) => {
-        const total = this.#lists.total(list);
-        const shown = total > 0 || (list === "history" && this.#filterShown);
-        const here = !this.#wide && this.#selected?.list === list && total > 0;
-        const gapAfter = here && this.#selected ? this.#selected.index : -1;
-        return { total, shown, gapAfter, gap: PANEL };
-      }),
-    );
-    LISTS.forEach((list, at) => this.#frame(list, at));
-    show(this.#empty, this.#layout.height === 0);
-    // Only where the lists end in view, what was written moves what was read.
-    if (this.#top + this.#height >= Math.min(height, this.#layout.height)) this.#measure();
-    this.#restore(anchor);
-    const seen = new Set<string>();
-    const focused = this.#focusedRow();
-    const wanted = LISTS.map((list, at) => this.#inView(list, at, seen));
-    const focusedInside = this.#activeElement();
-    LISTS.forEach((list, at) => {
-      const grid = this.#parts.get(list)?.grid;
-      const views = wanted[at] ?? [];
-      if (grid !== undefined) place(grid, views.map((view) => view.node), focused?.node ?? null);
-    });
-    for (const [key, view] of this.#views) {
-      if (!seen.has(key)) this.#views.delete(key);
-      else attr(view.node, "tabindex", key === this.#tabKey(seen) ? 0 : -1);
-    }
-    this.#refocus(focused, focusedInside);
-    this.#placeDetails();
-  }
-
-  #frame(list: ListName, at: number): void {
-    const block = this.#layout.blocks[at];
-    const part = this.#parts.get(list);
-    if (block === undefined || part === undefined) return;
-    show(part.header, block.shown);
-    show(part.canvas, block.total > 0);
-    const bottom = block.shown ? this.#below(at) * HEADER : 0;
-    // Headers of lists further down stand at the bottom: one sees that there is more, and how much.
-    part.header.style.bottom = this.#wide || list === "history" ? `${bottom}px` : "auto";
-    part.canvas.style.height = `${this.#layout.canvas(block)}px`;
-    attr(part.grid, "aria-rowcount", block.total);
-    const remark = list === "history" ? this.#filter.remark : "";
-    setText(part.name, `${NAMES[list][0]} ${block.total.toLocaleString()}${remark}`);
-  }
-
-  /** Lists below that one whose headers stand at the bottom. */
-  #below(at: number): number {
-    const shown = this.#layout.blocks.slice(at + 1).filter((block) => block.shown).length;
-    return this.#wide ? shown : Math.min(1, shown);
-  }
-
-  /** The rows of a list that are in view, and the current one wherever it is; up to date. */
-  #inView(list: ListName, at: number, seen: Set<string>): RowView[] {
-    const [first, last] = this.#layout.range(at, this.#top, this.#height);
-    this.#lists.show(list, first, last);
-    const indices: number[] = [];
-    for (let index = first; index < last; index += 1) indices.push(index);
-    const current = this.#current;
-    if (current?.list === list && !indices.includes(current.index) && this.#lists.total(list) > 0) {
-      if (current.index < first) indices.unshift(current.index);
-      else indices.push(current.index);
-    }
-    const block = this.#layout.blocks[at];
-    const views: RowView[] = [];
-    for (const index of indices) {
-      const row = this.#lists.row(list, index);
-      const away = row === undefined && current?.list === list && current.index === index;
-      const key = row?.id ?? (away && current ? current.key : `#${list}${index}`);
-      if (seen.has(key) || block === undefined) continue;
-      seen.add(key);
-      if (row !== undefined) this.#rename(`#${list}${index}`, key);
-      let view = this.#views.get(key);
-      if (view === undefined) this.#views.set(key, (view = new RowView(this.context)));
-      const top = `${this.#layout.within(block, index)}px`;
-      if (view.node.style.top !== top) view.node.style.top = top;
-      const selected = this.#selected?.key === key;
-      view.update(row ?? view.row, index, selected, this.#lists.still.has(key));
-      view.node.dataset["list"] = list;
-      views.push(view);
-    }
-    return views;
-  }
-
-  // -- what stays in view ----------------------------------------------------------------------
-
-  /** Where the lists stand; the page is laid out for it if anything was written before. */
-  #measure(): void {
-    this.#top = this.#scroller.scrollTop;
-    this.#height = this.#scroller.clientHeight;
-  }
-
-  /** The row that must not move on the screen: under the pointer, else focused, else the first. */
-  #anchor(): { key: string; offset: number } | null {
-    const busy = this.#lists.pointerBusy && this.#hovered !== null;
-    const key = busy ? this.#hovered : this.#top > 0 ? this.#firstKey(this.#top) : null;
-    const view = key === null ? undefined : this.#views.get(key);
-    if (key === null || view === undefined) return null;
-    const at = LISTS.indexOf(view.node.dataset["list"] as ListName);
-    return { key, offset: this.#layout.top(at, view.index) - this.#top };
-  }
-
-  #firstKey(scrollTop: number): string | null {
-    let best: [key: string, top: number] | null = null;
-    for (const [key, view] of this.#views) {
-      const at = LISTS.indexOf(view.node.dataset["list"] as ListName);
-      const top = this.#layout.top(at, view.index);
-      if (top >= scrollTop && (best === null || top < best[1])) best = [key, top];
-    }
-    return best?.[0] ?? null;
-  }
-
-  #restore(anchor: { key: string; offset: number } | null): void {
-    if (anchor === null) return;
-    const spot = this.#lists.find(anchor.key);
-    if (spot === null) return;
-    const top = this.#layout.top(LISTS.indexOf(spot.list), spot.index) - anchor.offset;
-    if (Math.abs(top - this.#top) < 1) return;
-    this.#scroller.scrollTop = Math.max(0, top);
-    this.#measure();
-  }
-
-  #activeElement(): HTMLElement | null {
-    const element = active(this.node);
-    return element instanceof HTMLElement && this.#scroller.contains(element) ? element : null;
-  }
-
-  #focusedRow(): RowView | null {
-    const element = this.#activeElement();
-    if (element === null) return null;
-    for (const view of this.#views.values()) if (view.node.contains(element)) return view;
-    return null;
-  }
-
-  /** A row that went to another list took its focus along; one that has gone hands it over. */
-  #refocus(view: RowView | null, element: HTMLElement | null): void {
-    if (view === null || element === null || this.#activeElement() === element) return;
-    if (view.node.isConnected) element.focus({ preventScroll: true });
-    else if (this.#current !== null) {
-      this.#views.get(this.#current.key)?.node.focus({ preventScroll: true });
-    }
-  }
-
-  #tabKey(seen: Set<string>): string {
-    if (this.#current !== null && seen.has(this.#current.key)) return this.#current.key;
-    return seen.values().next().value ?? "";
-  }
-
   // -- details ---------------------------------------------------------------------------------
 
   #open(row: Row | null): void {
     const spot = row === null ? null : this.#lists.find(row.id);
     const inside = this.#details.node.contains(active(this.node));
-    const before = this.#selected?.key;
-    this.#selected = row === null || spot === null ? null : { ...spot, key: row.id };
-    this.#renderLists();
-    if (spot !== null && !this.#wide) this.#bring(LISTS.indexOf(spot.list), spot.index);
-    if (inside && before !== undefined) this.#views.get(before)?.node.focus();
+    const before = this.#rows.selected?.key;
+    this.#rows.selected = row === null || spot === null ? null : { ...spot, key: row.id };
+    this.#rows.render();
+    if (spot !== null && !this.#rows.wide) this.#rows.bring(LISTS.indexOf(spot.list), spot.index);
+    if (inside && before !== undefined) this.#rows.view(before)?.node.focus();
   }
 
   #toggle(row: Row): void {
-    this.#open(this.#selected?.key === row.id ? null : row);
+    this.#open(this.#rows.selected?.key === row.id ? null : row);
   }
 
   #placeDetails(): void {
-    const selected = this.#selected;
+    const selected = this.#rows.selected;
     const details = this.#details;
     const row = selected === null ? null : (this.#rowOf(selected) ?? details.row);
     if (selected === null || row === null) {
@@ -336,10 +121,10 @@ export class QueueView {
       return;
     }
     details.show(row);
-    details.node.classList.toggle("jqw-under", !this.#wide);
-    const parent = this.#wide ? this.#body : this.#parts.get(selected.list)?.canvas;
+    details.node.classList.toggle("jqw-under", !this.#rows.wide);
+    const parent = this.#rows.wide ? this.#body : this.#rows.canvas(selected.list);
     if (parent !== undefined && details.node.parentNode !== parent) parent.append(details.node);
-    const top = this.#wide ? "" : `${(selected.index + 1) * ROW}px`;
+    const top = this.#rows.wide ? "" : `${(selected.index + 1) * ROW}px`;
     if (details.node.style.top !== top) details.node.style.top = top;
     details.update();
   }
@@ -349,86 +134,14 @@ export class QueueView {
     return row?.id === spot.key ? row : this.context.store.find(spot.key);
   }
 
-  // -- keys and pointer ------------------------------------------------------------------------
-
-  get #filterShown(): boolean {
-    return this.#filter.active || active(this.node) === this.#filter.input;
-  }
-
-  #listen(signal: AbortSignal): void {
-    const { node, context } = this;
-    const scroller = this.#scroller;
-    const lists = this.#lists;
-    node.addEventListener("keydown", (event) => this.#key(event), { signal });
-    scroller.addEventListener("scroll", context.invalidate, { signal, passive: true });
-    scroller.addEventListener("pointermove", (event) => {
-      this.#hovered = this.#viewOf(event.target)?.row?.id ?? null;
-      lists.pointerMoved();
-    }, { signal });
-    scroller.addEventListener("pointerleave", () => {
-      this.#hovered = null;
-      lists.pointerLeft();
-      context.invalidate();
-    }, { signal });
-    scroller.addEventListener("focusin", (event) => {
-      const view = this.#viewOf(event.target);
-      if (view !== undefined) this.#setCurrent(view);
-    }, { signal });
-    scroller.addEventListener("click", (event) => {
-      const view = this.#viewOf(event.target);
-      if (view?.row === undefined) return;
-      this.#toggle(view.row);
-    }, { signal });
-    const canvas = this.#parts.get("pending")?.canvas;
-    if (canvas === undefined) return;
-    dragRows({
-      scroller,
-      canvas,
-      idOf: (target) => {
-        const row = this.#viewOf(target)?.row;
-        return row?.status === "pending" ? row.id : null;
-      },
-      spotAt: (y) => this.#spotAt(y),
-      drop: (id, to) => {
-        const row = this.#views.get(id)?.row;
-        if (row !== undefined) context.move(row, to);
-      },
-    }, signal);
-  }
-
-  #spotAt(y: number): { id: string; after: boolean; top: number } | null {
-    const block = this.#layout.blocks[LISTS.indexOf("pending")];
-    if (block === undefined || y < -ROW || y > this.#layout.canvas(block) + ROW) return null;
-    const index = Math.max(0, Math.min(block.total - 1, this.#layout.indexAt(block, y)));
-    const row = this.#lists.row("pending", index);
-    if (row === undefined) return null;
-    const top = this.#layout.within(block, index);
-    const after = y > top + ROW / 2;
-    return { id: row.id, after, top: after ? top + ROW : top };
-  }
-
-  #viewOf(target: EventTarget | null): RowView | undefined {
-    const node = target instanceof Element ? target.closest(".jqw-row") : null;
-    if (node === null) return undefined;
-    for (const view of this.#views.values()) if (view.node === node) return view;
-    return undefined;
-  }
-
-  #setCurrent(view: RowView): void {
-    for (const [key, item] of this.#views) {
-      if (item !== view) continue;
-      const list = view.node.dataset["list"] as ListName;
-      this.#current = { list, index: view.index, key };
-      this.context.invalidate();
-    }
-  }
+  // -- keys -------------------------------------------------------------------------------------
 
   #key(event: KeyboardEvent): void {
     if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
     const target = event.target as Element;
     if (takesText(target) && event.key !== "Escape") return;
     const onRow = target.classList.contains("jqw-row");
-    const inRow = this.#viewOf(target) !== undefined;
+    const inRow = this.#rows.viewOf(target) !== undefined;
     let command = commandOf(event, onRow);
     if (!onRow && inRow && event.key === "ArrowLeft") command = "left";
     if (command === null || (this.#obey(command, target) && command !== "leave")) {
@@ -439,10 +152,10 @@ export class QueueView {
 
   /** True when the command did something. */
   #obey(command: Command, target: Element): boolean {
-    const view = this.#viewOf(target);
+    const view = this.#rows.viewOf(target);
     if (command === "undo") return this.context.undo();
     if (command === "pause") this.context.togglePause();
-    else if (command === "filter") this.#focusFilter();
+    else if (command === "filter") this.#rows.focusFilter();
     else if (command === "leave") this.#leave(target);
     else if (command === "left") view?.node.focus();
     else if (command === "right") view?.button.node.focus();
@@ -450,18 +163,12 @@ export class QueueView {
     else if (command === "open") {
       if (view?.row !== undefined) this.#toggle(view.row);
     } else if (command === "remove" || command === "force") this.#stop(command, view?.row);
-    else this.#go(command);
+    else this.#rows.go(command);
     return true;
   }
 
-  #focusFilter(): void {
-    const header = this.#parts.get("history")?.header;
-    if (header !== undefined) show(header, true);
-    this.#filter.input.focus();
-  }
-
   #leave(target: Element): void {
-    if (this.#selected !== null) {
+    if (this.#rows.selected !== null) {
       this.#open(null);
       return;
     }
@@ -470,7 +177,7 @@ export class QueueView {
 
   #stop(command: "remove" | "force", row: Row | undefined): void {
     if (row === undefined || !this.context.enabled) return;
-    const view = this.#views.get(row.id);
+    const view = this.#rows.view(row.id);
     if (command === "force" && row.status === "running") this.context.cancel(row, true);
     else if (row.status === "running" && row.cancel_phase === null) view?.button.press();
     else if (row.status === "pending" && !row.held) this.context.remove(row);
@@ -488,48 +195,6 @@ export class QueueView {
         this.context.move(row, up ? { before: other.id } : { after: other.id });
       }
     }
-  }
-
-  /** Make another row the current one: any row, loaded or not. */
-  #go(command: Command): void {
-    const totals = LISTS.map((list) => this.#lists.total(list));
-    const all = totals.reduce((sum, total) => sum + total, 0);
-    if (all === 0) return;
-    const current = this.#current;
-    let at = 0;
-    if (current !== null) {
-      const list = LISTS.indexOf(current.list);
-      at = totals.slice(0, list).reduce((sum, total) => sum + total, 0) + current.index;
-    }
-    const page = Math.max(1, Math.floor(this.#height / ROW) - 3);
-    const steps: Partial<Record<Command, number>> = {
-      up: -1, down: 1, "page-up": -page, "page-down": page, first: -all, last: all,
-    };
-    at = Math.max(0, Math.min(all - 1, at + (steps[command] ?? 0)));
-    let list = 0;
-    while (at >= (totals[list] ?? 0)) {
-      at -= totals[list] ?? 0;
-      list += 1;
-    }
-    const name = LISTS[list] ?? "running";
-    const key = this.#lists.row(name, at)?.id ?? `#${name}${at}`;
-    this.#current = { list: name, index: at, key };
-    this.#hovered = null;
-    this.#bring(list, at);
-    this.#renderLists();
-    this.#views.get(this.#current.key)?.node.focus({ preventScroll: true });
-  }
-
-  /** Scroll so far that the row is in view, clear of the headers that stick. */
-  #bring(list: number, index: number): void {
-    const scroller = this.#scroller;
-    const layout = this.#layout;
-    const top = layout.top(list, index);
-    const open = layout.blocks[list]?.gapAfter === index ? PANEL : 0;
-    const highest = top - HEADER;
-    const lowest = top + ROW + open + this.#below(list) * HEADER - scroller.clientHeight;
-    if (scroller.scrollTop > highest || lowest > highest) scroller.scrollTop = Math.max(0, highest);
-    else if (scroller.scrollTop < lowest) scroller.scrollTop = lowest;
   }
 
   #announce(): void {

@@ -1,0 +1,374 @@
+// The three lists in one scroller: which rows are drawn, where they stand, what keeps the focus.
+
+import { LISTS, type ListName } from "../protocol";
+import { active, attr, h, setText, show } from "../ui/dom";
+import { dragRows } from "../ui/drag";
+import type { Command } from "../ui/keys";
+import { Layout, place, ROW, HEADER } from "../ui/list";
+import type { Context } from "./context";
+import type { Filter } from "./filter";
+import type { Lists, Spot } from "./lists";
+import { RowView } from "./rows";
+
+const NAMES: Record<ListName, [head: string, label: string]> = {
+  running: ["Running", "Running"], pending: ["Next", "Queued"], history: ["Done", "Finished"],
+};
+const PANEL = 216; // px of details under a row
+
+interface Part {
+  header: HTMLElement;
+  name: HTMLElement;
+  canvas: HTMLElement;
+  grid: HTMLElement;
+}
+
+export interface Current extends Spot {
+  key: string;
+}
+
+export class Scroller {
+  readonly node = h("div", { class: "jqw-scroller" });
+  selected: Current | null = null;
+  wide = false;
+  /** px above what is in view. */
+  top = 0;
+  #empty = h("p", { class: "jqw-note" }, "No jobs yet");
+  #parts = new Map<ListName, Part>();
+  #views = new Map<string, RowView>();
+  #layout = new Layout([]);
+  #current: Current | null = null;
+  #height = 0;
+  #hovered: string | null = null;
+
+  constructor(
+    private context: Context,
+    private filter: Filter,
+    private lists: Lists,
+    /** The rows are drawn: what stands among them may be placed. */
+    private drawn: () => void,
+    signal: AbortSignal,
+  ) {
+    for (const list of LISTS) this.#addPart(list);
+    this.node.append(this.#empty);
+    this.#listen(signal);
+  }
+
+  /** Where the current and the selected row are now: they keep their job, not their place. */
+  follow(): void {
+    for (const spot of [this.#current, this.selected]) {
+      if (spot === null) continue;
+      const id = spot.key;
+      const found = this.lists.find(id);
+      if (found !== null) {
+        Object.assign(spot, found);
+        continue;
+      }
+      const total = this.lists.total(spot.list);
+      spot.index = Math.max(0, Math.min(spot.index, total - 1));
+      const other = this.lists.row(spot.list, spot.index);
+      // Its place is known to be another's: the neighbour takes over. Else it is only out of view.
+      if (spot === this.#current && other !== undefined && !this.#rename(id, other.id)) {
+        spot.key = other.id;
+      }
+    }
+  }
+
+  render(): void {
+    this.#measure();
+    const anchor = this.#anchor();
+    const { height } = this.#layout;
+    this.#layout = new Layout(
+      LISTS.map((list) => {
+        const total = this.lists.total(list);
+        const shown = total > 0 || (list === "history" && this.#filterShown);
+        const here = !this.wide && this.selected?.list === list && total > 0;
+        const gapAfter = here && this.selected ? this.selected.index : -1;
+        return { total, shown, gapAfter, gap: PANEL };
+      }),
+    );
+    LISTS.forEach((list, at) => this.#frame(list, at));
+    show(this.#empty, this.#layout.height === 0);
+    // Only where the lists end in view, what was written moves what was read.
+    if (this.top + this.#height >= Math.min(height, this.#layout.height)) this.#measure();
+    this.#restore(anchor);
+    const seen = new Set<string>();
+    const focused = this.#focusedRow();
+    const wanted = LISTS.map((list, at) => this.#inView(list, at, seen));
+    const focusedInside = this.#activeElement();
+    LISTS.forEach((list, at) => {
+      const grid = this.#parts.get(list)?.grid;
+      const views = wanted[at] ?? [];
+      if (grid !== undefined) place(grid, views.map((view) => view.node), focused?.node ?? null);
+    });
+    for (const [key, view] of this.#views) {
+      if (!seen.has(key)) this.#views.delete(key);
+      else attr(view.node, "tabindex", key === this.#tabKey(seen) ? 0 : -1);
+    }
+    this.#refocus(focused, focusedInside);
+    this.drawn();
+  }
+
+  /** Scroll so far that the row is in view, clear of the headers that stick. */
+  bring(list: number, index: number): void {
+    const scroller = this.node;
+    const layout = this.#layout;
+    const top = layout.top(list, index);
+    const open = layout.blocks[list]?.gapAfter === index ? PANEL : 0;
+    const highest = top - HEADER;
+    const lowest = top + ROW + open + this.#below(list) * HEADER - scroller.clientHeight;
+    if (scroller.scrollTop > highest || lowest > highest) scroller.scrollTop = Math.max(0, highest);
+    else if (scroller.scrollTop < lowest) scroller.scrollTop = lowest;
+  }
+
+  /** Make another row the current one: any row, loaded or not. */
+  go(command: Command): void {
+    const totals = LISTS.map((list) => this.lists.total(list));
+    const all = totals.reduce((sum, total) => sum + total, 0);
+    if (all === 0) return;
+    const current = this.#current;
+    let at = 0;
+    if (current !== null) {
+      const list = LISTS.indexOf(current.list);
+      at = totals.slice(0, list).reduce((sum, total) => sum + total, 0) + current.index;
+    }
+    const page = Math.max(1, Math.floor(this.#height / ROW) - 3);
+    const steps: Partial<Record<Command, number>> = {
+      up: -1, down: 1, "page-up": -page, "page-down": page, first: -all, last: all,
+    };
+    at = Math.max(0, Math.min(all - 1, at + (steps[command] ?? 0)));
+    let list = 0;
+    while (at >= (totals[list] ?? 0)) {
+      at -= totals[list] ?? 0;
+      list += 1;
+    }
+    const name = LISTS[list] ?? "running";
+    const key = this.lists.row(name, at)?.id ?? `#${name}${at}`;
+    this.#current = { list: name, index: at, key };
+    this.#hovered = null;
+    this.bring(list, at);
+    this.render();
+    this.#views.get(this.#current.key)?.node.focus({ preventScroll: true });
+  }
+
+  viewOf(target: EventTarget | null): RowView | undefined {
+    const node = target instanceof Element ? target.closest(".jqw-row") : null;
+    if (node === null) return undefined;
+    for (const view of this.#views.values()) if (view.node === node) return view;
+    return undefined;
+  }
+
+  /** Where the rows of a list stand. */
+  canvas(list: ListName): HTMLElement | undefined {
+    return this.#parts.get(list)?.canvas;
+  }
+
+  /** The drawn row of a job, or of a place (`#list0`) whose job is not known yet. */
+  view(key: string): RowView | undefined {
+    return this.#views.get(key);
+  }
+
+  focusFilter(): void {
+    const header = this.#parts.get("history")?.header;
+    if (header !== undefined) show(header, true);
+    this.filter.input.focus();
+  }
+
+  // -- drawing ----------------------------------------------------------------------------------
+
+  #addPart(list: ListName): void {
+    const [head, label] = NAMES[list];
+    const name = h("span", { class: "jqw-head-name" }, head);
+    const header = h("div", { class: `jqw-header jqw-header-${list}` }, name);
+    if (list === "history") header.append(this.filter.node);
+    const grid = h("div", { role: "grid", "aria-label": label, class: "jqw-grid" });
+    const canvas = h("div", { class: "jqw-canvas" }, grid);
+    this.node.append(header, canvas);
+    this.#parts.set(list, { header, name, canvas, grid });
+  }
+
+  #frame(list: ListName, at: number): void {
+    const block = this.#layout.blocks[at];
+    const part = this.#parts.get(list);
+    if (block === undefined || part === undefined) return;
+    show(part.header, block.shown);
+    show(part.canvas, block.total > 0);
+    const bottom = block.shown ? this.#below(at) * HEADER : 0;
+    // Headers of lists further down stand at the bottom: one sees that there is more, and how much.
+    part.header.style.bottom = this.wide || list === "history" ? `${bottom}px` : "auto";
+    part.canvas.style.height = `${this.#layout.canvas(block)}px`;
+    attr(part.grid, "aria-rowcount", block.total);
+    const remark = list === "history" ? this.filter.remark : "";
+    setText(part.name, `${NAMES[list][0]} ${block.total.toLocaleString()}${remark}`);
+  }
+
+  /** Lists below that one whose headers stand at the bottom. */
+  #below(at: number): number {
+    const shown = this.#layout.blocks.slice(at + 1).filter((block) => block.shown).length;
+    return this.wide ? shown : Math.min(1, shown);
+  }
+
+  /** The rows of a list that are in view, and the current one wherever it is; up to date. */
+  #inView(list: ListName, at: number, seen: Set<string>): RowView[] {
+    const [first, last] = this.#layout.range(at, this.top, this.#height);
+    this.lists.show(list, first, last);
+    const indices: number[] = [];
+    for (let index = first; index < last; index += 1) indices.push(index);
+    const current = this.#current;
+    if (current?.list === list && !indices.includes(current.index) && this.lists.total(list) > 0) {
+      if (current.index < first) indices.unshift(current.index);
+      else indices.push(current.index);
+    }
+    const block = this.#layout.blocks[at];
+    const views: RowView[] = [];
+    for (const index of indices) {
+      const row = this.lists.row(list, index);
+      const away = row === undefined && current?.list === list && current.index === index;
+      const key = row?.id ?? (away && current ? current.key : `#${list}${index}`);
+      if (seen.has(key) || block === undefined) continue;
+      seen.add(key);
+      if (row !== undefined) this.#rename(`#${list}${index}`, key);
+      let view = this.#views.get(key);
+      if (view === undefined) this.#views.set(key, (view = new RowView(this.context)));
+      const top = `${this.#layout.within(block, index)}px`;
+      if (view.node.style.top !== top) view.node.style.top = top;
+      const selected = this.selected?.key === key;
+      view.update(row ?? view.row, index, selected, this.lists.still.has(key));
+      view.node.dataset["list"] = list;
+      views.push(view);
+    }
+    return views;
+  }
+
+  /** A row that was drawn before its job was known becomes that job's row. */
+  #rename(from: string, to: string): boolean {
+    const view = this.#views.get(from);
+    if (!from.startsWith("#") || view === undefined || this.#views.has(to)) return false;
+    this.#views.delete(from);
+    this.#views.set(to, view);
+    if (this.#current?.key === from) this.#current.key = to;
+    return true;
+  }
+
+  get #filterShown(): boolean {
+    return this.filter.active || active(this.node) === this.filter.input;
+  }
+
+  // -- what stays in view -----------------------------------------------------------------------
+
+  /** Where the lists stand; the page is laid out for it if anything was written before. */
+  #measure(): void {
+    this.top = this.node.scrollTop;
+    this.#height = this.node.clientHeight;
+  }
+
+  /** The row that must not move on the screen: under the pointer, else focused, else the first. */
+  #anchor(): { key: string; offset: number } | null {
+    const busy = this.lists.pointerBusy && this.#hovered !== null;
+    const key = busy ? this.#hovered : this.top > 0 ? this.#firstKey(this.top) : null;
+    const view = key === null ? undefined : this.#views.get(key);
+    if (key === null || view === undefined) return null;
+    const at = LISTS.indexOf(view.node.dataset["list"] as ListName);
+    return { key, offset: this.#layout.top(at, view.index) - this.top };
+  }
+
+  #firstKey(scrollTop: number): string | null {
+    let best: [key: string, top: number] | null = null;
+    for (const [key, view] of this.#views) {
+      const at = LISTS.indexOf(view.node.dataset["list"] as ListName);
+      const top = this.#layout.top(at, view.index);
+      if (top >= scrollTop && (best === null || top < best[1])) best = [key, top];
+    }
+    return best?.[0] ?? null;
+  }
+
+  #restore(anchor: { key: string; offset: number } | null): void {
+    if (anchor === null) return;
+    const spot = this.lists.find(anchor.key);
+    if (spot === null) return;
+    const top = this.#layout.top(LISTS.indexOf(spot.list), spot.index) - anchor.offset;
+    if (Math.abs(top - this.top) < 1) return;
+    this.node.scrollTop = Math.max(0, top);
+    this.#measure();
+  }
+
+  #activeElement(): HTMLElement | null {
+    const element = active(this.node);
+    return element instanceof HTMLElement && this.node.contains(element) ? element : null;
+  }
+
+  #focusedRow(): RowView | null {
+    const element = this.#activeElement();
+    if (element === null) return null;
+    for (const view of this.#views.values()) if (view.node.contains(element)) return view;
+    return null;
+  }
+
+  /** A row that went to another list took its focus along; one that has gone hands it over. */
+  #refocus(view: RowView | null, element: HTMLElement | null): void {
+    if (view === null || element === null || this.#activeElement() === element) return;
+    if (view.node.isConnected) element.focus({ preventScroll: true });
+    else if (this.#current !== null) {
+      this.#views.get(this.#current.key)?.node.focus({ preventScroll: true });
+    }
+  }
+
+  #tabKey(seen: Set<string>): string {
+    if (this.#current !== null && seen.has(this.#current.key)) return this.#current.key;
+    return seen.values().next().value ?? "";
+  }
+
+  // -- pointer ----------------------------------------------------------------------------------
+
+  #setCurrent(view: RowView): void {
+    for (const [key, item] of this.#views) {
+      if (item !== view) continue;
+      const list = view.node.dataset["list"] as ListName;
+      this.#current = { list, index: view.index, key };
+      this.context.invalidate();
+    }
+  }
+
+  #spotAt(y: number): { id: string; after: boolean; top: number } | null {
+    const block = this.#layout.blocks[LISTS.indexOf("pending")];
+    if (block === undefined || y < -ROW || y > this.#layout.canvas(block) + ROW) return null;
+    const index = Math.max(0, Math.min(block.total - 1, this.#layout.indexAt(block, y)));
+    const row = this.lists.row("pending", index);
+    if (row === undefined) return null;
+    const top = this.#layout.within(block, index);
+    const after = y > top + ROW / 2;
+    return { id: row.id, after, top: after ? top + ROW : top };
+  }
+
+  #listen(signal: AbortSignal): void {
+    const { context, lists, node } = this;
+    node.addEventListener("scroll", context.invalidate, { signal, passive: true });
+    node.addEventListener("pointermove", (event) => {
+      this.#hovered = this.viewOf(event.target)?.row?.id ?? null;
+      lists.pointerMoved();
+    }, { signal });
+    node.addEventListener("pointerleave", () => {
+      this.#hovered = null;
+      lists.pointerLeft();
+      context.invalidate();
+    }, { signal });
+    node.addEventListener("focusin", (event) => {
+      const view = this.viewOf(event.target);
+      if (view !== undefined) this.#setCurrent(view);
+    }, { signal });
+    const canvas = this.canvas("pending");
+    if (canvas === undefined) return;
+    dragRows({
+      scroller: node,
+      canvas,
+      idOf: (target) => {
+        const row = this.viewOf(target)?.row;
+        return row?.status === "pending" ? row.id : null;
+      },
+      spotAt: (y) => this.#spotAt(y),
+      drop: (id, to) => {
+        const row = this.#views.get(id)?.row;
+        if (row !== undefined) context.move(row, to);
+      },
+    }, signal);
+  }
+}
