@@ -194,6 +194,8 @@ class Commands:
 
     def _start(self, a: Answer, cid: str) -> Answer:
         if not self._queue._start_from_here():
+            if self._queue._board(0, 0, 0)["phase"] == "stopping":
+                raise Refused("stale", "it is stopping: start it when it has stopped")
             raise Refused("forbidden", "start it from a cell: `await queue.start()`")
         return self._acted(True)
 

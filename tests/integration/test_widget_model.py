@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -145,6 +146,26 @@ async def test_the_page_can_start_a_queue_where_the_loop_is_known() -> None:
     await queue.submit_nowait(noop)
     await queue.stop()
     page.widget.close()
+
+
+async def test_a_queue_that_stops_says_so_to_who_starts_it() -> None:
+    async with shown() as (queue, page):
+        go_on = asyncio.Event()
+
+        async def lingers() -> None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            await go_on.wait()
+
+        job = queue.submit_nowait(lingers)
+        await until(lambda: job.status is JobStatus.running)
+        stop = asyncio.create_task(queue.stop())
+        await until(lambda: page.widget.summary["phase"] == "stopping")
+        refused = page.ask("start")["e"]
+        assert refused == {"code": "stale", "msg": "it is stopping: start it when it has stopped"}
+        go_on.set()
+        await stop
+        assert page.ask("start")["ok"]
 
 
 async def test_the_state_is_bounded_whatever_the_queue_holds() -> None:
