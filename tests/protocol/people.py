@@ -221,11 +221,12 @@ class Fate:
         away = dice.random() < 0.5
         for page in pages:
             if away:
-                world.tell(page, {"do": "comm", "closed": True})
+                world.cut(page)
         old.dead = True
         world.new_kernel()
         await old.end()
         await world.kernel.queue.start()
+        User(world).submit(dice.choice((0, 3, 300)))
         if away:
             await asyncio.sleep(dice.choice((0.0, 1.0)))
         for page in pages:

@@ -213,13 +213,6 @@ BUGS = [
         '{"rows", ',
     ),
     Bug(
-        "a hello in the middle of a flush is taken for answered",
-        "widget/sync.py",
-        "        state, last = self._next_state(), self._last\n",
-        "        state, last = self._next_state(), self._last\n"
-        "        self._whole_wanted = False\n",
-    ),
-    Bug(
         "a repeated act acts again",
         "widget/commands.py",
         "        answer = self._answers.get(rid)\n",

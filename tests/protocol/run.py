@@ -8,6 +8,7 @@ import traceback
 from dataclasses import dataclass
 from unittest.mock import patch
 
+from jobqueue_widget.widget.sync import SAY_AGAIN
 from jobqueue_widget.worker import jobside
 from tests.schedules.loop import OtherThread
 
@@ -127,7 +128,9 @@ async def _calm(world: World) -> None:
     if any(page.is_left_alone for page in world.pages):
         world.note("who lost the last state and its repetition hears of the next change")
         queue.submit_nowait(_nothing).cancel()
-    await asyncio.sleep(A_WHILE)
+    await asyncio.sleep(A_WHILE + dice.uniform(0.0, 20.0))
+    world.ends_lost = 0
+    queue.pause("late")
     for _ in range(dice.choice((0, 0, 1, 2))):
         await _lose_one(world)
     await asyncio.sleep(SOON)
@@ -136,13 +139,15 @@ async def _calm(world: World) -> None:
 
 
 async def _lose_one(world: World) -> None:
-    """A page that loses a flush hears of the next one, and soon knows all."""
+    """A page that loses a flush learns of it by the next one, or by its repetition."""
     world.note("one flush is lost")
     for page in world.pages:
         page.to_lose = world.dice.choice((0, 1))
     queue = world.kernel.queue
-    queue.pause("late")
     queue.options(priority=100).submit_nowait(_nothing)
+    if world.dice.random() < 0.3:
+        await asyncio.sleep(SAY_AGAIN)
+        return
     await asyncio.sleep(0.3)
     queue.clear_history()  # a flush without the rows that were in the lost one
     await asyncio.sleep(0.3)

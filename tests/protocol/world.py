@@ -30,6 +30,7 @@ class Page:
     by_name: bool
     kernel: Kernel  # that its comm leads to
     here: bool = True
+    is_cut: bool = False  # its comm is closed
     acts: int = 0  # that people did on it
     rids: set[str] = field(default_factory=set)  # of acts that it sent
     lost: int = 0  # of the last updates, one after the other
@@ -246,6 +247,11 @@ class World:
         self.tell(page, {"do": "leave"})
         page.here = False
 
+    def cut(self, page: Page) -> None:
+        """Nothing that it sends gets away any more."""
+        page.is_cut = True
+        self.tell(page, {"do": "comm", "closed": True})
+
     def reach_new_kernel(self, page: Page) -> None:
         """The view that was there gets the state of another kernel."""
         page.kernel = self.kernel
@@ -253,6 +259,7 @@ class World:
         self.tell(page, {"do": "comm", "closed": False})
         whole = {"method": "update", "state": self.kernel.state()}
         self._hears(page, json.dumps(whole, allow_nan=False))
+        page.is_cut = False
         if page.rows:  # from the kernel that has gone
             self._carry(page, "echo", self._hears, page.rows)
 
@@ -285,6 +292,8 @@ class World:
         page.shown[view] = seen
         if seen["late"] != (seen["waits"] > LATE_AFTER) and abs(seen["waits"] - LATE_AFTER) > 0.01:
             self.complain(f"{view}: an act waits {seen['waits']} s; late: {seen['late']}")
+        if seen["gone"] and not page.is_cut:
+            self.complain(f"{view} says that the kernel has gone")
         if seen["epoch"] == "":
             return
         place = [self.epochs.index(seen["epoch"]), seen["seq"], seen["rev"], *seen["windows"]]

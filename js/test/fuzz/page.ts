@@ -135,8 +135,9 @@ export class View {
       return this.asked("priority", { job: row.id, value }, "priority", row.id);
     }
     const anchor = this.lists.row(list, other);
-    const place = value > 7 ? { to: "top" } : value > 4 ? { after: anchor?.id } : { before: anchor?.id };
     if (anchor === undefined) return null;
+    const beside = value > 4 ? { after: anchor.id } : { before: anchor.id };
+    const place = value > 7 ? { to: "top" } : beside;
     return this.did(row.id, () => context.move(row, place));
   }
 
@@ -150,7 +151,7 @@ export class View {
     const oldest = Math.min(...[...this.open].map(({ since }) => since));
     return {
       epoch: summary.epoch, seq: summary.seq, rev: summary.rev, lists,
-      windows: LISTS.map((list) => this.revs[list]), busy: store.busy,
+      windows: LISTS.map((list) => this.revs[list]), busy: store.busy, gone: line.gone,
       marks: [...this.touched].filter((id) => marks.get(id) !== undefined),
       waits: this.open.size > 0 ? this.context.page() - oldest : 0, late: line.late,
     };
@@ -220,8 +221,8 @@ export class View {
     const ranges = this.ranges();
     const entries = LISTS.map((list) => {
       const [first, last] = ranges[list];
-      const rows = Array.from({ length: last - first }, (_, at) => this.lists.row(list, first + at));
-      return [list, rows.map((row) => row ?? null)];
+      const places = Array.from({ length: last - first }, (_, at) => first + at);
+      return [list, places.map((place) => this.lists.row(list, place) ?? null)];
     });
     return Object.fromEntries(entries) as Record<ListName, (Row | null)[]>;
   }
