@@ -280,6 +280,19 @@ def test_the_filter_searches_all_lists(opened: Opener) -> None:
     expect(page.get_by_role("grid", name="Finished")).to_have_attribute("aria-rowcount", "73")
 
 
+def test_a_queued_row_that_goes_under_the_pointer_does_not_take_the_view_along(
+    opened: Opener,
+) -> None:
+    page = opened("many")
+    row(page, "p2").hover()
+    page.evaluate(
+        "kernel.history.unshift(Object.assign(kernel.pending.splice(1, 1)[0],"
+        " { status: 'cancelled', completed_at: Date.now() / 1000 })); kernel.flush()"
+    )
+    expect(row(page, "p3")).to_have_attribute("aria-rowindex", "2")
+    assert page.locator(".jqw-scroller").evaluate("(node) => node.scrollTop") == 0
+
+
 def test_a_finished_row_stays_under_the_pointer(opened: Opener) -> None:
     page = opened()
     row(page, "r3").hover()

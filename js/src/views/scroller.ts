@@ -15,6 +15,12 @@ const NAMES: Record<ListName, [head: string, label: string]> = {
 };
 const PANEL = 216; // px of details under a row
 
+interface Anchor {
+  key: string;
+  list: ListName;
+  offset: number;
+}
+
 interface Part {
   header: HTMLElement;
   name: HTMLElement;
@@ -262,13 +268,14 @@ export class Scroller {
   }
 
   /** The row that must not move on the screen: under the pointer, else focused, else the first. */
-  #anchor(): { key: string; offset: number } | null {
+  #anchor(): Anchor | null {
     const busy = this.lists.pointerBusy && this.#hovered !== null;
     const key = busy ? this.#hovered : this.top > 0 ? this.#firstKey(this.top) : null;
     const view = key === null ? undefined : this.#views.get(key);
     if (key === null || view === undefined) return null;
-    const at = LISTS.indexOf(view.node.dataset["list"] as ListName);
-    return { key, offset: this.#layout.top(at, view.index) - this.top };
+    const list = view.node.dataset["list"] as ListName;
+    const top = this.#layout.top(LISTS.indexOf(list), view.index);
+    return { key, list, offset: top - this.top };
   }
 
   #firstKey(scrollTop: number): string | null {
@@ -281,10 +288,10 @@ export class Scroller {
     return best?.[0] ?? null;
   }
 
-  #restore(anchor: { key: string; offset: number } | null): void {
-    if (anchor === null) return;
-    const spot = this.lists.find(anchor.key);
-    if (spot === null) return;
+  /** One that went to another list is not followed: that may be 100,000 rows away. */
+  #restore(anchor: Anchor | null): void {
+    const spot = anchor === null ? null : this.lists.find(anchor.key);
+    if (anchor === null || spot === null || spot.list !== anchor.list) return;
     const top = this.#layout.top(LISTS.indexOf(spot.list), spot.index) - anchor.offset;
     if (Math.abs(top - this.top) < 1) return;
     this.node.scrollTop = Math.max(0, top);
