@@ -122,7 +122,7 @@ class Row:
     want: tuple[Limit, ...] = ()
     more_is_better: bool = False
     grows: str = ""  # how the cost grows with the number of pending jobs
-    analysis: str = ""  # where the time goes; shown if what we want is missed
+    analysis: str = ""  # where the time goes; shown if a limit is missed
 
 
 def show(value: float, unit: str) -> str:

@@ -142,7 +142,7 @@ def growth(rows: Sequence[Row], probes: Mapping[str, Probe], results: Results) -
 def render(
     rows: Sequence[Row], probes: Mapping[str, Probe], results: Results, *, quick: bool
 ) -> str:
-    """The whole text: the table, why what we want was missed, and how cost grows."""
+    """The whole text: the table, why what was missed, and how cost grows."""
     rule = _line(["-" * width for width in WIDTHS])
     lines = [_line(HEAD), rule]
     missed = []
@@ -155,10 +155,10 @@ def render(
         ]
         lines += [_line(texts) for texts in zip_longest(*columns, fillvalue="")]
         lines.append(rule)
-        if row.want and verdict(row, row.want, probe, answers) == "NOT MET":
+        if "NOT MET" in (verdict(row, limits, probe, answers) for limits in (row.must, row.want)):
             missed.append(f"{row.name}: {row.analysis or 'no analysis yet'}")
     if missed:
-        lines += ["", "What we want and do not reach, and where the time goes", "", *missed]
+        lines += ["", "What is not reached, and where the time goes", "", *missed]
     if not quick:
         lines += growth(rows, probes, results)
     return "\n".join(lines)
