@@ -89,6 +89,11 @@ class Lab:
                 return url
         raise AssertionError(f"{self.app} did not start: {self._log_path.read_text()[-2000:]}")
 
+    @property
+    def log(self) -> str:
+        """What the server and its kernels have said so far."""
+        return self._log_path.read_text()
+
     def sessions(self) -> list[dict[str, Any]]:
         """The open notebooks and their kernels."""
         address = f"{self.url}/api/sessions?token={self.token}"

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ EXECUTE = """sources => {
 INTERRUPT = "() => window.jupyterapp.commands.execute('notebook:interrupt-kernel').then(() => null)"
 WAITS = ("await queue.join()", "await job", "queue.wait()")
 CANCELLED = re.compile("cancelled")
+SENT = re.compile("stop requested|asked to stop|forcing|ending|cancelled")
 BUSY = "Kernel is busy; your request is sent and will be handled when the cell yields"
 
 
@@ -124,9 +126,18 @@ class Page:
         self.page.evaluate(EXECUTE, ["order.append('sent')", "order.append('sent too')"])
 
     def cancel(self) -> None:
-        """Click as a person does: not in the instant in which a button has changed its meaning."""
-        self.page.wait_for_timeout(SETTLED)
-        self.row.get_by_role("button", name=f"Cancel {self.label}").click()
+        """Click as a person does; on a slow machine a button may just have changed its meaning.
+
+        Then the page ignores the click, and shows so by not saying that it was sent.
+        """
+        button = self.row.get_by_role("button", name=f"Cancel {self.label}")
+        for _ in range(3):
+            self.page.wait_for_timeout(SETTLED)
+            button.click()
+            with suppress(AssertionError):
+                expect(self.row).to_contain_text(SENT, timeout=2_000)
+                return
+        raise AssertionError(f"three clicks on Cancel {self.label} were ignored")
 
     def end_cell(self) -> None:
         """Let a cell end that looks for its flag."""
