@@ -94,6 +94,8 @@ async def _play(world: World) -> None:
         await fate.restart
     await _calm(world)
     promises.check_end(world)
+    await _late(world)
+    promises.check_end(world)
     await world.kernel.end()
 
 
@@ -129,11 +131,25 @@ async def _calm(world: World) -> None:
         world.note("who lost the last state and its repetition hears of the next change")
         queue.submit_nowait(_nothing).cancel()
     await asyncio.sleep(A_WHILE + dice.uniform(0.0, 20.0))
+    await _rest(world)
+
+
+async def _late(world: World) -> None:
+    """What happens to a queue that has been quiet is soon known everywhere."""
+    world.note("late")
+    dice, queue = world.dice, world.kernel.queue
     world.ends_lost = 0
     queue.pause("late")
+    pending = queue.jobs("pending")
+    if len(pending) > 1 and dice.random() < 0.5:
+        queue.move(pending[-1], to="top")
     for _ in range(dice.choice((0, 0, 1, 2))):
         await _lose_one(world)
     await asyncio.sleep(SOON)
+    await _rest(world)
+
+
+async def _rest(world: World) -> None:
     while not world.at_rest:  # a heartbeat may be on its way
         await asyncio.sleep(0.05)
 

@@ -17,7 +17,7 @@ from .node import Node
 EPOCH = 1_700_000_000.0
 SLOWEST_FRAME = 0.2  # seconds until a page draws
 LATE_AFTER = 1.0  # seconds until a page says that an act waits
-LARGEST_UPDATE = 32_000  # bytes
+LARGEST_UPDATE = 20_000  # bytes
 LARGEST_ANSWER = 256 * 1024
 
 
