@@ -265,9 +265,9 @@ ROWS = (
         "ms",
         must=(Limit(6),),
         analysis=(
-            "every row in view gets another place and other words: a third is laying them out, a "
-            "third painting, a quarter our code. JupyterLab and a list of 12 plain lines take "
-            "the floor."
+            "every row in view gets another place and other words. In a trace of it a quarter is "
+            "laying them out, a fifth painting and its preparation, a fifth our code, the rest "
+            "the browser's and JupyterLab's own; with a list of 12 plain lines it is the floor."
         ),
     ),
     Row(
@@ -310,8 +310,8 @@ ROWS = (
         must=(Limit(500),),
         want=(Limit(250),),
         analysis=(
-            "the second display in a kernel takes a quarter of it: the rest is importing "
-            "ipywidgets and anywidget (70 to 130 ms), sending the front end and loading it."
+            "a second display takes a quarter of it: the rest comes once in a kernel, importing "
+            "ipywidgets and anywidget (70 ms), sending the front end and loading it."
         ),
     ),
 )
