@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, expect
 
 from tests.browser.hosts import Host, Marimo, NotebookHost, Shown, Voila
-from tests.browser.widget import SETTLED
+from tests.browser.widget import press_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -161,8 +161,7 @@ def test_cancel_in_the_page_ends_the_process(shown: Shown, jobs: Path) -> None:
     until(shown, lambda: running(jobs))
     ours = running(jobs)
     label = bar(shown).get_attribute("aria-label") or ""
-    shown.page.wait_for_timeout(SETTLED)
-    region(shown).get_by_role("button", name=f"Cancel {label}").click()
+    press_in(region(shown), f"Cancel {label}")
     until(shown, lambda: not ours & running(jobs))
     expect(row(shown, label)).to_contain_text("cancelled in the widget")
     shown.page.mouse.move(0, 0)  # under the pointer a row stays where it was
@@ -256,7 +255,7 @@ def test_a_click_while_a_marimo_cell_runs_is_told_and_then_acted_on(
     shown = opened(host, context, "busy")
     before = progress(shown)
     until(shown, lambda: progress(shown) > before)
-    region(shown).get_by_role("button", name="Cancel deaf 0").click()
+    press_in(region(shown), "Cancel deaf 0")
     expect(region(shown)).to_contain_text("Kernel is busy")
     until(shown, lambda: progress(shown) > before)
     (jobs / "go on").touch()

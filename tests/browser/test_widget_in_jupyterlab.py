@@ -9,10 +9,10 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Open
 from tests.browser.widget import (
-    SETTLED,
     SETUP,
     button,
     press,
+    press_in,
     region,
     row,
     row_by_text,
@@ -121,8 +121,7 @@ def test_a_progress_cell_shows_one_job(open_notebook: Open) -> None:
     expect(cell).to_be_visible()
     expect(cell.get_by_role("progressbar")).to_have_attribute("aria-valuenow", re.compile(r"\d"))
     until_status(notebook, "alone", "running")
-    notebook.page.wait_for_timeout(SETTLED)
-    cell.get_by_role("button", name="Cancel alone").click()
+    press_in(cell, "Cancel alone")
     until_status(notebook, "alone", "cancelled")
 
 

@@ -19,6 +19,7 @@ from tests.browser.widget import (
     add_cell,
     button,
     press,
+    press_in,
     region,
     row,
     run_cell,
@@ -48,7 +49,7 @@ def test_two_views_of_one_queue_stay_equal_and_act_once(fresh: Fresh) -> None:
     views = regions(notebook.page)
     expect(views).to_have_count(2)
     second = views.nth(1)
-    second.get_by_role("button", name="Pause queue").click()
+    press_in(second, "Pause queue")
     for view in (views.nth(0), second):
         expect(view.get_by_role("button", name="Resume queue")).to_be_visible()
     notebook.value_of("[queue.submit_nowait(pow, 2, n).id for n in range(5)]")
@@ -58,18 +59,17 @@ def test_two_views_of_one_queue_stay_equal_and_act_once(fresh: Fresh) -> None:
     shown = [view.locator(".jqw-row .jqw-what").evaluate_all(titles) for view in views.all()]
     assert shown[0] == shown[1]
     assert len(shown[0]) == 7
-    second.get_by_role("button", name="Remove waits").click()
+    press_in(second, "Remove waits")
     for view in (views.nth(0), second):
         expect(view.get_by_role("button", name="Undo")).to_be_visible()
-    second.get_by_role("button", name="Undo").click()
+    press_in(second, "Undo")
     until_value(notebook, "queue['waits'].held", False)
     assert notebook.value_of("queue['waits'].status.value") == "pending"
-    second.get_by_role("button", name="Cancel runs").click()
+    press_in(second, "Cancel runs")
     until_status(notebook, "runs", "cancelled")
     for view in (views.nth(0), second):
         expect(view.get_by_role("button", name="Retry runs")).to_be_visible()
-    notebook.page.wait_for_timeout(700)
-    second.get_by_role("button", name="Retry runs").click()
+    press_in(second, "Retry runs")
     until_value(notebook, "len(queue.find('runs'))", 2)
     for view in (views.nth(0), second):
         expect(view.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "7")
@@ -87,7 +87,7 @@ def test_two_queues_in_one_notebook_do_not_mix(fresh: Fresh) -> None:
     expect(mine).to_contain_text("mine")
     expect(theirs).to_contain_text("theirs")
     expect(mine).not_to_contain_text("theirs")
-    theirs.get_by_role("button", name="Cancel theirs").click()
+    press_in(theirs, "Cancel theirs")
     until_value(notebook, "other['theirs'].status.value", "cancelled")
     assert notebook.value_of("queue['mine'].status.value") == "running"
     notebook.replace("await other.close()")
@@ -108,8 +108,7 @@ def test_the_widget_stands_in_a_box_and_in_a_tab(fresh: Fresh) -> None:
     shown = views.filter(visible=True)
     expect(shown).to_have_count(2)
     expect(shown.nth(1)).to_contain_text("runs")
-    notebook.page.wait_for_timeout(700)
-    shown.nth(1).get_by_role("button", name="Cancel runs").click()
+    press_in(shown.nth(1), "Cancel runs")
     until_status(notebook, "runs", "cancelled")
     expect(shown.nth(0).get_by_role("grid", name="Finished")).to_contain_text("runs")
 
@@ -123,8 +122,7 @@ def test_a_job_shown_after_its_end_tells_how_it_ended(fresh: Fresh) -> None:
     cell = notebook.page.get_by_role("group", name="Job unlucky")
     expect(cell).to_contain_text("no luck at all")
     expect(cell.get_by_role("progressbar")).to_have_count(0)
-    notebook.page.wait_for_timeout(700)
-    cell.get_by_role("button", name="Retry unlucky").click()
+    press_in(cell, "Retry unlucky")
     until_value(notebook, "len(queue.jobs('failed'))", 2)
 
 
@@ -157,8 +155,7 @@ def test_a_queue_without_a_name_lives_on_in_its_widget(fresh: Fresh) -> None:
     view = notebook.page.get_by_role("region", name="Job queue loose")
     expect(view).to_contain_text("on its own")
     until_value(notebook, "job.status.value", "running")
-    notebook.page.wait_for_timeout(700)
-    view.get_by_role("button", name="Cancel on its own").click()
+    press_in(view, "Cancel on its own")
     until_value(notebook, "job.status.value", "cancelled")
     expect(view.get_by_role("grid", name="Finished")).to_contain_text("on its own")
 
@@ -186,13 +183,12 @@ def test_a_second_tab_of_the_notebook_lives_and_acts_once(open_notebook: Open) -
     second = notebook.open_page()
     there = regions(second)
     expect(there).to_contain_text("waits")
-    there.get_by_role("button", name="Remove waits").click()
+    press_in(there, "Remove waits")
     for view in (there, region(notebook)):
         expect(view.get_by_role("button", name="Undo")).to_be_visible()
     press(notebook, "Undo")
     until_value(notebook, "queue['waits'].held", False)
-    second.wait_for_timeout(700)
-    there.get_by_role("button", name="Cancel runs").click()
+    press_in(there, "Cancel runs")
     for view in (there, region(notebook)):
         expect(view.get_by_role("grid", name="Finished")).to_contain_text("runs")
     assert notebook.value_of("len(queue.jobs('cancelled'))") == 1

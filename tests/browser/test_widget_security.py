@@ -19,7 +19,7 @@ from jobqueue_widget.widget.view import STATIC
 from tests.browser.conftest import Fresh
 from tests.browser.lab import Lab, Notebook
 from tests.browser.payloads import GUARD, PAYLOADS, VERDICT, Elements
-from tests.browser.widget import SETUP, add_cell, region, until_value
+from tests.browser.widget import SETUP, add_cell, press_in, region, until_value
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -222,7 +222,7 @@ def test_a_strict_content_security_policy_is_kept(browser: Browser, strict_addre
     view.get_by_text("waits").click()
     for tab in ("Log", "Error", "Result", "Progress"):
         view.get_by_role("tab", name=tab).click()
-    view.get_by_role("button", name="Resume queue").click()
+    press_in(view, "Resume queue")
     page.wait_for_function("sent.some((message) => message.op === 'resume')")
     assert page.evaluate("violations") == []
     assert errors == []

@@ -49,9 +49,15 @@ def button(notebook: Notebook, name: str | re.Pattern[str]) -> Locator:
 
 def press(notebook: Notebook, name: str | re.Pattern[str]) -> None:
     """Click as a person does: not in the instant in which the button has changed its meaning."""
-    expect(button(notebook, name)).to_be_visible()
-    notebook.page.wait_for_timeout(SETTLED)
-    button(notebook, name).click()
+    press_in(region(notebook), name)
+
+
+def press_in(scope: Locator, name: str | re.Pattern[str]) -> None:
+    """The same in another view."""
+    found = scope.get_by_role("button", name=name).first
+    expect(found).to_be_visible()
+    scope.page.wait_for_timeout(SETTLED)
+    found.click()
 
 
 def submit(label: str, target: str, *arguments: object) -> str:
