@@ -36,6 +36,7 @@ export class Store {
   #lastEpoch = "";
   #base = 0; // ended when the present batch of jobs began
   #durations = new Map<string, { name: string; took: number }>();
+  #means = new Map<string, number>(); // of the durations, by function
   #askedAt = new Map<string, number>();
 
   /**
@@ -161,8 +162,8 @@ export class Store {
 
   /** Seconds that a job of this function takes: as those that ended, or as one that runs. */
   #usual(name: string, kernelNow: number): number | null {
-    const ended = [...this.#durations.values()].filter((job) => job.name === name);
-    if (ended.length > 0) return ended.reduce((sum, job) => sum + job.took, 0) / ended.length;
+    const mean = this.#means.get(name);
+    if (mean !== undefined) return mean;
     for (const row of this.running) {
       const left = row.name === name ? secondsLeftOf(row, kernelNow) : null;
       if (left !== null) return kernelNow - (row.started_at ?? kernelNow) + left;
@@ -185,6 +186,13 @@ export class Store {
       if (this.#durations.size <= DURATIONS_KEPT) break;
       this.#durations.delete(id);
     }
+    const sums = new Map<string, { took: number; jobs: number }>();
+    for (const { name, took } of this.#durations.values()) {
+      const sum = sums.get(name) ?? { took: 0, jobs: 0 };
+      sums.set(name, { took: sum.took + took, jobs: sum.jobs + 1 });
+    }
+    this.#means.clear();
+    for (const [name, { took, jobs }] of sums) this.#means.set(name, took / jobs);
     const stopping = [...this.running, ...(this.job ? [this.job] : [])];
     const asked = new Map<string, number>();
     for (const row of stopping) {
