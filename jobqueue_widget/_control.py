@@ -184,9 +184,7 @@ class Control:
         self._check_can_wait(record)
         waiter = engine.waiters.for_job(record)
         try:
-            with hearing() or nullcontext():
-                async with asyncio.timeout(timeout):
-                    await waiter.wait()
+            await _within(timeout, waiter)
         except TimeoutError:
             raise WaitTimeoutError(
                 f"job {record.spec.title!r} is still {record.status.value} after {timeout:g} s; "
@@ -203,9 +201,7 @@ class Control:
         self.engine.life.handle_lost_loop()
         waiter = self.engine.waiters.for_all()
         try:
-            with hearing() or nullcontext():
-                async with asyncio.timeout(timeout):
-                    await waiter.wait()
+            await _within(timeout, waiter)
         except TimeoutError:
             state = self.engine.state
             raise WaitTimeoutError(
@@ -293,6 +289,13 @@ class OptionsView:
     def map(self, function: object, iterable: Iterable[Any], *more: Iterable[Any]) -> list[Job]:
         """One job per item, all with these options."""
         return self._control.map(function, (iterable, *more), self._options, self._priority)
+
+
+async def _within(timeout: float | None, waiter: Waiter) -> None:
+    """Wait; pages are heard meanwhile."""
+    with hearing() or nullcontext():
+        async with asyncio.timeout(timeout):
+            await waiter.wait()
 
 
 def _searchable(job: Job) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from IPython.core.getipython import get_ipython
@@ -48,7 +48,7 @@ class Outputs:
     def show(self) -> None:
         """Make one more output, in the cell that runs."""
         display_id = uuid.uuid4().hex
-        self._publish(display_id, update=False)
+        self._publish([display_id], update=False)
         self._ids.append(display_id)
         _AT_CELL_END.add(self)
         shell = get_ipython()
@@ -59,8 +59,7 @@ class Outputs:
         """Bring the outputs up to date; False if they are, or something runs. Any thread."""
         if not self._shown.rests() or self._shown.revision() == self._revision:
             return False
-        for display_id in tuple(self._ids):
-            self._publish(display_id, update=True)
+        self._publish(tuple(self._ids), update=True)
         return True
 
     def after_cell(self) -> None:
@@ -68,12 +67,13 @@ class Outputs:
         if not self._has_page():
             self.refresh()
 
-    def _publish(self, display_id: str, *, update: bool) -> None:
+    def _publish(self, display_ids: Iterable[str], *, update: bool) -> None:
         self._revision = self._shown.revision()  # before: what changes meanwhile is news
         data, metadata = self._shown.bundle()
-        display(  # type: ignore[no-untyped-call]
-            data, metadata=metadata, raw=True, display_id=display_id, update=update
-        )
+        for display_id in display_ids:
+            display(  # type: ignore[no-untyped-call]
+                data, metadata=metadata, raw=True, display_id=display_id, update=update
+            )
 
 
 _AT_CELL_END: weakref.WeakSet[Outputs] = weakref.WeakSet()
