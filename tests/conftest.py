@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from tests.leaks import PATIENCE, Resources
+from tests.schedules.loop import OtherThread
 
 NOTES = pytest.StashKey[list[str]]()
 
@@ -54,6 +55,14 @@ def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
     notes = request.config.stash[NOTES]
     name = request.node.nodeid.partition("::")[2]
     return lambda text: notes.append(f"{name}: {text}")
+
+
+@pytest.fixture
+def thread() -> Iterator[OtherThread]:
+    """The one that is not the loop's, for tests on virtual time."""
+    other = OtherThread()
+    yield other
+    other.close()
 
 
 # -- coroutine tests ---------------------------------------------------------------------------

@@ -16,7 +16,14 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import BrowserContext, ConsoleMessage, Route
 
-from tests.browser.lab import REPOSITORY, START_PATIENCE, Lab, Notebook, wait_for_kernel
+from tests.browser.lab import (
+    REPOSITORY,
+    START_PATIENCE,
+    Lab,
+    Notebook,
+    end_server,
+    wait_for_kernel,
+)
 
 Cells = dict[str, tuple[str, ...]]  # by the name of the notebook
 
@@ -157,12 +164,7 @@ class _Server(Host):
 
     def close(self) -> None:
         """End the server and every kernel."""
-        self._process.terminate()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_server(self._process)
 
 
 class Marimo(_Server):

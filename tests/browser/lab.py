@@ -109,12 +109,17 @@ class Lab:
 
     def close(self) -> None:
         """End the server and every kernel."""
-        self._process.terminate()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_server(self._process)
+
+
+def end_server(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, so that it ends its kernels; kill it if it does not."""
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def wait_for_kernel(page: Page) -> None:

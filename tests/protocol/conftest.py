@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.schedules.loop import OtherThread
-
 from .node import FRONT_END, Node, compile_client, missing
 
 
@@ -29,11 +27,3 @@ def node(front_end: Path, tmp_path: Path) -> Iterator[Node]:
     pages = Node(compile_client(front_end, tmp_path))
     yield pages
     pages.close()
-
-
-@pytest.fixture
-def thread() -> Iterator[OtherThread]:
-    """The one that is not the loop's."""
-    other = OtherThread()
-    yield other
-    other.close()

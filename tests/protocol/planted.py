@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
-from .node import FRONT_END, REPOSITORY
+from tests.schedules import planted
 
-PACKAGE = REPOSITORY / "jobqueue_widget"
+from .node import FRONT_END
 
 
-@dataclass(frozen=True)
-class Bug:
-    """`old` stands exactly once in `file` and is replaced by `new`."""
-
-    name: str
-    file: str
-    old: str
-    new: str
+class Bug(planted.Bug):
+    """One of a page's side or of the kernel's, as its file says."""
 
     @property
     def is_of_the_page(self) -> bool:
@@ -28,23 +21,17 @@ class Bug:
     @property
     def source(self) -> Path:
         """The file of today."""
-        return (FRONT_END / "src" if self.is_of_the_page else PACKAGE) / self.file
-
-    def mutated(self) -> str:
-        """Its text with the bug."""
-        return self.source.read_text().replace(self.old, self.new)
+        return (FRONT_END / "src" if self.is_of_the_page else planted.PACKAGE) / self.file
 
     def plant(self, folder: Path) -> Path:
         """Copy that side into `folder`, with this bug in it; where it is."""
-        if self.is_of_the_page:
-            for part in ("src", "test"):
-                shutil.copytree(FRONT_END / part, folder / "js" / part)
-            (folder / "js" / "src" / self.file).write_text(self.mutated())
-            return folder / "js"
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=ignored)
-        (folder / PACKAGE.name / self.file).write_text(self.mutated())
-        return folder
+        if not self.is_of_the_page:
+            return super().plant(folder)
+        for part in ("src", "test"):
+            shutil.copytree(FRONT_END / part, folder / "js" / part)
+        mutated = self.mutate(self.source.read_text())
+        (folder / "js" / "src" / self.file).write_text(mutated)
+        return folder / "js"
 
 
 BUGS = [

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.schedules.loop import OtherThread
+from tests.schedules.planted import run
 
-from .node import REPOSITORY, Node, compile_client
+from .node import Node, compile_client
 from .planted import BUGS, Bug
 from .run import play
 
@@ -36,16 +34,7 @@ def in_pages(bug: Bug, seed: int, folder: Path, thread: OtherThread) -> str | No
 
 def in_kernel(bug: Bug, seed: int, folder: Path) -> str | None:
     """The same of a kernel's side, in an interpreter that imports the copy."""
-    path = os.pathsep.join((str(bug.plant(folder)), str(REPOSITORY)))
-    found = subprocess.run(
-        [sys.executable, "-m", "tests.protocol", str(seed), "--count", str(RUNS)],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    found = run(bug.plant(folder), "tests.protocol", str(seed), "--count", str(RUNS))
     if found.returncode == 0:
         return None
     _, marker, told = found.stdout.partition("\nseed ")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.replay import check
 from tests.schedules.loop import OtherThread
 
 from .node import Node
@@ -19,16 +20,6 @@ IN_CHECK = 50  # of each of three tests: one that takes minutes on a busy machin
 IN_LONG = 1_000
 
 
-def check(verdict: Verdict) -> None:
-    if verdict.complaints:
-        told = "\n  ".join(verdict.complaints[:5])
-        pytest.fail(
-            f"run {verdict.seed!r} broke a promise:\n  {told}\n"
-            f'replay it: python -m tests.protocol "{verdict.seed}"',
-            pytrace=False,
-        )
-
-
 def run_many(
     seed: str, count: int, thread: OtherThread, node: Node, note: Callable[[str], None]
 ) -> None:
@@ -36,7 +27,7 @@ def run_many(
     messages = updates = largest = 0
     for number in range(count):
         verdict = play(f"{seed} {number}", thread, node)
-        check(verdict)
+        check(verdict, "run", "tests.protocol")
         messages += verdict.messages
         updates += verdict.updates
         largest = max(largest, verdict.largest)

@@ -5,11 +5,15 @@ A list like this keeps the tests honest: whatever is listed must be caught by at
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2] / "jobqueue_widget"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "jobqueue_widget"
 
 
 @dataclass(frozen=True)
@@ -21,17 +25,33 @@ class Bug:
     old: str
     new: str
 
-    def plant(self, folder: Path) -> None:
-        """Copy the package into `folder`, with this bug in it."""
+    def plant(self, folder: Path) -> Path:
+        """Copy the package into `folder`, with this bug in it; where it is."""
         shutil.copytree(
             PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__")
         )
         path = folder / PACKAGE.name / self.file
         path.write_text(self.mutate(path.read_text()))
+        return folder
 
     def mutate(self, text: str) -> str:
         """The text with the bug."""
         return text.replace(self.old, self.new)
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run python with the copy of the package in `folder` instead of ours."""
+    path = os.pathsep.join((str(folder), str(ROOT)))
+    environ = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environ,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
 
 
 BUGS = [

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .planted import BUGS, PACKAGE, Bug
+from .planted import BUGS, PACKAGE, ROOT, Bug, run
 
-ROOT = PACKAGE.parent
 SCHEDULES = 3_000
 QUICK = (
     "tests/unit",
@@ -23,21 +19,6 @@ QUICK = (
 )
 
 every_bug = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.replace(" ", "_"))
-
-
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run python with the copy of the package in `folder` instead of ours."""
-    path = os.pathsep.join((str(folder), str(ROOT)))
-    environ = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        env=environ,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
 
 
 @every_bug

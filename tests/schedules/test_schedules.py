@@ -13,18 +13,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.replay import check
+
 from .loop import Deadlock, OtherThread, Outside, Runaway, VirtualLoop
-from .schedule import Verdict, run_schedule
+from .schedule import run_schedule
 
 IN_CHECK = 5_000
 IN_LONG = 100_000
-
-
-@pytest.fixture
-def thread() -> Iterator[OtherThread]:
-    other = OtherThread()
-    yield other
-    other.close()
 
 
 @pytest.fixture(autouse=True)
@@ -35,22 +30,12 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def check(verdict: Verdict) -> None:
-    if verdict.complaints:
-        told = "\n  ".join(verdict.complaints[:5])
-        pytest.fail(
-            f"schedule {verdict.seed!r} broke a promise:\n  {told}\n"
-            f'replay it: python -m tests.schedules "{verdict.seed}"',
-            pytrace=False,
-        )
-
-
 def run_many(seed: int, count: int, thread: OtherThread, note: Callable[[str], None]) -> None:
     begun = time.perf_counter()
     jobs = turns = 0
     for number in range(count):
         verdict = run_schedule(f"{seed} {number}", thread)
-        check(verdict)
+        check(verdict, "schedule", "tests.schedules")
         jobs += verdict.jobs
         turns += verdict.turns
     seconds = time.perf_counter() - begun
