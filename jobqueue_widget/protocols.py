@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -189,6 +190,66 @@ class SupportsPluginLogs(Protocol):
 
     def get_plugin_logs(self, name: str, lines: int = ...) -> str:
         """The last `lines` lines of that plugin's log."""
+        ...
+
+
+@runtime_checkable
+class LaunchesPlugins(Protocol):
+    """A host that runs jobs of a queue by itself: pushed progress, exact logs, real ends.
+
+    Without it a queue calls `execute_plugin_async` and watches from outside. Any thread.
+    """
+
+    def launch_plugin(
+        self, spec: JobSpec, reporter: Reporter, context: ExecutorContext
+    ) -> Execution:
+        """Start one attempt; returns at once; trouble goes to `reporter`."""
+        ...
+
+    def plugin_blocked_by(self, name: str) -> BlockReason | None:
+        """Why a job of this plugin may not start now (all its workers are busy); None: it may."""
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPlugin:
+    """One worker of a plugin that is there now. `last_used` is in seconds of `time.monotonic`."""
+
+    name: str
+    pid: int | None
+    busy: bool
+    last_used: float
+
+
+@runtime_checkable
+class OffersResources(Protocol):
+    """A host that says what its plugins need and can free what idle ones hold. Any thread."""
+
+    def requirements(self, name: str) -> Mapping[str, float]:
+        """What its manifest asks for: `ram_mib`, `gpu_mib`, as far as given; else empty."""
+        ...
+
+    def loaded(self) -> list[LoadedPlugin]:
+        """The workers that are there now."""
+        ...
+
+    def evict(self, name: str) -> str | None:
+        """Free what an idle plugin holds; blocks until that is done.
+
+        By its own `release()` if it has one, else by ending its workers; it stays registered and is
+        loaded again, with the same configuration, when it is next used.
+
+        Returns:
+            None if it is done, else why not: "busy" if the plugin executes.
+
+        """
+        ...
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""
         ...
 
 
