@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         UnpicklableJobError,
         WaitTimeoutError,
     )
+    from .executors.futures import FuturesExecutor
     from .job import Job
     from .queue import JobQueue, QueueNotStartedWarning
 
@@ -50,6 +51,7 @@ _HOMES = {
     "current_job": ".context",
     "track": ".context",
     "JobCancelled": ".context",
+    "FuturesExecutor": ".executors.futures",
     "JobQueueError": ".errors",
     "InvalidTargetError": ".errors",
     "InvalidOptionError": ".errors",
@@ -67,6 +69,7 @@ _HOMES = {
 
 __all__ = [
     "BlockReason",
+    "FuturesExecutor",
     "InvalidOptionError",
     "InvalidTargetError",
     "Job",

@@ -255,9 +255,7 @@ class Control:
     def _check_can_wait(self, record: JobRecord) -> None:
         engine = self.engine
         inside = current_job().id
-        if inside in engine.state.running and (
-            inside == record.id or engine.settings.max_running == 1
-        ):
+        if inside in engine.state.running and (inside == record.id or engine.max_running == 1):
             raise WouldDeadlockError(
                 f"job {inside} would wait for {record.id} while it holds the only lane; "
                 "use options(after=…), or max_running=2"

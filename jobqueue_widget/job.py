@@ -105,6 +105,11 @@ class Job:
         return self._record.run_phase
 
     @property
+    def where(self) -> str | None:
+        """The machine or worker that runs it or ran it, for executors that tell; else None."""
+        return self._record.where
+
+    @property
     def cancel_phase(self) -> CancelPhase | None:
         """None, "asked" or "forcing"."""
         return self._record.cancel_phase

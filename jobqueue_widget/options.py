@@ -192,7 +192,9 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
         and all(isinstance(key, str) and isinstance(value, str) for key, value in env.items())
     ):
         raise InvalidOptionError(f"env must be a mapping of texts to texts, not {_show(env)}")
-    limit, recycle = given["max_result_bytes"], given["recycle_after"]
+    limit, recycle, lanes = (
+        given[name] for name in ("max_result_bytes", "recycle_after", "max_running")
+    )
     return Settings(
         name=name or "",
         max_history=check_count("max_history", given["max_history"], 0),
@@ -201,7 +203,7 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
         progress_poll_interval=check_seconds(
             "progress_poll_interval", given["progress_poll_interval"], zero=False
         ),
-        max_running=check_count("max_running", given["max_running"], 1),
+        max_running=None if lanes is None else check_count("max_running", lanes, 1),
         loop=given["loop"],
         backfill=_check_bool("backfill", given["backfill"]),
         max_bypass=check_seconds("max_bypass", given["max_bypass"]),

@@ -26,8 +26,11 @@ class Reporter(Protocol):
     job_id: str
     attempt: int
 
-    def phase(self, text: str | None) -> None:
-        """What it does before its body runs ("starting", …); None: the body runs."""
+    def phase(self, text: str | None, where: str | None = None) -> None:
+        """What it does before its body runs ("starting", …); None: the body runs.
+
+        `where`: the machine or worker that has it, once known; shown as `job.where`.
+        """
 
     def progress(self, fraction: object, message: object = None) -> None:
         """`fraction` 0.0-1.0, or None for "running, amount unknown"; odd ones clamped."""
@@ -84,12 +87,16 @@ class ExecutorContext(Protocol):
     io: IoThread
     queue_name: str
     run_id: str
-    max_running: int
     cancel_timeout: float
     progress_poll_interval: float
     max_result_bytes: int | None
     env: Mapping[str, str] | None
     recycle_after: int | None
+
+    @property
+    def max_running(self) -> int:
+        """How many lanes the queue has now."""
+        ...
 
     def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
         """Run the callback on the owner loop soon. Any thread; dropped if the loop is gone."""
@@ -102,9 +109,17 @@ class ExecutorContext(Protocol):
 class Executor(Protocol):
     """A kind of place where jobs run. Knows nothing of queues, priorities or status."""
 
-    name: str
-    capacity: int | None  # None = no limit of its own
     can_kill: bool  # whether its executions can be forced to end
+
+    @property
+    def name(self) -> str:
+        """What it is called in a row."""
+        ...
+
+    @property
+    def capacity(self) -> int | None:
+        """How many jobs it can run at once, now; None = no limit of its own."""
+        ...
 
     def prepare(self, spec: JobSpec) -> object:
         """Check and pack the job at submit, in the caller's thread; becomes `spec.payload`.

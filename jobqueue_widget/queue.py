@@ -7,7 +7,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from . import _views
 from ._control import Control, OptionsView, Scope
@@ -26,6 +26,9 @@ from .options import check_priority, check_seconds, make_options, make_settings
 from .protocols import MimeBundle, SupportsPluginLogs
 from .submission import MISSING, Submission, target_of
 
+if TYPE_CHECKING:
+    from .protocols import Executor
+
 
 class QueueNotStartedWarning(UserWarning):
     """A job was submitted to a queue that was never started; it waits."""
@@ -41,8 +44,10 @@ class JobQueue:
         cancel_timeout: seconds between asking a job to stop and forcing it (0: force at once).
         progress_poll_interval: seconds between polls of a plugin's progress.
         name: shown in titles and thread names.
-        executor: where plain functions run: "process" (default), "thread" or an executor object.
-        max_running: how many jobs run at a time (lanes).
+        executor: where plain functions run: "process" (default), "thread" or an executor object
+            (a `FuturesExecutor`, `DaskExecutor` or `RayExecutor`, or one of your own).
+        max_running: how many jobs run at a time (lanes); default 1, or with an executor object
+            as many as it says that it can run, now and whenever that changes.
         keep_ended: how many ended jobs can be fetched by id.
         loop: "current" = the loop that runs `start()`; "thread" = a private loop in a thread.
         backfill: let later jobs pass one that waits for resources, for at most `max_bypass` s.
@@ -75,7 +80,7 @@ class JobQueue:
         *,
         name: str | None = None,
         executor: object = None,
-        max_running: int = 1,
+        max_running: int | None = None,
         keep_ended: int = 10_000,
         loop: Literal["current", "thread"] = "current",
         backfill: bool = False,
@@ -92,6 +97,8 @@ class JobQueue:
                 raise InvalidOptionError('executor: plain functions cannot run as "coroutine"')
         self.manager = manager
         self._engine = self._make_engine(settings)
+        if executor is not None and not isinstance(executor, str):
+            self._engine.main_executor = cast("Executor", executor)
         self._submission = Submission(self._engine, manager, executor)
         self._control = Control(self._engine, self._submission, weakref.ref(self))
         self._warned = False

@@ -101,10 +101,11 @@ class Launched(JobEventBase):
 
 @dataclass(slots=True)
 class PhaseChanged(JobEventBase):
-    """What a launched job does before its body runs; None: the body runs."""
+    """What a launched job does before its body runs; None: the body runs. `where` None: as told."""
 
     attempt: int
     text: str | None
+    where: str | None = None
     code: ClassVar[str] = "f"
 
 

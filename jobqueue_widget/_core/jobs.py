@@ -215,6 +215,7 @@ class JobRecord:
         "status",
         "timers",
         "trail",
+        "where",
     )
 
     def __init__(self, spec: JobSpec, priority: int, number: int, created_at: float) -> None:
@@ -244,6 +245,7 @@ class JobRecord:
         self.can_kill = False
         self.lane_taken = False
         self.run_phase: str | None = None
+        self.where: str | None = None  # the machine or worker, if its executor tells
         self.cancel_phase: CancelPhase | None = None
         self.limit_hit = False
         self.timers = 0

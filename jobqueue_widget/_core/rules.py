@@ -155,7 +155,14 @@ def cancel_pending(state: QueueState, event: ev.CancelRequested, out: Out) -> No
 def change_phase(state: QueueState, event: ev.PhaseChanged, out: Out) -> None:
     """The time limit counts from when the body runs."""
     job = event.job
-    if event.attempt != job.attempt or job.run_phase == event.text:
+    if event.attempt != job.attempt:
+        return
+    moved = event.where is not None and event.where != job.where
+    if moved:
+        job.where = event.where
+    if job.run_phase == event.text:
+        if moved:
+            out.append(fx.Publish(job, "phase", {"phase": event.text, "where": job.where}))
         return
     job.run_phase = event.text
     limit = job.spec.options.timeout
@@ -164,7 +171,7 @@ def change_phase(state: QueueState, event: ev.PhaseChanged, out: Out) -> None:
             _arm(job, "limit", limit, out)
         else:
             _disarm(job, "limit", out)
-    out.append(fx.Publish(job, "phase", {"phase": event.text}))
+    out.append(fx.Publish(job, "phase", {"phase": event.text, "where": job.where}))
 
 
 def progress(state: QueueState, event: ev.Progressed, out: Out) -> None:
@@ -341,6 +348,7 @@ def _retry_or_fail(state: QueueState, job: JobRecord, out: Out) -> None:
     job.status = PENDING
     job.cancel_phase = job.run_phase = None
     job.limit_hit = False
+    job.where = None
     job.backing_off = True
     state.order.add(job)
     _arm(job, "backoff", seconds, out)

@@ -28,9 +28,8 @@ class Dispatcher:
     or `backfill` is on; a job that was passed for `max_bypass` seconds is passed no more.
     """
 
-    def __init__(self, engine: Engine, max_running: int, backfill: bool, max_bypass: float) -> None:
+    def __init__(self, engine: Engine, backfill: bool, max_bypass: float) -> None:
         self._engine = engine
-        self.max_running = max_running
         self._backfill = backfill
         self._max_bypass = max_bypass
         self._opened: dict[int, tuple[Executor, Callable[[], None]]] = {}
@@ -40,6 +39,11 @@ class Dispatcher:
         self._first_blocked: dict[str, float] = {}
         self._turn = threading.Lock()
         self._wanted = False
+
+    @property
+    def max_running(self) -> int:
+        """How many lanes there are; the user's engine may grow."""
+        return self._engine.max_running
 
     # -- executors ---------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class Settings:
     keep_ended: int = 10_000
     cancel_timeout: float = 3.0
     progress_poll_interval: float = 1.0
-    max_running: int = 1
+    max_running: int | None = None
     loop: str = "current"
     backfill: bool = False
     max_bypass: float = 120.0
@@ -85,15 +85,14 @@ class Engine:
         self.monotonic = clock.monotonic
         self.timers = Timers(self._call_later, self._fire, clock.monotonic)
         self.publisher = Publisher(self._request_delivery)
-        self.dispatcher = Dispatcher(
-            self, settings.max_running, settings.backfill, settings.max_bypass
-        )
+        self.dispatcher = Dispatcher(self, settings.backfill, settings.max_bypass)
         self.life = Lifecycle(self)
         self.watch = LoopWatch(self, self._call_later)
         self.alive = KeepAlive(self, self._call_later)
         self.context = Context(self)
         self.waiters = Waiters(self)
         self.runs: dict[str, Run] = {}
+        self.main_executor: Executor | None = None  # what the queue was made for, if its user's
         self.bugs = 0  # runtime events that did not fit; always 0 if we and the executors are right
         self.late_reports = 0
         self.odd_reports = 0
@@ -195,6 +194,14 @@ class Engine:
             self.publish("history_cleared", {"count": len(effects)})
         self._perform(effects)
         return len(effects)
+
+    @property
+    def max_running(self) -> int:
+        """How many lanes there are now: as set, else as many as the user's engine has, else 1."""
+        fixed, executor = self.settings.max_running, self.main_executor
+        if fixed is not None:
+            return fixed
+        return max(1, executor.capacity or 1) if executor is not None else 1
 
     # -- effects -----------------------------------------------------------------------------
 

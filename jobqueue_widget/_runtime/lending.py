@@ -22,13 +22,18 @@ class Context:
         self.io: IoThread = engine.io
         self.run_id = engine.run_id
         self.queue_name = settings.name or engine.run_id
-        self.max_running = settings.max_running
         self.cancel_timeout = settings.cancel_timeout
         self.progress_poll_interval = settings.progress_poll_interval
         self.max_result_bytes = settings.max_result_bytes
         self.env = settings.env
         self.recycle_after = settings.recycle_after
         self.loop: asyncio.AbstractEventLoop
+
+    @property
+    def max_running(self) -> int:
+        """How many lanes there are now."""
+        lanes: int = self._engine.max_running
+        return lanes
 
     def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
         """Run the callback on the owner loop soon; dropped if the loop is gone."""

@@ -96,10 +96,10 @@ class Run:
 
     # -- from the execution: `protocols.Reporter`, any thread ----------------------------------
 
-    def phase(self, text: str | None) -> None:
-        """What it does before its body runs; None: the body runs."""
+    def phase(self, text: str | None, where: str | None = None) -> None:
+        """What it does before its body runs; None: that runs. `where` it is, if that is news."""
         if not self.over:
-            self._tell(ev.PhaseChanged(self.job, self.attempt, text))
+            self._tell(ev.PhaseChanged(self.job, self.attempt, text, where))
 
     def progress(self, fraction: object, message: object = None) -> None:
         """Clamp and pass on; what cannot be read as progress is counted."""

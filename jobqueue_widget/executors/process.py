@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import mmap
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from .._core.jobs import BlockReason, JobFailure, JobSpec, Outcome
 from ..protocols import ExecutorContext, Reporter
-from ..worker import wire
 from ..worker.environment import Surroundings, environment_for_workers
 from ..worker.guard import GUARD
 from ..worker.packing import Packed, Packer
 from ..worker.parent import KILL_PATIENCE, WorkerProcess
 from ..worker.pipes import job_frames
 from ..worker.pool import Pool
+from ..worker.unpacking import decode
 
 logger = logging.getLogger(__name__)
 
@@ -295,41 +293,6 @@ class ProcessExecution:
                 return
             self._over = True
         self._reporter.ended(outcome)
-
-
-def decode(meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
-    """The outcome that an end frame tells of. Any thread; never raises."""
-    kind = meta["kind"]
-    if kind != "value":
-        exception = None
-        if parts:
-            try:
-                loaded = wire.load(parts)
-                exception = loaded if isinstance(loaded, BaseException) else None
-            except BaseException as error:
-                logger.debug("the exception of a job could not be loaded: %r", error)
-        failure = JobFailure(meta["type"], meta["message"], meta["traceback"], exception=exception)
-        return Outcome.of_stop(failure) if kind == "cancelled" else Outcome.of_error(failure)
-    try:
-        if "file" in meta:
-            parts = read_spooled(meta["file"])
-        if meta["plain"]:
-            return Outcome.of_value(wire.load_plain(parts))
-        return Outcome.of_value(wire.load(parts))
-    except BaseException as error:
-        name, message, text = wire.describe(error)
-        reason = f"the result came back but cannot be read here: {name}: {message}"
-        return Outcome.of_error(JobFailure("UnreadableResult", wire.clean(reason), text))
-
-
-def read_spooled(path: str) -> list[memoryview]:
-    """The parts of a large result, mapped and not read; its file has no name any more."""
-    try:
-        with open(path, "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    finally:
-        Path(path).unlink(missing_ok=True)
-    return wire.split_parts(memoryview(data))
 
 
 def gpu_memory_of(pid: int) -> bool:

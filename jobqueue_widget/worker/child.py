@@ -11,14 +11,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import linecache
 import os
 import pickle
 import signal
 import sys
 import threading
 import time
-from types import CodeType, FunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -220,7 +219,7 @@ class Worker:
         try:
             meta, parts = self.outcome(context, function, call, source)
         except BaseException as error:  # a late ask, or no memory to say how it ended
-            meta, parts = failure_meta(error, jobside.JobCancelled), []
+            meta, parts = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES), []
         self.body.end()
         jobside.bind_process(None)
         context.finish()
@@ -242,7 +241,7 @@ class Worker:
             context.checkpoint()
             target = pickle.loads(function)
             if source is not None:
-                give_source(target, *source)
+                wire.give_source(target, *source)
             args, kwargs = pickle.loads(call)
             value = target(*args, **kwargs)
             body.number = 0
@@ -251,8 +250,8 @@ class Worker:
             if self.is_copy:
                 state.end_copy(error)
             if value is nothing or not isinstance(error, jobside.JobCancelled):
-                meta = failure_meta(error, jobside.JobCancelled)
-                return meta, pack_exception(error)
+                meta = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES)
+                return meta, wire.pack_exception(error, write_log)
         if self.is_copy:
             state.end_copy(None)
         return pack_value(value, self.max_result_bytes, self.spool)
@@ -313,61 +312,10 @@ class Worker:
             meta["gpu"] = state.holds_gpu()
 
 
-def give_source(target: Any, name: str, lines: list[str]) -> None:
-    """Name the file or cell again that pickling forgot, so that tracebacks show its lines."""
-    if lines:
-        linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
-    if type(target) is FunctionType:
-        target.__code__ = renamed(target.__code__, name)
-
-
-def renamed(code: CodeType, name: str) -> CodeType:
-    """The code, and what is nested in it, as if compiled from that file."""
-    constants = tuple(
-        renamed(one, name) if isinstance(one, CodeType) else one for one in code.co_consts
-    )
-    return code.replace(co_filename=name, co_consts=constants)
-
-
-def failure_meta(error: BaseException, stop: type[BaseException]) -> dict[str, Any]:
-    """The words of an error."""
-    name, message, text = wire.describe(error, OUR_FILES)
-    kind = "cancelled" if isinstance(error, stop) else "error"
-    return {"kind": kind, "type": name, "message": message, "traceback": text}
-
-
-def pack_exception(error: BaseException) -> list[Any]:
-    """The exception object, if it can travel and is small."""
-    try:
-        error.__traceback__ = None
-        parts = wire.dump(error, wire.best_dumps())
-        if sum(len(part) for part in parts) <= wire.TEXT_CAP:
-            return list(parts)
-    except BaseException as other:
-        write_log(f"[the exception itself could not be sent: {type(other).__name__}]\n")
-    return []
-
-
 def pack_value(value: object, limit: int | None, spool: str) -> tuple[dict[str, Any], list[Any]]:
     """A result ready to be sent, in a file if it is large, or why it cannot be."""
-    plain = wire.is_plain(value)
-    try:
-        parts = wire.dump(value, pickle.dumps if plain else wire.best_dumps())
-    except BaseException as error:
-        name, message, text = wire.describe(error, OUR_FILES)
-        reason = f"the result ({type(value).__name__}) cannot be sent back: {name}: {message}"
-        return {
-            "kind": "error",
-            "type": "UnpicklableResult",
-            "message": wire.clean(reason),
-            "traceback": text,
-        }, []
-    size = sum(len(part) for part in parts)
-    if limit is not None and size > limit:
-        reason = f"the result has {size} bytes, more than max_result_bytes={limit}"
-        return {"kind": "error", "type": "ResultTooLarge", "message": reason, "traceback": ""}, []
-    meta: dict[str, Any] = {"kind": "value", "plain": plain}
-    if size > wire.FRAME_CAP // 2:
+    meta, parts = wire.pack_value(value, limit, OUR_FILES)
+    if sum(map(len, parts)) > wire.FRAME_CAP // 2:
         path = os.path.join(spool, f"result-{os.getpid()}-{time.monotonic_ns()}")
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -376,7 +324,7 @@ def pack_value(value: object, limit: int | None, spool: str) -> tuple[dict[str, 
             os.close(fd)
         meta["file"] = path
         return meta, []
-    return meta, list(parts)
+    return meta, parts
 
 
 def write_log(text: str) -> None:

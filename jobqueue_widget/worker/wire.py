@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import linecache
 import os
 import pickle
 import struct
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from types import CodeType, FunctionType
 from typing import Any, cast
 
 HEADER = struct.Struct(">cIQ")  # type, job number, length of the payload in bytes
@@ -180,6 +182,66 @@ def describe(error: BaseException, hidden: tuple[str, ...] = ()) -> tuple[str, s
             f"{shown}: {message[:1000]}\n<its traceback cannot be shown: {type(other).__name__}>\n"
         )
     return clean(name), clean(message), clean(text)
+
+
+def give_source(target: Any, name: str, lines: list[str]) -> None:
+    """Name the file or cell again that pickling forgot, so that tracebacks show its lines."""
+    if lines:
+        linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
+    if type(target) is FunctionType:
+        target.__code__ = renamed(target.__code__, name)
+
+
+def renamed(code: CodeType, name: str) -> CodeType:
+    """The code, and what is nested in it, as if compiled from that file."""
+    constants = tuple(
+        renamed(one, name) if isinstance(one, CodeType) else one for one in code.co_consts
+    )
+    return code.replace(co_filename=name, co_consts=constants)
+
+
+def failure_meta(
+    error: BaseException, stop: type[BaseException], hidden: tuple[str, ...]
+) -> dict[str, Any]:
+    """The words of an error; `stop` is how a job answers a request to stop."""
+    name, message, text = describe(error, hidden)
+    kind = "cancelled" if isinstance(error, stop) else "error"
+    return {"kind": kind, "type": name, "message": message, "traceback": text}
+
+
+def pack_exception(error: BaseException, log: Callable[[str], object]) -> list[bytes | memoryview]:
+    """The exception object, if it can travel and is small."""
+    try:
+        error.__traceback__ = None
+        parts = dump(error, best_dumps())
+        if sum(len(part) for part in parts) <= TEXT_CAP:
+            return parts
+    except BaseException as other:
+        log(f"[the exception itself could not be sent: {type(other).__name__}]\n")
+    return []
+
+
+def pack_value(
+    value: object, limit: int | None, hidden: tuple[str, ...]
+) -> tuple[dict[str, Any], list[bytes | memoryview]]:
+    """A result ready to be sent, or why it cannot be: what `read_end` reads."""
+    is_of_built_ins = is_plain(value)
+    try:
+        parts = dump(value, pickle.dumps if is_of_built_ins else best_dumps())
+    except BaseException as error:
+        name, message, text = describe(error, hidden)
+        reason = f"the result ({type(value).__name__}) cannot be sent back: {name}: {message}"
+        return {
+            "kind": "error",
+            "type": "UnpicklableResult",
+            "message": clean(reason),
+            "traceback": text,
+        }, []
+    size = sum(len(part) for part in parts)
+    if limit is not None and size > limit:
+        reason = f"the result has {size} bytes, more than max_result_bytes={limit}"
+        return {"kind": "error", "type": "ResultTooLarge", "message": reason, "traceback": ""}, []
+    return {"kind": "value", "plain": is_of_built_ins}, parts
 
 
 def _hide(report: traceback.TracebackException, hidden: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ export interface Row {
   progress: number; // 0..1, -1 when unknown
   message: string;
   phase: string | null;
+  where: string | null;
   cancel_phase: string | null;
   force_at: number | null;
   can_kill: boolean;
@@ -157,6 +158,7 @@ export function cleanRow(value: unknown): Row | null {
     progress: Math.min(1, num(value["progress"] ?? 0, -1)),
     message: text(value["message"]),
     phase: textOrNull(value["phase"]),
+    where: textOrNull(value["where"]),
     cancel_phase: textOrNull(value["cancel_phase"]),
     force_at: instant(value["force_at"]),
     can_kill: value["can_kill"] === true,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,15 @@ Promise = Callable[[str, bool], None]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash.setdefault(TABLE, {})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trackers() -> None:
+    """Pools of processes keep one small process each, which lives as long as the interpreter."""
+    from loky.backend import resource_tracker as of_loky
+
+    resource_tracker.ensure_running()
+    of_loky.ensure_running()
 
 
 @pytest.fixture(params=SUBJECTS)

@@ -26,14 +26,16 @@ class Recorder:
         self.job_id = job_id
         self.attempt = 1
         self.phases: list[str | None] = []
+        self.where: str | None = None
         self.reports: list[tuple[object, object]] = []
         self.ends: list[Outcome] = []
         self.kills_failed: list[str] = []
         self.told = threading.Event()
         self._log = b""
 
-    def phase(self, text: str | None) -> None:
+    def phase(self, text: str | None, where: str | None = None) -> None:
         self.phases.append(text)
+        self.where = where or self.where
 
     def progress(self, fraction: object, message: object = None) -> None:
         self.reports.append((fraction, message))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import psutil
 
 from jobqueue_widget import JobQueue
 from jobqueue_widget.executors.coroutine import CoroutineExecutor
+from jobqueue_widget.executors.futures import FuturesExecutor
 from jobqueue_widget.executors.plugin import PluginHostExecutor
 from jobqueue_widget.executors.process import ProcessExecutor
 from jobqueue_widget.executors.thread import ThreadExecutor
@@ -23,6 +27,7 @@ from tests.conditions import until
 from tests.contract import bodies
 from tests.reference import load, reference_manager
 
+ONE_LANE = {"max_running": 1}  # not as many as there are places
 Call = tuple[Any, ...]  # what follows `submit(`: a target and its arguments
 
 
@@ -91,6 +96,43 @@ def processes(folder: Path) -> Iterator[Subject]:
     )
 
 
+def futures(name: str, pool: Any) -> Subject:
+    """Jobs on the pool of a library, which cannot stop what runs."""
+    return Subject(
+        name,
+        lambda: FuturesExecutor(pool),
+        lambda **settings: JobQueue(executor=FuturesExecutor(pool), **(ONE_LANE | settings)),
+        target=lambda place: (bodies.in_function,),
+        wrong=(bodies.in_function,),
+        refused={"file": sys.stdout},
+        can_kill=False,
+    )
+
+
+@contextmanager
+def process_pool(folder: Path) -> Iterator[Subject]:
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(time.sleep, [0.05] * 4))  # its processes are there
+        yield futures("ProcessPoolExecutor", pool)
+
+
+@contextmanager
+def thread_pool(folder: Path) -> Iterator[Subject]:
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(time.sleep, [0.05] * 4))
+        subject = futures("ThreadPoolExecutor", pool)
+        yield replace(subject, in_kernel=True)
+
+
+@contextmanager
+def loky(folder: Path) -> Iterator[Subject]:
+    from loky.process_executor import ProcessPoolExecutor as LokyPool
+
+    with LokyPool(2) as pool:
+        list(pool.map(time.sleep, [0.05] * 4))
+        yield futures("loky ProcessPoolExecutor", pool)
+
+
 @contextmanager
 def fake_host(folder: Path) -> Iterator[Subject]:
     host = FakePluginHost(one=bodies.in_plugin, two=bodies.in_plugin)
@@ -129,6 +171,9 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
     "coroutine": coroutines,
     "thread": threads,
     "process": processes,
+    "process-pool": process_pool,
+    "thread-pool": thread_pool,
+    "loky": loky,
     "fake-host": fake_host,
     "reference-manager": reference,
 }

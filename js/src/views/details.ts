@@ -203,6 +203,7 @@ export class Details {
     if (row.name !== row.title) add("Function", row.name);
     add("Arguments", this.#kwargs || row.args);
     add("Tags", row.tags.join(", "));
+    add("Where", row.where ?? "");
     if (row.attempt > 1 || row.retry_of !== null) add("Attempt", String(row.attempt));
     if (row.created_at !== null) add("Queued", day(row.created_at));
     if (row.started_at !== null) {

@@ -1,0 +1,263 @@
+"""Jobs on pools of other libraries: what goes on while they run, and when a pool breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import platform
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobqueue_widget import (
+    FuturesExecutor,
+    InvalidOptionError,
+    JobQueue,
+    JobStatus,
+    current_job,
+    track,
+)
+from tests.conditions import until
+from tests.contract import bodies
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tracker() -> None:
+    resource_tracker.ensure_running()  # lives as long as the interpreter
+
+
+def new_pool(workers: int = 2) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+
+
+@pytest.fixture
+def pool() -> Iterator[ProcessPoolExecutor]:
+    with new_pool() as one:
+        yield one
+
+
+def until_released(folder: str) -> str:
+    job = current_job()
+    print("begun", flush=True)
+    job.report(0.5, "half of it")
+    bodies.begin(folder)
+    while not bodies.released(folder):
+        time.sleep(0.005)
+        job.checkpoint()
+    return "released"
+
+
+async def test_progress_log_and_place_are_seen_while_it_runs(
+    pool: ProcessPoolExecutor, tmp_path: Path
+) -> None:
+    async with JobQueue(executor=FuturesExecutor(pool), progress_poll_interval=0.02) as queue:
+        job = queue.submit_nowait(until_released, str(tmp_path))
+        await until(lambda: job.progress == 0.5 and "begun" in job.logs())
+        assert job.status_message == "half of it"
+        assert job.phase is None
+        (pid,) = bodies.pids(tmp_path)
+        assert job.where == f"{platform.node()} (process {pid})"
+        bodies.release(tmp_path)
+        assert await job == "released"
+        assert job.logs() == "begun\n"
+        assert job.where is not None
+
+
+async def test_an_ask_reaches_a_job_that_looks_for_it(
+    pool: ProcessPoolExecutor, tmp_path: Path
+) -> None:
+    async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+        job = queue.submit_nowait(until_released, str(tmp_path))
+        await until(lambda: bodies.times_begun(tmp_path))
+        job.cancel()
+        await queue.wait_for_job(job, timeout=20)
+        assert job.status is JobStatus.cancelled
+        assert bodies.pids(tmp_path) != [os.getpid()]
+
+
+def typed_in_a_cell() -> Any:
+    def noisy(count: int) -> int:
+        os.write(1, b"from C\n")
+        return len(list(track(range(count), "counting")))
+
+    return noisy
+
+
+async def test_closures_bars_and_what_c_prints_are_the_job_s(pool: ProcessPoolExecutor) -> None:
+    async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+        job = queue.submit_nowait(typed_in_a_cell(), 3)
+        assert await asyncio.wait_for(job, 20) == 3
+        assert job.logs() == "from C\n"
+        assert (job.progress, job.status_message) == (1.0, "counting: 3/3")
+
+
+async def test_without_a_folder_that_both_see_all_of_it_comes_with_the_result(
+    pool: ProcessPoolExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "mkdir", lambda self, **_: None)
+    async with JobQueue(executor=FuturesExecutor(pool, folder=tmp_path / "elsewhere")) as queue:
+        job = queue.submit_nowait(typed_in_a_cell(), 3)
+        assert await asyncio.wait_for(job, 20) == 3
+        assert job.logs() == "from C\n"
+        assert (job.progress, job.status_message) == (1.0, "counting: 3/3")
+    assert os.listdir(tmp_path) == []
+
+
+async def test_there_are_as_many_lanes_as_the_pool_has_workers(
+    pool: ProcessPoolExecutor, tmp_path: Path
+) -> None:
+    folders = [tmp_path / str(number) for number in range(3)]
+    for folder in folders:
+        folder.mkdir()
+    async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+        jobs = [queue.submit_nowait(until_released, str(folder)) for folder in folders]
+        await until(lambda: bodies.times_begun(folders[0]) and bodies.times_begun(folders[1]))
+        assert jobs[2].status is JobStatus.pending
+        for folder in folders:
+            bodies.release(folder)
+        assert [await job for job in jobs] == ["released"] * 3
+
+
+async def test_more_lanes_than_workers_say_what_a_job_waits_for(
+    pool: ProcessPoolExecutor, tmp_path: Path
+) -> None:
+    executor = FuturesExecutor(pool, capacity=1)
+    async with JobQueue(executor=executor, max_running=3) as queue:
+        running = queue.submit_nowait(until_released, str(tmp_path))
+        waiting = queue.submit_nowait(until_released, str(tmp_path))
+        await until(lambda: waiting.block_reason)
+        assert waiting.block_reason == "all 1 workers of ProcessPoolExecutor have a job"
+        bodies.release(tmp_path)
+        assert [await running, await waiting] == ["released"] * 2
+
+
+async def test_a_pool_that_breaks_fails_what_ran_and_keeps_the_rest_for_another(
+    tmp_path: Path,
+) -> None:
+    first, second = new_pool(1), new_pool(1)
+    executor = FuturesExecutor(first)
+    try:
+        async with JobQueue(executor=executor) as queue:
+            job = queue.submit_nowait(until_released, str(tmp_path))
+            rest = queue.map(pow, [2, 3], [2, 2])
+            await until(lambda: bodies.times_begun(tmp_path))
+            os.kill(bodies.pids(tmp_path)[0], signal.SIGKILL)
+            await until(lambda: job.done)
+            assert str(job.error).startswith("BrokenProcessPool")
+            await until(lambda: rest[0].block_reason)
+            assert "executor.replace(" in str(rest[0].block_reason)
+            executor.replace(second)
+            assert [await asyncio.wait_for(one, 20) for one in rest] == [4, 9]
+    finally:
+        first.shutdown()
+        second.shutdown()
+
+
+async def test_a_pool_that_was_shut_down_fails_one_job_and_keeps_the_rest() -> None:
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    executor = FuturesExecutor(pool)
+    async with JobQueue(executor=executor) as queue:
+        jobs = queue.map(pow, [2, 3], [2, 2])
+        await until(lambda: jobs[0].done and jobs[1].block_reason)
+        assert "cannot schedule new futures" in str(jobs[0].error)
+        with ThreadPoolExecutor(1) as other:
+            executor.replace(other)
+            assert await asyncio.wait_for(jobs[1], 20) == 9
+
+
+class RunsTwice:
+    """An engine that starts a call again, as those do that lost a process."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+
+    def submit(self, function: Any, /, *args: Any) -> Any:
+        self._pool.submit(function, *args).result()
+        return self._pool.submit(function, *args)
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+async def test_an_engine_s_second_start_runs_nothing_unless_that_is_allowed(
+    idempotent: bool, tmp_path: Path
+) -> None:
+    bodies.release(tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        async with JobQueue(executor=FuturesExecutor(RunsTwice(pool))) as queue:
+            options = queue.options(idempotent=idempotent)
+            job = options.submit_nowait(until_released, str(tmp_path))
+            await queue.wait_for_job(job, timeout=20)
+    assert bodies.times_begun(tmp_path) == (2 if idempotent else 1)
+    if not idempotent:
+        assert str(job.error).startswith("StartedTwice")
+
+
+class OnlyAsked:
+    """A future that tells nothing by itself, like a job of submitit."""
+
+    def __init__(self, future: Any) -> None:
+        self.result, self.done, self.cancel = future.result, future.done, future.cancel
+
+
+class Quiet:
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+
+    def submit(self, function: Any, /, *args: Any) -> Any:
+        return OnlyAsked(self._pool.submit(function, *args))
+
+
+async def test_a_future_that_calls_nobody_back_is_looked_at() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        async with JobQueue(executor=FuturesExecutor(Quiet(pool))) as queue:
+            jobs = queue.map(pow, [2, 3], [2, 2])
+            assert [await asyncio.wait_for(one, 20) for one in jobs] == [4, 9]
+
+
+async def test_what_the_engine_has_not_begun_is_withdrawn(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(until_released, str(tmp_path))
+        async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+            job = queue.submit_nowait(pow, 2, 2)
+            await until(lambda: job.phase == "waiting for a worker")
+            job.cancel()
+            await queue.wait_for_job(job, timeout=20)
+            assert job.status is JobStatus.cancelled
+            bodies.release(tmp_path)
+        assert held.result() == "released"
+
+
+async def test_resources_are_refused_since_nothing_would_hear_of_them() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+            with pytest.raises(InvalidOptionError, match="cannot be passed on"):
+                queue.options(resources={"gpu": 1}).submit_nowait(pow, 2, 2)
+            assert queue.jobs() == []
+
+
+def test_what_is_no_executor_is_refused() -> None:
+    with pytest.raises(InvalidOptionError, match=r"list has no submit"):
+        FuturesExecutor([])  # type: ignore[arg-type]
+    with pytest.raises(InvalidOptionError, match="capacity"):
+        FuturesExecutor(ThreadPoolExecutor(1), capacity=0)
+
+
+async def test_one_executor_serves_one_queue_at_a_time(caplog: pytest.LogCaptureFixture) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        executor = FuturesExecutor(pool)
+        async with JobQueue(executor=executor, name="a") as queue:
+            assert await queue.submit_nowait(pow, 2, 2) == 4
+            async with JobQueue(executor=executor, name="b") as other:
+                job = other.submit_nowait(pow, 2, 2)
+                await until(lambda: job.done)
+                assert "could not be opened" in str(job.error)
+                assert "serves the queue a already" in caplog.text
+        async with JobQueue(executor=executor, name="c") as queue:
+            assert await queue.submit_nowait(pow, 2, 2) == 4
