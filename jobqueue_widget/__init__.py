@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._views import Rows
     from .context import JobCancelled, current_job, track
     from .errors import (
+        InvalidManifestError,
         InvalidOptionError,
         InvalidTargetError,
         JobCancelledError,
@@ -26,16 +27,31 @@ if TYPE_CHECKING:
         JobFailedError,
         JobNotFinishedError,
         JobQueueError,
+        PluginBlockedError,
+        PluginDisabledError,
+        PluginError,
+        PluginFailedError,
+        PluginNotLoadedError,
         QueueClosedError,
         QueueIdleError,
         QueueStoppedError,
         UnknownJobError,
         UnpicklableJobError,
+        UnsendableValueError,
         WaitTimeoutError,
     )
     from .executors.futures import FuturesExecutor
     from .job import Job
+    from .plugins.manager import PluginLoadWarning, PluginManager
+    from .plugins.manifest import PluginMeta
+    from .plugins.schedulers import (
+        PermissiveScheduler,
+        QueueScheduler,
+        ResourceScheduler,
+        SafetyScheduler,
+    )
     from .queue import JobQueue, QueueNotStartedWarning
+    from .worker.interface import PluginInterface
 
 __version__ = "0.1.0"
 
@@ -65,11 +81,27 @@ _HOMES = {
     "QueueStoppedError": ".errors",
     "QueueClosedError": ".errors",
     "QueueIdleError": ".errors",
+    "PluginManager": ".plugins.manager",
+    "PluginLoadWarning": ".plugins.manager",
+    "PluginMeta": ".plugins.manifest",
+    "PluginInterface": ".worker.interface",
+    "ResourceScheduler": ".plugins.schedulers",
+    "PermissiveScheduler": ".plugins.schedulers",
+    "SafetyScheduler": ".plugins.schedulers",
+    "QueueScheduler": ".plugins.schedulers",
+    "PluginError": ".errors",
+    "InvalidManifestError": ".errors",
+    "PluginNotLoadedError": ".errors",
+    "PluginDisabledError": ".errors",
+    "PluginBlockedError": ".errors",
+    "PluginFailedError": ".errors",
+    "UnsendableValueError": ".errors",
 }
 
 __all__ = [
     "BlockReason",
     "FuturesExecutor",
+    "InvalidManifestError",
     "InvalidOptionError",
     "InvalidTargetError",
     "Job",
@@ -83,13 +115,27 @@ __all__ = [
     "JobQueue",
     "JobQueueError",
     "JobStatus",
+    "PermissiveScheduler",
+    "PluginBlockedError",
+    "PluginDisabledError",
+    "PluginError",
+    "PluginFailedError",
+    "PluginInterface",
+    "PluginLoadWarning",
+    "PluginManager",
+    "PluginMeta",
+    "PluginNotLoadedError",
     "QueueClosedError",
     "QueueIdleError",
     "QueueNotStartedWarning",
+    "QueueScheduler",
     "QueueStoppedError",
+    "ResourceScheduler",
     "Rows",
+    "SafetyScheduler",
     "UnknownJobError",
     "UnpicklableJobError",
+    "UnsendableValueError",
     "WaitTimeoutError",
     "__version__",
     "current_job",

@@ -68,6 +68,41 @@ class MissingExtraError(JobQueueError, ImportError):
     """An optional library is needed; the message names the extra that brings it."""
 
 
+class PluginError(JobQueueError):
+    """Base of the errors of plugins and their manager."""
+
+
+class InvalidManifestError(PluginError, ValueError):
+    """A plugin's manifest cannot be used: says which file, which field and why."""
+
+
+class PluginNotLoadedError(PluginError, ValueError):
+    """The plugin is not loaded (or not any more)."""
+
+
+class PluginDisabledError(PluginError, ValueError):
+    """The plugin is loaded, and switched off."""
+
+
+class PluginBlockedError(PluginError, RuntimeError):
+    """The resource scheduler does not let the plugin start."""
+
+
+class UnsendableValueError(PluginError, TypeError):
+    """An argument is, or holds, what cannot be sent to a plugin."""
+
+
+class PluginFailedError(PluginError, RuntimeError):
+    """The plugin raised, or its worker died; `failure` has type, message and traceback."""
+
+    def __init__(self, plugin: str, failure: JobFailure) -> None:
+        self.failure = failure
+        text = f"plugin {plugin!r} failed: {failure.type_name}: {failure.message}"
+        if failure.traceback:
+            text += f"\n\n{failure.traceback.rstrip()}"
+        super().__init__(text)
+
+
 class InvalidTransition(JobQueueError, RuntimeError):
     """A runtime event that the transition table does not know: a bug in an executor or in us."""
 

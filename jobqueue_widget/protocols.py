@@ -208,6 +208,14 @@ class SupportsPluginLogs(Protocol):
         ...
 
 
+class PluginExecution(Execution, Protocol):
+    """One attempt of one job in flight in a plugin."""
+
+    def kill_now(self) -> bool:
+        """End it within a second, without a loop. Any thread. True: nothing of it is left."""
+        ...
+
+
 @runtime_checkable
 class LaunchesPlugins(Protocol):
     """A host that runs jobs of a queue by itself: pushed progress, exact logs, real ends.
@@ -215,9 +223,17 @@ class LaunchesPlugins(Protocol):
     Without it a queue calls `execute_plugin_async` and watches from outside. Any thread.
     """
 
+    def prepare_plugin(self, spec: JobSpec) -> object:
+        """Check and pack the arguments at submit; becomes `spec.payload`.
+
+        Raises:
+            JobQueueError: an argument cannot be sent. Nothing is enqueued.
+
+        """
+
     def launch_plugin(
         self, spec: JobSpec, reporter: Reporter, context: ExecutorContext
-    ) -> Execution:
+    ) -> PluginExecution:
         """Start one attempt; returns at once; trouble goes to `reporter`."""
         ...
 

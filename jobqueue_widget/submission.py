@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ._core.jobs import EMPTY, JobOptions, JobRecord, JobSpec, TargetKind
 from .errors import InvalidOptionError, InvalidTargetError
-from .protocols import SupportsRestart
+from .protocols import LaunchesPlugins, SupportsRestart
 
 if TYPE_CHECKING:
     from ._runtime.engine import Engine
@@ -155,6 +155,10 @@ class Submission:
                 "a text target names a plugin, and this queue has no plugin manager: "
                 "use JobQueue(manager), or pass the function itself"
             )
+        if isinstance(self._manager, LaunchesPlugins):
+            from .executors.plugin_launching import LaunchingHostExecutor
+
+            return LaunchingHostExecutor(self._manager)
         from .executors.plugin import PluginHostExecutor
 
         return PluginHostExecutor(self._manager)

@@ -143,7 +143,7 @@ class ProcessExecutor:
 
 
 class ProcessExecution:
-    """One attempt of one job in a worker. A `worker.parent.Task`."""
+    """One attempt of one job in a worker. A `worker.task.Task`."""
 
     can_be_killed = True
 
@@ -212,7 +212,7 @@ class ProcessExecution:
                 "its result is still being unpickled, in a thread of this process"
             )
 
-    # -- worker.parent.Task, on the I/O thread ---------------------------------------------------
+    # -- worker.task.Task, on the I/O thread ---------------------------------------------------
 
     def on_starting(self) -> None:
         """Pass on."""

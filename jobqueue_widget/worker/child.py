@@ -364,14 +364,18 @@ class OwnPackage:
 def main() -> None:
     """Set the process up, then run jobs until the pipe ends."""
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
-    worker = Worker(int(sys.argv[1]))
+    start(Worker(int(sys.argv[1])), OwnPackage())
+
+
+def start(worker: Worker, last_finder: OwnPackage) -> None:
+    """Make this process what its jobs expect, and let it work."""
     sys.setswitchinterval(SWITCH_SECONDS)
     state.adopt_orphans()
     state.make_streams()
     sys.argv = [""]
     if ASK_SIGNAL is not None:
         signal.signal(ASK_SIGNAL, worker.body.on_signal)
-    sys.meta_path.append(OwnPackage())
+    sys.meta_path.append(last_finder)
     capture = load_sibling(
         "_jobqueue_tqdm", os.path.join(os.path.dirname(HERE), "capture", "tqdm.py")
     )

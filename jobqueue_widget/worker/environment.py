@@ -1,4 +1,4 @@
-"""What a function worker gets of the kernel: folder, import path, environment less secrets."""
+"""What a worker gets of the kernel: a function's nearly everything, a plugin's what is listed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,32 @@ def environment_for_workers(extra: Mapping[str, str] | None) -> dict[str, str]:
     if environ.get("MPLBACKEND", "").startswith("module://"):
         del environ["MPLBACKEND"]  # draws into notebook cells; a worker has none
     environ.update(extra or {})
+    return environ
+
+
+ALLOWED = frozenset(
+    {
+        *("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LD_LIBRARY_PATH", "TMPDIR", "TEMP", "TMP"),
+        *("LANG", "LANGUAGE", "TZ", "TERM"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("SYSTEMROOT", "WINDIR", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "COMSPEC", "PATHEXT"),
+        *("HF_HOME", "HF_HUB_OFFLINE", "TORCH_HOME"),
+        *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    }
+)
+ALLOWED_PREFIXES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "ROCM_", "HIP_")
+
+
+def environment_for_plugins(own: Mapping[str, str], python: str) -> dict[str, str]:
+    """Where things are, and no secret of the kernel's; with the manifest's own variables."""
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)
+    }
+    folder = os.path.dirname(python)
+    environ["PATH"] = os.pathsep.join(filter(None, [folder, environ.get("PATH", os.defpath)]))
+    environ.update(own)
     return environ
 
 

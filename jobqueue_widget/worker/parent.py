@@ -11,7 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import psutil
 
@@ -19,8 +19,9 @@ from .._core.jobs import JobFailure
 from ..protocols import IoThread
 from . import wire
 from .guard import GUARD
-from .pipes import PIPE_SIZE, READ_SIZE, FrameReader, PipeWriter, prepare_pipe
+from .pipes import FROM_WORKERS, PIPE_SIZE, READ_SIZE, FrameReader, PipeWriter, prepare_pipe
 from .remains import ID_VARIABLE, death_of, descendants_of, end_remains, signal_group
+from .task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -34,37 +35,10 @@ CLOSED_PIPE_PATIENCE = 0.2
 LOG_READS = 64  # per callback, so that a flood does not keep the thread from everything else
 
 
-class Task(Protocol):
-    """What a worker works for. Called on the I/O thread."""
-
-    def on_starting(self) -> None:
-        """Its worker is not ready yet. Any thread."""
-
-    def on_started(self) -> None:
-        """Its worker is ready and has it."""
-
-    def on_progress(self, fraction: object, message: object) -> None:
-        """It reported."""
-
-    def on_log(self, data: bytes) -> None:
-        """It printed."""
-
-    def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
-        """It ended; its log is complete. True: the worker must be gone before that is told."""
-        ...
-
-    def on_free(self) -> None:
-        """After `on_end`: the worker can take another job, so the end may be told now."""
-
-    def on_death(self, failure: JobFailure) -> None:
-        """The process died or was killed, and everything that was its is gone."""
-
-    def on_kill_failed(self, reason: str) -> None:
-        """It was killed and is still there."""
-
-
 class WorkerProcess:
     """One child process. Methods are for any thread unless they say "I/O thread"."""
+
+    script, kinds = CHILD, FROM_WORKERS  # what runs in it, and the frames that may come from there
 
     def __init__(
         self,
@@ -124,7 +98,7 @@ class WorkerProcess:
             theirs, ours = os.pipe()
             try:
                 process = subprocess.Popen(
-                    [*self._command, str(CHILD), str(theirs)],
+                    [*self._command, str(self.script), str(theirs)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -146,13 +120,13 @@ class WorkerProcess:
             return
         self._process = process
         GUARD.add(process.pid, self.id)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
         for stream in (process.stdin, process.stdout, process.stderr):
             prepare_pipe(stream.fileno())
         self._writer = PipeWriter(process.stdin.fileno())
-        self._reader = FrameReader(process.stdout.fileno())
+        self._reader = FrameReader(process.stdout.fileno(), self.kinds)
         self._log_fd = process.stderr.fileno()
         self._io.watch(self._reader.fd, self._read_frames)
         self._io.watch(self._log_fd, self._read_log)
@@ -223,11 +197,11 @@ class WorkerProcess:
             self._say(wire.EXIT, 0)
         self._io.call(self._later, EXIT_PATIENCE, self._kill_hard)
 
-    def _say(self, kind: bytes, number: int) -> None:
+    def _say(self, kind: bytes, number: int, body: bytes = b"") -> None:
         """Under the lock. A frame of a few bytes on the control pipe, which is never full."""
         if self._control >= 0 and not self.gone:
             try:
-                os.write(self._control, wire.HEADER.pack(kind, number, 0))
+                os.write(self._control, wire.HEADER.pack(kind, number, len(body)) + body)
             except OSError as error:
                 logger.debug("worker %d does not listen any more: %s", self.pid, error)
 
@@ -310,11 +284,14 @@ class WorkerProcess:
                 if not data:
                     self._io.unwatch(self._log_fd)
                     return
-                self._log_tail = (self._log_tail + data)[-2000:]
+                self._keep_log(data)
                 if self._task is not None:
                     self._task.on_log(data)
         except BlockingIOError:
             return
+
+    def _keep_log(self, data: bytes) -> None:
+        self._log_tail = (self._log_tail + data)[-2000:]
 
     def _drain_log(self) -> None:
         """What the job has printed is in the pipe when its end frame is."""

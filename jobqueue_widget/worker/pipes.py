@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from . import wire
 
@@ -14,6 +14,7 @@ PIPE_SIZE = 1 << 20
 F_SETPIPE_SZ = 1031
 
 FROM_WORKERS = frozenset({wire.READY, wire.PROGRESS, wire.END, wire.VALUE})
+FROM_PLUGINS = frozenset({wire.READY, wire.PROGRESS, wire.END, wire.ANSWER, wire.CHUNK})
 
 OnFrame = Callable[[bytes, int, bytearray], None]
 
@@ -58,8 +59,9 @@ class PipeWriter:
 class FrameReader:
     """Frames that come from a worker. I/O thread."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, kinds: frozenset[bytes] = FROM_WORKERS) -> None:
         self.fd = fd
+        self._kinds = kinds
         self._input = bytearray()
         self._header: tuple[bytes, int, int] = (b"", 0, 0)
         self._body: bytearray | None = None
@@ -99,7 +101,7 @@ class FrameReader:
         size = wire.HEADER.size
         while len(self._input) >= size:
             kind, number, length = self._header = wire.HEADER.unpack_from(self._input)
-            if length > wire.FRAME_CAP or kind not in FROM_WORKERS:
+            if length > wire.FRAME_CAP or kind not in self._kinds:
                 self._input.clear()
                 raise wire.ProtocolError(
                     f"sent what is no frame of ours ({kind!r}, {length} bytes)"
@@ -119,7 +121,12 @@ class FrameReader:
 
 def job_frames(number: int, job: tuple[object, ...]) -> list[bytes | memoryview]:
     """The frames of one job, each under the cap."""
-    data = memoryview(pickle.dumps(job, 5))
+    return call_frames(number, [pickle.dumps(job, 5)])
+
+
+def call_frames(number: int, parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
+    """The frames of what follows one another, each under the cap."""
+    data = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
     pieces: list[bytes | memoryview] = []
     step = wire.FRAME_CAP // 2
     while len(data) > step:

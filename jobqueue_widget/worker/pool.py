@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from ..protocols import IoThread
-from .parent import Task, WorkerProcess
+from .parent import WorkerProcess
+from .task import Task
 
 logger = logging.getLogger(__name__)
 

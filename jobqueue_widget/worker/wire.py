@@ -18,10 +18,10 @@ FRAME_CAP = 64 * 1024 * 1024
 TEXT_CAP = 64 * 1024
 SMALL = 16 * 1024  # what is copied rather than written piece by piece
 
-# kernel -> worker; the last two on the control pipe
-JOB, MORE, ASK, EXIT = b"J", b"M", b"A", b"X"
-# worker -> kernel
-READY, PROGRESS, END, VALUE = b"R", b"P", b"E", b"V"
+# kernel -> worker; all but the first two on the control pipe, the last two to plugins only
+JOB, MORE, ASK, EXIT, QUESTION, NEXT = b"J", b"M", b"A", b"X", b"Q", b"N"
+# worker -> kernel; the last two from plugins only
+READY, PROGRESS, END, VALUE, ANSWER, CHUNK = b"R", b"P", b"E", b"V", b"W", b"C"
 PLAIN_VALUE: dict[str, Any] = {"kind": "value", "plain": True}
 """What VALUE, the commonest end, stands for: its payload is the pickle and nothing else."""
 

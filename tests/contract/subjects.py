@@ -19,12 +19,14 @@ from jobqueue_widget import JobQueue
 from jobqueue_widget.executors.coroutine import CoroutineExecutor
 from jobqueue_widget.executors.futures import FuturesExecutor
 from jobqueue_widget.executors.plugin import PluginHostExecutor
+from jobqueue_widget.executors.plugin_launching import LaunchingHostExecutor
 from jobqueue_widget.executors.process import ProcessExecutor
 from jobqueue_widget.executors.thread import ThreadExecutor
 from jobqueue_widget.protocols import Executor
 from jobqueue_widget.testing import FakePluginHost
 from tests.conditions import until
 from tests.contract import bodies
+from tests.own_manager import own_manager
 from tests.reference import load, reference_manager
 
 ONE_LANE = {"max_running": 1}  # not as many as there are places
@@ -167,6 +169,19 @@ def reference(folder: Path) -> Iterator[Subject]:
         )
 
 
+@contextmanager
+def own(folder: Path) -> Iterator[Subject]:
+    with own_manager(folder) as manager:
+        yield Subject(
+            "plugin of our manager",
+            lambda: LaunchingHostExecutor(manager),
+            lambda **settings: JobQueue(manager, **settings),
+            target=lambda place: (("workload", "monitor")[place % 2], "function"),
+            wrong=("no-such-plugin",),
+            refused={"file": sys.stdout},
+        )
+
+
 SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
     "coroutine": coroutines,
     "thread": threads,
@@ -176,6 +191,7 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
     "loky": loky,
     "fake-host": fake_host,
     "reference-manager": reference,
+    "own-manager": own,
 }
 
 

@@ -79,6 +79,11 @@ class Workload(PluginInterface):
 
         return in_worker_of_the_reference(self, name, *args)
 
+    def do_function(self, name: str, *args: Any) -> Any:
+        from tests.contract.bodies import in_function
+
+        return in_function(name, *args)
+
     def do_child(self) -> int:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         print(f"child {child.pid}", flush=True)
@@ -94,6 +99,6 @@ class Monitor(Workload):
         return "monitor"
 
     def execute(self, what: str = "get_system_status", *args: Any, **kwargs: Any) -> Any:
-        if what == "body":
-            return self.do_body(*args)
+        if what in ("body", "function"):
+            return super().execute(what, *args)
         return {"gpu_free_memory_mb": 10_000.0, "memory_available_mb": 64_000.0}

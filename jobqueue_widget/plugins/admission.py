@@ -1,0 +1,132 @@
+"""Puts calls before the user's resource scheduler, and tells it when each begins and ends."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .._core.jobs import JobFailure
+from ..errors import PluginBlockedError
+from .gate import Gate
+from .manifest import PluginMeta
+from .runs import PluginRun
+from .schedulers import PermissiveScheduler, missing
+
+if TYPE_CHECKING:
+    from .calls import Call
+    from .manager import PluginManager
+
+logger = logging.getLogger(__name__)
+
+
+class Admission:
+    """Of one manager. Any thread."""
+
+    def __init__(self, manager: PluginManager, scheduler: Any) -> None:
+        self._manager = weakref.proxy(manager)
+        self.scheduler: Any = scheduler if scheduler is not None else PermissiveScheduler()
+        self.monitor: Any = None
+
+    # -- figures -------------------------------------------------------------------------------
+
+    def stats(self) -> Mapping[str, Any]:
+        """Fresh figures of the system monitor; none if there is none or it fails."""
+        if self.monitor is None:
+            return {}
+        try:
+            told = self.monitor.execute("get_system_status")
+        except Exception as error:
+            logger.warning("the system monitor failed: %s", error)
+            return {}
+        return told if isinstance(told, Mapping) else {}
+
+    async def stats_async(self) -> Mapping[str, Any]:
+        """The same, awaited."""
+        ask = getattr(self.monitor, "execute_async", None)
+        if not callable(ask):
+            return self.stats()
+        try:
+            told = await ask("get_system_status")
+        except Exception as error:
+            logger.warning("the system monitor failed: %s", error)
+            return {}
+        return told if isinstance(told, Mapping) else {}
+
+    # -- admission -----------------------------------------------------------------------------
+
+    def admit(self, meta: PluginMeta) -> None:
+        """Wait, as long as the scheduler does, until the plugin may start.
+
+        Raises:
+            PluginBlockedError: it may not, and evicting idle plugins did not change that.
+        """
+        if not self.scheduler.allocate(meta, self.stats) and not self._make_room(meta):
+            raise self._blocked(meta)
+
+    async def admit_async(self, meta: PluginMeta) -> None:
+        """The same, awaited."""
+        allowed = await self.scheduler.allocate_async(meta, self.stats_async)
+        if not allowed:
+            import asyncio
+
+            if not await asyncio.to_thread(self._make_room, meta):
+                raise self._blocked(meta)
+
+    def _make_room(self, meta: PluginMeta) -> bool:
+        """Evict idle plugins that use the GPU, least recently used first, until it may start."""
+        idle = sorted(self._manager.loaded(), key=lambda one: one.last_used)
+        metas = self._manager.plugins
+        for name in dict.fromkeys(one.name for one in idle if not one.busy):
+            resources = metas[name].resources if name in metas else {}
+            if name == meta.name or not resources.get("requires_gpu"):
+                continue
+            if self._manager.evict(name) is None and self.scheduler.allocate(meta, self.stats):
+                return True
+        return False
+
+    def _blocked(self, meta: PluginMeta) -> PluginBlockedError:
+        why = missing(meta, self.stats()) or "the scheduler gives no reason"
+        return PluginBlockedError(f"plugin {meta.name!r} may not start: {why}")
+
+    # -- around a call ---------------------------------------------------------------------------
+
+    def begin(self, run: PluginRun) -> None:
+        """It was admitted: tell the scheduler, now and at its end."""
+        name, scheduler = run.plugin.meta.name, self.scheduler
+        self._tell(scheduler.on_execution_start, name)
+        run.at_end(lambda: self._tell(scheduler.on_execution_finish, name))
+
+    def begin_call(self, call: Call) -> None:
+        """The same."""
+        self.begin(call.run)
+
+    def launch(self, run: PluginRun) -> None:
+        """Admit a queue's job without holding up whoever launches it."""
+        if type(self.scheduler) is PermissiveScheduler:
+            run.plugin.enter(run)
+            return
+        meta = run.plugin.meta
+
+        async def ask() -> bool:
+            await self.admit_async(meta)
+            return True
+
+        def on_answer(allowed: bool, error: BaseException | None) -> None:
+            if not allowed:
+                kind = type(error).__name__.removesuffix("Error")
+                run.fail(JobFailure(kind, str(error)))
+            elif not run.over:
+                self.begin(run)
+                run.plugin.enter(run)
+
+        run.phase("waiting for resources")
+        gate = Gate(ask, on_answer)
+        run.at_end(gate.stop)
+
+    def _tell(self, call: Any, name: str) -> None:
+        try:
+            call(name)
+        except Exception:
+            logger.exception("the resource scheduler failed at %r", call)

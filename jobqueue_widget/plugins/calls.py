@@ -1,0 +1,152 @@
+"""Calls of a plugin that no queue makes: waited for, awaited, or read as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .._core.jobs import JobFailure, Outcome
+from ..errors import PluginFailedError, UnsendableValueError
+from ..worker import typed
+from .runs import Operation, PluginRun
+from .slots import Plugin, Quiet
+
+STOP_PATIENCE = 3.0  # seconds between asking a call that nobody waits for any more and forcing it
+
+_numbers = itertools.count(1)
+
+
+def pack(
+    args: Sequence[object], kwargs: Mapping[str, object], types: typed.Types, plugin: str
+) -> list[Any]:
+    """Arguments ready to be sent: files and paths as text, everything else as it is.
+
+    Raises:
+        UnsendableValueError: naming the place inside the argument.
+    """
+    sent = ([_as_path(value) for value in args], {k: _as_path(v) for k, v in kwargs.items()})
+    try:
+        return typed.encode(sent, types, "call")
+    except typed.NotSendable:
+        named = {f"args[{place}]": value for place, value in enumerate(sent[0])} | sent[1]
+    for name, value in named.items():
+        try:
+            typed.encode(value, types, name)
+        except typed.NotSendable as error:
+            raise UnsendableValueError(f"plugin {plugin!r}: {error}") from None
+    raise UnsendableValueError(f"plugin {plugin!r}: its arguments are nested too deeply to be sent")
+
+
+def _as_path(value: object) -> object:
+    """What plugins of the reference system get: a path, as text, for a file or a Path."""
+    write = getattr(value, "to_temp_file", None)
+    if callable(write) and not isinstance(value, type):
+        return str(write())
+    return str(value) if isinstance(value, Path) else value
+
+
+class Call:
+    """One call, begun."""
+
+    def __init__(
+        self,
+        plugin: Plugin,
+        operation: Operation,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        on_chunk: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        name = plugin.meta.name
+        payload = pack(args, kwargs, plugin.house.types, name)
+        quiet = Quiet(f"{name}-call-{next(_numbers)}")
+        self._plugin = plugin
+        self._done = quiet.done
+        self.run = PluginRun(
+            plugin, operation, quiet, payload, who=f"a call of {name}", on_chunk=on_chunk
+        )
+
+    def begin(self) -> None:
+        """Enter the line."""
+        self._plugin.enter(self.run)
+
+    def wait(self) -> Any:
+        """Its value, in this thread; an interrupt stops it.
+
+        Raises:
+            PluginFailedError: it raised, or its worker ended.
+        """
+        try:
+            return self._value(self._done.result())
+        except BaseException:
+            self.stop()
+            raise
+
+    async def value(self) -> Any:
+        """The same, awaited; cancelling stops it, by force if need be."""
+        try:
+            return self._value(await asyncio.shield(asyncio.wrap_future(self._done)))
+        except BaseException:
+            self.stop()
+            raise
+
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """Call back, on any thread, when it has ended."""
+        self._done.add_done_callback(callback)
+
+    def stop(self) -> None:
+        """Nobody waits for it any more."""
+        if not self.run.over:
+            later = self._plugin.house.io.call_later(STOP_PATIENCE, self._force)
+            self.run.at_end(later)
+            self.run.ask_to_stop()
+
+    def _force(self) -> None:
+        if not self.run.over:
+            self.run.kill()
+
+    def _value(self, outcome: Outcome) -> Any:
+        if outcome.kind == "value":
+            return outcome.value
+        failure = outcome.failure or JobFailure("JobCancelled", "it was asked to stop")
+        raise PluginFailedError(self._plugin.meta.name, failure)
+
+
+async def stream(
+    plugin: Plugin,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    begun: Callable[[Call], None],
+) -> AsyncIterator[Any]:
+    """The pieces of a plugin's stream as they come; the plugin is never far ahead of the reader."""
+    loop = asyncio.get_running_loop()
+    pieces: deque[Outcome] = deque()
+    news = asyncio.Event()
+
+    def on_news(piece: Outcome | None = None) -> None:
+        if piece is not None:
+            pieces.append(piece)
+        with contextlib.suppress(RuntimeError):  # the loop may be gone by now
+            loop.call_soon_threadsafe(news.set)
+
+    call = Call(plugin, "stream", args, kwargs, on_news)
+    call.add_done_callback(lambda _: on_news())
+    begun(call)
+    call.begin()
+    try:
+        while True:
+            while pieces:
+                piece = pieces.popleft()
+                yield call._value(piece)
+                call.run.next_chunk()
+            if call.run.over and not pieces:
+                await call.value()
+                return
+            await news.wait()
+            news.clear()
+    finally:
+        call.stop()

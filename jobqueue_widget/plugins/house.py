@@ -1,0 +1,151 @@
+"""What the plugins of one manager share: its I/O thread, a folder for large values, who listens."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from .._runtime.supervisor import Supervisor
+from ..worker.guard import GUARD
+from ..worker.parent import WorkerProcess
+
+logger = logging.getLogger(__name__)
+
+EXIT_SECONDS = 1.0
+
+_houses: weakref.WeakSet[House] = weakref.WeakSet()
+_hooked = False
+
+
+class House:
+    """One per manager; in use while one of its plugins is loaded. Any thread."""
+
+    def __init__(self, data_dir: Path, models_dir: Path | None) -> None:
+        self.run_id = uuid.uuid4().hex[:8]
+        self.io = Supervisor(f"plugins-{self.run_id}-io")
+        self.lock = threading.Lock()  # of all plugins, their slots and lines
+        self.types: dict[str, type] = {}
+        self.data_dir, self.models_dir = data_dir, models_dir
+        self.workers: set[WorkerProcess] = set()
+        self._listeners: list[Callable[[], None]] = []
+        self._spool: Path | None = None
+        _houses.add(self)
+        _hook()
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What plugins of the reference system find their folders by."""
+        variables = {"CJM_DATA_DIR": str(self.data_dir / "data")}
+        if self.models_dir is not None:
+            variables["CJM_MODELS_DIR"] = str(self.models_dir)
+        return variables
+
+    def spool(self) -> Path:
+        """A private folder for large results, also removed if this process is killed."""
+        with self.lock:
+            if self._spool is None:
+                self._spool = Path(tempfile.mkdtemp(prefix="jobqueue-plugins-"))
+            GUARD.add_folder(str(self._spool))
+            return self._spool
+
+    # -- who listens ---------------------------------------------------------------------------
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back when a plugin was loaded, unloaded or freed."""
+        with self.lock:
+            self._listeners.append(callback)
+
+        def unsubscribe() -> None:
+            with self.lock:
+                if callback in self._listeners:
+                    self._listeners.remove(callback)
+
+        return unsubscribe
+
+    def tell(self) -> None:
+        """Something changed. Without the lock."""
+        with self.lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            try:
+                listener()
+            except Exception:
+                logger.exception("a listener of the plugin manager failed: %r", listener)
+
+    # -- ends ----------------------------------------------------------------------------------
+
+    def rest(self) -> None:
+        """Nothing is loaded: give the thread and the folder back. Not on the I/O thread."""
+        self.io.close()
+        with self.lock:
+            spool, self._spool = self._spool, None
+        if spool is not None:
+            shutil.rmtree(spool, ignore_errors=True)
+
+    def kill_now(self) -> None:
+        """End every worker without the I/O thread: the interpreter or the manager goes."""
+        workers = list(self.workers)
+        for worker in workers:
+            worker.kill_now()
+        deadline = time.monotonic() + EXIT_SECONDS
+        for worker in workers:
+            worker.wait_gone(max(0.01, deadline - time.monotonic()))
+        if self._spool is not None:
+            shutil.rmtree(self._spool, ignore_errors=True)
+
+    def close_dropped(self) -> None:
+        """The manager was dropped with plugins loaded: end them, in the thread that holds them."""
+        workers = list(self.workers)
+        for worker in workers:
+            worker.kill(None, "its manager was dropped")
+        if workers:
+            threading.Thread(target=self._rest_when_gone, daemon=True).start()
+
+    def _rest_when_gone(self) -> None:
+        deadline = time.monotonic() + 10.0
+        while self.workers and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.rest()
+
+    def forget_after_fork(self) -> None:
+        """In a forked child: thread and workers are the parent's."""
+        self.lock = threading.Lock()
+        self.io.after_fork()
+        for worker in self.workers:
+            worker.forget_after_fork()
+        self.workers.clear()
+        self._listeners.clear()
+        self._spool = None
+
+
+def _hook() -> None:
+    """Once, when the first manager is made."""
+    global _hooked
+    if _hooked:
+        return
+    _hooked = True
+    atexit.register(_at_exit)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
+
+
+def _at_exit() -> None:
+    for house in list(_houses):
+        house.kill_now()
+
+
+def _after_fork() -> None:
+    houses = [house for house in _houses if house.workers]
+    if houses:
+        GUARD.forget_after_fork()
+    for house in houses:
+        house.forget_after_fork()

@@ -1,0 +1,483 @@
+"""PluginManager: finds plugins, loads each into a worker of its own, runs them, ends them."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import os
+import warnings
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .._core.jobs import BlockReason, JobFailure, JobSpec
+from .._runtime.logs import JobLog
+from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedError
+from ..protocols import ExecutorContext, LoadedPlugin, PluginExecution, Reporter
+from ..worker import typed
+from . import calls
+from .admission import Admission
+from .handle import PluginHandle
+from .house import House
+from .manifest import PluginMeta, defaults_of, find_manifests, meta_of, requirements_of
+from .runs import PluginRun, Refused
+from .schedulers import ResourceScheduler
+from .slots import Plugin
+
+logger = logging.getLogger(__name__)
+
+LOG_BYTES = 1024 * 1024  # of each plugin's log, kept in memory
+
+
+class PluginLoadWarning(UserWarning):
+    """A manifest cannot be used, or a plugin could not be loaded; the text says why."""
+
+
+class PluginManager:
+    """Plugins, each in a worker process with an interpreter of its own. Methods: any thread.
+
+    Names and meanings are those of `cjm-plugin-system`; its manifests and plugins run unchanged.
+
+    Args:
+        plugin_interface: accepted for compatibility; a plugin is whatever has the methods.
+        search_paths: folders with manifests. Default: `manifests` in `data_dir`. The current
+            folder is never looked in unless it is named here.
+        scheduler: decides when a plugin may start; default: always.
+        data_dir: default: the environment's CJM_DATA_DIR, or `~/.cjm`. Nothing is written there.
+        models_dir: told to plugins as CJM_MODELS_DIR.
+
+    Example:
+        ```python
+        manager = PluginManager(search_paths=[Path("plugins")])
+        manager.discover_manifests()
+        manager.load_plugin(manager.get_discovered_meta("lengths"))
+        queue = await JobQueue(manager).start()
+        print(await queue.submit_nowait("lengths", ["a.txt", "b.txt"]))
+        manager.unload_all()
+        ```
+    """
+
+    def __init__(
+        self,
+        plugin_interface: type | None = None,
+        search_paths: Iterable[str | os.PathLike[str]] | None = None,
+        scheduler: ResourceScheduler | None = None,
+        *,
+        data_dir: str | os.PathLike[str] | None = None,
+        models_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        home = Path(data_dir or os.environ.get("CJM_DATA_DIR") or Path.home() / ".cjm").absolute()
+        self.plugin_interface = plugin_interface
+        if search_paths is None:
+            search_paths = [home / "manifests"]
+        self.search_paths = [Path(path) for path in search_paths]
+        self.discovered: list[PluginMeta] = []
+        self.problems: dict[str, str] = {}  # why a plugin's last load failed
+        self._house = House(home, Path(models_dir).absolute() if models_dir else None)
+        self._loaded: dict[str, Plugin] = {}
+        self._logs: dict[str, JobLog] = {}
+        self._admission = Admission(self, scheduler)
+        weakref.finalize(self, self._house.close_dropped).atexit = False
+
+    # -- finding -------------------------------------------------------------------------------
+
+    def discover_manifests(self) -> list[PluginMeta]:
+        """Read the manifests of the search paths; a file that cannot be used is warned of."""
+        self.discovered, problems = find_manifests(self.search_paths)
+        for problem in problems:
+            warnings.warn(problem, PluginLoadWarning, stacklevel=2)
+        return self.discovered
+
+    def get_discovered_meta(self, plugin_name: str) -> PluginMeta | None:
+        """A plugin that was found, loaded or not."""
+        return next((meta for meta in self.discovered if meta.name == plugin_name), None)
+
+    def get_discovered_by_category(self, category: str) -> list[PluginMeta]:
+        """Found plugins of this category."""
+        return [meta for meta in self.discovered if meta.category == category]
+
+    def get_discovered_categories(self) -> list[str]:
+        """The categories of found plugins."""
+        return sorted({meta.category for meta in self.discovered if meta.category})
+
+    def register_type(self, kind: type, name: str | None = None) -> type:
+        """Let dataclasses or enums of this type travel to and from plugins. Usable as a decorator.
+
+        Args:
+            kind: the class, also importable in the plugin's environment.
+            name: what it is called there, if not the same: "module.Class".
+        """
+        self._house.types = {**self._house.types, name or typed.name_of(kind): kind}
+        return kind
+
+    # -- loading -------------------------------------------------------------------------------
+
+    def load_plugin(
+        self,
+        plugin_meta: PluginMeta | Mapping[str, Any],
+        config: Mapping[str, Any] | None = None,
+        *,
+        workers: int = 1,
+        lazy: bool = False,
+    ) -> bool:
+        """Start its worker and load it there; one that is loaded is replaced. Blocks.
+
+        Args:
+            plugin_meta: from `discover_manifests`, or a manifest.
+            config: its configuration; default: the defaults of its schema.
+            workers: how many of its calls may run at a time, each in a worker of its own.
+            lazy: start the worker at the first call only.
+
+        Returns:
+            False if it could not be loaded: a warning and `manager.problems` say why.
+        """
+        if operator.index(workers) < 1:
+            raise ValueError(f"workers={workers!r}: a plugin has one worker or more")
+        meta = meta_of(plugin_meta) if isinstance(plugin_meta, Mapping) else plugin_meta
+        try:
+            meta_of(getattr(meta, "manifest", None), meta.path)
+        except InvalidManifestError as error:
+            return self._not_loaded(meta.name, str(error))
+        if meta.name in self._loaded:
+            self.unload_plugin(meta.name)
+        log = self._logs.setdefault(meta.name, JobLog(_no_file, LOG_BYTES, 0))
+        plugin = Plugin(self._house, meta, config or defaults_of(meta.config_schema), workers, log)
+        if not lazy and (problem := plugin.load()):
+            plugin.close("could not be loaded")
+            self._rest()
+            return self._not_loaded(meta.name, problem)
+        self.problems.pop(meta.name, None)
+        meta.instance = PluginHandle(plugin, self.unload_plugin)
+        self._loaded[meta.name] = plugin
+        self._house.tell()
+        return True
+
+    def _not_loaded(self, name: str, problem: str) -> bool:
+        self.problems[name] = problem
+        text = f"plugin {name!r} could not be loaded: {problem}"
+        logger.error("%s", text)
+        warnings.warn(text, PluginLoadWarning, stacklevel=3)
+        return False
+
+    def load_all(self, configs: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, bool]:
+        """Find and load every plugin; which of them are loaded now."""
+        configs = configs or {}
+        found = self.discover_manifests()
+        return {meta.name: self.load_plugin(meta, configs.get(meta.name)) for meta in found}
+
+    def unload_plugin(self, plugin_name: str) -> bool:
+        """End its workers and forget it. A call of it that runs fails. Blocks until all is gone."""
+        plugin = self._loaded.pop(plugin_name, None)
+        if plugin is None:
+            return False
+        gone = plugin.close("was unloaded")
+        plugin.meta.instance = None
+        self._rest()
+        self._house.tell()
+        return gone
+
+    def unload_all(self) -> None:
+        """Unload every plugin. The manager can be used again."""
+        for name in list(self._loaded):
+            self.unload_plugin(name)
+
+    def reload_plugin(self, plugin_name: str, config: Mapping[str, Any] | None = None) -> bool:
+        """Replace its workers by fresh ones; a call of it that runs fails. Blocks.
+
+        Args:
+            plugin_name: a loaded plugin.
+            config: a new configuration; default: the one it has.
+        """
+        plugin = self._loaded.get(plugin_name)
+        if plugin is None:
+            return False
+        if config is not None:
+            plugin.configuration = (dict(config), plugin.configuration[1] + 1)
+        problem = plugin.replace_workers("it is reloaded")
+        if problem:
+            return self._not_loaded(plugin_name, problem)
+        return True
+
+    def _rest(self) -> None:
+        if not self._loaded and not self._house.workers:
+            self._house.rest()
+
+    def __enter__(self) -> PluginManager:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.unload_all()
+
+    # -- what is loaded --------------------------------------------------------------------------
+
+    @property
+    def plugins(self) -> dict[str, PluginMeta]:
+        """The loaded plugins by name: a copy."""
+        return {name: plugin.meta for name, plugin in self._loaded.items()}
+
+    def list_plugins(self) -> list[PluginMeta]:
+        """The loaded plugins."""
+        return list(self.plugins.values())
+
+    def get_plugin(self, plugin_name: str) -> PluginHandle | None:
+        """A loaded plugin, or None."""
+        plugin = self._loaded.get(plugin_name)
+        handle: PluginHandle | None = plugin.meta.instance if plugin is not None else None
+        return handle
+
+    def get_plugin_meta(self, plugin_name: str) -> PluginMeta | None:
+        """What is known of a loaded plugin."""
+        return self.plugins.get(plugin_name)
+
+    def get_plugins_by_category(self, category: str) -> list[PluginMeta]:
+        """Loaded plugins of this category."""
+        return [meta for meta in self.list_plugins() if meta.category == category]
+
+    def get_loaded_categories(self) -> list[str]:
+        """The categories of loaded plugins."""
+        return sorted({meta.category for meta in self.list_plugins() if meta.category})
+
+    def enable_plugin(self, plugin_name: str) -> bool:
+        """Let it run again. False: it is not loaded."""
+        return self._switch(plugin_name, True)
+
+    def disable_plugin(self, plugin_name: str) -> bool:
+        """Keep it loaded and refuse to run it. False: it is not loaded."""
+        return self._switch(plugin_name, False)
+
+    def _switch(self, plugin_name: str, enabled: bool) -> bool:
+        meta = self.get_plugin_meta(plugin_name)
+        if meta is not None:
+            meta.enabled = enabled
+        return meta is not None
+
+    def get_plugin_config(self, plugin_name: str) -> dict[str, Any] | None:
+        """What a loaded plugin is configured with; answered while it executes, too."""
+        handle = self.get_plugin(plugin_name)
+        return None if handle is None else handle.get_current_config()
+
+    def get_all_plugin_configs(self) -> dict[str, dict[str, Any]]:
+        """The same of every loaded plugin."""
+        return {name: self.get_plugin_config(name) or {} for name in list(self._loaded)}
+
+    def get_plugin_config_schema(self, plugin_name: str) -> dict[str, Any] | None:
+        """What can be configured of a loaded plugin, as a JSON Schema."""
+        handle = self.get_plugin(plugin_name)
+        return None if handle is None else handle.get_config_schema()
+
+    def update_plugin_config(self, plugin_name: str, config: Mapping[str, Any]) -> bool:
+        """Give a loaded plugin another configuration.
+
+        Idle workers take it now, busy ones before their next call.
+
+        Returns:
+            False if it does not take it: a warning says why, and the one before stays.
+        """
+        plugin = self._loaded.get(plugin_name)
+        if plugin is None:
+            return False
+        if problem := plugin.configure(config):
+            text = f"plugin {plugin_name!r} does not take this configuration: {problem}"
+            warnings.warn(text, PluginLoadWarning, stacklevel=2)
+            return False
+        return True
+
+    def get_plugin_logs(self, plugin_name: str, lines: int = 50) -> str:
+        """The last lines that its workers printed, of all jobs; "" for an unknown one.
+
+        The newest MiB is kept, in memory: the log of one job is `job.logs()`.
+        """
+        log = self._logs.get(plugin_name)
+        return "" if log is None else log.tail(lines)
+
+    def get_plugin_stats(self, plugin_name: str) -> dict[str, Any] | None:
+        """Of its workers and what they started: `pid`, `cpu_percent`, `memory_rss_mb` (MiB)."""
+        handle = self.get_plugin(plugin_name)
+        return None if handle is None else handle.get_stats()
+
+    # -- running -------------------------------------------------------------------------------
+
+    @property
+    def scheduler(self) -> Any:
+        """Decides when a plugin may start."""
+        return self._admission.scheduler
+
+    @scheduler.setter
+    def scheduler(self, scheduler: ResourceScheduler) -> None:
+        self._admission.scheduler = scheduler
+
+    @property
+    def system_monitor(self) -> Any:
+        """What the scheduler's figures come from, or None."""
+        return self._admission.monitor
+
+    def register_system_monitor(self, plugin_name: str | Any) -> None:
+        """Take the scheduler's figures from a loaded plugin, or an object with `execute`."""
+        if isinstance(plugin_name, str):
+            monitor: Any = self.get_plugin(plugin_name)
+            if monitor is None:
+                text = f"plugin {plugin_name!r} is not loaded: the scheduler has no figures"
+                warnings.warn(text, PluginLoadWarning, stacklevel=2)
+        else:
+            monitor = plugin_name
+        self._admission.monitor = monitor
+
+    def execute_plugin(self, plugin_name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Run a plugin once and wait for its result.
+
+        Raises:
+            PluginNotLoadedError, PluginDisabledError: nothing was run.
+            PluginBlockedError: the scheduler does not let it start.
+            PluginFailedError: it raised, or its worker ended.
+        """
+        plugin = self._runnable(plugin_name)
+        call = calls.Call(plugin, "execute", args, kwargs)
+        self._admission.admit(plugin.meta)
+        self._admission.begin(call.run)
+        call.begin()
+        return call.wait()
+
+    async def execute_plugin_async(self, plugin_name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Run a plugin once and await its result; cancelling stops it, by force if need be.
+
+        Raises:
+            PluginNotLoadedError, PluginDisabledError: nothing was run.
+            PluginBlockedError: the scheduler does not let it start.
+            PluginFailedError: it raised, or its worker ended.
+        """
+        plugin = self._runnable(plugin_name)
+        call = calls.Call(plugin, "execute", args, kwargs)
+        await self._admission.admit_async(plugin.meta)
+        self._admission.begin(call.run)
+        call.begin()
+        return await call.value()
+
+    async def execute_plugin_stream(
+        self, plugin_name: str, /, *args: Any, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        """The pieces of a plugin's stream; leaving the loop stops it.
+
+        Raises:
+            PluginNotLoadedError, PluginDisabledError: nothing was run.
+            PluginBlockedError: the scheduler does not let it start.
+            PluginFailedError: it raised, or its worker ended.
+        """
+        plugin = self._runnable(plugin_name)
+        await self._admission.admit_async(plugin.meta)
+        begun = self._admission.begin_call
+        async for piece in calls.stream(plugin, args, kwargs, begun):
+            yield piece
+
+    def _runnable(self, name: str) -> Plugin:
+        plugin = self._loaded.get(name)
+        if plugin is None:
+            problem = self.problems.get(name, "").partition("\n")[0]
+            raise PluginNotLoadedError(
+                f"plugin {name!r} is not loaded" + (f" ({problem})" if problem else "")
+            )
+        if not plugin.meta.enabled:
+            raise PluginDisabledError(f"plugin {name!r} is disabled; enable_plugin({name!r})")
+        return plugin
+
+    # -- for a queue: protocols.LaunchesPlugins --------------------------------------------------
+
+    def prepare_plugin(self, spec: JobSpec) -> object:
+        """Pack the arguments at submit.
+
+        Raises:
+            UnsendableValueError: naming the place inside the argument.
+        """
+        return calls.pack(spec.args, spec.kwargs, self._house.types, spec.name)
+
+    def launch_plugin(
+        self, spec: JobSpec, reporter: Reporter, context: ExecutorContext
+    ) -> PluginExecution:
+        """Start one attempt of a job: admitted by the scheduler, then in the plugin's line."""
+        who = f"job {spec.title!r} of queue {context.queue_name}"
+        try:
+            plugin = self._runnable(spec.name)
+        except (PluginNotLoadedError, PluginDisabledError) as error:
+            return self._refused(reporter, error)
+        payload: Any = spec.payload
+        run = PluginRun(plugin, "execute", reporter, payload, who, context.max_result_bytes)
+        self._admission.launch(run)
+        return run
+
+    def _refused(self, reporter: Reporter, error: Exception) -> PluginExecution:
+        name = type(error).__name__.removesuffix("Error")
+        return Refused(reporter, JobFailure(name, str(error)))
+
+    def plugin_blocked_by(self, name: str) -> BlockReason | None:
+        """All its workers are at work; jobs of other plugins may pass."""
+        plugin = self._loaded.get(name)
+        holders = plugin.holders() if plugin is not None else []
+        if not holders:
+            return None
+        return BlockReason(
+            f"plugin {name!r} is busy with {' and '.join(holders)}",
+            holders=tuple(holders),
+            may_be_passed=True,
+        )
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""
+        return self._house.on_change(callback)
+
+    # -- for admission: protocols.OffersResources ------------------------------------------------
+
+    def requirements(self, name: str) -> Mapping[str, float]:
+        """`ram_mib` and `gpu_mib` of a loaded plugin, as far as its manifest asks for any."""
+        meta = self.get_plugin_meta(name)
+        return requirements_of(meta) if meta is not None else {}
+
+    def loaded(self) -> list[LoadedPlugin]:
+        """The workers that are there now."""
+        found = []
+        for name, plugin in list(self._loaded.items()):
+            for slot in plugin.slots:
+                worker = slot.worker
+                if worker is not None and worker.usable:
+                    pid, busy = worker.pid or None, not slot.is_free
+                    found.append(LoadedPlugin(name, pid, busy, slot.last_used))
+        return found
+
+    def evict(self, name: str) -> str | None:
+        """Free what an idle plugin holds: by its release(), else by ending its workers. Blocks.
+
+        It stays registered and is loaded again, with the same configuration, at its next use.
+
+        Returns:
+            None if that is done, else why not: "busy" if it is used.
+        """
+        plugin = self._loaded.get(name)
+        if plugin is None:
+            return "not loaded"
+        slots = plugin.claim_idle(all_or_none=True)
+        if not slots:
+            return "busy"
+        if "release" in plugin.can:
+            claimed = [slot for slot in slots if slot.is_loaded]
+            plugin.unclaim([slot for slot in slots if slot not in claimed])
+            problem = plugin.upkeep("release", claimed)
+            if not problem:
+                self._house.tell()
+                return None
+            logger.warning("release() of plugin %s failed: %s", name, problem)
+            slots = plugin.claim_idle(all_or_none=True)
+            if not slots:
+                return "busy"
+        gone = plugin.end_workers(slots, "it was evicted")
+        plugin.unclaim(slots)
+        self._house.tell()
+        return None if gone else "its processes are still there"
+
+
+def _no_file() -> Path:
+    raise OSError("a plugin's log is kept in memory only")

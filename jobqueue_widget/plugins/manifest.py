@@ -1,0 +1,181 @@
+"""Reads manifests: one JSON file per plugin that says what it is and which interpreter runs it.
+
+A manifest is code: its interpreter, module and variables are run. So only the folders that the user
+names are looked in, and a file that others may change is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidManifestError
+
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,99}$"  # becomes part of messages, never of a path outwards
+TEXT = {"type": ["string", "null"]}
+AMOUNT = {"type": ["number", "null"], "minimum": 0}
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["name", "module", "class", "python_path"],
+    "properties": {
+        "name": {"type": "string", "pattern": NAME},
+        "version": TEXT,
+        "description": TEXT,
+        "author": TEXT,
+        "category": TEXT,
+        "interface": TEXT,
+        "module": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*$"},
+        "class": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*$"},
+        "python_path": {"type": "string", "minLength": 1},
+        "env_vars": {
+            "type": ["object", "null"],
+            "propertyNames": {"pattern": r"^[^=\u0000]+$"},
+            "additionalProperties": {"type": "string", "pattern": r"^[^\u0000]*$"},
+        },
+        "config_schema": {"type": ["object", "null"]},
+        "resources": {
+            "type": ["object", "null"],
+            "properties": {
+                "requires_gpu": {"type": ["boolean", "null"]},
+                "min_gpu_vram_mb": AMOUNT,
+                "min_system_ram_mb": AMOUNT,
+            },
+        },
+    },
+}
+
+
+@dataclass
+class PluginMeta:
+    """What is known of a plugin; the fields are those of the reference system.
+
+    `manifest` is the JSON as it was read, `instance` what `get_plugin` gives once it is loaded,
+    `last_executed` an epoch time in seconds.
+    """
+
+    name: str
+    version: str
+    description: str = ""
+    author: str = ""
+    package_name: str = ""
+    category: str = ""
+    interface: str = ""
+    config_schema: dict[str, Any] | None = None
+    instance: Any = None
+    enabled: bool = True
+    last_executed: float = 0.0
+    manifest: dict[str, Any] = field(default_factory=dict, repr=False)
+    path: Path | None = None
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """The manifest's `resources`."""
+        return self.manifest.get("resources") or {}
+
+
+def find_manifests(folders: Iterable[Path]) -> tuple[list[PluginMeta], list[str]]:
+    """The plugins of these folders, the first of a name wins; what is wrong with other files."""
+    found: dict[str, PluginMeta] = {}
+    problems: list[str] = []
+    for folder in folders:
+        for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+            try:
+                meta = read_manifest(path)
+            except InvalidManifestError as error:
+                problems.append(str(error))
+                continue
+            found.setdefault(meta.name, meta)
+    return list(found.values()), problems
+
+
+def read_manifest(path: Path) -> PluginMeta:
+    """One manifest.
+
+    Raises:
+        InvalidManifestError: naming the file, the field and what is wrong with it.
+    """
+    try:
+        _check_owner(path)
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidManifestError(f"{path}: cannot be read: {error}") from None
+    return meta_of(manifest, path)
+
+
+def meta_of(manifest: Any, path: Path | None = None) -> PluginMeta:
+    """The plugin that a manifest describes.
+
+    Raises:
+        InvalidManifestError: naming the field and what is wrong with it.
+    """
+    where = str(path) if path is not None else "manifest"
+    _check_schema(manifest, where)
+    python = manifest["python_path"]
+    if not os.path.isabs(python):
+        raise InvalidManifestError(
+            f"{where}: python_path: {python!r} is no absolute path; what a relative one means "
+            "depends on the current folder"
+        )
+    return PluginMeta(
+        name=manifest["name"],
+        version=manifest.get("version") or "0.0.0",
+        description=manifest.get("description") or "",
+        author=manifest.get("author") or "",
+        package_name=manifest["module"],
+        category=manifest.get("category") or "",
+        interface=manifest.get("interface") or "",
+        config_schema=manifest.get("config_schema"),
+        manifest=manifest,
+        path=path,
+    )
+
+
+def requirements_of(meta: PluginMeta) -> dict[str, float]:
+    """`ram_mib` and `gpu_mib`, as far as its manifest asks for any. Their "mb" are MiB."""
+    resources, needs = meta.resources, {}
+    if ram := resources.get("min_system_ram_mb"):
+        needs["ram_mib"] = float(ram)
+    if resources.get("requires_gpu") and (gpu := resources.get("min_gpu_vram_mb")):
+        needs["gpu_mib"] = float(gpu)
+    return needs
+
+
+def defaults_of(schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The default values that a configuration schema gives."""
+    properties = (schema or {}).get("properties") or {}
+    return {
+        name: one["default"]
+        for name, one in properties.items()
+        if isinstance(one, dict) and "default" in one
+    }
+
+
+def _check_schema(manifest: Any, where: str) -> None:
+    import jsonschema
+
+    errors = list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(manifest))
+    if not errors:
+        return
+    error = min(errors, key=lambda one: (len(one.path), str(list(one.path))))
+    place = ".".join(str(part) for part in error.path)
+    name = manifest.get("name") if isinstance(manifest, dict) else None
+    message = error.message if len(error.message) < 300 else error.message[:299] + "…"
+    if place == "name" and error.validator == "pattern":
+        message = f"{name!r} is no plugin name: letters, digits, space and . _ + - only"
+    raise InvalidManifestError(f"{where}: {place}: {message}" if place else f"{where}: {message}")
+
+
+def _check_owner(path: Path) -> None:
+    """Refuse what any user of the machine may write."""
+    if os.name != "posix":
+        return
+    folder, file = path.parent.stat(), path.stat()
+    if file.st_mode & stat.S_IWOTH:
+        raise PermissionError("every user may change this file; chmod o-w it")
+    if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
+        raise PermissionError("every user may change its folder; chmod o-w it")

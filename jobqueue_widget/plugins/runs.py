@@ -1,0 +1,341 @@
+"""One call of one plugin, from its place in the line to its one end; what a queue holds of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .._core.jobs import JobFailure, Outcome
+from ..protocols import Reporter
+from ..worker import typed, wire
+from ..worker.pipes import call_frames
+from ..worker.unpacking import read_spooled
+
+if TYPE_CHECKING:
+    from .slots import Plugin, Slot
+
+logger = logging.getLogger(__name__)
+
+Operation = Literal["load", "initialize", "execute", "stream", "release", "cleanup"]
+OnChunk = Callable[[Outcome], None]
+
+DECODED_HERE = 64 * 1024  # bytes; what is larger is decoded in a thread of its own
+
+_numbers = itertools.count(1)
+
+
+class PluginRun:
+    """A `protocols.Execution`, and the `Task` of a worker. It is told its slot by its plugin.
+
+    Before its own operation its worker is loaded, and given the plugin's newest configuration, if
+    that has not been done. Any thread, unless it says "I/O thread".
+    """
+
+    can_be_killed = True
+
+    def __init__(
+        self,
+        plugin: Plugin,
+        operation: Operation,
+        reporter: Reporter,
+        payload: Sequence[Any] = (),
+        who: str = "",
+        max_result_bytes: int | None = None,
+        on_chunk: OnChunk | None = None,
+    ) -> None:
+        self.plugin = plugin
+        self.operation = operation
+        self.who = who
+        self.reporter = reporter
+        self._payload = payload
+        self._max_result_bytes = max_result_bytes
+        self._chunk = on_chunk
+        self._lock = threading.Lock()  # of the steps; the worker's lock may be taken inside
+        self._slot: Slot | None = None
+        self._step: Operation | None = None
+        self._version = 0
+        self._asked = self._killed = self._over = False
+        self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
+        self._phase: str | None = None
+        self._before_end: list[Callable[[], object]] = []
+
+    @property
+    def is_work(self) -> bool:
+        """True for what somebody waits for, False for the plugin's own upkeep."""
+        return self.operation in ("execute", "stream")
+
+    @property
+    def over(self) -> bool:
+        """True once its end was told."""
+        return self._over
+
+    def at_end(self, callback: Callable[[], object]) -> None:
+        """Call back once, before its end is told."""
+        self._before_end.append(callback)
+
+    def phase(self, text: str | None) -> None:
+        """Tell what it does before its body runs; None: the body runs."""
+        if self.is_work and text != self._phase:
+            self._phase = text
+            self.reporter.phase(text)
+
+    # -- protocols.Execution -------------------------------------------------------------------
+
+    def ask_to_stop(self) -> bool:
+        """The plugin's own cancel(), the flag and JobCancelled; at once if it has not begun."""
+        with self._lock:
+            self._asked = True
+            worker = self._slot.worker if self._slot is not None and self._step else None
+        if worker is None:
+            self._leave_line()
+        elif worker.take_back(self):
+            self._finish(Outcome.of_stop())
+        else:
+            worker.ask(self)
+        return True
+
+    def kill(self) -> None:
+        """End its worker, with the process group and everything that it started."""
+        with self._lock:
+            self._asked = self._killed = True
+            worker = self._slot.worker if self._slot is not None and self._step else None
+        if worker is None:
+            self._leave_line()
+        else:
+            worker.kill(self, "forced")
+
+    def kill_now(self) -> bool:
+        """End its worker within a second, without waiting for any thread. True: it is gone."""
+        with self._lock:
+            self._asked = self._killed = True
+            worker = self._slot.worker if self._slot is not None else None
+        if self._over or worker is None:
+            self._leave_line()
+            return True
+        worker.kill_now()
+        return worker.wait_gone(1.0)
+
+    def _leave_line(self) -> None:
+        """It has no worker yet; whoever gives it one looks at what was asked."""
+        if self.plugin.leave(self):
+            self._end(Outcome.of_stop())
+
+    # -- steps ---------------------------------------------------------------------------------
+
+    def begin(self, slot: Slot) -> None:
+        """The slot is its own from now on, until `slot.release`."""
+        with self._lock:
+            self._slot = slot
+        if not slot.is_loaded:
+            self.phase("starting")
+        self._advance()
+
+    def _advance(self) -> None:
+        """Take the next step, on a worker that can."""
+        slot = self._slot
+        assert slot is not None
+        while True:
+            with self._lock:
+                stopped = self._asked
+                if not stopped:
+                    worker = slot.ensure_worker()
+                    self._step = step = slot.next_step(self.operation)
+                    number = next(_numbers) & 0xFFFFFFFF
+                    frames = self._frames(step, number)
+                    if worker.give(self, frames, number):
+                        break
+                    slot.drop(worker)
+            if stopped:
+                self._finish(Outcome.of_stop())
+                return
+        if step == self.operation:
+            self.phase(None)
+
+    def _frames(self, step: Operation, number: int) -> list[bytes | memoryview]:
+        plugin = self.plugin
+        house = plugin.house
+        call: dict[str, Any] = {
+            "op": step,
+            "job": self.reporter.job_id,
+            "attempt": self.reporter.attempt,
+            "max_result_bytes": self._max_result_bytes,
+        }
+        payload = self._payload if step == self.operation else ()
+        call["types"] = list(house.types)
+        if step in ("load", "initialize"):
+            config, self._version = plugin.configuration
+            payload = typed.encode(((), {"config": config}), house.types, "configuration")
+            manifest = plugin.meta.manifest
+            call.update(
+                spool=str(plugin.spool),
+                module=manifest["module"],
+                configure=bool(config),
+                **{"class": manifest["class"]},
+            )
+        return call_frames(number, wire.join_parts([json.dumps(call).encode(), *payload]))
+
+    # -- worker.task.Task, on the I/O thread ---------------------------------------------------
+
+    def on_starting(self) -> None:
+        """It is known that the worker starts."""
+
+    def on_started(self) -> None:
+        """The worker has what it was given."""
+
+    def on_progress(self, fraction: object, message: object) -> None:
+        """Pass on."""
+        self.plugin.note_progress(fraction, message)
+        self.reporter.progress(fraction, message)
+
+    def on_log(self, data: bytes) -> None:
+        """Pass on."""
+        if self.is_work:
+            self.reporter.log(data)
+
+    def on_chunk(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        """Pass on a piece of the stream."""
+        if self._chunk is not None:
+            self._chunk(self._decode(meta, parts))
+
+    def next_chunk(self) -> None:
+        """A piece was taken: the plugin may make one more."""
+        worker = self._slot.worker if self._slot is not None else None
+        if worker is not None:
+            worker.give_credit(self)
+
+    def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
+        """Of a step. True: the worker is of no use now and must be gone before that is told."""
+        self._ending = (meta, parts)
+        is_preparation = self._step in ("load", "initialize")
+        failed = bool(meta["kind"] != "value")
+        return failed and (self._step == "load" or (is_preparation and self.is_work))
+
+    def on_free(self) -> None:
+        """The worker waits for the next step, or for somebody else."""
+        ending, self._ending = self._ending, None
+        slot, step = self._slot, self._step
+        assert ending is not None
+        assert slot is not None
+        if ending[0]["kind"] != "value" or step == self.operation:
+            if step == self.operation and ending[0]["kind"] == "value":
+                self._note(slot, step, ending)
+            self._finish(ending)
+            return
+        self._note(slot, step, ending)
+        self._advance()
+
+    def _note(self, slot: Slot, step: Operation | None, ending: tuple[Any, Any]) -> None:
+        if step == "load":
+            told = self._decode(*ending).value
+            self.plugin.note_loaded(slot, self._version, told if isinstance(told, dict) else {})
+        elif step == "initialize":
+            slot.version = self._version
+
+    def on_death(self, failure: JobFailure) -> None:
+        """The process is gone, and everything of it."""
+        ending, self._ending = self._ending, None
+        outcome = None
+        if ending is not None:
+            outcome = self._decode(*ending)
+        elif self._step == "load":
+            tail = self.plugin.log.tail(30)
+            failure = replace(failure, traceback=failure.traceback or tail)
+        if self.is_work and self._step in ("load", "initialize"):
+            outcome = self._of_preparation(outcome or Outcome.of_error(failure))
+        slot = self._slot
+        if slot is not None:
+            slot.died(self, during_work=self._step == self.operation and self.is_work)
+        self._end(outcome or Outcome.of_error(failure))
+
+    def _of_preparation(self, outcome: Outcome) -> Outcome:
+        """A call that never began says that, and not only what its plugin raised."""
+        failure = outcome.failure
+        if outcome.kind != "error" or failure is None:
+            return outcome
+        verb = "loaded" if self._step == "load" else "configured"
+        text = f"plugin {self.plugin.meta.name!r} could not be {verb}: {failure}"
+        failure = replace(failure, type_name="PluginLoadError", message=text)
+        return Outcome.of_error(failure)
+
+    def on_kill_failed(self, reason: str) -> None:
+        """Pass on."""
+        self.reporter.kill_failed(reason)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _finish(self, ending: Outcome | tuple[dict[str, Any], Sequence[memoryview]]) -> None:
+        """The worker is done with it."""
+        slot = self._slot
+        if slot is not None:
+            if self.operation == "cleanup" and slot.worker is not None:
+                slot.worker.close()  # before anybody else is given it
+            slot.release(self)
+        if isinstance(ending, Outcome):
+            self._end(ending)
+            return
+        meta, parts = ending
+        if "file" in meta or sum(map(len, parts)) > DECODED_HERE or len(parts) > 1:
+            threading.Thread(
+                target=lambda: self._end(self._decode(meta, parts)),
+                name=f"decode-{self.reporter.job_id}",
+                daemon=True,
+            ).start()
+        else:
+            self._end(self._decode(meta, parts))
+
+    def fail(self, failure: JobFailure) -> None:
+        """It never began, and will not."""
+        self._end(Outcome.of_error(failure))
+
+    def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
+        """What an end frame tells. Runs nobody's code."""
+        if meta["kind"] != "value":
+            failure = JobFailure(meta["type"], meta["message"], meta["traceback"])
+            stopped = meta["kind"] == "cancelled"
+            return Outcome.of_stop(failure) if stopped else Outcome.of_error(failure)
+        try:
+            if "file" in meta:
+                path = Path(str(meta["file"]))
+                if path.parent != self.plugin.spool:
+                    raise typed.NotReadable(f"{path} is no file of this plugin's results")
+                parts = read_spooled(str(path))
+            return Outcome.of_value(typed.decode(parts, self.plugin.house.types))
+        except Exception as error:
+            reason = f"the result came back but cannot be read here: {error}"
+            return Outcome.of_error(JobFailure("UnreadableResult", wire.clean(reason)))
+
+    def _end(self, outcome: Outcome) -> None:
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+        for callback in self._before_end:
+            callback()
+        self.reporter.ended(outcome)
+        self.plugin.house.tell()
+
+
+class Refused:
+    """An execution that never was."""
+
+    can_be_killed = True
+
+    def __init__(self, reporter: Reporter, failure: JobFailure) -> None:
+        reporter.ended(Outcome.of_error(failure))
+
+    def ask_to_stop(self) -> bool:
+        """It has ended."""
+        return True
+
+    def kill(self) -> None:
+        """It has ended."""
+
+    def kill_now(self) -> bool:
+        """It has ended."""
+        return True

@@ -1,0 +1,331 @@
+"""One loaded plugin: its slots, each with a worker or none, and the line of calls before them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from .._core.jobs import JobFailure, Outcome
+from .._runtime.logs import JobLog
+from ..worker.environment import environment_for_plugins
+from ..worker.parent import WorkerProcess
+from ..worker.pluginparent import PluginProcess
+from .house import House
+from .manifest import PluginMeta
+from .runs import Operation, PluginRun
+
+logger = logging.getLogger(__name__)
+
+CLEANUP_PATIENCE = 2.0  # seconds for the plugin's own cleanup()
+GONE_PATIENCE = 10.0  # for its processes to be gone after that
+
+
+class Slot:
+    """One place where a plugin runs: at most one worker and one call at a time."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self.plugin = plugin
+        self.worker: PluginProcess | None = None
+        self.run: PluginRun | None = None
+        self.claimed = False  # for upkeep that is about to begin
+        self.version = -1  # of the configuration that the worker has; -1: it is not loaded
+        self.last_used = time.monotonic()
+
+    @property
+    def is_free(self) -> bool:
+        """True if the next call may begin here."""
+        return self.run is None and not self.claimed
+
+    @property
+    def is_loaded(self) -> bool:
+        """True if its worker has loaded the plugin."""
+        return self.worker is not None and self.worker.usable and self.version >= 0
+
+    def ensure_worker(self) -> PluginProcess:
+        """The worker, a new one if there is none that can work."""
+        if self.worker is None or not self.worker.usable:
+            plugin, house = self.plugin, self.plugin.house
+            manifest = plugin.meta.manifest
+            python = manifest["python_path"]
+            own = {**house.variables, **(manifest.get("env_vars") or {})}
+            self.version = -1
+            self.worker = worker = PluginProcess(
+                house.io,
+                [python],
+                environment_for_plugins(own, python),
+                house.run_id,
+                self._on_gone,
+                plugin.log.write,
+            )
+            house.workers.add(worker)
+            house.io.call(worker.start)
+        return self.worker
+
+    def next_step(self, operation: Operation) -> Operation:
+        """What the worker must do before, or else the operation itself."""
+        if self.version < 0:
+            return "load"
+        if operation in ("execute", "stream") and self.version != self.plugin.configuration[1]:
+            return "initialize"
+        return operation
+
+    def drop(self, worker: WorkerProcess) -> None:
+        """This worker takes nothing more."""
+        if self.worker is worker:
+            self.worker = None
+            self.version = -1
+
+    def _on_gone(self, worker: WorkerProcess) -> None:
+        """I/O thread: the process is gone, and everything that was its."""
+        house = self.plugin.house
+        house.workers.discard(worker)
+        with house.lock:
+            self.drop(worker)
+        house.tell()
+
+    def release(self, run: PluginRun) -> None:
+        """The call is over and the worker free for the next one."""
+        self.plugin.give_back(self, run)
+
+    def died(self, run: PluginRun, *, during_work: bool) -> None:
+        """The worker ended with the call: put a fresh one in its place, if it ever worked."""
+        self.plugin.give_back(self, run, warm=during_work)
+
+
+class Quiet:
+    """The reporter of calls that no queue listens to; `done` has the outcome."""
+
+    def __init__(self, job_id: str = "") -> None:
+        self.job_id = job_id
+        self.attempt = 1
+        self.done: Future[Outcome] = Future()
+
+    def phase(self, text: str | None) -> None:
+        """Nobody looks."""
+
+    def progress(self, fraction: object, message: object = None) -> None:
+        """The plugin remembers it."""
+
+    def log(self, data: bytes | str) -> None:
+        """The plugin's log has it."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Tell whoever waits."""
+        if not self.done.done():
+            self.done.set_result(outcome)
+
+    def kill_failed(self, reason: str) -> None:
+        """Whoever waits goes on waiting; it is in the log of the package."""
+        logger.error("a plugin could not be ended: %s", reason)
+
+
+class Plugin:
+    """One loaded plugin. Any thread."""
+
+    def __init__(
+        self, house: House, meta: PluginMeta, config: Mapping[str, Any], slots: int, log: JobLog
+    ) -> None:
+        self.house = house
+        self.meta = meta
+        self.spool: Path = house.spool()
+        self.configuration: tuple[dict[str, Any], int] = (dict(config), 0)
+        self.slots = [Slot(self) for _ in range(slots)]
+        self.log = log
+        self.can: frozenset[str] = frozenset()
+        self.closed = False
+        self.progress: tuple[object, object] = (0.0, "")
+        self._line: deque[PluginRun] = deque()
+
+    # -- the line --------------------------------------------------------------------------------
+
+    def enter(self, run: PluginRun) -> None:
+        """Let it begin on a free slot, or after those before it."""
+        with self.house.lock:
+            closed = self.closed
+            slot = None if closed else self._free_slot()
+            if slot is not None:
+                slot.run = run
+            elif not closed:
+                self._line.append(run)
+        if closed:
+            run.fail(JobFailure("PluginNotLoaded", f"plugin {self.meta.name!r} was unloaded"))
+        elif slot is not None:
+            self._begin(slot, run)
+
+    def leave(self, run: PluginRun) -> bool:
+        """It gives up its place in the line. False: it has none."""
+        with self.house.lock:
+            if run not in self._line:
+                return not any(slot.run is run for slot in self.slots)
+            self._line.remove(run)
+            return True
+
+    def give_back(self, slot: Slot, run: PluginRun, *, warm: bool = False) -> None:
+        """The slot is free: the next of the line, or a fresh worker for whoever comes."""
+        following: PluginRun | None = None
+        with self.house.lock:
+            if slot.run is not run:
+                return
+            slot.last_used = time.monotonic()
+            slot.run = None
+            if not slot.claimed:
+                following = self._next()
+            if following is None and warm and not self.closed:
+                following = PluginRun(self, "load", Quiet())
+            slot.run = following
+        if following is not None:
+            self._begin(slot, following)
+
+    def _next(self) -> PluginRun | None:
+        return self._line.popleft() if self._line else None
+
+    def _begin(self, slot: Slot, run: PluginRun) -> None:
+        if run.is_work:
+            self.progress = (0.0, "")
+            self.meta.last_executed = time.time()
+        run.begin(slot)
+
+    def _free_slot(self) -> Slot | None:
+        free = [slot for slot in self.slots if slot.is_free]
+        return next((slot for slot in free if slot.is_loaded), free[0] if free else None)
+
+    # -- what is known ---------------------------------------------------------------------------
+
+    def note_loaded(self, slot: Slot, version: int, told: Mapping[str, Any]) -> None:
+        """I/O thread: a worker has loaded it."""
+        slot.version = version
+        self.can = frozenset(map(str, told.get("can", ())))
+        self.house.tell()
+
+    def note_progress(self, fraction: object, message: object) -> None:
+        """What it reported last."""
+        self.progress = (-1.0 if fraction is None else fraction, message or "")
+
+    def holders(self) -> list[str]:
+        """Who runs on its slots now, if all of them are at work; else nobody."""
+        with self.house.lock:
+            runs = [slot.run for slot in self.slots]
+        if all(run is not None and run.is_work for run in runs):
+            return [run.who for run in runs if run is not None]
+        return []
+
+    # -- upkeep ----------------------------------------------------------------------------------
+
+    def claim_idle(self, *, all_or_none: bool = False, loaded: bool | None = None) -> list[Slot]:
+        """Slots that nobody uses; a claim ends with `upkeep`, `end_workers` or `unclaim`.
+
+        Args:
+            all_or_none: none at all if one of the plugin's slots is used or a call waits.
+            loaded: only those that have loaded the plugin, or only those that have not.
+        """
+        with self.house.lock:
+            idle = [slot for slot in self.slots if slot.is_free]
+            if all_or_none and (len(idle) < len(self.slots) or self._line):
+                return []
+            if loaded is not None:
+                idle = [slot for slot in idle if slot.is_loaded is loaded]
+            for slot in idle:
+                slot.claimed = True
+            return idle
+
+    def unclaim(self, slots: list[Slot]) -> None:
+        """Give claimed slots back."""
+        for slot in slots:
+            with self.house.lock:
+                slot.claimed = False
+                following = slot.run = self._next() if slot.run is None else None
+            if following is not None:
+                self._begin(slot, following)
+
+    def upkeep(self, operation: Operation, slots: list[Slot]) -> str:
+        """An operation of our own on claimed slots; why it failed, or ""."""
+        started = []
+        for slot in slots:
+            quiet = Quiet()
+            run = PluginRun(self, operation, quiet)
+            with self.house.lock:
+                slot.run, slot.claimed = run, False
+            run.begin(slot)
+            started.append(quiet.done)
+        problems = [_problem(done.result()) for done in started]
+        return next(filter(None, problems), "")
+
+    def load(self) -> str:
+        """A worker that has loaded the plugin in every slot; why that failed, or ""."""
+        with self.house.lock:
+            runs = [slot.run for slot in self.slots]
+        loading = [
+            run.reporter.done
+            for run in runs
+            if run is not None and run.operation == "load" and isinstance(run.reporter, Quiet)
+        ]
+        problem = self.upkeep("load", self.claim_idle(loaded=False))
+        problems = [problem, *(_problem(done.result()) for done in loading)]
+        return next(filter(None, problems), "")
+
+    def configure(self, config: Mapping[str, Any]) -> str:
+        """Give idle workers this configuration now, busy ones before their next call."""
+        before = self.configuration
+        self.configuration = (dict(config), before[1] + 1)
+        problem = self.upkeep("initialize", self.claim_idle(loaded=True))
+        if problem:
+            self.configuration = (before[0], before[1] + 2)
+        return problem
+
+    def end_workers(self, slots: list[Slot], why: str) -> bool:
+        """End the workers of these slots: by cleanup() if idle, else by force. True: all gone.
+
+        Slots that are not busy must have been claimed, unless the plugin is closed.
+        """
+        workers = []
+        for slot in slots:
+            worker = slot.worker
+            if worker is None:
+                continue
+            workers.append(worker)
+            if slot.run is not None:
+                worker.kill(None, why)
+            elif slot.is_loaded:
+                self._end_softly(slot, worker)
+            else:
+                worker.close()
+        deadline = time.monotonic() + GONE_PATIENCE
+        return all(one.ended.wait(max(0.01, deadline - time.monotonic())) for one in workers)
+
+    def _end_softly(self, slot: Slot, worker: PluginProcess) -> None:
+        run = PluginRun(self, "cleanup", Quiet())
+        with self.house.lock:
+            slot.run, slot.claimed = run, False
+        too_long = f"cleanup() took longer than {CLEANUP_PATIENCE:g} s"
+        run.at_end(self.house.io.call_later(CLEANUP_PATIENCE, worker.kill, run, too_long))
+        run.begin(slot)
+
+    def replace_workers(self, why: str) -> str:
+        """Fresh workers, whatever the old ones do; why that failed, or ""."""
+        claimed = self.claim_idle()
+        gone = self.end_workers(self.slots, why)
+        self.unclaim(claimed)
+        return self.load() if gone else "its worker could not be ended"
+
+    def close(self, why: str) -> bool:
+        """Unload it for good. Blocks until every process of it is gone; False if one is not."""
+        with self.house.lock:
+            self.closed = True
+            waiting, self._line = list(self._line), deque()
+        for run in waiting:
+            run.fail(JobFailure("PluginNotLoaded", f"plugin {self.meta.name!r} {why}"))
+        return self.end_workers(self.slots, f"plugin {self.meta.name!r} {why}")
+
+
+def _problem(outcome: Outcome) -> str:
+    if outcome.kind == "value":
+        return ""
+    failure = outcome.failure
+    if failure is None:
+        return "it was stopped"
+    return f"{failure}\n{failure.traceback.rstrip()}".rstrip()

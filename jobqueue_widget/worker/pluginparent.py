@@ -1,0 +1,115 @@
+"""The kernel's side of a plugin's worker: a worker process that also answers questions."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..protocols import IoThread
+from . import wire
+from .parent import WorkerProcess
+from .pipes import FROM_PLUGINS
+from .task import Task
+
+logger = logging.getLogger(__name__)
+
+OnAnswer = Callable[[Sequence[memoryview] | None, str], None]
+"""Called with the parts of the answer, or with None and why there is none."""
+
+
+class StreamTask(Task, Protocol):
+    """What a plugin's worker works for."""
+
+    def on_chunk(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        """A piece of its stream."""
+
+
+class PluginProcess(WorkerProcess):
+    """One worker of one plugin."""
+
+    script = Path(__file__).with_name("pluginside.py")
+    kinds = FROM_PLUGINS
+
+    def __init__(
+        self,
+        io: IoThread,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        run_id: str,
+        on_gone: Callable[[WorkerProcess], None],
+        on_output: Callable[[bytes], None],
+    ) -> None:
+        super().__init__(io, command, environ, run_id, _nothing, self._forget_questions)
+        self._then_gone = on_gone
+        self._on_output = on_output
+        self._questions: dict[int, OnAnswer] = {}
+        self._question_numbers = itertools.count(1)
+        self.ended = threading.Event()  # no process of it is there
+
+    def question(self, text: str, on_answer: OnAnswer) -> None:
+        """Ask its control thread; the answer comes on the I/O thread. Any thread."""
+        number = next(self._question_numbers) & 0xFFFFFFFF
+        with self._lock:
+            able = self.usable and self._ready
+            if able:
+                self._questions[number] = on_answer
+                self._say(wire.QUESTION, number, text.encode())
+        if not able:
+            on_answer(None, "its worker is not there")
+
+    def give_credit(self, task: Task) -> None:
+        """One more chunk of its stream may come. Any thread."""
+        with self._lock:
+            if self._task is task:
+                self._say(wire.NEXT, self._number)
+
+    def _handle(self, kind: bytes, number: int, body: bytearray) -> None:
+        if kind == wire.ANSWER:
+            self._on_answer(number, body)
+        elif kind == wire.CHUNK:
+            self._on_chunk(number, body)
+        else:
+            super()._handle(kind, number, body)
+
+    def _on_answer(self, number: int, body: bytearray) -> None:
+        on_answer = self._questions.pop(number, None)
+        try:
+            head, *parts = wire.split_parts(memoryview(body))
+            problem = str(json.loads(bytes(head)).get("error", ""))
+        except (wire.ProtocolError, ValueError, AttributeError) as error:
+            self._break(f"sent an answer that cannot be read: {error}")
+            return
+        if on_answer is not None:
+            on_answer(None if problem else parts, problem)
+
+    def _on_chunk(self, number: int, body: bytearray) -> None:
+        task = self._task
+        if task is None or number != self._number:
+            return
+        try:
+            meta, parts = wire.read_end(memoryview(body))
+        except (wire.ProtocolError, ValueError) as error:
+            self._break(f"sent a chunk that cannot be read: {error}")
+            return
+        task.on_chunk(meta, parts)  # type: ignore[attr-defined]
+
+    def _keep_log(self, data: bytes) -> None:
+        super()._keep_log(data)
+        self._on_output(data)
+
+    def _forget_questions(self, worker: WorkerProcess) -> None:
+        with self._lock:
+            left, self._questions = self._questions, {}
+        for on_answer in left.values():
+            on_answer(None, "its worker has ended")
+        self._then_gone(worker)
+        self.ended.set()
+
+
+def _nothing(worker: WorkerProcess) -> None:
+    """Whoever gave it a task hears of its end from that."""

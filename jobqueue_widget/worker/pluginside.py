@@ -1,0 +1,356 @@
+"""The worker process of one plugin: loads it, runs one call at a time, answers while it does.
+
+Started by path with the plugin's own interpreter, as `child.py` is for functions, whose pipes, ask
+and report it uses; standard library only. What differs: values are typed and never pickled, the
+plugin and what it holds live on between calls, and the control thread answers questions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+COURTESY = 0.5  # seconds that a plugin with a cancel() of its own has to stop by itself
+WINDOW = 4  # chunks of a stream on their way at a time
+
+
+def load_sibling(name: str, path: str) -> Any:
+    """Import a file of ours by path."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+child = load_sibling("jobqueue_widget.worker.child", os.path.join(HERE, "child.py"))
+typed = load_sibling("jobqueue_widget.worker.typed", os.path.join(HERE, "typed.py"))
+interface = load_sibling("jobqueue_widget.worker.interface", os.path.join(HERE, "interface.py"))
+wire, jobside, state = child.wire, child.jobside, child.state
+OUR_FILES = (*child.OUR_FILES, os.path.abspath(__file__))
+Ended = tuple[dict[str, Any], list[Any]]
+
+
+class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
+    """Runs the calls of one plugin, one after the other."""
+
+    def __init__(self, control: int) -> None:
+        super().__init__(control)
+        self.plugin: Any = None
+        self.types: dict[str, type] = {}
+        self.credit = threading.Semaphore(0)
+        self.asks: dict[int, int] = {}
+        self.said: tuple[object, object] | None = None
+
+    # -- the control thread --------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """What must be heard while a call runs."""
+        while True:
+            kind, number, data = self.pipes.read_frame(self.pipes.control)
+            if kind == wire.ASK:
+                self.ask(number)
+            elif kind == wire.NEXT:
+                self.credit.release()
+            elif kind == wire.QUESTION:
+                self.answer(number, bytes(data).decode())
+            elif kind == wire.EXIT:
+                os._exit(0)
+
+    def ask(self, number: int) -> None:
+        """The flag and the plugin's own cancel() now; JobCancelled once that had its chance."""
+        context = self.body.context
+        if context is None or context.number != number:
+            return
+        first = number not in self.asks
+        self.asks = {number: 1}
+        cancel = own_cancel(self.plugin) if first else None
+        if cancel is None:
+            self.body.ask(number)
+            return
+        context.request_cancel()
+        threading.Thread(target=self.let_cancel, args=(cancel, number), daemon=True).start()
+
+    def let_cancel(self, cancel: Callable[[], object], number: int) -> None:
+        """In a thread: it is the plugin's code, which may hang."""
+        done = threading.Event()
+        threading.Thread(target=self.call_cancel, args=(cancel, done), daemon=True).start()
+        done.wait(COURTESY)
+        deadline = time.monotonic() + COURTESY
+        while time.monotonic() < deadline:
+            time.sleep(0.02)
+            context = self.body.context
+            if context is None or context.number != number:
+                return
+        self.body.ask(number)
+
+    def call_cancel(self, cancel: Callable[[], object], done: threading.Event) -> None:
+        """In a thread of its own."""
+        try:
+            cancel()
+        except BaseException as error:
+            child.write_log(f"[cancel() raised {type(error).__name__}]\n")
+        done.set()
+
+    def answer(self, number: int, question: str) -> None:
+        """At once what we know; in a thread what the plugin must be asked."""
+        if question == "health":
+            self.send_answer(number, {"pid": os.getpid(), "busy": self.body.context is not None})
+            return
+        method = {"config": "get_current_config", "config_schema": "get_config_schema"}[question]
+        threading.Thread(target=self.ask_plugin, args=(number, method), daemon=True).start()
+
+    def ask_plugin(self, number: int, method: str) -> None:
+        """In a thread: it is the plugin's code."""
+        try:
+            call = getattr(self.plugin, method, None)
+            self.send_answer(number, call() if callable(call) else {})
+        except BaseException as error:
+            name, message, _ = wire.describe(error, OUR_FILES)
+            meta = json.dumps({"error": f"{method}() of the plugin: {name}: {message}"}).encode()
+            self.pipes.send(wire.ANSWER, number, wire.join_parts([meta]))
+
+    def send_answer(self, number: int, value: object) -> None:
+        """As a typed value."""
+        parts = typed.encode(plain_config(value), self.types, "answer")
+        self.pipes.send(wire.ANSWER, number, wire.join_parts([b"{}", *parts]))
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def run_one(self, number: int, data: bytearray) -> None:
+        """One call, to one END frame whatever happens."""
+        head, *parts = wire.split_parts(memoryview(data))
+        call = json.loads(bytes(head))
+        context = jobside.JobContext(
+            call["job"], call["attempt"], self.sender(number), child.write_log, self.held_back.set
+        )
+        context.number = number
+        self.said = None
+        self.body.begin(context)
+        jobside.bind_process(context)
+        try:
+            meta, back = self.outcome_of(context, call, parts)
+        except BaseException as error:  # a late ask, or no memory to say how it ended
+            meta, back = child.failure_meta(error, jobside.JobCancelled), []
+        self.body.end()
+        jobside.bind_process(None)
+        context.finish()
+        self.rest()
+        meta_part = json.dumps(meta).encode()
+        self.pipes.send(wire.END, number, wire.join_parts([meta_part, *back]))
+
+    def outcome_of(self, context: Any, call: dict[str, Any], parts: list[Any]) -> Ended:
+        """Run it and pack what came of it."""
+        body = self.body
+        nothing = value = object()
+        try:
+            self.take_types(call["types"])
+            args, kwargs = typed.decode(parts, self.types) if parts else ((), {})
+            operation = getattr(self, f"op_{call['op']}")
+            body.number = context.number
+            context.checkpoint()
+            value = operation(call, args, kwargs)
+            body.number = 0
+        except BaseException as error:
+            body.number = 0
+            if self.is_copy:
+                state.end_copy(error)
+            if value is nothing or not isinstance(error, jobside.JobCancelled):
+                name, message, text = wire.describe(error, OUR_FILES)
+                kind = "cancelled" if isinstance(error, jobside.JobCancelled) else "error"
+                return {"kind": kind, "type": name, "message": message, "traceback": text}, []
+        if self.is_copy:
+            state.end_copy(None)
+        return self.pack(value, "result")
+
+    def pack(self, value: object, what: str) -> Ended:
+        """A value ready to be sent, in a file if it is large, or why it cannot be."""
+        try:
+            parts = typed.encode(value, self.types, what)
+        except BaseException as error:
+            name, message, text = wire.describe(error, OUR_FILES)
+            return {"kind": "error", "type": name, "message": message, "traceback": text}, []
+        meta: dict[str, Any] = {"kind": "value", "plain": True}
+        size = sum(len(part) for part in parts)
+        limit = self.max_result_bytes
+        if limit is not None and size > limit:
+            reason = f"the {what} has {size} bytes, more than max_result_bytes={limit}"
+            return {
+                "kind": "error",
+                "type": "ResultTooLarge",
+                "message": reason,
+                "traceback": "",
+            }, []
+        if size <= wire.FRAME_CAP // 2:
+            return meta, parts
+        path = os.path.join(self.spool, f"result-{os.getpid()}-{time.monotonic_ns()}")
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            wire.write_all(fd, wire.join_parts(parts))
+        finally:
+            os.close(fd)
+        return {**meta, "file": path}, []
+
+    def op_load(self, call: dict[str, Any], args: Any, kwargs: Any) -> dict[str, Any]:
+        """Import it, make it, configure it; what it is and can."""
+        self.spool = call["spool"]
+        plugin = find(call["module"], call["class"])()
+        self.hear_progress(plugin)
+        self.plugin = plugin
+        if call["configure"]:
+            self.op_initialize(call, args, kwargs)
+        return {
+            "name": str(getattr(plugin, "name", "")),
+            "version": str(getattr(plugin, "version", "")),
+            "can": [
+                name for name in ("release", "cancel") if callable(getattr(plugin, name, None))
+            ],
+        }
+
+    def op_initialize(self, call: dict[str, Any], args: Any, kwargs: Any) -> None:
+        """The first configuration or a new one."""
+        self.plugin.initialize(kwargs["config"])
+
+    def op_execute(self, call: dict[str, Any], args: Any, kwargs: Any) -> Any:
+        """What a plugin is for."""
+        self.max_result_bytes = call["max_result_bytes"]
+        return self.plugin.execute(*args, **kwargs)
+
+    def op_stream(self, call: dict[str, Any], args: Any, kwargs: Any) -> None:
+        """The same piece by piece, not far ahead of who reads."""
+        self.max_result_bytes = call["max_result_bytes"]
+        self.credit = threading.Semaphore(WINDOW)
+        number, body = self.body.number, self.body
+        stream = getattr(self.plugin, "execute_stream", None)
+        pieces: Iterator[Any] = iter(
+            stream(*args, **kwargs) if callable(stream) else [self.plugin.execute(*args, **kwargs)]
+        )
+        try:
+            for count, piece in enumerate(pieces):
+                self.credit.acquire()
+                body.number = 0  # a frame is written whole, whoever asks meanwhile
+                meta, parts = self.pack(piece, f"chunk {count}")
+                if meta["kind"] == "error":
+                    raise typed.NotSendable(meta["message"])
+                self.pipes.send(
+                    wire.CHUNK, number, wire.join_parts([json.dumps(meta).encode(), *parts])
+                )
+                body.number = number
+                jobside.current_job().checkpoint()
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+
+    def op_release(self, call: dict[str, Any], args: Any, kwargs: Any) -> None:
+        """Let go of what is large; it comes back by itself at the next use."""
+        self.plugin.release()
+
+    def op_cleanup(self, call: dict[str, Any], args: Any, kwargs: Any) -> None:
+        """Before the end."""
+        cleanup = getattr(self.plugin, "cleanup", None)
+        if callable(cleanup):
+            cleanup()
+
+    def take_types(self, names: list[str]) -> None:
+        """What was registered in the kernel, as far as it is here: "module.Class"."""
+        for name in names:
+            if name not in self.types:
+                parts = name.split(".")
+                for at in range(len(parts) - 1, 0, -1):
+                    with contextlib.suppress(ImportError, AttributeError):
+                        self.types[name] = find(".".join(parts[:at]), ".".join(parts[at:]))
+                        break
+
+    # -- around them ---------------------------------------------------------------------------
+
+    def hear_progress(self, plugin: Any) -> None:
+        """Pass on at once what it reports; it is stored as before, too."""
+        original = getattr(plugin, "report_progress", None)
+
+        def report_progress(progress: Any, message: Any = "") -> None:
+            if callable(original):
+                original(progress, message)
+            self.said = (progress, message)
+            unknown = type(progress) in (int, float) and progress == -1
+            jobside.current_job().report(None if unknown else progress, message)
+
+        with contextlib.suppress(AttributeError):
+            plugin.report_progress = report_progress
+
+    def rest(self) -> None:
+        """Everything that the call printed is in the log before its end is told."""
+        state.flush_streams()
+        with contextlib.suppress(Exception):
+            ctypes.CDLL(None).fflush(None)  # what C code printed
+        self.pipes.set_standard_ones()
+        if self.bars is not None:
+            self.bars.forget()
+
+
+def own_cancel(plugin: Any) -> Callable[[], object] | None:
+    """Its cancel(), unless that is the one of the base class, which does nothing."""
+    for kind in type(plugin).__mro__:
+        if "cancel" in vars(kind):
+            method = getattr(plugin, "cancel", None)
+            return method if kind.__name__ != "PluginInterface" and callable(method) else None
+    return None
+
+
+def plain_config(value: Any) -> Any:
+    """A configuration that is a dataclass, as a dict: readers expect one."""
+    fields = getattr(type(value), "__dataclass_fields__", None)
+    if fields is None:
+        return value
+    return {name: plain_config(getattr(value, name)) for name in fields}
+
+
+def find(module: str, name: str) -> Any:
+    """A class by its module and dotted name."""
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+class StandIns(child.OwnPackage):  # type: ignore[misc, name-defined]
+    """Where they are not installed: our few names, and the base class of the reference system."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> Any:
+        """Last in the list: only reached if nothing else has it."""
+        if name in ("jobqueue_widget", "cjm_plugin_system", "cjm_plugin_system.core"):
+            return importlib.util.spec_from_loader(name, self, is_package=True)
+        if name == "cjm_plugin_system.core.interface":
+            return importlib.util.spec_from_loader(name, self)
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """The names that are useful in a plugin."""
+        if module.__name__ == "jobqueue_widget":
+            super().exec_module(module)
+        if module.__name__ in ("jobqueue_widget", "cjm_plugin_system.core.interface"):
+            module.__dict__["PluginInterface"] = interface.PluginInterface
+            module.__dict__["FileBackedDTO"] = interface.FileBackedDTO
+
+
+def main() -> None:
+    """Set the process up, then run calls until the pipe ends."""
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
+    child.start(PluginWorker(int(sys.argv[1])), StandIns())
+
+
+if __name__ == "__main__":
+    main()
