@@ -105,7 +105,7 @@ class Quiet:
         self.attempt = 1
         self.done: Future[Outcome] = Future()
 
-    def phase(self, text: str | None) -> None:
+    def phase(self, text: str | None, where: str | None = None) -> None:
         """Nobody looks."""
 
     def progress(self, fraction: object, message: object = None) -> None:
