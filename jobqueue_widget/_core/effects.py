@@ -64,6 +64,12 @@ class Evict(Effect):
     __slots__ = ()
 
 
+class Reranked(Effect):
+    """Its rank was changed to make room for another: nothing to tell, but something to keep."""
+
+    __slots__ = ()
+
+
 class ArmTimer(Effect):
     """Tell the core after `seconds`."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from .jobs import BlockReason, JobRecord, Outcome
+from .jobs import BlockReason, JobRecord, JobStatus, Outcome
 
 
 @dataclass(slots=True)
@@ -23,6 +23,22 @@ class Submitted(JobEventBase):
 
     parents: tuple[JobRecord, ...] = ()
     code: ClassVar[str] = "S"
+
+
+@dataclass(slots=True)
+class Restored(JobEventBase):
+    """A job that a journal kept; its record says what it was, `was` where it was.
+
+    `asked`: it ran and somebody wanted it to end. `seen_at`: when its kernel last gave a sign of
+    life (epoch seconds). `hold_left`: what is left of the time of its hold, in seconds.
+    """
+
+    was: JobStatus
+    parents: tuple[JobRecord, ...] = ()
+    asked: bool = False
+    seen_at: float = 0.0
+    hold_left: float | None = None
+    code: ClassVar[str] = "R"
 
 
 @dataclass(slots=True)
@@ -167,6 +183,7 @@ class KillFailed(JobEventBase):
 
 JobEvent = (
     Submitted
+    | Restored
     | Reprioritized
     | Moved
     | Held

@@ -112,20 +112,24 @@ class PendingOrder:
         tails = [entries[-1] for entries in (self._ready, self._waiting) if entries]
         return max(tails)[2] if tails else None
 
-    def place_beside(self, record: JobRecord, anchor: JobRecord, *, before: bool) -> None:
-        """Move `record` next to `anchor`, taking its priority."""
+    def place_beside(
+        self, record: JobRecord, anchor: JobRecord, *, before: bool
+    ) -> list[JobRecord]:
+        """Move `record` next to `anchor`, taking its priority; who was spread to make room."""
         self.remove(record)
         record.priority = anchor.priority
-        record.rank = self._rank_beside(anchor, before=before)
+        spread: list[JobRecord] = []
+        record.rank = self._rank_beside(anchor, before, spread)
         self.add(record)
+        return spread
 
-    def _rank_beside(self, anchor: JobRecord, *, before: bool) -> int:
+    def _rank_beside(self, anchor: JobRecord, before: bool, spread: list[JobRecord]) -> int:
         place = self.position(anchor)
         beyond = self._neighbour(place + (-1 if before else 1), anchor.priority)
         if beyond is None:  # at the end by a little only: what is submitted later comes behind
             return anchor.rank + (-RANK_STEP if before else _LEAST_GAP)
         if abs(anchor.rank - beyond.rank) < 2:
-            self._spread_around(place, anchor.priority)
+            spread += self._spread_around(place, anchor.priority)
         return (anchor.rank + beyond.rank) // 2
 
     def _neighbour(self, place: int, priority: int) -> JobRecord | None:
@@ -134,7 +138,7 @@ class PendingOrder:
         record = self.slice(place, place + 1)[0]
         return record if record.priority == priority else None
 
-    def _spread_around(self, place: int, priority: int) -> None:
+    def _spread_around(self, place: int, priority: int) -> list[JobRecord]:
         """Give the neighbours of `place` evenly spaced ranks, as few of them as make room."""
         reach = 8
         while True:
@@ -154,3 +158,4 @@ class PendingOrder:
         for number, record in enumerate(window, 1):
             record.rank = low + number * gap
             self.add(record)
+        return window

@@ -27,10 +27,16 @@ def backoff_seconds(attempt: int) -> float:
 
 def submit(state: QueueState, event: ev.Submitted, out: Out) -> None:
     """Accept it; if a parent has failed already it is cancelled at once."""
-    job = event.job
-    state.accept(job)
+    state.accept(event.job)
+    enter(state, event.job, event.parents, "submitted", out)
+
+
+def enter(
+    state: QueueState, job: JobRecord, parents: tuple[JobRecord, ...], how: str, out: Out
+) -> None:
+    """Among the pending ones; cancelled at once if a parent has failed."""
     failed = None
-    for parent in event.parents:
+    for parent in parents:
         if not parent.status.ended:
             job.parents_left += 1
             if parent.children is None:
@@ -39,7 +45,7 @@ def submit(state: QueueState, event: ev.Submitted, out: Out) -> None:
         elif parent.status is not COMPLETED:
             failed = failed or parent
     state.order.add(job)
-    out.append(fx.Publish(job, "submitted"))
+    out.append(fx.Publish(job, how))
     if failed is not None:
         _cancel_orphan(state, job, failed, out)
     elif job.entry is not None:
@@ -61,7 +67,8 @@ def move(state: QueueState, event: ev.Moved, out: Out) -> None:
     if anchor is None:
         anchor = state.order.first() if where == "top" else state.order.last()
     if anchor is not None and anchor is not job:
-        state.order.place_beside(job, anchor, before=where in ("before", "top"))
+        spread = state.order.place_beside(job, anchor, before=where in ("before", "top"))
+        out += [fx.Reranked(other) for other in spread]
     _moved(state, job, out)
 
 
@@ -76,7 +83,7 @@ def hold(state: QueueState, event: ev.Held, out: Out) -> None:
     job.held, job.hold_then, job.hold_until = True, event.then, None
     state.order.refile(job)
     if event.seconds is not None:
-        _arm(job, "hold", event.seconds, out)
+        arm(job, "hold", event.seconds, out)
     else:
         _disarm(job, "hold", out)
     out.append(fx.Publish(job, "held", {"seconds": event.seconds, "then": event.then}))
@@ -104,7 +111,7 @@ def hold_expired(state: QueueState, event: ev.HoldExpired, out: Out) -> None:
         release(state, event, out)
     else:
         job.cancel_reason = "removed"
-        _end(state, job, CANCELLED, out)
+        end(state, job, CANCELLED, out)
 
 
 def backoff_over(state: QueueState, event: ev.BackoffOver, out: Out) -> None:
@@ -139,14 +146,14 @@ def launch(state: QueueState, event: ev.Launched, out: Out) -> None:
     state.running[job.id] = job
     state.lanes_taken += 1
     if (limit := job.spec.options.timeout) is not None:
-        _arm(job, "limit", limit, out)
+        arm(job, "limit", limit, out)
     out += (fx.Launch(job), fx.Publish(job, "started"))
 
 
 def cancel_pending(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
     """At once."""
     event.job.cancel_reason = event.reason
-    _end(state, event.job, CANCELLED, out)
+    end(state, event.job, CANCELLED, out)
 
 
 # -- running ---------------------------------------------------------------------------------
@@ -168,7 +175,7 @@ def change_phase(state: QueueState, event: ev.PhaseChanged, out: Out) -> None:
     limit = job.spec.options.timeout
     if limit is not None and job.cancel_phase is None:
         if event.text is None:
-            _arm(job, "limit", limit, out)
+            arm(job, "limit", limit, out)
         else:
             _disarm(job, "limit", out)
     out.append(fx.Publish(job, "phase", {"phase": event.text, "where": job.where}))
@@ -231,7 +238,7 @@ def kill_failed(state: QueueState, event: ev.KillFailed, out: Out) -> None:
     if event.attempt != job.attempt:
         return
     job.failure = JobFailure("CouldNotBeEnded", f"could not be ended: {event.reason}")
-    _end(state, job, FAILED, out)
+    end(state, job, FAILED, out)
 
 
 def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
@@ -242,7 +249,7 @@ def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
     _free_lane(state, job, out)
     if outcome.kind == "value":
         job.result, job.failure = outcome.value, None
-        _end(state, job, COMPLETED, out)
+        end(state, job, COMPLETED, out)
     else:
         job.failure = outcome.failure or _unasked()
         _retry_or_fail(state, job, out)
@@ -257,7 +264,7 @@ def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
     if outcome.kind == "value":
         job.result, job.failure = outcome.value, None
         job.finished_before_cancel = not job.limit_hit
-        _end(state, job, COMPLETED, out)
+        end(state, job, COMPLETED, out)
     elif job.limit_hit:
         limit = job.spec.options.timeout
         details = outcome.failure
@@ -271,7 +278,7 @@ def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
         _retry_or_fail(state, job, out)
     else:
         job.failure = outcome.failure
-        _end(state, job, CANCELLED, out)
+        end(state, job, CANCELLED, out)
 
 
 def work_gone(state: QueueState, event: ev.Ended, out: Out) -> None:
@@ -287,7 +294,7 @@ def ignore(state: QueueState, event: ev.JobEvent, out: Out) -> None:
 # -- shared pieces ---------------------------------------------------------------------------
 
 
-def _arm(job: JobRecord, kind: fx.TimerKind, seconds: float, out: Out) -> None:
+def arm(job: JobRecord, kind: fx.TimerKind, seconds: float, out: Out) -> None:
     job.timers |= fx.TIMER_BITS[kind]
     out.append(fx.ArmTimer(job, kind, seconds))
 
@@ -306,7 +313,7 @@ def _begin_stop(job: JobRecord, force: bool, timeout: float, out: Out) -> None:
     job.cancel_phase = "asked"
     out.append(fx.Ask(job))
     if job.can_kill:
-        _arm(job, "ladder", timeout, out)
+        arm(job, "ladder", timeout, out)
     payload = {"force_in": timeout if job.can_kill else None}
     out.append(fx.Publish(job, "cancel_asked", payload))
 
@@ -339,7 +346,7 @@ def _unasked() -> JobFailure:
 
 def _retry_or_fail(state: QueueState, job: JobRecord, out: Out) -> None:
     if job.attempt > job.spec.options.retries:
-        _end(state, job, FAILED, out)
+        end(state, job, FAILED, out)
         return
     seconds = backoff_seconds(job.attempt)
     for kind in fx.TIMER_BITS:
@@ -351,12 +358,12 @@ def _retry_or_fail(state: QueueState, job: JobRecord, out: Out) -> None:
     job.where = None
     job.backing_off = True
     state.order.add(job)
-    _arm(job, "backoff", seconds, out)
+    arm(job, "backoff", seconds, out)
     payload = {"attempt": job.attempt, "seconds": seconds, "error": str(job.failure)}
     out.append(fx.Publish(job, "retrying", payload))
 
 
-def _end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
+def end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
     """End the job, then whatever depended on it, without recursion (chains may be long)."""
     _end_one(state, job, status, out)
     queue = [job]
@@ -379,7 +386,7 @@ def _end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None
 
 def _cancel_orphan(state: QueueState, job: JobRecord, parent: JobRecord, out: Out) -> None:
     job.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
-    _end(state, job, CANCELLED, out)
+    end(state, job, CANCELLED, out)
 
 
 def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:

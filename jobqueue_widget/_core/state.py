@@ -85,6 +85,12 @@ class QueueState:
             self.revision += 1
         return changed
 
+    def count_forgotten(self, completed: int, failed: int, cancelled: int) -> None:
+        """Before the first job: how many a journal has counted and keeps no longer."""
+        totals = self.totals
+        totals.completed, totals.failed, totals.cancelled = completed, failed, cancelled
+        totals.accepted = totals.ended
+
     def clear_history(self) -> list[fx.Effect]:
         """Forget every ended job (handles that users hold keep theirs)."""
         out: list[fx.Effect] = []

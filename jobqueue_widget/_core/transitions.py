@@ -9,6 +9,7 @@ from . import events as ev
 from . import rules
 from .effects import Effect
 from .jobs import PENDING, RUNNING, JobRecord
+from .restoring import restore
 
 if TYPE_CHECKING:
     from .state import QueueState
@@ -17,6 +18,7 @@ Stage = Literal["new", "pending", "running", "asked", "forcing", "ended"]
 Rule = Callable[["QueueState", Any, list[Effect]], None]
 TABLE: dict[tuple[Stage, type[ev.JobEventBase]], Rule] = {
     ("new", ev.Submitted): rules.submit,
+    ("new", ev.Restored): restore,
     ("pending", ev.Reprioritized): rules.reprioritize,
     ("pending", ev.Moved): rules.move,
     ("pending", ev.Held): rules.hold,

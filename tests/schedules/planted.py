@@ -107,8 +107,8 @@ BUGS = [
         "finished work is thrown away by a cancel",
         "_core/rules.py",
         "        job.finished_before_cancel = not job.limit_hit\n"
-        "        _end(state, job, COMPLETED, out)",
-        "        _end(state, job, CANCELLED, out)",
+        "        end(state, job, COMPLETED, out)",
+        "        end(state, job, CANCELLED, out)",
     ),
     Bug(
         "a lane is free as soon as the job is told to have ended",
@@ -137,7 +137,7 @@ BUGS = [
     Bug(
         "nothing follows a request that is ignored",
         "_core/rules.py",
-        '    if job.can_kill:\n        _arm(job, "ladder", timeout, out)\n',
+        '    if job.can_kill:\n        arm(job, "ladder", timeout, out)\n',
         "",
     ),
     Bug(

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget._core import events as ev
-from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobOptions, JobRecord, JobSpec
+from jobqueue_widget._core.jobs import (
+    BlockReason,
+    JobFailure,
+    JobOptions,
+    JobRecord,
+    JobSpec,
+    JobStatus,
+)
 from jobqueue_widget._core.jobs import Outcome as Out
 from jobqueue_widget._core.state import QueueState
 from jobqueue_widget._core.transitions import TABLE, stage_of
@@ -67,6 +74,7 @@ class Bench:
 FAILURE = JobFailure("ValueError", "no")
 EVENTS: dict[str, Callable[[JobRecord], ev.JobEvent]] = {
     "Submitted": lambda job: ev.Submitted(job),
+    "Restored": lambda job: ev.Restored(job, JobStatus.pending),
     "Reprioritized": lambda job: ev.Reprioritized(job, 5),
     "Moved": lambda job: ev.Moved(job, None, "top"),
     "Held": lambda job: ev.Held(job, 8.0, "cancel"),
@@ -91,6 +99,7 @@ NOTHING: list[str] = []
 # (stage, event): (stage after, effects). For a job without options, whose work can be killed.
 CELLS: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("new", "Submitted"): ("pending", ["Publish submitted", "Wake"]),
+    ("new", "Restored"): ("pending", ["Publish restored", "Wake"]),
     ("pending", "Reprioritized"): ("pending", ["Publish moved", "Wake"]),
     ("pending", "Moved"): ("pending", ["Publish moved", "Wake"]),
     ("pending", "Held"): ("pending", ["ArmTimer hold", "Publish held"]),
@@ -377,3 +386,99 @@ def test_a_move_beside_a_job_that_is_gone_is_refused() -> None:
     bench.apply(ev.Submitted(other))
     bench.apply(ev.CancelRequested(other, False, 3.0, ""))
     assert bench.apply(ev.Moved(bench.job, other, "before")) is None
+
+
+# -- what a journal brings back --------------------------------------------------------------------
+
+
+def restored(was: str, *, asked: bool = False, **options: object) -> tuple[Bench, list[str]]:
+    bench = Bench(**options)
+    bench.job.started_at = 50.0
+    event = ev.Restored(bench.job, JobStatus(was), asked=asked, seen_at=60.0)
+    return bench, bench.apply(event) or []
+
+
+@pytest.mark.parametrize("was", ["completed", "failed", "cancelled"])
+def test_an_ended_job_is_restored_as_it_was_and_counted_once(was: str) -> None:
+    bench, effects = restored(was)
+    assert effects == []
+    assert bench.job.status.value == was
+    assert getattr(bench.state.totals, was) == bench.state.totals.accepted == 1
+    assert list(bench.state.history()) == [bench.job]
+
+
+def test_a_job_that_ran_when_its_kernel_went_has_failed_and_says_why() -> None:
+    bench, effects = restored("running")
+    assert effects == END
+    assert bench.job.status.value == "failed"
+    assert str(bench.job.failure) == "Interrupted: interrupted by kernel exit"
+    assert bench.job.completed_at == 60.0  # the last sign of life, not the time of the restore
+
+
+def test_a_job_that_was_asked_to_stop_when_its_kernel_went_is_cancelled() -> None:
+    bench, _ = restored("running", asked=True, retries=3, idempotent=True)
+    assert bench.job.status.value == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "attempt"),
+    [
+        ({"retries": 1, "idempotent": True}, "pending", 2),
+        ({"retries": 1}, "failed", 1),
+        ({"idempotent": True}, "failed", 1),
+    ],
+)
+def test_only_an_idempotent_job_with_retries_left_runs_again(
+    options: dict[str, object], status: str, attempt: int
+) -> None:
+    bench, effects = restored("running", **options)
+    assert (bench.job.status.value, bench.job.attempt) == (status, attempt)
+    assert ("Publish restored" in effects) == (status == "pending")
+
+
+def test_a_restored_hold_goes_on_for_what_was_left_of_it() -> None:
+    bench = Bench()
+    bench.job.held, bench.job.hold_then = True, "cancel"
+    event = ev.Restored(bench.job, JobStatus.pending, hold_left=3.0)
+    assert bench.apply(event) == ["Publish restored", "Wake", "ArmTimer hold"]
+    assert not bench.job.startable
+    bench.apply(ev.HoldExpired(bench.job))
+    assert bench.job.status.value == "cancelled"
+
+
+def test_a_restored_job_waits_for_its_restored_parents() -> None:
+    bench = Bench()
+    parent, child, other = bench.job, bench.make(), bench.make()
+    bench.apply(ev.Restored(parent, JobStatus.running, seen_at=60.0))
+    bench.apply(ev.Restored(child, JobStatus.pending, (parent,)))
+    assert child.status.value == "cancelled"
+    assert child.cancel_reason == "dependency failed: len"
+    waiting = bench.make()
+    bench.apply(ev.Restored(other, JobStatus.pending))
+    bench.apply(ev.Restored(waiting, JobStatus.pending, (other,)))
+    assert not waiting.startable
+
+
+def test_counters_go_on_from_what_a_journal_has_forgotten() -> None:
+    bench = Bench()
+    bench.state.count_forgotten(5, 2, 1)
+    bench.bring_to("ended")
+    totals = bench.state.totals
+    assert (totals.accepted, totals.completed, totals.failed, totals.cancelled) == (9, 6, 2, 1)
+
+
+def test_whose_rank_changed_to_make_room_for_another_is_told() -> None:
+    bench = Bench()
+    jobs = [bench.job, *(bench.make() for _ in range(20))]
+    for job in jobs:
+        bench.apply(ev.Submitted(job))
+    before = {job.id: job.rank for job in jobs}
+    told: set[str] = set()
+    for step in range(200):  # always between the same two: there will be no room
+        job = jobs[2 + step % 10]
+        effects = bench.state.apply(ev.Moved(job, jobs[0], "after"), 0.0) or []
+        told |= {effect.job.id for effect in effects}
+        bench.state.validate()
+        changed = {job.id for job in jobs if job.rank != before[job.id]}
+        assert changed <= told
+        before, told = {job.id: job.rank for job in jobs}, set()

@@ -1,0 +1,125 @@
+"""What a journal keeps of a queue, as plain values: written by a recorder, read at a restore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from .jobs import JobStatus
+
+
+class Submission(NamedTuple):
+    """What was asked for; written once. `options` is JSON, `shown` the arguments as text.
+
+    `call` is the pickle of the arguments, `function` the digest of a `KeptFunction`, `seal` what
+    proves that this user wrote both. `missing` says why there is no call to run again.
+    """
+
+    id: str
+    number: int
+    kind: str
+    name: str
+    options: str
+    shown: str
+    missing: str | None
+    function: bytes | None
+    call: bytes | None
+    seal: bytes | None
+    retry_of: str | None
+    created_at: float
+
+
+class Standing(NamedTuple):
+    """Where a job is; written at each change but progress. `failure` is JSON."""
+
+    id: str
+    status: str
+    attempt: int
+    priority: int
+    rank: int
+    asked: bool
+    held: bool
+    hold_then: str
+    hold_until: float | None
+    started_at: float | None
+    completed_at: float | None
+    message: str
+    executor: str
+    cancel_reason: str
+    finished_before_cancel: bool
+    failure: str | None
+    ended_number: int | None
+
+
+class KeptFunction(NamedTuple):
+    """The pickle of a function, kept once; `source` (JSON) is where it was typed."""
+
+    digest: bytes
+    data: bytes
+    source: str | None
+
+
+class KeptResult(NamedTuple):
+    """How a job's result is kept: its pickle, or (form "text") why there is none."""
+
+    form: Literal["pickle", "text"]
+    data: bytes
+    shown: str
+    seal: bytes | None
+
+
+class Session(NamedTuple):
+    """One kernel that had the journal; `ended_at` None: it never said goodbye."""
+
+    run_id: str
+    pid: int
+    host: str
+    title: str
+    started_at: float
+    seen_at: float
+    ended_at: float | None
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one transaction writes: all of it or nothing."""
+
+    run_id: str
+    seen_at: float
+    numbers_given: int
+    functions: list[KeptFunction] = field(default_factory=list)
+    submissions: list[Submission] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
+    logs: list[tuple[str, bytes]] = field(default_factory=list)
+    results: list[tuple[str, KeptResult]] = field(default_factory=list)
+    forgotten: list[tuple[str, str]] = field(default_factory=list)
+    """Ids that are kept no longer, with the status that they were counted under."""
+    pause: tuple[str, float] | None = None
+    pause_changed: bool = False
+    ended: bool = False
+    """The queue says goodbye: nothing was cut off."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """All of a journal but results, logs and functions, which are read one by one when needed."""
+
+    jobs: list[tuple[Submission, Standing]] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+    numbers_given: int = 0
+    forgotten: dict[str, int] = field(default_factory=dict)
+    """How many jobs were forgotten, by status."""
+    pause: tuple[str, float] | None = None
+    with_log: frozenset[str] = frozenset()
+    with_result: frozenset[str] = frozenset()
+    owned: bool = True
+    """False: the file belongs to another user, so nothing in it is trusted."""
+    complete: bool = True
+    """False: writing had failed before the last session ended, so jobs may have run since."""
+    notices: list[str] = field(default_factory=list)
+    """What a user must be told about how it was opened."""
+
+    def by_status(self, status: JobStatus) -> Iterable[tuple[Submission, Standing]]:
+        """Those that were there."""
+        return (pair for pair in self.jobs if pair[1].status == status.value)

@@ -1,0 +1,40 @@
+"""What becomes of a job that a journal brings back: the one rule that makes no job new."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import events as ev
+from .jobs import CANCELLED, FAILED, PENDING, JobFailure, JobRecord
+from .rules import Out, arm, end, enter
+
+if TYPE_CHECKING:
+    from .state import QueueState
+
+INTERRUPTED = "interrupted by kernel exit"
+
+
+def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
+    """As its journal says; what ran has failed with its kernel and runs again only if it may."""
+    job = event.job
+    state.accept(job)
+    if event.was.ended:
+        job.status = event.was
+        state.totals.count(event.was)
+        state.retire(job, out)
+    elif event.was is PENDING:
+        enter(state, job, event.parents, "restored", out)
+        if job.entry is not None and event.hold_left is not None:
+            arm(job, "hold", event.hold_left, out)
+    elif _may_run_again(job, event):
+        job.attempt += 1
+        enter(state, job, (), "restored", out)
+    else:
+        job.failure = JobFailure("Interrupted", INTERRUPTED)
+        end(state, job, CANCELLED if event.asked else FAILED, out)
+        job.completed_at = max(event.seen_at, job.started_at or 0.0)
+
+
+def _may_run_again(job: JobRecord, event: ev.Restored) -> bool:
+    options = job.spec.options
+    return options.idempotent and not event.asked and job.attempt <= options.retries
