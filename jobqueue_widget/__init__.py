@@ -27,12 +27,17 @@ if TYPE_CHECKING:
         JobFailedError,
         JobNotFinishedError,
         JobQueueError,
+        JournalError,
+        JournalInUseError,
+        JournalWarning,
+        NotRestorableError,
         PluginBlockedError,
         PluginDisabledError,
         PluginError,
         PluginFailedError,
         PluginNotLoadedError,
         QueueClosedError,
+        QueueExistsError,
         QueueIdleError,
         QueueStoppedError,
         UnknownJobError,
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     )
     from .executors.futures import FuturesExecutor
     from .job import Job
+    from .journal.sqlite import SqliteJournal
     from .plugins.manager import PluginLoadWarning, PluginManager
     from .plugins.manifest import PluginMeta
     from .plugins.schedulers import (
@@ -96,6 +102,12 @@ _HOMES = {
     "PluginBlockedError": ".errors",
     "PluginFailedError": ".errors",
     "UnsendableValueError": ".errors",
+    "QueueExistsError": ".errors",
+    "JournalError": ".errors",
+    "JournalInUseError": ".errors",
+    "JournalWarning": ".errors",
+    "NotRestorableError": ".errors",
+    "SqliteJournal": ".journal.sqlite",
 }
 
 __all__ = [
@@ -115,6 +127,10 @@ __all__ = [
     "JobQueue",
     "JobQueueError",
     "JobStatus",
+    "JournalError",
+    "JournalInUseError",
+    "JournalWarning",
+    "NotRestorableError",
     "PermissiveScheduler",
     "PluginBlockedError",
     "PluginDisabledError",
@@ -126,6 +142,7 @@ __all__ = [
     "PluginMeta",
     "PluginNotLoadedError",
     "QueueClosedError",
+    "QueueExistsError",
     "QueueIdleError",
     "QueueNotStartedWarning",
     "QueueScheduler",
@@ -133,6 +150,7 @@ __all__ = [
     "ResourceScheduler",
     "Rows",
     "SafetyScheduler",
+    "SqliteJournal",
     "UnknownJobError",
     "UnpicklableJobError",
     "UnsendableValueError",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 
 from ._core.jobs import JobSpec
-from .worker.wire import plain
+from .worker.wire import is_plain, plain
 
 HIDDEN = "•••"
 SECRET_LIKE = re.compile(
@@ -23,14 +24,22 @@ _short.maxlevel = 3
 
 
 def shown_arguments(spec: JobSpec) -> tuple[tuple[object, ...], dict[str, object]]:
-    """Positional and keyword arguments with `•••` where one is secret."""
-    names = _positional_names(spec)
+    """Positional and keyword arguments with `•••` where one is secret.
+
+    Those of a restored job may be lost, and unpickling them may fail: then as text.
+    """
+    if spec.restored:  # secrets are never written, so what came back is none
+        try:
+            return spec.args, dict(spec.kwargs)
+        except Exception:
+            return (spec.shown or "",), {}
+    names = positional_names(spec)
     args = tuple(
-        HIDDEN if _is_secret(spec, name) else value
+        HIDDEN if is_secret(spec, name) else value
         for name, value in zip(names, spec.args, strict=True)
     )
     kwargs = {
-        name: HIDDEN if _is_secret(spec, name) else value for name, value in spec.kwargs.items()
+        name: HIDDEN if is_secret(spec, name) else value for name, value in spec.kwargs.items()
     }
     return args, kwargs
 
@@ -47,6 +56,8 @@ def arguments_line(spec: JobSpec) -> str:
 
 def describe_arguments(spec: JobSpec, limit: int = 80) -> str:
     """The arguments as they would be typed, on one line of at most `limit` characters."""
+    if spec.restored and spec.shown is not None:  # as it was shown when it was submitted
+        return spec.shown if len(spec.shown) <= limit else spec.shown[: limit - 1] + "…"
     args, kwargs = shown_arguments(spec)
     parts: list[str] = []
     length = 0
@@ -77,7 +88,21 @@ def _repr(value: object) -> str:
     return plain(" ".join(text.split()))
 
 
-def _is_secret(spec: JobSpec, name: str | None) -> bool:
+def type_names_line(spec: JobSpec, limit: int = 80) -> str:
+    """As `describe_arguments`, but of what is no built-in value only the name of its type."""
+
+    def shown(value: object) -> str:
+        return _repr(value) if value is HIDDEN or is_plain(value) else f"<{type(value).__name__}>"
+
+    args, kwargs = shown_arguments(spec)
+    parts = [shown(value) for value in args]
+    parts += [f"{name}={shown(value)}" for name, value in kwargs.items()]
+    line = ", ".join(parts)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def is_secret(spec: JobSpec, name: str | None) -> bool:
+    """True if the argument of that name must not be shown, nor written."""
     secret = spec.options.secret
     if secret is True:
         return True
@@ -86,18 +111,38 @@ def _is_secret(spec: JobSpec, name: str | None) -> bool:
     return bool(SECRET_LIKE.search(name)) or (secret is not False and name in secret)
 
 
-def _positional_names(spec: JobSpec) -> list[str | None]:
+def positional_names(spec: JobSpec) -> list[str | None]:
     """The parameter name of each positional argument, where the target tells."""
     count = len(spec.args)
     names: list[str | None] = []
     if count and callable(spec.target):
-        try:
-            parameters = list(inspect.signature(spec.target).parameters.values())
-        except (TypeError, ValueError):
-            parameters = []  # built-ins may not tell
-        for parameter in parameters:
-            if parameter.kind is parameter.VAR_POSITIONAL:
-                names += [parameter.name] * (count - len(names))
-            elif parameter.kind is not parameter.KEYWORD_ONLY:
-                names.append(parameter.name)
+        named, rest = _parameters(spec.target)
+        names += named
+        if rest is not None:
+            names += [rest] * (count - len(names))
     return (names + [None] * count)[:count]
+
+
+_known: weakref.WeakKeyDictionary[object, tuple[tuple[str, ...], str | None]]
+_known = weakref.WeakKeyDictionary()
+
+
+def _parameters(target: Callable[..., object]) -> tuple[tuple[str, ...], str | None]:
+    """The names of what may be given by position, and of `*args`; asked once per target."""
+    try:
+        known = _known.get(target)
+    except TypeError:  # not hashable, or no weak reference to it
+        return _read_parameters(target)
+    if known is None:
+        known = _known[target] = _read_parameters(target)
+    return known
+
+
+def _read_parameters(target: Callable[..., object]) -> tuple[tuple[str, ...], str | None]:
+    try:
+        parameters = list(inspect.signature(target).parameters.values())
+    except (TypeError, ValueError):
+        return (), None  # built-ins may not tell
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
+    return tuple(named), rest[0] if rest else None

@@ -98,7 +98,8 @@ class Control:
         if record is not None:
             return record
         run_id, _, number = str(job).partition("-")
-        ours = isinstance(job, str) and run_id == self.engine.run_id and number.isdigit()
+        runs = {self.engine.run_id, *self.engine.earlier_runs}
+        ours = isinstance(job, str) and run_id in runs and number.isdigit()
         if ours and 0 < int(number) <= self.engine.numbers_given:
             raise JobEvictedError(
                 f"job {job} has ended and is no longer kept: the newest keep_ended="

@@ -64,6 +64,26 @@ class UnsupportedLoopError(JobQueueError, RuntimeError):
     """The event loop here cannot do what was asked; the message names the way that works."""
 
 
+class JournalError(JobQueueError, OSError):
+    """A journal cannot be used as asked; the message says why and what to do."""
+
+
+class JournalWarning(UserWarning):
+    """Something is wrong with a journal; the queue goes on."""
+
+
+class JournalInUseError(JournalError):
+    """Another kernel has this journal; the message names it."""
+
+
+class QueueExistsError(JobQueueError, RuntimeError):
+    """A living queue of this kernel has that journal: `JobQueue.open(…)` gives it."""
+
+
+class NotRestorableError(JobQueueError, RuntimeError):
+    """Something of a job did not come back with its journal; the message says what and why."""
+
+
 class MissingExtraError(JobQueueError, ImportError):
     """An optional library is needed; the message names the extra that brings it."""
 

@@ -6,15 +6,30 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import describe_arguments, shown_arguments
-from ._core.jobs import CancelPhase, JobFailure, JobRecord, JobStatus
+from ._core.jobs import CancelPhase, JobFailure, JobRecord, JobStatus, Late
 from ._display import provider
 from ._runtime.engine import error_text
 from ._views import cancel_note
-from .errors import JobCancelledError, JobFailedError, JobNotFinishedError
+from .errors import (
+    JobCancelledError,
+    JobFailedError,
+    JobNotFinishedError,
+    NotRestorableError,
+)
 from .protocols import MimeBundle
 
 if TYPE_CHECKING:
     from ._control import Control
+
+
+class NotKept:
+    """Stands where a result of an earlier kernel would; its text says why it did not come back."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __repr__(self) -> str:
+        return f"<not kept: {self._why}>"
 
 
 class Job:
@@ -155,8 +170,17 @@ class Job:
 
     @property
     def result(self) -> Any:
-        """The returned value; None before the end and for jobs that returned nothing."""
-        return self._record.result
+        """The returned value; None before the end and for jobs that returned nothing.
+
+        One that did not come back with its journal is a `NotKept` that says why.
+        """
+        result = self._record.result
+        if type(result) is not Late:
+            return result
+        try:
+            return result.get()
+        except NotRestorableError as error:
+            return NotKept(str(error))
 
     @property
     def error(self) -> str | None:
@@ -180,6 +204,7 @@ class Job:
             JobNotFinishedError: it has not.
             JobFailedError: it failed.
             JobCancelledError: it was cancelled.
+            NotRestorableError: it ended in an earlier kernel, and its result was not kept.
 
         """
         record = self._record
@@ -192,7 +217,8 @@ class Job:
             raise JobFailedError(record.id, self.title, failure) from failure.exception
         if record.status is JobStatus.cancelled:
             raise JobCancelledError(record.id, self.title, record.cancel_reason)
-        return record.result
+        result = record.result
+        return result.get() if type(result) is Late else result
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from self._control.wait_for(self._record, None).__await__()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ._core.jobs import BlockReason, JobSpec, Outcome
+from ._core.kept import Changes, Contents, KeptFunction, KeptResult, Session
 
 
 class Reporter(Protocol):
@@ -179,6 +180,18 @@ class SupportsEmergencyStop(Protocol):
 
 
 @runtime_checkable
+class TakesPacked(Protocol):
+    """An executor whose payload is a pickled function and call, as `worker.packing` makes them.
+
+    Its jobs come back from a journal without being unpickled in this process.
+    """
+
+    def payload_of(self, function: Any, call: bytes) -> object:
+        """The payload that `prepare` would make."""
+        ...
+
+
+@runtime_checkable
 class SupportsRestart(Protocol):
     """An executor that keeps warm workers."""
 
@@ -306,3 +319,49 @@ class DisplayProvider(Protocol):
     def to_html(self, queue: Any) -> str:
         """A static, escaped, script-free table of the queue as it is now."""
         ...
+
+
+class Journal(Protocol):
+    """Where a queue is written down. Plain values in and out: it knows nothing of pickles or jobs.
+
+    One queue at a time has it, between `open` and `close`. The recorder calls `write` from any
+    thread, one call at a time; what it was given is kept when it returns.
+    """
+
+    @property
+    def place(self) -> str:
+        """What names it, for messages and to find the queue that has it; "" if nothing does."""
+        ...
+
+    def open(self, session: Session) -> Contents:
+        """Take it for this session, and read it.
+
+        Raises:
+            JournalError: it cannot be used; the message says why and what to do.
+
+        """
+        ...
+
+    def write(self, changes: Changes) -> None:
+        """Keep all of it or nothing. Any exception: nothing was kept; the queue goes on."""
+
+    def function(self, digest: bytes) -> KeptFunction | None:
+        """A function that some job refers to."""
+        ...
+
+    def result(self, job_id: str) -> KeptResult | None:
+        """The result of an ended job."""
+        ...
+
+    def log(self, job_id: str) -> bytes:
+        """The end of what a job printed."""
+        ...
+
+    def mark_incomplete(self) -> None:
+        """`write` has failed: the next session must not trust what is pending. Never raises."""
+
+    def mark_complete(self) -> None:
+        """What was missing has been written since. Never raises."""
+
+    def close(self) -> None:
+        """Let go of it. Idempotent, never raises."""

@@ -56,9 +56,14 @@ class JobQueue:
         env: environment variables added for function workers.
         recycle_after: a function worker is replaced after so many jobs; None = never.
         keep_kernel_alive: while jobs run, keep a notebook server from culling the kernel as idle.
+        journal: a path ("runs.db") or a `SqliteJournal`: what is accepted there survives the
+            kernel. The same line after a restart brings history, results and pending jobs back.
+        on_restore: "pause" = restored jobs wait for `resume()`; "run" = they go on by themselves.
 
     Raises:
         InvalidOptionError: a value is of the wrong type or out of range.
+        QueueExistsError: a living queue of this kernel has that journal; see `JobQueue.open`.
+        JournalError: the journal cannot be used; the message says why and what to do.
 
     Example:
         ```python
@@ -89,6 +94,8 @@ class JobQueue:
         env: Mapping[str, str] | None = None,
         recycle_after: int | None = None,
         keep_kernel_alive: bool = True,
+        journal: object = None,
+        on_restore: Literal["pause", "run"] = "pause",
     ) -> None:
         settings = make_settings({key: value for key, value in locals().items() if key != "self"})
         if executor is not None:
@@ -102,7 +109,29 @@ class JobQueue:
         self._submission = Submission(self._engine, manager, executor)
         self._control = Control(self._engine, self._submission, weakref.ref(self))
         self._warned = False
+        if on_restore not in ("pause", "run"):
+            raise InvalidOptionError(f'on_restore must be "pause" or "run", not {on_restore!r}')
+        if journal is not None:
+            from ._keeping import living
+
+            living.give_journal(self, self._engine, self._submission, journal, on_restore)
         weakref.finalize(self, self._engine.life.abandon).atexit = False
+
+    @classmethod
+    def open(cls, journal: object, *args: Any, **kwargs: Any) -> JobQueue:
+        """The living queue of this kernel that has this journal; else a new one.
+
+        For a cell that may run again.
+
+        Args:
+            journal: as in the constructor.
+            args: of the constructor, without the journal; only used if a queue is made.
+            kwargs: the same.
+
+        """
+        from ._keeping import living
+
+        return living.queue_of(journal) or cls(*args, journal=journal, **kwargs)
 
     def _make_engine(self, settings: Settings) -> Engine:
         """The seam where tests put another clock under the queue."""

@@ -61,26 +61,16 @@ class Submission:
             kwargs or EMPTY,
             options,
         )
-        executor = self._executor_for(spec)
+        executor = self.executor_for(spec)
         spec.executor = executor
         spec.payload = executor.prepare(spec)
         return JobRecord(spec, priority, number, engine.now()), parents
 
     def again(self, job: JobRecord) -> JobRecord:
         """A new job with the same target, arguments (as they were packed) and options."""
-        engine, old = self._engine, job.spec
+        engine = self._engine
         number = engine.next_number()
-        spec = JobSpec(
-            f"{engine.run_id}-{number}",
-            old.kind,
-            old.target,
-            old.name,
-            old.args,
-            old.kwargs,
-            old.options,
-            old.payload,
-        )
-        spec.executor = old.executor
+        spec = job.spec.again(f"{engine.run_id}-{number}")
         record = JobRecord(spec, job.priority, number, engine.now())
         record.retry_of = job.id
         return record
@@ -102,7 +92,13 @@ class Submission:
             )
         return record
 
-    def _executor_for(self, spec: JobSpec) -> Executor:
+    def executor_for(self, spec: JobSpec) -> Executor:
+        """Where it runs.
+
+        Raises:
+            InvalidTargetError, InvalidOptionError: nowhere in this queue.
+
+        """
         chosen = spec.options.executor
         if spec.kind == "plugin":
             if chosen is not None and isinstance(chosen, str):

@@ -99,6 +99,7 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
+        patch.setenv("JOBQUEUE_DATA_DIR", str(tmp_path_factory.mktemp("data")))
         yield
 
 

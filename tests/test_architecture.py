@@ -33,6 +33,7 @@ LAYERS = {
     "executors": 3,
     "plugins": 3,
     "journal": 3,
+    "_keeping": 4,
     "options": 4,
     "submission": 4,
     "job": 4,

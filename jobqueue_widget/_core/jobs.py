@@ -136,6 +136,7 @@ class JobSpec:
         "args",
         "executor",
         "id",
+        "kept",
         "kind",
         "kwargs",
         "name",
@@ -144,6 +145,7 @@ class JobSpec:
         "shown",
         "target",
     )
+    restored = False  # True for those that a journal brought back: they load what they need late
 
     def __init__(
         self,
@@ -166,6 +168,22 @@ class JobSpec:
         self.payload = payload
         self.executor: object = None  # where it will run; resolved once, at submit
         self.shown: str | None = None  # its arguments as text; made when it is first shown
+        self.kept: object = None  # what a journal is to keep of it, until that is written
+
+    def again(self, id: str) -> JobSpec:
+        """The same under another id."""
+        spec = JobSpec(
+            id,
+            self.kind,
+            self.target,
+            self.name,
+            self.args,
+            self.kwargs,
+            self.options,
+            self.payload,
+        )
+        spec.executor = self.executor
+        return spec
 
     @property
     def title(self) -> str:
@@ -174,6 +192,24 @@ class JobSpec:
 
     def __repr__(self) -> str:
         return f"JobSpec({self.id}, {self.kind} {self.name})"
+
+
+class Late:
+    """Stands for a result that is fetched when somebody looks at it. Any thread."""
+
+    __slots__ = ("_load", "_value")
+
+    def __init__(self, load: Callable[[], object]) -> None:
+        self._load: Callable[[], object] | None = load
+        self._value: object = None
+
+    def get(self) -> object:
+        """The result; raises what loading it raises."""
+        load = self._load
+        if load is not None:
+            self._value = load()
+            self._load = None
+        return self._value
 
 
 class JobRecord:

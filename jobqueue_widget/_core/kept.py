@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from .jobs import JobStatus
 
 
-class Submission(NamedTuple):
+class Request(NamedTuple):
     """What was asked for; written once. `options` is JSON, `shown` the arguments as text.
 
     `call` is the pickle of the arguments, `function` the digest of a `KeptFunction`, `seal` what
@@ -50,6 +50,7 @@ class Standing(NamedTuple):
     finished_before_cancel: bool
     failure: str | None
     ended_number: int | None
+    place: str | None
 
 
 class KeptFunction(NamedTuple):
@@ -89,12 +90,14 @@ class Changes:
     seen_at: float
     numbers_given: int
     functions: list[KeptFunction] = field(default_factory=list)
-    submissions: list[Submission] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     standings: list[Standing] = field(default_factory=list)
     logs: list[tuple[str, bytes]] = field(default_factory=list)
     results: list[tuple[str, KeptResult]] = field(default_factory=list)
-    forgotten: list[tuple[str, str]] = field(default_factory=list)
-    """Ids that are kept no longer, with the status that they were counted under."""
+    forgotten: list[str] = field(default_factory=list)
+    """Ids of jobs that are kept no longer."""
+    counted: dict[str, int] = field(default_factory=dict)
+    """How many jobs are kept no longer, also such as never were, by their last status."""
     pause: tuple[str, float] | None = None
     pause_changed: bool = False
     ended: bool = False
@@ -105,7 +108,7 @@ class Changes:
 class Contents:
     """All of a journal but results, logs and functions, which are read one by one when needed."""
 
-    jobs: list[tuple[Submission, Standing]] = field(default_factory=list)
+    jobs: list[tuple[Request, Standing]] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     numbers_given: int = 0
     forgotten: dict[str, int] = field(default_factory=dict)
@@ -120,6 +123,6 @@ class Contents:
     notices: list[str] = field(default_factory=list)
     """What a user must be told about how it was opened."""
 
-    def by_status(self, status: JobStatus) -> Iterable[tuple[Submission, Standing]]:
+    def by_status(self, status: JobStatus) -> Iterable[tuple[Request, Standing]]:
         """Those that were there."""
         return (pair for pair in self.jobs if pair[1].status == status.value)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import effects as fx
 from .._core import events as ev
-from .._core.jobs import EMPTY, JobRecord, JobStatus, Outcome
+from .._core.jobs import EMPTY, RUNNING, JobRecord, JobStatus, Outcome
 from .._core.state import Pause, QueueState
 from .alive import KeepAlive
 from .bridge import give_up
@@ -36,6 +36,7 @@ from .waiting import Waiters
 
 if TYPE_CHECKING:
     from ..protocols import Executor
+    from .recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ class Engine:
         self.waiters = Waiters(self)
         self.runs: dict[str, Run] = {}
         self.main_executor: Executor | None = None  # what the queue was made for, if its user's
+        self.recorder: Recorder | None = None
+        self.earlier_runs: frozenset[str] = frozenset()  # of kernels that had the journal before
         self.bugs = 0  # runtime events that did not fit; always 0 if we and the executors are right
         self.late_reports = 0
         self.odd_reports = 0
@@ -120,7 +123,14 @@ class Engine:
         return effects is not None
 
     def submit(self, jobs: Iterable[tuple[JobRecord, tuple[JobRecord, ...]]]) -> None:
-        """Accept jobs, all of them or (if the queue is closed) none, in one step."""
+        """Accept jobs, all of them or (if the queue is closed) none, in one step.
+
+        With a journal they are kept when this returns.
+        """
+        jobs = list(jobs)
+        if self.recorder is not None:
+            for job, _ in jobs:
+                self.recorder.prepare(job)
         with self.lock:
             self.life.check_open()
             outside: list[fx.Effect] = []
@@ -129,10 +139,31 @@ class Engine:
                 outside += self._perform_inside(effects or [])
         self._perform(outside)
 
+    def restore(self, events: Iterable[ev.Restored], forgotten: Mapping[str, int]) -> None:
+        """Bring back what a journal kept; before anything else happens here."""
+        outside: list[fx.Effect] = []
+        with self.lock:
+            self.state.count_forgotten(
+                forgotten.get("completed", 0),
+                forgotten.get("failed", 0),
+                forgotten.get("cancelled", 0),
+            )
+            for event in events:  # made one by one: a child looks for its parents
+                effects = self.state.apply(event, self.now())
+                outside += self._perform_inside(effects or [])
+                if self.recorder is not None and event.was is RUNNING:
+                    self.recorder.note_job(event.job)
+        self._perform(outside)
+
     def next_number(self) -> int:
         """The submission number: counts up, is never reused."""
         number = self.numbers_given = next(self._numbers)
         return number
+
+    def continue_after(self, number: int) -> None:
+        """Count on from where an earlier kernel left off."""
+        self._numbers = itertools.count(number + 1)
+        self.numbers_given = number
 
     def launch(
         self, job: JobRecord, executor: Executor, passed: Collection[JobRecord]
@@ -156,6 +187,8 @@ class Engine:
             effects = state.apply(event, self.now()) or []
             run = self.runs[job.id] = Run(self, job)
             self._perform_inside(effects)
+        if self.recorder is not None:  # before it begins: at most once
+            self.recorder.flush()
         self.watch.begin()
         self.alive.begin()
         return run
@@ -183,6 +216,8 @@ class Engine:
             changed = self.state.set_pause(pause)
             if changed:
                 self.publish("resumed" if pause is None else "paused", {"reason": reason or ""})
+                if self.recorder is not None:
+                    self.recorder.note_pause()
         self.wake()
         self._perform([])
         return changed
@@ -191,6 +226,8 @@ class Engine:
         """Forget the ended jobs; how many."""
         with self.lock:
             effects = self.state.clear_history()
+            if self.recorder is not None:
+                self.recorder.note(effects)
             self.publish("history_cleared", {"count": len(effects)})
         self._perform(effects)
         return len(effects)
@@ -208,6 +245,8 @@ class Engine:
     def _perform_inside(self, effects: list[fx.Effect]) -> list[fx.Effect]:
         """Under the lock: what must keep the order of the transitions. Returns the rest."""
         rest: list[fx.Effect] = []
+        if self.recorder is not None:
+            self.recorder.note(effects)
         for effect in effects:
             kind = type(effect)
             if kind is fx.Publish:
@@ -222,12 +261,16 @@ class Engine:
             elif kind is fx.DisarmTimer:
                 assert isinstance(effect, fx.DisarmTimer)
                 self.timers.disarm(effect.job, effect.kind)
-            elif kind is not fx.Launch:  # the dispatcher, which caused it, launches
+            elif (
+                kind is not fx.Launch and kind is not fx.Reranked
+            ):  # the dispatcher, which caused it, launches
                 rest.append(effect)
         return rest
 
     def _perform(self, effects: list[fx.Effect], *, awake: bool = False) -> None:
         """Outside the lock. `awake`: the dispatcher has looked already."""
+        if self.recorder is not None:  # before anybody is told
+            self.recorder.flush()
         for effect in effects:
             kind, job = type(effect), effect.job
             if kind is fx.Wake:
@@ -351,6 +394,21 @@ class Engine:
                 if self.life.remove_files is not None:
                     self.life.remove_files()
                 self._spool = self.life.remove_files = None
+
+    def close_files(self) -> None:
+        """The queue is closed: nothing is written any more."""
+        if self.recorder is not None:
+            self.recorder.close()
+        if self.life.remove_files is not None:
+            self.life.remove_files()
+
+    def after_fork(self) -> None:
+        """In a forked child: threads, workers and files are the parent's."""
+        self.lock = threading.Lock()
+        if self.recorder is not None:
+            self.recorder.after_fork()
+        self.io.after_fork()
+        self.dispatcher.after_fork()
 
 
 def _remove_folder(path: Path, owner: int) -> None:

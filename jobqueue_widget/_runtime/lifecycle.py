@@ -314,8 +314,7 @@ class Lifecycle:
         engine.publisher.deliver()
         engine.publisher.close()
         engine.io.close()
-        if self.remove_files is not None:
-            self.remove_files()
+        engine.close_files()
 
     # -- the loop, the owner or the process ends first -----------------------------------------
 
@@ -390,14 +389,12 @@ class Lifecycle:
 
     def after_fork(self) -> None:
         """In a forked child: the threads, the loop and the workers are the parent's."""
-        self._engine.lock = threading.Lock()
+        self._engine.after_fork()
         self._lock = threading.RLock()
         for task in (self._lifeline, self._stopping):
             if task is not None:
                 give_up(task)
         self._bridge = self._lifeline = self._stopping = self._private = None
-        self._engine.io.after_fork()
-        self._engine.dispatcher.after_fork()
 
 
 def outlives_its_loop(executor: object) -> bool:

@@ -22,9 +22,10 @@ STRIKES = 3
 class JobEvent:
     """Something that happened.
 
-    `type`: submitted, moved, held, released, blocked, started, phase, progress, cancel_asked,
-    cancel_forced, retrying, ended, paused, resumed, history_cleared, queue_started, queue_stopped,
-    queue_closed, loop_blocked, loop_unblocked. `job_id` is None for those of the whole queue.
+    `type`: submitted, restored, moved, held, released, blocked, started, phase, progress,
+    cancel_asked, cancel_forced, retrying, ended, paused, resumed, history_cleared, queue_started,
+    queue_stopped, queue_closed, loop_blocked, loop_unblocked, journal_failed, journal_recovered.
+    `job_id` is None for those of the whole queue.
     `timestamp`: epoch seconds.
     """
 

@@ -129,6 +129,10 @@ class FuturesExecutor:
         target = cast("Callable[..., object]", spec.target)
         return self._packer.pack(target, spec.args, spec.kwargs)
 
+    def payload_of(self, function: Packed, call: bytes) -> tuple[Packed, bytes]:
+        """What `prepare` made, from what a journal kept of it."""
+        return function, call
+
     def open(self, context: ExecutorContext) -> None:
         """Bind to a queue.
 

@@ -46,6 +46,10 @@ class ProcessExecutor:
         target = cast("Callable[..., object]", spec.target)
         return self._packer.pack(target, spec.args, spec.kwargs)
 
+    def payload_of(self, function: Packed, call: bytes) -> tuple[Packed, bytes]:
+        """What `prepare` made, from what a journal kept of it: nothing is unpickled here."""
+        return function, call
+
     def open(self, context: ExecutorContext) -> None:
         """Bind to a queue; the first worker starts with the first job."""
         env = context.env

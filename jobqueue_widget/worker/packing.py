@@ -21,11 +21,19 @@ SOURCE_CAP = 64 * 1024
 class Packed:
     """The pickle of a function; equal ones are kept once."""
 
-    __slots__ = ("__weakref__", "data", "source")
+    __slots__ = ("__weakref__", "_digest", "data", "source")
 
     def __init__(self, data: bytes, source: tuple[str, list[str]] | None = None) -> None:
+        self._digest: bytes | None = None
         self.data = data
         self.source = source  # for tracebacks in the worker
+
+    @property
+    def digest(self) -> bytes:
+        """What names it: equal pickles have the same."""
+        if self._digest is None:
+            self._digest = hashlib.sha256(self.data).digest()
+        return self._digest
 
 
 class Packer:
@@ -43,9 +51,14 @@ class Packer:
         Raises:
             UnpicklableJobError: naming the argument or captured variable that is in the way.
         """
-        return self._function(target), self._call(args, dict(kwargs))
+        return self.pack_function(target), self.pack_call(args, dict(kwargs))
 
-    def _function(self, target: Callable[..., object]) -> Packed:
+    def pack_function(self, target: Callable[..., object]) -> Packed:
+        """Its pickle, made once where it is found by its name.
+
+        Raises:
+            UnpicklableJobError: naming what is in the way.
+        """
         try:
             known = self._importable.get(target)
         except TypeError:  # not hashable, or no weak reference to it
@@ -64,7 +77,12 @@ class Packer:
         known = self._by_digest.get(digest)
         return known or self._by_digest.setdefault(digest, Packed(data, source_of(target)))
 
-    def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> bytes:
+    def pack_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> bytes:
+        """The pickle of both.
+
+        Raises:
+            UnpicklableJobError: naming what is in the way.
+        """
         if is_plain(args) and is_plain(kwargs):
             return pickle.dumps((args, kwargs), 5)
         try:

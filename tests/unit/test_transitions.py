@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -391,7 +392,7 @@ def test_a_move_beside_a_job_that_is_gone_is_refused() -> None:
 # -- what a journal brings back --------------------------------------------------------------------
 
 
-def restored(was: str, *, asked: bool = False, **options: object) -> tuple[Bench, list[str]]:
+def restored(was: str, *, asked: bool = False, **options: Any) -> tuple[Bench, list[str]]:
     bench = Bench(**options)
     bench.job.started_at = 50.0
     event = ev.Restored(bench.job, JobStatus(was), asked=asked, seen_at=60.0)
@@ -429,7 +430,7 @@ def test_a_job_that_was_asked_to_stop_when_its_kernel_went_is_cancelled() -> Non
     ],
 )
 def test_only_an_idempotent_job_with_retries_left_runs_again(
-    options: dict[str, object], status: str, attempt: int
+    options: dict[str, Any], status: str, attempt: int
 ) -> None:
     bench, effects = restored("running", **options)
     assert (bench.job.status.value, bench.job.attempt) == (status, attempt)

@@ -1,0 +1,51 @@
+"""Which queue of this process has which journal."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from ..errors import QueueExistsError
+from .restore import OnRestore, attach, journal_of
+
+if TYPE_CHECKING:
+    from .._runtime.engine import Engine
+    from ..queue import JobQueue
+    from ..submission import Submission
+
+_queues: weakref.WeakValueDictionary[str, JobQueue] = weakref.WeakValueDictionary()
+_lock = threading.RLock()
+
+
+def queue_of(journal: object) -> JobQueue | None:
+    """The queue that has it and was not closed."""
+    with _lock:
+        queue = _queues.get(journal_of(journal).place)
+        return None if queue is None or queue._engine.life.phase == "closed" else queue
+
+
+def give_journal(
+    queue: JobQueue,
+    engine: Engine,
+    submission: Submission,
+    given: object,
+    on_restore: OnRestore,
+) -> None:
+    """Let the new queue have it.
+
+    Raises:
+        QueueExistsError: another queue of this process has it.
+        JournalError: it cannot be used.
+
+    """
+    journal = journal_of(given)
+    with _lock:
+        if queue_of(journal) is not None:
+            raise QueueExistsError(
+                f"a queue of this kernel has the journal {journal.place!r} already; "
+                f"JobQueue.open({journal.place!r}) gives that queue, and makes one if there is none"
+            )
+        attach(engine, submission, journal, on_restore)
+        if journal.place:
+            _queues[journal.place] = queue

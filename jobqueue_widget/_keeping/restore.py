@@ -1,0 +1,218 @@
+"""Gives a new queue its journal: takes it, brings its jobs back, pauses, records from then on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from .._core.events import Restored
+from .._core.jobs import PENDING, RUNNING, BlockReason, JobRecord, JobSpec, JobStatus, Late
+from .._core.kept import Contents, Request, Session, Standing
+from .._runtime.recorder import Recorder, warn
+from ..errors import InvalidOptionError, JobQueueError
+from ..journal.signing import Signer
+from ..journal.sqlite import SqliteJournal
+from .restored import MISSING, Archive, RestoredSpec, restored_log
+from .scribe import SealedScribe, failure_from_json, options_from_json
+
+if TYPE_CHECKING:
+    from .._runtime.engine import Engine
+    from ..protocols import Journal
+    from ..submission import Submission
+
+OnRestore = Literal["pause", "run"]
+REVIEW = "review, then Resume"
+
+
+def journal_of(given: object) -> Journal:
+    """The journal that a user names: a path, or an object like `SqliteJournal`.
+
+    Raises:
+        InvalidOptionError: it is neither.
+
+    """
+    if isinstance(given, (str, os.PathLike)):
+        if not os.fspath(given):
+            raise InvalidOptionError('journal is empty; name a file, like "runs.db"')
+        return SqliteJournal(given)
+    if isinstance(given, type) or not callable(getattr(given, "write", None)):
+        raise InvalidOptionError(
+            f"journal must be a path or a journal, like SqliteJournal(path), not {given!r}"
+        )
+    return cast("Journal", given)
+
+
+def attach(engine: Engine, submission: Submission, journal: Journal, on_restore: OnRestore) -> None:
+    """Take the journal and bring everything back. The queue is new and known to nobody yet.
+
+    Raises:
+        JournalError: the journal cannot be used; nothing was changed.
+
+    """
+    contents = journal.open(session_of(engine))
+    try:
+        signer = Signer.of_this_user()
+        last_number = max((one.ended_number or 0 for _, one in contents.jobs), default=0)
+        recorder = Recorder(engine, journal, SealedScribe(signer), last_number)
+        recorder.notices = contents.notices
+        engine.recorder = recorder
+        why_not = None if contents.owned else "the journal belongs to another user"
+        restorer = _Restorer(engine, submission, contents, Archive(journal, signer, why_not))
+        engine.continue_after(contents.numbers_given)
+        engine.earlier_runs = frozenset(session.run_id for session in contents.sessions)
+        engine.restore(restorer.events(), contents.forgotten)
+        _set_pause(engine, contents, on_restore)
+    except BaseException:
+        engine.recorder = None
+        journal.close()
+        raise
+    for notice in recorder.notices:
+        warn(notice)
+
+
+def session_of(engine: Engine) -> Session:
+    """This kernel, so that others can be told who has the journal."""
+    now = engine.now()
+    return Session(engine.run_id, os.getpid(), platform.node(), _title(), now, now, None)
+
+
+def _title() -> str:
+    """The notebook's name where the server tells, else the program's."""
+    notebook = os.environ.get("JPY_SESSION_NAME", "")
+    return Path(notebook or sys.argv[0] or "python").name
+
+
+def _set_pause(engine: Engine, contents: Contents, on_restore: OnRestore) -> None:
+    waiting = len(engine.state.order)
+    earlier = contents.pause
+    if waiting and (on_restore == "pause" or not contents.complete):
+        seen = contents.sessions[-1].seen_at if contents.sessions else engine.now()
+        jobs = "1 job" if waiting == 1 else f"{waiting} jobs"
+        reason = f"{jobs} restored from {clock(seen, engine.now())} — {REVIEW}"
+        if not contents.complete:
+            reason += "; the journal had failed, some may have run since"
+        elif earlier is not None and REVIEW not in earlier[0]:
+            reason += f" (was paused{': ' + earlier[0] if earlier[0] else ''})"
+        engine.set_pause(reason)
+    elif earlier is not None and REVIEW not in earlier[0]:
+        engine.set_pause(earlier[0])
+    elif earlier is not None:
+        with engine.lock:
+            assert engine.recorder is not None
+            engine.recorder.note_pause()  # that review is over: nothing is left of it
+
+
+def clock(instant: float, now: float) -> str:
+    """A time of day, with the day where it is another."""
+    try:
+        then, today = time.localtime(instant), time.localtime(now)
+    except (OverflowError, ValueError, OSError):
+        return "an unknown time"
+    same = then[:3] == today[:3]
+    return time.strftime("%H:%M" if same else "%Y-%m-%d %H:%M", then)
+
+
+class _Restorer:
+    """Makes records of rows, and says of each what it was."""
+
+    def __init__(
+        self, engine: Engine, submission: Submission, contents: Contents, archive: Archive
+    ) -> None:
+        self._engine = engine
+        self._submission = submission
+        self._contents = contents
+        self._archive = archive
+        self._seen_at = contents.sessions[-1].seen_at if contents.sessions else 0.0
+
+    def events(self) -> Iterator[Restored]:
+        """Ended jobs in the order of their ends, then what ran, then what waits, by number.
+
+        Parents come before their children: a child's number is higher, and its parents, if they
+        are pending, are restored before it.
+        """
+        ended = [pair for pair in self._contents.jobs if _status(pair[1]).ended]
+        ended.sort(key=lambda pair: pair[1].ended_number or 0)
+        ran = [pair for pair in self._contents.jobs if _status(pair[1]) is RUNNING]
+        waits = [pair for pair in self._contents.jobs if _status(pair[1]) is PENDING]
+        for request, standing in (*ended, *ran, *waits):
+            yield self._event(request, standing)
+
+    def _event(self, request: Request, standing: Standing) -> Restored:
+        was = _status(standing)
+        spec = self._spec(request)
+        job = JobRecord(spec, standing.priority, request.number, request.created_at)
+        job.rank = standing.rank
+        job.attempt = standing.attempt
+        job.started_at = standing.started_at
+        job.completed_at = standing.completed_at
+        job.message = standing.message
+        job.executor_name = standing.executor
+        job.cancel_reason = standing.cancel_reason
+        job.finished_before_cancel = bool(standing.finished_before_cancel)
+        job.retry_of = request.retry_of
+        job.where = standing.place
+        if standing.failure is not None:
+            job.failure = failure_from_json(standing.failure)
+        if job.id in self._contents.with_log:
+            job.log = restored_log(lambda: self._archive.log(job.id))
+        if was.ended:
+            self._give_result(job, was)
+            return Restored(job, was)
+        parents = tuple(
+            self._engine.state.jobs[parent]
+            for parent in spec.options.after
+            if parent in self._engine.state.jobs
+        )
+        hold_left = None
+        if was is PENDING:
+            hold_left = self._hold(job, standing)
+        if spec.missing is not None:
+            job.held = True
+            job.block_reason = BlockReason(spec.missing)
+        asked = bool(standing.asked)
+        return Restored(job, was, parents, asked, self._seen_at, hold_left)
+
+    def _spec(self, request: Request) -> RestoredSpec:
+        try:
+            options = options_from_json(request.options)
+            missing = self._archive.why_lost(request)
+        except (ValueError, TypeError) as error:
+            options, missing = options_from_json("{}"), f"its options cannot be read: {error}"
+        spec = RestoredSpec(request, options, missing, self._archive)
+        if missing is None:
+            try:
+                spec.executor = self._submission.executor_for(cast("JobSpec", spec))
+            except JobQueueError as error:
+                spec.missing = f"it cannot run in this queue: {error}"
+        if spec.missing is not None:
+            spec.executor = MISSING
+            spec.payload = None
+        return spec
+
+    def _give_result(self, job: JobRecord, was: JobStatus) -> None:
+        if was is JobStatus.completed:
+            job.progress = 1.0
+            if job.id in self._contents.with_result:
+                job.result = Late(lambda: self._archive.result(job.id))
+
+    def _hold(self, job: JobRecord, standing: Standing) -> float | None:
+        """Seconds left, by the wall clock but never more than it was when it was written."""
+        job.held = bool(standing.held)
+        job.hold_then = "cancel" if standing.hold_then == "cancel" else "release"
+        if not job.held or standing.hold_until is None:
+            return None
+        left = standing.hold_until - self._engine.now()
+        at_most = standing.hold_until - self._seen_at
+        return max(0.0, min(left, at_most))
+
+
+def _status(standing: Standing) -> JobStatus:
+    return _STATUSES[standing.status]
+
+
+_STATUSES: dict[str, JobStatus] = {status.value: status for status in JobStatus}

@@ -1,0 +1,204 @@
+"""Jobs that came back: what they need is read, proved and unpickled when it is needed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, cast
+
+from .._core.jobs import JobOptions, JobSpec
+from .._core.kept import Request
+from .._runtime.logs import JobLog
+from ..errors import JournalError, NotRestorableError
+from ..executors.missing import MissingExecutor
+from ..journal.signing import Signer
+from ..protocols import Executor, Journal, TakesPacked
+from ..worker.packing import Packed
+from .scribe import WRITTEN, sealed_parts
+
+__all__ = ["MISSING", "Archive", "RestoredSpec", "restored_log"]
+
+MISSING = MissingExecutor()
+
+
+class Archive:
+    """Reads what was kept of single jobs. `why_not`: nothing in this journal may be unpickled."""
+
+    def __init__(self, journal: Journal, signer: Signer, why_not: str | None) -> None:
+        self._journal = journal
+        self._signer = signer
+        self._why_not = why_not
+        self._functions: weakref.WeakValueDictionary[bytes, Packed] = weakref.WeakValueDictionary()
+
+    def why_lost(self, request: Request) -> str | None:
+        """Why it cannot run again; None if it can."""
+        why = request.missing or self._why_not
+        if why is None and not self._signer.proves(request.seal, *sealed_parts(request)):
+            why = self._signer.why_not or (
+                "they are not sealed with this user's key, so they are not unpickled"
+            )
+        return None if why is None else f"arguments cannot be restored: {why}"
+
+    def function(self, digest: bytes) -> Packed:
+        """Its pickle, which the seal of its job proves.
+
+        Raises:
+            NotRestorableError: it is not there, or not what it was.
+
+        """
+        known = self._functions.get(digest)
+        if known is not None:
+            return known
+        try:
+            kept = self._journal.function(digest)
+        except JournalError as error:
+            raise NotRestorableError(f"its function cannot be read: {error}") from error
+        if kept is None:
+            raise NotRestorableError("its function is not in the journal any more")
+        source = None if kept.source is None else json.loads(kept.source)
+        packed = Packed(kept.data, None if source is None else (source[0], source[1]))
+        if packed.digest != digest:
+            raise NotRestorableError("its function was changed in the journal: it is not unpickled")
+        return self._functions.setdefault(digest, packed)
+
+    def result(self, job_id: str) -> object:
+        """What the job returned.
+
+        Raises:
+            NotRestorableError: it was not kept, or cannot be read or proved.
+
+        """
+        begin = f"the result of {job_id} cannot be restored: "
+        try:
+            kept = self._journal.result(job_id)
+        except JournalError as error:
+            raise NotRestorableError(f"{begin}{error}") from error
+        if kept is None:
+            raise NotRestorableError(f"{begin}its kernel ended before it was written")
+        if kept.form != "pickle":
+            raise NotRestorableError(begin + kept.data.decode("utf-8", "replace"))
+        if self._why_not is not None:
+            raise NotRestorableError(f"{begin}{self._why_not}; it was {kept.shown}")
+        if not self._signer.proves(kept.seal, b"result", job_id.encode(), kept.data):
+            raise NotRestorableError(
+                f"{begin}it is not sealed with this user's key, so it is not unpickled; "
+                f"it was {kept.shown}"
+            )
+        try:
+            return pickle.loads(kept.data)
+        except Exception as error:
+            raise NotRestorableError(
+                f"{begin}unpickling failed ({type(error).__name__}: {error}); it was {kept.shown}"
+            ) from error
+
+    def log(self, job_id: str) -> bytes:
+        """The end of what it printed; a note if that cannot be read."""
+        try:
+            return self._journal.log(job_id)
+        except JournalError as error:
+            return f"[{error}]\n".encode("utf-8", "backslashreplace")
+
+
+class RestoredSpec(JobSpec):
+    """Arguments, function and payload are made when they are first looked at.
+
+    `missing`: why they cannot be. Then looking at them raises NotRestorableError.
+    """
+
+    __slots__ = ("_archive", "missing", "request")
+    restored = True
+
+    def __init__(
+        self, request: Request, options: JobOptions, missing: str | None, archive: Archive
+    ) -> None:
+        self.request = request
+        self.missing = missing
+        self._archive = archive
+        self.id = request.id
+        self.kind = request.kind  # type: ignore[assignment]
+        self.name = request.name
+        self.options = options
+        self.executor = None
+        self.shown = request.shown
+        self.kept = WRITTEN
+        if request.kind == "plugin":
+            self.target = request.name
+
+    def __getattr__(self, name: str) -> Any:
+        """A slot that was not filled yet."""
+        if name not in _LATE:
+            raise AttributeError(name)
+        self._check()
+        try:
+            if name == "payload":
+                self.payload = self._payload()
+            elif name == "target":
+                self.target = pickle.loads(self._function().data)
+            else:
+                args, kwargs = pickle.loads(self.request.call or b"")
+                self.args, self.kwargs = args, kwargs
+        except NotRestorableError:
+            raise
+        except Exception as error:
+            raise NotRestorableError(
+                f"the {name} of {self.name!r} cannot be restored: {type(error).__name__}: {error}"
+            ) from error
+        return object.__getattribute__(self, name)
+
+    def _check(self) -> None:
+        if self.missing is not None:
+            raise NotRestorableError(f"{self.name!r}: {self.missing}")
+
+    def _function(self) -> Packed:
+        return self._archive.function(self.request.function or b"")
+
+    def _payload(self) -> object:
+        executor = cast("Executor", self.executor)
+        if isinstance(executor, TakesPacked):
+            return executor.payload_of(self._function(), self.request.call or b"")
+        return executor.prepare(self)
+
+    def again(self, id: str) -> JobSpec:
+        """The same under another id.
+
+        Raises:
+            NotRestorableError: it cannot run again.
+
+        """
+        self._check()
+        spec = RestoredSpec(self.request, self.options, None, self._archive)
+        spec.id = id
+        spec.executor = self.executor
+        return spec
+
+
+_LATE = frozenset({"args", "kwargs", "target", "payload"})
+
+
+def restored_log(load: Callable[[], bytes]) -> JobLog:
+    """A log that is read from the journal when somebody looks at it."""
+    return _RestoredLog(load)
+
+
+class _RestoredLog(JobLog):
+    def __init__(self, load: Callable[[], bytes]) -> None:
+        self._load: Callable[[], bytes] | None = load
+        self._filling = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        """The fields of a log are made at its first use."""
+        if name.startswith("__") or "_load" not in self.__dict__:
+            raise AttributeError(name)
+        with self._filling:
+            load, self._load = self._load, None
+            if load is not None:
+                super().__init__(_no_file)
+                self.write(load())
+        return object.__getattribute__(self, name)
+
+
+def _no_file() -> Any:
+    raise OSError("a restored log has no file")

@@ -1,0 +1,315 @@
+"""Puts jobs into the plain values that a journal keeps: packed, sealed, without secrets."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from .._arguments import arguments_line, type_names_line
+from .._core.jobs import DEFAULT_OPTIONS, JobFailure, JobOptions, JobRecord, JobSpec
+from .._core.kept import KeptFunction, KeptResult, Request, Standing
+from .._runtime.logs import JobLog
+from ..errors import UnpicklableJobError
+from ..journal.signing import Signer
+from ..worker.packing import Packed, Packer
+from ..worker.wire import best_dumps, is_plain, plain
+from .secrets import hide, hide_bytes, holds, secrets_of
+
+if TYPE_CHECKING:
+    from .restored import RestoredSpec
+
+CALL_CAP = 64 * 1024 * 1024  # bytes of pickled arguments
+RESULT_CAP = 256 * 1024 * 1024  # bytes of a pickled result
+LOG_TAIL = 32 * 1024  # bytes
+LIGHT = 64 * 1024  # characters or bytes of a result that is pickled at once
+SHOWN = 200  # characters of a result as text
+SECRET = "secret values are never written; submit the job again"
+
+
+class Kept:
+    """What is to be written of one job, until it is; then only what must stay hidden."""
+
+    __slots__ = ("function", "request", "secrets")
+
+    def __init__(
+        self,
+        request: Request | None,
+        function: KeptFunction | None = None,
+        secrets: tuple[str, ...] | None = None,
+    ) -> None:
+        self.request = request
+        self.function = function
+        self.secrets = secrets
+
+
+WRITTEN: Final = Kept(None)
+
+
+class SealedScribe:
+    """Implements `_runtime.recorder.Scribe` with pickles and the user's key."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._packer = Packer()
+        self._functions: set[bytes] = set()  # digests that the journal has
+
+    # -- what was asked for --------------------------------------------------------------------
+
+    def prepare(self, job: JobRecord) -> None:
+        """Pack what was asked for. In the thread of its caller, before it is accepted."""
+        spec = job.spec
+        if spec.restored:
+            request = cast("RestoredSpec", spec).request._replace(
+                id=job.id, number=job.number, retry_of=job.retry_of, created_at=job.created_at
+            )
+            spec.kept = Kept(self._sealed(request))
+            return
+        secrets = secrets_of(spec)
+        function, call, missing = None, None, SECRET
+        if secrets is None:
+            function, call, missing = self._packed(spec)
+        request = Request(
+            job.id,
+            job.number,
+            spec.kind,
+            spec.name,
+            options_as_json(spec.options, secrets),
+            hide(shown_of(spec), secrets),
+            missing or None,
+            None if function is None else function.digest,
+            call,
+            None,
+            job.retry_of,
+            job.created_at,
+        )
+        spec.kept = Kept(self._sealed(request), function, secrets)
+
+    def _packed(self, spec: JobSpec) -> tuple[KeptFunction | None, bytes | None, str]:
+        """Function, call, and if there is none why not."""
+        if spec.options.executor is not None and not isinstance(spec.options.executor, str):
+            return None, None, "its executor is an object of the kernel that is gone"
+        payload, packed = spec.payload, None
+        try:
+            if isinstance(payload, tuple) and payload and isinstance(payload[0], Packed):
+                packed, call = payload[0], cast("bytes", payload[1])
+            else:
+                if spec.kind != "plugin":
+                    target = cast("Callable[..., object]", spec.target)
+                    packed = self._packer.pack_function(target)
+                call = self._packer.pack_call(spec.args, dict(spec.kwargs))
+        except UnpicklableJobError as error:
+            return None, None, plain(str(error))
+        size = len(call) + (0 if packed is None else len(packed.data))
+        if size > CALL_CAP:
+            return None, None, f"{size >> 20} MiB of arguments are more than a journal keeps"
+        if packed is None:
+            return None, call, ""
+        source = None if packed.source is None else json.dumps(packed.source)
+        return KeptFunction(packed.digest, packed.data, source), call, ""
+
+    def _sealed(self, request: Request) -> Request:
+        if request.missing is not None:
+            return request
+        seal = self._signer.seal(*sealed_parts(request))
+        if seal is None:
+            why = self._signer.why_not
+            return request._replace(missing=why, function=None, call=None, seal=None)
+        return request._replace(seal=seal)
+
+    def request(self, job: JobRecord) -> tuple[Request, KeptFunction | None] | None:
+        """What was asked for; None once it was written."""
+        kept = job.spec.kept
+        if not isinstance(kept, Kept) or kept.request is None:
+            return None
+        function = kept.function
+        if function is not None and function.digest in self._functions:
+            function = None
+        return kept.request, function
+
+    def written(self, job: JobRecord) -> None:
+        """What was asked for is kept now."""
+        kept = job.spec.kept
+        if isinstance(kept, Kept) and kept.request is not None:
+            if kept.function is not None:
+                self._functions.add(kept.function.digest)
+            job.spec.kept = Kept(None, None, kept.secrets) if kept.secrets else WRITTEN
+
+    # -- where it is ---------------------------------------------------------------------------
+
+    def standing(self, job: JobRecord, ended_number: int | None) -> Standing:
+        """Where it is, without its failure. Under the engine's lock: quick."""
+        lost = job.spec.restored and cast("RestoredSpec", job.spec).missing is not None
+        return Standing(
+            job.id,
+            job.status.value,
+            job.attempt,
+            job.priority,
+            job.rank,
+            job.cancel_phase is not None and not job.limit_hit,
+            job.held and not lost,  # what cannot run is held anew, if it still cannot
+            job.hold_then,
+            job.hold_until,
+            job.started_at,
+            job.completed_at,
+            job.message,
+            job.executor_name,
+            job.cancel_reason,
+            job.finished_before_cancel,
+            None,
+            ended_number,
+            job.where,
+        )
+
+    def finish(self, job: JobRecord, standing: Standing) -> Standing:
+        """Add its failure, and hide what is secret."""
+        failure, secrets = job.failure, secrets_kept(job)
+        if failure is None and secrets is None:
+            return standing
+        return standing._replace(
+            failure=None if failure is None else failure_as_json(failure, secrets),
+            message=hide(standing.message, secrets),
+            cancel_reason=hide(standing.cancel_reason, secrets),
+        )
+
+    def log(self, job: JobRecord) -> bytes:
+        """The end of its log."""
+        if not isinstance(job.log, JobLog):
+            return b""
+        _, tail = job.log.read(max(0, job.log.size - LOG_TAIL), LOG_TAIL)
+        return hide_bytes(tail, secrets_kept(job))
+
+    # -- what it returned ----------------------------------------------------------------------
+
+    def is_light(self, value: object) -> bool:
+        """True if a result may be pickled at once: few built-in values."""
+        if isinstance(value, (str, bytes)):
+            return type(value) in (str, bytes) and len(value) <= LIGHT
+        return is_plain(value, 50)
+
+    def result(self, job: JobRecord) -> KeptResult:
+        """Its result as it will be kept. May run the user's code; never raises."""
+        value, secrets = job.result, secrets_kept(job)
+        shown = hide(shown_value(value), secrets)
+        try:
+            if is_plain(value):
+                data = pickle.dumps(value, 5)
+            else:
+                data = cast("bytes", best_dumps()(value, protocol=5))
+        except BaseException as error:
+            return _text(f"it cannot be pickled ({type(error).__name__}); it was {shown}", shown)
+        if holds(data, secrets):
+            return _text("it holds a secret of its job, which is never written", "•••")
+        if len(data) > RESULT_CAP:
+            size = f"{len(data) >> 20} MiB are more than a journal keeps"
+            return _text(f"{size}; it was {shown}", shown)
+        seal = self._signer.seal(b"result", job.id.encode(), data)
+        if seal is None:
+            return _text(f"{self._signer.why_not}; it was {shown}", shown)
+        return KeptResult("pickle", data, shown, seal)
+
+
+def _text(why: str, shown: str) -> KeptResult:
+    return KeptResult("text", plain(why).encode(), shown, None)
+
+
+def sealed_parts(request: Request) -> tuple[bytes, ...]:
+    """What the seal of a request proves: all that decides what will run."""
+    return (
+        b"request",
+        request.id.encode(),
+        request.kind.encode(),
+        request.name.encode("utf-8", "replace"),
+        request.options.encode("utf-8", "replace"),
+        request.function or b"",
+        request.call or b"",
+    )
+
+
+def secrets_kept(job: JobRecord) -> tuple[str, ...] | None:
+    """What must stay hidden of it."""
+    kept = job.spec.kept
+    return kept.secrets if isinstance(kept, Kept) else None
+
+
+def options_as_json(options: JobOptions, secrets: tuple[str, ...] | None) -> str:
+    """All that are set; an executor object by its name only."""
+    if options is DEFAULT_OPTIONS:
+        return "{}"
+    found: dict[str, Any] = {}
+    for name in JobOptions.__dataclass_fields__:
+        value = getattr(options, name)
+        if value != getattr(DEFAULT_OPTIONS, name):
+            found[name] = value
+    if isinstance(found.get("secret"), frozenset):
+        found["secret"] = sorted(found["secret"])
+    if "executor" in found and not isinstance(found["executor"], str):
+        del found["executor"]
+    if secrets and "label" in found:
+        found["label"] = hide(found["label"], secrets)
+    if secrets and "tags" in found:
+        found["tags"] = [hide(tag, secrets) for tag in found["tags"]]
+    return json.dumps(found)
+
+
+def options_from_json(text: str) -> JobOptions:
+    """The options as they were.
+
+    Raises:
+        ValueError, TypeError: it is not what `options_as_json` writes.
+
+    """
+    if text == "{}":
+        return DEFAULT_OPTIONS
+    found = json.loads(text)
+    for name in ("tags", "after"):
+        if name in found:
+            found[name] = tuple(map(str, found[name]))
+    if isinstance(found.get("secret"), list):
+        found["secret"] = frozenset(map(str, found["secret"]))
+    return JobOptions(**found)
+
+
+def failure_as_json(failure: JobFailure, secrets: tuple[str, ...] | None) -> str:
+    """All of it but the exception object."""
+    told = {
+        "type_name": failure.type_name,
+        "message": hide(failure.message, secrets),
+        "traceback": hide(failure.traceback, secrets),
+        "exit_code": failure.exit_code,
+        "signal_name": failure.signal_name,
+    }
+    return json.dumps({name: value for name, value in told.items() if value not in (None, "")})
+
+
+def failure_from_json(text: str) -> JobFailure:
+    """The failure as it was, without its exception object.
+
+    Raises:
+        ValueError, TypeError: it is not what `failure_as_json` writes.
+
+    """
+    found = json.loads(text)
+    return JobFailure(
+        str(found.get("type_name", "")),
+        str(found.get("message", "")),
+        str(found.get("traceback", "")),
+        found.get("exit_code"),
+        found.get("signal_name"),
+    )
+
+
+def shown_of(spec: JobSpec) -> str:
+    """The arguments as text, without running the `repr` of the user's classes."""
+    if spec.shown is not None or (is_plain(spec.args) and is_plain(dict(spec.kwargs))):
+        return arguments_line(spec)
+    return type_names_line(spec)
+
+
+def shown_value(value: object) -> str:
+    """A built-in value as text, of any other the name of its type."""
+    if not is_plain(value):
+        return f"<{type(value).__name__}>"
+    text = plain(" ".join(repr(value)[: 4 * SHOWN].split()))
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

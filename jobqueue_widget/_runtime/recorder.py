@@ -1,0 +1,332 @@
+"""Writes down what happens to jobs: which of them have changed, in order, and what if it fails."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import warnings
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from .._core import effects as fx
+from .._core.jobs import COMPLETED, JobRecord
+from .._core.kept import Changes, KeptFunction, KeptResult, Request, Standing
+from ..errors import JournalWarning
+
+if TYPE_CHECKING:
+    from ..protocols import Journal
+    from .engine import Engine
+
+logger = logging.getLogger(__name__)
+
+RECORDED = frozenset(
+    {"submitted", "moved", "held", "released", "started", "retrying", "ended"}
+    | {"cancel_asked", "cancel_forced"}
+)
+RETRY_AFTER = 5.0  # seconds after a failed write until the next try
+EXIT_PATIENCE = 2.0  # the same at interpreter exit
+SETTLE_PATIENCE = 5.0  # seconds for results that are still being pickled when the queue ends
+
+_OF_A_PARENT: list[Recorder] = []
+_recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
+
+
+class Scribe(Protocol):
+    """Puts jobs into plain values: what may be written of them, and how."""
+
+    def prepare(self, job: JobRecord) -> None:
+        """Pack what was asked for. In the thread of its caller, before it is accepted."""
+
+    def request(self, job: JobRecord) -> tuple[Request, KeptFunction | None] | None:
+        """What was asked for; None once it was written."""
+
+    def written(self, job: JobRecord) -> None:
+        """What was asked for is kept now."""
+
+    def standing(self, job: JobRecord, ended_number: int | None) -> Standing:
+        """Where it is, without its failure. Under the engine's lock: quick."""
+        ...
+
+    def finish(self, job: JobRecord, standing: Standing) -> Standing:
+        """Add its failure, and hide what is secret."""
+        ...
+
+    def log(self, job: JobRecord) -> bytes:
+        """The end of its log."""
+        ...
+
+    def is_light(self, value: object) -> bool:
+        """True if a result may be pickled at once: few built-in values."""
+        ...
+
+    def result(self, job: JobRecord) -> KeptResult:
+        """Its result as it will be kept. May run the user's code; never raises."""
+        ...
+
+
+class Recorder:
+    """Between the engine and its journal. `note…` under the engine's lock, `flush` never.
+
+    Whoever changes something flushes before anybody is told, and a job is launched only after
+    that is written: so what the journal calls pending has never begun. While somebody writes,
+    others add to what the next transaction takes. A write that fails is tried again later, with
+    all that has come since: the journal keeps states, so nothing is missing then.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal, scribe: Scribe, ended: int) -> None:
+        self._engine = engine
+        self.journal = journal
+        self._scribe = scribe
+        self._ended = ended
+        self._dirty: dict[JobRecord, int | None] = {}
+        self._forgotten: list[str] = []
+        self._counted: dict[str, int] = {}
+        self._pause_changed = False
+        self._results: deque[tuple[str, KeptResult]] = deque()
+        self._heavy: deque[JobRecord] = deque()
+        self._pickler: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._writer: int | None = None
+        self._retry_at = 0.0
+        self._closed = False
+        _recorders.add(self)
+        atexit.unregister(_at_exit)  # once, however many there are
+        atexit.register(_at_exit)
+        self.trouble = ""
+        self.notices: list[str] = []  # what was odd when the journal was opened
+
+    @property
+    def notice(self) -> str:
+        """What the user must be told of the journal; "" if all is well."""
+        return self.trouble or " ".join(self.notices)
+
+    # -- under the engine's lock ---------------------------------------------------------------
+
+    def note(self, effects: list[fx.Effect]) -> None:
+        """What these effects of a transition tell of must be written."""
+        for effect in effects:
+            kind = type(effect)
+            if kind is fx.Publish:
+                assert isinstance(effect, fx.Publish)
+                if effect.type == "ended":
+                    self._ended += 1
+                    self._dirty[effect.job] = self._ended
+                elif effect.type in RECORDED:
+                    self._dirty.setdefault(effect.job, None)
+            elif kind is fx.Reranked:
+                self._dirty.setdefault(effect.job, None)
+            elif kind is fx.Evict:
+                self._forget(effect.job)
+
+    def note_job(self, job: JobRecord) -> None:
+        """Write it, though no effect tells of it."""
+        self._dirty.setdefault(job, None)
+
+    def note_pause(self) -> None:
+        """The queue was paused or resumed."""
+        self._pause_changed = True
+
+    def _forget(self, job: JobRecord) -> None:
+        self._dirty.pop(job, None)
+        status = job.status.value
+        self._counted[status] = self._counted.get(status, 0) + 1
+        if self._writer is not None or self._scribe.request(job) is None:
+            self._forgotten.append(job.id)  # else it was never written
+
+    def prepare(self, job: JobRecord) -> None:
+        """Before it is accepted, in its caller's thread and without a lock: pack it."""
+        self._scribe.prepare(job)
+
+    # -- writing: any thread, without the engine's lock ------------------------------------------
+
+    def _has_news(self) -> bool:
+        return bool(
+            self._dirty or self._results or self._pause_changed or self._forgotten or self._counted
+        )
+
+    def flush(self) -> None:
+        """Return when all that was noted before is kept, or the journal has failed."""
+        if not self._has_news() and self._writer is None:
+            return
+        if self._closed or self._writer == threading.get_ident():  # a finalizer, inside a write
+            return
+        if self.trouble and self._engine.monotonic() < self._retry_at:
+            return
+        with self._lock:
+            self._writer = threading.get_ident()
+            try:
+                while self._has_news() and self._write():
+                    pass
+            finally:
+                self._writer = None
+
+    def _write(self, *, ended: bool = False) -> bool:
+        """One transaction; False if it failed, or if it is too late."""
+        if self._closed:
+            return False
+        engine, scribe = self._engine, self._scribe
+        with engine.lock:
+            dirty, self._dirty = self._dirty, {}
+            forgotten, self._forgotten = self._forgotten, []
+            counted, self._counted = self._counted, {}
+            pause_changed, self._pause_changed = self._pause_changed, False
+            standings = [scribe.standing(job, number) for job, number in dirty.items()]
+            pause = engine.state.pause
+            numbers = engine.numbers_given
+        results = list(self._results)
+        try:
+            changes = Changes(
+                engine.run_id,
+                engine.now(),
+                numbers,
+                forgotten=forgotten,
+                counted=counted,
+                pause=None if pause is None else (pause.reason, pause.since),
+                pause_changed=pause_changed,
+                ended=ended,
+            )
+            heavy = self._fill(changes, dirty, standings)
+            changes.results += results
+            self.journal.write(changes)
+        except BaseException as error:
+            with engine.lock:
+                kept = engine.state.jobs
+                self._dirty = {j: n for j, n in dirty.items() if j.id in kept} | self._dirty
+                self._forgotten = forgotten + self._forgotten
+                for status, count in counted.items():
+                    self._counted[status] = self._counted.get(status, 0) + count
+                self._pause_changed = self._pause_changed or pause_changed
+            if not isinstance(error, Exception):
+                raise  # an interrupt: not ours to swallow; the next change writes it all
+            self._fail(error)
+            return False
+        for _ in results:
+            self._results.popleft()
+        for job in dirty:
+            scribe.written(job)
+        if self.trouble:
+            self._recover()
+        if heavy:
+            self._pickle_soon(heavy)
+        return True
+
+    def _fill(
+        self, changes: Changes, dirty: dict[JobRecord, int | None], standings: list[Standing]
+    ) -> list[JobRecord]:
+        """Everything but standings of jobs as such; the jobs whose results are too heavy for it."""
+        scribe, heavy = self._scribe, []
+        for job, standing in zip(dirty, standings, strict=True):
+            asked = scribe.request(job)
+            if asked is not None:
+                changes.requests.append(asked[0])
+                if asked[1] is not None:
+                    changes.functions.append(asked[1])
+            changes.standings.append(scribe.finish(job, standing))
+            if standing.ended_number is not None:
+                if tail := scribe.log(job):
+                    changes.logs.append((job.id, tail))
+                if job.status is COMPLETED and job.result is not None:
+                    if scribe.is_light(job.result):
+                        changes.results.append((job.id, scribe.result(job)))
+                    else:
+                        heavy.append(job)
+        return heavy
+
+    # -- results that take long, or run the user's code, to be pickled -----------------------------
+
+    def _pickle_soon(self, jobs: list[JobRecord]) -> None:
+        with self._engine.lock:
+            self._heavy += jobs
+            if self._pickler is None:
+                name = f"{self._engine.title}-results"
+                self._pickler = threading.Thread(target=self._pickle_all, name=name, daemon=True)
+                self._pickler.start()
+
+    def _pickle_all(self) -> None:
+        """A thread that ends when there is nothing left."""
+        while True:
+            with self._engine.lock:
+                if not self._heavy:
+                    self._pickler = None
+                    return
+                job = self._heavy.popleft()
+            kept = self._scribe.result(job)
+            with self._engine.lock:
+                if job.id in self._engine.state.jobs:
+                    self._results.append((job.id, kept))
+            self.flush()
+
+    def settle(self, seconds: float = SETTLE_PATIENCE) -> None:
+        """Wait for results that are being pickled."""
+        thread = self._pickler
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(seconds)
+
+    # -- trouble and the end ---------------------------------------------------------------------
+
+    def _fail(self, error: Exception) -> None:
+        """Said once per outage; what has happened since is written when it is over."""
+        engine = self._engine
+        self._retry_at = engine.monotonic() + RETRY_AFTER
+        if self.trouble:
+            return
+        text = f"The journal cannot be written ({error}): the queue goes on without it"
+        self.trouble = text
+        self.journal.mark_incomplete()
+        logger.error("%s: %s", self.journal.place, text)
+        with engine.lock:
+            engine.publish("journal_failed", {"error": str(error)})
+        warn(f"{text}. {self.journal.place}")
+
+    def _recover(self) -> None:
+        self.trouble = ""
+        self.journal.mark_complete()
+        logger.warning("the journal %s is written again, nothing is missing", self.journal.place)
+        with self._engine.lock:
+            self._engine.publish("journal_recovered")
+
+    def at_exit(self) -> None:
+        """The interpreter ends: results on their way get a moment, the file is left as it is."""
+        if not self._closed:
+            self.settle(EXIT_PATIENCE)
+
+    def close(self) -> None:
+        """Write what is left, say goodbye and let go of the journal."""
+        if self._closed:
+            return
+        self.settle()
+        with self._lock:
+            self._writer = threading.get_ident()
+            try:
+                while self._has_news() and self._write():
+                    pass
+                if not self.trouble:
+                    self._write(ended=True)
+            finally:
+                self._closed = True
+                self._writer = None
+                self.journal.close()
+
+    def after_fork(self) -> None:
+        """In a forked child the file is the parent's: nothing here touches or closes it."""
+        self._closed = True
+        _recorders.discard(self)
+        _OF_A_PARENT.append(self)
+
+
+def _at_exit() -> None:
+    for recorder in list(_recorders):
+        recorder.at_exit()
+
+
+def warn(text: str) -> None:
+    """One Python warning; where warnings are errors, a line in the log instead.
+
+    It may be said on any thread, in the middle of a transition.
+    """
+    try:
+        warnings.warn(text, JournalWarning, stacklevel=2)
+    except JournalWarning:
+        logger.warning("%s", text)

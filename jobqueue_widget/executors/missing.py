@@ -1,0 +1,62 @@
+"""Stands for an executor of jobs that cannot run here: it says why, and fails them if they must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .._core.jobs import BlockReason, JobFailure, JobSpec, Outcome
+from ..protocols import ExecutorContext, Reporter
+
+
+class MissingExecutor:
+    """Jobs that came back from a journal without what they need. They are held until released."""
+
+    name = "missing"
+    capacity: int | None = None
+    can_kill = True
+    launches_anywhere = True
+
+    def prepare(self, spec: JobSpec) -> object:
+        """Nothing to pack."""
+        return None
+
+    def open(self, context: ExecutorContext) -> None:
+        """Needs nothing of the queue."""
+
+    def launch(self, spec: JobSpec, reporter: Reporter) -> NothingToRun:
+        """Somebody released it all the same: tell why it cannot run."""
+        why = getattr(spec, "missing", None) or "it cannot be restored"
+        reporter.ended(Outcome.of_error(JobFailure("NotRestorableError", str(why))))
+        return NothingToRun()
+
+    def blocked_by(self, spec: JobSpec) -> BlockReason | None:
+        """Never: being held is what keeps it."""
+        return None
+
+    async def make_room(self, spec: JobSpec) -> bool:
+        """There is nothing to evict."""
+        return False
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Nothing here changes what may start."""
+        return _nothing
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+class NothingToRun:
+    """An execution that is over."""
+
+    can_be_killed = True
+
+    def ask_to_stop(self) -> bool:
+        """It has ended."""
+        return False
+
+    def kill(self) -> None:
+        """It has ended."""
+
+
+def _nothing() -> None:
+    """Ends no subscription."""

@@ -1,0 +1,1 @@
+"""Where queues are written down, and read again after a restart."""

@@ -1,0 +1,134 @@
+"""One queue has a journal at a time: a lock beside the file, and in it who has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from .._core.kept import Session
+from ..errors import JournalError, JournalInUseError
+
+_RECORD = 4096  # bytes that are there from the start: a full disk must not keep us from a mark
+_mine: dict[tuple[int, int], int] = {}  # (device, inode) of locks of this process -> its pid
+
+
+class JournalLock:
+    """A lock of the operating system on `<journal>.lock`; it ends with the process, however.
+
+    It is a POSIX record lock: a forked child does not inherit it. The system drops it as soon as
+    the process closes *any* descriptor of the file, so nobody else here may open that file.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self.path = journal.with_name(journal.name + ".lock")
+        self._fd: int | None = None
+        self._key: tuple[int, int] = (0, 0)
+        self._pid = 0
+        self.was_complete = True
+        self.had_owner = False
+
+    def take(self, session: Session) -> None:
+        """Take it, or say who has it.
+
+        Raises:
+            JournalInUseError: a living kernel has it.
+            JournalError: the file cannot be made or locked.
+
+        """
+        try:
+            status = os.stat(self.path)
+            held_here = _mine.get((status.st_dev, status.st_ino)) == os.getpid()
+        except OSError:
+            held_here = False
+        if held_here:
+            raise JournalInUseError(f"this kernel has {self._journal} open already")
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise JournalError(
+                f"{self._journal} cannot be used here: {self.path.name} cannot be written "
+                f"({error.strerror}); choose a folder that you may write"
+            ) from error
+        try:
+            lock_exclusively(fd)
+        except OSError as error:
+            told = _read(fd)
+            os.close(fd)
+            raise JournalInUseError(_in_use(self._journal, told)) from error
+        told = _read(fd)
+        self.had_owner = bool(told)
+        self.was_complete = bool(told.get("complete", True))
+        status = os.fstat(fd)
+        self._fd, self._key, self._pid = fd, (status.st_dev, status.st_ino), os.getpid()
+        _mine[self._key] = self._pid
+        self._session = session
+        self._write(complete=True)
+
+    @property
+    def _journal(self) -> str:
+        return repr(str(self.path.with_suffix("")))
+
+    def mark(self, *, complete: bool) -> None:
+        """Note whether all was written. In place: it needs no room on a full disk."""
+        if self._fd is not None and self._pid == os.getpid():
+            self._write(complete=complete)
+
+    def _write(self, *, complete: bool) -> None:
+        assert self._fd is not None
+        session = self._session
+        told = {
+            "pid": session.pid,
+            "host": session.host,
+            "title": session.title,
+            "since": session.started_at,
+            "complete": complete,
+        }
+        os.pwrite(self._fd, json.dumps(told).encode().ljust(_RECORD), 0)
+
+    def release(self) -> None:
+        """Let go. Idempotent; in a forked child it leaves the parent's alone."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+            if self._pid == os.getpid():
+                _mine.pop(self._key, None)
+
+
+def _read(fd: int) -> dict[str, Any]:
+    try:
+        told = json.loads(os.pread(fd, _RECORD, 0).decode().strip() or "{}")
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _in_use(journal: str, told: dict[str, Any]) -> str:
+    who = "another kernel"
+    if told:
+        since = time.strftime("%H:%M", time.localtime(told.get("since", 0)))
+        who = f"{told.get('title')!s} (process {told.get('pid')} on {told.get('host')!s})"
+        who += f" since {since}"
+    return (
+        f"{journal} is in use by {who}; stop that kernel, use another file, "
+        "or look at it with jobqueue_widget.read_journal(…)"
+    )
+
+
+def lock_exclusively(fd: int) -> None:
+    """Raise OSError if another process has it.
+
+    On POSIX a record lock, which no forked child inherits.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(fd, _RECORD, os.SEEK_SET)  # beyond the record, so that others may read it
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,81 @@
+"""Where a journal may stand: not on a file system that other machines write too."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+
+from ..errors import JournalError
+
+NETWORK = frozenset(
+    {
+        "9p",  # folders of the host in a virtual machine
+        "afs",
+        "afpfs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "davfs",
+        "fuse.ceph-fuse",
+        "fuse.gcsfuse",
+        "fuse.glusterfs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "fuse.juicefs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "nfs",
+        "nfs4",
+        "ncpfs",
+        "ocfs2",
+        "panfs",
+        "prl_fs",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+        "wekafs",
+        "webdav",
+    }
+)
+
+
+def file_system_of(path: Path) -> str:
+    """The type of the file system that holds `path`; "" if the system does not say."""
+    real = os.path.realpath(path)
+    best = ("", "")
+    try:
+        partitions = psutil.disk_partitions(all=True)
+    except OSError:
+        return ""
+    for partition in partitions:
+        root = partition.mountpoint.rstrip("/\\")
+        inside = real == root or real.startswith((root + "/", root + "\\"))
+        if inside and len(root) >= len(best[0]):
+            best = (root, partition.fstype)
+    return best[1].lower()
+
+
+def refuse_network(path: Path) -> None:
+    """Raise if SQLite's promises do not hold there.
+
+    Locks of network file systems fail in silence, and then two kernels write one file ("How To
+    Corrupt An SQLite Database File", section 2).
+
+    Raises:
+        JournalError: naming the file system and the cures.
+
+    """
+    found = file_system_of(path)
+    if found in NETWORK:
+        raise JournalError(
+            f"{str(path)!r} is on a network file system ({found}), where locks cannot be relied "
+            "on and two kernels could write one journal; use a folder of this machine (for "
+            "instance under ~/.local/share), or SqliteJournal(path, allow_network=True) if "
+            "only one kernel ever opens it"
+        )

@@ -1,0 +1,74 @@
+-- The journal of a queue, version 1. A change needs a new version and a step in migrations.py.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- One kernel each that had the journal; without ended_at it never said goodbye.
+CREATE TABLE sessions (
+    run_id     TEXT PRIMARY KEY,
+    pid        INTEGER NOT NULL,
+    host       TEXT NOT NULL,
+    title      TEXT NOT NULL,
+    started_at REAL NOT NULL,
+    seen_at    REAL NOT NULL,
+    ended_at   REAL
+);
+
+-- Pickles of functions, one for all jobs that run it.
+CREATE TABLE functions (
+    digest BLOB PRIMARY KEY,
+    data   BLOB NOT NULL,
+    source TEXT
+);
+
+-- What was asked for, written once. `seal` proves that our user wrote function and call.
+CREATE TABLE jobs (
+    id         TEXT PRIMARY KEY,
+    number     INTEGER NOT NULL,
+    kind       TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    options    TEXT NOT NULL,
+    shown      TEXT NOT NULL,
+    missing    TEXT,
+    function   BLOB,
+    call       BLOB,
+    seal       BLOB,
+    retry_of   TEXT,
+    created_at REAL NOT NULL
+);
+
+-- Where each job is, written at each change but progress.
+CREATE TABLE standings (
+    id            TEXT PRIMARY KEY,
+    status        TEXT NOT NULL,
+    attempt       INTEGER NOT NULL,
+    priority      INTEGER NOT NULL,
+    rank          INTEGER NOT NULL,
+    asked         INTEGER NOT NULL,
+    held          INTEGER NOT NULL,
+    hold_then     TEXT NOT NULL,
+    hold_until    REAL,
+    started_at    REAL,
+    completed_at  REAL,
+    message       TEXT NOT NULL,
+    executor      TEXT NOT NULL,
+    cancel_reason TEXT NOT NULL,
+    finished_before_cancel INTEGER NOT NULL,
+    failure       TEXT,
+    ended_number  INTEGER,
+    place         TEXT
+);
+
+-- Read one by one, so in tables of their own.
+CREATE TABLE results (
+    id    TEXT PRIMARY KEY,
+    form  TEXT NOT NULL,
+    data  BLOB NOT NULL,
+    shown TEXT NOT NULL,
+    seal  BLOB
+);
+CREATE TABLE logs (
+    id   TEXT PRIMARY KEY,
+    tail BLOB NOT NULL
+);

@@ -1,0 +1,391 @@
+"""A queue with a journal after its kernel is gone: everything is there, nothing runs by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from jobqueue_widget import (
+    InvalidOptionError,
+    Job,
+    JobCancelled,
+    JobEvictedError,
+    JobFailedError,
+    JobQueue,
+    QueueIdleError,
+)
+from jobqueue_widget._core.kept import Session
+from jobqueue_widget.errors import JournalInUseError, NotRestorableError, QueueExistsError
+from jobqueue_widget.journal.sqlite import SqliteJournal
+from tests.conditions import until
+from tests.journals import as_if_killed, let_go, opened, running
+
+pytestmark = pytest.mark.filterwarnings("ignore:the queue is not started")
+
+
+async def double(number: int) -> int:
+    return 2 * number
+
+
+async def wait_for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def hang_once(noted: Path) -> str:
+    """Waits for ever the first time."""
+    try:
+        os.close(os.open(noted, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return "done"
+    else:
+        await asyncio.Event().wait()
+        return "never"
+
+
+def talk(text: str) -> str:
+    print(text)
+    return text.upper()
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runs.db"
+
+
+def by_label(queue: JobQueue) -> dict[str | None, Job]:
+    return {job.label: job for job in queue.jobs()}
+
+
+# -- what was accepted -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [double, talk, lambda number: number])
+def test_a_job_is_in_the_journal_when_submit_returns(target: object, path: Path) -> None:
+    with opened(path) as queue:
+        for number in range(3):
+            job = queue.submit_nowait(target, number)
+            with opened(as_if_killed(path, number)) as again:
+                assert [one.id for one in again.jobs()] == [one.id for one in queue.jobs()]
+                assert again.get_job(job.id) is not None
+
+
+async def test_history_comes_back_with_results_failures_and_logs(path: Path) -> None:
+    async with running(path) as queue:
+        view = queue.options
+        jobs = [
+            view(label="coroutine", tags=["a", "b"]).submit_nowait(double, 4),
+            view(label="function").submit_nowait(talk, "hello"),
+            view(label="typed here").submit_nowait(lambda: {"x": [1, 2, (3,)]}),
+            view(label="failed").submit_nowait(fail, "on purpose"),
+            view(label="cancelled").submit_nowait(double, 5),
+        ]
+        jobs[-1].cancel(reason="not wanted")
+        await queue.join()
+        told = [job.as_dict() for job in jobs]
+        order = [job.id for job in queue.jobs()]
+        copy = as_if_killed(path)
+    with opened(copy) as again:
+        assert not again.paused  # nothing waits
+        assert [job.id for job in again.jobs()] == order
+        for job, before in zip(jobs, told, strict=True):
+            restored = again.get_job(job.id)
+            assert restored is not None
+            assert restored.as_dict() == before
+        found = by_label(again)
+        assert found["function"].get_result() == "HELLO"
+        assert found["function"].logs() == "hello\n"
+        assert found["coroutine"].tags == ("a", "b")
+        failure = found["failed"].failure
+        assert failure is not None
+        assert "in fail" in failure.traceback
+        with pytest.raises(JobFailedError, match="on purpose"):
+            await found["failed"]
+        assert found["cancelled"].error == "not wanted"
+        assert again.get_state()["stats"] == {
+            "total_pending": 0,
+            "total_running": 0,
+            "total_completed": 3,
+            "total_failed": 1,
+            "total_cancelled": 1,
+            "total_accepted": 5,
+        }
+
+
+async def test_pending_jobs_come_back_in_order_and_run_when_they_may(path: Path) -> None:
+    with opened(path) as queue:
+        jobs = queue.map(double, range(6))
+        high = queue.submit_nowait(double, 100, priority=5)
+        jobs[5].cancel()
+        queue.move(jobs[4], before=jobs[1])
+        queue.reorder(jobs[3], 7)
+        queue.hold(jobs[2])
+        order = [job.id for job in queue.jobs("pending")]
+        assert order[:2] == [jobs[3].id, high.id]
+        copy = as_if_killed(path)
+    ran: list[str] = []
+    async with running(copy) as again:
+        assert [job.id for job in again.jobs("pending")] == order
+        assert again.paused
+        with pytest.raises(QueueIdleError, match=r"paused \(6 jobs restored from \d\d:\d\d — rev"):
+            await again.join()
+        again.subscribe(
+            lambda event: ran.append(event.job_id or "") if event.type == "started" else 0
+        )
+        again.resume()
+        with pytest.raises(QueueIdleError, match="1 job held"):
+            await again.join()
+        held = jobs[2].id
+        assert [job.id for job in again.jobs("pending")] == [held]
+        await again.wait_for_job(order[-1]) if order[-1] != held else None
+        assert ran == [job_id for job_id in order if job_id != held]
+        again.release(held)
+        assert (await again.wait_for_job(held)).get_result() == 4
+
+
+async def test_many_moves_between_two_jobs_come_back_in_order(path: Path) -> None:
+    with opened(path) as queue:
+        jobs = queue.map(double, range(12))
+        for step in range(120):
+            queue.move(jobs[1 + step % 11], after=jobs[0])
+        order = [job.id for job in queue.jobs("pending")]
+        copy = as_if_killed(path)
+    with opened(copy) as again:
+        assert [job.id for job in again.jobs("pending")] == order
+
+
+# -- what ran --------------------------------------------------------------------------------------
+
+
+async def test_what_ran_has_failed_and_runs_again_only_on_request(path: Path) -> None:
+    noted = path.with_name("noted")
+    async with running(path) as queue:
+        job = queue.submit_nowait(hang_once, noted)
+        waiting = queue.submit_nowait(double, 1)
+        await until(noted.exists)
+        copy = as_if_killed(path)
+        job.cancel()
+        waiting.cancel()
+    async with running(copy) as again:
+        interrupted = again.jobs("failed")[0]
+        assert interrupted.id == job.id
+        assert interrupted.error == "Interrupted: interrupted by kernel exit"
+        assert interrupted.completed_at is not None
+        again.resume()
+        await again.join()
+        retried = interrupted.retry()
+        assert retried.retry_of == job.id
+        assert await retried == "done"
+    with opened(copy) as later:
+        assert later.jobs("failed")[0].error == "Interrupted: interrupted by kernel exit"
+        found = later.get_job(retried.id)
+        assert found is not None
+        assert (found.result, found.retry_of) == ("done", job.id)
+
+
+async def test_an_idempotent_job_with_retries_left_runs_again_after_the_review(path: Path) -> None:
+    async with running(path, max_running=3) as queue:
+        views = {
+            "may": queue.options(label="may", retries=1, idempotent=True),
+            "may not": queue.options(label="may not", retries=1),
+            "asked": queue.options(label="asked", retries=1, idempotent=True),
+        }
+        jobs = {label: view.submit_nowait(hang) for label, view in views.items()}
+        await until(lambda: all(job.logs() for job in jobs.values()))
+        jobs["asked"].cancel(timeout=60)
+        copy = as_if_killed(path)
+        for job in jobs.values():
+            job.cancel(force=True)
+        await queue.join()
+    with opened(copy) as again:
+        found = by_label(again)
+        assert (found["may"].status.value, found["may"].attempt) == ("pending", 2)
+        assert found["may not"].status.value == "failed"
+        assert found["asked"].status.value == "cancelled"
+        assert again.paused
+
+
+def hang() -> None:
+    """Does not listen."""
+    print("here", flush=True)
+    while True:
+        with contextlib.suppress(JobCancelled):
+            time.sleep(60)
+
+
+# -- review, or not --------------------------------------------------------------------------------
+
+
+async def test_restored_jobs_run_by_themselves_if_that_was_asked_for(path: Path) -> None:
+    with opened(path) as queue:
+        job = queue.submit_nowait(talk, "hi")
+    async with running(path, on_restore="run") as again:
+        assert not again.paused
+        await again.join()
+        assert again[job.id].result == "HI"
+
+
+def test_a_pause_of_the_user_is_kept_and_a_review_that_is_over_is_not(path: Path) -> None:
+    with opened(path) as queue:
+        queue.pause("the GPU is needed")
+    with opened(path) as queue:
+        assert queue._engine.state.pause is not None
+        assert queue._engine.state.pause.reason == "the GPU is needed"
+        queue.submit_nowait(double, 1)
+    with opened(path) as queue:
+        pause = queue._engine.state.pause
+        assert pause is not None
+        assert pause.reason.startswith("1 job restored from ")
+        assert pause.reason.endswith("(was paused: the GPU is needed)")
+        queue.cancel_all("all")
+    with opened(path) as queue:
+        assert not queue.paused
+        queue.pause()
+        queue.resume()
+    with opened(path) as queue:
+        assert not queue.paused
+
+
+def test_ids_go_on_and_keep_their_meaning(path: Path) -> None:
+    with opened(path, keep_ended=2, max_history=2) as queue:
+        first = queue.map(double, range(5))
+        queue.cancel_all("all")
+    with opened(path, keep_ended=2, max_history=2) as queue:
+        new = queue.submit_nowait(double, 9)
+        assert int(new.id.rpartition("-")[2]) == 6
+        assert new.id.rpartition("-")[0] != first[0].id.rpartition("-")[0]
+        assert queue.get_job(first[4].id) is not None
+        with pytest.raises(JobEvictedError, match="keep_ended=2"):
+            queue._control.record(first[0].id)
+        assert queue.get_state()["stats"]["total_cancelled"] == 5
+        assert queue.clear_history() == 2
+    with opened(path, keep_ended=2, max_history=2) as queue:
+        assert [job.id for job in queue.jobs()] == [new.id]
+        assert queue.get_state()["stats"]["total_cancelled"] == 5
+        assert queue.get_state()["stats"]["total_accepted"] == 6
+
+
+def test_dependencies_come_back(path: Path) -> None:
+    with opened(path) as queue:
+        first = queue.options(label="first").submit_nowait(double, 1)
+        second = queue.options(label="second", after=first).submit_nowait(double, 2)
+        queue.options(label="third", after=[first, second]).submit_nowait(double, 3)
+    with opened(path) as queue:
+        found = by_label(queue)
+        found["first"].cancel()
+        assert found["second"].error == "dependency cancelled: first"
+        assert found["third"].error == "dependency cancelled: first"
+
+
+def test_a_hold_goes_on_for_what_was_left_of_it(path: Path) -> None:
+    with opened(path) as queue:
+        kept, removed = queue.map(double, range(2))
+        queue.hold(kept, seconds=3600)
+        queue.hold(removed, seconds=0.05, then="cancel")
+        copy = as_if_killed(path)
+        for job in (kept, removed):
+            queue.release(job)
+    with opened(copy) as again:
+        held = again.get_job(kept.id)
+        assert held is not None
+        assert held.held
+        left = again._engine.timers.seconds_left(held._record, "hold")
+        assert left is not None
+        assert 3000 < left <= 3600
+        gone = again.get_job(removed.id)
+        assert gone is not None
+        for _ in range(400):
+            if gone.done:
+                break
+            threading.Event().wait(0.01)
+        assert gone.error == "removed"
+        again.release(held)
+
+
+# -- results ---------------------------------------------------------------------------------------
+
+
+class Odd:
+    def __reduce__(self) -> str:
+        raise TypeError("not me")
+
+
+def make(kind: str) -> object:
+    return {"large": b"x" * 3_000_000, "odd": Odd(), "none": None, "set": {1, 2}}[kind]
+
+
+async def test_results_come_back_large_ones_from_files_and_odd_ones_as_text(path: Path) -> None:
+    async with running(path, executor="thread") as queue:
+        jobs = {kind: queue.submit_nowait(make, kind) for kind in ("large", "odd", "none", "set")}
+        await queue.join()
+        files = path.with_name("runs.db.results")
+        await until(lambda: files.exists() and any(files.iterdir()))
+        assert [file.stat().st_mode & 0o777 for file in files.iterdir()] == [0o600]
+        ids = {kind: job.id for kind, job in jobs.items()}
+    with opened(path) as again:
+        found = {kind: again[job_id] for kind, job_id in ids.items()}
+        assert found["large"].result == b"x" * 3_000_000
+        assert found["none"].get_result() is None
+        assert found["set"].result == {1, 2}
+        assert "it cannot be pickled (TypeError); it was <Odd>" in repr(found["odd"].result)
+        with pytest.raises(NotRestorableError, match="it cannot be pickled"):
+            found["odd"].get_result()
+        assert again.clear_history() == 4
+    assert not list(path.with_name("runs.db.results").iterdir())
+
+
+# -- one queue per journal -------------------------------------------------------------------------
+
+
+def test_a_cell_that_runs_again_gets_the_queue_that_lives(path: Path) -> None:
+    queue = JobQueue.open(path, name="mine")
+    assert JobQueue.open(str(path)) is queue
+    assert JobQueue.open(path.parent / "." / path.name) is queue
+    with pytest.raises(QueueExistsError, match=r"JobQueue\.open\("):
+        JobQueue(journal=path)
+    job = queue.submit_nowait(double, 2)
+    let_go(queue)
+    with opened(path) as other:
+        assert other is not queue
+        assert other.get_job(job.id) is not None
+
+
+def test_a_journal_that_is_open_without_a_queue_is_in_use(path: Path) -> None:
+    journal = SqliteJournal(path)
+    other = Session("x", 1, "h", "t", 0.0, 0.0, None)
+    with opened(journal), pytest.raises(JournalInUseError, match="this kernel"):
+        SqliteJournal(path).open(other)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"journal": 7}, "journal must be a path"),
+        ({"journal": ""}, "journal is empty"),
+        ({"journal": SqliteJournal}, "journal must be a path"),
+        ({"on_restore": "go"}, 'on_restore must be "pause" or "run"'),
+    ],
+)
+def test_bad_arguments_are_named(given: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidOptionError, match=message):
+        JobQueue(**given)  # type: ignore[arg-type]
+
+
+async def test_a_closed_queue_has_written_everything_and_let_go(path: Path) -> None:
+    queue = await JobQueue(journal=path).start()
+    assert await queue.submit_nowait(double, 4) == 8
+    waiting = queue.options(after=queue.submit_nowait(wait_for_ever)).submit_nowait(double, 1)
+    await queue.close()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["runs.db", "runs.db.lock"]
+    with opened(path) as again:
+        assert again[waiting.id].status.value == "cancelled"
+        assert not again.paused
