@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._core.jobs import BlockReason, JobFailure, JobStatus
+    from ._core.jobs import BlockReason, Holder, JobFailure, JobStatus
     from ._runtime.publish import JobEvent
     from ._views import Rows
     from .context import JobCancelled, current_job, track
@@ -70,6 +70,7 @@ _HOMES = {
     "JobStatus": "._core.jobs",
     "JobFailure": "._core.jobs",
     "BlockReason": "._core.jobs",
+    "Holder": "._core.jobs",
     "current_job": ".context",
     "track": ".context",
     "JobCancelled": ".context",
@@ -113,6 +114,7 @@ _HOMES = {
 __all__ = [
     "BlockReason",
     "FuturesExecutor",
+    "Holder",
     "InvalidManifestError",
     "InvalidOptionError",
     "InvalidTargetError",

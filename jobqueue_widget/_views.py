@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from ._arguments import arguments_line
-from ._core.jobs import JobRecord
+from ._core.jobs import BlockReason, JobRecord
 from ._runtime.engine import Engine, error_text
 
 HISTORY_IN_STATE = 20
@@ -52,6 +52,25 @@ def _ended(job: JobRecord) -> dict[str, Any]:
     }
 
 
+def block_dict(reason: BlockReason | None) -> dict[str, Any] | None:
+    """A block reason with quantities as plain values: need, have and who holds the rest."""
+    if reason is None or reason.need is None:
+        return None
+    return {
+        "need": dict(reason.need),
+        "have": dict(reason.have or {}),
+        "holders": [
+            {
+                "name": holder.name,
+                "resource": holder.resource,
+                "amount": holder.amount,
+                "idle": holder.idle,
+            }
+            for holder in reason.holders
+        ],
+    }
+
+
 def state_dict(engine: Engine) -> dict[str, Any]:
     """`queue.get_state()`: all of it at one moment."""
     with engine.lock:
@@ -63,6 +82,8 @@ def state_dict(engine: Engine) -> dict[str, Any]:
                 "plugin_name": job.spec.name,
                 "priority": job.priority,
                 "position": place,
+                "block_reason": None if job.block_reason is None else job.block_reason.text,
+                "block": block_dict(job.block_reason),
             }
             for place, job in enumerate(state.order.slice(0))
         ]

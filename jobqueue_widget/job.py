@@ -6,9 +6,10 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import describe_arguments, shown_arguments
-from ._core.jobs import CancelPhase, JobFailure, JobRecord, JobStatus, Late
+from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, Late
 from ._display import provider
 from ._runtime.engine import error_text
+from ._runtime.queue_resources import Usage
 from ._views import cancel_note
 from .errors import (
     JobCancelledError,
@@ -136,9 +137,29 @@ class Job:
 
     @property
     def block_reason(self) -> str | None:
-        """Why a pending job does not start, where its executor says so."""
+        """Why a pending job does not start, where there is more to say than that it waits."""
         reason = self._record.block_reason
         return None if reason is None else reason.text
+
+    @property
+    def block(self) -> BlockReason | None:
+        """The same with numbers: what it needs, what is free, and who holds the rest."""
+        return self._record.block_reason
+
+    @property
+    def planned(self) -> Mapping[str, float] | None:
+        """What is or was reserved for it ("ram_mib", "gpu_mib", "cpus", "gpus"); None: nothing."""
+        usage = self._record.usage
+        return dict(usage.planned) or None if isinstance(usage, Usage) else None
+
+    @property
+    def used_peak(self) -> Mapping[str, float] | None:
+        """The most memory that its processes were seen to hold ("ram_mib", "gpu_mib").
+
+        None where it was not seen: it is looked at once a second, and not inside this process.
+        """
+        usage = self._record.usage
+        return usage.seen() if isinstance(usage, Usage) else None
 
     @property
     def held(self) -> bool:

@@ -7,7 +7,8 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ._core.jobs import DEFAULT_OPTIONS, JobOptions
+from ._core.jobs import DEFAULT_OPTIONS, JobOptions, Resources
+from ._core.resources import GPUS, NAMES
 from ._runtime.engine import Settings
 from .errors import InvalidOptionError
 
@@ -127,14 +128,41 @@ def _check_after(value: object) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def _check_resources(value: object) -> dict[str, float]:
+def _check_resources(value: object) -> Resources:
+    if value == "learned":
+        return "learned"
     if not isinstance(value, Mapping):
         raise InvalidOptionError(
-            f'resources must be a mapping like {{"gpu": 1}}, not {_show(value)}'
+            f'resources must be "learned" or a mapping like {{"ram_mib": 4096}}, not {_show(value)}'
         )
-    return {
-        str(name): check_seconds(f"resources[{name!r}]", amount) for name, amount in value.items()
-    }
+    checked = {str(name): _check_amount(name, amount) for name, amount in value.items()}
+    return {name: amount for name, amount in checked.items() if amount}
+
+
+def _check_amount(name: object, value: object) -> float:
+    number = math.nan
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        number = float(value)
+    if not math.isfinite(number) or number < 0 or (name == GPUS and number != int(number)):
+        kind = "a whole number" if name == GPUS else "a number"
+        raise InvalidOptionError(
+            f"resources[{name!r}] must be {kind} of 0 or more, not {_show(value)}"
+        )
+    return number
+
+
+def check_resource_names(resources: Resources | None) -> None:
+    """Of jobs that run on this machine.
+
+    Raises:
+        InvalidOptionError: one is not known here, so that nothing would ever look at it.
+
+    """
+    for name in resources if isinstance(resources, Mapping) else ():
+        if name not in NAMES:
+            raise InvalidOptionError(
+                f"unknown resource {name!r}; known are: {', '.join(NAMES)} (memory in MiB)"
+            )
 
 
 def _check_executor(value: object) -> object:

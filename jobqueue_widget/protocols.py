@@ -9,13 +9,14 @@ thread: they start the stop, `ended` confirms it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ._core.jobs import BlockReason, JobSpec, Outcome
 from ._core.kept import Changes, Contents, KeptFunction, KeptResult, Session
+from ._core.resources import MachineStats
 
 
 class Reporter(Protocol):
@@ -253,6 +254,10 @@ class LaunchesPlugins(Protocol):
     def plugin_blocked_by(self, name: str) -> BlockReason | None:
         """Why a job of this plugin may not start now (all its workers are busy); None: it may."""
 
+    def plugin_configuration(self, name: str) -> object:
+        """What a job of this plugin would be configured with; asks no worker. None: not known."""
+        ...
+
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""
         ...
@@ -294,6 +299,45 @@ class OffersResources(Protocol):
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""
+        ...
+
+
+class ResourceSource(Protocol):
+    """Where the figures about this machine come from."""
+
+    def read(self, pids: Collection[int]) -> MachineStats:
+        """One look, with what each of these processes and its descendants hold.
+
+        Called on a thread of its own, never twice at a time; should take milliseconds.
+        """
+        ...
+
+
+@runtime_checkable
+class UsesPlugins(Protocol):
+    """An executor over a plugin host; `offers` is that host, if it offers resources."""
+
+    offers: OffersResources | None
+
+    def config_of(self, name: str) -> object:
+        """What that plugin was last known to be configured with; None if that is not known."""
+        ...
+
+
+@runtime_checkable
+class AdmitsByItself(Protocol):
+    """An executor whose jobs take nothing of this machine; it reads `resources` in its own way."""
+
+    admits_by_itself: bool
+
+
+@runtime_checkable
+class HasProcess(Protocol):
+    """An execution in a process of its own, which can be measured."""
+
+    @property
+    def pid(self) -> int | None:
+        """The root of its process tree; None while there is none. Any thread."""
         ...
 
 

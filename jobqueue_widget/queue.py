@@ -14,16 +14,18 @@ from ._control import Control, OptionsView, Scope
 from ._core import events as ev
 from ._core.jobs import DEFAULT_OPTIONS, JobRecord, JobStatus
 from ._display import provider
+from ._resources import shared_admission
 from ._runtime.engine import Engine, Settings
 from ._runtime.publish import EventStream, Subscriber
 from .errors import (
     InvalidOptionError,
+    InvalidTargetError,
     MissingExtraError,
     UnsupportedLoopError,
 )
 from .job import Job
 from .options import check_priority, check_seconds, make_options, make_settings
-from .protocols import MimeBundle, SupportsPluginLogs
+from .protocols import MimeBundle, OffersResources, SupportsPluginLogs
 from .submission import MISSING, Submission, target_of
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ class JobQueue:
 
     def _make_engine(self, settings: Settings) -> Engine:
         """The seam where tests put another clock under the queue."""
-        return Engine(settings)
+        return Engine(settings, admission=shared_admission())
 
     # -- running and stopping --------------------------------------------------------------
 
@@ -264,6 +266,7 @@ class JobQueue:
         """
         checked, priority = make_options(options)
         self._submission.parents(checked)
+        self._submission.check_resources(checked)
         return OptionsView(self._control, checked, priority or 0)
 
     def retry(self, job_id: str | Job) -> Job:
@@ -396,6 +399,27 @@ class JobQueue:
         """Replace the warm workers of plain functions (after editing a module). Any thread."""
         self._submission.restart_workers()
 
+    def unload(self, plugin: str) -> bool:
+        """Free what an idle plugin holds; it is loaded again when it is next used.
+
+        Blocks until that is done. Any thread.
+
+        Returns:
+            False if it is at work, or was not loaded.
+
+        Raises:
+            InvalidTargetError: the manager of this queue cannot unload plugins.
+
+        """
+        manager = self.manager
+        if not isinstance(manager, OffersResources):
+            raise InvalidTargetError(
+                f"this queue cannot unload {plugin!r}: its manager has no evict(name)"
+            )
+        if all(loaded.name != plugin for loaded in manager.loaded()):
+            return False
+        return manager.evict(plugin) is None
+
     # -- looking ------------------------------------------------------------------------------
 
     def get_job(self, job_id: str) -> Job | None:
@@ -466,6 +490,10 @@ class JobQueue:
     def _board(self, running: int, pending: int, history: int) -> dict[str, Any]:
         """For the widget: the first rows of each list and the counts, of one moment."""
         return _views.board(self._engine, running, pending, history)
+
+    def _resources(self) -> dict[str, Any]:
+        """For the widget: meters and idle plugins; empty where memory was never a matter."""
+        return self._engine.resources.shown()
 
     def _start_from_here(self) -> bool:
         """For the widget: start without an await; False while it stops, or with no right loop."""

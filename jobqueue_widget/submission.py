@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ._core.jobs import EMPTY, JobOptions, JobRecord, JobSpec, TargetKind
 from .errors import InvalidOptionError, InvalidTargetError
-from .protocols import LaunchesPlugins, SupportsRestart
+from .options import check_resource_names
+from .protocols import AdmitsByItself, LaunchesPlugins, SupportsRestart
 
 if TYPE_CHECKING:
     from ._runtime.engine import Engine
@@ -51,6 +52,8 @@ class Submission:
         engine = self._engine
         kind, name = classify(target)
         parents = self.parents(options) if options.after else ()
+        if options.resources is not None:
+            self.check_resources(options)
         number = engine.next_number()
         spec = JobSpec(
             f"{engine.run_id}-{number}",
@@ -83,6 +86,17 @@ class Submission:
 
         """
         return tuple(map(self._parent, options.after))
+
+    def check_resources(self, options: JobOptions) -> None:
+        """Names are ours, unless an executor reads `resources` in its own way.
+
+        Raises:
+            InvalidOptionError: one is not known.
+
+        """
+        executor = options.executor or self._default
+        if not (isinstance(executor, AdmitsByItself) and executor.admits_by_itself):
+            check_resource_names(options.resources)
 
     def _parent(self, job_id: str) -> JobRecord:
         record = self._engine.state.jobs.get(job_id)

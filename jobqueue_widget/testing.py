@@ -5,10 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from ._resources import admission_over
+from .protocols import ResourceSource
+
 REPLACE_PATIENCE = 5.0  # seconds; as long as the reference manager waits for a busy worker
+
+
+@contextlib.contextmanager
+def machine_with(source: ResourceSource) -> Iterator[None]:
+    """Queues that are made inside go by these figures instead of those of the real machine.
+
+    Example:
+        ```python
+        class Small:
+            def read(self, pids):
+                return MachineStats(ram_total_mib=4096, ram_available_mib=1024, cpus=2)
+
+
+        with machine_with(Small()):
+            queue = JobQueue()
+        ```
+    """
+    with admission_over(source):
+        yield
 
 
 class WorkerReplaced(BaseException):

@@ -42,6 +42,7 @@ LAYERS = {
     "_arguments": 4,
     "_display": 4,
     "_views": 4,
+    "_resources": 4,
     "testing": 4,
     "widget": 5,
     "__init__": 6,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from .jobs import BlockReason, JobRecord, JobStatus, Outcome
+from .jobs import BlockReason, JobFailure, JobRecord, JobStatus, Outcome
 
 
 @dataclass(slots=True)
@@ -107,6 +107,14 @@ class Blocked(JobEventBase):
 
 
 @dataclass(slots=True)
+class Refused(JobEventBase):
+    """The dispatcher found that it can never start here."""
+
+    failure: JobFailure
+    code: ClassVar[str] = "x"
+
+
+@dataclass(slots=True)
 class Launched(JobEventBase):
     """The dispatcher gave it a lane."""
 
@@ -191,6 +199,7 @@ JobEvent = (
     | HoldExpired
     | BackoffOver
     | Blocked
+    | Refused
     | Launched
     | PhaseChanged
     | Progressed

@@ -9,10 +9,12 @@ from types import MappingProxyType
 from typing import Literal
 
 EMPTY: Mapping[str, object] = MappingProxyType({})
+EMPTY_AMOUNTS: Mapping[str, float] = MappingProxyType({})
 
 TargetKind = Literal["plugin", "coroutine", "function"]
 CancelPhase = Literal["asked", "forcing"]
 OutcomeKind = Literal["value", "error", "cancelled"]
+Resources = Mapping[str, float] | Literal["learned"]
 
 
 class JobStatus(str, Enum):
@@ -89,9 +91,26 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has what a blocked job needs: a job that runs, or a plugin that is loaded and idle.
+
+    `resource` is "ram_mib", "gpu_mib", "cpus" or "gpus"; `amount` in that unit.
+    """
+
+    name: str
+    resource: str
+    amount: float
+    idle: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} holds {self.amount:,.6g}{', idle' if self.idle else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class BlockReason:
     """Why a pending job may not start now, as one sentence and, where it is a quantity, numbers.
 
+    `need` and `have` by the name of the resource ("ram_mib", …).
     `may_be_passed`: jobs behind it may start first without delaying it (its own plugin is busy,
     for instance); False for shared resources, where passing would starve it.
     """
@@ -99,8 +118,17 @@ class BlockReason:
     text: str
     need: Mapping[str, float] | None = None
     have: Mapping[str, float] | None = None
-    holders: tuple[str, ...] = ()
+    holders: tuple[Holder, ...] = ()
     may_be_passed: bool = False
+
+    def as_payload(self) -> Mapping[str, object]:
+        """What the event `blocked` tells."""
+        return {
+            "reason": self.text,
+            "need": self.need,
+            "have": self.have,
+            "holders": self.holders,
+        }
 
     def __str__(self) -> str:
         return self.text
@@ -116,7 +144,7 @@ class JobOptions:
     retries: int = 0
     idempotent: bool = False
     after: tuple[str, ...] = ()
-    resources: Mapping[str, float] | None = None
+    resources: Resources | None = None
     executor: object = None
     secret: bool | frozenset[str] = False
     fresh: bool = False
@@ -251,6 +279,7 @@ class JobRecord:
         "status",
         "timers",
         "trail",
+        "usage",
         "where",
     )
 
@@ -294,6 +323,7 @@ class JobRecord:
         self.finished_before_cancel = False
         self.retry_of: str | None = None
         self.log: object = None  # the runtime's; made when the job first writes something
+        self.usage: object = None  # the runtime's: what it reserved and was seen to use
 
     @property
     def startable(self) -> bool:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from . import effects as fx
 from . import events as ev
-from .jobs import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, JobFailure, JobRecord, JobStatus
+from .jobs import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    JobFailure,
+    JobRecord,
+    JobStatus,
+)
 
 if TYPE_CHECKING:
     from .state import QueueState
@@ -129,8 +138,14 @@ def block(state: QueueState, event: ev.Blocked, out: Out) -> None:
     job = event.job
     if job.block_reason != event.reason:
         job.block_reason = event.reason
-        text = event.reason.text if event.reason else None
-        out.append(fx.Publish(job, "blocked", {"reason": text}))
+        told = event.reason.as_payload() if event.reason else {"reason": None}
+        out.append(fx.Publish(job, "blocked", told))
+
+
+def refuse(state: QueueState, event: ev.Refused, out: Out) -> None:
+    """It asks for what this machine will never have; another attempt would not help."""
+    event.job.failure = event.failure
+    end(state, event.job, FAILED, out)
 
 
 def launch(state: QueueState, event: ev.Launched, out: Out) -> None:

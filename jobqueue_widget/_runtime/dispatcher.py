@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, cast
 
 from .._core import events as ev
 from .._core.jobs import BlockReason, JobFailure, JobRecord, Outcome
+from .._core.resources import Impossible
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
+from .admission import MEASURING
 
 if TYPE_CHECKING:
     from ..protocols import Executor
@@ -24,8 +27,9 @@ BATCH = 64  # launches before other callbacks of the loop get their turn
 class Dispatcher:
     """Fills free lanes in order: strict priority, then first in first out.
 
-    A job whose executor says "not now" keeps those behind it waiting, unless it `may_be_passed`
-    or `backfill` is on; a job that was passed for `max_bypass` seconds is passed no more.
+    A job that may not start now (its executor says so, or memory is short) keeps those behind it
+    waiting, unless it `may_be_passed` or `backfill` is on. A job that was passed for `max_bypass`
+    seconds is passed no more, but by what leaves alone all that it needs: a lane and its memory.
     """
 
     def __init__(self, engine: Engine, backfill: bool, max_bypass: float) -> None:
@@ -37,6 +41,7 @@ class Dispatcher:
         self._emergency: list[SupportsEmergencyStop] = []
         self._making_room: set[str] = set()
         self._first_blocked: dict[str, float] = {}
+        self._unchecked: deque[JobRecord] = deque()  # may ask for more than there will ever be
         self._turn = threading.Lock()
         self._wanted = False
 
@@ -60,6 +65,7 @@ class Dispatcher:
             logger.exception("the executor %r could not be opened", executor)
             return False
         self._opened[id(executor)] = (executor, unsubscribe)
+        self._engine.resources.open(executor)
         if isinstance(executor, LaunchesAnywhere) and executor.launches_anywhere:
             self._anywhere.add(id(executor))
         if isinstance(executor, SupportsEmergencyStop):
@@ -86,6 +92,7 @@ class Dispatcher:
         for _, unsubscribe in self._opened.values():
             unsubscribe()
         self._opened.clear()
+        self._engine.resources.forget()
         self._anywhere.clear()
         self._emergency.clear()
         self._making_room.clear()
@@ -112,9 +119,28 @@ class Dispatcher:
         while self._wanted and self._turn.acquire(blocking=False):
             try:
                 self._wanted = False
+                if self._unchecked:
+                    self._refuse_the_impossible()
                 self._fill_lanes()
             finally:
                 self._turn.release()
+
+    def check(self, job: JobRecord) -> None:
+        """A job that needs something was submitted: it may fail without waiting for its turn."""
+        self._unchecked.append(job)
+
+    def _refuse_the_impossible(self) -> None:
+        resources = self._engine.resources
+        if not self._engine.accepts_dispatch or not resources.knows_the_machine():
+            return
+        while self._unchecked:
+            job = self._unchecked.popleft()
+            text = resources.impossible(job)
+            if text is not None:
+                self._refuse(job, Impossible(text))
+
+    def _refuse(self, job: JobRecord, verdict: Impossible) -> None:
+        self._engine.do(ev.Refused(job, JobFailure("ImpossibleRequest", verdict.text)))
 
     def _fill_lanes(self) -> None:
         state = self._engine.state
@@ -135,6 +161,7 @@ class Dispatcher:
         opened = id(executor) in self._opened or self.open(executor)
         run = engine.launch(job, executor, passed)
         if run is None:  # another thread was quicker: cancelled, held or moved it
+            engine.resources.give_back(job)
             return True
         self._first_blocked.pop(job.id, None)
         if opened:
@@ -154,8 +181,8 @@ class Dispatcher:
             first = engine.state.order.first_ready()
         if first is None or self._is_left_to_the_loop(first):
             return None, ()
-        reason = self._blocked(first)
-        if reason is None:
+        verdict = self._look_at(first, None, may_evict=True)
+        if verdict is None:
             return first, ()
         candidates = [first]
         with engine.lock:
@@ -164,23 +191,45 @@ class Dispatcher:
                     candidates.append(job)
                 if len(candidates) > LOOK_AHEAD:
                     break
-        blocked = {first: reason}
+        blocked: dict[JobRecord, BlockReason] = {}
+        short: set[JobRecord] = set()  # of memory or processors
+        kept: JobRecord | None = None  # whoever passes leaves alone what this one needs
         chosen = None
-        passable = self._may_be_passed(first, reason)
-        for job in candidates[1:]:
-            if not passable or self._is_left_to_the_loop(job):
-                break
-            reason = self._blocked(job)
-            if reason is None:
+        for job in candidates:
+            if job is not first:
+                if self._is_left_to_the_loop(job):
+                    break
+                verdict = self._look_at(job, kept, may_evict=not short)
+            if verdict is None:
                 chosen = job
                 break
+            if isinstance(verdict, Impossible):
+                self._refuse(job, verdict)
+                engine.wake()
+                if job is first:
+                    return None, ()
+                continue
+            reason, is_short = verdict
             blocked[job] = reason
-            passable = self._may_be_passed(job, reason)
+            if is_short:
+                short.add(job)
+            if reason is MEASURING:
+                break  # it is a matter of milliseconds
+            if not self._may_be_passed(job, reason):
+                if kept is None and is_short and self._can_spare_a_lane():
+                    kept = job
+                elif kept is None or not is_short:
+                    break
         for job, why in blocked.items():
-            engine.do(ev.Blocked(job, why))
-            if not why.may_be_passed:
+            if why is not MEASURING and why != job.block_reason:
+                engine.do(ev.Blocked(job, why))
+            if not why.may_be_passed and job not in short:
                 self._make_room(job)
         return chosen, blocked.keys()
+
+    def _can_spare_a_lane(self) -> bool:
+        """With `backfill`, a lane is left for the job that was passed long enough."""
+        return self._backfill and self._engine.state.lanes_taken + 1 < self.max_running
 
     def _is_left_to_the_loop(self, job: JobRecord) -> bool:
         """True, with the loop woken, if its executor must not be asked on this thread."""
@@ -191,6 +240,22 @@ class Dispatcher:
             return False
         self._engine.wake()
         return True
+
+    def _look_at(
+        self, job: JobRecord, kept: JobRecord | None, *, may_evict: bool
+    ) -> tuple[BlockReason, bool] | Impossible | None:
+        """None: it may start, and what it needs is reserved. Else why not, and if memory is short.
+
+        `kept`: a job whose need must be left alone.
+        """
+        reason = self._blocked(job)
+        if reason is not None:
+            return reason, False
+        resources = self._engine.resources
+        if not resources.concerns(job.spec):
+            return None
+        verdict = resources.ask(job, kept, may_evict=may_evict)
+        return (verdict, True) if isinstance(verdict, BlockReason) else verdict
 
     def _blocked(self, job: JobRecord) -> BlockReason | None:
         executor = cast("Executor", job.spec.executor)

@@ -29,6 +29,7 @@ from .lending import Context
 from .lifecycle import Lifecycle
 from .logs import JobLog
 from .publish import JobEvent, Publisher
+from .queue_resources import QueueResources
 from .runner import Run
 from .supervisor import Supervisor
 from .timers import CallLater, Timers
@@ -36,6 +37,7 @@ from .waiting import Waiters
 
 if TYPE_CHECKING:
     from ..protocols import Executor
+    from .admission import Admission
     from .recorder import Recorder
 
 logger = logging.getLogger(__name__)
@@ -72,7 +74,11 @@ class Engine:
     """Owns the state, the lock and the effects. Methods are for any thread unless they say so."""
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, call_later: CallLater | None = None
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        call_later: CallLater | None = None,
+        admission: Admission | None = None,
     ) -> None:
         clock = clock or Clock()
         self.settings = settings
@@ -86,6 +92,7 @@ class Engine:
         self.monotonic = clock.monotonic
         self.timers = Timers(self._call_later, self._fire, clock.monotonic)
         self.publisher = Publisher(self._request_delivery)
+        self.resources = QueueResources(self, admission, self._call_later)
         self.dispatcher = Dispatcher(self, settings.backfill, settings.max_bypass)
         self.life = Lifecycle(self)
         self.watch = LoopWatch(self, self._call_later)
@@ -137,6 +144,8 @@ class Engine:
             for job, parents in jobs:
                 effects = self.state.apply(ev.Submitted(job, parents), self.now())
                 outside += self._perform_inside(effects or [])
+                if self.resources.concerns(job.spec):
+                    self.dispatcher.check(job)
         self._perform(outside)
 
     def restore(self, events: Iterable[ev.Restored], forgotten: Mapping[str, int]) -> None:
@@ -151,6 +160,8 @@ class Engine:
             for event in events:  # made one by one: a child looks for its parents
                 effects = self.state.apply(event, self.now())
                 outside += self._perform_inside(effects or [])
+                if event.job.entry is not None and self.resources.concerns(event.job.spec):
+                    self.dispatcher.check(event.job)
                 if self.recorder is not None and event.was is RUNNING:
                     self.recorder.note_job(event.job)
         self._perform(outside)
@@ -191,6 +202,7 @@ class Engine:
             self.recorder.flush()
         self.watch.begin()
         self.alive.begin()
+        self.resources.begin()
         return run
 
     def end_run(self, run: Run, outcome: Outcome) -> None:
@@ -204,6 +216,8 @@ class Engine:
                 del self.runs[run.job_id]
             event = ev.Ended(run.job, run.attempt, outcome)
             outside = self._perform_inside(self.state.apply(event, self.now()) or [])
+        if run.job.usage is not None:
+            self.resources.ended(run.job)
         try:
             self.dispatcher.run()  # the next job starts now instead of one turn of the loop later
         finally:
@@ -409,6 +423,7 @@ class Engine:
             self.recorder.after_fork()
         self.io.after_fork()
         self.dispatcher.after_fork()
+        self.resources.after_fork()
 
 
 def _remove_folder(path: Path, owner: int) -> None:

@@ -287,6 +287,7 @@ class Lifecycle:
         engine.forget_wishes()
         engine.watch.end()
         engine.alive.end()
+        engine.resources.end()
         if not engine.io.is_current_thread:
             engine.io.close()
         engine.drop_empty_spool()

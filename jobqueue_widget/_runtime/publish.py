@@ -160,6 +160,11 @@ class Publisher:
     def _settle(self) -> None:
         self.active = bool(self._subscribers or self._streams or self._listeners)
 
+    def touch(self) -> None:
+        """Under the engine's lock: tell listeners that there is something new, without an event."""
+        for listener in self._listeners:
+            listener()
+
     def push(self, event: JobEvent) -> None:
         """Under the engine's lock: keep the order."""
         for listener in self._listeners:

@@ -39,6 +39,11 @@ class Run:
         self.attempt = job.attempt
         self.over = False
 
+    @property
+    def execution(self) -> Execution | None:
+        """While there is one."""
+        return self._execution
+
     # -- towards the execution ---------------------------------------------------------------
 
     def start(self, executor: Executor) -> None:

@@ -66,6 +66,7 @@ class FuturesExecutor:
     """
 
     can_kill = False
+    admits_by_itself = True  # its jobs take nothing of this machine that we could promise
     launches_anywhere = True
 
     def __init__(
@@ -123,7 +124,7 @@ class FuturesExecutor:
         """
         if spec.options.resources:
             raise InvalidOptionError(
-                f"resources={dict(spec.options.resources)!r} cannot be passed on: "
+                f"resources={spec.options.resources!r} cannot be passed on: "
                 f"{self.name}.submit() takes a function and its arguments only"
             )
         target = cast("Callable[..., object]", spec.target)

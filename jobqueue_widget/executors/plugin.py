@@ -13,7 +13,7 @@ from typing import Any
 from .._core.jobs import BlockReason, JobFailure, JobSpec, Outcome
 from .._runtime.failures import failure_of
 from ..errors import InvalidTargetError
-from ..protocols import ExecutorContext, Reporter
+from ..protocols import ExecutorContext, OffersResources, Reporter
 from .host_desk import HostDesk, desk_of
 from .plugin_calls import current_config, guarded, in_thread, reserved_keywords
 from .plugin_process import death_of, end_process, is_running, process_of
@@ -41,6 +41,7 @@ class PluginHostExecutor:
         self._context: ExecutorContext | None = None
         self._running: set[PluginExecution] = set()
         self._reserved = reserved_keywords(host)
+        self.offers: OffersResources | None = host if isinstance(host, OffersResources) else None
 
     def prepare(self, spec: JobSpec) -> object:
         """Refuse keywords that the host's own method takes for itself.
@@ -76,8 +77,12 @@ class PluginHostExecutor:
             return None
         return BlockReason(f"plugin {spec.name!r} is busy with {holder}", may_be_passed=True)
 
+    def config_of(self, name: str) -> object:
+        """What the plugin was configured with when it last ran; None before."""
+        return None if self._desk is None else self._desk.configs.get(name)
+
     async def make_room(self, spec: JobSpec) -> bool:
-        """The host evicts for itself."""
+        """Memory is no matter of this executor's; the queue unloads what is idle."""
         return False
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
@@ -312,6 +317,12 @@ class PluginExecution:
             self._task.cancel()
 
     # -- protocols.Execution -----------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int | None:
+        """The plugin's process, where its host shows one."""
+        process = process_of(self._plugin)
+        return None if process is None else process.pid
 
     def ask_to_stop(self) -> bool:
         """The plugin's own cancel; while it still waits for resources, just stop waiting."""

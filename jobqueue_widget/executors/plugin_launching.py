@@ -6,7 +6,13 @@ import weakref
 from collections.abc import Callable
 
 from .._core.jobs import BlockReason, JobSpec
-from ..protocols import ExecutorContext, LaunchesPlugins, PluginExecution, Reporter
+from ..protocols import (
+    ExecutorContext,
+    LaunchesPlugins,
+    OffersResources,
+    PluginExecution,
+    Reporter,
+)
 
 
 class LaunchingHostExecutor:
@@ -19,6 +25,7 @@ class LaunchingHostExecutor:
 
     def __init__(self, host: LaunchesPlugins) -> None:
         self._host = host
+        self.offers: OffersResources | None = host if isinstance(host, OffersResources) else None
         self._context: ExecutorContext | None = None
         self._running: weakref.WeakSet[PluginExecution] = weakref.WeakSet()
 
@@ -44,6 +51,10 @@ class LaunchingHostExecutor:
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
         """Its own plugin is at work; jobs for other plugins may pass."""
         return self._host.plugin_blocked_by(spec.name)
+
+    def config_of(self, name: str) -> object:
+        """What its next call runs with."""
+        return self._host.plugin_configuration(name)
 
     async def make_room(self, spec: JobSpec) -> bool:
         """A plugin that works is not evicted."""

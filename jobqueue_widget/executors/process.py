@@ -189,6 +189,12 @@ class ProcessExecution:
 
     # -- protocols.Execution -------------------------------------------------------------------
 
+    @property
+    def pid(self) -> int | None:
+        """The worker's process, which leads a group of its own."""
+        worker = self._worker
+        return None if worker is None else worker.pid or None
+
     def ask_to_stop(self) -> bool:
         """A flag the job can read, and JobCancelled in its main thread."""
         worker = self._worker

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .._core.jobs import BlockReason, JobFailure, JobSpec
+from .._core.jobs import BlockReason, Holder, JobFailure, JobSpec
 from .._runtime.logs import JobLog
 from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedError
 from ..protocols import ExecutorContext, LoadedPlugin, PluginExecution, Reporter
@@ -422,9 +422,14 @@ class PluginManager:
             return None
         return BlockReason(
             f"plugin {name!r} is busy with {' and '.join(holders)}",
-            holders=tuple(holders),
+            holders=tuple(Holder(holder, "plugin", 1.0, idle=False) for holder in holders),
             may_be_passed=True,
         )
+
+    def plugin_configuration(self, name: str) -> object:
+        """What its next call would be configured with; None if it is not loaded."""
+        plugin = self._loaded.get(name)
+        return None if plugin is None else plugin.configuration[0]
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""

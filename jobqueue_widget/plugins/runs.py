@@ -87,6 +87,13 @@ class PluginRun:
 
     # -- protocols.Execution -------------------------------------------------------------------
 
+    @property
+    def pid(self) -> int | None:
+        """Its worker's process, while it has one."""
+        slot = self._slot
+        worker = None if slot is None else slot.worker
+        return None if worker is None else worker.pid or None
+
     def ask_to_stop(self) -> bool:
         """The plugin's own cancel(), the flag and JobCancelled; at once if it has not begun."""
         with self._lock:

@@ -204,8 +204,8 @@ BUGS = [
     Bug(
         "a blocked job is passed without being passable",
         "_runtime/dispatcher.py",
-        "            if not passable or self._is_left_to_the_loop(job):",
-        "            if self._is_left_to_the_loop(job):",
+        "            if not self._may_be_passed(job, reason):",
+        "            if job.parents_left:",
     ),
     Bug(
         "an ask that comes before the execution is lost",

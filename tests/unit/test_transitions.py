@@ -83,6 +83,7 @@ EVENTS: dict[str, Callable[[JobRecord], ev.JobEvent]] = {
     "HoldExpired": lambda job: ev.HoldExpired(job),
     "BackoffOver": lambda job: ev.BackoffOver(job, job.attempt),
     "Blocked": lambda job: ev.Blocked(job, BlockReason("no room")),
+    "Refused": lambda job: ev.Refused(job, FAILURE),
     "Launched": lambda job: ev.Launched(job, "process", True),
     "PhaseChanged": lambda job: ev.PhaseChanged(job, job.attempt, "starting"),
     "Progressed": lambda job: ev.Progressed(job, job.attempt, 0.5, "half"),
@@ -108,6 +109,7 @@ CELLS: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("pending", "HoldExpired"): ("pending", NOTHING),
     ("pending", "BackoffOver"): ("pending", NOTHING),
     ("pending", "Blocked"): ("pending", ["Publish blocked"]),
+    ("pending", "Refused"): ("ended", END),
     ("pending", "Launched"): ("running", ["Launch", "Publish started"]),
     ("pending", "CancelRequested"): ("ended", END),
     ("running", "PhaseChanged"): ("running", ["Publish phase"]),
@@ -136,11 +138,13 @@ CELLS: dict[tuple[str, str], tuple[str, list[str]]] = {
 LATE: set[tuple[str, str]] = {
     *itertools.product(["pending"], ["PhaseChanged", "Progressed", "CancelTimedOut"]),
     *itertools.product(["pending"], ["TimedOut", "KillFailed"]),
-    *itertools.product(["running"], ["Blocked", "CancelTimedOut"]),
+    *itertools.product(["running"], ["Blocked", "Refused", "CancelTimedOut"]),
     *itertools.product(["running", "asked", "forcing", "ended"], ["HoldExpired", "BackoffOver"]),
     *itertools.product(["asked", "forcing", "ended"], ["TimedOut"]),
     *itertools.product(["forcing", "ended"], ["CancelTimedOut"]),
-    *itertools.product(["ended"], ["Blocked", "PhaseChanged", "Progressed", "KillFailed"]),
+    *itertools.product(
+        ["ended"], ["Blocked", "Refused", "PhaseChanged", "Progressed", "KillFailed"]
+    ),
 }
 ALL = list(itertools.product(STAGES, EVENTS))
 
@@ -187,6 +191,16 @@ def test_the_table_in_the_docs_is_the_table_in_the_code() -> None:
 
 
 # -- what a cell does besides, depending on the job ---------------------------------------------
+
+
+def test_a_job_that_can_never_start_has_failed_whatever_its_retries() -> None:
+    bench = Bench(retries=3)
+    bench.bring_to("pending")
+    bench.apply(ev.Refused(bench.job, JobFailure("ImpossibleRequest", "too much")))
+    assert bench.job.status.value == "failed"
+    assert str(bench.job.failure) == "ImpossibleRequest: too much"
+    assert bench.job.started_at is None
+    assert bench.state.totals.failed == 1
 
 
 @pytest.mark.parametrize("how", ["error", "stop", "stop with an error"])

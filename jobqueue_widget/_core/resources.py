@@ -1,0 +1,394 @@
+"""Memory and processors: who has reserved how much, and whether a job fits beside them.
+
+Amounts are named with their unit: `ram_mib` and `gpu_mib` are MiB (2**20 bytes), `cpus` are
+processors, `gpus` are whole GPUs that no other job of ours may use meanwhile. Free is the lesser of
+two answers: what the machine says is free, less what was promised and is not used yet; and what the
+machine has, less all that was promised.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .jobs import EMPTY_AMOUNTS, BlockReason, Holder
+
+RAM, GPU, CPUS, GPUS = NAMES = ("ram_mib", "gpu_mib", "cpus", "gpus")
+HOLDERS_NAMED = 2
+
+Amounts = Mapping[str, float]
+PluginKey = tuple[int, str]  # which host of this process, and the name there
+
+
+# -- what is known of the machine --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GpuStats:
+    """One GPU's memory."""
+
+    total_mib: float
+    free_mib: float
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessMemory:
+    """What a process and its descendants hold; `gpu_mib` by the number of the GPU."""
+
+    ram_mib: float = 0.0
+    gpu_mib: Mapping[int, float] = field(default_factory=dict)
+
+
+NOTHING = ProcessMemory()
+
+
+@dataclass(frozen=True, slots=True)
+class MachineStats:
+    """One look at the machine, as this process may use it (a container's limits, not the host's).
+
+    `gpus` is None while they cannot be read though there may be some; `gpu_note` says why there are
+    none or why they cannot be read. `processes`: by the pid of the root of each tree asked for.
+    """
+
+    ram_total_mib: float
+    ram_available_mib: float
+    cpus: float
+    cpus_busy: float = 0.0
+    gpus: tuple[GpuStats, ...] | None = ()
+    gpu_note: str = ""
+    processes: Mapping[int, ProcessMemory] = field(default_factory=dict)
+
+
+# -- what is wanted and what is held -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a job wants, no amount of it zero; `holds` is what its worker-to-be has already."""
+
+    job_id: str
+    title: str
+    need: Amounts
+    plugin: PluginKey | None = None
+    holds: ProcessMemory = NOTHING
+
+
+@dataclass(slots=True)
+class Reservation:
+    """What was promised to a job; `used` is what its processes were last seen to hold."""
+
+    request: Request
+    gpus: tuple[int, ...]
+    used: ProcessMemory = NOTHING
+
+    def ram(self) -> float:
+        """MiB of memory."""
+        return self.request.need.get(RAM, 0.0)
+
+    def gpu(self, number: int, stats: GpuStats) -> float:
+        """MiB of that GPU: all of it if it has the GPU to itself."""
+        if number not in self.gpus:
+            return 0.0
+        return stats.total_mib if GPUS in self.request.need else self.request.need.get(GPU, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class IdlePlugin:
+    """A loaded plugin that does nothing; `last_used` orders, nothing else."""
+
+    key: PluginKey
+    name: str
+    holds: ProcessMemory
+    last_used: float
+
+
+# -- what is decided ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """It may start, on these GPUs; they are its own until it has ended."""
+
+    gpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """This machine will never have that much."""
+
+    text: str
+
+
+Decision = Admitted | BlockReason | Impossible
+
+
+class Ledger:
+    """Who has reserved what. One attempt to start is one `decide`, which changes nothing."""
+
+    def __init__(self) -> None:
+        self._reserved: dict[str, Reservation] = {}
+
+    def reserve(self, request: Request, gpus: tuple[int, ...]) -> None:
+        """Promise it; what `decide` has just admitted."""
+        assert request.job_id not in self._reserved, f"{request.job_id} has a reservation"
+        self._reserved[request.job_id] = Reservation(request, gpus)
+
+    def release(self, job_id: str) -> bool:
+        """Its work is really gone. False: it had no reservation."""
+        return self._reserved.pop(job_id, None) is not None
+
+    def note_use(self, job_id: str, used: ProcessMemory) -> None:
+        """Its processes were seen to hold so much."""
+        reservation = self._reserved.get(job_id)
+        if reservation is not None:
+            reservation.used = used
+
+    def reservations(self) -> Iterable[Reservation]:
+        """All of them, oldest first."""
+        return self._reserved.values()
+
+    def has(self, job_id: str) -> bool:
+        """True from `reserve` to `release`."""
+        return job_id in self._reserved
+
+    def uses_plugin(self, plugin: PluginKey) -> bool:
+        """True if a job that was admitted runs it, or is about to."""
+        return any(held.request.plugin == plugin for held in self._reserved.values())
+
+    # -- deciding ----------------------------------------------------------------------------
+
+    def decide(
+        self,
+        request: Request,
+        stats: MachineStats,
+        idle: Sequence[IdlePlugin] = (),
+        beside: Request | None = None,
+    ) -> Decision:
+        """May it start now?
+
+        Args:
+            request: what it wants.
+            stats: a fresh look at the machine.
+            idle: loaded plugins that do nothing; named as holders.
+            beside: a job that waits and for which its need is kept free.
+
+        """
+        text = impossible(request.need, stats)
+        if text is not None:
+            return Impossible(text)
+        need = request.need
+        have: dict[str, float] = {}
+        gpus: tuple[int, ...] | None = ()
+        if RAM in need:
+            have[RAM] = self._free_ram(request, stats, beside)
+        if CPUS in need:
+            have[CPUS] = self._free_cpus(stats, beside)
+        if GPU in need or GPUS in need:
+            if stats.gpus is None:
+                return BlockReason(
+                    f"needs {_amount(need, GPU)}; {stats.gpu_note}", need, EMPTY_AMOUNTS
+                )
+            gpus = self._choose_gpus(request, stats, beside, have)
+        short = [name for name in NAMES if name in have and have[name] < need[name]]
+        if not short and gpus is not None:
+            return Admitted(gpus)
+        return self._blocked(request, have, short, idle, stats)
+
+    def _free_ram(self, request: Request, stats: MachineStats, beside: Request | None) -> float:
+        promised = sum(held.ram() for held in self._reserved.values())
+        unused = sum(max(0.0, held.ram() - held.used.ram_mib) for held in self._reserved.values())
+        own = min(request.holds.ram_mib, request.need[RAM])
+        kept = 0.0 if beside is None else beside.need.get(RAM, 0.0)
+        kept_live = max(0.0, kept - (0.0 if beside is None else beside.holds.ram_mib))
+        return min(
+            stats.ram_available_mib - unused - kept_live + own,
+            stats.ram_total_mib - promised - kept,
+        )
+
+    def _free_cpus(self, stats: MachineStats, beside: Request | None) -> float:
+        promised = sum(held.request.need.get(CPUS, 0.0) for held in self._reserved.values())
+        kept = 0.0 if beside is None else beside.need.get(CPUS, 0.0)
+        return stats.cpus - promised - kept
+
+    def _choose_gpus(
+        self,
+        request: Request,
+        stats: MachineStats,
+        beside: Request | None,
+        have: dict[str, float],
+    ) -> tuple[int, ...] | None:
+        """The GPUs to use, None if none will do; notes in `have` what there is.
+
+        One GPU must hold all of `gpu_mib`: the one its plugin is on already, else the fullest that
+        still fits. A GPU that is kept for the job `beside` is not touched.
+        """
+        assert stats.gpus is not None
+        free = {
+            number: self._free_gpu(number, gpu, request) for number, gpu in enumerate(stats.gpus)
+        }
+        if beside is not None and (GPU in beside.need or GPUS in beside.need):
+            fullest_last = sorted(free, key=lambda number: free[number], reverse=True)
+            for number in fullest_last[: max(1, math.ceil(beside.need.get(GPUS, 1)))]:
+                kept = stats.gpus[number].total_mib if GPUS in beside.need else beside.need[GPU]
+                free[number] -= kept
+        want = request.need.get(GPU, 0.0)
+        if GPUS in request.need:
+            whole = [
+                number
+                for number in free
+                if free[number] >= want
+                and not any(number in held.gpus for held in self._reserved.values())
+            ]
+            have[GPUS] = float(len(whole))
+            count = math.ceil(request.need[GPUS])
+            if want and len(whole) < count:
+                have[GPU] = max(0.0, sorted(free.values(), reverse=True)[count - 1])
+            return tuple(whole[:count]) if len(whole) >= count else None
+        fitting = [number for number in free if free[number] >= want]
+        have[GPU] = max(free.values(), default=0.0)
+        if not fitting:
+            return None
+        there = [number for number in fitting if request.holds.gpu_mib.get(number)]
+        return (min(there or fitting, key=lambda number: (free[number], number)),)
+
+    def _free_gpu(self, number: int, gpu: GpuStats, request: Request) -> float:
+        promised = unused = 0.0
+        for held in self._reserved.values():
+            amount = held.gpu(number, gpu)
+            promised += amount
+            unused += max(0.0, amount - held.used.gpu_mib.get(number, 0.0))
+        own = min(request.holds.gpu_mib.get(number, 0.0), request.need.get(GPU, 0.0))
+        return min(gpu.free_mib - unused + own, gpu.total_mib - promised)
+
+    # -- saying why not ------------------------------------------------------------------------
+
+    def _blocked(
+        self,
+        request: Request,
+        have: Mapping[str, float],
+        short: list[str],
+        idle: Sequence[IdlePlugin],
+        stats: MachineStats,
+    ) -> BlockReason:
+        shown = {name: _floor(have[name], name) for name in have}
+        parts = [f"{_amount(request.need, name)}, {_number(shown[name])} free" for name in short]
+        holders = self._holders(request, short[0], idle, stats)
+        told = [str(holder) for holder in holders[:HOLDERS_NAMED]]
+        if len(holders) > HOLDERS_NAMED:
+            told.append(f"{len(holders) - HOLDERS_NAMED} more hold the rest")
+        elif not told:
+            told.append("other programs use the rest")
+        text = f"needs {' and '.join(parts)}; {'; '.join(told)}"
+        return BlockReason(text, dict(request.need), shown, tuple(holders))
+
+    def _holders(
+        self, request: Request, name: str, idle: Sequence[IdlePlugin], stats: MachineStats
+    ) -> list[Holder]:
+        """Who has what is missing, the largest first."""
+        found: list[Holder] = []
+        for held in self._reserved.values():
+            if name == GPU:
+                amount = sum(held.gpu(n, gpu) for n, gpu in enumerate(stats.gpus or ()))
+            elif name == GPUS:
+                amount = float(len(held.gpus))
+            else:
+                amount = held.request.need.get(name, 0.0)
+            if amount > 0:
+                found.append(Holder(held.request.title, name, amount, idle=False))
+        if name in (RAM, GPU):
+            for plugin in idle:
+                holds = plugin.holds
+                amount = holds.ram_mib if name == RAM else sum(holds.gpu_mib.values())
+                if plugin.key != request.plugin and amount >= 1:
+                    found.append(Holder(plugin.name, name, math.floor(amount), idle=True))
+        return sorted(found, key=lambda holder: -holder.amount)
+
+
+def impossible(need: Amounts, stats: MachineStats) -> str | None:
+    """Why this machine can never give that much, and by how much it is too much; else None."""
+    limits: dict[str, float] = {RAM: stats.ram_total_mib, CPUS: stats.cpus}
+    if stats.gpus:
+        limits[GPU] = max(gpu.total_mib for gpu in stats.gpus)
+        limits[GPUS] = float(len(stats.gpus))
+    elif stats.gpus is not None and (need.get(GPU) or need.get(GPUS)):
+        wanted = _amount(need, GPU if need.get(GPU) else GPUS)
+        return f"needs {wanted}, and no GPU is known here ({stats.gpu_note or 'there is none'})"
+    for name, limit in limits.items():
+        if need.get(name, 0.0) > limit:
+            return (
+                f"needs {_amount(need, name)}, this machine can give {_number(limit)}: "
+                f"{_number(need[name] - limit)} too much; lower what it asks for ({name})"
+            )
+    return None
+
+
+def plan_eviction(
+    ledger: Ledger,
+    request: Request,
+    stats: MachineStats,
+    idle: Sequence[IdlePlugin],
+    beside: Request | None = None,
+) -> list[IdlePlugin]:
+    """The idle plugins to unload so that the job fits: least recently used first, no one in vain.
+
+    Empty if it fits without, or not even with all of them gone.
+    """
+
+    def fits(gone: Sequence[IdlePlugin]) -> bool:
+        return isinstance(ledger.decide(request, relieved(stats, gone), (), beside), Admitted)
+
+    candidates = [
+        plugin
+        for plugin in sorted(idle, key=lambda plugin: plugin.last_used)
+        if plugin.key != request.plugin and not ledger.uses_plugin(plugin.key)
+    ]
+    if fits(()) or not fits(candidates):
+        return []
+    chosen: list[IdlePlugin] = []
+    for plugin in candidates:
+        chosen.append(plugin)
+        if fits(chosen):
+            break
+    for plugin in reversed(chosen.copy()):  # who was used last is spared first
+        rest = [other for other in chosen if other is not plugin]
+        if fits(rest):
+            chosen = rest
+    return chosen
+
+
+def relieved(stats: MachineStats, gone: Iterable[IdlePlugin]) -> MachineStats:
+    """The machine as it would be without them."""
+    ram = stats.ram_available_mib
+    free = [gpu.free_mib for gpu in stats.gpus or ()]
+    for plugin in gone:
+        ram += plugin.holds.ram_mib
+        for number, amount in plugin.holds.gpu_mib.items():
+            if 0 <= number < len(free):
+                free[number] += amount
+    gpus = stats.gpus and tuple(
+        replace(gpu, free_mib=min(gpu.total_mib, free[number]))
+        for number, gpu in enumerate(stats.gpus)
+    )
+    return replace(stats, ram_available_mib=min(stats.ram_total_mib, ram), gpus=gpus)
+
+
+# -- words -------------------------------------------------------------------------------------
+
+_UNITS = {RAM: "MiB RAM", GPU: "MiB GPU", CPUS: "processors", GPUS: "whole GPUs"}
+
+
+def _amount(need: Amounts, name: str) -> str:
+    return f"{_number(need.get(name, 0.0))} {_UNITS[name]}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}"
+
+
+def _floor(value: float, name: str) -> float:
+    """A quieter figure: memory changes by some MiB at every look."""
+    if name in (CPUS, GPUS):
+        return max(0.0, value)
+    return max(0.0, math.floor(value / 10) * 10 if value >= 100 else math.floor(value))

@@ -1,0 +1,401 @@
+"""Which jobs of this process may use how much of the machine: one ledger for all its queues.
+
+Asked once per attempt to start a job that needs something; what is admitted is reserved at once,
+until its work is gone. The machine is looked at on a thread of its own, one look at a time, so that
+a driver that hangs holds up neither a loop nor the jobs that need nothing of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from .._core.jobs import BlockReason
+from .._core.learned import Learned
+from .._core.resources import (
+    CPUS,
+    NOTHING,
+    RAM,
+    Admitted,
+    Amounts,
+    IdlePlugin,
+    Impossible,
+    Ledger,
+    MachineStats,
+    PluginKey,
+    ProcessMemory,
+    Request,
+    impossible,
+    plan_eviction,
+)
+from ..protocols import OffersResources, ResourceSource
+from .plugin_memory import Loaded, by_plugin, evict, workers_of
+
+logger = logging.getLogger(__name__)
+
+FRESH = 2.0  # seconds that a look at the machine is good for
+PATIENCE = 5.0  # seconds without an answer after which that is said
+EVICTION_PATIENCE = 30.0  # seconds after which an unloading is given up
+ROOM_KEPT = 2.0  # seconds that what was freed for a job is kept for it
+TRY_AGAIN = 10.0  # seconds before a plugin that did not go is asked again
+
+MEASURING = BlockReason("the machine's memory is being read")
+
+Aside = Callable[[Callable[[], None]], None]
+
+
+class Party(Protocol):
+    """One queue, as far as it is seen from here."""
+
+    def processes(self) -> Mapping[str, int]:
+        """The process of each job that runs in one, by job id. Any thread."""
+        ...
+
+    def on_look(self, stats: MachineStats | None) -> None:
+        """The machine was looked at (None: in vain). Any thread."""
+
+
+@dataclass(slots=True)
+class _Host:
+    offers: OffersResources
+    users: int
+    unsubscribe: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Room:
+    """What is being unloaded for one job; `until` is set when that is over."""
+
+    request: Request
+    victims: list[IdlePlugin]
+    text: str
+    begun: float
+    until: float | None = None
+
+
+class Admission:
+    """One per process; tests make their own. Any thread.
+
+    Args:
+        make_source: called at the first look, on the thread that looks.
+        monotonic: the clock.
+        aside: runs a callback where it may block.
+
+    """
+
+    def __init__(
+        self,
+        make_source: Callable[[], ResourceSource],
+        monotonic: Callable[[], float] = time.monotonic,
+        aside: Aside | None = None,
+    ) -> None:
+        self._make_source = make_source
+        self._monotonic = monotonic
+        self._aside = aside or _in_a_thread
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._ledger = Ledger()
+        self._learned = Learned()
+        self._source: ResourceSource | None = None
+        self._stats: MachineStats | None = None
+        self._problem = ""
+        self._begun_at = self._done_at = float("-inf")  # of the last look
+        self._changed_at = float("-inf")  # when we last gave something back
+        self._looking_since: float | None = None
+        self._look_again = False
+        self._wanted = False  # somebody is blocked
+        self._parties: dict[int, Party] = {}
+        self._hosts: dict[int, _Host] = {}
+        self._loaded: dict[PluginKey, Loaded] = {}
+        self._room: _Room | None = None
+        self._not_gone: dict[PluginKey, float] = {}
+
+    def after_fork(self) -> None:
+        """In a forked child: every job and plugin is the parent's."""
+        self._reset()
+
+    # -- who takes part ------------------------------------------------------------------------
+
+    def enter(self, party: Party) -> None:
+        """Tell this queue of every look."""
+        with self._lock:
+            self._parties[id(party)] = party
+
+    def leave(self, party: Party) -> None:
+        """No more."""
+        with self._lock:
+            self._parties.pop(id(party), None)
+
+    def add_host(self, offers: OffersResources) -> None:
+        """One more queue uses this plugin host: its idle plugins may be unloaded."""
+        with self._lock:
+            host = self._hosts.get(id(offers))
+            if host is not None:
+                host.users += 1
+                return
+            host = self._hosts[id(offers)] = _Host(offers, 1, _nothing)
+        host.unsubscribe = offers.on_change(self.look)
+        self.look()
+
+    def remove_host(self, offers: OffersResources) -> None:
+        """One fewer."""
+        with self._lock:
+            host = self._hosts[id(offers)]
+            host.users -= 1
+            if host.users:
+                return
+            del self._hosts[id(offers)]
+            for key in [key for key in self._loaded if key[0] == id(offers)]:
+                del self._loaded[key]
+        host.unsubscribe()
+
+    # -- looking at the machine ----------------------------------------------------------------
+
+    def look(self) -> None:
+        """Look at the machine soon, off this thread; who comes meanwhile has it done once more."""
+        with self._lock:
+            if self._looking_since is not None:
+                self._look_again = True
+                return
+            self._looking_since = self._monotonic()
+            self._look_again = False
+        self._aside(self._look)
+
+    def _look(self) -> None:
+        """Aside: it may block in the plugin hosts or in a driver."""
+        with self._lock:
+            begun = self._monotonic()
+            parties, hosts = list(self._parties.values()), list(self._hosts.values())
+        processes: dict[str, int] = {}
+        for party in parties:
+            processes.update(party.processes())
+        plugins = [(host.offers, plugin) for host in hosts for plugin in workers_of(host.offers)]
+        pids = {*processes.values(), *(plugin.pid for _, plugin in plugins if plugin.pid)}
+        stats, problem = None, ""
+        try:
+            if self._source is None:
+                self._source = self._make_source()
+            stats = self._source.read(pids)
+        except Exception as error:
+            problem = f"the machine's memory cannot be read: {type(error).__name__}: {error}"
+            logger.warning(problem)
+        loaded = {} if stats is None else by_plugin(plugins, stats)
+        with self._lock:
+            self._stats, self._problem = stats, problem
+            self._begun_at, self._done_at = begun, self._monotonic()
+            if stats is not None:
+                for job_id, pid in processes.items():
+                    self._ledger.note_use(job_id, stats.processes.get(pid, NOTHING))
+                self._loaded = loaded
+                for held in self._ledger.reservations():
+                    worker = loaded.get(held.request.plugin) if held.request.plugin else None
+                    if worker is not None and worker.measured:  # also where no job shows a process
+                        held.used = worker.holds
+            self._looking_since = None
+            self._wanted = False
+            again = self._look_again
+            parties = list(self._parties.values())
+        for party in parties:
+            party.on_look(stats)
+        if again:
+            self.look()
+
+    # -- one attempt to start ------------------------------------------------------------------
+
+    def ask(
+        self,
+        job_id: str,
+        title: str,
+        need: Amounts,
+        plugin: PluginKey | None,
+        *,
+        beside: Request | None = None,
+        may_evict: bool = False,
+    ) -> Admitted | BlockReason | Impossible:
+        """May this job start now? If so it has its reservation.
+
+        Returns:
+            `MEASURING` while the machine has yet to be looked at: whoever takes part is told.
+
+        """
+        room: _Room | None = None
+        with self._lock:
+            request = self._request(job_id, title, need, plugin)
+            decision = self._decide(request, beside)
+            if isinstance(decision, Admitted):
+                self._ledger.reserve(request, decision.gpus)
+                if self._room is not None and self._room.request.job_id == job_id:
+                    self._room = None
+                return decision
+            if isinstance(decision, Impossible):
+                return decision
+            self._wanted = True
+            if decision is not MEASURING:
+                room = self._plan_room(request, decision, beside) if may_evict else None
+                current = self._room
+                is_ours = current is not None and current.request.job_id == job_id
+                if current is not None and is_ours and current.until is None:
+                    decision = replace(decision, text=current.text)
+        if room is not None:
+            self._aside(lambda: self._make_room(room))
+        elif decision is MEASURING:
+            self.look()
+        return decision
+
+    def _request(self, job_id: str, title: str, need: Amounts, plugin: PluginKey | None) -> Request:
+        loaded = self._loaded.get(plugin) if plugin is not None else None
+        is_known = loaded is not None and loaded.measured and not loaded.busy
+        holds = loaded.holds if loaded is not None and is_known else NOTHING
+        return Request(job_id, title, need, plugin, holds)
+
+    def request(self, job_id: str, title: str, need: Amounts, plugin: PluginKey | None) -> Request:
+        """For a job that is to be kept room for."""
+        with self._lock:
+            return self._request(job_id, title, need, plugin)
+
+    def _decide(
+        self, request: Request, beside: Request | None
+    ) -> Admitted | BlockReason | Impossible:
+        now, stats = self._monotonic(), self._stats
+        room = self._current_room(now)
+        if room is not None and room.request.job_id != request.job_id:
+            if any(victim.key == request.plugin for victim in room.victims):
+                return BlockReason(
+                    f"its plugin is being unloaded for {room.request.title}", request.need
+                )
+            beside = beside or room.request
+        if stats is None or now - self._done_at > FRESH:
+            since = self._looking_since
+            if since is not None and now - since > PATIENCE:
+                return BlockReason("the machine's memory cannot be read: no answer", request.need)
+            if self._problem and now - self._done_at <= FRESH:
+                return BlockReason(self._problem, request.need)
+            return MEASURING
+        decision = self._ledger.decide(request, stats, self._idle(now), beside)
+        if isinstance(decision, BlockReason) and self._begun_at < self._changed_at:
+            return MEASURING  # something was given back since; it may do now
+        return decision
+
+    def _idle(self, now: float) -> list[IdlePlugin]:
+        return [
+            IdlePlugin(plugin.key, plugin.name, plugin.holds, plugin.last_used)
+            for plugin in self._loaded.values()
+            if not plugin.busy and not self._ledger.uses_plugin(plugin.key)
+        ]
+
+    def impossible(self, need: Amounts) -> str | None:
+        """Why this machine can never give that much; None if it can, or that is not known yet."""
+        with self._lock:
+            return None if self._stats is None else impossible(need, self._stats)
+
+    @property
+    def has_looked(self) -> bool:
+        """True once the size of the machine is known."""
+        return self._stats is not None
+
+    def release(self, job_id: str) -> None:
+        """The work of that job is really gone, or it was never started."""
+        with self._lock:
+            if not self._ledger.release(job_id):
+                return
+            self._changed_at = self._monotonic()
+            wanted = self._wanted
+        if wanted:
+            self.look()
+
+    # -- unloading what is idle ----------------------------------------------------------------
+
+    def _current_room(self, now: float) -> _Room | None:
+        room = self._room
+        if room is None:
+            return None
+        if room.until is None and now - room.begun > EVICTION_PATIENCE:
+            logger.warning("%s: no answer for %g s", room.text, EVICTION_PATIENCE)
+            self._not_gone.update((victim.key, now) for victim in room.victims)
+            self._room = room = None
+        elif room.until is not None and now > room.until:
+            self._room = room = None
+        return room
+
+    def _plan_room(
+        self, request: Request, reason: BlockReason, beside: Request | None
+    ) -> _Room | None:
+        """What to unload for it, if that lets it start; one job at a time."""
+        now, stats = self._monotonic(), self._stats
+        if stats is None or self._current_room(now) is not None:
+            return None
+        self._not_gone = {k: at for k, at in self._not_gone.items() if now - at < TRY_AGAIN}
+        idle = [plugin for plugin in self._idle(now) if plugin.key not in self._not_gone]
+        victims = plan_eviction(self._ledger, request, stats, idle, beside)
+        if not victims:
+            return None
+        self._room = _Room(request, victims, _unloading(reason, victims), now)
+        return self._room
+
+    def _make_room(self, room: _Room) -> None:
+        """Aside: unload them, one after the other."""
+        for victim in room.victims:
+            host_id, name = victim.key
+            with self._lock:
+                host = self._hosts.get(host_id)
+            problem = "its host is gone" if host is None else evict(host.offers, name)
+            if problem is not None:
+                logger.info("plugin %s was not unloaded: %s", name, problem)
+                with self._lock:
+                    self._not_gone[victim.key] = self._monotonic()
+                break
+        with self._lock:
+            now = self._monotonic()
+            self._changed_at, room.until = now, now + ROOM_KEPT
+        self.look()
+
+    # -- what was learned ----------------------------------------------------------------------
+
+    def learn(self, key: str, used: ProcessMemory) -> None:
+        """A run has ended that held so much at most."""
+        with self._lock:
+            self._learned.note(key, used.ram_mib, sum(used.gpu_mib.values()))
+
+    def learned_need(self, key: str) -> Amounts:
+        """What to reserve for the next run; empty while nothing is known."""
+        with self._lock:
+            return self._learned.need(key)
+
+    # -- for who looks on ----------------------------------------------------------------------
+
+    def seen(self) -> tuple[MachineStats | None, dict[str, float], list[float], list[IdlePlugin]]:
+        """The last look, what is reserved (by resource, and MiB per GPU) and what is idle."""
+        with self._lock:
+            stats = self._stats
+            gpus = stats.gpus or () if stats is not None else ()
+            held = list(self._ledger.reservations())
+            reserved = {
+                name: sum(one.request.need.get(name, 0.0) for one in held) for name in (RAM, CPUS)
+            }
+            per_gpu = [sum(one.gpu(n, gpu) for one in held) for n, gpu in enumerate(gpus)]
+            return stats, reserved, per_gpu, self._idle(self._monotonic())
+
+
+def _in_a_thread(callback: Callable[[], None]) -> None:
+    threading.Thread(target=callback, name="jobqueue-resources", daemon=True).start()
+
+
+def _unloading(reason: BlockReason, victims: list[IdlePlugin]) -> str:
+    need, have = reason.need or {}, reason.have or {}
+    if need.get(RAM, 0.0) > have.get(RAM, math.inf):
+        amount = sum(victim.holds.ram_mib for victim in victims)
+    else:
+        amount = sum(sum(victim.holds.gpu_mib.values()) for victim in victims)
+    names = " and ".join(victim.name for victim in victims)
+    return f"unloading idle {names} to free {amount:,.0f} MiB"
+
+
+def _nothing() -> None:
+    """Ends no subscription."""

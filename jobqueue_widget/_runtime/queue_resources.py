@@ -1,0 +1,321 @@
+"""What one queue has to do with memory: what its jobs need, may take and are seen to use."""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .._core.jobs import BlockReason, JobRecord, JobSpec
+from .._core.resources import (
+    CPUS,
+    GPU,
+    NOTHING,
+    RAM,
+    Admitted,
+    Amounts,
+    Impossible,
+    MachineStats,
+    PluginKey,
+    ProcessMemory,
+    Request,
+)
+from ..protocols import AdmitsByItself, HasProcess, OffersResources, ResourceSource, UsesPlugins
+from .admission import Admission
+from .plugin_memory import requirements_of
+
+if TYPE_CHECKING:
+    from ..protocols import Executor
+    from .engine import Engine
+    from .timers import CallLater
+
+TICK = 1.0
+
+
+class Usage:
+    """Of one job: what is reserved for it, on which GPUs, and the most that it was seen to hold."""
+
+    __slots__ = ("gpus", "peak", "planned")
+
+    def __init__(self, planned: Amounts, gpus: tuple[int, ...] = ()) -> None:
+        self.planned = planned
+        self.gpus = gpus
+        self.peak = NOTHING
+
+    def note(self, seen: ProcessMemory) -> None:
+        """Its processes hold so much now."""
+        gpus = {
+            number: max(self.peak.gpu_mib.get(number, 0.0), seen.gpu_mib.get(number, 0.0))
+            for number in {*self.peak.gpu_mib, *seen.gpu_mib}
+        }
+        self.peak = ProcessMemory(max(self.peak.ram_mib, seen.ram_mib), gpus)
+
+    def seen(self) -> dict[str, float] | None:
+        """The peak by the name of the resource; None: it was never seen."""
+        if self.peak is NOTHING:
+            return None
+        on_gpu = sum(self.peak.gpu_mib.values())
+        return {RAM: self.peak.ram_mib} | ({GPU: on_gpu} if on_gpu else {})
+
+
+class QueueResources:
+    """A party of the process's admission, with a named tick of 1 s while jobs run or are blocked.
+
+    The tick has the machine looked at while somebody is blocked, or work runs in a process of its
+    own whose memory is worth knowing. Methods are for any thread.
+    """
+
+    def __init__(self, engine: Engine, admission: Admission | None, call_later: CallLater) -> None:
+        self._engine = engine
+        self._admission = admission or Admission(_no_source, engine.monotonic)
+        self._call_later = call_later
+        self._lock = threading.Lock()  # of the next two
+        self._ticking = False
+        self._waiting = False  # something was not started, and a look at the machine may change it
+        self._offers: dict[int, OffersResources] = {}  # by id of the executor over that host
+        self.aware = False  # memory has been a matter in this queue
+
+    # -- the queue's life ----------------------------------------------------------------------
+
+    def open(self, executor: Executor) -> None:
+        """Its plugins count from now on."""
+        offers = executor.offers if isinstance(executor, UsesPlugins) else None
+        if offers is not None and id(executor) not in self._offers:
+            self._offers[id(executor)] = offers
+            self.aware = True
+            self._admission.enter(self)
+            self._admission.add_host(offers)
+
+    def forget(self) -> None:
+        """No executor is open any more."""
+        while self._offers:
+            self._admission.remove_host(self._offers.popitem()[1])
+
+    def begin(self) -> None:
+        """A job runs or is blocked: tick until neither is so."""
+        if self._ticking or not self._begin():
+            return
+        self._admission.enter(self)
+        self._call_later(TICK, self._tick)
+
+    def _begin(self) -> bool:
+        with self._lock:
+            begins, self._ticking = not self._ticking, True
+        return begins
+
+    def end(self) -> None:
+        """The queue lets go of its loop, and the I/O thread of its timers."""
+        with self._lock:
+            self._ticking = self._waiting = False
+        self._admission.leave(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: nothing of it is ours."""
+        self._lock = threading.Lock()
+        self._ticking = self._waiting = False
+        self._offers.clear()
+        self._admission.after_fork()
+
+    def _tick(self) -> None:
+        engine = self._engine
+        with self._lock:
+            waiting = self._waiting
+            self._ticking = bool(engine.runs) or waiting
+            if not self._ticking:
+                return
+        self._call_later(TICK, self._tick)
+        if waiting or self.aware or self.processes():
+            self._admission.look()
+        if waiting:
+            engine.dispatcher.run()  # here, where a blocked loop does not hold it up
+
+    # -- protocol admission.Party ---------------------------------------------------------------
+
+    def processes(self) -> Mapping[str, int]:
+        """The process of each job that runs in one."""
+        with self._engine.lock:
+            runs = list(self._engine.runs.values())
+        found: dict[str, int] = {}
+        for run in runs:
+            execution: object = run.execution
+            if isinstance(execution, HasProcess) and execution.pid is not None:
+                found[run.job_id] = execution.pid
+        return found
+
+    def on_look(self, stats: MachineStats | None) -> None:
+        """Note what the jobs use; whoever was blocked is asked for again."""
+        engine = self._engine
+        with self._lock:
+            waiting, self._waiting = self._waiting, False
+        if stats is not None:
+            for job_id, pid in self.processes().items():
+                run, seen = engine.runs.get(job_id), stats.processes.get(pid)
+                if run is not None and seen is not None:
+                    usage = run.job.usage
+                    if not isinstance(usage, Usage):
+                        usage = run.job.usage = Usage({})
+                    usage.note(seen)
+        if waiting:
+            engine.wake()
+        if self.aware:
+            with engine.lock:
+                engine.publisher.touch()
+
+    # -- what a job needs ----------------------------------------------------------------------
+
+    def concerns(self, spec: JobSpec) -> bool:
+        """False, quickly, for the many jobs that need nothing."""
+        if spec.options.resources is not None:
+            return True
+        return spec.kind == "plugin" and getattr(spec.executor, "offers", None) is not None
+
+    def need(self, spec: JobSpec) -> Amounts:
+        """What it asks for, or what its plugin's host says it needs; empty for nothing."""
+        executor, resources = spec.executor, spec.options.resources
+        if isinstance(executor, AdmitsByItself) and executor.admits_by_itself:
+            return {}
+        if isinstance(resources, Mapping):
+            return resources
+        offers = executor.offers if isinstance(executor, UsesPlugins) else None
+        declared: Amounts = {}
+        if spec.kind == "plugin" and offers is not None:
+            declared = requirements_of(offers, spec.name)
+        if not declared and resources == "learned":
+            return self._admission.learned_need(memory_key(spec))
+        return declared
+
+    def impossible(self, job: JobRecord) -> str | None:
+        """Why it can never start here; None if it can."""
+        return self._admission.impossible(self.need(job.spec))
+
+    def knows_the_machine(self) -> bool:
+        """True once its size is known; else it is looked at, and the queue is woken then."""
+        if self._admission.has_looked:
+            return True
+        self._wait()
+        self._admission.look()
+        return False
+
+    # -- one attempt to start ------------------------------------------------------------------
+
+    def ask(
+        self, job: JobRecord, beside: JobRecord | None, *, may_evict: bool
+    ) -> BlockReason | Impossible | None:
+        """Why it may not start now; None: it may, and has its reservation."""
+        spec = job.spec
+        need = self.need(spec)
+        if not need:
+            return None
+        kept = None if beside is None else self._request(beside.spec)
+        self._wait()  # before it is asked: a look that ends meanwhile must wake us
+        decision = self._admission.ask(
+            job.id, spec.title, need, _plugin_of(spec), beside=kept, may_evict=may_evict
+        )
+        if isinstance(decision, Admitted):
+            job.usage = Usage(need, decision.gpus)
+            return None
+        return decision
+
+    def _request(self, spec: JobSpec) -> Request:
+        return self._admission.request(spec.id, spec.title, self.need(spec), _plugin_of(spec))
+
+    def _wait(self) -> None:
+        self.aware = True
+        with self._lock:
+            self._waiting = True
+        self.begin()
+
+    def give_back(self, job: JobRecord) -> None:
+        """It was not started after all."""
+        if job.usage is not None:
+            job.usage = None
+            self._admission.release(job.id)
+
+    def ended(self, job: JobRecord) -> None:
+        """Its work is really gone."""
+        usage = job.usage
+        if isinstance(usage, Usage):
+            if usage.peak is not NOTHING:
+                self._admission.learn(memory_key(job.spec), usage.peak)
+            if usage.planned:
+                self._admission.release(job.id)
+
+    # -- for who looks on ----------------------------------------------------------------------
+
+    def shown(self) -> dict[str, Any]:
+        """Meters and idle plugins for a front end; empty where memory was never a matter."""
+        if not self.aware:
+            return {}
+        stats, reserved, per_gpu, idle = self._admission.seen()
+        if stats is None:
+            return {}
+        items = [
+            _meter(
+                f"GPU {number}" if len(per_gpu) > 1 else "GPU",
+                gpu.total_mib - gpu.free_mib,
+                per_gpu[number],
+                gpu.total_mib,
+            )
+            for number, gpu in enumerate(stats.gpus or ())
+        ]
+        used = stats.ram_total_mib - stats.ram_available_mib
+        items.append(_meter("RAM", used, reserved[RAM], stats.ram_total_mib))
+        items.append(
+            {
+                "name": "CPU",
+                "used": round(stats.cpus_busy, 1),
+                "reserved": reserved[CPUS],
+                "total": round(stats.cpus, 1),
+                "unit": "cores",
+            }
+        )
+        return {"items": items, "idle": [_idle(plugin.name, plugin.holds) for plugin in idle]}
+
+
+def _no_source() -> ResourceSource:
+    raise LookupError("this queue was given no source of figures about the machine")
+
+
+def memory_key(spec: JobSpec) -> str:
+    """Whose memory is learned together: a function, or a plugin with one configuration."""
+    if spec.kind == "plugin":
+        executor = spec.executor
+        config = executor.config_of(spec.name) if isinstance(executor, UsesPlugins) else None
+        try:
+            told = json.dumps(config, sort_keys=True, default=repr)
+        except (TypeError, ValueError):
+            told = repr(config)
+        return f"plugin {spec.name} {told}"
+    target: Any = spec.target
+    while isinstance(target, functools.partial):
+        target = target.func
+    return f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', spec.name)}"
+
+
+def _plugin_of(spec: JobSpec) -> PluginKey | None:
+    executor = spec.executor
+    if spec.kind != "plugin" or not isinstance(executor, UsesPlugins) or executor.offers is None:
+        return None
+    return id(executor.offers), spec.name
+
+
+def _meter(name: str, used: float, reserved: float, total: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "used": _gib(used),
+        "reserved": _gib(reserved),
+        "total": _gib(total),
+        "unit": "GB",
+    }
+
+
+def _idle(name: str, holds: ProcessMemory) -> dict[str, Any]:
+    on_gpu = sum(holds.gpu_mib.values())
+    held = on_gpu if on_gpu >= 1 else holds.ram_mib
+    return {"plugin": name, "holds": _gib(held), "unit": "GB GPU" if on_gpu >= 1 else "GB"}
+
+
+def _gib(mib: float) -> float:
+    return round(mib / 1024, 1)

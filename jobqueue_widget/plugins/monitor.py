@@ -1,0 +1,145 @@
+"""What this machine has, and what of it is free: memory, processors, GPUs, and who holds how much.
+
+Figures are those of this process's container where it runs in one. Memory is in MiB (2**20 bytes),
+also under the reference system's names, which end in `_mb`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .._core.resources import MachineStats, ProcessMemory
+from .cgroup import read_limits
+from .gpus import MIB, GpuLook, Gpus
+
+
+class SystemMonitor:
+    """Reads psutil, the control groups and NVML. One thread at a time.
+
+    A `protocols.ResourceSource`; `status()` gives the same under the reference system's names.
+
+    Example:
+        ```python
+        from jobqueue_widget.plugins.monitor import SystemMonitor
+
+        status = SystemMonitor().status()
+        assert status["memory_available_mb"] <= status["memory_total_mb"]
+        ```
+
+    """
+
+    def __init__(self, gpus: Gpus | None = None, root: Path = Path("/")) -> None:
+        self._gpus = gpus or Gpus()
+        self._root = root
+        psutil.cpu_percent()  # what it says is since the last call
+
+    def read(self, pids: Collection[int] = ()) -> MachineStats:
+        """One look, with what each of these processes and its descendants hold."""
+        total, available, cpus = self._machine()
+        look = self._gpus.look()
+        busy = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
+        return MachineStats(
+            ram_total_mib=total / MIB,
+            ram_available_mib=available / MIB,
+            cpus=cpus,
+            cpus_busy=min(busy, cpus),
+            gpus=look.gpus,
+            gpu_note=look.note,
+            processes=_memory_of_trees(pids, look) if pids else {},
+        )
+
+    def status(self) -> dict[str, Any]:
+        """The machine now, under the names that schedulers of the reference system read.
+
+        `gpu_free_memory_mb` is that of the emptiest GPU: a plugin runs on one. Without a GPU the
+        `gpu_*_mb` are 0 and `gpu_note` says why; they are None if the driver cannot be read.
+        """
+        stats = self.read()
+        used = stats.ram_total_mib - stats.ram_available_mib
+        gpus = stats.gpus
+        best = max(gpus or (), key=lambda gpu: gpu.free_mib, default=None)
+        free: float | None = None if gpus is None else best.free_mib if best else 0.0
+        whole: float | None = None if gpus is None else best.total_mib if best else 0.0
+        return {
+            "cpu_percent": round(100 * stats.cpus_busy / stats.cpus, 1),
+            "cpu_count": stats.cpus,
+            "memory_total_mb": round(stats.ram_total_mib, 1),
+            "memory_available_mb": round(stats.ram_available_mib, 1),
+            "memory_used_mb": round(used, 1),
+            "memory_percent": round(100 * used / stats.ram_total_mib, 1),
+            "gpu_count": 0 if gpus is None else len(gpus),
+            "gpu_type": best.name if best else "None",
+            "gpu_total_memory_mb": whole if whole is None else round(whole, 1),
+            "gpu_free_memory_mb": free if free is None else round(free, 1),
+            "gpu_used_memory_mb": (
+                None if whole is None or free is None else round(whole - free, 1)
+            ),
+            "gpu_note": stats.gpu_note,
+            "gpus": [
+                {
+                    "name": gpu.name,
+                    "total_memory_mb": round(gpu.total_mib, 1),
+                    "free_memory_mb": round(gpu.free_mib, 1),
+                }
+                for gpu in gpus or ()
+            ],
+        }
+
+    def _machine(self) -> tuple[float, float, float]:
+        """Bytes in all, bytes free, processors; of the container if that is less."""
+        memory = psutil.virtual_memory()
+        limits = read_limits(self._root)
+        cpus = float(_processors())
+        return (
+            min(memory.total, limits.memory_bytes),
+            min(memory.available, limits.available_bytes),
+            min(cpus, limits.cpus),
+        )
+
+
+def _processors() -> int:
+    """Those this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return psutil.cpu_count() or 1
+
+
+def _memory_of_trees(pids: Collection[int], look: GpuLook) -> Mapping[int, ProcessMemory]:
+    """By the root of each tree. Resident memory; what processes share is counted in each."""
+    roots = dict.fromkeys(pids, 0.0)
+    on_gpu: dict[int, dict[int, float]] = {pid: {} for pid in pids}
+    parents: dict[int, int] = {}
+    processes: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            parents[process.pid] = process.ppid()
+        except psutil.Error:
+            continue
+        processes[process.pid] = process
+    for pid, process in processes.items():
+        root = _root_of(pid, parents, roots)
+        if root is None:
+            continue
+        try:
+            roots[root] += process.memory_info().rss / MIB
+        except psutil.Error:
+            continue
+        for number, mib in look.holders.get(pid, {}).items():
+            on_gpu[root][number] = on_gpu[root].get(number, 0.0) + mib
+    return {pid: ProcessMemory(ram, on_gpu[pid]) for pid, ram in roots.items()}
+
+
+def _root_of(pid: int, parents: Mapping[int, int], roots: Collection[int]) -> int | None:
+    """The nearest of `roots` that it is, or descends from."""
+    seen: set[int] = set()
+    while pid not in seen:
+        if pid in roots:
+            return pid
+        seen.add(pid)
+        pid = parents.get(pid, pid)
+    return None
