@@ -12,24 +12,38 @@ from jobqueue_widget import PluginManager
 from tests.reference import CLASSES, PLUGINS, manifest
 
 ROOT = PLUGINS.parents[1]
+OWN_CLASSES = {
+    "toolbox": "Toolbox",
+    "never": "NeverLoads",
+    "dies": "DiesWhileLoading",
+    "hangs": "HangsWhileLoading",
+    "plain": "Plain",
+}
+
+
+def own_manifest(name: str, class_name: str, **more: Any) -> dict[str, Any]:
+    """Of a plugin for tests; its module is found beside it, and the tests' own package."""
+    module = "toolbox" if name in OWN_CLASSES else "workload"
+    path = {"PYTHONPATH": f"{PLUGINS}:{ROOT}"}
+    own: dict[str, Any] = {"module": module, "env_vars": path}
+    if name == "plain":
+        own["config_schema"] = None
+    return manifest(name, class_name, **own | more)
 
 
 def write_manifests(folder: Path, **more: Any) -> Path:
     """A folder with a manifest of each plugin; `more` goes into each."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, class_name in CLASSES.items():
-        path = {"PYTHONPATH": f"{PLUGINS}:{ROOT}"}
-        (folder / f"{name}.json").write_text(
-            json.dumps(manifest(name, class_name, **{"env_vars": path, **more}))
-        )
+    for name, class_name in (CLASSES | OWN_CLASSES).items():
+        (folder / f"{name}.json").write_text(json.dumps(own_manifest(name, class_name, **more)))
     return folder
 
 
-def load(manager: PluginManager, name: str, **options: Any) -> None:
+def load(manager: PluginManager, name: str, config: Any = None, **options: Any) -> bool:
     """Load one plugin."""
     meta = manager.get_discovered_meta(name)
     assert meta is not None
-    assert manager.load_plugin(meta, **options)
+    return manager.load_plugin(meta, config, **options)
 
 
 @contextmanager
@@ -38,6 +52,7 @@ def own_manager(
     scheduler: Any = None,
     plugins: Sequence[str] = ("workload", "monitor"),
     workers: int = 1,
+    config: Any = None,
     **more: Any,
 ) -> Iterator[PluginManager]:
     """Our manager with these plugins loaded."""
@@ -45,5 +60,5 @@ def own_manager(
     with PluginManager(search_paths=paths, scheduler=scheduler, data_dir=folder) as manager:
         manager.discover_manifests()
         for name in plugins:
-            load(manager, name, workers=workers)
+            assert load(manager, name, config, workers=workers)
         yield manager

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ async def stream(
     args: Sequence[object],
     kwargs: Mapping[str, object],
     begun: Callable[[Call], None],
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """The pieces of a plugin's stream as they come; the plugin is never far ahead of the reader."""
     loop = asyncio.get_running_loop()
     pieces: deque[Outcome] = deque()

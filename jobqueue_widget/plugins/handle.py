@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import weakref
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
@@ -19,7 +20,7 @@ ANSWER_PATIENCE = 2.0  # seconds for a worker to answer; one whose interpreter C
 class PluginHandle:
     """One loaded plugin, from outside. It goes past the scheduler; the manager's calls do not."""
 
-    def __init__(self, plugin: Plugin, unload: Any) -> None:
+    def __init__(self, plugin: Plugin, unload: weakref.WeakMethod[Callable[[str], bool]]) -> None:
         self._plugin = plugin
         self._unload = unload
         self._measured: dict[int, psutil.Process] = {}
@@ -84,7 +85,7 @@ class PluginHandle:
         call.begin()
         return await call.value()
 
-    def execute_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    def execute_stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
         """The pieces of its stream."""
         return calls.stream(self._plugin, args, kwargs, lambda _: None)
 
@@ -102,7 +103,9 @@ class PluginHandle:
 
     def cleanup(self) -> None:
         """Unload it."""
-        self._unload(self.name)
+        unload = self._unload()
+        if unload is not None:
+            unload(self.name)
 
     # -- questions -----------------------------------------------------------------------------
 

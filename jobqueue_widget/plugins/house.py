@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,6 +39,8 @@ class House:
         self.workers: set[WorkerProcess] = set()
         self._listeners: list[Callable[[], None]] = []
         self._spool: Path | None = None
+        self._users = 0
+        self._users_lock = threading.Lock()
         _houses.add(self)
         _hook()
 
@@ -81,6 +84,20 @@ class House:
             except Exception:
                 logger.exception("a listener of the plugin manager failed: %r", listener)
 
+    # -- who uses it -----------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """A plugin is loaded, or about to be."""
+        with self._users_lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        """It is gone; with the last one go the thread and the folder. Not on the I/O thread."""
+        with self._users_lock:
+            self._users -= 1
+            if not self._users:
+                self.rest()
+
     # -- ends ----------------------------------------------------------------------------------
 
     def rest(self) -> None:
@@ -108,6 +125,8 @@ class House:
         for worker in workers:
             worker.kill(None, "its manager was dropped")
         if workers:
+            text = "a PluginManager was dropped with plugins loaded; call unload_all() before"
+            warnings.warn(text, ResourceWarning, stacklevel=2)
             threading.Thread(target=self._rest_when_gone, daemon=True).start()
 
     def _rest_when_gone(self) -> None:
@@ -119,6 +138,7 @@ class House:
     def forget_after_fork(self) -> None:
         """In a forked child: thread and workers are the parent's."""
         self.lock = threading.Lock()
+        self._users_lock, self._users = threading.Lock(), 0
         self.io.after_fork()
         for worker in self.workers:
             worker.forget_after_fork()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import operator
 import os
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -143,13 +144,14 @@ class PluginManager:
         if meta.name in self._loaded:
             self.unload_plugin(meta.name)
         log = self._logs.setdefault(meta.name, JobLog(_no_file, LOG_BYTES, 0))
+        self._house.enter()
         plugin = Plugin(self._house, meta, config or defaults_of(meta.config_schema), workers, log)
         if not lazy and (problem := plugin.load()):
             plugin.close("could not be loaded")
-            self._rest()
+            self._house.leave()
             return self._not_loaded(meta.name, problem)
         self.problems.pop(meta.name, None)
-        meta.instance = PluginHandle(plugin, self.unload_plugin)
+        meta.instance = PluginHandle(plugin, weakref.WeakMethod(self.unload_plugin))
         self._loaded[meta.name] = plugin
         self._house.tell()
         return True
@@ -174,7 +176,7 @@ class PluginManager:
             return False
         gone = plugin.close("was unloaded")
         plugin.meta.instance = None
-        self._rest()
+        self._house.leave()
         self._house.tell()
         return gone
 
@@ -199,10 +201,6 @@ class PluginManager:
         if problem:
             return self._not_loaded(plugin_name, problem)
         return True
-
-    def _rest(self) -> None:
-        if not self._loaded and not self._house.workers:
-            self._house.rest()
 
     def __enter__(self) -> PluginManager:
         return self
@@ -361,7 +359,7 @@ class PluginManager:
 
     async def execute_plugin_stream(
         self, plugin_name: str, /, *args: Any, **kwargs: Any
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """The pieces of a plugin's stream; leaving the loop stops it.
 
         Raises:
@@ -371,9 +369,10 @@ class PluginManager:
         """
         plugin = self._runnable(plugin_name)
         await self._admission.admit_async(plugin.meta)
-        begun = self._admission.begin_call
-        async for piece in calls.stream(plugin, args, kwargs, begun):
-            yield piece
+        pieces = calls.stream(plugin, args, kwargs, self._admission.begin_call)
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                yield piece
 
     def _runnable(self, name: str) -> Plugin:
         plugin = self._loaded.get(name)
@@ -464,24 +463,9 @@ class PluginManager:
         plugin = self._loaded.get(name)
         if plugin is None:
             return "not loaded"
-        slots = plugin.claim_idle(all_or_none=True)
-        if not slots:
-            return "busy"
-        if "release" in plugin.can:
-            claimed = [slot for slot in slots if slot.is_loaded]
-            plugin.unclaim([slot for slot in slots if slot not in claimed])
-            problem = plugin.upkeep("release", claimed)
-            if not problem:
-                self._house.tell()
-                return None
-            logger.warning("release() of plugin %s failed: %s", name, problem)
-            slots = plugin.claim_idle(all_or_none=True)
-            if not slots:
-                return "busy"
-        gone = plugin.end_workers(slots, "it was evicted")
-        plugin.unclaim(slots)
+        why_not = plugin.free()
         self._house.tell()
-        return None if gone else "its processes are still there"
+        return why_not
 
 
 def _no_file() -> Path:

@@ -76,8 +76,12 @@ class PluginRun:
         return self._over
 
     def at_end(self, callback: Callable[[], object]) -> None:
-        """Call back once, before its end is told."""
-        self._before_end.append(callback)
+        """Call back once, before its end is told; now if it was."""
+        with self._lock:
+            if not self._over:
+                self._before_end.append(callback)
+                return
+        callback()
 
     def phase(self, text: str | None) -> None:
         """Tell what it does before its body runs; None: the body runs."""

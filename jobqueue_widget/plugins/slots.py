@@ -32,6 +32,7 @@ class Slot:
         self.plugin = plugin
         self.worker: PluginProcess | None = None
         self.run: PluginRun | None = None
+        self.is_released = False  # by release(), and not used since
         self.claimed = False  # for upkeep that is about to begin
         self.version = -1  # of the configuration that the worker has; -1: it is not loaded
         self.last_used = time.monotonic()
@@ -188,6 +189,7 @@ class Plugin:
         if run.is_work:
             self.progress = (0.0, "")
             self.meta.last_executed = time.time()
+        slot.is_released = False
         run.begin(slot)
 
     def _free_slot(self) -> Slot | None:
@@ -234,11 +236,13 @@ class Plugin:
             return idle
 
     def unclaim(self, slots: list[Slot]) -> None:
-        """Give claimed slots back."""
+        """Give slots back that are still claimed."""
         for slot in slots:
+            following = None
             with self.house.lock:
-                slot.claimed = False
-                following = slot.run = self._next() if slot.run is None else None
+                if slot.claimed:
+                    slot.claimed = False
+                    following = slot.run = self._next()
             if following is not None:
                 self._begin(slot, following)
 
@@ -250,6 +254,7 @@ class Plugin:
             run = PluginRun(self, operation, quiet)
             with self.house.lock:
                 slot.run, slot.claimed = run, False
+            slot.is_released = operation == "release"
             run.begin(slot)
             started.append(quiet.done)
         problems = [_problem(done.result()) for done in started]
@@ -304,6 +309,28 @@ class Plugin:
         too_long = f"cleanup() took longer than {CLEANUP_PATIENCE:g} s"
         run.at_end(self.house.io.call_later(CLEANUP_PATIENCE, worker.kill, run, too_long))
         run.begin(slot)
+
+    def free(self) -> str | None:
+        """Let go of what its idle workers hold, by release() or by ending them; why not, or None.
+
+        A worker that was not used since its release() is ended: that has freed all it could.
+        """
+        slots = self.claim_idle(all_or_none=True)
+        if not slots:
+            return "busy"
+        if "release" in self.can and not any(slot.is_released for slot in slots):
+            loaded = [slot for slot in slots if slot.is_loaded]
+            self.unclaim([slot for slot in slots if slot not in loaded])
+            problem = self.upkeep("release", loaded)
+            if not problem:
+                return None
+            logger.warning("release() of plugin %s failed: %s", self.meta.name, problem)
+            slots = self.claim_idle(all_or_none=True)
+            if not slots:
+                return "busy"
+        gone = self.end_workers(slots, "it was evicted")
+        self.unclaim(slots)
+        return None if gone else "its processes are still there"
 
     def replace_workers(self, why: str) -> str:
         """Fresh workers, whatever the old ones do; why that failed, or ""."""

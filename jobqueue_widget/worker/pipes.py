@@ -125,11 +125,13 @@ def job_frames(number: int, job: tuple[object, ...]) -> list[bytes | memoryview]
 
 
 def call_frames(number: int, parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
-    """The frames of what follows one another, each under the cap."""
-    data = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
-    pieces: list[bytes | memoryview] = []
+    """The frames of what follows one another, each under the cap; large parts are not copied."""
     step = wire.FRAME_CAP // 2
-    while len(data) > step:
-        pieces += [wire.HEADER.pack(wire.MORE, number, step), data[:step]]
-        data = data[step:]
-    return [*pieces, *wire.frame(wire.JOB, number, [data])]
+    if sum(map(len, parts)) <= step:
+        return wire.frame(wire.JOB, number, parts)
+    views = [memoryview(part) for part in parts]
+    slices = [view[at : at + step] for view in views for at in range(0, len(view), step)]
+    pieces: list[bytes | memoryview] = []
+    for one in slices[:-1]:
+        pieces += [wire.HEADER.pack(wire.MORE, number, len(one)), one]
+    return [*pieces, *wire.frame(wire.JOB, number, slices[-1:])]

@@ -52,8 +52,8 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         self.plugin: Any = None
         self.types: dict[str, type] = {}
         self.credit = threading.Semaphore(0)
-        self.asks: dict[int, int] = {}
-        self.said: tuple[object, object] | None = None
+        self.streaming = 0  # the number of the call that credit is for
+        self.asked = 0  # the number of the call that was asked last
 
     # -- the control thread --------------------------------------------------------------------
 
@@ -64,7 +64,8 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             if kind == wire.ASK:
                 self.ask(number)
             elif kind == wire.NEXT:
-                self.credit.release()
+                if number == self.streaming:
+                    self.credit.release()
             elif kind == wire.QUESTION:
                 self.answer(number, bytes(data).decode())
             elif kind == wire.EXIT:
@@ -75,8 +76,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         context = self.body.context
         if context is None or context.number != number:
             return
-        first = number not in self.asks
-        self.asks = {number: 1}
+        first, self.asked = number != self.asked, number
         cancel = own_cancel(self.plugin) if first else None
         if cancel is None:
             self.body.ask(number)
@@ -86,9 +86,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
 
     def let_cancel(self, cancel: Callable[[], object], number: int) -> None:
         """In a thread: it is the plugin's code, which may hang."""
-        done = threading.Event()
-        threading.Thread(target=self.call_cancel, args=(cancel, done), daemon=True).start()
-        done.wait(COURTESY)
+        threading.Thread(target=self.call_cancel, args=(cancel,), daemon=True).start()
         deadline = time.monotonic() + COURTESY
         while time.monotonic() < deadline:
             time.sleep(0.02)
@@ -97,13 +95,12 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
                 return
         self.body.ask(number)
 
-    def call_cancel(self, cancel: Callable[[], object], done: threading.Event) -> None:
+    def call_cancel(self, cancel: Callable[[], object]) -> None:
         """In a thread of its own."""
         try:
             cancel()
         except BaseException as error:
             child.write_log(f"[cancel() raised {type(error).__name__}]\n")
-        done.set()
 
     def answer(self, number: int, question: str) -> None:
         """At once what we know; in a thread what the plugin must be asked."""
@@ -138,7 +135,6 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             call["job"], call["attempt"], self.sender(number), child.write_log, self.held_back.set
         )
         context.number = number
-        self.said = None
         self.body.begin(context)
         jobside.bind_process(context)
         try:
@@ -232,8 +228,8 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
     def op_stream(self, call: dict[str, Any], args: Any, kwargs: Any) -> None:
         """The same piece by piece, not far ahead of who reads."""
         self.max_result_bytes = call["max_result_bytes"]
-        self.credit = threading.Semaphore(WINDOW)
         number, body = self.body.number, self.body
+        self.credit, self.streaming = threading.Semaphore(WINDOW), number
         stream = getattr(self.plugin, "execute_stream", None)
         pieces: Iterator[Any] = iter(
             stream(*args, **kwargs) if callable(stream) else [self.plugin.execute(*args, **kwargs)]
@@ -284,7 +280,6 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         def report_progress(progress: Any, message: Any = "") -> None:
             if callable(original):
                 original(progress, message)
-            self.said = (progress, message)
             unknown = type(progress) in (int, float) and progress == -1
             jobside.current_job().report(None if unknown else progress, message)
 

@@ -69,7 +69,7 @@ def decode(parts: Sequence[Part], types: Types) -> Any:
         return _Decoder(parts[1:], types).value(head)
     except NotReadable:
         raise
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError, ArithmeticError) as error:
+    except Exception as error:  # whatever a broken or hostile text makes our readers raise
         raise NotReadable(f"it is no value of ours ({type(error).__name__}: {error})") from None
 
 

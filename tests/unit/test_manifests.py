@@ -1,0 +1,169 @@
+"""Manifests: read as they are, checked by file and field, from named folders only."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobqueue_widget import InvalidManifestError, PluginLoadWarning, PluginManager
+from jobqueue_widget.plugins.manifest import meta_of, read_manifest, requirements_of
+
+WHISPER = {
+    "name": "cjm-transcription-plugin-whisper",
+    "version": "0.0.9",
+    "description": "OpenAI's Whisper",
+    "author": "somebody",
+    "category": "transcription",
+    "interface": "cjm_transcription_plugin_system.plugin_interface.TranscriptionPlugin",
+    "module": "cjm_transcription_plugin_whisper.plugin",
+    "class": "WhisperLocalPlugin",
+    "python_path": "/opt/envs/whisper/bin/python",
+    "db_path": "/data/whisper.db",
+    "env_vars": {"CUDA_VISIBLE_DEVICES": "0"},
+    "config_schema": {"properties": {"model": {"default": "base"}, "device": {"type": "string"}}},
+    "resources": {"requires_gpu": True, "min_gpu_vram_mb": 2048, "min_system_ram_mb": 4096.5},
+}
+
+
+def write(folder: Path, file: str = "one.json", /, **more: Any) -> Path:
+    path = folder / file
+    path.write_text(json.dumps({**WHISPER, **more}))
+    return path
+
+
+def test_a_manifest_of_the_reference_is_read_as_it_is(tmp_path: Path) -> None:
+    meta = read_manifest(write(tmp_path))
+    assert (meta.name, meta.version, meta.category) == (
+        "cjm-transcription-plugin-whisper",
+        "0.0.9",
+        "transcription",
+    )
+    assert meta.manifest == WHISPER
+    assert meta.package_name == WHISPER["module"]
+    assert meta.config_schema == WHISPER["config_schema"]
+    assert requirements_of(meta) == {"ram_mib": 4096.5, "gpu_mib": 2048.0}
+
+
+def test_only_what_a_worker_needs_must_be_there() -> None:
+    names = ("name", "module", "class", "python_path")
+    meta = meta_of({name: WHISPER[name] for name in names} | {"resources": None, "author": None})
+    assert (meta.version, meta.author, requirements_of(meta)) == ("0.0.0", "", {})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"python_path": 3}, "python_path: 3 is not of type 'string'"),
+        ({"python_path": "bin/python"}, "python_path: 'bin/python' is no absolute path"),
+        ({"python_path": "python"}, "python_path: 'python' is no absolute path"),
+        ({"env_vars": {"TOKEN": 1}}, "env_vars.TOKEN: 1 is not of type 'string'"),
+        ({"env_vars": {"A=B": "x"}}, "env_vars: 'A=B'"),
+        ({"resources": {"min_gpu_vram_mb": "much"}}, "resources.min_gpu_vram_mb: 'much'"),
+        ({"resources": {"min_system_ram_mb": -1}}, "resources.min_system_ram_mb: -1"),
+        ({"config_schema": []}, r"config_schema: \[\] is not of type"),
+        ({"module": "os; import x"}, "module: 'os; import x'"),
+        ({"class": "../x"}, "class: '../x'"),
+        ({"name": "../../../escaped"}, "name: '../../../escaped' is no plugin name"),
+        ({"name": "/etc/passwd"}, "name: '/etc/passwd' is no plugin name"),
+        ({"name": ".."}, "name: '..' is no plugin name"),
+        ({"name": "a\nb"}, "name: .* is no plugin name"),
+        ({"name": ""}, "name: '' is no plugin name"),
+        ({"name": "x" * 500}, "name: .* is no plugin name"),
+    ],
+    ids=str,
+)
+def test_a_fault_is_told_by_file_and_field(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, **change)
+    with pytest.raises(InvalidManifestError, match=f"^{path}: {message}"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"{", "cannot be read"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"[]", r"\[\] is not of type 'object'"),
+        (b"{}", "'name' is a required property"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_told(text: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.json"
+    path.write_bytes(text)
+    with pytest.raises(InvalidManifestError, match=f"^{path}: {message}"):
+        read_manifest(path)
+
+
+def test_one_bad_file_hides_no_other(tmp_path: Path) -> None:
+    write(tmp_path, "bad.json", module=None)
+    write(tmp_path, "good.json")
+    manager = PluginManager(search_paths=[tmp_path, tmp_path / "missing"])
+    with pytest.warns(PluginLoadWarning, match="bad.json: module: None is not of type"):
+        found = manager.discover_manifests()
+    assert [meta.name for meta in found] == [WHISPER["name"]]
+    assert manager.get_discovered_by_category("transcription") == found
+    assert manager.get_discovered_categories() == ["transcription"]
+    assert manager.get_discovered_meta("nobody") is None
+
+
+def test_the_first_folder_with_a_name_wins(tmp_path: Path) -> None:
+    for folder, version in (("a", "1"), ("b", "2")):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder, version=version)
+    manager = PluginManager(search_paths=[str(tmp_path / "b"), tmp_path / "a"])
+    assert [meta.version for meta in manager.discover_manifests()] == ["2"]
+    assert [meta.version for meta in manager.discover_manifests()] == ["2"]
+
+
+def test_nothing_in_the_current_folder_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, home = tmp_path / "cloned", tmp_path / "home"
+    for folder in (here / ".cjm" / "manifests", here / "manifests", here):
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder, f"{folder.name}.json", name=f"trap-{folder.name}")
+    (here / "cjm.yaml").write_text("data_dir: .cjm\n")
+    (home / ".cjm" / "manifests").mkdir(parents=True)
+    write(home / ".cjm" / "manifests", name="mine")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("CJM_DATA_DIR", raising=False)
+    assert [meta.name for meta in PluginManager().discover_manifests()] == ["mine"]
+
+
+def for_all(path: Path) -> None:
+    path.chmod(0o666)
+
+
+def folder_for_all(path: Path) -> None:
+    path.parent.chmod(0o777)
+
+
+@pytest.mark.parametrize("open_up", [for_all, folder_for_all])
+def test_a_manifest_that_any_user_may_change_is_refused(
+    open_up: Callable[[Path], None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    path = write(folder)
+    read_manifest(path)
+    open_up(path)
+    with pytest.raises(InvalidManifestError, match="every user may change"):
+        read_manifest(path)
+
+
+def test_making_a_manager_and_finding_plugins_starts_and_writes_nothing(tmp_path: Path) -> None:
+    write(tmp_path, python_path=sys.executable)
+    data = tmp_path / "data"
+    manager = PluginManager(search_paths=[tmp_path], data_dir=data)
+    manager.discover_manifests()
+    assert not data.exists()
+    assert os.listdir(tmp_path) == ["one.json"]
