@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ._arguments import arguments_line
-from ._core.jobs import BlockReason, JobRecord
+from ._core.jobs import BlockReason, JobRecord, JobStatus
 from ._runtime.engine import Engine, error_text
 
 HISTORY_IN_STATE = 20
 
 WindowName = Literal["running", "pending", "history"]
+RowDict = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +157,62 @@ def cancel_note(job: JobRecord) -> str | None:
     return f"asked to stop; a {job.executor_name} cannot be forced"
 
 
-def board(engine: Engine, running: int, pending: int, history: int) -> dict[str, Any]:
-    """The first rows of the three lists, the counts and the state of the queue, of one moment."""
+class Shown(NamedTuple):
+    """A row to be shown, as of one moment."""
+
+    job: JobRecord
+    revision: int
+    row: RowDict
+    is_finished: bool
+
+
+class KnownRows:
+    """The rows that one reader was last given, finished as it wants them.
+
+    Those of jobs that wait or have ended change only with their job: a reader that comes ten times
+    a second finds most of them ready.
+
+    Args:
+        finish: makes the reader's row of a new one, which has its `args` already.
+
+    """
+
+    def __init__(self, finish: Callable[[RowDict], RowDict]) -> None:
+        self._finish = finish
+        self._known: dict[str, Shown] = {}
+
+    def look_up(self, engine: Engine, job: JobRecord) -> Shown:
+        """Its row, ready or new. Under the lock."""
+        known = self._known.get(job.id)
+        if known is None or known.revision != job.revision:
+            return Shown(job, job.revision, row(engine, job), False)
+        return known
+
+    def finish(self, *lists: list[Shown]) -> list[list[RowDict]]:
+        """All rows as the reader wants them; these are known from now on. Not under the lock."""
+        self._known = {}
+        return [list(map(self._finished, shown)) for shown in lists]
+
+    def _finished(self, shown: Shown) -> RowDict:
+        if not shown.is_finished:
+            shown.row["args"] = arguments_line(shown.job.spec)
+            shown = shown._replace(row=self._finish(shown.row), is_finished=True)
+        if shown.job.status is not JobStatus.running:
+            self._known[shown.job.id] = shown
+        return shown.row
+
+
+def board(
+    engine: Engine, running: int, pending: int, history: int, known: KnownRows | None = None
+) -> dict[str, Any]:
+    """The first rows of the three lists, the counts and the state of the queue, of one moment.
+
+    The place of a row is where it stands in its list: no row says its own.
+    """
+    known = known or KnownRows(lambda row: row)
+    look_up = known.look_up
     with engine.lock:
         state, totals, pause = engine.state, engine.state.totals, engine.state.pause
-        jobs = {
-            "running": list(islice(state.running.values(), running)),
-            "pending": state.order.slice(0, pending),
-            "history": list(islice(state.history(), history)),
-        }
         found: dict[str, Any] = {
             "revision": state.revision,
             "now": engine.now(),
@@ -183,12 +231,13 @@ def board(engine: Engine, running: int, pending: int, history: int) -> dict[str,
                 "cancelled": totals.cancelled,
                 "history": state.history_count,
             },
-            "running": [row(engine, job) for job in jobs["running"]],
-            "pending": [row(engine, job, place) for place, job in enumerate(jobs["pending"])],
-            "history": [row(engine, job) for job in jobs["history"]],
         }
-    for name, listed in jobs.items():
-        add_arguments(found[name], listed)
+        shown = (
+            [look_up(engine, job) for job in islice(state.running.values(), running)],
+            [look_up(engine, job) for job in state.order.slice(0, pending)],
+            [look_up(engine, job) for job in islice(state.history(), history)],
+        )
+    found["running"], found["pending"], found["history"] = known.finish(*shown)
     return found
 
 

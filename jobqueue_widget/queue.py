@@ -487,9 +487,11 @@ class JobQueue:
     def _display_(self) -> Any:  # what marimo asks for
         return provider().cell_widget(self)
 
-    def _board(self, running: int, pending: int, history: int) -> dict[str, Any]:
+    def _board(
+        self, running: int, pending: int, history: int, known: _views.KnownRows | None = None
+    ) -> dict[str, Any]:
         """For the widget: the first rows of each list and the counts, of one moment."""
-        return _views.board(self._engine, running, pending, history)
+        return _views.board(self._engine, running, pending, history, known)
 
     def _resources(self) -> dict[str, Any]:
         """For the widget: meters and idle plugins; empty where memory was never a matter."""

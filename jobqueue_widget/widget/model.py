@@ -6,6 +6,7 @@ import uuid
 from functools import lru_cache
 from typing import Any, Protocol
 
+from .._views import KnownRows
 from ..job import Job
 from ..queue import JobQueue
 from .checking import SCHEMA
@@ -77,17 +78,17 @@ class QueueSource:
         self.queue = queue
         self.epoch = uuid.uuid4().hex
         self._life = _SignsOfLife()
+        self._known = KnownRows(SentRow.made_of)
 
     def state(self) -> State:
         """All of it, of one moment."""
-        board = self.queue._board(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS)
-        running = [clipped(row) for row in board["running"]]
-        self._life.mark(running, board["now"])
+        board = self.queue._board(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS, self._known)
+        self._life.mark(board["running"], board["now"])
         return {
             "summary": summary_of(board, self.epoch),
-            "running": running,
-            "head": [clipped(row) for row in board["pending"]],
-            "history": [clipped(row) for row in board["history"]],
+            "running": board["running"],
+            "head": board["pending"],
+            "history": board["history"],
             "job": {},
         }
 
@@ -116,6 +117,27 @@ class JobSource:
         }
 
 
+class SentRow(dict[str, Any]):
+    """A clipped row that keeps the form in which it is sent; for rows that stay as they are."""
+
+    __slots__ = ("_sent",)
+
+    @classmethod
+    def made_of(cls, row: State) -> State:
+        """Of a row of the queue."""
+        clipped(row)
+        return row if row["status"] == "running" else cls(row)
+
+    @property
+    def sent(self) -> State:
+        """What goes to the page."""
+        try:
+            return self._sent
+        except AttributeError:
+            self._sent: State = _sent_row(self)
+            return self._sent
+
+
 def clipped(row: State) -> State:
     """A row with short texts: traits are bounded."""
     row["news_at"] = None
@@ -129,6 +151,10 @@ def clipped(row: State) -> State:
 
 def sent_row(row: State) -> State:
     """The row without what a page takes for granted: a third of its bytes."""
+    return row.sent if isinstance(row, SentRow) else _sent_row(row)
+
+
+def _sent_row(row: State) -> State:
     if not row:
         return {}
     sent = {"id": row["id"], "name": row["name"]}

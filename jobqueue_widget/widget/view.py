@@ -37,7 +37,9 @@ class _StateWidget(anywidget.AnyWidget):
         sync=True
     )
     running: traitlets.List[State] = traitlets.List(help="at most 8 running rows").tag(**ROWS)
-    head: traitlets.List[State] = traitlets.List(help="the first 25 queued rows").tag(**ROWS)
+    head: traitlets.List[State] = traitlets.List(help="the first 25 queued rows, in order").tag(
+        **ROWS
+    )
     history: traitlets.List[State] = traitlets.List(help="the last 20 ended, newest first").tag(
         **ROWS
     )

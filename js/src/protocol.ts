@@ -173,14 +173,16 @@ export function cleanRow(value: unknown): Row | null {
   };
 }
 
-export function cleanRows(value: unknown, most: number): Row[] {
+/** `start`: the place of the first one, for rows that do not say theirs. */
+export function cleanRows(value: unknown, most: number, start = 0): Row[] {
   if (!Array.isArray(value)) return [];
   const rows: Row[] = [];
   const seen = new Set<string>();
-  for (const item of value.slice(0, most)) {
+  for (const [at, item] of value.slice(0, most).entries()) {
     const row = cleanRow(item);
     if (row === null || seen.has(row.id)) continue;
     seen.add(row.id);
+    if (row.status === "pending") row.position ??= start + at;
     rows.push(row);
   }
   return rows;
@@ -244,13 +246,13 @@ export function cleanResources(value: unknown): Resources {
 export function cleanPart(value: unknown): Part | null {
   if (!isPlain(value) || typeof value["epoch"] !== "string") return null;
   if (!LISTS.includes(value["list"] as ListName)) return null;
-  const rows = cleanRows(value["rows"], 200);
+  const start = count(value["start"]);
   return {
     epoch: value["epoch"],
     rev: num(value["rev"]),
     list: value["list"] as ListName,
-    start: count(value["start"]),
+    start,
     total: count(value["total"]),
-    rows,
+    rows: cleanRows(value["rows"], 200, start),
   };
 }

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.chromium import MISSING, chromium_path, launch
 from tests.browser.lab import Lab, Notebook
-from tests.browser.widget import SETUP
+from tests.browser.widget import SETTLED, SETUP
 
 Open = Callable[..., Notebook]
 Fresh = Callable[..., Notebook]
@@ -134,6 +134,7 @@ class Opener:
         page.goto(self.address)
         page.evaluate("([scene, view]) => void start(scene, view)", [scene, view])
         self.pages.append(page)
+        page.wait_for_timeout(SETTLED)  # a person has not aimed at a button yet either
         return page
 
 

@@ -54,7 +54,10 @@ def check_view(world: World, page: Page, view: str) -> None:
         if value != as_json(widget.summary[name]):
             world.complain(f"{view}: {name} is {value}, not {widget.summary[name]}")
     for name, rows in seen["traits"].items():
-        compare(world, f"{view} {name}", rows, as_json(getattr(widget, name)))
+        true = as_json(getattr(widget, name))
+        if name == "head":  # a row of the first ones does not say its place: it stands there
+            true = [{**row, "position": place} for place, row in enumerate(true)]
+        compare(world, f"{view} {name}", rows, true)
     for name in LISTS:
         first, last = seen["range"][name]
         part = queue.window(name, first, last)  # type: ignore[arg-type]

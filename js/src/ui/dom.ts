@@ -23,8 +23,19 @@ export function attr(node: Element, name: string, value: string | number | boole
   if (node.getAttribute(name) !== text) node.setAttribute(name, text);
 }
 
+/** Set an inline style only when it differs. */
+export function css(
+  node: HTMLElement, name: "top" | "bottom" | "height", value: string,
+): void {
+  if (node.style[name] !== value) node.style[name] = value;
+}
+
+/** Of an element that holds nothing else. A text that only changes costs less than a new one. */
 export function setText(node: Element, text: string): void {
-  if (node.textContent !== text) node.textContent = text;
+  const child = node.firstChild;
+  if (text !== "" && child instanceof Text) {
+    if (child.data !== text) child.data = text;
+  } else if (node.textContent !== text) node.textContent = text;
 }
 
 export function show(node: HTMLElement, visible: boolean): void {

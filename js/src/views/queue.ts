@@ -1,7 +1,7 @@
 // The view of a queue: toolbar, strip, resources, the lists, details; and what the keys do.
 
 import { LISTS, type Row } from "../protocol";
-import { active, atWork, attr, h } from "../ui/dom";
+import { active, atWork, attr, css, h } from "../ui/dom";
 import { commandOf, takesText, type Command } from "../ui/keys";
 import { ROW } from "../ui/list";
 import type { Context } from "./context";
@@ -11,7 +11,7 @@ import { Lists } from "./lists";
 import { ResourcesView } from "./resources";
 import type { RowView } from "./rows";
 import { Scroller, type Current } from "./scroller";
-import { sizeHandle } from "./size";
+import { HEIGHT, sizeHandle } from "./size";
 import { Strip } from "./strip";
 import { Toolbar } from "./toolbar";
 
@@ -27,6 +27,7 @@ export class QueueView {
   #details: Details;
   #body = h("div", { class: "jqw-body" });
   #rows: Scroller;
+  #most = HEIGHT;
   #ended = new Set<string>();
   #knownEpoch = "";
 
@@ -43,7 +44,11 @@ export class QueueView {
     const drawn = (): void => this.#placeDetails();
     this.#rows = new Scroller(context, this.#filter, this.#lists, drawn, signal);
     this.#body.append(this.#rows.node);
-    const handle = sizeHandle(this.node, context.invalidate);
+    const handle = sizeHandle((height) => {
+      this.#most = height;
+      this.node.style.setProperty("--jqw-most", `${height}px`);
+      context.invalidate();
+    });
     this.node.append(
       this.#toolbar.node, this.#strip.node, this.#resources.node, this.#body, handle,
       context.live.node,
@@ -79,6 +84,7 @@ export class QueueView {
     this.#lists.refresh();
     this.#rows.follow();
     this.#rows.render(); // first: it reads where things stand, and nothing is written yet
+    this.node.classList.toggle("jqw-full", this.#rows.height >= this.#most);
     this.#toolbar.update();
     this.#strip.update();
     this.#resources.update();
@@ -125,7 +131,7 @@ export class QueueView {
     const parent = this.#rows.wide ? this.#body : this.#rows.canvas(selected.list);
     if (parent !== undefined && details.node.parentNode !== parent) parent.append(details.node);
     const top = this.#rows.wide ? "" : `${(selected.index + 1) * ROW}px`;
-    if (details.node.style.top !== top) details.node.style.top = top;
+    css(details.node, "top", top);
     details.update();
   }
 

@@ -1,7 +1,8 @@
 // The three lists in one scroller: which rows are drawn, where they stand, what keeps the focus.
 
 import { LISTS, type ListName } from "../protocol";
-import { active, attr, h, setText, show } from "../ui/dom";
+import { amount } from "../ui/amount";
+import { active, attr, css, h, setText, show } from "../ui/dom";
 import { dragRows } from "../ui/drag";
 import type { Command } from "../ui/keys";
 import { Layout, place, ROW, HEADER } from "../ui/list";
@@ -114,6 +115,11 @@ export class Scroller {
     this.drawn();
   }
 
+  /** px that all lists take, in view or not. */
+  get height(): number {
+    return this.#layout.height;
+  }
+
   /** Scroll so far that the row is in view, clear of the headers that stick. */
   bring(list: number, index: number): void {
     const scroller = this.node;
@@ -200,11 +206,11 @@ export class Scroller {
     show(part.canvas, block.total > 0);
     const bottom = block.shown ? this.#below(at) * HEADER : 0;
     // Headers of lists further down stand at the bottom: one sees that there is more, and how much.
-    part.header.style.bottom = this.wide || list === "history" ? `${bottom}px` : "auto";
-    part.canvas.style.height = `${this.#layout.canvas(block)}px`;
+    css(part.header, "bottom", this.wide || list === "history" ? `${bottom}px` : "auto");
+    css(part.canvas, "height", `${this.#layout.canvas(block)}px`);
     attr(part.grid, "aria-rowcount", block.total);
     const remark = list === "history" ? this.filter.remark : "";
-    setText(part.name, `${NAMES[list][0]} ${block.total.toLocaleString()}${remark}`);
+    setText(part.name, `${NAMES[list][0]} ${amount(block.total)}${remark}`);
   }
 
   /** Lists below that one whose headers stand at the bottom. */
@@ -235,8 +241,7 @@ export class Scroller {
       if (row !== undefined) this.#rename(`#${list}${index}`, key);
       let view = this.#views.get(key);
       if (view === undefined) this.#views.set(key, (view = new RowView(this.context)));
-      const top = `${this.#layout.within(block, index)}px`;
-      if (view.node.style.top !== top) view.node.style.top = top;
+      css(view.node, "top", `${this.#layout.within(block, index)}px`);
       const selected = this.selected?.key === key;
       view.update(row ?? view.row, index, selected, this.lists.still.has(key));
       view.node.dataset["list"] = list;

@@ -2,25 +2,26 @@
 
 import { attr, h } from "../ui/dom";
 
+/** px that a view takes at most, unless it was dragged. */
+export const HEIGHT = 400;
 const LOWEST = 160;
 const HIGHEST = 1200;
 const STEP = 40;
 
-export function sizeHandle(root: HTMLElement, changed: () => void): HTMLElement {
+export function sizeHandle(changed: (height: number) => void): HTMLElement {
   const node = h("div", {
     role: "separator", tabindex: 0, class: "jqw-size", "aria-orientation": "horizontal",
     "aria-label": "Greatest height", "aria-valuemin": LOWEST, "aria-valuemax": HIGHEST,
-    "aria-valuenow": 400,
+    "aria-valuenow": HEIGHT,
   });
   const set = (height: number): void => {
     const kept = Math.round(Math.max(LOWEST, Math.min(HIGHEST, height)));
     attr(node, "aria-valuenow", kept);
-    root.style.maxHeight = `${kept}px`;
-    changed();
+    changed(kept);
   };
   let from: { y: number; height: number } | null = null;
   node.addEventListener("pointerdown", (event) => {
-    from = { y: event.clientY, height: root.getBoundingClientRect().height };
+    from = { y: event.clientY, height: node.parentElement?.offsetHeight ?? HEIGHT };
     node.setPointerCapture(event.pointerId);
   });
   node.addEventListener("pointermove", (event) => {

@@ -1,5 +1,6 @@
 // The first line: what goes on, how far it is, and the acts on the whole queue.
 
+import { amount } from "../ui/amount";
 import { active, attr, button, enable, h, icon, setIcon, setText, show } from "../ui/dom";
 import { guess } from "../ui/time";
 import type { Context } from "./context";
@@ -49,10 +50,10 @@ export class Toolbar {
     const shape = paused ? "held" : counts.running ? "running" : counts.pending ? "queued" : "";
     setIcon(this.#icon, shape || (counts.failed ? "failed" : "completed"));
     const parts = [`${counts.running} running`];
-    if (counts.pending) parts.push(`${counts.pending.toLocaleString()} queued`);
-    parts.push(`${counts.completed.toLocaleString()} done`);
-    if (counts.failed) parts.push(`${counts.failed.toLocaleString()} failed`);
-    if (counts.cancelled) parts.push(`${counts.cancelled.toLocaleString()} cancelled`);
+    if (counts.pending) parts.push(`${amount(counts.pending)} queued`);
+    parts.push(`${amount(counts.completed)} done`);
+    if (counts.failed) parts.push(`${amount(counts.failed)} failed`);
+    if (counts.cancelled) parts.push(`${amount(counts.cancelled)} cancelled`);
     setText(this.#counts, (name ? `${name}: ` : "") + parts.join(" · "));
     const share = store.share();
     show(this.#bar.node, share !== null);
@@ -72,7 +73,7 @@ export class Toolbar {
     };
     const words: Record<string, string> = { pending: "queued", running: "running", all: "both" };
     for (const [scope, node] of this.#choices) {
-      const label = `${(amounts[scope] ?? 0).toLocaleString()} ${words[scope]}`;
+      const label = `${amount(amounts[scope] ?? 0)} ${words[scope]}`;
       setText(node, label);
       attr(node, "aria-label", `Cancel ${label}`);
       enable(node, enabled && (amounts[scope] ?? 0) > 0);

@@ -2,6 +2,7 @@
 
 import type { Row } from "../protocol";
 import { secondsLeftOf, type Store } from "../store";
+import { amount } from "../ui/amount";
 import { ago, elapsed, guess, rough, took } from "../ui/time";
 
 export type Act = "none" | "cancel" | "force" | "remove" | "undo" | "release" | "retry";
@@ -44,7 +45,7 @@ function pending(row: Row, mark: string, store: Store, now: number): Words {
   else if (row.block !== null) Object.assign(words, { icon: "blocked", state: "blocked" });
   const ahead = row.position ?? 0;
   if (words.info === "") {
-    words.info = row.block ?? (ahead === 0 ? "next" : `${ahead.toLocaleString()} ahead`);
+    words.info = row.block ?? (ahead === 0 ? "next" : `${amount(ahead)} ahead`);
   }
   const wait = store.secondsUntil(ahead, now);
   if (wait !== null && row.block === null) words.time = `~${guess(wait)}`;
