@@ -220,6 +220,7 @@ def board(
             "phase": engine.life.phase,
             "paused": None if pause is None else {"reason": pause.reason, "since": pause.since},
             "lag": engine.watch.lag,
+            "note": engine.notice,
             "max_running": engine.max_running,
             "cancel_timeout": engine.settings.cancel_timeout,
             "counts": {

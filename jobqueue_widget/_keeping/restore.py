@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from .._core.events import Restored
-from .._core.jobs import PENDING, RUNNING, BlockReason, JobRecord, JobSpec, JobStatus, Late
+from .._core.jobs import (
+    PENDING,
+    RUNNING,
+    BlockReason,
+    JobFailure,
+    JobRecord,
+    JobSpec,
+    JobStatus,
+    Late,
+)
 from .._core.kept import Contents, Request, Session, Standing
 from .._runtime.recorder import Recorder, warn
 from ..errors import InvalidOptionError, JobQueueError
@@ -157,7 +166,10 @@ class _Restorer:
         job.retry_of = request.retry_of
         job.where = standing.place
         if standing.failure is not None:
-            job.failure = failure_from_json(standing.failure)
+            try:
+                job.failure = failure_from_json(standing.failure)
+            except (ValueError, TypeError, AttributeError) as error:
+                job.failure = JobFailure("Unreadable", f"its failure cannot be read: {error}")
         if job.id in self._contents.with_log:
             job.log = restored_log(lambda: self._archive.log(job.id))
         if was.ended:

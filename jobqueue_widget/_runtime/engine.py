@@ -409,6 +409,11 @@ class Engine:
                     self.life.remove_files()
                 self._spool = self.life.remove_files = None
 
+    @property
+    def notice(self) -> str:
+        """What the user must be told of the queue itself; "" if all is well."""
+        return "" if self.recorder is None else self.recorder.notice
+
     def close_files(self) -> None:
         """The queue is closed: nothing is written any more."""
         if self.recorder is not None:

@@ -20,14 +20,13 @@ from .._core.kept import (
     Contents,
     KeptFunction,
     KeptResult,
-    Request,
     Session,
-    Standing,
 )
 from ..errors import JournalError
 from .files import ResultFiles
 from .lock import JournalLock
 from .places import refuse_network
+from .reading import Damaged, as_text, is_broken, read_contents
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,6 @@ VERSION = 1
 MAGIC = b"SQLite format 3\x00"
 STEPS: dict[int, str] = {}
 """Version n to n + 1, as SQL."""
-BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class SqliteJournal:
@@ -93,7 +91,7 @@ class SqliteJournal:
             self._check_header()
             try:
                 contents = self._read_all(session, thorough=not self._file_lock.was_complete)
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if not is_broken(error):
                     raise
                 self._disconnect()
@@ -172,6 +170,7 @@ class SqliteJournal:
     def _read_all(self, session: Session, *, thorough: bool) -> Contents:
         self._pid = os.getpid()
         connection = self._connection = self._connect()
+        connection.text_factory = as_text
         if self._allow_network:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # no memory shared by mmap
         connection.execute("PRAGMA journal_mode = WAL")
@@ -216,7 +215,7 @@ class SqliteJournal:
     def _check_pages(self, connection: sqlite3.Connection) -> None:
         told = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if told != "ok":
-            raise _Damaged(told)
+            raise Damaged(told)
 
     def _keep_aside(self) -> Path:
         """Give the damaged file, with what belongs to it, another name."""
@@ -353,47 +352,6 @@ class SqliteJournal:
 
 
 _OF_A_PARENT: list[sqlite3.Connection] = []
-
-
-class _Damaged(sqlite3.DatabaseError):
-    """The pages of the file contradict one another."""
-
-    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-
-
-def is_broken(error: Exception) -> bool:
-    """True if the file itself is damaged, not only out of reach for now."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in BROKEN
-
-
-def read_contents(connection: sqlite3.Connection) -> Contents:
-    """All of it but results, logs and functions, of one moment."""
-    connection.execute("BEGIN")
-    try:
-        meta = {key: json.loads(value) for key, value in connection.execute("SELECT * FROM meta")}
-        split = len(Request._fields)
-        rows = connection.execute(
-            "SELECT jobs.*, standings.* FROM jobs JOIN standings USING (id) ORDER BY number"
-        )
-        pause = meta.get("pause")
-        return Contents(
-            jobs=[(Request._make(row[:split]), Standing._make(row[split:])) for row in rows],
-            sessions=[
-                Session._make(row)
-                for row in connection.execute("SELECT * FROM sessions ORDER BY rowid")
-            ],
-            numbers_given=meta.get("numbers_given", 0),
-            forgotten=meta.get("forgotten", {}),
-            pause=None if pause is None else (pause[0], pause[1]),
-            with_log=_ids(connection, "logs"),
-            with_result=_ids(connection, "results"),
-        )
-    finally:
-        connection.execute("COMMIT")
-
-
-def _ids(connection: sqlite3.Connection, table: str) -> frozenset[str]:
-    return frozenset(row[0] for row in connection.execute(f"SELECT id FROM {table}"))
 
 
 def _insert(

@@ -17,6 +17,7 @@ RUNNING_ROWS = 8
 HEAD_ROWS = 25
 HISTORY_ROWS = 20
 TEXT_LIMIT = 80
+NOTE_LIMIT = 300  # a sentence that says what is wrong, and where it is kept
 USUAL: tuple[tuple[str, object], ...] = tuple(SCHEMA["row"].items())
 
 State = dict[str, Any]
@@ -67,7 +68,7 @@ def summary_of(board: State, epoch: str) -> State:
         "beat": 1.0,
         "max_running": board["max_running"],
         "cancel_timeout": board["cancel_timeout"],
-        "note": "",
+        "note": shorten(board["note"], NOTE_LIMIT),
     }
 
 
