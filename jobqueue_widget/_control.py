@@ -178,9 +178,10 @@ class Control:
         """Until it has ended; on any loop. Cancelling the waiting leaves the job alone."""
         if timeout is not None:
             timeout = check_seconds("timeout", timeout)
-        if record.status.ended:
-            return
         engine = self.engine
+        if record.status.ended:
+            engine.keep()
+            return
         engine.life.handle_lost_loop()
         self._check_can_wait(record)
         waiter = engine.waiters.for_job(record)

@@ -198,8 +198,7 @@ class Engine:
             effects = state.apply(event, self.now()) or []
             run = self.runs[job.id] = Run(self, job)
             self._perform_inside(effects)
-        if self.recorder is not None:  # before it begins: at most once
-            self.recorder.flush()
+        self.keep()  # before it begins: at most once
         self.watch.begin()
         self.alive.begin()
         self.resources.begin()
@@ -283,8 +282,7 @@ class Engine:
 
     def _perform(self, effects: list[fx.Effect], *, awake: bool = False) -> None:
         """Outside the lock. `awake`: the dispatcher has looked already."""
-        if self.recorder is not None:  # before anybody is told
-            self.recorder.flush()
+        self.keep()
         for effect in effects:
             kind, job = type(effect), effect.job
             if kind is fx.Wake:
@@ -329,6 +327,7 @@ class Engine:
 
     def _deliver(self) -> None:
         self._delivery_wanted = False
+        self.keep()
         self.publisher.deliver()
 
     def wake(self) -> None:
@@ -408,6 +407,11 @@ class Engine:
                 if self.life.remove_files is not None:
                     self.life.remove_files()
                 self._spool = self.life.remove_files = None
+
+    def keep(self) -> None:
+        """Before anybody is told of a change: let it be in the journal, if there is one."""
+        if self.recorder is not None:
+            self.recorder.flush()
 
     @property
     def notice(self) -> str:
