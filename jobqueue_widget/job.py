@@ -302,8 +302,8 @@ class Job:
         Arguments that are secret, or whose names say so, are shown as `•••`.
         """
         args, kwargs = shown_arguments(self._record.spec)
-        fields = {name: getattr(self, name) for name in _FIELDS}
-        return fields | {"status": self.status.value, "args": args, "kwargs": kwargs}
+        known = {"status": self.status.value, "args": args, "kwargs": kwargs}
+        return {name: known[name] if name in known else getattr(self, name) for name in _FIELDS}
 
     # -- a value among others ------------------------------------------------------------------
 

@@ -9,11 +9,9 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 import uuid
 import weakref
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +29,8 @@ from .logs import JobLog
 from .publish import JobEvent, Publisher
 from .queue_resources import QueueResources
 from .runner import Run
+from .settings import Clock as Clock  # its home is there, most of its readers are here
+from .settings import Settings as Settings
 from .supervisor import Supervisor
 from .timers import CallLater, Timers
 from .waiting import Waiters
@@ -41,33 +41,6 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The constructor's arguments, checked. Times are seconds."""
-
-    name: str = ""
-    max_history: int = 100
-    keep_ended: int = 10_000
-    cancel_timeout: float = 3.0
-    progress_poll_interval: float = 1.0
-    max_running: int | None = None
-    loop: str = "current"
-    backfill: bool = False
-    max_bypass: float = 120.0
-    max_result_bytes: int | None = None
-    env: Mapping[str, str] | None = None
-    recycle_after: int | None = None
-    keep_kernel_alive: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Where the time comes from; tests inject their own."""
-
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
 
 
 class Engine:

@@ -65,17 +65,23 @@ def _read_meta(connection: sqlite3.Connection, contents: Contents) -> None:
         raise Damaged(f"it does not say how it stands: {error}") from error
 
 
+Types = tuple[tuple[type, ...], ...]
+"""Of the columns of a row: what each may hold."""
+
 _TEXT, _INT, _REAL = (str,), (int,), (float, int)
 _MAYBE_TEXT, _MAYBE_REAL = (str, type(None)), (float, int, type(None))
 _MAYBE_BYTES = (bytes, type(None))
-_REQUEST: tuple[tuple[type, ...], ...] = (
+_REQUEST: Types = (
     *(_TEXT, _INT, _TEXT, _TEXT, _TEXT, _TEXT, _MAYBE_TEXT),
     *(_MAYBE_BYTES, _MAYBE_BYTES, _MAYBE_BYTES, _MAYBE_TEXT, _REAL),
 )
-_STANDING: tuple[tuple[type, ...], ...] = (
+_STANDING: Types = (
     *(_TEXT, _TEXT, _INT, _INT, _INT, _INT, _INT, _TEXT, _MAYBE_REAL, _MAYBE_REAL, _MAYBE_REAL),
     *(_TEXT, _TEXT, _TEXT, _INT, _MAYBE_TEXT, (int, type(None)), _MAYBE_TEXT),
 )
+FUNCTION: Types = ((bytes,), (bytes,), _MAYBE_TEXT)
+RESULT: Types = (_TEXT, (bytes,), _TEXT, _MAYBE_BYTES)
+LOG: Types = ((bytes,),)
 _STATUSES = frozenset(status.value for status in JobStatus)
 _KINDS = frozenset({"plugin", "coroutine", "function"})
 
@@ -89,7 +95,7 @@ def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, Standing]]:
     ):
         types = tuple(map(type, row))
         if types not in known:
-            _check(row, wanted)
+            check(row, wanted)
             known.add(types)
         request, standing = Request._make(row[:split]), Standing._make(row[split:])
         if standing.status not in _STATUSES or request.kind not in _KINDS:
@@ -104,12 +110,18 @@ def _sessions(connection: sqlite3.Connection) -> list[Session]:
     wanted = (_TEXT, _INT, _TEXT, _TEXT, _REAL, _REAL, _MAYBE_REAL)
     found = []
     for row in connection.execute("SELECT * FROM sessions ORDER BY rowid"):
-        _check(row, wanted)
+        check(row, wanted)
         found.append(Session._make(row))
     return found
 
 
-def _check(row: tuple[Any, ...], wanted: tuple[tuple[type, ...], ...]) -> None:
+def check(row: tuple[Any, ...], wanted: Types) -> None:
+    """Refuse a row that holds what is never written there.
+
+    Raises:
+        Damaged: it does.
+
+    """
     if len(row) != len(wanted) or not all(map(isinstance, row, wanted)):
         raise Damaged("a row holds values of other types than were written")
 

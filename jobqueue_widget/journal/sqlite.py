@@ -26,7 +26,17 @@ from ..errors import JournalError
 from .files import ResultFiles
 from .lock import JournalLock
 from .places import refuse_network
-from .reading import Damaged, as_text, is_broken, read_contents
+from .reading import (
+    FUNCTION,
+    LOG,
+    RESULT,
+    Damaged,
+    Types,
+    as_text,
+    check,
+    is_broken,
+    read_contents,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -288,23 +298,28 @@ class SqliteJournal:
 
     def function(self, digest: bytes) -> KeptFunction | None:
         """A function that some job refers to."""
-        row = self._row("SELECT digest, data, source FROM functions WHERE digest = ?", digest)
+        row = self._row(
+            "SELECT digest, data, source FROM functions WHERE digest = ?", digest, FUNCTION
+        )
         return None if row is None else KeptFunction._make(row)
 
     def result(self, job_id: str) -> KeptResult | None:
         """The result of an ended job."""
-        row = self._row("SELECT form, data, shown, seal FROM results WHERE id = ?", job_id)
+        row = self._row("SELECT form, data, shown, seal FROM results WHERE id = ?", job_id, RESULT)
         return None if row is None else self._files.get(job_id, row)
 
     def log(self, job_id: str) -> bytes:
         """The end of what a job printed."""
-        row = self._row("SELECT tail FROM logs WHERE id = ?", job_id)
-        return b"" if row is None else bytes(row[0])
+        row = self._row("SELECT tail FROM logs WHERE id = ?", job_id, LOG)
+        tail: bytes = b"" if row is None else row[0]
+        return tail
 
-    def _row(self, query: str, key: object) -> tuple[Any, ...] | None:
+    def _row(self, query: str, key: object, wanted: Types) -> tuple[Any, ...] | None:
         try:
             with self._lock:
-                row: tuple[object, ...] | None = self._connected().execute(query, (key,)).fetchone()
+                row: tuple[Any, ...] | None = self._connected().execute(query, (key,)).fetchone()
+            if row is not None:
+                check(row, wanted)
         except sqlite3.Error as error:
             raise JournalError(f"the journal {self.place!r} cannot be read: {error}") from error
         return row
