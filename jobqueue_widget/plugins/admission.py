@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._core.jobs import JobFailure
+from .._runtime.failures import failure_of
 from ..errors import PluginBlockedError
 from .gate import Gate
 from .manifest import PluginMeta
@@ -115,8 +115,7 @@ class Admission:
 
         def on_answer(allowed: bool, error: BaseException | None) -> None:
             if not allowed:
-                kind = type(error).__name__.removesuffix("Error")
-                run.fail(JobFailure(kind, str(error)))
+                run.fail(failure_of(error or RuntimeError("the scheduler did not answer")))
             elif not run.over:
                 self.begin(run)
                 run.plugin.enter(run)

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .._core.jobs import BlockReason, Holder, JobFailure, JobSpec
+from .._core.jobs import BlockReason, Holder, JobSpec
+from .._runtime.failures import failure_of
 from .._runtime.logs import JobLog
 from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedError
 from ..protocols import ExecutorContext, LoadedPlugin, PluginExecution, Reporter
@@ -403,15 +404,11 @@ class PluginManager:
         try:
             plugin = self._runnable(spec.name)
         except (PluginNotLoadedError, PluginDisabledError) as error:
-            return self._refused(reporter, error)
+            return Refused(reporter, failure_of(error))
         payload: Any = spec.payload
         run = PluginRun(plugin, "execute", reporter, payload, who, context.max_result_bytes)
         self._admission.launch(run)
         return run
-
-    def _refused(self, reporter: Reporter, error: Exception) -> PluginExecution:
-        name = type(error).__name__.removesuffix("Error")
-        return Refused(reporter, JobFailure(name, str(error)))
 
     def plugin_blocked_by(self, name: str) -> BlockReason | None:
         """All its workers are at work; jobs of other plugins may pass."""
