@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     )
     from .executors.futures import FuturesExecutor
     from .job import Job
+    from .journal.records import JournalRecord, read_journal
     from .journal.sqlite import SqliteJournal
     from .plugins.manager import PluginLoadWarning, PluginManager
     from .plugins.manifest import PluginMeta
@@ -109,6 +110,8 @@ _HOMES = {
     "JournalWarning": ".errors",
     "NotRestorableError": ".errors",
     "SqliteJournal": ".journal.sqlite",
+    "JournalRecord": ".journal.records",
+    "read_journal": ".journal.records",
 }
 
 __all__ = [
@@ -131,6 +134,7 @@ __all__ = [
     "JobStatus",
     "JournalError",
     "JournalInUseError",
+    "JournalRecord",
     "JournalWarning",
     "NotRestorableError",
     "PermissiveScheduler",
@@ -159,6 +163,7 @@ __all__ = [
     "WaitTimeoutError",
     "__version__",
     "current_job",
+    "read_journal",
     "track",
 ]
 

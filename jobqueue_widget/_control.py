@@ -107,12 +107,15 @@ class Control:
             )
         raise UnknownJobError(f"{job!r} is no job of this queue; pass an id that submit returned")
 
-    def all_jobs(self) -> list[Job]:
+    def all_records(self) -> list[JobRecord]:
         """Running, pending in order, ended newest first."""
         with self.engine.lock:
             state = self.engine.state
-            records = [*state.running.values(), *state.order.slice(0), *reversed(state.ended)]
-        return [Job(record, self) for record in records]
+            return [*state.running.values(), *state.order.slice(0), *reversed(state.ended)]
+
+    def all_jobs(self) -> list[Job]:
+        """The same as handles."""
+        return [Job(record, self) for record in self.all_records()]
 
     def named(self, key: str) -> Job:
         """The job with this id, or the only one with this label.

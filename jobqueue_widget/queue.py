@@ -14,6 +14,7 @@ from ._control import Control, OptionsView, Scope
 from ._core import events as ev
 from ._core.jobs import DEFAULT_OPTIONS, JobRecord, JobStatus
 from ._display import provider
+from ._journaled import Journaled
 from ._resources import shared_admission
 from ._runtime.engine import Engine, Settings
 from ._runtime.publish import EventStream, Subscriber
@@ -36,7 +37,7 @@ class QueueNotStartedWarning(UserWarning):
     """A job was submitted to a queue that was never started; it waits."""
 
 
-class JobQueue:
+class JobQueue(Journaled):
     """A queue of heavy jobs in this process: strict priority, then first in first out.
 
     Args:
@@ -118,22 +119,6 @@ class JobQueue:
 
             living.give_journal(self, self._engine, self._submission, journal, on_restore)
         weakref.finalize(self, self._engine.life.abandon).atexit = False
-
-    @classmethod
-    def open(cls, journal: object, *args: Any, **kwargs: Any) -> JobQueue:
-        """The living queue of this kernel that has this journal; else a new one.
-
-        For a cell that may run again.
-
-        Args:
-            journal: as in the constructor.
-            args: of the constructor, without the journal; only used if a queue is made.
-            kwargs: the same.
-
-        """
-        from ._keeping import living
-
-        return living.queue_of(journal) or cls(*args, journal=journal, **kwargs)
 
     def _make_engine(self, settings: Settings) -> Engine:
         """The seam where tests put another clock under the queue."""

@@ -34,6 +34,7 @@ LAYERS = {
     "plugins": 3,
     "journal": 3,
     "_keeping": 4,
+    "_journaled": 4,
     "options": 4,
     "submission": 4,
     "job": 4,
@@ -46,6 +47,7 @@ LAYERS = {
     "testing": 4,
     "widget": 5,
     "__init__": 6,
+    "__main__": 6,
 }
 FORBIDDEN_IN_CORE = {"asyncio", "threading", "time", "logging", "os", "subprocess", "socket"}
 STANDARD_LIBRARY_ONLY = (

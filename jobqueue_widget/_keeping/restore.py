@@ -26,6 +26,7 @@ from .._runtime.recorder import Recorder, warn
 from ..errors import InvalidOptionError, JobQueueError
 from ..journal.signing import Signer
 from ..journal.sqlite import SqliteJournal
+from . import orphans
 from .restored import MISSING, Archive, RestoredSpec, restored_log
 from .scribe import SealedScribe, failure_from_json, options_from_json
 
@@ -82,6 +83,9 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         raise
     for notice in recorder.notices:
         warn(notice)
+    if contents.sessions and contents.sessions[-1].ended_at is None:
+        left = orphans.find_after_the_guardian(engine.earlier_runs)
+        engine.set_orphans(orphans.sentence(left))
 
 
 def session_of(engine: Engine) -> Session:

@@ -75,6 +75,7 @@ class Engine:
         self.runs: dict[str, Run] = {}
         self.main_executor: Executor | None = None  # what the queue was made for, if its user's
         self.recorder: Recorder | None = None
+        self._orphans = ""
         self.earlier_runs: frozenset[str] = frozenset()  # of kernels that had the journal before
         self.bugs = 0  # runtime events that did not fit; always 0 if we and the executors are right
         self.late_reports = 0
@@ -389,7 +390,16 @@ class Engine:
     @property
     def notice(self) -> str:
         """What the user must be told of the queue itself; "" if all is well."""
-        return "" if self.recorder is None else self.recorder.notice
+        told = [self._orphans]
+        if self.recorder is not None:
+            told.insert(0, self.recorder.notice)
+        return ". ".join(text for text in told if text)
+
+    def set_orphans(self, text: str) -> None:
+        """What is told of workers that an earlier kernel has left; "" if there are none."""
+        with self.lock:
+            self._orphans = text
+            self.publish("orphans", {"text": text})
 
     def close_files(self) -> None:
         """The queue is closed: nothing is written any more."""

@@ -98,6 +98,25 @@ class JournalLock:
                 _mine.pop(self._key, None)
 
 
+def is_in_use(journal: Path) -> bool:
+    """True if some process, perhaps this one, has the journal."""
+    path = journal.with_name(journal.name + ".lock")
+    try:
+        status = os.stat(path)
+        if _mine.get((status.st_dev, status.st_ino)) == os.getpid():
+            return True  # and it must not be opened here
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        lock_exclusively(fd)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def _read(fd: int) -> dict[str, Any]:
     try:
         told = json.loads(os.pread(fd, _RECORD, 0).decode().strip() or "{}")

@@ -37,11 +37,10 @@ from .reading import (
     is_broken,
     read_contents,
 )
+from .records import APPLICATION, VERSION
 
 logger = logging.getLogger(__name__)
 
-APPLICATION = 0x6A71776A  # "jqwj", in the header: nobody else's database is taken for a journal
-VERSION = 1
 MAGIC = b"SQLite format 3\x00"
 STEPS: dict[int, str] = {}
 """Version n to n + 1, as SQL."""

@@ -1,0 +1,119 @@
+"""The table of a journal in a terminal: `python -m jobqueue_widget runs.db [--follow]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from ._core.jobs import JobStatus
+from .errors import JournalError
+from .journal.records import JournalRecord, JournalRecords, ReadOnly
+from .worker.wire import plain
+
+COLUMNS: tuple[tuple[str, int], ...] = (
+    *(("id", 14), ("status", 9), ("job", 28), ("arguments", 28), ("submitted", 19)),
+    *(("took", 8), ("", 60)),
+)
+STATUSES = tuple(status.value for status in JobStatus)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print it; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jobqueue_widget",
+        description="Show the jobs in the journal of a queue, also while a kernel writes it.",
+    )
+    parser.add_argument("journal", help='the file that JobQueue(journal="runs.db") was given')
+    parser.add_argument("--follow", action="store_true", help="go on, a line for each change")
+    parser.add_argument("--status", choices=STATUSES, help="only jobs of this status")
+    parser.add_argument("--json", action="store_true", help="one JSON object per job, with logs")
+    given = parser.parse_args(arguments)
+    try:
+        with ReadOnly(given.journal) as journal:
+            show = _as_json if given.json else _as_row
+            if given.follow:
+                _follow(journal, given.status, show)
+            else:
+                _table(_chosen(journal.records(), given.status), show, head=not given.json)
+    except JournalError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # as with `| head`
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def _chosen(records: JournalRecords, status: str | None) -> list[JournalRecord]:
+    return [record for record in records if status in (None, record.status)]
+
+
+def _table(
+    records: list[JournalRecord], show: Callable[[JournalRecord], str], *, head: bool
+) -> None:
+    if head:
+        sys.stdout.write(_line([name for name, _ in COLUMNS]) + "\n")
+    for record in records:
+        sys.stdout.write(show(record) + "\n")
+    if head:
+        counts = [sum(record.status == status for record in records) for status in STATUSES]
+        told = zip(counts, STATUSES, strict=True)
+        sys.stdout.write(" · ".join(f"{count} {status}" for count, status in told) + "\n")
+    sys.stdout.flush()
+
+
+def _follow(journal: ReadOnly, status: str | None, show: Callable[[JournalRecord], str]) -> None:
+    seen: dict[str, tuple[str, int]] = {}
+    for records in journal.follow():
+        for record in _chosen(records, status):
+            now = (record.status, record.attempt)
+            if seen.get(record.id) != now:
+                seen[record.id] = now
+                sys.stdout.write(show(record) + "\n")
+        sys.stdout.flush()
+
+
+def _as_json(record: JournalRecord) -> str:
+    return json.dumps(record.as_dict())
+
+
+def _as_row(record: JournalRecord) -> str:
+    took = ""
+    if record.started_at is not None:
+        ended = record.completed_at if record.completed_at is not None else time.time()
+        took = _duration(max(0.0, ended - record.started_at))
+    last = record.error or record.message or record.result
+    submitted = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created_at))
+    title = record.label or record.name
+    return _line([record.id, record.status, title, record.arguments, submitted, took, last])
+
+
+def _line(cells: list[str]) -> str:
+    parts = []
+    for cell, (_, width) in zip(cells, COLUMNS, strict=True):
+        text = " ".join(_visible(cell).split())
+        text = text if len(text) <= width else text[: width - 1] + "…"
+        parts.append(text.ljust(width))
+    return "  ".join(parts).rstrip()
+
+
+def _visible(text: str) -> str:
+    """Without what would steer the terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in plain(text))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

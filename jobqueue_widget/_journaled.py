@@ -1,0 +1,71 @@
+"""What a queue can do about its journal, and about what earlier kernels have left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from ._control import Control
+from ._runtime.engine import Engine
+
+if TYPE_CHECKING:
+    from ._keeping.orphans import Orphan
+
+
+class Journaled:
+    """The part of `JobQueue` that is about what outlives its kernel."""
+
+    _engine: Engine
+    _control: Control
+
+    @classmethod
+    def open(cls, journal: object, *args: Any, **kwargs: Any) -> Self:
+        """The living queue of this kernel that has this journal; else a new one.
+
+        For a cell that may run again.
+
+        Args:
+            journal: as in the constructor.
+            args: of the constructor, without the journal; only used if a queue is made.
+            kwargs: the same.
+
+        """
+        from ._keeping import living
+
+        found = living.queue_of(journal)
+        if isinstance(found, cls):
+            return found
+        make: Any = cls
+        made: Self = make(*args, journal=journal, **kwargs)
+        return made
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write all kept jobs as text into a .csv, .json or .jsonl file; secrets are left out.
+
+        `jobqueue_widget.read_journal` gives the same records of a journal, without a queue.
+
+        Raises:
+            InvalidOptionError: the ending is none of those.
+            OSError: the file cannot be written.
+
+        """
+        from ._keeping.export import export
+
+        return export(self._control.all_records(), path)
+
+    # -- what earlier kernels have left --------------------------------------------------------
+
+    def orphans(self) -> list[Orphan]:
+        """Processes that earlier kernels of this queue's journal have left running (Linux)."""
+        from ._keeping import orphans
+
+        return orphans.find(self._engine.earlier_runs)
+
+    def end_orphans(self) -> int:
+        """Kill them; how many there were."""
+        from ._keeping import orphans
+
+        count = orphans.end(self._engine.earlier_runs)
+        self._engine.set_orphans(orphans.sentence(self.orphans()))
+        return count

@@ -1,0 +1,110 @@
+"""Writes the jobs of a living queue into a file for other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO
+
+from .._arguments import describe_arguments
+from .._core.jobs import JobRecord, Late
+from .._runtime.engine import error_text
+from .._runtime.logs import JobLog
+from ..errors import InvalidOptionError
+from ..journal.records import JournalRecord
+from .scribe import shown_value
+from .secrets import hide, secrets_of
+
+LOG_LINES = 100
+
+
+def export(jobs: Iterable[JobRecord], path: str | os.PathLike[str]) -> Path:
+    """Write them; the name's ending says how. Secret values are left out.
+
+    Raises:
+        InvalidOptionError: the ending is none of .csv, .json, .jsonl.
+        OSError: the file cannot be written.
+
+    """
+    target = Path(path).expanduser()
+    write = _WRITERS.get(target.suffix.lower())
+    if write is None:
+        raise InvalidOptionError(
+            f"export writes {', '.join(_WRITERS)}, told by the ending of the name; "
+            f"not {target.name!r}"
+        )
+    records = [record_of(job) for job in jobs]
+    new = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        with new.open("w", encoding="utf-8", newline="") as file:
+            write(records, file)
+        new.replace(target)  # never half a file
+    finally:
+        new.unlink(missing_ok=True)
+    return target
+
+
+def record_of(job: JobRecord) -> JournalRecord:
+    """The job as a journal would show it."""
+    spec = job.spec
+    secrets = None if spec.restored else secrets_of(spec)
+    failure, value = job.failure, job.result
+    result = "" if value is None else "<kept>" if isinstance(value, Late) else shown_value(value)
+    log = job.log.tail(LOG_LINES) if isinstance(job.log, JobLog) else ""
+    error = error_text(job)
+    return JournalRecord(
+        id=job.id,
+        name=spec.name,
+        label=spec.options.label and hide(spec.options.label, secrets),
+        tags=tuple(hide(tag, secrets) for tag in spec.options.tags),
+        arguments=describe_arguments(spec),
+        status=job.status.value,
+        priority=job.priority,
+        attempt=job.attempt,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        message=hide(job.message, secrets),
+        error=error and hide(error, secrets),
+        traceback=hide(failure.traceback, secrets) if failure is not None else "",
+        result=hide(result, secrets),
+        executor=job.executor_name,
+        where=job.where,
+        retry_of=job.retry_of,
+        log=hide(log, secrets),
+    )
+
+
+def _as_csv(records: list[JournalRecord], file: IO[str]) -> None:
+    writer = csv.DictWriter(file, list(JournalRecord.__dataclass_fields__))
+    writer.writeheader()
+    for record in records:
+        row = record.as_dict()
+        row["tags"] = " ".join(record.tags)
+        writer.writerow({name: _defused(value) for name, value in row.items()})
+
+
+def _defused(value: object) -> object:
+    """Text that a spreadsheet would take for a formula, made text (OWASP, "CSV Injection")."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
+
+
+def _as_json(records: list[JournalRecord], file: IO[str]) -> None:
+    json.dump([record.as_dict() for record in records], file, indent=1)
+
+
+def _as_lines(records: list[JournalRecord], file: IO[str]) -> None:
+    for record in records:
+        file.write(json.dumps(record.as_dict()) + "\n")
+
+
+_WRITERS: dict[str, Callable[[list[JournalRecord], IO[str]], None]] = {
+    ".csv": _as_csv,
+    ".json": _as_json,
+    ".jsonl": _as_lines,
+}

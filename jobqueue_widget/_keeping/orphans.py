@@ -1,0 +1,96 @@
+"""Workers of kernels that are gone: found by the mark in their environment, ended on request."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import psutil
+
+MARK = b"JOBQUEUE_RUN_ID="
+GUARDIAN_PATIENCE = 1.0  # seconds that the guardian of a kernel that was killed has by its promise
+PATIENCE = 1.0  # seconds for killed processes to be gone
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A process that an earlier kernel of this queue has left. `started_at`: epoch seconds."""
+
+    pid: int
+    run_id: str
+    memory_mib: float
+    started_at: float
+    command: str
+
+
+def find(run_ids: Collection[str]) -> list[Orphan]:
+    """Those of these runs. Linux only: elsewhere a process's environment cannot be relied on."""
+    if sys.platform != "linux" or not run_ids:
+        return []
+    wanted = {MARK + run_id.encode(): run_id for run_id in run_ids}
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                marks = [entry for entry in file.read().split(b"\0") if entry.startswith(MARK)]
+        except OSError:
+            continue
+        run_id = wanted.get(marks[0]) if marks else None
+        orphan = None if run_id is None else _look(int(name), run_id)
+        if orphan is not None:
+            found.append(orphan)
+    return found
+
+
+def _look(pid: int, run_id: str) -> Orphan | None:
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        memory = process.memory_info().rss / 2**20
+        command = " ".join(process.cmdline())[:200]
+        return Orphan(pid, run_id, memory, process.create_time(), command)
+    except psutil.Error:
+        return None
+
+
+def end(run_ids: Collection[str]) -> int:
+    """Kill them, and what they start meanwhile; how many there were."""
+    seen: set[tuple[int, float]] = set()
+    until = time.monotonic() + PATIENCE
+    while left := find(run_ids):
+        for orphan in left:
+            seen.add((orphan.pid, orphan.started_at))
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(orphan.pid)
+                if process.create_time() == orphan.started_at:  # the number is still its own
+                    process.kill()
+        if time.monotonic() > until:
+            break
+        time.sleep(0.01)
+    return len(seen)
+
+
+def find_after_the_guardian(run_ids: Collection[str]) -> list[Orphan]:
+    """Those that are still there when the guardian of their kernel has had its time."""
+    until = time.monotonic() + GUARDIAN_PATIENCE
+    while (left := find(run_ids)) and time.monotonic() < until:
+        time.sleep(0.02)
+    return left
+
+
+def sentence(orphans: list[Orphan]) -> str:
+    """What the user is told."""
+    if not orphans:
+        return ""
+    memory = sum(orphan.memory_mib for orphan in orphans)
+    amount = f"{memory / 1024:.1f} GB" if memory >= 1024 else f"{memory:.0f} MB"
+    who = "1 worker" if len(orphans) == 1 else f"{len(orphans)} workers"
+    holds = "holds" if len(orphans) == 1 else "hold"
+    return f"{who} from an earlier kernel {holds} {amount}; queue.end_orphans() ends them"

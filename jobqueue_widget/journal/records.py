@@ -1,0 +1,222 @@
+"""What anybody may read of a journal, also while a kernel writes it: text, nothing unpickled."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .._core.kept import Contents, Request, Standing
+from ..errors import JournalError, MissingExtraError
+from .lock import is_in_use
+from .reading import as_text, is_broken, read_contents
+
+APPLICATION = 0x6A71776A  # "jqwj", in the header: nobody else's database is taken for a journal
+VERSION = 1
+_Column = TypeVar("_Column", bytes, str)
+POLL = 0.5  # seconds between looks of `follow`
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One job as text and numbers. Instants are epoch seconds; secret values were never written."""
+
+    id: str
+    name: str
+    label: str | None
+    tags: tuple[str, ...]
+    arguments: str
+    status: str
+    priority: int
+    attempt: int
+    created_at: float
+    started_at: float | None
+    completed_at: float | None
+    message: str
+    error: str | None
+    traceback: str
+    result: str
+    executor: str
+    where: str | None
+    retry_of: str | None
+    log: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its fields."""
+        return dataclasses.asdict(self)
+
+
+class JournalRecords(list[JournalRecord]):
+    """The jobs of a journal, in the order of their submission."""
+
+    def to_pandas(self) -> Any:
+        """A DataFrame, one row per job.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingExtraError(
+                'to_pandas needs pandas: pip install "jobqueue-widget[pandas]"'
+            ) from error
+        names = [field.name for field in dataclasses.fields(JournalRecord)]
+        return pd.DataFrame([record.as_dict() for record in self], columns=names)
+
+
+def read_journal(path: str | os.PathLike[str]) -> JournalRecords:
+    """The jobs of a journal, also of one that a kernel is writing or that others wrote.
+
+    Nothing is changed, executed or unpickled.
+
+    Args:
+        path: the file that `JobQueue(journal=…)` was given.
+
+    Raises:
+        JournalError: there is no journal, or it cannot be read.
+
+    """
+    with ReadOnly(path) as journal:
+        return journal.records()
+
+
+class ReadOnly:
+    """A journal that is looked at. A context manager."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(os.path.realpath(os.path.expanduser(path)))
+        if not self.path.is_file():
+            raise JournalError(f"there is no journal {str(self.path)!r}")
+        self._connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        quoted = self.path.as_uri()
+        error: sqlite3.Error | None = None
+        for how in ("mode=ro", "mode=ro&immutable=1"):  # the second: in a folder of others
+            connection = sqlite3.connect(f"{quoted}?{how}", uri=True, timeout=5.0)
+            connection.isolation_level = None
+            connection.text_factory = as_text
+            try:
+                self._check(connection)
+            except sqlite3.Error as caught:
+                connection.close()
+                error = error or caught
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise JournalError(f"{str(self.path)!r} cannot be read as a journal: {error}") from error
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION:
+            raise JournalError(f"{str(self.path)!r} is a database of another program")
+        if version > VERSION:
+            raise JournalError(
+                f"{str(self.path)!r} was written by a newer jobqueue_widget "
+                f"(its version {version}, known here {VERSION})"
+            )
+
+    def __enter__(self) -> ReadOnly:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def records(self) -> JournalRecords:
+        """All jobs, as of one moment."""
+        try:
+            contents = read_contents(self._connection)
+            logs = self._column("SELECT id, tail FROM logs", bytes)
+            results = self._column("SELECT id, shown FROM results", str)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            damaged = " (it is damaged)" if is_broken(error) else ""
+            raise JournalError(
+                f"the journal {str(self.path)!r} cannot be read{damaged}: {error}"
+            ) from error
+        gone = not is_in_use(self.path)
+        return JournalRecords(
+            _record(request, standing, logs, results, contents, gone)
+            for request, standing in contents.jobs
+        )
+
+    def _column(self, query: str, wanted: type[_Column]) -> dict[str, _Column]:
+        rows = self._connection.execute(query)
+        return {job_id: value for job_id, value in rows if isinstance(value, wanted)}
+
+    def follow(self) -> Iterator[JournalRecords]:
+        """All jobs now, and again whenever something has been written. Never ends."""
+        seen = None
+        while True:
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            in_use = is_in_use(self.path)
+            if seen != (version, in_use):
+                seen = (version, in_use)
+                yield self.records()
+            time.sleep(POLL)
+
+
+def _record(
+    request: Request,
+    standing: Standing,
+    logs: dict[str, bytes],
+    results: dict[str, str],
+    contents: Contents,
+    gone: bool,
+) -> JournalRecord:
+    options = _loaded(request.options)
+    failure = _loaded(standing.failure or "{}")
+    error, status, ended = None, standing.status, standing.completed_at
+    if status == "failed":
+        error = _joined(failure)
+    elif status == "cancelled":
+        error = standing.cancel_reason or _joined(failure) or "cancelled"
+    elif status == "running" and gone:  # as it will come back
+        status = "cancelled" if standing.asked else "failed"
+        error = "Interrupted: interrupted by kernel exit"
+        ended = contents.sessions[-1].seen_at if contents.sessions else None
+    tail = logs.get(request.id, b"")
+    return JournalRecord(
+        id=request.id,
+        name=request.name,
+        label=options.get("label"),
+        tags=tuple(options.get("tags", ())),
+        arguments=request.shown,
+        status=status,
+        priority=standing.priority,
+        attempt=standing.attempt,
+        created_at=request.created_at,
+        started_at=standing.started_at,
+        completed_at=ended,
+        message=standing.message,
+        error=error,
+        traceback=str(failure.get("traceback", "")),
+        result=results.get(request.id, ""),
+        executor=standing.executor,
+        where=standing.place,
+        retry_of=request.retry_of,
+        log=tail.decode("utf-8", "backslashreplace"),
+    )
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _joined(failure: dict[str, Any]) -> str:
+    words = (failure.get("type_name"), failure.get("message"))
+    return ": ".join(str(word) for word in words if word)
