@@ -12,6 +12,7 @@ from statistics import median
 import psutil
 
 from jobqueue_widget import JobQueue, JobStatus
+from tests.own_manager import own_manager
 
 from . import work
 from .measure import OURS, Effort, Figures, Limit, Measure, Never, Probe, Row, Side, settle
@@ -128,26 +129,56 @@ def _peer(make: Callable[[], Peer]) -> Measure:
     return measure
 
 
-def _reference(effort: Effort) -> Figures:
-    async def run() -> Figures:
-        with reference_queue(real_worker=True) as queue:
-            await queue.start()
-            running = await queue.submit("workload", "sleep", 60.0)
-            while queue.get_job(running).status.value != "running":
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.5)
-            begin = time.perf_counter()
-            await queue.cancel(running)
-            following = await queue.submit("workload", "value")
-            await queue.wait_for_job(following)
-            seconds = time.perf_counter() - begin
-            told = queue.get_job(running)
-            if queue.get_job(following).status.value != "completed":
-                raise Never(f"job {told.status.value} {told.error!r}, and so is the next one")
-            await queue.stop()
-            return {"ms": seconds * 1e3}
+def _ours_in_a_plugin(what: str) -> Measure:
+    """Ours, over our manager: the plugin that the reference runs, and as it is asked there."""
 
-    return asyncio.run(run())
+    async def run(effort: Effort, folder: Path) -> Figures:
+        seconds = []
+        with own_manager(folder, plugins=["workload"]) as manager:
+            async with JobQueue(manager) as queue:
+                for _ in range(effort.size):
+                    pid = (await queue.submit_nowait("workload", "value"))["pid"]
+                    job = queue.submit_nowait("workload", what)
+                    while job.started_at is None or job.phase is not None:
+                        await asyncio.sleep(0.01)
+                    await asyncio.to_thread(settle)
+                    begin = time.perf_counter()
+                    job.cancel(force=True)
+                    await queue.submit_nowait("workload", "value")
+                    while is_there(pid):
+                        await asyncio.sleep(0)
+                    seconds.append(time.perf_counter() - begin)
+                    assert job.status is JobStatus.cancelled
+        return {"ms": median(seconds) * 1e3}
+
+    def measure(effort: Effort) -> Figures:
+        with tempfile.TemporaryDirectory() as folder:
+            return asyncio.run(run(effort, Path(folder)))
+
+    return measure
+
+
+def _reference(what: str) -> Measure:
+    return lambda _: asyncio.run(_of_the_reference(what))
+
+
+async def _of_the_reference(what: str) -> Figures:
+    with reference_queue(real_worker=True) as queue:
+        await queue.start()
+        running = await queue.submit("workload", what)
+        while queue.get_job(running).status.value != "running":
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)
+        begin = time.perf_counter()
+        await queue.cancel(running)
+        following = await queue.submit("workload", "value")
+        await queue.wait_for_job(following)
+        seconds = time.perf_counter() - begin
+        told = queue.get_job(running)
+        if queue.get_job(following).status.value != "completed":
+            raise Never(f"job {told.status.value} {told.error!r}, and so is the next one")
+        await queue.stop()
+        return {"ms": seconds * 1e3}
 
 
 PROBES = (
@@ -157,10 +188,26 @@ PROBES = (
             OURS: Side(_ours_by_force),
             "bare child": Side(_bare, is_floor=True),
             **{name: Side(_peer(make), size=1, samples=3) for name, make in PROCESS_PEERS.items()},
-            "reference": Side(_reference, size=1, samples=1),
+            "reference": Side(_reference("sleep"), size=1, samples=1),
         },
         size=5,
         quick_size=3,
+    ),
+    Probe(
+        "force-plugin",
+        {
+            OURS: Side(_ours_in_a_plugin("sleep")),
+            "reference": Side(_reference("sleep"), size=1, samples=1),
+        },
+        size=3,
+    ),
+    Probe(
+        "force-plugin-c",
+        {
+            OURS: Side(_ours_in_a_plugin("spin")),
+            "reference": Side(_reference("spin"), size=1, samples=1),
+        },
+        size=3,
     ),
     Probe("ask", {OURS: Side(_ours_asked(work.spin))}, size=9, quick_size=3),
 )
@@ -178,6 +225,29 @@ ROWS = (
             "the warm spare has the next job's result within 1 ms of getting it; before that, the "
             "environment of every process is read for what the old worker left."
         ),
+    ),
+    Row(
+        "force-plugin",
+        "cancel a plugin in sleep(60) by force: old process gone and next job's result there",
+        "force-plugin",
+        "ms",
+        "ms",
+        must=(Limit(1000),),
+        want=(Limit(250),),
+        analysis=(
+            "a plugin may hold gigabytes and has no spare: a fresh interpreter starts and imports it "
+            "before the next job's result can be there."
+        ),
+    ),
+    Row(
+        "force-plugin-c",
+        "the same of a plugin in one C call that holds the interpreter",
+        "force-plugin-c",
+        "ms",
+        "ms",
+        must=(Limit(1000),),
+        want=(Limit(250),),
+        analysis="as above; SIGTERM is not heard in C code, SIGKILL follows after 300 ms.",
     ),
     Row(
         "ask",

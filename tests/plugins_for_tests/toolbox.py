@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -189,6 +190,16 @@ class Toolbox(PluginInterface):
     def do_kill(self, number: int) -> None:
         os.kill(os.getpid(), number)
         time.sleep(60)
+
+    def do_family(self, path: str) -> None:
+        """A child, one in a session of its own, and one whose parent is gone."""
+        sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+        pids = [subprocess.Popen(sleep, start_new_session=new).pid for new in (False, True)]
+        code = f"import subprocess; print(subprocess.Popen({sleep}, stdout=-3).pid)"
+        daemon = [sys.executable, "-c", code]
+        pids.append(int(subprocess.check_output(daemon, start_new_session=True)))
+        Path(path).write_text(" ".join(map(str, pids)))
+        time.sleep(600)
 
     def do_fail(self) -> None:
         raise LookupError("as it was told")
