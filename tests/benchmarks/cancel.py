@@ -235,8 +235,8 @@ ROWS = (
         must=(Limit(1000),),
         want=(Limit(250),),
         analysis=(
-            "a plugin may hold gigabytes and has no spare: a fresh interpreter starts and imports it "
-            "before the next job's result can be there."
+            "a plugin may hold gigabytes and has no spare: a fresh interpreter starts and imports "
+            "it before the next job's result can be there."
         ),
     ),
     Row(
