@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._core.jobs import BlockReason, Holder, JobFailure, JobStatus
+    from ._rerun import QueueReplacedWarning
     from ._runtime.publish import JobEvent
     from ._views import Rows
     from .context import JobCancelled, current_job, track
@@ -65,6 +66,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "JobQueue": ".queue",
     "QueueNotStartedWarning": ".queue",
+    "QueueReplacedWarning": "._rerun",
     "Job": ".job",
     "Rows": "._views",
     "JobEvent": "._runtime.publish",
@@ -151,6 +153,7 @@ __all__ = [
     "QueueExistsError",
     "QueueIdleError",
     "QueueNotStartedWarning",
+    "QueueReplacedWarning",
     "QueueScheduler",
     "QueueStoppedError",
     "ResourceScheduler",

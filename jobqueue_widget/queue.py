@@ -15,6 +15,7 @@ from ._core import events as ev
 from ._core.jobs import DEFAULT_OPTIONS, JobRecord, JobStatus
 from ._display import provider
 from ._journaled import Journaled
+from ._rerun import warn_if_replaced
 from ._resources import shared_admission
 from ._runtime.engine import Engine, Settings
 from ._runtime.publish import EventStream, Subscriber
@@ -118,6 +119,8 @@ class JobQueue(Journaled):
             from ._keeping import living
 
             living.give_journal(self, self._engine, self._submission, journal, on_restore)
+        else:
+            warn_if_replaced(JobQueue)
         weakref.finalize(self, self._engine.life.abandon).atexit = False
 
     def _make_engine(self, settings: Settings) -> Engine:

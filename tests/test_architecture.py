@@ -34,6 +34,7 @@ LAYERS = {
     "plugins": 3,
     "journal": 3,
     "_keeping": 4,
+    "_rerun": 4,
     "_journaled": 4,
     "options": 4,
     "submission": 4,

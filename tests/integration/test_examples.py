@@ -15,6 +15,7 @@ import nbformat
 import psutil
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
@@ -150,6 +151,56 @@ def test_pending_jobs_are_rearranged(second: dict[str, str]) -> None:
 
 def test_the_last_lines_of_a_log_can_be_had(second: dict[str, str]) -> None:
     assert len(second["logs"].splitlines()) == 3
+
+
+# -- the fourth ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fourth(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Its kernel kills itself, and another one runs the rest, beginning with the first cell."""
+    folder = tmp_path_factory.mktemp("fourth")
+    notebook = nbformat.read(ROOT / "examples" / "04_survive_a_restart.ipynb", as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    kill = next(place for place, cell in enumerate(code) if cell.id == "kill")
+    before = nbformat.v4.new_notebook(cells=code[: kill + 1])
+    with pytest.raises(DeadKernelError):
+        execute(before, folder)
+    texts = {f"before: {cell.id}": text_of(cell) for cell in code[:kill]}
+    after = nbformat.v4.new_notebook(cells=[code[0], *code[kill + 1 :]])
+    return texts | execute(after, folder)
+
+
+def test_the_first_time_there_is_nothing_and_then_there_are_jobs(fourth: dict[str, str]) -> None:
+    assert "0 running, 0 queued, 0 completed" in fourth["before: open"]
+    assert "1 running, 2 pending, 2 ended" in fourth["before: submit"]
+
+
+def test_after_the_kill_everything_is_there(fourth: dict[str, str]) -> None:
+    lines = [line.split()[:2] for line in fourth["open"].splitlines()[:5]]
+    assert lines == [
+        ["cmd.py", "pending"],
+        ["csv.py", "pending"],
+        ["long", "failed"],
+        ["abc.py", "completed"],
+        ["ast.py", "completed"],
+    ]
+    assert "interrupted by kernel exit" in fourth["open"]
+    assert re.match(r"ast.py has [\d,]+ bytes", fourth["review"])
+    assert "['cmd.py', 'csv.py'] paused: True" in fourth["review"]
+
+
+def test_what_was_pending_runs_with_the_functions_of_the_dead_kernel(
+    fourth: dict[str, str],
+) -> None:
+    lines = fourth["resume"].splitlines()
+    assert [line.split()[0] for line in lines] == ["ast.py", "abc.py", "cmd.py", "csv.py"]
+    assert all(re.fullmatch(r"\w+\.py [0-9a-f]{12}", line) for line in lines)
+
+
+def test_the_interrupted_job_runs_again_on_request(fourth: dict[str, str]) -> None:
+    assert fourth["retry"].endswith("'long' cancelled> repeats True\n")
+    assert len(fourth["outside"].splitlines()) == 6
 
 
 # -- the files and the commands ------------------------------------------------------------------

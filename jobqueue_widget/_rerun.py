@@ -1,0 +1,74 @@
+"""Notices a notebook cell that is run again and would replace a queue that still has work."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+import warnings
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .queue import JobQueue
+
+
+class QueueReplacedWarning(UserWarning):
+    """A name is about to be given to a new queue while the old one still has work."""
+
+
+def warn_if_replaced(kind: type[JobQueue]) -> None:
+    """Warn, once per queue, if the statement of a cell that makes a queue replaces such a one.
+
+    Only in IPython, and only if the very name that is assigned to holds a queue with jobs that
+    are pending or running: so a cell that is run again is told, and nothing else.
+    """
+    ipython = sys.modules.get("IPython")
+    shell: Any = None if ipython is None else ipython.get_ipython()
+    if shell is None:
+        return
+    names = shell.user_ns
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals is not names:
+        frame = frame.f_back
+    if frame is None:
+        return
+    for name in _assigned(frame):
+        old = names.get(name)
+        if isinstance(old, kind) and _still_works(old):
+            state = old._engine.state
+            warnings.warn(
+                f"the queue that `{name}` held still has {len(state.running)} running and "
+                f"{len(state.order)} pending jobs, which go on without a name; end them first with "
+                f'`await {name}.stop()`, or keep one queue with JobQueue.open("runs.db")',
+                QueueReplacedWarning,
+                stacklevel=4,
+            )
+
+
+_told: set[str] = set()
+
+
+def _still_works(queue: JobQueue) -> bool:
+    engine = queue._engine
+    if engine.life.phase == "closed" or not engine.state.open_count or engine.run_id in _told:
+        return False
+    _told.add(engine.run_id)
+    return True
+
+
+def _assigned(frame: FrameType) -> list[str]:
+    """The plain names that the statement assigns to which the frame is at."""
+    source = "".join(linecache.getlines(frame.f_code.co_filename))
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError):
+        return []
+    for statement in body:
+        if not statement.lineno <= frame.f_lineno <= (statement.end_lineno or statement.lineno):
+            continue
+        if isinstance(statement, ast.Assign):
+            return [target.id for target in statement.targets if isinstance(target, ast.Name)]
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            return [statement.target.id]
+    return []
