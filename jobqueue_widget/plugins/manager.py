@@ -142,15 +142,17 @@ class PluginManager:
             meta_of(getattr(meta, "manifest", None), meta.path)
         except InvalidManifestError as error:
             return self._not_loaded(meta.name, str(error))
-        if meta.name in self._loaded:
-            self.unload_plugin(meta.name)
         log = self._logs.setdefault(meta.name, JobLog(_no_file, LOG_BYTES, 0))
         self._house.enter()
-        plugin = Plugin(self._house, meta, config or defaults_of(meta.config_schema), workers, log)
-        if not lazy and (problem := plugin.load()):
-            plugin.close("could not be loaded")
-            self._house.leave()
-            return self._not_loaded(meta.name, problem)
+        with contextlib.ExitStack() as otherwise:
+            otherwise.callback(self._house.leave)
+            config = config or defaults_of(meta.config_schema)
+            plugin = Plugin(self._house, meta, config, workers, log)
+            otherwise.callback(plugin.close, "could not be loaded")
+            self.unload_plugin(meta.name)
+            if not lazy and (problem := plugin.load()):
+                return self._not_loaded(meta.name, problem)
+            otherwise.pop_all()
         self.problems.pop(meta.name, None)
         meta.instance = PluginHandle(plugin, weakref.WeakMethod(self.unload_plugin))
         self._loaded[meta.name] = plugin
@@ -197,7 +199,7 @@ class PluginManager:
         if plugin is None:
             return False
         if config is not None:
-            plugin.configuration = (dict(config), plugin.configuration[1] + 1)
+            plugin.set_configuration(config)
         problem = plugin.replace_workers("it is reloaded")
         if problem:
             return self._not_loaded(plugin_name, problem)

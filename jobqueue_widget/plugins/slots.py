@@ -12,6 +12,8 @@ from typing import Any
 
 from .._core.jobs import JobFailure, Outcome
 from .._runtime.logs import JobLog
+from ..errors import UnsendableValueError
+from ..worker import typed
 from ..worker.environment import environment_for_plugins
 from ..worker.parent import WorkerProcess
 from ..worker.pluginparent import PluginProcess
@@ -134,7 +136,8 @@ class Plugin:
         self.house = house
         self.meta = meta
         self.spool: Path = house.spool()
-        self.configuration: tuple[dict[str, Any], int] = (dict(config), 0)
+        self.configuration: tuple[dict[str, Any], int] = ({}, -1)
+        self.set_configuration(config)
         self.slots = [Slot(self) for _ in range(slots)]
         self.log = log
         self.can: frozenset[str] = frozenset()
@@ -201,7 +204,8 @@ class Plugin:
     def note_loaded(self, slot: Slot, version: int, told: Mapping[str, Any]) -> None:
         """I/O thread: a worker has loaded it."""
         slot.version = version
-        self.can = frozenset(map(str, told.get("can", ())))
+        can = told.get("can")
+        self.can = frozenset(filter(_is_text, can)) if isinstance(can, list) else frozenset()
         self.house.tell()
 
     def note_progress(self, fraction: object, message: object) -> None:
@@ -273,10 +277,23 @@ class Plugin:
         problems = [problem, *(_problem(done.result()) for done in loading)]
         return next(filter(None, problems), "")
 
+    def set_configuration(self, config: Mapping[str, Any]) -> None:
+        """What workers take before their next call.
+
+        Raises:
+            UnsendableValueError: naming the place inside it.
+        """
+        taken = dict(config)
+        try:
+            typed.encode(taken, self.house.types, "config")
+        except typed.NotSendable as error:
+            raise UnsendableValueError(f"plugin {self.meta.name!r}: {error}") from None
+        self.configuration = (taken, self.configuration[1] + 1)
+
     def configure(self, config: Mapping[str, Any]) -> str:
         """Give idle workers this configuration now, busy ones before their next call."""
         before = self.configuration
-        self.configuration = (dict(config), before[1] + 1)
+        self.set_configuration(config)
         problem = self.upkeep("initialize", self.claim_idle(loaded=True))
         if problem:
             self.configuration = (before[0], before[1] + 2)
@@ -347,6 +364,10 @@ class Plugin:
         for run in waiting:
             run.fail(JobFailure("PluginNotLoaded", f"plugin {self.meta.name!r} {why}"))
         return self.end_workers(self.slots, f"plugin {self.meta.name!r} {why}")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _problem(outcome: Outcome) -> str:

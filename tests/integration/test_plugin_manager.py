@@ -82,14 +82,16 @@ def test_a_plugin_is_loaded_in_a_worker_with_its_own_interpreter(manager: Plugin
     ids=lambda value: str(value)[:60],
 )
 def test_a_plugin_that_cannot_be_loaded_says_why_at_once(
-    change: dict[str, str], reasons: list[str], tmp_path: Path
+    change: dict[str, str], reasons: list[str], note: Callable[[str], None]
 ) -> None:
     manager = PluginManager(search_paths=[])
     manifest = own_manifest("toolbox", "Toolbox", **change)
     begun = time.monotonic()
     with pytest.warns(PluginLoadWarning) as told:
         assert manager.load_plugin(manifest) is False
-    assert time.monotonic() - begun < 5, "promised within a second on an idle machine"
+    seconds = time.monotonic() - begun
+    note(f"told after {seconds:.2f} s")
+    assert seconds < 5, "promised within a second on an idle machine"
     text = str(told[0].message)
     assert all(reason in text for reason in reasons), text
     assert manager.list_plugins() == []
@@ -422,6 +424,43 @@ def test_a_configuration_is_taken_at_once_or_refused(manager: PluginManager) -> 
         assert manager.update_plugin_config("toolbox", {"flavour": "impossible"}) is False
     assert manager.execute_plugin("toolbox", "config") == {"flavour": "sharp"}
     assert pid_of(manager) == pid
+
+
+def test_a_configuration_that_cannot_be_sent_changes_nothing(manager: PluginManager) -> None:
+    wrong = {"model": {"lock": threading.Lock()}}
+    pid = pid_of(manager)
+    changes: list[Callable[[], object]] = [
+        lambda: manager.update_plugin_config("toolbox", wrong),
+        lambda: manager.reload_plugin("toolbox", wrong),
+        lambda: load(manager, "toolbox", wrong),
+    ]
+    for change in changes:
+        with pytest.raises(UnsendableValueError, match=r"config\['model'\]\['lock'\] is a"):
+            change()
+    assert manager.execute_plugin("toolbox", "config") == {"flavour": "plain"}
+    assert pid_of(manager) == pid
+
+
+def test_an_interrupt_stops_the_call_or_the_loading(manager: PluginManager, tmp_path: Path) -> None:
+    def interrupt_when(path: Path) -> threading.Thread:
+        def run() -> None:
+            wait_until(path.exists, 20)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    thread = interrupt_when(tmp_path / "pid")
+    with pytest.raises(KeyboardInterrupt):
+        manager.execute_plugin("toolbox", "polite", str(tmp_path / "pid"))
+    thread.join()
+    assert manager.execute_plugin("toolbox", "echo", 1) == 1
+    thread = interrupt_when(tmp_path / "began")
+    with pytest.raises(KeyboardInterrupt):
+        load(manager, "hangs", {"began": str(tmp_path / "began")})
+    thread.join()
+    assert [one.name for one in manager.loaded()] == ["toolbox"]
 
 
 async def test_a_busy_plugin_takes_its_configuration_before_its_next_call(

@@ -172,6 +172,9 @@ async def test_progress_is_pushed_and_the_last_report_is_kept(manager: PluginMan
         job = queue.submit_nowait("toolbox", "track", 50)
         await job
         assert job.status_message == "counting: 50/50"
+        bar = queue.submit_nowait("toolbox", "bar", 20)
+        assert await bar == 190
+        assert bar.status_message.startswith("summing: 20/20")
         after = queue.submit_nowait("toolbox", "echo", 1)
         await after
         assert after.status_message == ""

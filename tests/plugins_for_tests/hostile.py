@@ -91,7 +91,7 @@ def main() -> None:
         call = json.loads(bytes(wire.split_parts(memoryview(read(length)))[0]))
         if call["op"] == "load":
             os.environ["SPOOL"] = call["spool"]
-            value(number, *typed.encode({"name": "x", "can": []}, {}))
+            value(number, *typed.encode({"name": "x", "can": 5}, {}))
         elif call["op"] == "execute":
             attack(os.environ["ATTACK"], number)
         else:

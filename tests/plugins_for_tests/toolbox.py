@@ -141,6 +141,11 @@ class Toolbox(PluginInterface):
     def do_track(self, count: int) -> int:
         return sum(track(range(count), "counting"))
 
+    def do_bar(self, count: int) -> int:
+        from tqdm import tqdm
+
+        return sum(tqdm(range(count), desc="summing"))
+
     def do_report(self, progress: Any, message: str) -> None:
         self.report_progress(progress, message)
 
