@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from jobqueue_widget._core.resources import GpuStats, MachineStats, ProcessMemory
+from jobqueue_widget.plugins.monitor import SystemMonitor
 from jobqueue_widget.protocols import LoadedPlugin
 from jobqueue_widget.testing import FakePluginHost
+from tests.reference import manifest
 
 
 class Machine:
@@ -131,3 +136,25 @@ class MemoryHost(FakePluginHost):
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback)
+
+
+class SmallMachine(SystemMonitor):
+    """The real monitor, on a machine with little memory that only our real processes fill."""
+
+    def __init__(self, ram: float) -> None:
+        super().__init__()
+        self._ram = ram
+
+    def read(self, pids: Collection[int] = ()) -> MachineStats:
+        stats = super().read(pids)
+        held = sum(process.ram_mib for process in stats.processes.values())
+        return replace(stats, ram_total_mib=self._ram, ram_available_mib=max(0.0, self._ram - held))
+
+
+def write_hoarders(folder: Path, **ram_mib: float) -> Path:
+    """Manifests of plugins that hold memory, with what each asks for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, amount in ram_mib.items():
+        told = manifest(name, "Hoarder", resources={"min_system_ram_mb": amount})
+        (folder / f"{name}.json").write_text(json.dumps(told | {"module": "hoarder"}))
+    return folder

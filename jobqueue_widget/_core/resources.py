@@ -9,7 +9,7 @@ machine has, less all that was promised.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .jobs import EMPTY_AMOUNTS, BlockReason, Holder
@@ -95,6 +95,17 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What is reserved in all, and how much of that no process was seen to use yet."""
+
+    ram_mib: float
+    ram_unused_mib: float
+    cpus: float
+    gpu_mib: list[float]
+    gpu_unused_mib: list[float]
+
+
+@dataclass(frozen=True, slots=True)
 class IdlePlugin:
     """A loaded plugin that does nothing; `last_used` orders, nothing else."""
 
@@ -129,6 +140,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._reserved: dict[str, Reservation] = {}
+        self._left: list[Reservation] = []  # over; what they held is in no look yet
 
     def reserve(self, request: Request, gpus: tuple[int, ...]) -> None:
         """Promise it; what `decide` has just admitted."""
@@ -136,8 +148,23 @@ class Ledger:
         self._reserved[request.job_id] = Reservation(request, gpus)
 
     def release(self, job_id: str) -> bool:
-        """Its work is really gone. False: it had no reservation."""
-        return self._reserved.pop(job_id, None) is not None
+        """Its work is really gone. False: it had no reservation.
+
+        Its worker may hold on to memory that no look has shown: it counts until the next one.
+        """
+        held = self._reserved.pop(job_id, None)
+        if held is not None:
+            self._left.append(held)
+        return held is not None
+
+    def left(self) -> list[Reservation]:
+        """Those that are over; a look that begins now shows what they left behind."""
+        return list(self._left)
+
+    def looked(self, left: Iterable[Reservation]) -> None:
+        """That look is there."""
+        gone = set(map(id, left))
+        self._left = [held for held in self._left if id(held) not in gone]
 
     def note_use(self, job_id: str, used: ProcessMemory) -> None:
         """Its processes were seen to hold so much."""
@@ -156,6 +183,20 @@ class Ledger:
     def uses_plugin(self, plugin: PluginKey) -> bool:
         """True if a job that was admitted runs it, or is about to."""
         return any(held.request.plugin == plugin for held in self._reserved.values())
+
+    def told(self, stats: MachineStats) -> Told:
+        """For who looks on."""
+        held, gpus = list(self._reserved.values()), list(enumerate(stats.gpus or ()))
+        return Told(
+            ram_mib=sum(one.ram() for one in held),
+            ram_unused_mib=sum(max(0.0, one.ram() - one.used.ram_mib) for one in held),
+            cpus=sum(one.request.need.get(CPUS, 0.0) for one in held),
+            gpu_mib=[sum(one.gpu(number, gpu) for one in held) for number, gpu in gpus],
+            gpu_unused_mib=[
+                sum(max(0.0, one.gpu(n, gpu) - one.used.gpu_mib.get(n, 0.0)) for one in held)
+                for n, gpu in gpus
+            ],
+        )
 
     # -- deciding ----------------------------------------------------------------------------
 
@@ -198,7 +239,7 @@ class Ledger:
 
     def _free_ram(self, request: Request, stats: MachineStats, beside: Request | None) -> float:
         promised = sum(held.ram() for held in self._reserved.values())
-        unused = sum(max(0.0, held.ram() - held.used.ram_mib) for held in self._reserved.values())
+        unused = sum(max(0.0, held.ram() - held.used.ram_mib) for held in self._live())
         own = min(request.holds.ram_mib, request.need[RAM])
         kept = 0.0 if beside is None else beside.need.get(RAM, 0.0)
         kept_live = max(0.0, kept - (0.0 if beside is None else beside.holds.ram_mib))
@@ -206,6 +247,11 @@ class Ledger:
             stats.ram_available_mib - unused - kept_live + own,
             stats.ram_total_mib - promised - kept,
         )
+
+    def _live(self) -> Iterator[Reservation]:
+        """All whose memory may not be in the last look yet."""
+        yield from self._reserved.values()
+        yield from self._left
 
     def _free_cpus(self, stats: MachineStats, beside: Request | None) -> float:
         promised = sum(held.request.need.get(CPUS, 0.0) for held in self._reserved.values())
@@ -254,11 +300,11 @@ class Ledger:
         return (min(there or fitting, key=lambda number: (free[number], number)),)
 
     def _free_gpu(self, number: int, gpu: GpuStats, request: Request) -> float:
-        promised = unused = 0.0
-        for held in self._reserved.values():
-            amount = held.gpu(number, gpu)
-            promised += amount
-            unused += max(0.0, amount - held.used.gpu_mib.get(number, 0.0))
+        promised = sum(held.gpu(number, gpu) for held in self._reserved.values())
+        unused = sum(
+            max(0.0, held.gpu(number, gpu) - held.used.gpu_mib.get(number, 0.0))
+            for held in self._live()
+        )
         own = min(request.holds.gpu_mib.get(number, 0.0), request.need.get(GPU, 0.0))
         return min(gpu.free_mib - unused + own, gpu.total_mib - promised)
 

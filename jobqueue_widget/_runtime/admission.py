@@ -18,7 +18,6 @@ from typing import Protocol
 from .._core.jobs import BlockReason
 from .._core.learned import Learned
 from .._core.resources import (
-    CPUS,
     NOTHING,
     RAM,
     Admitted,
@@ -30,6 +29,7 @@ from .._core.resources import (
     PluginKey,
     ProcessMemory,
     Request,
+    Told,
     impossible,
     plan_eviction,
 )
@@ -171,7 +171,7 @@ class Admission:
     def _look(self) -> None:
         """Aside: it may block in the plugin hosts or in a driver."""
         with self._lock:
-            begun = self._monotonic()
+            begun, left = self._monotonic(), self._ledger.left()
             parties, hosts = list(self._parties.values()), list(self._hosts.values())
         processes: dict[str, int] = {}
         for party in parties:
@@ -191,6 +191,7 @@ class Admission:
             self._stats, self._problem = stats, problem
             self._begun_at, self._done_at = begun, self._monotonic()
             if stats is not None:
+                self._ledger.looked(left)
                 for job_id, pid in processes.items():
                     self._ledger.note_use(job_id, stats.processes.get(pid, NOTHING))
                 self._loaded = loaded
@@ -370,17 +371,13 @@ class Admission:
 
     # -- for who looks on ----------------------------------------------------------------------
 
-    def seen(self) -> tuple[MachineStats | None, dict[str, float], list[float], list[IdlePlugin]]:
-        """The last look, what is reserved (by resource, and MiB per GPU) and what is idle."""
+    def seen(self) -> tuple[MachineStats, Told, list[IdlePlugin]] | None:
+        """The last look, what is reserved and what is idle; None before there was one."""
         with self._lock:
             stats = self._stats
-            gpus = stats.gpus or () if stats is not None else ()
-            held = list(self._ledger.reservations())
-            reserved = {
-                name: sum(one.request.need.get(name, 0.0) for one in held) for name in (RAM, CPUS)
-            }
-            per_gpu = [sum(one.gpu(n, gpu) for one in held) for n, gpu in enumerate(gpus)]
-            return stats, reserved, per_gpu, self._idle(self._monotonic())
+            if stats is None:
+                return None
+            return stats, self._ledger.told(stats), self._idle(self._monotonic())
 
 
 def _in_a_thread(callback: Callable[[], None]) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.jobs import BlockReason, JobRecord, JobSpec
 from .._core.resources import (
-    CPUS,
     GPU,
     NOTHING,
     RAM,
@@ -246,27 +245,29 @@ class QueueResources:
 
     def shown(self) -> dict[str, Any]:
         """Meters and idle plugins for a front end; empty where memory was never a matter."""
-        if not self.aware:
+        seen = self._admission.seen() if self.aware else None
+        if seen is None:
             return {}
-        stats, reserved, per_gpu, idle = self._admission.seen()
-        if stats is None:
-            return {}
+        stats, told, idle = seen
+        gpus = stats.gpus or ()
         items = [
             _meter(
-                f"GPU {number}" if len(per_gpu) > 1 else "GPU",
+                f"GPU {number}" if len(gpus) > 1 else "GPU",
                 gpu.total_mib - gpu.free_mib,
-                per_gpu[number],
+                told.gpu_mib[number],
+                told.gpu_unused_mib[number],
                 gpu.total_mib,
             )
-            for number, gpu in enumerate(stats.gpus or ())
+            for number, gpu in enumerate(gpus)
         ]
         used = stats.ram_total_mib - stats.ram_available_mib
-        items.append(_meter("RAM", used, reserved[RAM], stats.ram_total_mib))
+        items.append(_meter("RAM", used, told.ram_mib, told.ram_unused_mib, stats.ram_total_mib))
         items.append(
             {
                 "name": "CPU",
                 "used": round(stats.cpus_busy, 1),
-                "reserved": reserved[CPUS],
+                "reserved": told.cpus,
+                "unused": 0.0,
                 "total": round(stats.cpus, 1),
                 "unit": "cores",
             }
@@ -301,14 +302,9 @@ def _plugin_of(spec: JobSpec) -> PluginKey | None:
     return id(executor.offers), spec.name
 
 
-def _meter(name: str, used: float, reserved: float, total: float) -> dict[str, Any]:
-    return {
-        "name": name,
-        "used": _gib(used),
-        "reserved": _gib(reserved),
-        "total": _gib(total),
-        "unit": "GB",
-    }
+def _meter(name: str, used: float, reserved: float, unused: float, total: float) -> dict[str, Any]:
+    amounts = {"used": used, "reserved": reserved, "unused": unused, "total": total}
+    return {"name": name, "unit": "GB", **{key: _gib(mib) for key, mib in amounts.items()}}
 
 
 def _idle(name: str, holds: ProcessMemory) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +13,7 @@ from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
 from .checking import SCHEMA, Refused, check
-from .model import clipped
+from .model import clipped, memory_text, shorten
 from .results import show_result
 from .sync import CommPort, Sync
 from .texts import visible
@@ -139,6 +141,7 @@ class Commands:
             "row": clipped(job.as_row()),
             "failure": told,
             "traceback": failure.traceback[-TRACEBACK_LIMIT:] if failure is not None else "",
+            "memory": memory_text(job),
             "kwargs_text": visible(job.describe_arguments(2_000)),
         }
 
@@ -204,6 +207,16 @@ class Commands:
 
     def _clear_history(self, a: Answer, cid: str) -> Answer:
         return {"count": self._queue.clear_history(), **self._acted(True)}
+
+    def _unload(self, a: Answer, cid: str) -> Answer:
+        """Begun, not done: unloading takes seconds. The line of resources shows when it is gone."""
+        idle = self._queue._resources().get("idle", ())
+        names = [one["plugin"] for one in idle if shorten(one["plugin"]) == a["plugin"]]
+        if not names:
+            raise Refused("stale", "it is at work, or not loaded any more")
+        unload = functools.partial(self._queue.unload, names[0])
+        threading.Thread(target=unload, name="jobqueue-unload", daemon=True).start()
+        return self._acted(True)
 
 
 def _bounds(a: Answer) -> tuple[int, int]:

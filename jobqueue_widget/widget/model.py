@@ -16,6 +16,7 @@ PROTOCOL = 1
 RUNNING_ROWS = 8
 HEAD_ROWS = 25
 HISTORY_ROWS = 20
+METERS = 12
 TEXT_LIMIT = 80
 NOTE_LIMIT = 300  # a sentence that says what is wrong, and where it is kept
 USUAL: tuple[tuple[str, object], ...] = tuple(SCHEMA["row"].items())
@@ -91,6 +92,7 @@ class QueueSource:
             "head": board["pending"],
             "history": board["history"],
             "job": {},
+            "resources": shown_resources(self.queue),
         }
 
 
@@ -115,7 +117,39 @@ class JobSource:
             "head": [],
             "history": [],
             "job": row,
+            "resources": {},
         }
+
+
+def shown_resources(queue: JobQueue) -> State:
+    """Meters and idle plugins, not too many; empty where memory was never a matter."""
+    found = queue._resources()
+    if not found:
+        return {}
+    idle = found["idle"][:METERS]
+    return {
+        "items": found["items"][:METERS],
+        "idle": [{**plugin, "plugin": shorten(plugin["plugin"])} for plugin in idle],
+    }
+
+
+def memory_text(job: Job) -> str:
+    """What was planned for a job and what it was seen to use, as "planned 6.0, used 5.1 GB"."""
+    planned, used = job.planned or {}, job.used_peak or {}
+    told = []
+    for name, where in (("ram_mib", ""), ("gpu_mib", " GPU")):
+        parts = [
+            f"{word} {_gib(amounts[name])}"
+            for word, amounts in (("planned", planned), ("used", used))
+            if name in amounts
+        ]
+        if parts:
+            told.append(f"{', '.join(parts)} GB{where}")
+    return " · ".join(told)
+
+
+def _gib(mib: float) -> str:
+    return f"{mib / 1024:.1f}" if mib >= 1024 else f"{mib / 1024:.2f}"
 
 
 class SentRow(dict[str, Any]):

@@ -51,7 +51,7 @@ class _StateWidget(anywidget.AnyWidget):
         port = CommPort(self._write_state, self._send_message)
         self._follower = self._make_follower(source, port)
         self._commands = Commands(source.queue, source.epoch, self._follower, port, refresh)
-        super().__init__(**traits, **self._follower.first_state(), features={"unload": False})
+        super().__init__(**traits, **self._follower.first_state(), features={"unload": True})
         self.on_msg(self._on_message)
         self._follower.start()
 

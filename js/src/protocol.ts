@@ -67,6 +67,7 @@ export interface Meter {
   name: string;
   used: number;
   reserved: number;
+  unused: number; // of what is reserved
   total: number;
   unit: string;
 }
@@ -231,6 +232,7 @@ export function cleanResources(value: unknown): Resources {
       name: text(item["name"], 40),
       used: num(item["used"]),
       reserved: num(item["reserved"]),
+      unused: num(item["unused"]),
       total: num(item["total"]),
       unit: text(item["unit"], 10),
     })),

@@ -532,27 +532,12 @@ async def test_the_resource_line_shows_what_is_used_reserved_and_idle(
 
         await until(lambda: shown()["idle"] and shown()["items"][0]["used"])
         items = {item["name"]: item for item in shown()["items"]}
-        assert items["GPU"] == {
-            "name": "GPU",
-            "used": 3.0,
-            "reserved": 0.0,
-            "total": 11.7,
-            "unit": "GB",
-        }
-        assert items["RAM"] == {
-            "name": "RAM",
-            "used": 4.0,
-            "reserved": 2.0,
-            "total": 15.6,
-            "unit": "GB",
-        }
-        assert items["CPU"] == {
-            "name": "CPU",
-            "used": 0.0,
-            "reserved": 2.0,
-            "total": 8.0,
-            "unit": "cores",
-        }
+        gpu_now = {"used": 3.0, "reserved": 0.0, "unused": 0.0, "total": 11.7, "unit": "GB"}
+        ram_now = {"used": 4.0, "reserved": 2.0, "unused": 2.0, "total": 15.6, "unit": "GB"}
+        cpu_now = {"used": 0.0, "reserved": 2.0, "unused": 0.0, "total": 8.0, "unit": "cores"}
+        assert items["GPU"] == {"name": "GPU", **gpu_now}
+        assert items["RAM"] == {"name": "RAM", **ram_now}
+        assert items["CPU"] == {"name": "CPU", **cpu_now}
         assert shown()["idle"] == [{"plugin": "whisper", "holds": 3.0, "unit": "GB GPU"}]
         gate.go.set()
         await queue.join(timeout=20)

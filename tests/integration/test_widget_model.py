@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobQueue, JobStatus
+from jobqueue_widget.testing import FakePlugin, machine_with
 from jobqueue_widget.widget.checking import SCHEMA
 from jobqueue_widget.widget.commands import ANSWERS_KEPT, Commands
 from jobqueue_widget.widget.display import PROVIDER
 from jobqueue_widget.widget.model import QueueSource, State
 from jobqueue_widget.widget.sync import CommPort, Sync
 from tests.conditions import until
+from tests.resources import Machine, MemoryHost
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -270,6 +272,26 @@ async def test_commands_reach_the_queue() -> None:
         assert queue.paused
         assert page.ask("clear_history")["v"]["count"] == 4
         assert page.ask("cancel_many", scope="all")["v"]["count"] == 0
+
+
+def run(plugin: FakePlugin) -> str:
+    return "done"
+
+
+async def test_an_idle_plugin_is_unloaded_and_the_state_shows_it() -> None:
+    machine = Machine(gpus=[8_192])
+    host = MemoryHost(machine, {"whisper": {"gpu_mib": 3_072}}, whisper=run)
+    with machine_with(machine):
+        async with shown(manager=host) as (queue, page):
+            assert page.code_of("unload", plugin="whisper") == "stale"
+            job = queue.submit_nowait("whisper")
+            await job
+            whisper = {"plugin": "whisper", "holds": 3.0, "unit": "GB GPU"}
+            await until(lambda: page.widget.resources.get("idle") == [whisper])
+            assert page.ask("job", job=job.id)["v"]["memory"] == "planned 3.0 GB GPU"
+            assert page.ask("unload", plugin="whisper")["ok"]
+            await until(lambda: page.widget.resources["idle"] == [])
+            assert host.evicted == ["whisper"]
 
 
 async def test_a_repeated_request_acts_once_and_is_answered_the_same() -> None:

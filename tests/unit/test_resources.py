@@ -70,7 +70,24 @@ def test_what_is_promised_is_not_promised_again() -> None:
     )
     assert take(ledger, request("c", ram_mib=4_000), stats) == Admitted()
     ledger.release("a")
+    ledger.looked(ledger.left())
     assert take(ledger, request("b", ram_mib=6_000), stats) == Admitted()
+
+
+def test_what_a_job_left_behind_counts_until_the_machine_was_looked_at() -> None:
+    ledger, before = Ledger(), machine(ram=10_000)
+    take(ledger, request("a", ram_mib=6_000), before)
+    ledger.note_use("a", ProcessMemory(1_000))  # and then it took 5,000 more, and ended
+    ledger.release("a")
+    old = machine(ram=10_000, free=9_000)
+    assert isinstance(ledger.decide(request("b", ram_mib=5_000), old), BlockReason)
+    assert isinstance(ledger.decide(request("b", ram_mib=4_000), old), Admitted)
+    left = ledger.left()
+    take(ledger, request("c", ram_mib=100), old)
+    ledger.release("c")  # during the look: that one does not show what it left
+    ledger.looked(left)
+    assert isinstance(ledger.decide(request("b", ram_mib=9_000), old), BlockReason)
+    assert isinstance(ledger.decide(request("b", ram_mib=8_900), old), Admitted)
 
 
 def test_what_is_promised_and_used_is_counted_once() -> None:
@@ -160,6 +177,7 @@ def test_a_whole_gpu_is_shared_with_no_other_job() -> None:
         "needs 1 whole GPUs, 0 free; a holds 1; b holds 1"
     )
     ledger.release("b")
+    ledger.looked(ledger.left())
     assert take(ledger, request("c", gpus=1), stats) == Admitted((1,))
     assert isinstance(take(ledger, request("d", gpu_mib=1), stats), BlockReason)
 
@@ -319,6 +337,7 @@ def test_never_is_more_promised_than_there_is(
             oldest = next(iter(running))
             del running[oldest]
             ledger.release(oldest)
+            ledger.looked(ledger.left())
         elif running:
             chosen = list(running)[number % len(running)]
             used[chosen] = 1.0

@@ -27,6 +27,7 @@ export class Details {
   #log: LogView;
   #fetched = new Map<string, Node>();
   #kwargs = "";
+  #memory = "";
   #logAt = 0;
 
   constructor(private context: Context, close: () => void) {
@@ -54,7 +55,7 @@ export class Details {
   show(row: Row): void {
     if (this.row?.id !== row.id) {
       this.#fetched.clear();
-      this.#kwargs = "";
+      this.#kwargs = this.#memory = "";
       this.#log.reset(row.id);
       this.row = row;
       void this.#fetchJob(row);
@@ -202,6 +203,7 @@ export class Details {
     }
     if (row.name !== row.title) add("Function", row.name);
     add("Arguments", this.#kwargs || row.args);
+    add("Memory", this.#memory);
     add("Tags", row.tags.join(", "));
     add("Where", row.where ?? "");
     if (row.attempt > 1 || row.retry_of !== null) add("Attempt", String(row.attempt));
@@ -221,6 +223,7 @@ export class Details {
     const answer = await this.context.ask("job", { job: row.id });
     if (this.row?.id !== row.id || this.row.status !== row.status) return;
     this.#kwargs = answer === null ? "" : text(answer["kwargs_text"], 4_000);
+    this.#memory = answer === null ? "" : text(answer["memory"]);
     this.#fetched.set("Error", errorNode(this.row, answer));
     if (this.tab === "Error") this.#fill();
     this.context.invalidate();

@@ -33,7 +33,7 @@ export class ResourcesView {
   }
 }
 
-function meter({ name, used, reserved, total, unit }: Meter): Node {
+function meter({ name, used, reserved, unused, total, unit }: Meter): Node {
   const track = h("span", { class: "jqw-track jqw-meter-track", "aria-hidden": "true" });
   const known = total > 0;
   const part = (value: number, kind: string): Node => {
@@ -41,7 +41,7 @@ function meter({ name, used, reserved, total, unit }: Meter): Node {
     node.style.width = `${Math.min(100, Math.max(0, (value / total) * 100))}%`;
     return node;
   };
-  if (known) track.append(part(reserved, "jqw-reserved"), part(used, "jqw-fill-bar"));
+  if (known) track.append(part(used + unused, "jqw-reserved"), part(used, "jqw-fill-bar"));
   const text = h("span", {});
   const of = known ? ` of ${amount(total)}` : "";
   setText(text, `${name} ${amount(used)}${of} ${unit}`);

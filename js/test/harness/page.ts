@@ -58,9 +58,9 @@ function everyday(kernel: Kernel): void {
   ];
   kernel.resources = {
     items: [
-      { name: "GPU", used: 5.9, reserved: 6.5, total: 8, unit: "GB" },
-      { name: "RAM", used: 21, reserved: 0, total: 64, unit: "GB" },
-      { name: "CPU", used: 9, reserved: 12, total: 16, unit: "cores" },
+      { name: "GPU", used: 5.9, reserved: 6.5, unused: 1.5, total: 8, unit: "GB" },
+      { name: "RAM", used: 21, reserved: 0, unused: 0, total: 64, unit: "GB" },
+      { name: "CPU", used: 9, reserved: 12, unused: 0, total: 16, unit: "cores" },
     ],
     idle: [{ plugin: "gemini", holds: 1.4, unit: "GB" }],
   };

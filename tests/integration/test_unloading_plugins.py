@@ -1,0 +1,88 @@
+"""Real plugins of our manager in real workers: measured, admitted, unloaded when in the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jobqueue_widget import JobQueue, JobStatus, PluginManager
+from jobqueue_widget.testing import machine_with
+from tests.conditions import until
+from tests.resources import SmallMachine, write_hoarders
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def manager_of(folder: Path, **ram_mib: float) -> PluginManager:
+    paths = [write_hoarders(folder / "manifests", **ram_mib)]
+    manager = PluginManager(search_paths=paths, data_dir=folder)
+    manager.discover_manifests()
+    manager.load_all()
+    return manager
+
+
+def idle_of(queue: JobQueue) -> dict[str, Any]:
+    return {one["plugin"]: one["holds"] for one in queue._resources().get("idle", ())}
+
+
+async def test_an_idle_plugin_makes_room_and_comes_back_when_it_is_used(tmp_path: Path) -> None:
+    with (
+        machine_with(SmallMachine(600)),
+        manager_of(tmp_path, first=300, second=300, small=20) as manager,
+    ):
+        async with JobQueue(manager) as queue:
+            await queue.submit_nowait("small", 0)
+            first = await queue.submit_nowait("first", 300)
+            await until(lambda: idle_of(queue).get("first", 0) >= 0.3)
+            reasons: list[object] = []
+            queue.subscribe(
+                lambda event: (
+                    reasons.append(event.payload["reason"]) if event.type == "blocked" else None
+                )
+            )
+            job = queue.submit_nowait("second", 300)
+            second = await job
+            assert not psutil.pid_exists(first)
+            assert psutil.pid_exists(second)
+            await until(lambda: reasons)
+            assert str(reasons[0]).startswith("unloading idle first to free 3")
+            assert job.planned == {"ram_mib": 300}
+            again = await queue.submit_nowait("first", 300)
+            assert again != first
+            assert not psutil.pid_exists(second)
+
+
+async def test_a_plugin_at_work_is_waited_for(tmp_path: Path) -> None:
+    with machine_with(SmallMachine(600)), manager_of(tmp_path, one=300, two=300) as manager:
+        async with JobQueue(manager, max_running=2) as queue:
+            working = queue.submit_nowait("one", 300, 2.5)
+            await until(lambda: (working.used_peak or {}).get("ram_mib", 0) > 300)
+            waits = queue.submit_nowait("two", 300)
+            await until(lambda: waits.block_reason)
+            assert waits.block_reason is not None
+            assert waits.block_reason.endswith("; one holds 300")
+            await queue.join(timeout=60)
+            assert working.status is waits.status is JobStatus.completed
+
+
+async def test_unload_ends_the_worker_of_an_idle_plugin(tmp_path: Path) -> None:
+    with machine_with(SmallMachine(600)), manager_of(tmp_path, one=300) as manager:
+        async with JobQueue(manager) as queue:
+            pid = await queue.submit_nowait("one", 100)
+            await until(lambda: "one" in idle_of(queue))
+            assert queue.unload("one")
+            assert not psutil.pid_exists(pid)
+            await until(lambda: "one" not in idle_of(queue))
+            assert await queue.submit_nowait("one", 100) != pid
+
+
+async def test_more_than_the_machine_has_fails_with_the_plugins_name(tmp_path: Path) -> None:
+    with machine_with(SmallMachine(600)), manager_of(tmp_path, huge=700) as manager:
+        async with JobQueue(manager) as queue:
+            job = queue.submit_nowait("huge", 1)
+            await queue.wait_for_job(job, timeout=30)
+            assert job.error is not None
+            assert "needs 700 MiB RAM, this machine can give 600: 100 too much" in job.error
