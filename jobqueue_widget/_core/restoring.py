@@ -30,7 +30,7 @@ def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
         job.attempt += 1
         enter(state, job, (), "restored", out)
     else:
-        job.failure = JobFailure("Interrupted", INTERRUPTED)
+        job.failure = JobFailure("KernelDied", INTERRUPTED)
         end(state, job, CANCELLED if event.asked else FAILED, out)
         job.completed_at = max(event.seen_at, job.started_at or 0.0)
 

@@ -183,7 +183,7 @@ def _record(
         error = standing.cancel_reason or _joined(failure) or "cancelled"
     elif status == "running" and gone:  # as it will come back
         status = "cancelled" if standing.asked else "failed"
-        error = "Interrupted: interrupted by kernel exit"
+        error = "KernelDied: interrupted by kernel exit"
         ended = contents.sessions[-1].seen_at if contents.sessions else None
     tail = logs.get(request.id, b"")
     return JournalRecord(

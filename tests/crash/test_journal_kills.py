@@ -125,7 +125,7 @@ def crash_loops(count: int, seed: int, folder: Path) -> str:
             statuses, errors = drain(journal, marks)
             account = Account(marks)
             account.settle(statuses)
-            assert set(errors) <= {"Interrupted: interrupted by kernel exit"}
+            assert set(errors) <= {"KernelDied: interrupted by kernel exit"}
             accepted += len(account.accepted)
             ran += len(account.begun)
             interrupted += errors.total()
@@ -210,7 +210,7 @@ def kill_kernels(count: int, seed: int, folder: Path) -> str:
     statuses, errors = drain(journal, marks)
     account = Account(marks)
     account.settle(statuses)
-    assert set(errors) <= {"Interrupted: interrupted by kernel exit"}
+    assert set(errors) <= {"KernelDied: interrupted by kernel exit"}
     assert len(account.accepted) > count
     return (
         f"{count} kernels killed, seed {seed}: {len(account.accepted)} accepted, 0 lost, "

@@ -74,7 +74,7 @@ async def test_a_journal_is_read_without_changing_a_byte(path: Path) -> None:
     assert (first.result, first.log, first.tags) == ("'HELLO'", "hello \n", ("a", "b"))
     assert second.error == "ValueError: =on purpose"
     assert "in fail" in second.traceback
-    assert third.error == "Interrupted: interrupted by kernel exit"
+    assert third.error == "KernelDied: interrupted by kernel exit"
     assert fourth.arguments == "'later', password=•••"
     after = {file.name: file.read_bytes() for file in copy.parent.iterdir()}
     assert {name: after[name] for name in before if not name.endswith("-shm")} == before

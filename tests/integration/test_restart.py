@@ -178,7 +178,7 @@ async def test_what_ran_has_failed_and_runs_again_only_on_request(path: Path) ->
     async with running(copy) as again:
         interrupted = again.jobs("failed")[0]
         assert interrupted.id == job.id
-        assert interrupted.error == "Interrupted: interrupted by kernel exit"
+        assert interrupted.error == "KernelDied: interrupted by kernel exit"
         assert interrupted.completed_at is not None
         again.resume()
         await again.join()
@@ -186,7 +186,7 @@ async def test_what_ran_has_failed_and_runs_again_only_on_request(path: Path) ->
         assert retried.retry_of == job.id
         assert await retried == "done"
     with opened(copy) as later:
-        assert later.jobs("failed")[0].error == "Interrupted: interrupted by kernel exit"
+        assert later.jobs("failed")[0].error == "KernelDied: interrupted by kernel exit"
         found = later.get_job(retried.id)
         assert found is not None
         assert (found.result, found.retry_of) == ("done", job.id)

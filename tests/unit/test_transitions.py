@@ -426,7 +426,7 @@ def test_a_job_that_ran_when_its_kernel_went_has_failed_and_says_why() -> None:
     bench, effects = restored("running")
     assert effects == END
     assert bench.job.status.value == "failed"
-    assert str(bench.job.failure) == "Interrupted: interrupted by kernel exit"
+    assert str(bench.job.failure) == "KernelDied: interrupted by kernel exit"
     assert bench.job.completed_at == 60.0  # the last sign of life, not the time of the restore
 
 
