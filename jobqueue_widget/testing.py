@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ._core.kept import (
+    Changes,
+    Contents,
+    KeptFunction,
+    KeptResult,
+    Request,
+    Session,
+    Standing,
+)
 from ._resources import admission_over
+from .errors import JournalError, JournalInUseError
 from .protocols import ResourceSource
 
 REPLACE_PATIENCE = 5.0  # seconds; as long as the reference manager waits for a busy worker
@@ -181,3 +193,106 @@ class FakePluginHost:
     def get_plugin_logs(self, name: str, lines: int = 100) -> str:
         """The last lines of that plugin's log, of all its jobs."""
         return "".join(f"{line}\n" for line in self._logs[name][-lines:])
+
+
+class MemoryJournal:
+    """A journal in memory: it outlives its queue, not its process. For tests of restarts.
+
+    `fail_next(n)` lets the next n writes fail, as on a full disk.
+    """
+
+    def __init__(self) -> None:
+        self._requests: dict[str, Request] = {}
+        self._standings: dict[str, Standing] = {}
+        self._functions: dict[bytes, KeptFunction] = {}
+        self._results: dict[str, KeptResult] = {}
+        self._logs: dict[str, bytes] = {}
+        self._sessions: list[Session] = []
+        self._forgotten: dict[str, int] = {}
+        self._pause: tuple[str, float] | None = None
+        self._numbers_given = 0
+        self._complete = True
+        self._failures = 0
+        self._open = False
+
+    @property
+    def place(self) -> str:
+        """Nothing names it."""
+        return ""
+
+    def fail_next(self, writes: int) -> None:
+        """Let so many writes fail."""
+        self._failures = writes
+
+    def open(self, session: Session) -> Contents:
+        """Give what was kept.
+
+        Raises:
+            JournalInUseError: a queue has it.
+
+        """
+        if self._open:
+            raise JournalInUseError("this journal is in use; close the queue that has it first")
+        self._open = True
+        ids = sorted(self._requests, key=lambda job_id: self._requests[job_id].number)
+        contents = Contents(
+            jobs=[(self._requests[job_id], self._standings[job_id]) for job_id in ids],
+            sessions=list(self._sessions),
+            numbers_given=self._numbers_given,
+            forgotten=dict(self._forgotten),
+            pause=self._pause,
+            with_log=frozenset(self._logs),
+            with_result=frozenset(self._results),
+            complete=self._complete,
+        )
+        self._sessions.append(session)
+        self._complete = True
+        return contents
+
+    def write(self, changes: Changes) -> None:
+        """Keep all of it or nothing."""
+        if not self._open:
+            raise JournalError("this journal is closed")
+        if self._failures:
+            self._failures -= 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._functions |= {function.digest: function for function in changes.functions}
+        self._requests |= {request.id: request for request in changes.requests}
+        self._standings |= {standing.id: standing for standing in changes.standings}
+        self._logs |= dict(changes.logs)
+        self._results |= dict(changes.results)
+        for _, job_id in changes.forgotten:
+            for kept in (self._requests, self._standings, self._logs, self._results):
+                kept.pop(job_id, None)
+        for status, count in changes.counted.items():
+            self._forgotten[status] = self._forgotten.get(status, 0) + count
+        self._numbers_given = changes.numbers_given
+        if changes.pause_changed:
+            self._pause = changes.pause
+        self._sessions[-1] = self._sessions[-1]._replace(
+            seen_at=changes.seen_at, ended_at=changes.seen_at if changes.ended else None
+        )
+
+    def function(self, digest: bytes) -> KeptFunction | None:
+        """A function that some job refers to."""
+        return self._functions.get(digest)
+
+    def result(self, job_id: str) -> KeptResult | None:
+        """The result of an ended job."""
+        return self._results.get(job_id)
+
+    def log(self, job_id: str) -> bytes:
+        """The end of what a job printed."""
+        return self._logs.get(job_id, b"")
+
+    def mark_incomplete(self) -> None:
+        """A write has failed."""
+        self._complete = False
+
+    def mark_complete(self) -> None:
+        """What was missing has been written since."""
+        self._complete = True
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._open = False

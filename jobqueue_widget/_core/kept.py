@@ -12,12 +12,14 @@ from .jobs import JobStatus
 class Request(NamedTuple):
     """What was asked for; written once. `options` is JSON, `shown` the arguments as text.
 
+    `number` names a job in its journal: it counts up over all sessions.
+
     `call` is the pickle of the arguments, `function` the digest of a `KeptFunction`, `seal` what
     proves that this user wrote both. `missing` says why there is no call to run again.
     """
 
-    id: str
     number: int
+    id: str
     kind: str
     name: str
     options: str
@@ -33,6 +35,7 @@ class Request(NamedTuple):
 class Standing(NamedTuple):
     """Where a job is; written at each change but progress. `failure` is JSON."""
 
+    number: int
     id: str
     status: str
     attempt: int
@@ -94,8 +97,8 @@ class Changes:
     standings: list[Standing] = field(default_factory=list)
     logs: list[tuple[str, bytes]] = field(default_factory=list)
     results: list[tuple[str, KeptResult]] = field(default_factory=list)
-    forgotten: list[str] = field(default_factory=list)
-    """Ids of jobs that are kept no longer."""
+    forgotten: list[tuple[int, str]] = field(default_factory=list)
+    """Numbers and ids of jobs that are kept no longer."""
     counted: dict[str, int] = field(default_factory=dict)
     """How many jobs are kept no longer, also such as never were, by their last status."""
     pause: tuple[str, float] | None = None

@@ -71,8 +71,8 @@ class SealedScribe:
         if secrets is None:
             function, call, missing = self._packed(spec)
         request = Request(
-            job.id,
             job.number,
+            job.id,
             spec.kind,
             spec.name,
             options_as_json(spec.options, secrets),
@@ -142,6 +142,7 @@ class SealedScribe:
         """Where it is, without its failure. Under the engine's lock: quick."""
         lost = job.spec.restored and cast("RestoredSpec", job.spec).missing is not None
         return Standing(
+            job.number,
             job.id,
             job.status.value,
             job.attempt,

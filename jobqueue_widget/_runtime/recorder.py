@@ -81,7 +81,7 @@ class Recorder:
         self._scribe = scribe
         self._ended = ended
         self._dirty: dict[JobRecord, int | None] = {}
-        self._forgotten: list[str] = []
+        self._forgotten: list[tuple[int, str]] = []
         self._counted: dict[str, int] = {}
         self._pause_changed = False
         self._results: deque[tuple[str, KeptResult]] = deque()
@@ -133,7 +133,7 @@ class Recorder:
         status = job.status.value
         self._counted[status] = self._counted.get(status, 0) + 1
         if self._writer is not None or self._scribe.request(job) is None:
-            self._forgotten.append(job.id)  # else it was never written
+            self._forgotten.append((job.number, job.id))  # else it was never written
 
     def prepare(self, job: JobRecord) -> None:
         """Before it is accepted, in its caller's thread and without a lock: pack it."""

@@ -72,11 +72,12 @@ _TEXT, _INT, _REAL = (str,), (int,), (float, int)
 _MAYBE_TEXT, _MAYBE_REAL = (str, type(None)), (float, int, type(None))
 _MAYBE_BYTES = (bytes, type(None))
 _REQUEST: Types = (
-    *(_TEXT, _INT, _TEXT, _TEXT, _TEXT, _TEXT, _MAYBE_TEXT),
+    *(_INT, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, _MAYBE_TEXT),
     *(_MAYBE_BYTES, _MAYBE_BYTES, _MAYBE_BYTES, _MAYBE_TEXT, _REAL),
 )
 _STANDING: Types = (
-    *(_TEXT, _TEXT, _INT, _INT, _INT, _INT, _INT, _TEXT, _MAYBE_REAL, _MAYBE_REAL, _MAYBE_REAL),
+    *(_INT, _TEXT, _TEXT, _INT, _INT, _INT, _INT, _INT, _TEXT),
+    *(_MAYBE_REAL, _MAYBE_REAL, _MAYBE_REAL),
     *(_TEXT, _TEXT, _TEXT, _INT, _MAYBE_TEXT, (int, type(None)), _MAYBE_TEXT),
 )
 FUNCTION: Types = ((bytes,), (bytes,), _MAYBE_TEXT)
@@ -91,7 +92,7 @@ def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, Standing]]:
     known: set[tuple[type, ...]] = set()  # the types of rows that were looked at
     found = []
     for row in connection.execute(
-        "SELECT jobs.*, standings.* FROM jobs JOIN standings USING (id) ORDER BY number"
+        "SELECT jobs.*, standings.* FROM jobs JOIN standings USING (number) ORDER BY number"
     ):
         types = tuple(map(type, row))
         if types not in known:
@@ -100,6 +101,8 @@ def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, Standing]]:
         request, standing = Request._make(row[:split]), Standing._make(row[split:])
         if standing.status not in _STATUSES or request.kind not in _KINDS:
             raise Damaged(f"a job is {standing.status[:20]!r}, a {request.kind[:20]!r}")
+        if standing.id != request.id:
+            raise Damaged("what was asked for and where it stands do not belong together")
         found.append((request, standing))
     if len({request.id for request, _ in found}) != len(found):
         raise Damaged("two jobs have the same id")

@@ -22,10 +22,11 @@ CREATE TABLE functions (
     source TEXT
 );
 
--- What was asked for, written once. `seal` proves that our user wrote function and call.
+-- What was asked for, written once. The number is the key: it grows, so that a new job touches one
+-- page of this table and one of the next. `seal` proves that our user wrote function and call.
 CREATE TABLE jobs (
-    id         TEXT PRIMARY KEY,
-    number     INTEGER NOT NULL,
+    number     INTEGER PRIMARY KEY,
+    id         TEXT NOT NULL,
     kind       TEXT NOT NULL,
     name       TEXT NOT NULL,
     options    TEXT NOT NULL,
@@ -40,7 +41,8 @@ CREATE TABLE jobs (
 
 -- Where each job is, written at each change but progress.
 CREATE TABLE standings (
-    id            TEXT PRIMARY KEY,
+    number        INTEGER PRIMARY KEY,
+    id            TEXT NOT NULL,
     status        TEXT NOT NULL,
     attempt       INTEGER NOT NULL,
     priority      INTEGER NOT NULL,
@@ -67,8 +69,8 @@ CREATE TABLE results (
     data  BLOB NOT NULL,
     shown TEXT NOT NULL,
     seal  BLOB
-);
+) WITHOUT ROWID;
 CREATE TABLE logs (
     id   TEXT PRIMARY KEY,
     tail BLOB NOT NULL
-);
+) WITHOUT ROWID;

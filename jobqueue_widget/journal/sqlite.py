@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import stat
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +44,7 @@ from .records import APPLICATION, VERSION
 logger = logging.getLogger(__name__)
 
 MAGIC = b"SQLite format 3\x00"
+SEEN_EVERY = 1.0  # seconds between signs of life: each is another page to write
 STEPS: dict[int, str] = {}
 """Version n to n + 1, as SQL."""
 
@@ -77,6 +80,7 @@ class SqliteJournal:
         self._files = ResultFiles(self.path)
         self._numbers_given = 0
         self._forgotten: dict[str, int] = {}
+        self._seen_at = 0.0
         self._pid = 0
 
     @property
@@ -179,6 +183,8 @@ class SqliteJournal:
     def _read_all(self, session: Session, *, thorough: bool) -> Contents:
         self._pid = os.getpid()
         connection = self._connection = self._connect()
+        # A queue that is dropped lets go of it; at exit the system does, and that is quicker.
+        weakref.finalize(self, _let_go, connection, self._file_lock, self._pid).atexit = False
         connection.text_factory = as_text
         if self._allow_network:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # no memory shared by mmap
@@ -257,7 +263,7 @@ class SqliteJournal:
                 connection.execute("BEGIN IMMEDIATE")
                 _insert(connection, "functions", changes.functions, 3)
                 _insert(connection, "jobs", changes.requests, 12)
-                _insert(connection, "standings", changes.standings, 18)
+                _insert(connection, "standings", changes.standings, 19)
                 _insert(connection, "logs", changes.logs, 2)
                 _insert(connection, "results", results, 5)
                 if changes.forgotten or changes.counted:
@@ -269,7 +275,7 @@ class SqliteJournal:
                     connection.execute("ROLLBACK")
                 raise
             self._numbers_given, self._forgotten = changes.numbers_given, forgotten
-        for job_id in changes.forgotten:
+        for _, job_id in changes.forgotten:
             self._files.remove(job_id)
 
     def _forget(
@@ -277,10 +283,12 @@ class SqliteJournal:
     ) -> None:
         for status, count in changes.counted.items():
             counts[status] = counts.get(status, 0) + count
-        for table in ("jobs", "standings", "results", "logs"):
-            connection.executemany(
-                f"DELETE FROM {table} WHERE id = ?", [(job_id,) for job_id in changes.forgotten]
-            )
+        numbers = [(number,) for number, _ in changes.forgotten]
+        ids = [(job_id,) for _, job_id in changes.forgotten]
+        for table in ("jobs", "standings"):
+            connection.executemany(f"DELETE FROM {table} WHERE number = ?", numbers)
+        for table in ("results", "logs"):
+            connection.executemany(f"DELETE FROM {table} WHERE id = ?", ids)
         _set(connection, "forgotten", counts)
 
     def _write_rest(self, connection: sqlite3.Connection, changes: Changes) -> None:
@@ -288,10 +296,12 @@ class SqliteJournal:
             _set(connection, "numbers_given", changes.numbers_given)
         if changes.pause_changed:
             _set(connection, "pause", changes.pause)
-        connection.execute(
-            "UPDATE sessions SET seen_at = ?, ended_at = ? WHERE run_id = ?",
-            (changes.seen_at, changes.seen_at if changes.ended else None, changes.run_id),
-        )
+        if changes.ended or not 0 <= changes.seen_at - self._seen_at < SEEN_EVERY:
+            connection.execute(
+                "UPDATE sessions SET seen_at = ?, ended_at = ? WHERE run_id = ?",
+                (changes.seen_at, changes.seen_at if changes.ended else None, changes.run_id),
+            )
+            self._seen_at = changes.seen_at
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -366,6 +376,16 @@ class SqliteJournal:
 
 
 _OF_A_PARENT: list[sqlite3.Connection] = []
+
+
+def _let_go(connection: sqlite3.Connection, lock: JournalLock, pid: int) -> None:
+    """Of a journal that nobody has any more."""
+    if pid != os.getpid():
+        _OF_A_PARENT.append(connection)
+        return
+    with contextlib.suppress(sqlite3.Error):
+        connection.close()
+    lock.release()
 
 
 def _insert(
