@@ -66,13 +66,17 @@ class MachineStats:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a job wants, no amount of it zero; `holds` is what its worker-to-be has already."""
+    """What a job wants, no amount of it zero.
+
+    `holds` is what its plugin's worker has already, `place` the GPU that it is on: it stays there.
+    """
 
     job_id: str
     title: str
     need: Amounts
     plugin: PluginKey | None = None
     holds: ProcessMemory = NOTHING
+    place: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -239,7 +243,7 @@ class Ledger:
 
     def _free_ram(self, request: Request, stats: MachineStats, beside: Request | None) -> float:
         promised = sum(held.ram() for held in self._reserved.values())
-        unused = sum(max(0.0, held.ram() - held.used.ram_mib) for held in self._live())
+        unused = sum(max(0.0, held.ram() - held.used.ram_mib) for held in self._live(request))
         own = min(request.holds.ram_mib, request.need[RAM])
         kept = 0.0 if beside is None else beside.need.get(RAM, 0.0)
         kept_live = max(0.0, kept - (0.0 if beside is None else beside.holds.ram_mib))
@@ -248,10 +252,12 @@ class Ledger:
             stats.ram_total_mib - promised - kept,
         )
 
-    def _live(self) -> Iterator[Reservation]:
-        """All whose memory may not be in the last look yet."""
+    def _live(self, request: Request) -> Iterator[Reservation]:
+        """Others whose memory may not be in the last look yet; its own worker's is its own."""
         yield from self._reserved.values()
-        yield from self._left
+        for held in self._left:
+            if held.request.plugin is None or held.request.plugin != request.plugin:
+                yield held
 
     def _free_cpus(self, stats: MachineStats, beside: Request | None) -> float:
         promised = sum(held.request.need.get(CPUS, 0.0) for held in self._reserved.values())
@@ -280,6 +286,8 @@ class Ledger:
                 kept = stats.gpus[number].total_mib if GPUS in beside.need else beside.need[GPU]
                 free[number] -= kept
         want = request.need.get(GPU, 0.0)
+        if request.place:
+            free = {number: amount for number, amount in free.items() if number in request.place}
         if GPUS in request.need:
             whole = [
                 number
@@ -296,14 +304,13 @@ class Ledger:
         have[GPU] = max(free.values(), default=0.0)
         if not fitting:
             return None
-        there = [number for number in fitting if request.holds.gpu_mib.get(number)]
-        return (min(there or fitting, key=lambda number: (free[number], number)),)
+        return (min(fitting, key=lambda number: (free[number], number)),)
 
     def _free_gpu(self, number: int, gpu: GpuStats, request: Request) -> float:
         promised = sum(held.gpu(number, gpu) for held in self._reserved.values())
         unused = sum(
             max(0.0, held.gpu(number, gpu) - held.used.gpu_mib.get(number, 0.0))
-            for held in self._live()
+            for held in self._live(request)
         )
         own = min(request.holds.gpu_mib.get(number, 0.0), request.need.get(GPU, 0.0))
         return min(gpu.free_mib - unused + own, gpu.total_mib - promised)

@@ -42,7 +42,7 @@ FRESH = 2.0  # seconds that a look at the machine is good for
 PATIENCE = 5.0  # seconds without an answer after which that is said
 EVICTION_PATIENCE = 30.0  # seconds after which an unloading is given up
 ROOM_KEPT = 2.0  # seconds that what was freed for a job is kept for it
-TRY_AGAIN = 10.0  # seconds before a plugin that did not go is asked again
+TRY_AGAIN = 3.0  # seconds before a plugin that did not go is asked again
 
 MEASURING = BlockReason("the machine's memory is being read")
 
@@ -115,6 +115,8 @@ class Admission:
         self._hosts: dict[int, _Host] = {}
         self._loaded: dict[PluginKey, Loaded] = {}
         self._room: _Room | None = None
+        self._going: set[PluginKey] = set()  # their hosts were asked to unload them
+        self._places: dict[PluginKey, tuple[int, ...]] = {}  # the GPUs that plugins were sent to
         self._not_gone: dict[PluginKey, float] = {}
 
     def after_fork(self) -> None:
@@ -192,6 +194,9 @@ class Admission:
             self._begun_at, self._done_at = begun, self._monotonic()
             if stats is not None:
                 self._ledger.looked(left)
+                for key in [key for key in self._places if key not in loaded]:
+                    if not self._ledger.uses_plugin(key):
+                        del self._places[key]
                 for job_id, pid in processes.items():
                     self._ledger.note_use(job_id, stats.processes.get(pid, NOTHING))
                 self._loaded = loaded
@@ -232,6 +237,8 @@ class Admission:
             decision = self._decide(request, beside)
             if isinstance(decision, Admitted):
                 self._ledger.reserve(request, decision.gpus)
+                if plugin is not None and decision.gpus:
+                    self._places[plugin] = decision.gpus
                 if self._room is not None and self._room.request.job_id == job_id:
                     self._room = None
                 return decision
@@ -254,7 +261,10 @@ class Admission:
         loaded = self._loaded.get(plugin) if plugin is not None else None
         is_known = loaded is not None and loaded.measured and not loaded.busy
         holds = loaded.holds if loaded is not None and is_known else NOTHING
-        return Request(job_id, title, need, plugin, holds)
+        place = tuple(holds.gpu_mib)
+        if plugin is not None and not place:
+            place = self._places.get(plugin, ())
+        return Request(job_id, title, need, plugin, holds, place)
 
     def request(self, job_id: str, title: str, need: Amounts, plugin: PluginKey | None) -> Request:
         """For a job that is to be kept room for."""
@@ -267,11 +277,9 @@ class Admission:
         now, stats = self._monotonic(), self._stats
         room = self._current_room(now)
         if room is not None and room.request.job_id != request.job_id:
-            if any(victim.key == request.plugin for victim in room.victims):
-                return BlockReason(
-                    f"its plugin is being unloaded for {room.request.title}", request.need
-                )
             beside = beside or room.request
+        if request.plugin in self._going:
+            return BlockReason("its plugin is being unloaded; it is loaded again then")
         if stats is None or now - self._done_at > FRESH:
             since = self._looking_since
             if since is not None and now - since > PATIENCE:
@@ -345,12 +353,19 @@ class Admission:
         for victim in room.victims:
             host_id, name = victim.key
             with self._lock:
+                if self._room is not room or self._ledger.uses_plugin(victim.key):
+                    break  # it was let in meanwhile, or the plugin is used again
                 host = self._hosts.get(host_id)
+                self._going.add(victim.key)
             problem = "its host is gone" if host is None else evict(host.offers, name)
+            with self._lock:
+                self._going.discard(victim.key)
+                if problem is None:
+                    self._places.pop(victim.key, None)
+                else:
+                    self._not_gone[victim.key] = self._monotonic()
             if problem is not None:
                 logger.info("plugin %s was not unloaded: %s", name, problem)
-                with self._lock:
-                    self._not_gone[victim.key] = self._monotonic()
                 break
         with self._lock:
             now = self._monotonic()

@@ -208,6 +208,36 @@ BUGS = [
         "            if job.parents_left:",
     ),
     Bug(
+        "what was promised is not taken from what there is",
+        "_core/resources.py",
+        "            stats.ram_total_mib - promised - kept,",
+        "            stats.ram_total_mib - kept,",
+    ),
+    Bug(
+        "what an ended job's worker still holds is forgotten",
+        "_core/resources.py",
+        "            self._left.append(held)",
+        "            pass",
+    ),
+    Bug(
+        "a plugin that runs is taken for idle",
+        "_runtime/admission.py",
+        "            if not plugin.busy and not self._ledger.uses_plugin(plugin.key)",
+        "            if not self._ledger.has(plugin.name)",
+    ),
+    Bug(
+        "a plugin is unloaded though it was given a job meanwhile",
+        "_runtime/admission.py",
+        "                if self._room is not room or self._ledger.uses_plugin(victim.key):",
+        "                if self._room is None and room.until is not None:",
+    ),
+    Bug(
+        "a blocked job is not asked for again after a look",
+        "_runtime/queue_resources.py",
+        "            waiting, self._waiting = self._waiting, False",
+        "            waiting = False",
+    ),
+    Bug(
         "an ask that comes before the execution is lost",
         "_runtime/runner.py",
         "        if asks and not self.over:\n            self._deliver_ask(execution)\n",

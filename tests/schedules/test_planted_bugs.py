@@ -13,7 +13,9 @@ SCHEDULES = 3_000
 QUICK = (
     "tests/unit",
     "tests/schedules/test_model.py",
+    "tests/schedules/test_admission.py",
     "tests/integration/test_blocked_jobs.py",
+    "tests/integration/test_resources.py",
     "tests/integration/test_order_hold_and_pause.py",
     "tests/integration/test_stop.py",
 )

@@ -158,8 +158,11 @@ def test_a_job_gets_one_gpu_that_holds_it_all_and_the_fullest_that_does() -> Non
 def test_a_plugin_stays_on_the_gpu_that_it_is_loaded_on() -> None:
     holds = ProcessMemory(0, {0: 5_000})
     stats = machine(gpus=((24_000, 19_000), (24_000, 9_000)))
-    wanted = Request("a", "a", {"gpu_mib": 6_000}, (1, "p"), holds)
+    wanted = Request("a", "a", {"gpu_mib": 6_000}, (1, "p"), holds, (0,))
     assert Ledger().decide(wanted, stats) == Admitted((0,))
+    more = Request("a", "a", {"gpu_mib": 25_000}, (1, "p"), holds, (0,))
+    full = machine(gpus=((26_000, 19_000), (26_000, 26_000)))
+    assert text_of(Ledger().decide(more, full)).startswith("needs 25,000 MiB GPU, 24,000 free; ")
 
 
 def test_a_plugin_that_is_loaded_needs_only_the_rest() -> None:
