@@ -71,16 +71,17 @@ class Call:
         )
 
     def begin(self) -> None:
-        """Enter the line."""
-        self._plugin.enter(self.run)
+        """Enter the line, on the I/O thread: an interrupt of this one would leave it half there."""
+        self._plugin.house.io.call(self._plugin.enter, self.run)
 
     def wait(self) -> Any:
-        """Its value, in this thread; an interrupt stops it.
+        """Begin; its value, in this thread; an interrupt stops it.
 
         Raises:
             PluginFailedError: it raised, or its worker ended.
         """
         try:
+            self.begin()
             return self._value(self._done.result())
         except BaseException:
             self.stop()
@@ -89,6 +90,7 @@ class Call:
     async def value(self) -> Any:
         """The same, awaited; cancelling stops it, by force if need be."""
         try:
+            self.begin()
             return self._value(await asyncio.shield(asyncio.wrap_future(self._done)))
         except BaseException:
             self.stop()
@@ -97,6 +99,14 @@ class Call:
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         """Call back, on any thread, when it has ended."""
         self._done.add_done_callback(callback)
+
+    def check(self) -> None:
+        """It has ended.
+
+        Raises:
+            PluginFailedError: it raised, or its worker ended.
+        """
+        self._value(self._done.result())
 
     def stop(self) -> None:
         """Nobody waits for it any more."""
@@ -136,15 +146,15 @@ async def stream(
     call = Call(plugin, "stream", args, kwargs, on_news)
     call.add_done_callback(lambda _: on_news())
     begun(call)
-    call.begin()
     try:
+        call.begin()
         while True:
             while pieces:
                 piece = pieces.popleft()
                 yield call._value(piece)
                 call.run.next_chunk()
             if call.run.over and not pieces:
-                await call.value()
+                call.check()
                 return
             await news.wait()
             news.clear()

@@ -76,13 +76,11 @@ class PluginHandle:
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Run it, in its worker, and wait."""
         call = calls.Call(self._plugin, "execute", args, kwargs)
-        call.begin()
         return call.wait()
 
     async def execute_async(self, *args: Any, **kwargs: Any) -> Any:
         """Run it and await the result."""
         call = calls.Call(self._plugin, "execute", args, kwargs)
-        call.begin()
         return await call.value()
 
     def execute_stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:

@@ -342,7 +342,6 @@ class PluginManager:
         call = calls.Call(plugin, "execute", args, kwargs)
         self._admission.admit(plugin.meta)
         self._admission.begin(call.run)
-        call.begin()
         return call.wait()
 
     async def execute_plugin_async(self, plugin_name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -357,7 +356,6 @@ class PluginManager:
         call = calls.Call(plugin, "execute", args, kwargs)
         await self._admission.admit_async(plugin.meta)
         self._admission.begin(call.run)
-        call.begin()
         return await call.value()
 
     async def execute_plugin_stream(

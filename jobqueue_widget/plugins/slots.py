@@ -253,16 +253,28 @@ class Plugin:
     def upkeep(self, operation: Operation, slots: list[Slot]) -> str:
         """An operation of our own on claimed slots; why it failed, or ""."""
         started = []
-        for slot in slots:
-            quiet = Quiet()
-            run = PluginRun(self, operation, quiet)
-            with self.house.lock:
-                slot.run, slot.claimed = run, False
-            slot.is_released = operation == "release"
-            run.begin(slot)
-            started.append(quiet.done)
+        try:
+            for slot in slots:
+                quiet = Quiet()
+                self.house.io.call(self._begin_upkeep, slot, PluginRun(self, operation, quiet))
+                started.append(quiet.done)
+        except BaseException:
+            self.unclaim(slots)
+            raise
         problems = [_problem(done.result()) for done in started]
         return next(filter(None, problems), "")
+
+    def _begin_upkeep(self, slot: Slot, run: PluginRun) -> None:
+        """I/O thread, which no interrupt of the user reaches."""
+        with self.house.lock:
+            free = slot.run is None and (slot.claimed or self.closed)
+            if free:
+                slot.run, slot.claimed = run, False
+        if free:
+            slot.is_released = run.operation == "release"
+            run.begin(slot)
+        else:
+            run.fail(JobFailure("PluginBusy", "the claim on its worker was given back"))
 
     def load(self) -> str:
         """A worker that has loaded the plugin in every slot; why that failed, or ""."""
@@ -321,11 +333,9 @@ class Plugin:
 
     def _end_softly(self, slot: Slot, worker: PluginProcess) -> None:
         run = PluginRun(self, "cleanup", Quiet())
-        with self.house.lock:
-            slot.run, slot.claimed = run, False
         too_long = f"cleanup() took longer than {CLEANUP_PATIENCE:g} s"
         run.at_end(self.house.io.call_later(CLEANUP_PATIENCE, worker.kill, run, too_long))
-        run.begin(slot)
+        self.house.io.call(self._begin_upkeep, slot, run)
 
     def free(self) -> str | None:
         """Let go of what its idle workers hold, by release() or by ending them; why not, or None.
@@ -335,25 +345,28 @@ class Plugin:
         slots = self.claim_idle(all_or_none=True)
         if not slots:
             return "busy"
-        if "release" in self.can and not any(slot.is_released for slot in slots):
-            loaded = [slot for slot in slots if slot.is_loaded]
-            self.unclaim([slot for slot in slots if slot not in loaded])
-            problem = self.upkeep("release", loaded)
-            if not problem:
-                return None
-            logger.warning("release() of plugin %s failed: %s", self.meta.name, problem)
-            slots = self.claim_idle(all_or_none=True)
-            if not slots:
-                return "busy"
-        gone = self.end_workers(slots, "it was evicted")
-        self.unclaim(slots)
+        try:
+            if "release" in self.can and not any(slot.is_released for slot in slots):
+                problem = self.upkeep("release", [slot for slot in slots if slot.is_loaded])
+                if not problem:
+                    return None
+                logger.warning("release() of plugin %s failed: %s", self.meta.name, problem)
+                self.unclaim(slots)
+                slots = self.claim_idle(all_or_none=True)
+                if not slots:
+                    return "busy"
+            gone = self.end_workers(slots, "it was evicted")
+        finally:
+            self.unclaim(slots)
         return None if gone else "its processes are still there"
 
     def replace_workers(self, why: str) -> str:
         """Fresh workers, whatever the old ones do; why that failed, or ""."""
         claimed = self.claim_idle()
-        gone = self.end_workers(self.slots, why)
-        self.unclaim(claimed)
+        try:
+            gone = self.end_workers(self.slots, why)
+        finally:
+            self.unclaim(claimed)
         return self.load() if gone else "its worker could not be ended"
 
     def close(self, why: str) -> bool:

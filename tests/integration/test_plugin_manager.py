@@ -442,6 +442,8 @@ def test_a_configuration_that_cannot_be_sent_changes_nothing(manager: PluginMana
 
 
 def test_an_interrupt_stops_the_call_or_the_loading(manager: PluginManager, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+
     def interrupt_when(path: Path) -> threading.Thread:
         def run() -> None:
             wait_until(path.exists, 20)
@@ -460,6 +462,7 @@ def test_an_interrupt_stops_the_call_or_the_loading(manager: PluginManager, tmp_
     with pytest.raises(KeyboardInterrupt):
         load(manager, "hangs", {"began": str(tmp_path / "began")})
     thread.join()
+    signal.signal(signal.SIGINT, before)
     assert [one.name for one in manager.loaded()] == ["toolbox"]
 
 
