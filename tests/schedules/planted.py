@@ -232,10 +232,10 @@ BUGS = [
         "                if self._room is None and room.until is not None:",
     ),
     Bug(
-        "a blocked job is not asked for again after a look",
+        "what was reserved is never given back",
         "_runtime/queue_resources.py",
-        "            waiting, self._waiting = self._waiting, False",
-        "            waiting = False",
+        "            if usage.planned:",
+        "            if not usage.planned:",
     ),
     Bug(
         "an ask that comes before the execution is lost",

@@ -99,6 +99,15 @@ def test_what_is_promised_and_used_is_counted_once() -> None:
     assert isinstance(ledger.decide(request("b", ram_mib=4_001), later), BlockReason)
 
 
+def test_what_a_process_maps_and_the_machine_calls_free_is_promised_all_the_same() -> None:
+    """Pages of files count as held by the process, and as available."""
+    ledger, stats = Ledger(), machine(ram=10_000)
+    take(ledger, request("a", ram_mib=6_000), stats)
+    ledger.note_use("a", ProcessMemory(6_000))
+    assert isinstance(ledger.decide(request("b", ram_mib=4_000), stats), Admitted)
+    assert isinstance(ledger.decide(request("b", ram_mib=4_001), stats), BlockReason)
+
+
 def test_what_other_programs_use_is_not_free() -> None:
     reason = Ledger().decide(request("a", ram_mib=6_000), machine(ram=10_000, free=2_159))
     assert isinstance(reason, BlockReason)
