@@ -13,7 +13,10 @@ from .worker.wire import is_plain, plain
 
 HIDDEN = "•••"
 SECRET_LIKE = re.compile(
-    r"passw(or)?d|passphrase|secret|token|api_?key|access_?key|private_?key|credential|auth",
+    r"passw(or)?d|passphrase|secret|api_?key|access_?key|private_?key|credential"
+    r"|auth(?!or(?!i[sz]))"  # but not author, authority
+    r"|token(?!i[sz]|s|_?(ids?|count|limit|len|type)\b)"  # but not tokenizer, max_tokens
+    r"|(access|api|auth|bearer|refresh)_?tokens",
     re.IGNORECASE,
 )
 

@@ -190,3 +190,18 @@ def test_an_installed_wheel_can_be_imported(wheel: Path, tmp_path: Path) -> None
         "-c", "import jobqueue_widget; print(jobqueue_widget.__file__)", cwd=tmp_path
     )
     assert Path(where.strip()).is_relative_to(tmp_path.resolve())
+
+
+def test_a_queue_without_a_journal_loads_nothing_of_it() -> None:
+    script = """
+import sys
+from jobqueue_widget import JobQueue
+queue = JobQueue()
+queue.submit_nowait(len, "abc")
+heavy = ("sqlite3", "jobqueue_widget.journal", "jobqueue_widget._keeping", "_runtime.recorder")
+print([name for name in sys.modules if any(part in name for part in heavy)])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

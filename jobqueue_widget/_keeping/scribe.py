@@ -189,6 +189,11 @@ class SealedScribe:
             return type(value) in (str, bytes) and len(value) <= LIGHT
         return is_plain(value, 50)
 
+    def result_to_come(self, job: JobRecord) -> KeptResult:
+        """What stands there until its result is pickled."""
+        shown = hide(shown_value(job.result), secrets_kept(job))
+        return _text(f"its kernel ended before it was written; it was {shown}", shown)
+
     def result(self, job: JobRecord) -> KeptResult:
         """Its result as it will be kept. May run the user's code; never raises."""
         value, secrets = job.result, secrets_kept(job)

@@ -25,7 +25,7 @@ def secrets_of(spec: JobSpec) -> tuple[str, ...] | None:
     names = positional_names(spec)
     given = [*zip(names, spec.args, strict=True), *spec.kwargs.items()]
     for name, value in given:
-        if is_secret(spec, name):
+        if is_secret(spec, name) and (spec.options.secret is True or _may_be_one(value)):
             found.add(value)
         else:
             found.search(value)
@@ -117,7 +117,9 @@ _PLAIN = frozenset({str, bytes, int, float, bool, type(None), complex})
 
 
 def _may_be_one(value: object) -> bool:
-    """A class, function or module called `Token` is no secret, nor are True and None."""
+    """A class, function or module called `Token` is no secret, nor are True, None and ""."""
+    if isinstance(value, (str, bytes, list, tuple, dict, set, frozenset)):
+        return len(value) > 0
     return value is not None and not isinstance(value, (bool, type, FunctionType, ModuleType))
 
 

@@ -61,6 +61,10 @@ class Scribe(Protocol):
         """True if a result may be pickled at once: few built-in values."""
         ...
 
+    def result_to_come(self, job: JobRecord) -> KeptResult:
+        """What stands there until its result is pickled."""
+        ...
+
     def result(self, job: JobRecord) -> KeptResult:
         """Its result as it will be kept. May run the user's code; never raises."""
         ...
@@ -232,6 +236,7 @@ class Recorder:
                         changes.results.append((job.id, scribe.result(job)))
                     else:
                         heavy.append(job)
+                        changes.results.append((job.id, scribe.result_to_come(job)))
         return heavy
 
     # -- results that take long, or run the user's code, to be pickled -----------------------------

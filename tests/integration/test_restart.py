@@ -343,6 +343,28 @@ async def test_results_come_back_large_ones_from_files_and_odd_ones_as_text(path
     assert not list(path.with_name("runs.db.results").iterdir())
 
 
+class Slow:
+    """Takes its time to be pickled."""
+
+    go_on = threading.Event()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        Slow.go_on.wait(20)
+        return (dict, ())
+
+
+async def test_a_result_that_was_still_being_pickled_is_said_to_be_missing(path: Path) -> None:
+    async with running(path, executor="thread") as queue:
+        job = queue.submit_nowait(Slow)
+        assert isinstance(await job, Slow)  # nobody waits for the pickle
+        with opened(as_if_killed(path)) as again:
+            assert again[job.id].status.value == "completed"
+            assert "its kernel ended before it was written" in repr(again[job.id].result)
+        Slow.go_on.set()
+    with opened(path) as again:
+        assert again[job.id].result == {}
+
+
 # -- one queue per journal -------------------------------------------------------------------------
 
 
