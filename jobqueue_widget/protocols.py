@@ -325,6 +325,17 @@ class UsesPlugins(Protocol):
 
 
 @runtime_checkable
+class KeepsWorkers(Protocol):
+    """An executor with warm workers that may hold memory between two jobs."""
+
+    workers: OffersResources
+
+    def worker_for(self, spec: JobSpec) -> str | None:
+        """The warm one that this job would get now, by its name in `workers`; owner of the turn."""
+        ...
+
+
+@runtime_checkable
 class AdmitsByItself(Protocol):
     """An executor whose jobs take nothing of this machine; it reads `resources` in its own way."""
 

@@ -21,7 +21,14 @@ from .._core.resources import (
     ProcessMemory,
     Request,
 )
-from ..protocols import AdmitsByItself, HasProcess, OffersResources, ResourceSource, UsesPlugins
+from ..protocols import (
+    AdmitsByItself,
+    HasProcess,
+    KeepsWorkers,
+    OffersResources,
+    ResourceSource,
+    UsesPlugins,
+)
 from .admission import Admission
 from .plugin_memory import requirements_of
 
@@ -74,6 +81,9 @@ class QueueResources:
         self._ticking = False
         self._waiting = False  # something was not started, and a look at the machine may change it
         self._offers: dict[int, OffersResources] = {}  # by id of the executor over that host
+        self._keepers: list[OffersResources] = []  # warm workers, until memory is a matter …
+        self._workers: dict[int, OffersResources] = {}  # … and then, by their id
+        self._asked = False
         self.aware = False  # memory has been a matter in this queue
 
     # -- the queue's life ----------------------------------------------------------------------
@@ -86,11 +96,25 @@ class QueueResources:
             self.aware = True
             self._admission.enter(self)
             self._admission.add_host(offers)
+        if isinstance(executor, KeepsWorkers):
+            self._keepers.append(executor.workers)
+            if self._asked:
+                self._add_workers()
+
+    def _add_workers(self) -> None:
+        """Memory is a matter here: warm workers of functions may have to make room."""
+        while self._keepers:
+            workers = self._keepers.pop()
+            if id(workers) not in self._workers:
+                self._workers[id(workers)] = workers
+                self._admission.add_host(workers)
 
     def forget(self) -> None:
         """No executor is open any more."""
-        while self._offers:
-            self._admission.remove_host(self._offers.popitem()[1])
+        self._keepers.clear()
+        for hosts in (self._offers, self._workers):
+            while hosts:
+                self._admission.remove_host(hosts.popitem()[1])
 
     def begin(self) -> None:
         """A job runs or is blocked: tick until neither is so."""
@@ -115,6 +139,7 @@ class QueueResources:
         self._lock = threading.Lock()
         self._ticking = self._waiting = False
         self._offers.clear()
+        self._workers.clear()
         self._admission.after_fork()
 
     def _tick(self) -> None:
@@ -221,7 +246,9 @@ class QueueResources:
         return self._admission.request(spec.id, spec.title, self.need(spec), _plugin_of(spec))
 
     def _wait(self) -> None:
-        self.aware = True
+        self.aware = self._asked = True
+        if self._keepers:
+            self._add_workers()
         with self._lock:
             self._waiting = True
         self.begin()
@@ -272,7 +299,9 @@ class QueueResources:
                 "unit": "cores",
             }
         )
-        return {"items": items, "idle": [_idle(plugin.name, plugin.holds) for plugin in idle]}
+        ours = {id(offers) for offers in self._offers.values()}  # those this queue can unload
+        shown = [_idle(one.name, one.holds) for one in idle if one.key[0] in ours]
+        return {"items": items, "idle": shown}
 
 
 def _no_source() -> ResourceSource:
@@ -297,6 +326,9 @@ def memory_key(spec: JobSpec) -> str:
 
 def _plugin_of(spec: JobSpec) -> PluginKey | None:
     executor = spec.executor
+    if isinstance(executor, KeepsWorkers):
+        name = executor.worker_for(spec)
+        return None if name is None else (id(executor.workers), name)
     if spec.kind != "plugin" or not isinstance(executor, UsesPlugins) or executor.offers is None:
         return None
     return id(executor.offers), spec.name

@@ -18,6 +18,7 @@ from ..worker.parent import KILL_PATIENCE, WorkerProcess
 from ..worker.pipes import job_frames
 from ..worker.pool import Pool
 from ..worker.unpacking import decode
+from .idle_workers import IdleWorkers
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class ProcessExecutor:
 
     def __init__(self) -> None:
         self._packer = Packer()
+        self.workers = IdleWorkers(lambda: self._pool)
         self._numbers = itertools.count(1)
         self._pool: Pool | None = None
         self._context: ExecutorContext | None = None
@@ -73,6 +75,10 @@ class ProcessExecutor:
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
         """Never: the lanes are the limit."""
         return None
+
+    def worker_for(self, spec: JobSpec) -> str | None:
+        """The warm worker that this job would get now, by its name in `workers`."""
+        return None if spec.options.fresh else self.workers.next_name()
 
     async def make_room(self, spec: JobSpec) -> bool:
         """There is nothing to evict."""

@@ -69,6 +69,25 @@ class Pool:
             return worker
         return None
 
+    def workers(self) -> list[tuple[WorkerProcess, bool]]:
+        """All that are there, and whether each is at work."""
+        with self._lock:
+            return [(worker, worker not in self._idle) for worker in self._all]
+
+    def next_worker(self) -> WorkerProcess | None:
+        """The idle one that the next job would get."""
+        with self._lock:
+            return next((worker for worker in reversed(self._idle) if worker.usable), None)
+
+    def let_go(self, worker: WorkerProcess) -> bool:
+        """End an idle one. False: it is at work."""
+        with self._lock:
+            if worker not in self._idle:
+                return False
+            self._idle.remove(worker)
+        worker.close()
+        return True
+
     # -- I/O thread --------------------------------------------------------------------------
 
     def add_worker(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,39 @@ async def test_unload_ends_the_worker_of_an_idle_plugin(tmp_path: Path) -> None:
             assert not psutil.pid_exists(pid)
             await until(lambda: "one" not in idle_of(queue))
             assert await queue.submit_nowait("one", 100) != pid
+
+
+KEPT: list[bytes] = []
+
+
+def keep(mib: int) -> int:
+    """Something large, for the next call in the same worker."""
+    if not KEPT:
+        KEPT.append(os.urandom(1 << 20) * mib)
+    return os.getpid()
+
+
+def keep_in_thread(mib: int) -> int:
+    return mib
+
+
+async def test_a_worker_keeps_what_it_holds_for_its_own_next_job() -> None:
+    with machine_with(SmallMachine(600)):
+        async with JobQueue() as queue:
+            heavy = queue.options(resources={"ram_mib": 400})
+            pids = [await heavy.submit_nowait(keep, 300) for _ in range(3)]
+            assert len(set(pids)) == 1
+
+
+async def test_an_idle_worker_that_holds_memory_makes_room() -> None:
+    with machine_with(SmallMachine(600)):
+        async with JobQueue() as queue:
+            pid = await queue.options(resources={"ram_mib": 400}).submit_nowait(keep, 300)
+            other = queue.options(resources={"ram_mib": 400}, executor="thread")
+            assert await other.submit_nowait(keep_in_thread, 1) == 1
+            assert not psutil.pid_exists(pid)
+            again = await queue.options(resources={"ram_mib": 400}).submit_nowait(keep, 300)
+            assert again != pid
 
 
 async def test_more_than_the_machine_has_fails_with_the_plugins_name(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""Warm workers of plain functions as something that holds memory, and may be let go for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from ..protocols import LoadedPlugin
+
+if TYPE_CHECKING:
+    from ..worker.pool import Pool
+
+GONE_PATIENCE = 5.0
+LOOK_INTERVAL = 0.01
+
+
+class IdleWorkers:
+    """A `protocols.OffersResources`: each worker is one, needs nothing and may go while it is idle.
+
+    A function may keep something large in its worker for the next call. Whoever needs that memory
+    more has the worker ended; the next function gets another.
+    """
+
+    def __init__(self, pool: Callable[[], Pool | None]) -> None:
+        self._pool = pool
+
+    def requirements(self, name: str) -> Mapping[str, float]:
+        """A function's needs are its job's."""
+        return {}
+
+    def loaded(self) -> list[LoadedPlugin]:
+        """Every worker of which a process is there; they are let go before any plugin is."""
+        pool = self._pool()
+        workers = [] if pool is None else pool.workers()
+        return [
+            LoadedPlugin(name_of(worker.pid), worker.pid, busy, 0.0)
+            for worker, busy in workers
+            if worker.pid
+        ]
+
+    def next_name(self) -> str | None:
+        """The worker that the next job would get."""
+        pool = self._pool()
+        worker = None if pool is None else pool.next_worker()
+        return None if worker is None or not worker.pid else name_of(worker.pid)
+
+    def evict(self, name: str) -> str | None:
+        """End that worker. Blocks until it is gone."""
+        pool = self._pool()
+        for worker, _ in () if pool is None else pool.workers():
+            if name_of(worker.pid) == name:
+                assert pool is not None
+                if not pool.let_go(worker):
+                    return "busy"
+                deadline = time.monotonic() + GONE_PATIENCE
+                while not worker.gone and time.monotonic() < deadline:
+                    time.sleep(LOOK_INTERVAL)
+                return None if worker.gone else "it is still there"
+        return "not loaded"
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """What matters of them is told by the ends of their jobs."""
+        return _nothing
+
+
+def name_of(pid: int) -> str:
+    """How a worker is called in a sentence."""
+    return f"worker {pid}"
+
+
+def _nothing() -> None:
+    """Ends no subscription."""
