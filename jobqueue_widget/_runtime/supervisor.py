@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 Callback = Callable[..., object]
 
+LONGEST_WAIT = 3600.0  # seconds; the system's own calls take no longer ones than some weeks
+
 
 class Supervisor:
     """One daemon thread with a selector, a queue of calls and a heap of timers.
@@ -205,7 +207,9 @@ class Supervisor:
         while self._timers and not self._timers[0][2]:
             heapq.heappop(self._timers)
             self._cancelled -= 1
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+        if not self._timers:
+            return None
+        return min(LONGEST_WAIT, max(0.0, self._timers[0][0] - time.monotonic()))
 
     def _guard(self, callback: Callback, args: tuple[object, ...]) -> None:
         try:

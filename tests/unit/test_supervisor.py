@@ -174,3 +174,12 @@ def test_a_timer_that_is_set_just_before_the_thread_sleeps_is_not_overslept() ->
     io.call(lambda: None)
     assert io.fired.wait(WAIT)
     io.close()
+
+
+@pytest.mark.parametrize("seconds", [1e12, 1e300])
+def test_a_timer_in_a_far_future_stops_nothing(io: Supervisor, seconds: float) -> None:
+    io.call_later(seconds, lambda: None)
+    for _ in range(3):
+        done = threading.Event()
+        io.call(done.set)
+        assert done.wait(WAIT)
