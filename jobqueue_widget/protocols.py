@@ -413,10 +413,10 @@ class Journal(Protocol):
         ...
 
     def mark_incomplete(self) -> None:
-        """`write` has failed: the next session must not trust what is pending. Never raises."""
+        """`write` has failed: later sessions must not trust what is pending. Never raises."""
 
     def mark_complete(self) -> None:
-        """What was missing has been written since. Never raises."""
+        """What was missing was written since, or its user has looked at it. Never raises."""
 
     def close(self) -> None:
         """Let go of it. Idempotent, never raises."""

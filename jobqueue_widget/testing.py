@@ -246,7 +246,6 @@ class MemoryJournal:
             complete=self._complete,
         )
         self._sessions.append(session)
-        self._complete = True
         return contents
 
     def write(self, changes: Changes) -> None:

@@ -225,9 +225,10 @@ class JobSpec:
 class Late:
     """Stands for a result that is fetched when somebody looks at it. Any thread."""
 
-    __slots__ = ("_load", "_value")
+    __slots__ = ("_load", "_value", "shown")
 
-    def __init__(self, load: Callable[[], object]) -> None:
+    def __init__(self, load: Callable[[], object], shown: Callable[[], str]) -> None:
+        self.shown = shown  # as text, without loading it
         self._load: Callable[[], object] | None = load
         self._value: object = None
 

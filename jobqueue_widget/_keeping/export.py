@@ -52,7 +52,8 @@ def record_of(job: JobRecord) -> JournalRecord:
     spec = job.spec
     secrets = None if spec.restored else secrets_of(spec)
     failure, value = job.failure, job.result
-    result = "" if value is None else "<kept>" if isinstance(value, Late) else shown_value(value)
+    shown = value.shown() if isinstance(value, Late) else shown_value(value)
+    result = "" if value is None else shown
     log = job.log.tail(LOG_LINES) if isinstance(job.log, JobLog) else ""
     error = error_text(job)
     return JournalRecord(

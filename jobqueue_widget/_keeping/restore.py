@@ -101,8 +101,13 @@ def _title() -> str:
 
 
 def _set_pause(engine: Engine, contents: Contents, on_restore: OnRestore) -> None:
+    assert engine.recorder is not None
     waiting = len(engine.state.order)
     earlier = contents.pause
+    if not contents.complete and waiting:
+        engine.recorder.doubtful = True
+    elif not contents.complete:
+        engine.recorder.journal.mark_complete()
     if waiting and (on_restore == "pause" or not contents.complete):
         seen = contents.sessions[-1].seen_at if contents.sessions else engine.now()
         jobs = "1 job" if waiting == 1 else f"{waiting} jobs"
@@ -116,7 +121,6 @@ def _set_pause(engine: Engine, contents: Contents, on_restore: OnRestore) -> Non
         engine.set_pause(earlier[0])
     elif earlier is not None:
         with engine.lock:
-            assert engine.recorder is not None
             engine.recorder.note_pause()  # that review is over: nothing is left of it
 
 
@@ -214,7 +218,8 @@ class _Restorer:
         if was is JobStatus.completed:
             job.progress = 1.0
             if job.id in self._contents.with_result:
-                job.result = Late(lambda: self._archive.result(job.id))
+                archive, job_id = self._archive, job.id
+                job.result = Late(lambda: archive.result(job_id), lambda: archive.shown(job_id))
 
     def _hold(self, job: JobRecord, standing: Standing) -> float | None:
         """Seconds left, by the wall clock but never more than it was when it was written."""

@@ -94,6 +94,14 @@ class Archive:
                 f"{begin}unpickling failed ({type(error).__name__}: {error}); it was {kept.shown}"
             ) from error
 
+    def shown(self, job_id: str) -> str:
+        """The result as text; why not, if it cannot be read."""
+        try:
+            kept = self._journal.result(job_id)
+        except JournalError as error:
+            return f"<{error}>"
+        return "" if kept is None else kept.shown
+
     def log(self, job_id: str) -> bytes:
         """The end of what it printed; a note if that cannot be read."""
         try:

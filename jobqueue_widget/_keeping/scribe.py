@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CALL_CAP = 64 * 1024 * 1024  # bytes of pickled arguments
 RESULT_CAP = 256 * 1024 * 1024  # bytes of a pickled result
+LARGEST = 2**63 - 1  # what SQLite can keep; a priority beyond it comes back as this
 LOG_TAIL = 32 * 1024  # bytes
 LIGHT = 64 * 1024  # characters or bytes of a result that is pickled at once
 SHOWN = 200  # characters of a result as text
@@ -74,9 +75,9 @@ class SealedScribe:
             job.number,
             job.id,
             spec.kind,
-            spec.name,
+            plain(spec.name),
             options_as_json(spec.options, secrets),
-            hide(shown_of(spec), secrets),
+            hide(plain(shown_of(spec)), secrets),
             missing or None,
             None if function is None else function.digest,
             call,
@@ -146,7 +147,7 @@ class SealedScribe:
             job.id,
             job.status.value,
             job.attempt,
-            job.priority,
+            max(-LARGEST, min(LARGEST, job.priority)),
             job.rank,
             job.cancel_phase is not None and not job.limit_hit,
             job.held and not lost,  # what cannot run is held anew, if it still cannot
@@ -166,12 +167,12 @@ class SealedScribe:
     def finish(self, job: JobRecord, standing: Standing) -> Standing:
         """Add its failure, and hide what is secret."""
         failure, secrets = job.failure, secrets_kept(job)
-        if failure is None and secrets is None:
-            return standing
         return standing._replace(
             failure=None if failure is None else failure_as_json(failure, secrets),
-            message=hide(standing.message, secrets),
-            cancel_reason=hide(standing.cancel_reason, secrets),
+            message=hide(plain(standing.message), secrets),
+            executor=plain(standing.executor),
+            cancel_reason=hide(plain(standing.cancel_reason), secrets),
+            place=None if standing.place is None else plain(standing.place),
         )
 
     def log(self, job: JobRecord) -> bytes:

@@ -99,6 +99,7 @@ class Recorder:
         atexit.unregister(_at_exit)  # once, however many there are
         atexit.register(_at_exit)
         self.trouble = ""
+        self.doubtful = False  # what came back may have run since: until somebody has looked
         self.notices: list[str] = []  # what was odd when the journal was opened
 
     @property
@@ -212,6 +213,9 @@ class Recorder:
             scribe.written(job)
         if self.trouble:
             self._recover()
+        elif self.doubtful and pause_changed and pause is None:
+            self.doubtful = False  # the user has looked at what came back
+            self.journal.mark_complete()
         if heavy:
             self._pickle_soon(heavy)
         return True
@@ -287,7 +291,8 @@ class Recorder:
 
     def _recover(self) -> None:
         self.trouble = ""
-        self.journal.mark_complete()
+        if not self.doubtful:
+            self.journal.mark_complete()
         logger.warning("the journal %s is written again, nothing is missing", self.journal.place)
         with self._engine.lock:
             self._engine.publish("journal_recovered")

@@ -13,6 +13,7 @@ from .._core.kept import Session
 from ..errors import JournalError, JournalInUseError
 
 _RECORD = 4096  # bytes that are there from the start: a full disk must not keep us from a mark
+_NOT_INHERITED = getattr(os, "O_CLOEXEC", 0)
 _mine: dict[tuple[int, int], int] = {}  # (device, inode) of locks of this process -> its pid
 
 
@@ -47,7 +48,7 @@ class JournalLock:
         if held_here:
             raise JournalInUseError(f"this kernel has {self._journal} open already")
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | _NOT_INHERITED, 0o600)
         except OSError as error:
             raise JournalError(
                 f"{self._journal} cannot be used here: {self.path.name} cannot be written "
@@ -66,7 +67,7 @@ class JournalLock:
         self._fd, self._key, self._pid = fd, (status.st_dev, status.st_ino), os.getpid()
         _mine[self._key] = self._pid
         self._session = session
-        self._write(complete=True)
+        self._write(complete=self.was_complete)
 
     @property
     def _journal(self) -> str:
@@ -87,7 +88,8 @@ class JournalLock:
             "since": session.started_at,
             "complete": complete,
         }
-        os.pwrite(self._fd, json.dumps(told).encode().ljust(_RECORD), 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        os.write(self._fd, json.dumps(told).encode().ljust(_RECORD))
 
     def release(self) -> None:
         """Let go. Idempotent; in a forked child it leaves the parent's alone."""
@@ -105,7 +107,7 @@ def is_in_use(journal: Path) -> bool:
         status = os.stat(path)
         if _mine.get((status.st_dev, status.st_ino)) == os.getpid():
             return True  # and it must not be opened here
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | _NOT_INHERITED)
     except OSError:
         return False
     try:
@@ -119,7 +121,8 @@ def is_in_use(journal: Path) -> bool:
 
 def _read(fd: int) -> dict[str, Any]:
     try:
-        told = json.loads(os.pread(fd, _RECORD, 0).decode().strip() or "{}")
+        os.lseek(fd, 0, os.SEEK_SET)
+        told = json.loads(os.read(fd, _RECORD).decode().strip() or "{}")
     except (OSError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}

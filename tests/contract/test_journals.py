@@ -255,6 +255,43 @@ async def test_many_threads_submit_at_once_and_all_of_it_is_kept(again: Again) -
         assert len(ids) == 240
 
 
+async def test_no_text_and_no_number_of_a_user_stops_a_journal(again: Again) -> None:
+    bad = "\ud800\x00\u202e'; DROP TABLE jobs; --"
+
+    async def odd() -> None:
+        raise ValueError(bad)
+
+    odd.__qualname__ = bad
+    async with running(again()) as queue:
+        view = queue.options(label=bad, tags=[bad], priority=10**30)
+        await queue.wait_for_job(view.submit_nowait(odd))
+        queue.submit_nowait(double, bad)
+        queue.pause(bad)
+        view.submit_nowait(odd).cancel(reason=bad)
+        held = queue.options(priority=-(10**30)).submit_nowait(double, 1)
+        queue.hold(held, seconds=1e300)
+        assert queue._engine.notice == ""
+        ids = [job.id for job in queue.jobs()]
+    with opened(again()) as queue:
+        assert [job.id for job in queue.jobs()] == ids
+        assert queue.find("DROP TABLE")
+        assert queue[held.id].priority == -(2**63 - 1)
+
+
+async def test_doubt_about_what_is_pending_lasts_until_somebody_has_looked(again: Again) -> None:
+    with opened(again()) as queue:
+        queue.submit_nowait(double, 1)
+        assert queue._engine.recorder is not None
+        queue._engine.recorder.journal.mark_incomplete()
+    for _ in range(2):  # nobody has looked at the first
+        with opened(again(), on_restore="run") as queue:
+            assert queue.paused
+    with opened(again(), on_restore="run") as queue:
+        queue.resume()
+    with opened(again(), on_restore="run") as queue:
+        assert not queue.paused
+
+
 async def test_the_journal_of_tests_can_fail_like_a_disk() -> None:
     journal = MemoryJournal()
     queue = JobQueue(journal=journal)

@@ -142,6 +142,15 @@ async def test_an_export_is_refused_in_words_and_leaves_nothing(tmp_path: Path) 
     assert not os.listdir(tmp_path)
 
 
+async def test_what_came_back_is_exported_like_what_never_left(path: Path) -> None:
+    async with running(path) as queue:
+        await queue.submit_nowait(talk, "hi")
+        before = json.loads(queue.export(path.with_name("before.json")).read_text())
+    with opened(path) as queue:
+        after = json.loads(queue.export(path.with_name("after.json")).read_text())
+    assert after == before
+
+
 def test_a_table_program_does_not_take_texts_for_formulas(tmp_path: Path) -> None:
     with opened(tmp_path / "runs.db") as queue:
         queue.options(label="=HYPERLINK(1)").submit_nowait(talk, "x")
