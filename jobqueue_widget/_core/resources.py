@@ -61,6 +61,16 @@ class MachineStats:
     processes: Mapping[int, ProcessMemory] = field(default_factory=dict)
 
 
+def clean(amounts: Mapping[str, object]) -> Amounts:
+    """Those that are amounts; a host, or a journal, may say anything."""
+    found: dict[str, float] = {}
+    for name in NAMES:
+        value = amounts.get(name)
+        if isinstance(value, (int, float)) and math.isfinite(value) and value > 0:
+            found[name] = float(value)
+    return found
+
+
 # -- what is wanted and what is held -----------------------------------------------------------
 
 

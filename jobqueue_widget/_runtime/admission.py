@@ -143,7 +143,10 @@ class Admission:
                 host.users += 1
                 return
             host = self._hosts[id(offers)] = _Host(offers, 1, _nothing)
-        host.unsubscribe = offers.on_change(self.look)
+        try:
+            host.unsubscribe = offers.on_change(self.look)
+        except Exception:
+            logger.exception("a plugin host does not tell of changes; it is looked at all the same")
         self.look()
 
     def remove_host(self, offers: OffersResources) -> None:

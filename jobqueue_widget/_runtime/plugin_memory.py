@@ -13,6 +13,7 @@ from .._core.resources import (
     MachineStats,
     PluginKey,
     ProcessMemory,
+    clean,
 )
 from ..protocols import LoadedPlugin, OffersResources
 
@@ -87,7 +88,7 @@ def _sum(one: ProcessMemory, other: ProcessMemory) -> ProcessMemory:
 def requirements_of(offers: OffersResources, name: str) -> Amounts:
     """What the host says the plugin needs; nothing if it cannot say."""
     try:
-        return {key: float(value) for key, value in offers.requirements(name).items() if value}
+        return clean(offers.requirements(name))
     except Exception:
         logger.exception("a plugin host cannot say what %r needs", name)
         return {}

@@ -20,6 +20,7 @@ from .._core.resources import (
     PluginKey,
     ProcessMemory,
     Request,
+    clean,
 )
 from ..protocols import (
     AdmitsByItself,
@@ -201,7 +202,7 @@ class QueueResources:
         if isinstance(executor, AdmitsByItself) and executor.admits_by_itself:
             return {}
         if isinstance(resources, Mapping):
-            return resources
+            return clean(resources)
         offers = executor.offers if isinstance(executor, UsesPlugins) else None
         declared: Amounts = {}
         if spec.kind == "plugin" and offers is not None:

@@ -473,6 +473,26 @@ async def test_a_host_that_cannot_say_what_it_needs_runs_its_plugins(
     assert "cannot say what 'plugin' needs" in caplog.text
 
 
+async def test_a_host_that_says_nonsense_runs_its_plugins(
+    gpu: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd(MemoryHost):
+        def requirements(self, name: str) -> Any:
+            return {"ram_mib": "much", "gpu_mib": float("inf"), "soul": 1}
+
+        def loaded(self) -> Any:
+            raise RuntimeError("no idea")
+
+        def on_change(self, callback: Any) -> Any:
+            raise RuntimeError("no")
+
+    async with JobQueue(Odd(gpu, {}, plugin=answer)) as queue:
+        assert await queue.submit_nowait("plugin") == "done"
+        job = queue.options(resources={"ram_mib": 100}).submit_nowait("plugin")
+        assert await job == "done"
+    assert "does not tell of changes" in caplog.text
+
+
 async def test_options_override_what_a_plugin_declares(gpu: Machine) -> None:
     async with JobQueue(host_on(gpu, huge=30_100)) as queue:
         job = queue.options(resources={"gpu_mib": 1_000}).submit_nowait("huge")

@@ -20,6 +20,7 @@ from jobqueue_widget._core.resources import (
     MachineStats,
     ProcessMemory,
     Request,
+    clean,
     plan_eviction,
     relieved,
 )
@@ -299,6 +300,12 @@ def test_a_plugin_that_runs_a_job_or_is_the_jobs_own_is_not_unloaded() -> None:
     ledger.reserve(Request("b", "b", {"cpus": 1}, (1, "taken")), ())
     plugins = [idle("taken", ram=8_000), idle("own", ram=8_000)]
     assert plan_eviction(ledger, request("a", (1, "own"), ram_mib=9_500), stats, plugins) == []
+
+
+def test_of_what_a_host_or_a_journal_says_only_amounts_are_taken() -> None:
+    said = {"ram_mib": "much", "gpu_mib": float("nan"), "cpus": -1, "gpus": 0, "disk": 5}
+    assert clean(said) == {}
+    assert clean({"ram_mib": 5, "cpus": 0.5, "other": 1}) == {"ram_mib": 5.0, "cpus": 0.5}
 
 
 # -- for any figures -----------------------------------------------------------------------------
