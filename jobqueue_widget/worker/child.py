@@ -112,6 +112,7 @@ class Body:
     def __init__(self) -> None:
         self.number = 0
         self.asked = False
+        self.early = 0  # the job that was asked before it was here: the two come by different pipes
         self.context: Any = None
         self._main = threading.main_thread().ident
         self._lock = threading.Lock()
@@ -121,6 +122,7 @@ class Body:
         with self._lock:
             context = self.context
             if context is None or number != context.number:
+                self.early = number
                 return
             context.request_cancel()
             if number == self.number and ASK_SIGNAL is not None and self._main is not None:
@@ -138,6 +140,8 @@ class Body:
         with self._lock:
             self.context = context
             self.asked = False
+            if context.number == self.early:
+                context.request_cancel()
 
     def end(self) -> None:
         """The job is over."""

@@ -75,6 +75,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         """The flag and the plugin's own cancel() now; JobCancelled once that had its chance."""
         context = self.body.context
         if context is None or context.number != number:
+            self.body.ask(number)
             return
         first, self.asked = number != self.asked, number
         cancel = own_cancel(self.plugin) if first else None
