@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import tempfile
@@ -31,7 +32,7 @@ class Resources:
         deadline = time.monotonic() + PATIENCE
         while left := sorted(Resources.now().held - self.held):
             if time.monotonic() > deadline:
-                return left
+                return [_told(one) for one in left]
             gc.collect()
             time.sleep(0.01)
         return []
@@ -45,11 +46,20 @@ def _children() -> list[str]:
     found = []
     for child in psutil.Process().children(recursive=True):
         try:
-            command = " ".join(child.cmdline()) or child.status()
-            found.append(f"process {child.pid} of {child.create_time()}: {command[:200]}")
+            found.append(f"process {child.pid} of {child.create_time()}")
         except psutil.NoSuchProcess:
             continue
     return found
+
+
+def _told(thing: str) -> str:
+    """With the command of a process, which its key cannot hold: an exec changes it."""
+    word, number = thing.split()[:2]
+    if word == "process":
+        with contextlib.suppress(psutil.Error):
+            child = psutil.Process(int(number))
+            return f"{thing}: {(' '.join(child.cmdline()) or child.status())[:200]}"
+    return thing
 
 
 def _descriptors() -> list[str]:
