@@ -191,9 +191,11 @@ def kill_kernels(count: int, seed: int, folder: Path) -> str:
     """The same queue in one kernel after the other, each killed at some moment."""
     dice = random.Random(f"{seed} kernels")
     journal, marks = folder / "runs.db", folder / "marks"
+    spool = folder / "spool"
+    spool.mkdir()
     slowest = 0.0
     for _ in range(count):
-        manager, client = start_new_kernel(cwd=REPOSITORY)
+        manager, client = start_new_kernel(cwd=REPOSITORY, env={**os.environ, "TMPDIR": str(spool)})
         try:
             setup = SETUP.format(journal=str(journal), marks=str(marks), seed=dice.random())
             pid = live(manager, client, setup, GO.format(marks=str(marks)))
@@ -212,10 +214,12 @@ def kill_kernels(count: int, seed: int, folder: Path) -> str:
     account.settle(statuses)
     assert set(errors) <= {"KernelDied: interrupted by kernel exit"}
     assert len(account.accepted) > count
+    empty = list(spool.glob("jobqueue-*"))  # made, and the guardian was not told yet
+    assert not any(path for one in empty for path in one.iterdir())
     return (
         f"{count} kernels killed, seed {seed}: {len(account.accepted)} accepted, 0 lost, "
         f"{len(account.begun)} ran, 0 twice, {errors.total()} interrupted; the last process was "
-        f"gone {slowest * 1000:.0f} ms after its kernel"
+        f"gone {slowest * 1000:.0f} ms after its kernel, {len(empty)} empty folders were left"
     )
 
 
