@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         UnsendableValueError,
         WaitTimeoutError,
     )
+    from .executors.dask import DaskExecutor
     from .executors.futures import FuturesExecutor
     from .job import Job
     from .journal.records import JournalRecord, read_journal
@@ -78,6 +79,7 @@ _HOMES = {
     "track": ".context",
     "JobCancelled": ".context",
     "FuturesExecutor": ".executors.futures",
+    "DaskExecutor": ".executors.dask",
     "JobQueueError": ".errors",
     "InvalidTargetError": ".errors",
     "InvalidOptionError": ".errors",
@@ -118,6 +120,7 @@ _HOMES = {
 
 __all__ = [
     "BlockReason",
+    "DaskExecutor",
     "FuturesExecutor",
     "Holder",
     "InvalidManifestError",

@@ -28,6 +28,11 @@ class Reporter(Protocol):
     job_id: str
     attempt: int
 
+    @property
+    def priority(self) -> int:
+        """That of the job now, for engines that have an order of their own."""
+        ...
+
     def phase(self, text: str | None, where: str | None = None) -> None:
         """What it does before its body runs ("starting", …); None: the body runs.
 

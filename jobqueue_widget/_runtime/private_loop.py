@@ -22,6 +22,7 @@ class PrivateLoop:
             self.loop.run_until_complete(self._finish_tasks())
         finally:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
 
     async def _finish_tasks(self) -> None:

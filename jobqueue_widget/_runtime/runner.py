@@ -99,6 +99,11 @@ class Run:
             logger.exception("forcing %s to end failed", self.job_id)
             self.kill_failed(f"{type(error).__name__}: {error}")
 
+    @property
+    def priority(self) -> int:
+        """For engines that have an order of their own."""
+        return self.job.priority
+
     # -- from the execution: `protocols.Reporter`, any thread ----------------------------------
 
     def phase(self, text: str | None, where: str | None = None) -> None:

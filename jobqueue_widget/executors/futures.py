@@ -20,6 +20,7 @@ from ..protocols import ExecutorContext, Reporter
 from ..worker import guest
 from ..worker.packing import Packed, Packer
 from ..worker.unpacking import decode
+from .remote import check_function
 
 FIRST_LOOK = 0.05  # seconds
 
@@ -119,7 +120,8 @@ class FuturesExecutor:
 
         Raises:
             UnpicklableJobError: naming what is in the way.
-            InvalidOptionError: it asks for resources, which this interface cannot pass on.
+            InvalidOptionError: it is no plain function, or asks for resources, which this
+                interface cannot pass on.
 
         """
         if spec.options.resources:
@@ -127,6 +129,7 @@ class FuturesExecutor:
                 f"resources={spec.options.resources!r} cannot be passed on: "
                 f"{self.name}.submit() takes a function and its arguments only"
             )
+        check_function(spec, self.name)
         target = cast("Callable[..., object]", spec.target)
         return self._packer.pack(target, spec.args, spec.kwargs)
 

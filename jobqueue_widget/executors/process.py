@@ -30,6 +30,7 @@ class ProcessExecutor:
     capacity: int | None = None
     can_kill = True
     launches_anywhere = True
+    decodes = True  # False: whoever is told of an end reads it elsewhere
 
     def __init__(self) -> None:
         self._packer = Packer()
@@ -95,18 +96,33 @@ class ProcessExecutor:
 
     async def close(self) -> None:
         """End every worker; returns when all are gone."""
-        pool, self._pool = self._pool, None
-        context, self._context = self._context, None
-        if pool is None or context is None:
-            return
+        context = self._context
         empty: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def on_empty() -> None:
             if not empty.done():
                 empty.set_result(None)
 
-        pool.close(lambda: context.call_on_loop(on_empty))
-        await empty
+        if context is not None and self.begin_close(lambda: context.call_on_loop(on_empty)):
+            await empty
+
+    def begin_close(self, on_empty: Callable[[], None]) -> bool:
+        """End every worker; `on_empty` is called, on the I/O thread, when all are gone.
+
+        Returns:
+            False if it is not open: nothing will be called.
+
+        """
+        pool, self._pool = self._pool, None
+        self._context = None
+        if pool is None:
+            return False
+        pool.close(on_empty)
+        return True
+
+    def decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
+        """The outcome that an end frame tells of. Any thread."""
+        return decode(meta, parts)
 
     def kill_all_now(self) -> bool:
         """End every worker without a loop, within a second."""
@@ -269,7 +285,8 @@ class ProcessExecution:
         assert self._ending is not None
         meta, parts = self._ending
         self._decoding = True
-        if meta.get("file") or (parts and not meta.get("plain")):
+        runs_code = meta.get("file") or (parts and not meta.get("plain"))
+        if runs_code and self._executor.decodes:
             name = f"decode-{self._spec.id}"
             threading.Thread(
                 target=self._decode, args=(meta, parts), name=name, daemon=True
@@ -278,7 +295,7 @@ class ProcessExecution:
             self._decode(meta, parts)
 
     def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
-        outcome = decode(meta, parts)
+        outcome = self._executor.decode(meta, parts)
         with self._lock:
             self._outcome, self._decoding = outcome, False
             if self._await_death:

@@ -106,6 +106,7 @@ class Quiet:
     def __init__(self, job_id: str = "") -> None:
         self.job_id = job_id
         self.attempt = 1
+        self.priority = 0
         self.done: Future[Outcome] = Future()
 
     def phase(self, text: str | None, where: str | None = None) -> None:

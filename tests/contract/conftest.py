@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.contract.subjects import SUBJECTS, Subject
+from tests.contract.subjects import ENGINES, SUBJECTS, Subject
+from tests.engines.dask_processes import dask_processes, settle
 
 TABLE = pytest.StashKey[dict[str, dict[str, bool]]]()
 
@@ -26,6 +29,27 @@ def trackers() -> None:
 
     resource_tracker.ensure_running()
     of_loky.ensure_running()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engines(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """The engines that the chosen tests need, real ones in processes of their own."""
+    wanted = {item.callspec.params.get("subject") for item in _with_parameters(request.session)}
+    with ExitStack() as stack:
+        if "dask" in wanted:
+            folder = tmp_path_factory.mktemp("dask")
+            client = stack.enter_context(dask_processes(folder)).client()
+            stack.callback(client.close)
+            settle(client)
+            ENGINES["dask"] = client
+        yield
+        ENGINES.clear()
+
+
+def _with_parameters(session: pytest.Session) -> list[Any]:
+    return [item for item in session.items if hasattr(item, "callspec")]
 
 
 @pytest.fixture(params=SUBJECTS)

@@ -25,6 +25,7 @@ class Recorder:
     def __init__(self, job_id: str = "job") -> None:
         self.job_id = job_id
         self.attempt = 1
+        self.priority = 0
         self.phases: list[str | None] = []
         self.where: str | None = None
         self.reports: list[tuple[object, object]] = []

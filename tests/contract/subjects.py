@@ -17,6 +17,7 @@ import psutil
 
 from jobqueue_widget import JobQueue
 from jobqueue_widget.executors.coroutine import CoroutineExecutor
+from jobqueue_widget.executors.dask import DaskExecutor
 from jobqueue_widget.executors.futures import FuturesExecutor
 from jobqueue_widget.executors.plugin import PluginHostExecutor
 from jobqueue_widget.executors.plugin_launching import LaunchingHostExecutor
@@ -135,6 +136,23 @@ def loky(folder: Path) -> Iterator[Subject]:
         yield futures("loky ProcessPoolExecutor", pool)
 
 
+ENGINES: dict[str, Any] = {}
+"""The client of each engine that was started for this session."""
+
+
+@contextmanager
+def dask(folder: Path) -> Iterator[Subject]:
+    client = ENGINES["dask"]
+    yield Subject(
+        "dask",
+        lambda: DaskExecutor(client),
+        lambda **settings: JobQueue(executor=DaskExecutor(client), **(ONE_LANE | settings)),
+        target=lambda place: (bodies.in_function,),
+        wrong=(bodies.in_function,),
+        refused={"file": sys.stdout},
+    )
+
+
 @contextmanager
 def fake_host(folder: Path) -> Iterator[Subject]:
     host = FakePluginHost(one=bodies.in_plugin, two=bodies.in_plugin)
@@ -189,6 +207,7 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
     "process-pool": process_pool,
     "thread-pool": thread_pool,
     "loky": loky,
+    "dask": dask,
     "fake-host": fake_host,
     "reference-manager": reference,
     "own-manager": own,

@@ -322,6 +322,7 @@ class _Observer:
         self._world = world
         self._attempt = attempt
         self.job_id, self.attempt = reporter.job_id, reporter.attempt
+        self.priority = reporter.priority
         self.phase, self.progress, self.log = reporter.phase, reporter.progress, reporter.log
         self.kill_failed = reporter.kill_failed
         self._ended = reporter.ended

@@ -1,0 +1,156 @@
+"""What executors have in common that use an engine of their user's over a loop: Dask and Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import cast
+
+from .._core.jobs import BlockReason, JobSpec, Outcome
+from ..protocols import ExecutorContext, Reporter
+from ..worker.packing import Packed, Packer
+from .leases import Kind, Leases
+from .remote import RemoteExecution, check_function, lost
+
+
+class AttachedExecutor(ABC):
+    """A `protocols.Executor` and a `remote.Carrier`; its `Leases` live on one loop."""
+
+    name = ""
+    can_kill = True
+    launches_anywhere = True
+    admits_by_itself = True  # what a job needs, it needs of the engine
+
+    def __init__(self, idle_seconds: float) -> None:
+        self._idle_seconds = idle_seconds
+        self._packer = Packer()
+        self._lock = threading.Lock()
+        self._at_work: set[RemoteExecution] = set()
+        self._wakes: list[Callable[[], None]] = []
+        self._context: ExecutorContext | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    @abstractmethod
+    def _leases(self) -> Leases | None:
+        """While it is open; None before it has looked at the engine."""
+
+    @abstractmethod
+    def _kind(self, execution: RemoteExecution) -> Kind:
+        """What the engine is asked for."""
+
+    @property
+    def capacity(self) -> int | None:
+        """How many places the engine has, as last seen; None while that is not known."""
+        leases = self._leases
+        return None if leases is None else leases.capacity
+
+    def prepare(self, spec: JobSpec) -> tuple[Packed, bytes]:
+        """Pickle the function and its arguments now.
+
+        Raises:
+            UnpicklableJobError: naming what is in the way.
+            InvalidOptionError: it is no plain function.
+
+        """
+        check_function(spec, self.name)
+        target = cast("Callable[..., object]", spec.target)
+        return self._packer.pack(target, spec.args, spec.kwargs)
+
+    def _check_free(self) -> None:
+        if self._context is not None:
+            raise RuntimeError(
+                f"this {type(self).__name__} serves the queue {self._context.queue_name} already; "
+                "make one for each queue"
+            )
+
+    def launch(self, spec: JobSpec, reporter: Reporter) -> RemoteExecution:
+        """Ask the engine for a place, or use one that is there."""
+        assert self._context is not None, "launch before open"
+        execution = RemoteExecution(self, spec, reporter, self._context)
+        with self._lock:
+            self._at_work.add(execution)
+        self._on_loop(self._place, execution)
+        return execution
+
+    def _place(self, execution: RemoteExecution) -> None:
+        if (leases := self._leases) is not None:
+            leases.place(execution, self._kind(execution))
+
+    def _place_all(self) -> None:
+        """Those that were launched before there were leases."""
+        with self._lock:
+            at_work = list(self._at_work)
+        for execution in at_work:
+            self._place(execution)
+
+    def _all_are_taken(self, capacity: int, what: str, engine: str) -> BlockReason | None:
+        if len(self._at_work) < capacity:
+            return None
+        which = f"all {capacity} {what}s" if capacity > 1 else f"the only {what}"
+        return BlockReason(
+            f"{which} of {engine} have a job of this queue", need={what: 1}, have={what: 0}
+        )
+
+    async def make_room(self, spec: JobSpec) -> bool:
+        """There is nothing to evict."""
+        return False
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """The engine has grown or shrunk."""
+        self._wakes.append(wake)
+
+        def unsubscribe() -> None:
+            with contextlib.suppress(ValueError):
+                self._wakes.remove(wake)
+
+        return unsubscribe
+
+    def _wake(self) -> None:
+        for wake in list(self._wakes):
+            wake()
+
+    def _lose_all(self, why: str) -> None:
+        """The engine is gone without a word."""
+        with self._lock:
+            at_work = list(self._at_work)
+        for execution in at_work:
+            execution.end(Outcome.of_error(lost(execution, why)))
+
+    # -- remote.Carrier, any thread ----------------------------------------------------------
+
+    def withdraw(self, execution: RemoteExecution) -> None:
+        """It was asked to stop, or is to be forced."""
+        self._on_loop(self._withdraw, execution)
+
+    def _withdraw(self, execution: RemoteExecution) -> None:
+        if (leases := self._leases) is not None:
+            leases.withdraw(execution)
+
+    def over(self, execution: RemoteExecution) -> None:
+        """It has ended."""
+        with self._lock:
+            self._at_work.discard(execution)
+        self._on_loop(self._freed, execution)
+
+    def _freed(self, execution: RemoteExecution) -> None:
+        if (leases := self._leases) is not None:
+            leases.freed(execution)
+
+    def _on_loop(self, callback: Callable[..., object], *args: object) -> None:
+        """Now, if this is its loop, else soon; dropped if that is gone."""
+        loop = self._loop
+        if loop is None:
+            return
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is loop:
+            callback(*args)
+            return
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(callback, *args)

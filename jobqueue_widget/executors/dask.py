@@ -1,0 +1,188 @@
+"""Runs plain functions on a Dask cluster that its user already has."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from .._core.jobs import BlockReason, JobSpec
+from ..errors import InvalidOptionError, MissingExtraError
+from ..protocols import ExecutorContext
+from .attached import AttachedExecutor
+from .dask_cluster import Cluster
+from .dask_link import CLOSED
+from .leases import Kind, kind_of
+from .remote import RemoteExecution, resources_of
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+EMERGENCY_SECONDS = 1.0
+WATCH_SECONDS = 1.0
+
+
+class DaskExecutor(AttachedExecutor):
+    """Jobs on the workers of a Dask cluster, each in a process of its own that can be ended.
+
+    Takes your `distributed.Client`, however it was made: over a LocalCluster, a scheduler's
+    address, dask-jobqueue, Kubernetes or a Gateway, synchronous or asynchronous. It starts no
+    cluster, opens no port and closes nothing of yours. There are as many lanes as the cluster has
+    threads, also when that changes, unless the queue's `max_running` says less.
+
+    A job is sent when Dask has granted it a place. Its `priority`, `resources` and `tags` go to
+    Dask with the request. Dask never runs it again by itself: when its worker is lost it has
+    failed, or is sent again if it was declared `idempotent`.
+
+    Args:
+        client: a connected `distributed.Client`.
+        idle_seconds: how long a granted place is kept for the next job of the same kind.
+
+    Raises:
+        MissingExtraError: `distributed` is not installed.
+        InvalidOptionError: it is no Dask client, or a time is out of range.
+
+    Example:
+        ```python
+        client = distributed.Client("tcp://scheduler:8786")
+        queue = JobQueue(executor=DaskExecutor(client))
+        ```
+
+    """
+
+    name = "dask"
+
+    def __init__(self, client: Client, *, idle_seconds: float = 0.5) -> None:
+        try:
+            import distributed
+        except ImportError as error:
+            raise MissingExtraError(
+                "DaskExecutor needs distributed: pip install 'jobqueue_widget[dask]'"
+            ) from error
+        if not isinstance(client, distributed.Client):
+            raise InvalidOptionError(
+                f"client must be a distributed.Client, not {type(client).__name__}; "
+                "for instance distributed.Client(cluster)"
+            )
+        if not idle_seconds >= 0:
+            raise InvalidOptionError(f"idle_seconds must be 0 or more, not {idle_seconds!r}")
+        self._client: Any = client
+        super().__init__(idle_seconds)
+        self._cluster: Cluster | None = None
+
+    # -- protocols.Executor ------------------------------------------------------------------
+
+    @property
+    def _leases(self) -> Cluster | None:
+        return self._cluster
+
+    def _kind(self, execution: RemoteExecution) -> Kind:
+        return kind_of(execution.spec, execution.reporter.priority)
+
+    def open(self, context: ExecutorContext) -> None:
+        """Begin to look at the cluster.
+
+        Raises:
+            RuntimeError: another queue has this executor, or the client has no loop yet.
+
+        """
+        self._check_free()
+        loop = getattr(self._client.loop, "asyncio_loop", None)
+        if loop is None or loop.is_closed():
+            raise RuntimeError("the loop of the Dask client is closed; make another client")
+        self._context, self._loop = context, loop
+        self._on_loop(self._enter, context)
+        context.io.call_later(WATCH_SECONDS, self._watch, context)
+
+    def _watch(self, context: ExecutorContext) -> None:
+        """I/O thread: a client that was closed takes its loop along, and nothing would be told."""
+        loop, cluster = self._loop, self._cluster
+        if self._context is not context:
+            return
+        if loop is not None and loop.is_running():
+            context.io.call_later(WATCH_SECONDS, self._watch, context)
+            return
+        if cluster is not None:
+            cluster.abandon()
+        self._lose_all("the Dask client was closed")
+        self._wake()
+
+    def _enter(self, context: ExecutorContext) -> None:
+        from .. import __version__
+
+        if self._context is context and self._cluster is None:
+            self._cluster = Cluster(
+                self._client, context, self._idle_seconds, __version__, self._wake
+            )
+            self._place_all()
+
+    def blocked_by(self, spec: JobSpec) -> BlockReason | None:
+        """No connection, no worker, or none that has what it needs."""
+        cluster = self._cluster
+        if cluster is None:
+            return BlockReason("connecting to the Dask cluster")
+        if self._loop is None or not self._loop.is_running():
+            return BlockReason(CLOSED)
+        if cluster.link.trouble:
+            return BlockReason(cluster.link.trouble)
+        taken = self._all_are_taken(cluster.link.threads, "thread", "the Dask cluster")
+        if taken is not None:
+            return taken
+        needs = resources_of(spec)
+        if not needs:
+            return None
+        with self._lock:
+            at_work = list(self._at_work)
+        for name, amount in needs.items():
+            offered = [worker.get(name, 0.0) for worker in cluster.link.resources.values()]
+            if max(offered, default=0.0) < amount:
+                known = sorted(
+                    {name for worker in cluster.link.resources.values() for name in worker}
+                )
+                return BlockReason(
+                    f"no Dask worker offers {name}={amount:g}; offered are: "
+                    f"{', '.join(known) or 'no resources'}",
+                    need={name: amount},
+                    have={name: max(offered, default=0.0)},
+                    may_be_passed=True,
+                )
+            free = sum(offered) - sum(resources_of(one.spec).get(name, 0.0) for one in at_work)
+            if free < amount:
+                return BlockReason(
+                    f"needs {name}={amount:g}, {free:g} of {sum(offered):g} is free",
+                    need={name: amount},
+                    have={name: free},
+                )
+        return None
+
+    async def close(self) -> None:
+        """Give back every place, end what runs on them; the client stays as it is."""
+        cluster, self._cluster = self._cluster, None
+        loop, self._context = self._loop, None
+        if cluster is None or loop is None or loop.is_closed():
+            return
+        if loop is asyncio.get_running_loop():
+            await cluster.close()
+        elif not loop.is_running():
+            cluster.abandon()
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(cluster.close(), loop))
+
+    def kill_all_now(self) -> bool:
+        """Tell the workers without the queue's loop, if the client has a loop of its own."""
+        cluster, self._cluster = self._cluster, None
+        loop, self._context = self._loop, None
+        if cluster is None or loop is None:
+            return True
+        if loop.is_closed() or not loop.is_running():
+            return False
+        closing = asyncio.run_coroutine_threadsafe(cluster.close(), loop)
+        try:
+            closing.result(EMERGENCY_SECONDS)
+        except Exception:
+            return False
+        return True
+
+    def after_fork(self) -> None:
+        """In a forked child the client is the parent's."""
+        self._cluster = self._context = None
+        self._at_work.clear()

@@ -1,0 +1,136 @@
+"""Calls to our posts in Dask workers: directly where that is possible, else through the scheduler.
+
+Everything here runs on the loop of the user's Dask client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .leases import PIECE, Place
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+logger = logging.getLogger(__name__)
+
+CALL_SECONDS = 30.0
+CONNECT_SECONDS = 3.0
+HELLO_SECONDS = 3.0
+DIRECT_SECONDS = 2.0  # to find out whether a worker can be reached from here
+LOOKS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # pauses between looks at a silent worker
+
+
+class DaskCalls:
+    """The calls of one open executor, over connections that end with it."""
+
+    def __init__(self, client: Client, kernel: str) -> None:
+        from distributed.core import ConnectionPool
+
+        self._client: Any = client
+        self._kernel = kernel
+        self._connections = ConnectionPool(
+            connection_args=self._client.connection_args, timeout=CONNECT_SECONDS
+        )
+
+    async def open(self) -> None:
+        """Before the first call."""
+        await self._connections.start()
+
+    async def close(self) -> None:
+        """After the last one."""
+        await self._connections.close()
+
+    def abandon(self) -> None:
+        """The loop of the client has ended: let go of the connections without it. Any thread."""
+        for comms in (self._connections.available, self._connections.occupied):
+            for comm in [comm for group in comms.values() for comm in group]:
+                comm.abort()
+
+    async def identity(self, workers: int = -1) -> dict[str, Any]:
+        """The scheduler's words about itself and so many workers (-1: all).
+
+        Raises:
+            OSError, TimeoutError: it cannot be reached.
+
+        """
+        scheduler = self._connections(self._client.scheduler.addr)
+        answer: dict[str, Any] = await asyncio.wait_for(
+            scheduler.identity(n_workers=workers), CALL_SECONDS
+        )
+        return answer
+
+    async def call(self, place: Place, what: str, **details: Any) -> Any:
+        """Ask the post there for something.
+
+        Raises:
+            Exception: it is not there, cannot be reached, or failed.
+
+        """
+        if place.direct is None:
+            place.direct = await self._reaches(place)
+        if place.direct:
+            return await self._connections(place.address).jobqueue(
+                what=what, kernel=self._kernel, **details
+            )
+        message = {"op": "jobqueue", "what": what, "kernel": self._kernel, **details}
+        scheduler = self._connections(self._client.scheduler.addr)
+        return await scheduler.proxy(worker=place.address, msg=message)
+
+    async def _reaches(self, place: Place) -> bool:
+        if self._client.direct_to_workers is False:
+            return False
+        hello = self._connections(place.address).jobqueue(what="hello", kernel=self._kernel)
+        try:
+            answer = await asyncio.wait_for(hello, DIRECT_SECONDS)
+        except Exception as error:
+            logger.debug("%s cannot be reached directly: %r", place.words, error)
+            return False
+        return bool(answer["worker"] == place.worker)
+
+    async def quietly(self, place: Place, what: str, **details: Any) -> None:
+        """Tell it something that is of no use any more if it is not there."""
+        try:
+            await self.call(place, what, **details)
+        except Exception as error:
+            logger.debug("%s does not hear %r: %r", place.words, what, error)
+
+    async def put(self, place: Place, token: str, data: bytes) -> None:
+        """Send arguments that are too large for one message."""
+        for start in range(0, len(data), PIECE):
+            piece = data[start : start + PIECE]
+            await self.call(place, "put", token=token, offset=start, data=piece)
+
+    async def fetch(self, place: Place, token: str, size: int, path: Path) -> None:
+        """Bring a large result into a file here."""
+        with path.open("wb") as file:
+            while (offset := file.tell()) < size:
+                data = await self.call(place, "read", token=token, offset=offset, size=PIECE)
+                file.write(data)
+        await self.call(place, "drop", token=token)
+
+    async def why_lost(self, place: Place, error: Exception) -> str:
+        """A call failed: why the worker is lost; "" if it was only the connection."""
+        for pause in LOOKS:
+            await asyncio.sleep(pause)
+            if not place.leases:
+                return "it was given up"
+            try:
+                known = (await self.identity())["workers"]
+            except Exception:
+                return "the connection to the Dask scheduler was lost as well"
+            if place.address not in known:
+                return f"its process has ended ({type(error).__name__})"
+            place.direct = None
+            try:
+                answer = await asyncio.wait_for(self.call(place, "hello"), HELLO_SECONDS)
+            except Exception as again:
+                logger.debug("%s is silent: %r", place.words, again)
+                continue
+            same = answer["worker"] == place.worker
+            return "" if same else "another one has taken its address"
+        return f"it does not answer ({type(error).__name__})"

@@ -1,0 +1,183 @@
+"""What one open DaskExecutor has in its cluster: leases, the workers they are on, jobs that wait.
+
+Everything here runs on the loop of the user's Dask client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .dask_calls import DaskCalls
+from .dask_link import Link
+from .dask_plugin import make_lease
+from .leases import Kind, Lease, Leases, Place
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ..protocols import ExecutorContext
+
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 5.0
+ANSWER_SECONDS = 10.0  # in which a worker has to say that it forces a job
+ORPHAN_SECONDS = 15.0  # until a worker that lost its scheduler must have closed itself
+
+
+class Cluster(Leases):
+    """From open to close."""
+
+    waiting_words = "waiting for a Dask worker"
+
+    def __init__(
+        self,
+        client: Client,
+        context: ExecutorContext,
+        idle_seconds: float,
+        version: str,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._client: Any = client
+        self._version = version
+        name = f"jobqueue-{context.run_id}-{uuid.uuid4().hex[:8]}"
+        self._calls = DaskCalls(client, name)
+        super().__init__(name, self._calls, context, idle_seconds)
+        self._visited: dict[str, Place] = {}  # also those that we have no lease on any more
+        self.link = Link(
+            client, self._calls, version, on_change, self._enter, self._lose_the_scheduler
+        )
+        self._spawn(self.link.serve())
+
+    @property
+    def trouble(self) -> str:
+        """Of the connection, or no worker."""
+        return self.link.trouble
+
+    @property
+    def capacity(self) -> int:
+        """The threads of all workers."""
+        return self.link.threads
+
+    # -- the connection ----------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        """The client is connected."""
+        self._client.subscribe_topic(self.name, self._granted)
+        self._say_what_they_wait_for(self.waiting_words)
+        for kind in list(self._waiting):
+            self._get_leases(kind)
+
+    def _lose_the_scheduler(self, why: str) -> None:
+        """Its workers close themselves, and with them what runs there; those that do not, late."""
+        self._say_what_they_wait_for(why)
+        for lease in list(self._leases.values()):
+            if lease.place is None:
+                self._drop(lease)
+        for place in list(self._places.values()):
+            asyncio.get_running_loop().call_later(ORPHAN_SECONDS, self._lose_place, place, why)
+
+    # -- leases ------------------------------------------------------------------------------
+
+    def _submit(self, kind: Kind) -> None:
+        from dask import annotate  # type: ignore[attr-defined, unused-ignore]
+
+        resources, priority, tags = kind
+        lease = Lease(f"{self.name}-{uuid.uuid4().hex}", kind)
+        details = (lease.key, self.name, self.name, max(1, self.link.threads), self._settings)
+        with annotate(tags=list(tags)) if tags else annotate():
+            lease.future = self._client.submit(
+                make_lease(self._version),
+                *details,
+                key=lease.key,
+                pure=False,
+                priority=priority,
+                resources=dict(resources) or None,
+                retries=0,
+            )
+        self._leases[lease.key] = lease
+        self._spawn(self._follow(lease))
+
+    async def _follow(self, lease: Lease) -> None:
+        """Until its task is over, which normally is because we gave it back."""
+        state = lease.future._state  # awaiting the future itself would fetch its result
+        why = "its place was given back"
+        try:
+            await state.wait()
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+        if state.exception is not None:
+            why = f"{type(state.exception).__name__}: {state.exception}"
+        if self._leases.get(lease.key) is not lease:
+            return
+        if self._client.status != "running":
+            return  # all are lost, which is told elsewhere
+        place = lease.place
+        self._drop(lease)
+        execution, lease.execution = lease.execution, None
+        if execution is not None and place is not None:
+            # the worker ends what runs on a lease that it has lost
+            self._move_on(execution, lease.kind, why)
+        elif place is None:
+            self._refused(lease.kind, why)
+
+    def _cancel(self, lease: Lease) -> None:
+        if not lease.future.done():
+            self._spawn(self._client.cancel([lease.future]))
+
+    def _granted(self, event: Any) -> None:
+        """A lease has begun on a worker."""
+        _, told = event
+        address, words = told["address"], f"{told['host']} (Dask worker {told['address']})"
+        lease = self._leases.get(told["lease"])
+        place = self._places.get(address)
+        if place is None or place.worker != told["worker"]:
+            place = Place(address, told["worker"], words)
+        if lease is not None and lease.place is not None and lease.place is not place:
+            self._lose_place(lease.place, "its process has ended, as the Dask scheduler says")
+        if lease is None or lease.place is not None or self._closed:
+            self._spawn(self._calls.quietly(place, "release", lease=told["lease"]))
+            return  # it was cancelled on its way, or begun again after its worker was lost
+        self._visited[address] = place
+        self._granted_at(lease, place)
+
+    def _on_lost(self, place: Place) -> None:
+        self._visited.pop(place.address, None)
+        self.link.look_again()
+
+    # -- ending ------------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """The loop has ended without us. Any thread."""
+        self._closed = True
+        self._calls.abandon()
+
+    async def close(self) -> None:
+        """Give everything back."""
+        self._closed = True
+        self.link.close()
+        visited = self._visited.values()
+        leaving = [self._calls.quietly(place, "leave") for place in visited]
+        if self._client.status == "running":
+            try:
+                await asyncio.wait_for(asyncio.gather(*leaving), CLOSE_SECONDS)
+            except TimeoutError:
+                logger.warning("not every Dask worker has let go of %s", self.name)
+            if self.link.ready:
+                self._client.unsubscribe_topic(self.name)
+        else:
+            for call in leaving:
+                call.close()
+        for place in list(self._places.values()):
+            self._lose_place(place, "the queue stopped")
+        for lease in list(self._leases.values()):
+            self._drop(lease)
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+            for task in left:
+                task.cancel()
+        await self._calls.close()

@@ -1,0 +1,122 @@
+"""The connection to one Dask cluster as a user's client has it: whether it is there, and how large.
+
+Everything here runs on the loop of that client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .dask_calls import DaskCalls
+from .dask_plugin import make_plugin
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+CLOSED = "the Dask client is closed; make another one, and a queue for it"
+TICK = 1.0  # seconds between looks at what the cluster has
+
+
+class Link:
+    """Looks once a second, which is the only tick, as long as its executor is open."""
+
+    def __init__(
+        self,
+        client: Client,
+        calls: DaskCalls,
+        version: str,
+        on_change: Callable[[], None],
+        on_ready: Callable[[], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        self._client: Any = client
+        self._calls = calls
+        self._version = version
+        self._on_change = on_change
+        self._on_ready = on_ready
+        self._on_lost = on_lost
+        self._size: tuple[Any, ...] = ()
+        self._closing = asyncio.Event()
+        self.threads = 0
+        self.resources: dict[str, dict[str, float]] = {}  # per worker
+        self.trouble = "connecting to the Dask cluster"
+        self.ready = False
+
+    def close(self) -> None:
+        """`serve` will return soon."""
+        self._closing.set()
+
+    def look_again(self) -> None:
+        """A worker was lost: do not believe what is known of the cluster."""
+        self._size = ()
+
+    async def serve(self) -> None:
+        """Enter whenever the client is connected; notice when it is not any more."""
+        await self._calls.open()
+        while not self._closing.is_set():
+            try:
+                why = await self._stay()
+            except Exception as error:
+                why = f"the Dask scheduler does not answer: {type(error).__name__}: {error}"
+                logger.debug("%s", why, exc_info=True)
+            if self._closing.is_set():
+                return
+            self._set_trouble(why)
+            self.ready = False
+            self._on_lost(why)
+            await self._pause(TICK)
+
+    async def _stay(self) -> str:
+        """From one connection to its loss."""
+        while self._client.status != "running":
+            if self._client.status in ("closed", "closing"):
+                self._set_trouble(CLOSED)
+            if await self._pause(TICK / 5):
+                return ""
+        await self._client.register_plugin(make_plugin(self._version))
+        connection = self._client.scheduler_comm
+        self._size = ()
+        await self._look()
+        if self._closing.is_set():
+            return ""
+        self.ready = True
+        self._on_ready()
+        while self._client.status == "running" and self._client.scheduler_comm is connection:
+            if await self._pause(TICK):
+                return ""
+            await self._look()
+        return "the connection to the Dask scheduler was lost"
+
+    async def _pause(self, seconds: float) -> bool:
+        """True as soon as all is to end."""
+        try:
+            await asyncio.wait_for(self._closing.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _look(self) -> None:
+        """How many threads there are; more is asked only when that has changed."""
+        small = await self._calls.identity(0)
+        size = (small["id"], small["n_workers"], small.get("total_threads"))
+        if size == self._size and size[2] is not None:
+            return
+        whole = await self._calls.identity()
+        self._size = size
+        workers: Mapping[str, Any] = whole["workers"]
+        self.threads = sum(worker["nthreads"] for worker in workers.values())
+        self.resources = {
+            address: dict(worker.get("resources") or {}) for address, worker in workers.items()
+        }
+        self._set_trouble("" if self.threads else "the Dask cluster has no workers")
+        self._on_change()
+
+    def _set_trouble(self, text: str) -> None:
+        if self.trouble != text:
+            self.trouble = text
+            self._on_change()

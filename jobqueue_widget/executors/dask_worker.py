@@ -1,0 +1,219 @@
+"""Our post in a Dask worker: stations of the kernels that send jobs here, and their leases.
+
+A lease is a Dask task of ours that does nothing but hold its place. Jobs of the kernel run on it
+one after the other, so that the scheduler, which runs tasks again when a worker dies, never has a
+job to run again. When the scheduler takes a lease back (its client is gone, or cancelled it), what
+runs on it is ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from .station import AwaitedStation
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 10.0  # a kernel that asks for news hears at least so often that it is heard
+GONE_SECONDS = 0.05  # the same while it holds nothing here: it will soon know
+TICK = 0.5
+IDLE_SECONDS = 1.0  # that a kernel without a place here keeps its warm workers
+ORPHAN_SECONDS = 2.0  # that a kernel whose places were taken away has to hear how its jobs ended
+SILENCE = 60.0  # seconds without a word of a kernel after which its jobs here are ended
+
+HELD = ("executing", "long-running")  # states of the task of a lease
+
+_post: Post | None = None
+
+
+def post() -> Post | None:
+    """That of this process."""
+    return _post
+
+
+class Lease:
+    """A place that Dask has granted."""
+
+    def __init__(self, kernel: str) -> None:
+        self.kernel = kernel
+        self.token = ""  # of the job on it
+        self.over = threading.Event()
+
+
+class Kernel:
+    """One open executor of a kernel."""
+
+    def __init__(self, name: str, lanes: int, settings: Mapping[str, Any]) -> None:
+        self.heard = time.monotonic()
+        self.puts: dict[str, bytearray] = {}
+        self.station = AwaitedStation(name, lanes, settings)
+
+
+class Post:
+    """One per Dask worker process. On the worker's loop, unless it says otherwise."""
+
+    def __init__(self, worker: Any) -> None:
+        global _post
+        self._worker = worker
+        self._kernels: dict[str, Kernel] = {}
+        self._leases: dict[str, Lease] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._leaving: asyncio.Future[None] | None = None
+        worker.handlers["jobqueue"] = self.handle
+        _post = self
+
+    async def handle(self, what: str, kernel: str, **details: Any) -> Any:
+        """A call of a kernel."""
+        if what == "hello":
+            return {"worker": self._worker.id, "host": platform.node(), "pid": os.getpid()}
+        one = self._kernels.get(kernel)
+        if one is not None:
+            one.heard = time.monotonic()
+        result = getattr(self, f"_on_{what}")(kernel, one, **details)
+        if asyncio.iscoroutine(result):
+            result = await result
+        return result
+
+    def _on_put(
+        self, kernel: str, one: Kernel | None, token: str, offset: int, data: bytes
+    ) -> None:
+        if one is not None:
+            one.puts.setdefault(token, bytearray())[offset:] = data
+
+    async def _on_begin(
+        self, kernel: str, one: Kernel | None, lease: str, token: str, job: dict[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        held = self._leases.get(lease)
+        if one is None or held is None or held.over.is_set():
+            return "no lease", {}
+        held.token = token
+        put = one.puts.pop(token, None)
+        if put is not None:
+            job = {**job, "call": bytes(put)}
+        return await one.station.run(token, job)
+
+    def _on_ask(self, kernel: str, one: Kernel | None, token: str) -> None:
+        if one is not None:
+            one.station.ask(token)
+
+    def _on_kill(self, kernel: str, one: Kernel | None, token: str) -> None:
+        if one is not None:
+            one.station.kill(token)
+
+    async def _on_news(self, kernel: str, one: Kernel | None, seen: int) -> Any:
+        if one is None:
+            return None
+        seconds = POLL_SECONDS if self._holds(kernel) or one.station.is_busy else GONE_SECONDS
+        answer = await one.station.news(seen, seconds)
+        one.heard = time.monotonic()
+        return answer
+
+    def _on_read(
+        self, kernel: str, one: Kernel | None, token: str, offset: int, size: int
+    ) -> bytes | None:
+        return None if one is None else one.station.read_file(token, offset, size)
+
+    def _on_drop(self, kernel: str, one: Kernel | None, token: str) -> None:
+        if one is not None:
+            one.station.drop_file(token)
+
+    def _on_release(self, kernel: str, one: Kernel | None, lease: str) -> None:
+        held = self._leases.get(lease)
+        if held is not None:
+            held.over.set()
+        if one is not None and not self._holds(kernel):
+            one.station.answer()
+
+    def _holds(self, kernel: str) -> bool:
+        leases = list(self._leases.values())
+        return any(one.kernel == kernel and not one.over.is_set() for one in leases)
+
+    async def _on_leave(self, kernel: str, one: Kernel | None) -> None:
+        for lease in [lease for lease in self._leases.values() if lease.kernel == kernel]:
+            lease.over.set()
+        if self._kernels.pop(kernel, None) is one is not None:
+            one.station.answer()
+            await asyncio.get_running_loop().run_in_executor(None, one.station.close)
+
+    # -- leases ------------------------------------------------------------------------------
+
+    def hold(
+        self, lease: str, kernel: str, topic: str, lanes: int, settings: dict[str, Any]
+    ) -> None:
+        """A thread of the worker: keep the place until the kernel gives it back."""
+        held = Lease(kernel)
+        with self._lock:
+            self._leases[lease] = held
+        self._worker.loop.add_callback(self._enter, lease, held, topic, lanes, settings)
+        try:
+            held.over.wait()
+        finally:
+            with self._lock:
+                if self._leases.get(lease) is held:
+                    del self._leases[lease]
+
+    def _enter(
+        self, lease: str, held: Lease, topic: str, lanes: int, settings: dict[str, Any]
+    ) -> None:
+        name = held.kernel
+        task = self._worker.state.tasks.get(lease)
+        if self._closed or held.over.is_set() or task is None or task.state not in HELD:
+            held.over.set()  # it was taken back before its thread had begun
+            return
+        if name not in self._kernels:
+            self._kernels[name] = Kernel(name, lanes, settings)
+            self._watch(name)
+        place = {"lease": lease, "address": self._worker.address, "worker": self._worker.id}
+        self._worker.log_event(topic, {**place, "host": platform.node(), "pid": os.getpid()})
+
+    def task_left(self, key: str, finish: str) -> None:
+        """A task of this worker has changed; if it is a lease that was taken back, end it."""
+        lease = self._leases.get(key)
+        if lease is None or finish not in ("cancelled", "released", "forgotten", "resumed"):
+            return
+        kernel = self._kernels.get(lease.kernel)
+        if kernel is None or lease.over.is_set():
+            return
+        lease.over.set()
+        if lease.token:
+            kernel.station.kill(lease.token)
+        if not self._holds(lease.kernel):
+            seconds = ORPHAN_SECONDS if kernel.station.is_busy else 0.0
+            asyncio.get_running_loop().call_later(seconds, self._let_go_of, lease.kernel, kernel)
+
+    def _let_go_of(self, name: str, kernel: Kernel) -> None:
+        if self._kernels.get(name) is kernel and not self._holds(name):
+            self._leaving = asyncio.ensure_future(self._on_leave(name, kernel))
+
+    def _watch(self, name: str) -> None:
+        """Let go of a kernel that says nothing; one without a lease and a job sooner."""
+        kernel = self._kernels.get(name)
+        if kernel is None:
+            return
+        quiet = time.monotonic() - kernel.heard
+        if quiet > (SILENCE if self._holds(name) or kernel.station.is_busy else IDLE_SECONDS):
+            self._leaving = asyncio.ensure_future(self._on_leave(name, kernel))
+            return
+        asyncio.get_running_loop().call_later(TICK, self._watch, name)
+
+    def close(self) -> None:
+        """The worker ends: so does everything that runs here."""
+        global _post
+        self._closed = True
+        self._worker.handlers.pop("jobqueue", None)
+        for lease in list(self._leases.values()):
+            lease.over.set()
+        kernels, self._kernels = list(self._kernels.values()), {}
+        for kernel in kernels:
+            kernel.station.kill_now()
+            kernel.station.close()
+        if _post is self:
+            _post = None

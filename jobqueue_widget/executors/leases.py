@@ -1,0 +1,390 @@
+"""Places that an engine has granted to one open executor, and the jobs that wait for one.
+
+An engine is not given jobs but asked for places: a *lease* holds one for one job after the other,
+so that an engine that runs again what it has lost has nothing to run again. Everything here runs on
+one loop, which is the engine's client's or our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .._core.jobs import JobFailure, JobSpec, Outcome
+from .remote import RESENDS, RemoteExecution, lost, resources_of
+
+if TYPE_CHECKING:
+    from ..protocols import ExecutorContext
+
+logger = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 10.0  # in which a worker has to say that it forces a job
+PIECE = 16 * 1024 * 1024  # bytes of large arguments and results that travel at a time
+
+Kind = tuple[Any, ...]  # what the engine is asked for: jobs of one kind may share a lease
+
+
+def kind_of(spec: JobSpec, priority: int) -> Kind:
+    """Resources, priority and tags."""
+    return tuple(sorted(resources_of(spec).items())), priority, spec.options.tags
+
+
+class Place:
+    """A worker of the engine that we hold leases on."""
+
+    def __init__(self, address: str, worker: str, words: str) -> None:
+        self.address = address
+        self.worker = worker  # its id: addresses are used again
+        self.words = words
+        self.direct: bool | None = None  # None: not known yet
+        self.leases: set[Lease] = set()
+        self.listened_to = False
+
+
+class Lease:
+    """Holds a place in the engine for one job at a time."""
+
+    def __init__(self, key: str, kind: Kind) -> None:
+        self.key = key
+        self.kind = kind
+        self.future: Any = None
+        self.place: Place | None = None
+        self.execution: RemoteExecution | None = None
+        self.idle: asyncio.TimerHandle | None = None
+
+
+class Calls(Protocol):
+    """Calls to stations, over the channels of the engine."""
+
+    async def call(self, place: Place, what: str, **details: Any) -> Any:
+        """Ask the station there for something; any error if it is not there."""
+
+    async def quietly(self, place: Place, what: str, **details: Any) -> None:
+        """Tell it something that is of no use any more if it is not there."""
+
+    async def put(self, place: Place, token: str, data: bytes) -> None:
+        """Send arguments that are too large for one message."""
+
+    async def fetch(self, place: Place, token: str, size: int, path: Path) -> None:
+        """Bring a large result into a file here."""
+
+    async def why_lost(self, place: Place, error: Exception) -> str:
+        """A call failed: why the worker is lost; "" if it was only the connection."""
+        ...
+
+
+class Leases(ABC):
+    """From open to close. What differs between engines is abstract."""
+
+    waiting_words = ""  # what a job without a place is said to do
+
+    def __init__(
+        self, name: str, calls: Calls, context: ExecutorContext, idle_seconds: float
+    ) -> None:
+        self.name = name
+        self._channel = calls
+        self._idle_seconds = idle_seconds
+        self._settings = {
+            "env": None if context.env is None else dict(context.env),
+            "max_result_bytes": context.max_result_bytes,
+            "recycle_after": context.recycle_after,
+        }
+        self._waiting: dict[Kind, deque[RemoteExecution]] = {}
+        self._leases: dict[str, Lease] = {}
+        self._idle: dict[Kind, dict[str, Lease]] = {}
+        self._places: dict[str, Place] = {}
+        self._executions: dict[str, RemoteExecution] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    # -- what the engine does ----------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def trouble(self) -> str:
+        """Why no place can be asked for now; "" if one can."""
+
+    @property
+    @abstractmethod
+    def capacity(self) -> int:
+        """How many places the engine has."""
+
+    @abstractmethod
+    def _submit(self, kind: Kind) -> None:
+        """Ask for one more; `_granted` follows."""
+
+    @abstractmethod
+    def _cancel(self, lease: Lease) -> None:
+        """The engine may have it again, whether it was granted yet or not."""
+
+    @abstractmethod
+    def _on_lost(self, place: Place) -> None:
+        """A worker is gone."""
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+        return task
+
+    def _reap(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a task of %s failed", self.name, exc_info=error)
+
+    # -- jobs --------------------------------------------------------------------------------
+
+    def place(self, execution: RemoteExecution, kind: Kind) -> None:
+        """Start it on an idle lease, or get one."""
+        if execution.over or execution.token in self._executions:
+            return  # it may have been launched before there was a cluster to place it in
+        self._executions[execution.token] = execution
+        self._waiting.setdefault(kind, deque()).append(execution)
+        if idle := self._idle.get(kind):
+            self._serve_lease(next(iter(idle.values())))
+            return
+        execution.reporter.phase(self.trouble or self.waiting_words)
+        if not self.trouble:
+            self._get_leases(kind)
+
+    def withdraw(self, execution: RemoteExecution) -> None:
+        """It was asked to stop, or is to be forced."""
+        lease: Lease | None = execution.place
+        if execution.over:
+            return
+        if lease is None or lease.place is None:
+            execution.end(Outcome.of_stop())
+        elif execution.is_there:
+            self._spawn(self._pass_on(execution, lease.place))
+
+    async def _pass_on(self, execution: RemoteExecution, place: Place) -> None:
+        what = "kill" if execution.forced else "ask"
+        try:
+            call = self._channel.call(place, what, token=execution.token)
+            await asyncio.wait_for(call, ANSWER_SECONDS)
+        except Exception as error:
+            logger.debug("%s does not hear that a job shall stop: %r", place.words, error)
+            if execution.forced and not execution.over and place.leases:
+                reason = f"{place.words} does not answer: {type(error).__name__}"
+                execution.reporter.kill_failed(reason)
+
+    def freed(self, execution: RemoteExecution) -> None:
+        """It is over: its lease can have the next one."""
+        self._executions.pop(execution.token, None)
+        lease: Lease | None = execution.place
+        if lease is None:
+            for waiting in self._waiting.values():
+                if execution in waiting:
+                    waiting.remove(execution)
+                    break
+        elif lease.execution is execution:
+            lease.execution = None
+            self._serve_lease(lease)
+
+    def _say_what_they_wait_for(self, text: str) -> None:
+        for waiting in self._waiting.values():
+            for execution in waiting:
+                execution.reporter.phase(text)
+
+    # -- leases ------------------------------------------------------------------------------
+
+    def _get_leases(self, kind: Kind) -> None:
+        """As many of this kind on their way as there are jobs that wait."""
+        waiting = self._waiting.get(kind, ())
+        coming = sum(
+            1 for lease in self._leases.values() if lease.kind == kind and lease.place is None
+        )
+        for _ in range(len(waiting) - coming):
+            if len(self._leases) >= self.capacity:
+                self._give_back_an_idle_one()
+            self._submit(kind)
+
+    def _granted_at(self, lease: Lease, place: Place) -> None:
+        """The engine has given it."""
+        self._places[place.address] = place
+        lease.place = place
+        place.leases.add(lease)
+        if not place.listened_to:
+            place.listened_to = True
+            self._spawn(self._listen(place))
+        self._serve_lease(lease)
+
+    def _refused(self, kind: Kind, why: str) -> None:
+        """The engine will not give one: the job that waits for it fails."""
+        waiting = self._waiting.get(kind)
+        if waiting:
+            execution = waiting.popleft()
+            execution.end(Outcome.of_error(JobFailure("NoPlace", f"no place for it: {why}")))
+
+    def _serve_lease(self, lease: Lease) -> None:
+        """Its next job, or its idle time."""
+        waiting = self._waiting.get(lease.kind)
+        self._is_not_idle(lease)
+        if self._leases.get(lease.key) is not lease or lease.place is None:
+            return
+        if waiting and not self._closed:
+            execution = waiting.popleft()
+            if not waiting:
+                del self._waiting[lease.kind]
+            lease.execution = execution
+            execution.place = lease
+            self._spawn(self._begin(execution, lease, lease.place))
+            return
+        loop = asyncio.get_running_loop()
+        lease.idle = loop.call_later(self._idle_seconds, self._give_back, lease)
+        self._idle.setdefault(lease.kind, {})[lease.key] = lease
+
+    def _is_not_idle(self, lease: Lease) -> None:
+        if lease.idle is not None:
+            lease.idle.cancel()
+            lease.idle = None
+            idle = self._idle[lease.kind]
+            del idle[lease.key]
+            if not idle:
+                del self._idle[lease.kind]
+
+    def _give_back_an_idle_one(self) -> None:
+        for idle in self._idle.values():
+            self._give_back(next(iter(idle.values())))
+            return
+
+    def _give_back(self, lease: Lease) -> None:
+        """The engine may have its place again."""
+        if lease.execution is None and self._leases.get(lease.key) is lease:
+            if lease.place is not None:
+                self._spawn(self._release(lease, lease.place))
+            else:
+                self._drop(lease)
+
+    async def _release(self, lease: Lease, place: Place) -> None:
+        """Say so first: a lease that is cancelled all of a sudden has lost its kernel."""
+        del self._leases[lease.key]
+        self._is_not_idle(lease)
+        await self._channel.quietly(place, "release", lease=lease.key)
+        self._drop(lease)
+
+    def _drop(self, lease: Lease) -> None:
+        """Forget it, and let the engine forget it."""
+        self._leases.pop(lease.key, None)
+        self._is_not_idle(lease)
+        if lease.place is not None:
+            lease.place.leases.discard(lease)
+        self._cancel(lease)
+
+    async def _begin(self, execution: RemoteExecution, lease: Lease, place: Place) -> None:
+        job = execution.job()
+        call: bytes = job["call"]
+        execution.sent_to = place.words
+        token = execution.token
+        if len(call) > PIECE:
+            job["call"] = b""
+        while True:
+            try:
+                if len(call) > PIECE:
+                    await self._channel.put(place, token, call)
+                answer, told = await self._channel.call(
+                    place, "begin", lease=lease.key, token=token, job=job
+                )
+                break
+            except Exception as error:
+                if await self._is_lost(place, error):
+                    return
+        if answer == "no lease":
+            self._drop(lease)
+            lease.execution = None
+            self._send_again(execution, lease.kind)
+            return
+        if told:
+            execution.hear(told, self._fetch)
+        execution.begun()
+        if execution.asked and not execution.over:
+            await self._pass_on(execution, place)
+
+    async def _listen(self, place: Place) -> None:
+        """Fetch what its jobs tell, until we have nothing there any more.
+
+        Never cancelled: a half-made connection would stay behind. The worker answers at once when
+        the last lease is given back.
+        """
+        try:
+            await self._hear(place)
+        finally:
+            if self._places.get(place.address) is place:
+                del self._places[place.address]
+
+    async def _hear(self, place: Place) -> None:
+        seen = 0
+        while place.leases:
+            try:
+                answer = await self._channel.call(place, "news", seen=seen)
+            except Exception as error:
+                if await self._is_lost(place, error):
+                    return
+                continue
+            if answer is None:
+                self._lose_place(place, "it has let go of this kernel")
+                return
+            seen, news = answer
+            for token, told in news.items():
+                execution = self._executions.get(token)
+                if execution is not None:
+                    execution.hear(told, self._fetch)
+
+    def _fetch(self, execution: RemoteExecution, size: int) -> None:
+        lease: Lease = execution.place
+        assert lease.place is not None
+        self._spawn(self._fetch_file(execution, lease.place, size))
+
+    async def _fetch_file(self, execution: RemoteExecution, place: Place, size: int) -> None:
+        path = execution.spool()
+        try:
+            await self._channel.fetch(place, execution.token, size, path)
+        except Exception as error:
+            path.unlink(missing_ok=True)
+            text = f"its result could not be fetched: {type(error).__name__}: {error}"
+            execution.end(Outcome.of_error(JobFailure("ResultLost", text)))
+            return
+        execution.fetched()
+
+    # -- losing ------------------------------------------------------------------------------
+
+    async def _is_lost(self, place: Place, error: Exception) -> bool:
+        """A call failed: is the worker gone, or only the connection?"""
+        why = await self._channel.why_lost(place, error)
+        if why:
+            self._lose_place(place, why)
+        return bool(why)
+
+    def _lose_place(self, place: Place, why: str) -> None:
+        for lease in list(place.leases):
+            self._drop(lease)
+            execution, lease.execution = lease.execution, None
+            if execution is not None:
+                self._move_on(execution, lease.kind, why)
+        self._on_lost(place)
+
+    def _move_on(self, execution: RemoteExecution, kind: Kind, why: str) -> None:
+        """Its worker is lost. It may have run: only what may run twice is sent again."""
+        if execution.over:
+            return
+        again = execution.spec.options.idempotent and execution.losses < RESENDS
+        if not again or execution.asked or self._closed:
+            execution.end(Outcome.of_error(lost(execution, why)))
+            return
+        execution.losses += 1
+        execution.reporter.log(f"[{execution.sent_to} was lost ({why}); sent again]\n")
+        self._send_again(execution, kind)
+
+    def _send_again(self, execution: RemoteExecution, kind: Kind) -> None:
+        self._executions.pop(execution.token, None)
+        execution.place = None
+        execution.renew()
+        if execution.asked:
+            execution.end(Outcome.of_stop())
+        else:
+            self.place(execution, kind)

@@ -1,0 +1,185 @@
+"""The kernel's side of one attempt that runs on a station: from its launch to its one end."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from .._core.jobs import JobFailure, JobSpec, Outcome
+from ..errors import InvalidOptionError
+from ..protocols import ExecutorContext, Reporter
+from ..worker.packing import Packed
+from ..worker.unpacking import decode
+
+RESENDS = 3  # times that an idempotent job is sent again after its worker was lost
+
+_tokens = itertools.count(1)
+
+
+class Carrier(Protocol):
+    """The executor, as its executions see it. Any thread."""
+
+    def withdraw(self, execution: RemoteExecution) -> None:
+        """It was asked to stop, or is to be forced: pass that on, or end it where it waits."""
+
+    def over(self, execution: RemoteExecution) -> None:
+        """It has ended: its place is free."""
+
+
+class RemoteExecution:
+    """One attempt. What its station tells comes in through `hear`, `fetched` and `lost`."""
+
+    can_be_killed = True
+
+    def __init__(
+        self, carrier: Carrier, spec: JobSpec, reporter: Reporter, context: ExecutorContext
+    ) -> None:
+        self._carrier = carrier
+        self._context = context
+        self._lock = threading.Lock()
+        self.spec = spec
+        self.reporter = reporter
+        self.asked = False
+        self.forced = False
+        self.over = False
+        self.is_there = False  # its station has it
+        self.place: Any = None  # where its carrier has put it
+        self.sent_to = ""  # the worker's words
+        self.losses = 0
+        self._phase_told = False
+        self._meta: dict[str, Any] = {}
+        self.token = ""
+        self.renew()
+
+    def renew(self) -> None:
+        """Another token: what the station before says of it counts no more."""
+        self._phase_told = self.is_there = False
+        self.token = f"{self.spec.id}:{self.reporter.attempt}:{next(_tokens)}"
+
+    def job(self) -> dict[str, Any]:
+        """What a station needs to begin it."""
+        function, call = cast("tuple[Packed, bytes]", self.spec.payload)
+        return {
+            "id": self.spec.id,
+            "attempt": self.reporter.attempt,
+            "name": self.spec.name,
+            "function": function.data,
+            "source": function.source,
+            "call": call,
+            "fresh": self.spec.options.fresh,
+        }
+
+    def begun(self) -> None:
+        """Its station has it; that its worker must start first has been told before this."""
+        self.is_there = True
+        if not self._phase_told and not self.over:
+            self._phase_told = True
+            self.reporter.phase(None, self.sent_to)
+
+    # -- protocols.Execution -----------------------------------------------------------------
+
+    def ask_to_stop(self) -> bool:
+        """As in a worker of this machine: a flag, and JobCancelled in its main thread."""
+        self.asked = True
+        self._carrier.withdraw(self)
+        return True
+
+    def kill(self) -> None:
+        """Its process group is ended there."""
+        self.asked = self.forced = True
+        self._carrier.withdraw(self)
+
+    # -- what its station tells --------------------------------------------------------------
+
+    def hear(self, news: dict[str, Any], fetch: Callable[[RemoteExecution, int], object]) -> None:
+        """Pass on, in the order in which it was meant; `fetch` a large result, then `fetched`."""
+        if self.over:
+            return
+        reporter = self.reporter
+        if "phase" in news:
+            self._phase_told = True
+            reporter.phase(news["phase"][0], self.sent_to)
+        elif not self._phase_told:
+            self.begun()
+        if "log" in news:
+            reporter.log(news["log"])
+        if "progress" in news:
+            reporter.progress(*news["progress"])
+        if "kill_failed" in news:
+            reporter.kill_failed(news["kill_failed"])
+        if "end" in news:
+            end = news["end"]
+            if end["file"] is not None:
+                self._meta = end["meta"]
+                fetch(self, end["file"])
+                return
+            self._hear_end(end["kind"], end["meta"], end["parts"])
+
+    def _hear_end(self, kind: str, meta: Any, parts: list[bytes]) -> None:
+        if kind == "stopped":
+            self.end(Outcome.of_stop())
+        elif kind == "died":
+            name, message, text, code, signal = meta
+            message = f"{message}, on {self.sent_to}"
+            self.end(Outcome.of_error(JobFailure(name, message, text, code, signal)))
+        elif parts and not meta.get("plain"):
+            self._decode_in_a_thread(meta, [memoryview(part) for part in parts])
+        else:
+            self.end(decode(meta, [memoryview(part) for part in parts]))
+
+    def spool(self) -> Path:
+        """Where a large result is put while it is fetched."""
+        return self._context.spool_dir() / f"fetched-{self.token.replace(':', '-')}"
+
+    def fetched(self) -> None:
+        """All of it is in the file."""
+        self._decode_in_a_thread({**self._meta, "file": str(self.spool())}, [])
+
+    def _decode_in_a_thread(self, meta: dict[str, Any], parts: list[memoryview]) -> None:
+        """Unpickling may run code of the user's classes."""
+        name = f"decode-{self.spec.id}"
+        threading.Thread(
+            target=lambda: self.end(decode(meta, parts)), name=name, daemon=True
+        ).start()
+
+    def end(self, outcome: Outcome) -> None:
+        """The one end."""
+        with self._lock:
+            if self.over:
+                return
+            self.over = True
+        self._carrier.over(self)
+        self.reporter.ended(outcome)
+
+
+def resources_of(spec: JobSpec) -> dict[str, float]:
+    """What it asks an engine for, in the engine's words."""
+    resources = spec.options.resources
+    return {} if resources is None or isinstance(resources, str) else dict(resources)
+
+
+def check_function(spec: JobSpec, name: str) -> None:
+    """Only plain functions are sent elsewhere, and only what was measured here is learned.
+
+    Raises:
+        InvalidOptionError: it is a plugin or a coroutine function, or needs what is not known.
+
+    """
+    if spec.options.resources == "learned":
+        raise InvalidOptionError(
+            f'resources="learned" is for jobs of this machine; say what {name} shall be asked for'
+        )
+    if spec.kind != "function":
+        runs = "in its plugin manager" if spec.kind == "plugin" else "on the queue's loop"
+        raise InvalidOptionError(
+            f"executor={name!r} does not go with {spec.name!r}: a {spec.kind} runs {runs}; "
+            "submit a plain function that calls it"
+        )
+
+
+def lost(execution: RemoteExecution, why: str) -> JobFailure:
+    """How a job failed whose worker is gone."""
+    return JobFailure("WorkerLost", f"{execution.sent_to or 'its worker'} was lost: {why}")

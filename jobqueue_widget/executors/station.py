@@ -1,0 +1,336 @@
+"""Runs jobs of a kernel elsewhere: in our worker processes on this machine, told of in batches.
+
+Lives in a process of an engine (a Dask worker, a Ray actor), which carries the calls. The workers,
+and the code that asks and ends them, are the very same as in the kernel's own machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .._core.jobs import JobOptions, JobSpec, Outcome
+from .._runtime.supervisor import Supervisor
+from ..protocols import IoThread
+from ..worker.packing import Packed
+from .process import ProcessExecution, ProcessExecutor
+
+logger = logging.getLogger(__name__)
+
+LOG_WAITING = 4 * 1024 * 1024  # bytes of one job's log that wait to be fetched
+CLOSE_SECONDS = 5.0
+ANSWER_SECONDS = 0.02  # that a call waits for the end of the job that it has begun
+ANSWERS_KEPT = 1000  # far more than there can be calls under way
+
+News = dict[str, Any]
+
+
+class Raw:
+    """An end as the worker told it, for a kernel that will read it."""
+
+    def __init__(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        self.meta = meta
+        self.parts = [bytes(part) for part in parts]
+
+
+class _RawExecutor(ProcessExecutor):
+    decodes = False
+
+    def decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
+        return Outcome.of_value(Raw(meta, parts))
+
+
+class _Lent:
+    """What the executor is lent here, as a queue would."""
+
+    loop: asyncio.AbstractEventLoop  # never asked for
+    cancel_timeout = 0.0
+    progress_poll_interval = 1.0
+
+    def __init__(self, io: IoThread, name: str, lanes: int, settings: Mapping[str, Any]) -> None:
+        self.io = io
+        self.queue_name = self.run_id = name
+        self.max_running = lanes
+        self.max_result_bytes: int | None = settings["max_result_bytes"]
+        self.env: Mapping[str, str] | None = settings["env"]
+        self.recycle_after: int | None = settings["recycle_after"]
+        self._folder: Path | None = None
+        self._lock = threading.Lock()
+
+    def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
+        self.io.call(callback, *args)
+
+    def spool_dir(self) -> Path:
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="jobqueue-"))
+            return self._folder
+
+    def remove_files(self) -> None:
+        with self._lock:
+            folder, self._folder = self._folder, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Teller:
+    """A `Reporter` that keeps the newest of each kind until it is fetched."""
+
+    def __init__(self, station: Station, token: str, job_id: str, attempt: int) -> None:
+        self._station = station
+        self._token = token
+        self.job_id = job_id
+        self.attempt = attempt
+        self.priority = 0
+
+    def phase(self, text: str | None, where: str | None = None) -> None:
+        self._station.tell(self._token, phase=[text])
+
+    def progress(self, fraction: object, message: object = None) -> None:
+        self._station.tell(self._token, progress=[fraction, message])
+
+    def log(self, data: bytes | str) -> None:
+        raw = data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace")
+        self._station.tell(self._token, log=raw)
+
+    def kill_failed(self, reason: str) -> None:
+        self._station.tell(self._token, kill_failed=reason)
+
+    def ended(self, outcome: Outcome) -> None:
+        raw, failure = outcome.value, outcome.failure
+        end: News = {"kind": "stopped", "meta": None, "parts": [], "file": None}
+        if isinstance(raw, Raw):
+            end.update(kind="told", meta=raw.meta, parts=raw.parts)
+            if "file" in raw.meta:
+                end["file"] = os.path.getsize(raw.meta["file"])
+        elif failure is not None:
+            told = (failure.type_name, failure.message, failure.traceback)
+            end.update(kind="died", meta=[*told, failure.exit_code, failure.signal_name])
+        self._station.tell(self._token, end=end)
+
+
+class Station:
+    """The jobs of one kernel (one open executor of it) on this machine. Any thread."""
+
+    def __init__(
+        self, name: str, lanes: int, settings: Mapping[str, Any], on_news: Callable[[], None]
+    ) -> None:
+        self._on_news = on_news
+        self._io = Supervisor(f"jobqueue-station-{name}")
+        self._lent = _Lent(self._io, name, lanes, settings)
+        self._executor = _RawExecutor()
+        self._executor.open(self._lent)
+        self._lock = threading.Lock()
+        self._jobs: dict[str, ProcessExecution | None] = {}  # until their end has been fetched
+        self._ended: set[str] = set()
+        self._files: dict[str, str] = {}
+        self._news: dict[str, News] = {}
+        self._attended: dict[str, News] = {}  # of jobs whose callers still wait
+        self._taken: tuple[int, dict[str, News]] = (0, {})
+        self._closed = False
+        self.where = f"{platform.node()}"
+
+    # -- what the kernel wants ---------------------------------------------------------------
+
+    def begin(self, token: str, job: Mapping[str, Any]) -> bool:
+        """Start one attempt of one job. False: this very attempt was started before."""
+        with self._lock:
+            if token in self._jobs:
+                return False
+            self._jobs[token] = None
+        spec = JobSpec(job["id"], "function", job["name"], job["name"])
+        spec.options = JobOptions(fresh=job["fresh"])
+        source = None if job["source"] is None else (job["source"][0], list(job["source"][1]))
+        spec.payload = (Packed(job["function"], source), job["call"])
+        execution = self._executor.launch(spec, _Teller(self, token, job["id"], job["attempt"]))
+        with self._lock:
+            if token not in self._ended:
+                self._jobs[token] = execution
+        return True
+
+    def ask(self, token: str) -> None:
+        """Ask that attempt to stop; one that has ended is left alone."""
+        with self._lock:
+            execution = self._jobs.get(token)
+        if execution is not None:
+            execution.ask_to_stop()
+
+    def kill(self, token: str) -> None:
+        """Force that attempt to end."""
+        with self._lock:
+            execution = self._jobs.get(token)
+        if execution is not None:
+            execution.kill()
+
+    def read_file(self, token: str, offset: int, size: int) -> bytes:
+        """A piece of a large result."""
+        with open(self._files[token], "rb") as file:
+            return os.pread(file.fileno(), size, offset)
+
+    def drop_file(self, token: str) -> None:
+        """It has been fetched."""
+        with self._lock:
+            path = self._files.pop(token, None)
+        if path is not None:
+            Path(path).unlink(missing_ok=True)
+
+    # -- news --------------------------------------------------------------------------------
+
+    def tell(self, token: str, **what: Any) -> None:
+        """Any thread; what waits is bounded."""
+        with self._lock:
+            attended = self._attended.get(token)
+            news = self._news.setdefault(token, {}) if attended is None else attended
+            if "log" in what:
+                log = news.get("log", b"") + what.pop("log")
+                if len(log) > LOG_WAITING:
+                    cut = len(log) - LOG_WAITING // 2
+                    log = (
+                        b"\n[... %d bytes of the log were lost on the way ...]\n" % cut + log[cut:]
+                    )
+                news["log"] = log
+            if "end" in what:
+                self._jobs[token] = None
+                self._ended.add(token)
+                meta = what["end"]["meta"]
+                if what["end"]["file"] is not None:
+                    self._files[token] = meta.pop("file")
+            news.update(what)
+        if attended is None:
+            self._on_news()
+        elif "end" in news:
+            self._on_answer(token)
+
+    def _on_answer(self, token: str) -> None:
+        """The end of a job that its caller waits for."""
+
+    @property
+    def has_news(self) -> bool:
+        """Something waits to be fetched."""
+        return bool(self._news)
+
+    @property
+    def is_busy(self) -> bool:
+        """A job is at work, or its end has not been fetched."""
+        return bool(self._jobs)
+
+    def take(self, seen: int) -> tuple[int, dict[str, News]]:
+        """What is new, numbered; what was taken before comes again unless its number was `seen`."""
+        with self._lock:
+            number, taken = self._taken
+            if seen < number:
+                return self._taken
+            for token in self._ended.intersection(taken):
+                self._ended.discard(token)
+                del self._jobs[token]
+            taken, self._news = self._news, {}
+            self._taken = (number + 1 if taken else number, taken)
+            return self._taken
+
+    # -- ending ------------------------------------------------------------------------------
+
+    def end_all(self) -> None:
+        """Force every attempt to end."""
+        with self._lock:
+            executions = list(self._jobs.values())
+        for execution in executions:
+            if execution is not None:
+                execution.kill()
+
+    def close(self) -> None:
+        """End everything and wait until it is gone. Not on the I/O thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        empty = threading.Event()
+        if self._executor.begin_close(empty.set) and not empty.wait(CLOSE_SECONDS):
+            logger.warning("workers of %s are not gone after %g s", self.where, CLOSE_SECONDS)
+        self._io.close()
+        self._lent.remove_files()
+
+    def kill_now(self) -> None:
+        """Without its threads, at the end of the interpreter."""
+        self._executor.kill_all_now()
+        self._lent.remove_files()
+
+
+class AwaitedStation(Station):
+    """One whose news can be awaited, on the loop that made it."""
+
+    def __init__(self, name: str, lanes: int, settings: Mapping[str, Any]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._told = asyncio.Event()
+        self._answers: dict[str, asyncio.Event] = {}
+        self._answered: dict[str, News] = {}  # the newest; a caller that did not hear asks again
+        super().__init__(name, lanes, settings, self._wake)
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._told.set)
+        except RuntimeError:  # the loop has ended
+            logger.debug("news that nobody can fetch any more")
+
+    async def run(self, token: str, job: Mapping[str, Any]) -> tuple[str, News]:
+        """Begin it, and wait a moment: the end of a short job is the answer itself."""
+        if token in self._answered:
+            return "known", self._answered[token]
+        if token in self._jobs:
+            self._stop_attending(token)
+            return "known", {}
+        ended = self._answers[token] = asyncio.Event()
+        self._attended[token] = {}
+        self.begin(token, job)
+        try:
+            await asyncio.wait_for(ended.wait(), ANSWER_SECONDS)
+        except TimeoutError:
+            logger.debug("%s takes its time", token)
+        del self._answers[token]
+        with self._lock:
+            news = self._attended.pop(token, {})
+            if "end" in news:
+                del self._jobs[token]
+                self._ended.discard(token)
+                self._answered[token] = news
+                while len(self._answered) > ANSWERS_KEPT:
+                    del self._answered[next(iter(self._answered))]
+        return "begun", news
+
+    def _stop_attending(self, token: str) -> None:
+        """Its first caller will not hear: what there is becomes news."""
+        with self._lock:
+            attended = self._attended.pop(token, None)
+            if attended:
+                self._news[token] = attended
+        self._told.set()
+
+    def _on_answer(self, token: str) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._answers[token].set)
+        except (RuntimeError, KeyError):
+            logger.debug("nobody waits for %s any more", token)
+
+    def answer(self) -> None:
+        """Whoever waits for news gets what there is."""
+        self._told.set()
+
+    async def news(self, seen: int, seconds: float) -> tuple[int, dict[str, News]]:
+        """What is new; waits so long for it."""
+        number, news = self.take(seen)
+        if not news:
+            self._told.clear()
+            if not self.has_news:
+                try:
+                    await asyncio.wait_for(self._told.wait(), seconds)
+                except TimeoutError:
+                    return number, {}
+            number, news = self.take(seen)
+        return number, news
