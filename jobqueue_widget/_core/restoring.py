@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import events as ev
 from .jobs import CANCELLED, FAILED, PENDING, JobFailure, JobRecord
-from .rules import Out, arm, end, enter
+from .rules import Out, arm, end, submit
 
 if TYPE_CHECKING:
     from .state import QueueState
@@ -17,19 +17,20 @@ INTERRUPTED = "interrupted by kernel exit"
 def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
     """As its journal says; what ran has failed with its kernel and runs again only if it may."""
     job = event.job
-    state.accept(job)
     if event.was.ended:
+        state.accept(job)
         job.status = event.was
         state.totals.count(event.was)
         state.retire(job, out)
     elif event.was is PENDING:
-        enter(state, job, event.parents, "restored", out)
+        submit(state, event, out, "restored")
         if job.entry is not None and event.hold_left is not None:
             arm(job, "hold", event.hold_left, out)
     elif _may_run_again(job, event):
         job.attempt += 1
-        enter(state, job, (), "restored", out)
+        submit(state, event, out, "restored")
     else:
+        state.accept(job)
         job.failure = JobFailure("KernelDied", INTERRUPTED)
         end(state, job, CANCELLED if event.asked else FAILED, out)
         job.completed_at = max(event.seen_at, job.started_at or 0.0)

@@ -34,18 +34,14 @@ def backoff_seconds(attempt: int) -> float:
 # -- pending ---------------------------------------------------------------------------------
 
 
-def submit(state: QueueState, event: ev.Submitted, out: Out) -> None:
-    """Accept it; if a parent has failed already it is cancelled at once."""
-    state.accept(event.job)
-    enter(state, event.job, event.parents, "submitted", out)
-
-
-def enter(
-    state: QueueState, job: JobRecord, parents: tuple[JobRecord, ...], how: str, out: Out
+def submit(
+    state: QueueState, event: ev.Submitted | ev.Restored, out: Out, how: str = "submitted"
 ) -> None:
-    """Among the pending ones; cancelled at once if a parent has failed."""
+    """Accept it; if a parent has failed already it is cancelled at once."""
+    job = event.job
+    state.accept(job)
     failed = None
-    for parent in parents:
+    for parent in event.parents:
         if not parent.status.ended:
             job.parents_left += 1
             if parent.children is None:

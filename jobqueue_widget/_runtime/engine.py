@@ -11,7 +11,7 @@ import tempfile
 import threading
 import uuid
 import weakref
-from collections.abc import Collection, Coroutine, Iterable, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,12 +103,11 @@ class Engine:
             self._perform(outside or [])
         return effects is not None
 
-    def submit(self, jobs: Iterable[tuple[JobRecord, tuple[JobRecord, ...]]]) -> None:
+    def submit(self, jobs: Sequence[tuple[JobRecord, tuple[JobRecord, ...]]]) -> None:
         """Accept jobs, all of them or (if the queue is closed) none, in one step.
 
         With a journal they are kept when this returns.
         """
-        jobs = list(jobs)
         if self.recorder is not None:
             for job, _ in jobs:
                 self.recorder.prepare(job)
@@ -138,6 +137,8 @@ class Engine:
                     self.dispatcher.check(event.job)
                 if self.recorder is not None and event.was is RUNNING:
                     self.recorder.note_job(event.job)
+                if event.job.entry is not None and self.resources.concerns(event.job.spec):
+                    self.dispatcher.check(event.job)
         self._perform(outside)
 
     def next_number(self) -> int:
@@ -248,15 +249,14 @@ class Engine:
             elif kind is fx.DisarmTimer:
                 assert isinstance(effect, fx.DisarmTimer)
                 self.timers.disarm(effect.job, effect.kind)
-            elif (
-                kind is not fx.Launch and kind is not fx.Reranked
-            ):  # the dispatcher, which caused it, launches
+            elif kind is not fx.Launch:  # the dispatcher, which caused it, launches
                 rest.append(effect)
         return rest
 
     def _perform(self, effects: list[fx.Effect], *, awake: bool = False) -> None:
         """Outside the lock. `awake`: the dispatcher has looked already."""
-        self.keep()
+        if self.recorder is not None:  # before anybody is told
+            self.recorder.flush()
         for effect in effects:
             kind, job = type(effect), effect.job
             if kind is fx.Wake:

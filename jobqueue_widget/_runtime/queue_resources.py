@@ -22,6 +22,7 @@ from .._core.resources import (
     Request,
     clean,
 )
+from ..errors import JobQueueError
 from ..protocols import (
     AdmitsByItself,
     HasProcess,
@@ -319,7 +320,10 @@ def memory_key(spec: JobSpec) -> str:
         except (TypeError, ValueError):
             told = repr(config)
         return f"plugin {spec.name} {told}"
-    target: Any = spec.target
+    try:
+        target: Any = spec.target
+    except JobQueueError:  # of an earlier kernel, and not restored: it will fail, in words
+        return f"lost {spec.name}"
     while isinstance(target, functools.partial):
         target = target.func
     return f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', spec.name)}"

@@ -411,3 +411,18 @@ async def test_a_closed_queue_has_written_everything_and_let_go(path: Path) -> N
     with opened(path) as again:
         assert again[waiting.id].status.value == "cancelled"
         assert not again.paused
+
+
+async def test_a_restored_job_that_needs_too_much_fails_and_one_that_fits_runs(path: Path) -> None:
+    with opened(path) as queue:
+        huge = queue.options(resources={"ram_mib": 1e12}).submit_nowait(talk, "huge")
+        small = queue.options(resources={"ram_mib": 1}).submit_nowait(talk, "small")
+        learned = queue.options(resources="learned").submit_nowait(talk, "learned")
+        lost = queue.options(resources="learned", secret=True).submit_nowait(talk, "lost")
+    async with running(path, on_restore="run") as again:
+        again.release(lost.id)
+        await again.join(timeout=30)
+        assert "secret values are never written" in str(again[lost.id].error)
+        assert "ImpossibleRequest" in str(again[huge.id].error)
+        assert again[small.id].result == "SMALL"
+        assert again[learned.id].result == "LEARNED"
