@@ -26,8 +26,16 @@ class Admission:
 
     def __init__(self, manager: PluginManager, scheduler: Any) -> None:
         self._manager = weakref.proxy(manager)
-        self.scheduler: Any = scheduler if scheduler is not None else PermissiveScheduler()
+        self.scheduler: Any = PermissiveScheduler()
+        self.lets_everything_start = False  # because the user said so
+        if scheduler is not None:
+            self.choose(scheduler)
         self.monitor: Any = None
+
+    def choose(self, scheduler: Any) -> None:
+        """Ask this one from now on."""
+        self.scheduler = scheduler
+        self.lets_everything_start = isinstance(scheduler, PermissiveScheduler)
 
     # -- figures -------------------------------------------------------------------------------
 

@@ -46,7 +46,8 @@ class PluginManager:
         plugin_interface: accepted for compatibility; a plugin is whatever has the methods.
         search_paths: folders with manifests. Default: `manifests` in `data_dir`. The current
             folder is never looked in unless it is named here.
-        scheduler: decides when a plugin may start; default: always.
+        scheduler: decides when a plugin may start; default: always. A queue also looks at what the
+            manifest asks for, unless this is a `PermissiveScheduler`.
         data_dir: default: the environment's CJM_DATA_DIR, or `~/.cjm`. Nothing is written there.
         models_dir: told to plugins as CJM_MODELS_DIR.
 
@@ -312,7 +313,7 @@ class PluginManager:
 
     @scheduler.setter
     def scheduler(self, scheduler: ResourceScheduler) -> None:
-        self._admission.scheduler = scheduler
+        self._admission.choose(scheduler)
 
     @property
     def system_monitor(self) -> Any:
@@ -434,9 +435,14 @@ class PluginManager:
     # -- for admission: protocols.OffersResources ------------------------------------------------
 
     def requirements(self, name: str) -> Mapping[str, float]:
-        """`ram_mib` and `gpu_mib` of a loaded plugin, as far as its manifest asks for any."""
+        """`ram_mib` and `gpu_mib` of a loaded plugin, as far as its manifest asks for any.
+
+        Nothing if the user chose that everything may start.
+        """
         meta = self.get_plugin_meta(name)
-        return requirements_of(meta) if meta is not None else {}
+        if meta is None or self._admission.lets_everything_start:
+            return {}
+        return requirements_of(meta)
 
     def loaded(self) -> list[LoadedPlugin]:
         """The workers that are there now."""

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from jobqueue_widget import (
+    PermissiveScheduler,
     PluginDisabledError,
     PluginFailedError,
     PluginLoadWarning,
@@ -615,6 +616,8 @@ def test_requirements_are_those_of_the_manifest(tmp_path: Path) -> None:
     with own_manager(tmp_path, plugins=["plain"], resources=needs) as manager:
         assert manager.requirements("plain") == {"ram_mib": 256.0, "gpu_mib": 512.0}
         assert manager.requirements("nobody") == {}
+        manager.scheduler = PermissiveScheduler()
+        assert manager.requirements("plain") == {}, "the user said that everything may start"
 
 
 # -- the ends ------------------------------------------------------------------------------------
