@@ -37,6 +37,10 @@ SCHEMA: Mapping[str, Any] = {
             "propertyNames": {"pattern": r"^[^=\u0000]+$"},
             "additionalProperties": {"type": "string", "pattern": r"^[^\u0000]*$"},
         },
+        "pass_env": {  # ours; the reference passes the whole environment
+            "type": ["array", "null"],
+            "items": {"type": "string", "pattern": r"^(?!JUPYTER|JPY_|JOBQUEUE_)[^=\u0000]+$"},
+        },
         "config_schema": {"type": ["object", "null"]},
         "resources": {
             "type": ["object", "null"],

@@ -60,7 +60,7 @@ class Slot:
             self.worker = worker = PluginProcess(
                 house.io,
                 [python],
-                environment_for_plugins(own, python),
+                environment_for_plugins(own, python, manifest.get("pass_env") or ()),
                 house.run_id,
                 self._on_gone,
                 plugin.log.write,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 DENIED_PREFIXES = ("JUPYTER_", "JPY_", "JUPYTERHUB_", "JOBQUEUE_")
@@ -35,12 +35,20 @@ ALLOWED = frozenset(
 ALLOWED_PREFIXES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "ROCM_", "HIP_")
 
 
-def environment_for_plugins(own: Mapping[str, str], python: str) -> dict[str, str]:
-    """Where things are, and no secret of the kernel's; with the manifest's own variables."""
+def environment_for_plugins(
+    own: Mapping[str, str], python: str, passed: Collection[str] = ()
+) -> dict[str, str]:
+    """Where things are, and no secret of the kernel's but those that the manifest names.
+
+    Args:
+        own: the manifest's own variables.
+        python: the plugin's interpreter; its folder comes first in PATH.
+        passed: the kernel's variables that the manifest asks for by name.
+    """
     environ = {
         name: value
         for name, value in os.environ.items()
-        if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)
+        if name in ALLOWED or name in passed or name.startswith(ALLOWED_PREFIXES)
     }
     folder = os.path.dirname(python)
     environ["PATH"] = os.pathsep.join(filter(None, [folder, environ.get("PATH", os.defpath)]))

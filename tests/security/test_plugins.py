@@ -18,7 +18,13 @@ import psutil
 import pytest
 
 import jobqueue_widget
-from jobqueue_widget import JobQueue, JobStatus, PluginFailedError, PluginManager
+from jobqueue_widget import (
+    InvalidManifestError,
+    JobQueue,
+    JobStatus,
+    PluginFailedError,
+    PluginManager,
+)
 from jobqueue_widget.plugins.house import House
 from tests.conditions import until
 from tests.contract.test_plugin_hosts import prompt_loop
@@ -158,6 +164,28 @@ def test_no_secret_of_the_kernel_reaches_a_plugin(
     assert found["CUDA_VISIBLE_DEVICES"] == "1"
     assert found["CJM_DATA_DIR"] == str(tmp_path / "data")
     assert not set(SECRETS) - {"OPENAI_API_KEY"} & set(found)
+
+
+def test_a_plugin_gets_the_variables_that_its_manifest_names_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    with own_manager(tmp_path, plugins=["toolbox"], pass_env=["OPENAI_API_KEY", "NONE"]) as manager:
+        found = manager.execute_plugin("toolbox", "environment")
+    assert found["OPENAI_API_KEY"] == SECRETS["OPENAI_API_KEY"]
+    assert not set(SECRETS) - {"OPENAI_API_KEY"} & set(found)
+    assert "NONE" not in found
+
+
+@pytest.mark.parametrize("name", ["JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN", "A=B"])
+def test_a_manifest_cannot_ask_for_the_server_s_variables(name: str, tmp_path: Path) -> None:
+    manifest = own_manifest("toolbox", "Toolbox", pass_env=[name])
+    with (
+        PluginManager(search_paths=[], data_dir=tmp_path) as manager,
+        pytest.raises(InvalidManifestError, match=f"pass_env.0: .*{name}"),
+    ):
+        manager.load_plugin(manifest)
 
 
 def test_nothing_is_told_on_the_command_line(tmp_path: Path) -> None:
