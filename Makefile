@@ -10,6 +10,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BENCH_VENV := .venv-bench
 KERNELS := .venv-kernels
+PLUGINS := build/plugins
 PYTHON_IN_VENV := $(VENV)/bin/python
 QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules tests/protocol)
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -18,7 +19,7 @@ SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 export PYTHON
 
-.PHONY: help demo lab test check lint types js browser test-long bench lock clean
+.PHONY: help demo lab plugins test check lint types js browser test-long bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +31,10 @@ demo: $(VENV)/.installed ## run the first example in a real notebook kernel, job
 lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
 	@$(PYTHON_IN_VENV) -m jupyterlab $(ALLOW_ROOT) examples/01_first_queue.ipynb
 
-test: lint types js browser $(VENV)/.installed $(KERNELS)/.installed ## every test but the long ones
+plugins: $(PLUGINS)/.installed ## environments for the example plugins, some of them large: see examples/03_plugins.ipynb
+	@[ -e $(PLUGINS)/.installed ]
+
+test: lint types js browser $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed ## every test but the long ones
 	@$(PYTHON_IN_VENV) -m pytest
 
 js: ## the front end: types, lint, unit tests, and that its bundle is up to date
@@ -70,6 +74,9 @@ $(VENV)/.installed: pyproject.toml requirements-dev.lock .ci/make-env
 
 $(KERNELS)/.installed: $(VENV)/.installed .ci/make-kernels $(wildcard .ci/kernels/*.txt)
 	@.ci/make-kernels $(KERNELS) $(PYTHON_IN_VENV)
+
+$(PLUGINS)/.installed: $(VENV)/.installed .ci/make-plugins examples/plugins/make_env.py $(wildcard examples/plugins/*/requirements.txt examples/plugins/*/plugin.json)
+	@.ci/make-plugins $(PLUGINS) $(PYTHON_IN_VENV)
 
 $(VENV)/.lab-installed: $(VENV)/.installed
 	@.ci/make-env $(VENV) lab

@@ -3,9 +3,10 @@
     python examples/plugins/make_env.py transcribe ocr
 
 makes `build/plugins/transcribe` with what its `requirements.txt` names, and
-`build/plugins/manifests/transcribe.json` from its `plugin.json`; so for each name, and without one for
-every plugin. What is there already is kept as long as the requirements stay the same. With uv if it is
-there, else with venv and pip; only the standard library is needed.
+`build/plugins/manifests/transcribe.json` from its `plugin.json`; so for each name, and without one
+for every plugin. What is there already is kept as long as the requirements stay the same. With uv
+if it is there, else with venv and pip; only the standard library is needed. `--here` makes no
+environment: the plugin runs in that of this interpreter.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def make_environment(plugin: Path, home: Path) -> Path:
     sys.stderr.write(f"installing what {plugin.name} requires into {home}\n")
     if uv := shutil.which("uv"):
         run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, home)
-        install = [uv, "pip", "install", "--quiet", "--python", python]
+        install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", python]
     else:
         run(sys.executable, "-m", "venv", "--clear", home)
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -78,7 +79,9 @@ def main() -> None:
             python = here if told.here else make_environment(plugin, INTO / name)
         except subprocess.CalledProcessError as error:
             command = " ".join(map(str, error.cmd))
-            sys.exit(f"the environment of {name} could not be made, see above; it failed: {command}")
+            sys.exit(
+                f"the environment of {name} could not be made, see above; it failed: {command}"
+            )
         sys.stdout.write(f"{write_manifest(plugin, python, told.into or INTO / 'manifests')}\n")
 
 

@@ -17,6 +17,10 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 
+from tests.example_plugins import need_environments
+from tests.plugins.test_ocr import RECEIPT
+from tests.plugins.test_transcribe import GARDEN, WINTER
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 DEMO = [sys.executable, str(ROOT / "examples" / "run_demo.py")]
@@ -151,6 +155,47 @@ def test_pending_jobs_are_rearranged(second: dict[str, str]) -> None:
 
 def test_the_last_lines_of_a_log_can_be_had(second: dict[str, str]) -> None:
     assert len(second["logs"].splitlines()) == 3
+
+
+# -- the third -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def third() -> dict[str, str]:
+    need_environments()
+    return run_example("03_plugins.ipynb", ROOT / "examples")
+
+
+def test_plugins_hear_and_read_real_files(third: dict[str, str]) -> None:
+    heard, *read = third["work"].splitlines()
+    assert heard == GARDEN
+    assert "\n".join(read) == RECEIPT
+
+
+def test_a_plugin_s_progress_and_log_are_seen(third: dict[str, str]) -> None:
+    lines = third["progress"].splitlines()
+    bars = [line.count("#") for line in lines if line.startswith("[")]
+    assert bars == sorted(set(bars))
+    assert bars[-1] == 10
+    assert len(bars) > 2
+    assert [line.split(" s  ")[1] for line in lines[-2:]] == WINTER.split(". ")
+
+
+def test_a_blocked_plugin_says_what_it_waits_for(third: dict[str, str]) -> None:
+    assert re.match(r"pending - needs [\d,]+ MiB RAM, [\d,]+ free; ocr holds", third["blocked"])
+
+
+def test_an_urgent_plugin_job_passes_the_one_that_waits(third: dict[str, str]) -> None:
+    assert third["priority"].splitlines() == [WINTER, "still pending"]
+
+
+def test_when_the_long_job_is_cancelled_the_waiting_one_runs(third: dict[str, str]) -> None:
+    cancelled, used, heard = third["cancel"].splitlines()
+    assert re.match(r"cancelled at \d+%: ", cancelled)
+    assert re.match(r"planned \{'ram_mib': .*\} - used at most ", used)
+    assert heard == GARDEN
+    assert third["table"].count("completed") == 6
+    assert third["table"].count("cancelled") == 1
 
 
 # -- the fourth ----------------------------------------------------------------------------------
