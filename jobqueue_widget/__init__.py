@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from .executors.dask import DaskExecutor
     from .executors.futures import FuturesExecutor
+    from .executors.ray import RayExecutor
     from .job import Job
     from .journal.records import JournalRecord, read_journal
     from .journal.sqlite import SqliteJournal
@@ -80,6 +81,7 @@ _HOMES = {
     "JobCancelled": ".context",
     "FuturesExecutor": ".executors.futures",
     "DaskExecutor": ".executors.dask",
+    "RayExecutor": ".executors.ray",
     "JobQueueError": ".errors",
     "InvalidTargetError": ".errors",
     "InvalidOptionError": ".errors",
@@ -159,6 +161,7 @@ __all__ = [
     "QueueReplacedWarning",
     "QueueScheduler",
     "QueueStoppedError",
+    "RayExecutor",
     "ResourceScheduler",
     "Rows",
     "SafetyScheduler",

@@ -169,6 +169,7 @@ class Post:
             held.over.set()  # it was taken back before its thread had begun
             return
         if name not in self._kernels:
+            settings = {**settings, "scratch": self._worker.local_directory}
             self._kernels[name] = Kernel(name, lanes, settings)
             self._watch(name)
         place = {"lease": lease, "address": self._worker.address, "worker": self._worker.id}

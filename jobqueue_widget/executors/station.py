@@ -63,6 +63,7 @@ class _Lent:
         self.env: Mapping[str, str] | None = settings["env"]
         self.recycle_after: int | None = settings["recycle_after"]
         self._folder: Path | None = None
+        self._scratch: str | None = settings.get("scratch")
         self._lock = threading.Lock()
 
     def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
@@ -71,7 +72,7 @@ class _Lent:
     def spool_dir(self) -> Path:
         with self._lock:
             if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="jobqueue-"))
+                self._folder = Path(tempfile.mkdtemp(prefix="jobqueue-", dir=self._scratch))
             return self._folder
 
     def remove_files(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.contract.subjects import ENGINES, SUBJECTS, Subject
 from tests.engines.dask_processes import dask_processes, settle
+from tests.engines.ray_processes import ray_processes
 
 TABLE = pytest.StashKey[dict[str, dict[str, bool]]]()
 
@@ -44,6 +45,8 @@ def engines(
             stack.callback(client.close)
             settle(client)
             ENGINES["dask"] = client
+        if "ray" in wanted:
+            stack.enter_context(ray_processes())
         yield
         ENGINES.clear()
 

@@ -22,6 +22,7 @@ from jobqueue_widget.executors.futures import FuturesExecutor
 from jobqueue_widget.executors.plugin import PluginHostExecutor
 from jobqueue_widget.executors.plugin_launching import LaunchingHostExecutor
 from jobqueue_widget.executors.process import ProcessExecutor
+from jobqueue_widget.executors.ray import RayExecutor
 from jobqueue_widget.executors.thread import ThreadExecutor
 from jobqueue_widget.protocols import Executor
 from jobqueue_widget.testing import FakePluginHost
@@ -154,6 +155,18 @@ def dask(folder: Path) -> Iterator[Subject]:
 
 
 @contextmanager
+def ray(folder: Path) -> Iterator[Subject]:
+    yield Subject(
+        "ray",
+        RayExecutor,
+        lambda **settings: JobQueue(executor=RayExecutor(), **(ONE_LANE | settings)),
+        target=lambda place: (bodies.in_function,),
+        wrong=(bodies.in_function,),
+        refused={"file": sys.stdout},
+    )
+
+
+@contextmanager
 def fake_host(folder: Path) -> Iterator[Subject]:
     host = FakePluginHost(one=bodies.in_plugin, two=bodies.in_plugin)
     yield Subject(
@@ -208,6 +221,7 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
     "thread-pool": thread_pool,
     "loky": loky,
     "dask": dask,
+    "ray": ray,
     "fake-host": fake_host,
     "reference-manager": reference,
     "own-manager": own,

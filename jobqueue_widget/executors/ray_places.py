@@ -1,0 +1,229 @@
+"""What one open RayExecutor has in Ray: an actor per place, on a loop of ours in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .leases import PIECE, Kind, Lease, Leases, Place
+from .ray_worker import RayStation
+
+if TYPE_CHECKING:
+    from ..protocols import ExecutorContext
+
+logger = logging.getLogger(__name__)
+
+TICK = 1.0  # seconds between looks at what the cluster has
+CALL_SECONDS = 30.0
+CLOSE_SECONDS = 5.0
+MIB = 1024 * 1024
+SHUT_DOWN = "Ray is not connected; call ray.init(), and the queue goes on"
+
+
+def needs_of(resources: dict[str, float]) -> dict[str, float]:
+    """What a job asks for, in the words of `ray.cluster_resources()`; a processor by default."""
+    words = {"num_cpus": "CPU", "cpu": "CPU", "num_gpus": "GPU", "gpu": "GPU"}
+    needs = {"CPU": 1.0}
+    for name, amount in resources.items():
+        if name == "memory_mib":
+            needs["memory"] = amount * MIB
+        else:
+            needs[words.get(name.lower(), name)] = amount
+    return needs
+
+
+def options_of(needs: dict[str, float]) -> dict[str, Any]:
+    """The same for an actor, which Ray never starts a second time."""
+    others = {key: value for key, value in needs.items() if key not in ("CPU", "GPU", "memory")}
+    options: dict[str, Any] = {"num_cpus": needs["CPU"], "max_restarts": 0, "max_task_retries": 0}
+    if "GPU" in needs:
+        options["num_gpus"] = needs["GPU"]
+    if "memory" in needs:
+        options["memory"] = int(needs["memory"])
+    if others:
+        options["resources"] = others
+    return options
+
+
+class ActorPlace(Place):
+    """One actor."""
+
+    def __init__(self, actor: Any, key: str) -> None:
+        super().__init__(key, key, "")
+        self.actor = actor
+
+
+class RayCalls:
+    """Calls to our actors."""
+
+    async def call(self, place: Place, what: str, **details: Any) -> Any:
+        """Await a method of the actor."""
+        import ray
+
+        assert isinstance(place, ActorPlace)
+        if not ray.is_initialized():
+            raise ConnectionError(SHUT_DOWN)  # a call would start another Ray
+        return await getattr(place.actor, what).remote(**details)
+
+    async def quietly(self, place: Place, what: str, **details: Any) -> None:
+        """The same where it does not matter if it is gone."""
+        try:
+            await asyncio.wait_for(self.call(place, what, **details), CLOSE_SECONDS)
+        except Exception as error:
+            logger.debug("%s does not hear %r: %r", place.words, what, error)
+
+    async def put(self, place: Place, token: str, data: bytes) -> None:
+        """Send large arguments in pieces."""
+        for start in range(0, len(data), PIECE):
+            piece = data[start : start + PIECE]
+            await self.call(place, "put", token=token, offset=start, data=piece)
+
+    async def fetch(self, place: Place, token: str, size: int, path: Path) -> None:
+        """Bring a large result into a file here."""
+        with path.open("wb") as file:
+            while (offset := file.tell()) < size:
+                data = await self.call(place, "read", token=token, offset=offset, size=PIECE)
+                file.write(data)
+        await self.call(place, "drop", token=token)
+
+    async def why_lost(self, place: Place, error: Exception) -> str:
+        """Ray makes sure of it before it says that an actor has died."""
+        import ray
+
+        if not place.leases:
+            return "it was given up"
+        if not ray.is_initialized():
+            return "Ray was shut down"
+        return f"its process has ended ({type(error).__name__})"
+
+
+class RayPlaces(Leases):
+    """From open to close."""
+
+    waiting_words = "waiting for a place in Ray"
+
+    def __init__(
+        self, context: ExecutorContext, idle_seconds: float, on_change: Callable[[], None]
+    ) -> None:
+        name = f"jobqueue-{context.run_id}-{uuid.uuid4().hex[:8]}"
+        super().__init__(name, RayCalls(), context, idle_seconds)
+        self._on_change = on_change
+        self._trouble = "connecting to Ray"
+        self._actors: dict[str, Any] = {}
+        self._closing = asyncio.Event()
+        self.total: dict[str, float] = {}
+        self._spawn(self._look_on())
+
+    @property
+    def trouble(self) -> str:
+        """No connection, or no processor."""
+        import ray
+
+        return self._trouble if ray.is_initialized() else SHUT_DOWN
+
+    @property
+    def capacity(self) -> int:
+        """The processors of the cluster."""
+        return int(self.total.get("CPU", 0))
+
+    async def _look_on(self) -> None:
+        import ray
+
+        loop = asyncio.get_running_loop()
+        while not self._closing.is_set():
+            trouble, total = "", self.total
+            if not ray.is_initialized():
+                trouble = SHUT_DOWN
+                for place in list(self._places.values()):
+                    self._lose_place(place, "Ray was shut down")
+            else:
+                try:
+                    total = await asyncio.wait_for(
+                        loop.run_in_executor(None, ray.cluster_resources), CALL_SECONDS
+                    )
+                    trouble = "" if total.get("CPU") else "the Ray cluster has no processor"
+                except Exception as error:
+                    trouble = f"Ray does not answer: {type(error).__name__}: {error}"
+            if (trouble, total) != (self._trouble, self.total):
+                self._trouble, self.total = trouble, total
+                if not trouble:
+                    for kind in list(self._waiting):
+                        self._get_leases(kind)
+                self._on_change()
+            try:
+                await asyncio.wait_for(self._closing.wait(), TICK)
+            except TimeoutError:
+                continue
+
+    def _submit(self, kind: Kind) -> None:
+        import ray
+
+        lease = Lease(f"{self.name}-{uuid.uuid4().hex[:8]}", kind)
+        self._leases[lease.key] = lease
+        try:
+            if not ray.is_initialized():
+                raise ConnectionError(SHUT_DOWN)
+            made = ray.remote(RayStation).options(**options_of(dict(kind)))
+            actor = made.remote(self.name, self._settings)
+        except Exception as error:
+            del self._leases[lease.key]
+            self._refused(kind, f"{type(error).__name__}: {error}")
+            return
+        self._actors[lease.key] = actor
+        self._spawn(self._await_grant(lease, ActorPlace(actor, lease.key)))
+
+    async def _await_grant(self, lease: Lease, place: ActorPlace) -> None:
+        try:
+            told = await place.actor.hello.remote()
+        except Exception as error:
+            if self._leases.get(lease.key) is lease:
+                self._drop(lease)
+                self._refused(lease.kind, _in_words(error))
+            return
+        if self._leases.get(lease.key) is lease and not self._closed:
+            place.words = f"{told['host']} (Ray actor, process {told['pid']})"
+            self._granted_at(lease, place)
+
+    def _cancel(self, lease: Lease) -> None:
+        import ray
+
+        actor = self._actors.pop(lease.key, None)
+        if actor is not None and ray.is_initialized():
+            try:
+                ray.kill(actor)
+            except Exception as error:
+                logger.debug("an actor of ours could not be ended: %r", error)
+
+    def _on_lost(self, place: Place) -> None:
+        """Nothing more to forget."""
+
+    async def close(self) -> None:
+        """Give everything back."""
+        self._closed = True
+        self._closing.set()
+        places = list(self._places.values())
+        leaving = [self._channel.quietly(place, "release", lease="") for place in places]
+        await asyncio.gather(*leaving)
+        for place in places:
+            self._lose_place(place, "the queue stopped")
+        for lease in list(self._leases.values()):
+            self._drop(lease)
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+            for task in left:
+                task.cancel()
+
+
+def _in_words(error: Exception) -> str:
+    text = str(error)
+    if "No module named 'jobqueue_widget'" in text:
+        return (
+            "jobqueue_widget cannot be imported on the nodes of Ray: install it there, or "
+            "ray.init(runtime_env={'pip': ['jobqueue_widget']})"
+        )
+    return f"{type(error).__name__}: {text[:500]}"

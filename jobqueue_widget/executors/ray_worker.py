@@ -1,0 +1,84 @@
+"""A place in Ray: an asynchronous actor with a station, for one job after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from typing import Any
+
+from .station import AwaitedStation
+
+POLL_SECONDS = 10.0
+
+
+def _scratch() -> str | None:
+    """The folder of this Ray session, which goes with it; Ray has no public name for it."""
+    try:
+        from ray._private import worker
+
+        node: Any = worker.global_worker.node
+        return str(node.get_session_dir_path())
+    except (ImportError, AttributeError):
+        return None
+
+
+class RayStation:
+    """What Ray makes an actor of. It dies with the driver that made it, and its workers with it."""
+
+    def __init__(self, name: str, settings: dict[str, Any]) -> None:
+        self._name = name
+        self._settings = settings
+        self._station: AwaitedStation | None = None
+        self._puts: dict[str, bytearray] = {}
+
+    async def hello(self) -> dict[str, Any]:
+        """It is granted: where it is."""
+        if self._station is None:
+            settings = {**self._settings, "scratch": _scratch()}
+            self._station = AwaitedStation(self._name, 1, settings)
+        return {"host": platform.node(), "pid": os.getpid()}
+
+    @property
+    def _here(self) -> AwaitedStation:
+        assert self._station is not None, "hello comes first"
+        return self._station
+
+    async def put(self, token: str, offset: int, data: bytes) -> None:
+        """A piece of large arguments."""
+        self._puts.setdefault(token, bytearray())[offset:] = data
+
+    async def begin(
+        self, lease: str, token: str, job: dict[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """Start one attempt of one job."""
+        put = self._puts.pop(token, None)
+        if put is not None:
+            job = {**job, "call": bytes(put)}
+        return await self._here.run(token, job)
+
+    async def news(self, seen: int) -> tuple[int, dict[str, Any]]:
+        """What is new; waits for it."""
+        return await self._here.news(seen, POLL_SECONDS)
+
+    async def ask(self, token: str) -> None:
+        """Ask that attempt to stop."""
+        self._here.ask(token)
+
+    async def kill(self, token: str) -> None:
+        """Force that attempt to end."""
+        self._here.kill(token)
+
+    async def read(self, token: str, offset: int, size: int) -> bytes:
+        """A piece of a large result."""
+        return self._here.read_file(token, offset, size)
+
+    async def drop(self, token: str) -> None:
+        """That result has been fetched."""
+        self._here.drop_file(token)
+
+    async def release(self, lease: str) -> None:
+        """End its workers; the actor is ended next."""
+        station = self._station
+        if station is not None:
+            await asyncio.get_running_loop().run_in_executor(None, station.close)
