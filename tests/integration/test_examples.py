@@ -309,3 +309,17 @@ def wait_until_gone(pid: int) -> None:
     while psutil.pid_exists(pid):
         assert time.monotonic() < deadline, f"process {pid} is still there"
         time.sleep(0.01)
+
+
+# -- the fifth notebook --------------------------------------------------------------------------
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(180)
+def test_the_same_ten_jobs_run_here_on_dask_and_on_ray(tmp_path: Path) -> None:
+    texts = run_example("05_beyond_one_machine.ipynb", tmp_path)
+    assert "'None'" in texts["local"]
+    assert "Dask worker tcp://" in texts["dask"]
+    assert "Ray actor" in texts["ray"]
+    assert texts["cancel"].strip() == "cancelled 1024"
+    assert texts["end"].strip().endswith("True")
