@@ -29,6 +29,14 @@ def hang(path: str) -> None:
     time.sleep(60)
 
 
+def hang_in_c(path: str) -> None:
+    """The same in C code that never lets go of the interpreter."""
+    import re
+
+    tell_pid(path)
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
 def spin(path: str) -> None:
     """The same, busy in pure Python."""
     tell_pid(path)
