@@ -184,7 +184,7 @@ ROWS = (
         more_is_better=True,
         analysis=(
             "Ray sends calls ahead to its workers; a job that is sent when a place is free waits "
-            "for one call of an actor, about 1 ms, between two jobs of a place."
+            "for the answer of an actor, some ms here, between two jobs of a place."
         ),
     ),
     Row(
