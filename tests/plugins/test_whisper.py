@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from jobqueue_widget import JobQueue, JobStatus
+from jobqueue_widget import JobQueue, JobStatus, PluginManager
 from tests.example_plugins import DATA, example
 
 pytestmark = pytest.mark.timeout(180)  # on a busy machine
@@ -34,6 +36,32 @@ async def test_without_weights_it_says_what_is_missing_and_downloads_nothing(
                 assert message in str(job.error)
     assert not list((tmp_path / "cache").rglob("*.bin"))
     assert not models.exists()
+
+
+def write_weights(manager: PluginManager, folder: Path) -> None:
+    meta = manager.get_plugin_meta("whisper")
+    assert meta is not None
+    python, program = meta.manifest["python_path"], Path(__file__).with_name("random_whisper.py")
+    subprocess.run([python, str(program), str(folder)], check=True)
+
+
+async def test_weights_in_a_folder_are_loaded_and_heard_with(tmp_path: Path) -> None:
+    """With a model of random numbers, so that only what it says is nonsense."""
+    folder = tmp_path / "models" / "faster-whisper-tiny"
+    folder.mkdir(parents=True)
+    with example("whisper", tmp_path, models_dir=tmp_path / "models") as manager:
+        write_weights(manager, folder)
+        async with JobQueue(manager) as queue:
+            for model, language in ((str(folder), "en"), ("tiny", None)):
+                assert manager.update_plugin_config("whisper", {"model": model, "device": "cpu"})
+                job = queue.submit_nowait("whisper", DATA / "garden.wav", language)
+                heard = await job
+                assert re.fullmatch(r"(word\d+ ?)+", heard["text"])
+                assert heard["sentences"]
+                assert all(one["start"] < one["end"] for one in heard["sentences"])
+                assert job.logs().count("word") == heard["text"].count("word")
+                assert job.progress > 0
+                assert str(job.status_message).startswith("word")
 
 
 async def test_a_recording_is_transcribed_where_weights_are_and_refused_where_not(
