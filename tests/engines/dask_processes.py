@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 START_SECONDS = 30.0
+# Without its dashboard too it serves health and figures, on every interface unless told otherwise.
+NO_PAGES = ("--no-dashboard", "--dashboard-address", "127.0.0.1:0")
 
 
 class DaskProcesses:
@@ -41,7 +43,7 @@ class DaskProcesses:
         )
 
     def _start_scheduler(self, port: int) -> subprocess.Popen[bytes]:
-        where = ("--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        where = ("--host", "127.0.0.1", "--port", str(port), *NO_PAGES)
         return self._start(
             *("-m", "distributed.cli.dask_scheduler"), *where, "--scheduler-file", str(self.file)
         )
@@ -60,7 +62,7 @@ class DaskProcesses:
             *program,
             "--scheduler-file",
             str(self.file),
-            *("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"),
+            *("--nthreads", "1", "--no-nanny", *NO_PAGES, "--host", "127.0.0.1"),
             *("--name", f"worker-{self._count}", "--local-directory", str(self.file.parent)),
             *options,
         )
