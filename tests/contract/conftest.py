@@ -32,12 +32,19 @@ def trackers() -> None:
     of_loky.ensure_running()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def engines(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    """The engines that the chosen tests need, real ones in processes of their own."""
-    wanted = {item.callspec.params.get("subject") for item in _with_parameters(request.session)}
+    """The engines that the module's tests need, real ones in processes of their own.
+
+    For one module: what they keep open here, sockets above all, would be seen by later tests.
+    """
+    wanted = {
+        item.callspec.params.get("subject")
+        for item in _with_parameters(request.session)
+        if item.module is request.module
+    }
     with ExitStack() as stack:
         if "dask" in wanted:
             folder = tmp_path_factory.mktemp("dask")

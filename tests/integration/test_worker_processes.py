@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from jobqueue_widget import JobCancelled, JobQueue, JobStatus, UnpicklableJobError, current_job
+from tests.sockets import Listeners
 
 SOON = 20.0
 REPOSITORY = str(Path(__file__).parents[2])
@@ -367,10 +368,9 @@ async def test_a_blocked_loop_stops_neither_ends_nor_starts_nor_limits_nor_force
 
 def test_no_socket_is_opened(tmp_path: Path) -> None:
     async def scenario() -> None:
+        listeners = Listeners()
         async with JobQueue() as queue:
             pid = await queue.submit_nowait(os.getpid)
-            ours = psutil.Process()
-            for process in (ours, psutil.Process(pid), *ours.children()):
-                assert not [c for c in process.net_connections("inet") if c.status == "LISTEN"]
+            assert listeners.new(psutil.Process(pid)) == {}
 
     asyncio.run(scenario())

@@ -31,6 +31,7 @@ from tests.contract.test_plugin_hosts import prompt_loop
 from tests.crash.processes import alive
 from tests.own_manager import ROOT, own_manager, own_manifest
 from tests.reference import PLUGINS
+from tests.sockets import Listeners, family
 
 PACKAGE = Path(jobqueue_widget.__file__).parent
 SECRETS = {
@@ -60,28 +61,17 @@ def pid_of(manager: PluginManager) -> int:
     return handle.pid
 
 
-def family() -> list[psutil.Process]:
-    me = psutil.Process()
-    return [me, *me.children(recursive=True)]
-
-
 # -- who can reach it ----------------------------------------------------------------------------
 
 
-def listening(process: psutil.Process) -> set[Any]:
-    return {c for c in process.net_connections("all") if c.status == "LISTEN"}
-
-
 async def test_no_socket_listens_while_plugins_run(manager: PluginManager, tmp_path: Path) -> None:
-    before = {process: listening(process) for process in family()}  # other tests have engines
+    listeners = Listeners()
     async with JobQueue(manager) as queue:
         path = tmp_path / "pid"
         job = queue.submit_nowait("toolbox", "stubborn", path=str(path))
         await until(path.exists)
         assert len(family()) >= 3, "this process, the worker, the guardian"
-        for process in family():
-            found = listening(process) - before.get(process, set())
-            assert not found, f"{process}: {found}"
+        assert listeners.new() == {}
         worker = psutil.Process(pid_of(manager))
         assert worker.net_connections("all") == [], "not even a private socket"
         job.cancel(force=True)
