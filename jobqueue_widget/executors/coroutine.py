@@ -7,13 +7,14 @@ import contextvars
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from .._core.jobs import BlockReason, JobSpec, Outcome
+from .._core.jobs import JobSpec, Outcome
 from .._runtime.failures import failure_of
 from ..context import LocalJobContext, bind
 from ..protocols import ExecutorContext, Reporter
+from .starting import StartsAtOnce
 
 
-class CoroutineExecutor:
+class CoroutineExecutor(StartsAtOnce):
     """One asyncio task per job. A coroutine that swallows its cancellation cannot be forced."""
 
     name = "coroutine"
@@ -39,18 +40,6 @@ class CoroutineExecutor:
         assert self._loop is not None, "launch before open"
         variables = self._variables.copy()
         return CoroutineExecution(self._loop, spec, reporter, variables, self._tasks)
-
-    def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """Never."""
-        return None
-
-    async def make_room(self, spec: JobSpec) -> bool:
-        """There is nothing to evict."""
-        return False
-
-    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Nothing here ever changes what may start."""
-        return _nothing
 
     async def close(self) -> None:
         """Let finished tasks leave; those that swallow their cancellation stay, as told."""
@@ -139,7 +128,3 @@ class CoroutineExecution:
     def kill(self) -> None:
         """Never called: `can_be_killed` is False."""
         self._reporter.kill_failed("a coroutine cannot be forced to end")
-
-
-def _nothing() -> None:
-    """Ends no subscription."""

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .leases import PIECE, Place
+from .leases import Calls, Place
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -25,7 +24,7 @@ DIRECT_SECONDS = 2.0  # to find out whether a worker can be reached from here
 LOOKS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # pauses between looks at a silent worker
 
 
-class DaskCalls:
+class DaskCalls(Calls):
     """The calls of one open executor, over connections that end with it."""
 
     def __init__(self, client: Client, kernel: str) -> None:
@@ -91,27 +90,6 @@ class DaskCalls:
             logger.debug("%s cannot be reached directly: %r", place.words, error)
             return False
         return bool(answer["worker"] == place.worker)
-
-    async def quietly(self, place: Place, what: str, **details: Any) -> None:
-        """Tell it something that is of no use any more if it is not there."""
-        try:
-            await self.call(place, what, **details)
-        except Exception as error:
-            logger.debug("%s does not hear %r: %r", place.words, what, error)
-
-    async def put(self, place: Place, token: str, data: bytes) -> None:
-        """Send arguments that are too large for one message."""
-        for start in range(0, len(data), PIECE):
-            piece = data[start : start + PIECE]
-            await self.call(place, "put", token=token, offset=start, data=piece)
-
-    async def fetch(self, place: Place, token: str, size: int, path: Path) -> None:
-        """Bring a large result into a file here."""
-        with path.open("wb") as file:
-            while (offset := file.tell()) < size:
-                data = await self.call(place, "read", token=token, offset=offset, size=PIECE)
-                file.write(data)
-        await self.call(place, "drop", token=token)
 
     async def why_lost(self, place: Place, error: Exception) -> str:
         """A call failed: why the worker is lost; "" if it was only the connection."""

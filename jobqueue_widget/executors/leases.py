@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .._core.jobs import JobFailure, JobSpec, Outcome
 from .remote import RESENDS, RemoteExecution, lost, resources_of
@@ -58,24 +58,39 @@ class Lease:
         self.idle: asyncio.TimerHandle | None = None
 
 
-class Calls(Protocol):
+class Calls(ABC):
     """Calls to stations, over the channels of the engine."""
 
+    patience: float | None = None  # seconds that a quiet call may take
+
+    @abstractmethod
     async def call(self, place: Place, what: str, **details: Any) -> Any:
         """Ask the station there for something; any error if it is not there."""
 
     async def quietly(self, place: Place, what: str, **details: Any) -> None:
         """Tell it something that is of no use any more if it is not there."""
+        try:
+            await asyncio.wait_for(self.call(place, what, **details), self.patience)
+        except Exception as error:
+            logger.debug("%s does not hear %r: %r", place.words, what, error)
 
     async def put(self, place: Place, token: str, data: bytes) -> None:
         """Send arguments that are too large for one message."""
+        for start in range(0, len(data), PIECE):
+            piece = data[start : start + PIECE]
+            await self.call(place, "put", token=token, offset=start, data=piece)
 
     async def fetch(self, place: Place, token: str, size: int, path: Path) -> None:
         """Bring a large result into a file here."""
+        with path.open("wb") as file:
+            while (offset := file.tell()) < size:
+                data = await self.call(place, "read", token=token, offset=offset, size=PIECE)
+                file.write(data)
+        await self.call(place, "drop", token=token)
 
+    @abstractmethod
     async def why_lost(self, place: Place, error: Exception) -> str:
         """A call failed: why the worker is lost; "" if it was only the connection."""
-        ...
 
 
 class Leases(ABC):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from .._core.jobs import BlockReason, JobFailure, JobSpec, Outcome
+from .._core.jobs import JobFailure, JobSpec, Outcome
 from ..protocols import ExecutorContext, Reporter
+from .starting import StartsAtOnce
 
 
-class MissingExecutor:
+class MissingExecutor(StartsAtOnce):
     """Jobs that came back from a journal without what they need. They are held until released."""
 
     name = "missing"
@@ -29,18 +28,6 @@ class MissingExecutor:
         reporter.ended(Outcome.of_error(JobFailure("NotRestorableError", str(why))))
         return NothingToRun()
 
-    def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """Never: being held is what keeps it."""
-        return None
-
-    async def make_room(self, spec: JobSpec) -> bool:
-        """There is nothing to evict."""
-        return False
-
-    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Nothing here changes what may start."""
-        return _nothing
-
     async def close(self) -> None:
         """Nothing to give back."""
 
@@ -56,7 +43,3 @@ class NothingToRun:
 
     def kill(self) -> None:
         """It has ended."""
-
-
-def _nothing() -> None:
-    """Ends no subscription."""

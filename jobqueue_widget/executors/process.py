@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from .._core.jobs import BlockReason, JobFailure, JobSpec, Outcome
+from .._core.jobs import JobFailure, JobSpec, Outcome
 from ..protocols import ExecutorContext, Reporter
 from ..worker.environment import Surroundings, environment_for_workers
 from ..worker.guard import GUARD
@@ -19,11 +19,12 @@ from ..worker.pipes import job_frames
 from ..worker.pool import Pool
 from ..worker.unpacking import decode
 from .idle_workers import IdleWorkers
+from .starting import StartsAtOnce
 
 logger = logging.getLogger(__name__)
 
 
-class ProcessExecutor:
+class ProcessExecutor(StartsAtOnce):
     """One job per worker process; a worker serves many jobs, one after the other."""
 
     name = "process"
@@ -73,21 +74,9 @@ class ProcessExecutor:
         execution.begin()
         return execution
 
-    def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """Never: the lanes are the limit."""
-        return None
-
     def worker_for(self, spec: JobSpec) -> str | None:
         """The warm worker that this job would get now, by its name in `workers`."""
         return None if spec.options.fresh else self.workers.next_name()
-
-    async def make_room(self, spec: JobSpec) -> bool:
-        """There is nothing to evict."""
-        return False
-
-    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Nothing here changes what may start."""
-        return _nothing
 
     def restart_workers(self) -> None:
         """Replace idle workers now and busy ones after their job."""
@@ -344,7 +333,3 @@ def gpu_memory_of(pid: int) -> bool:
     except pynvml.NVMLError as error:
         logger.debug("NVML cannot say what process %d holds: %s", pid, error)
     return False
-
-
-def _nothing() -> None:
-    """Ends no subscription."""

@@ -6,10 +6,9 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .leases import PIECE, Kind, Lease, Leases, Place
+from .leases import Calls, Kind, Lease, Leases, Place
 from .ray_worker import RayStation
 
 if TYPE_CHECKING:
@@ -57,8 +56,10 @@ class ActorPlace(Place):
         self.actor = actor
 
 
-class RayCalls:
+class RayCalls(Calls):
     """Calls to our actors."""
+
+    patience = CLOSE_SECONDS
 
     async def call(self, place: Place, what: str, **details: Any) -> Any:
         """Await a method of the actor."""
@@ -68,27 +69,6 @@ class RayCalls:
         if not ray.is_initialized():
             raise ConnectionError(SHUT_DOWN)  # a call would start another Ray
         return await getattr(place.actor, what).remote(**details)
-
-    async def quietly(self, place: Place, what: str, **details: Any) -> None:
-        """The same where it does not matter if it is gone."""
-        try:
-            await asyncio.wait_for(self.call(place, what, **details), CLOSE_SECONDS)
-        except Exception as error:
-            logger.debug("%s does not hear %r: %r", place.words, what, error)
-
-    async def put(self, place: Place, token: str, data: bytes) -> None:
-        """Send large arguments in pieces."""
-        for start in range(0, len(data), PIECE):
-            piece = data[start : start + PIECE]
-            await self.call(place, "put", token=token, offset=start, data=piece)
-
-    async def fetch(self, place: Place, token: str, size: int, path: Path) -> None:
-        """Bring a large result into a file here."""
-        with path.open("wb") as file:
-            while (offset := file.tell()) < size:
-                data = await self.call(place, "read", token=token, offset=offset, size=PIECE)
-                file.write(data)
-        await self.call(place, "drop", token=token)
 
     async def why_lost(self, place: Place, error: Exception) -> str:
         """Ray makes sure of it before it says that an actor has died."""

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import cast
 
-from .._core.jobs import BlockReason, JobSpec, Outcome
+from .._core.jobs import JobSpec, Outcome
 from .._runtime.failures import failure_of
 from ..context import LocalJobContext, bind
 from ..protocols import ExecutorContext, Reporter
+from .starting import StartsAtOnce
 
 
-class ThreadExecutor:
+class ThreadExecutor(StartsAtOnce):
     """One daemon thread per job, for work that must share memory with the notebook.
 
     Python has no way to end a thread from outside: a job that never looks at
@@ -35,18 +36,6 @@ class ThreadExecutor:
     def launch(self, spec: JobSpec, reporter: Reporter) -> ThreadExecution:
         """Start a thread."""
         return ThreadExecution(spec, reporter)
-
-    def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """Never."""
-        return None
-
-    async def make_room(self, spec: JobSpec) -> bool:
-        """There is nothing to evict."""
-        return False
-
-    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Nothing here ever changes what may start."""
-        return _nothing
 
     async def close(self) -> None:
         """Threads that are still at work cannot be ended; they are daemons and were told of."""
@@ -89,7 +78,3 @@ class ThreadExecution:
     def kill(self) -> None:
         """Never called: `can_be_killed` is False."""
         self._reporter.kill_failed("a thread cannot be forced to end")
-
-
-def _nothing() -> None:
-    """Ends no subscription."""

@@ -1,0 +1,27 @@
+"""What executors share that start a job whenever a lane is free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .._core.jobs import BlockReason, JobSpec
+
+
+class StartsAtOnce:
+    """The lanes are the only limit: part of a `protocols.Executor`."""
+
+    def blocked_by(self, spec: JobSpec) -> BlockReason | None:
+        """Never."""
+        return None
+
+    async def make_room(self, spec: JobSpec) -> bool:
+        """There is nothing to evict."""
+        return False
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Nothing here ever changes what may start."""
+        return _nothing
+
+
+def _nothing() -> None:
+    """Ends no subscription."""
