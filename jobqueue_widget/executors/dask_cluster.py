@@ -125,7 +125,7 @@ class Cluster(Leases):
             self._refused(lease.kind, why)
 
     def _cancel(self, lease: Lease) -> None:
-        if not lease.future.done():
+        if not lease.future.cancelled():  # also one that is over: Dask keeps it until it is told
             self._spawn(self._client.cancel([lease.future]))
 
     def _granted(self, event: Any) -> None:

@@ -23,6 +23,7 @@ from jobqueue_widget import (
 from jobqueue_widget._core import rules
 from jobqueue_widget.errors import MissingExtraError
 from jobqueue_widget.executors import dask_link
+from jobqueue_widget.executors.leases import Place
 from tests.conditions import until
 from tests.contract import bodies
 from tests.contract.subjects import is_alive, until_beating
@@ -203,6 +204,33 @@ async def test_a_place_is_given_back_when_the_queue_rests(client: Any) -> None:
         for _ in range(3):
             assert await queue.submit_nowait(pow, 2, 2) == 4
             await until(lambda: keys_of_ours(client) <= before)
+
+
+async def test_a_place_whose_task_is_over_before_it_is_taken_back_is_forgotten_too(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = keys_of_ours(client)
+    executor = DaskExecutor(client, idle_seconds=0.05)
+    async with JobQueue(executor=executor) as queue:
+        job = queue.submit_nowait(pow, 2, 2)
+        await until(lambda: executor._cluster and executor._at_work)
+        kept = list(executor._at_work)  # as a cycle keeps what nobody needs, until it is found
+        calls = executor._cluster._calls  # type: ignore[union-attr]
+        quietly = calls.quietly
+        released: list[str] = []
+
+        async def until_it_is_over(place: Place, what: str, **details: Any) -> None:
+            await quietly(place, what, **details)
+            if what == "release":
+                while client.futures[details["lease"]].status == "pending":
+                    await asyncio.sleep(0.001)
+                released.append(details["lease"])
+
+        monkeypatch.setattr(calls, "quietly", until_it_is_over)
+        assert await job == 4
+        await until(lambda: released)
+        await until(lambda: keys_of_ours(client) <= before)
+        assert kept[0].place.key == released[0]
 
 
 async def test_functions_only(client: Any) -> None:
