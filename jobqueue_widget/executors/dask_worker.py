@@ -185,6 +185,7 @@ class Post:
             return
         lease.over.set()
         if lease.token:
+            kernel.station.tell(lease.token, taken=True)  # the end it now has is not its own
             kernel.station.kill(lease.token)
         if not self._holds(lease.kernel):
             seconds = ORPHAN_SECONDS if kernel.station.is_busy else 0.0

@@ -50,13 +50,14 @@ class RemoteExecution:
         self.sent_to = ""  # the worker's words
         self.losses = 0
         self._phase_told = False
+        self._taken = False
         self._meta: dict[str, Any] = {}
         self.token = ""
         self.renew()
 
     def renew(self) -> None:
         """Another token: what the station before says of it counts no more."""
-        self._phase_told = self.is_there = False
+        self._phase_told = self._taken = self.is_there = False
         self.token = f"{self.spec.id}:{self.reporter.attempt}:{next(_tokens)}"
 
     def job(self) -> dict[str, Any]:
@@ -110,8 +111,12 @@ class RemoteExecution:
             reporter.progress(*news["progress"])
         if "kill_failed" in news:
             reporter.kill_failed(news["kill_failed"])
+        if "taken" in news:
+            self._taken = True
         if "end" in news:
             end = news["end"]
+            if self._taken and not self.asked and end["kind"] == "died":
+                return  # it was ended with its place; whoever sees that place go says why
             if end["file"] is not None:
                 self._meta = end["meta"]
                 fetch(self, end["file"])

@@ -322,6 +322,33 @@ async def test_an_idempotent_job_is_sent_again_when_its_worker_is_killed(
         assert "was lost (its process has ended" in job.logs()
 
 
+def take_back(dask_scheduler: Any) -> None:
+    """As when a client is gone, without a word to it."""
+    for client, state in dask_scheduler.clients.items():
+        ours = [task.key for task in state.wants_what if str(task.key).startswith("jobqueue-")]
+        dask_scheduler.client_releases_keys(ours, client)
+
+
+async def test_a_job_whose_place_is_taken_away_is_lost_and_not_said_to_have_died(
+    own: tuple[DaskProcesses, Any], tmp_path: Path
+) -> None:
+    _, client = own
+    (tmp_path / "again").mkdir()
+    async with JobQueue(executor=DaskExecutor(client)) as queue:
+        job = queue.submit_nowait(work.until_released, str(tmp_path))
+        twice = queue.options(idempotent=True)
+        again = twice.submit_nowait(work.until_released, str(tmp_path / "again"))
+        await until_beating(tmp_path)
+        await until_beating(tmp_path / "again")
+        await asyncio.to_thread(client.run_on_scheduler, take_back)
+        await queue.wait_for_job(job, timeout=20)
+        assert str(job.error).startswith(f"WorkerLost: {job.where} was lost: "), job.error
+        await until(lambda: bodies.times_begun(tmp_path / "again") == 2)
+        bodies.release(tmp_path / "again")
+        assert await asyncio.wait_for(again, 20) == "released"
+    assert not is_alive(bodies.pids(tmp_path)[0])
+
+
 async def test_a_retry_after_a_lost_worker_is_another_attempt(
     own: tuple[DaskProcesses, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
