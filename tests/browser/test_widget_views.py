@@ -261,6 +261,26 @@ def test_a_log_is_read_on_while_the_job_runs(opened: Opener) -> None:
     assert len({str(a["from"]) for a in sent(page, "log")}) >= 2
 
 
+def test_a_log_that_was_at_its_end_is_there_again_after_another_tab(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.log += 'a line\\n'.repeat(300) + 'the last one\\n'")
+    row(page, "r1").locator(".jqw-what").click()
+    page.get_by_role("tab", name="Log").click()
+    last = page.get_by_role("log").get_by_text("the last one")
+    expect(last).to_be_in_viewport()
+    page.get_by_role("tab", name="Progress").click()
+    page.get_by_role("tab", name="Log").click()
+    expect(last).to_be_in_viewport()
+    page.set_viewport_size({"width": 600, "height": 700})  # the details move under their row
+    page.evaluate("kernel.log += 'in between\\n'")
+    expect(page.get_by_role("log").get_by_text("in between")).to_be_in_viewport()
+    page.get_by_role("log").hover()
+    page.mouse.wheel(0, -2000)
+    page.evaluate("kernel.log += 'one more\\n'")
+    expect(page.get_by_role("log")).to_contain_text("one more")
+    expect(last).not_to_be_in_viewport()  # somebody reads further up
+
+
 def test_priority_is_edited_in_the_details(opened: Opener) -> None:
     page = opened()
     row(page, "p2").locator(".jqw-what").click()

@@ -110,6 +110,7 @@ export class Details {
     if (tab === "Progress") this.#panel.replaceChildren(this.#progress);
     else if (tab === "Log") {
       this.#panel.replaceChildren(this.#log.node);
+      this.#log.follow();
       this.#logAt = 0;
     } else if (row !== null) {
       const known = this.#fetched.get(tab);

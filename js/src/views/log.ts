@@ -19,8 +19,18 @@ export class LogView {
   #next = -1;
   #job = "";
   #busy = false;
+  #following = true; // a node that was out of the page for a moment is at its beginning again,
+  #touched = false; // so only a person who scrolls ends it
 
   constructor(private context: Context) {
+    for (const way of ["wheel", "pointerdown", "touchmove", "keydown"]) {
+      this.#output.addEventListener(way, () => (this.#touched = true), { passive: true });
+    }
+    this.#output.addEventListener("scroll", () => {
+      const { scrollTop, clientHeight, scrollHeight } = this.#output;
+      if (this.#touched) this.#following = scrollTop + clientHeight >= scrollHeight - 4;
+      if (this.#following) this.#touched = false;
+    });
     this.#output.setAttribute("aria-label", "Log");
     this.node = h("div", { class: "jqw-log-box" }, this.#above, this.#output);
   }
@@ -32,6 +42,8 @@ export class LogView {
     this.#gone = 0;
     this.#next = -1;
     this.atEnd = false;
+    this.#following = true;
+    this.#touched = false;
     this.#output.replaceChildren();
     setText(this.#above, "");
     show(this.#above, false);
@@ -67,7 +79,6 @@ export class LogView {
   #draw(): void {
     const output = this.#output;
     const lines = this.#lines;
-    const following = output.scrollTop + output.clientHeight >= output.scrollHeight - 4;
     if (from0(this.#above)) show(this.#above, false);
     const dropped = lines.dropped - this.#gone;
     this.#gone = lines.dropped;
@@ -83,7 +94,12 @@ export class LogView {
       }
       writeLine(node, spans);
     });
-    if (following) output.scrollTop = output.scrollHeight;
+    this.follow();
+  }
+
+  /** Back to the end, unless somebody reads further up. */
+  follow(): void {
+    if (this.#following) this.#output.scrollTop = this.#output.scrollHeight;
   }
 }
 
