@@ -6,7 +6,7 @@ import { day, rough, took } from "../ui/time";
 import type { Context } from "./context";
 import { LogView, writeSpans } from "./log";
 import { AnsiLines } from "../ui/ansi";
-import { wordsOf } from "./words";
+import { knownProgress, wordsOf } from "./words";
 
 const TABS = ["Progress", "Log", "Error", "Result"] as const;
 export type Tab = (typeof TABS)[number];
@@ -197,7 +197,7 @@ export class Details {
       if (value !== "") facts.push([name, value]);
     };
     add("State", words.info === "" ? words.state : `${words.state}: ${words.info}`);
-    if (row.status === "running" && row.progress >= 0) {
+    if (row.status === "running" && knownProgress(row) >= 0) {
       const rate = row.started_at === null ? 0 : row.progress / Math.max(1, now - row.started_at);
       const pace = rate > 0 ? `, ${(rate * 6000).toPrecision(2)} % a minute` : "";
       add("Progress", `${Math.floor(row.progress * 100)} %${pace}`);

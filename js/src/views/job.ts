@@ -7,7 +7,7 @@ import type { Context } from "./context";
 import { Details } from "./details";
 import { ActButton, Bar } from "./rows";
 import { Strip } from "./strip";
-import { wordsOf } from "./words";
+import { knownProgress, wordsOf } from "./words";
 
 export class JobView {
   readonly node = h("div", { class: "jqw jqw-job", role: "group" });
@@ -68,7 +68,7 @@ export class JobView {
     setText(this.#title, row.title);
     setText(this.#args, row.args);
     show(this.#bar.node, words.bar);
-    if (words.bar) this.#bar.update(row.title, row.progress);
+    if (words.bar) this.#bar.update(row.title, knownProgress(row));
     setText(this.#info, words.info);
     setText(this.#time, words.time);
     this.#act.update(row, words, context.enabled);

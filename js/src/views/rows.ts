@@ -3,7 +3,7 @@
 import type { Row } from "../protocol";
 import { attr, h, icon, setIcon, setText, show } from "../ui/dom";
 import type { Context } from "./context";
-import { wordsOf, type Act, type Words } from "./words";
+import { knownProgress, wordsOf, type Act, type Words } from "./words";
 
 /** A job that has run this long is not cancelled by one click: too much could be lost. */
 const ASK_AFTER = 30;
@@ -182,7 +182,7 @@ export class RowView {
     attr(this.node, "title", null);
     setText(this.#priority, row.status === "pending" ? priorityText(row.priority) : "");
     show(this.#barCell, words.bar);
-    if (words.bar) this.#bar.update(row.title, row.progress);
+    if (words.bar) this.#bar.update(row.title, knownProgress(row));
     setText(this.#info, words.info);
     attr(this.#info, "title", words.info.length > 24 ? words.info : null);
     setText(this.#time, words.time);

@@ -69,7 +69,7 @@ function running(row: Row, mark: string, store: Store, now: number): Words {
   }
   const left = secondsLeftOf(row, now);
   if (left !== null) words.time = `${guess(left)} left`;
-  const tells = row.progress >= 0 || row.message !== "";
+  const tells = knownProgress(row) >= 0 || row.message !== "";
   const quiet = row.news_at === null ? 0 : now - row.news_at;
   if (tells && quiet > SILENT_AFTER) {
     const sign = `last sign of life ${rough(quiet)} ago`;
@@ -77,6 +77,11 @@ function running(row: Row, mark: string, store: Store, now: number): Words {
     if (spent !== null) words.time = elapsed(spent);
   }
   return words;
+}
+
+/** Jobs begin with 0, which says something only of those that tell; -1 if it is not known. */
+export function knownProgress(row: Row): number {
+  return row.progress > 0 || row.message !== "" ? row.progress : -1;
 }
 
 function stopping(row: Row, mark: string, words: Words, store: Store, now: number): Words {

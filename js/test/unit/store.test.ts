@@ -3,7 +3,7 @@ import { test } from "node:test";
 import protocol from "../../../jobqueue_widget/widget/protocol.json";
 import { cleanRow, type Row } from "../../src/protocol";
 import { Store } from "../../src/store";
-import { wordsOf } from "../../src/views/words";
+import { knownProgress, wordsOf } from "../../src/views/words";
 import { makeRow } from "../harness/kernel";
 
 const COUNTS = {
@@ -113,6 +113,14 @@ test("a job without news says so only if it tells news", () => {
   assert.equal(info({ progress: 0.5, news_at: 988 }), "last sign of life 12 s ago");
   assert.equal(info({ progress: 0.5, news_at: 995 }), "");
   assert.equal(info({ news_at: 900 }), "");
+  assert.equal(info({ progress: 0, news_at: 900 }), ""); // as it began
+});
+
+test("a job that has told nothing is not said to stand at 0 %", () => {
+  assert.equal(knownProgress(makeRow("r", { status: "running", progress: 0 })), -1);
+  assert.equal(knownProgress(makeRow("r", { status: "running", progress: 0, message: "a" })), 0);
+  assert.equal(knownProgress(makeRow("r", { status: "running", progress: 0.1 })), 0.1);
+  assert.equal(knownProgress(makeRow("r", { status: "running", progress: -1, message: "a" })), -1);
 });
 
 test("how long it takes is told by jobs of the same function only", () => {
