@@ -133,6 +133,7 @@ export class RowView {
   #state = h("span", { class: "jqw-hidden" });
   #title = h("b", { class: "jqw-title" });
   #args = h("span", { class: "jqw-args" });
+  #where = h("span", { class: "jqw-where" });
   #priority = h("span", { class: "jqw-priority" });
   #bar = new Bar();
   #barCell: HTMLElement;
@@ -147,7 +148,11 @@ export class RowView {
       "div",
       { class: "jqw-row", role: "row", tabindex: -1 },
       h("div", { class: "jqw-lead", role: "gridcell" }, grip, this.#icon, this.#state, this.#place),
-      h("div", { class: "jqw-what", role: "gridcell" }, this.#title, this.#args, this.#priority),
+      h(
+        "div",
+        { class: "jqw-what", role: "gridcell" },
+        this.#title, this.#args, this.#where, this.#priority,
+      ),
       this.#barCell,
       this.#info,
       this.#time,
@@ -179,6 +184,9 @@ export class RowView {
     setText(this.#place, row.status === "pending" ? String(index + 1) : "");
     setText(this.#title, row.title);
     setText(this.#args, row.args);
+    const where = row.status === "running" ? row.where : null;
+    setText(this.#where, where === null ? "" : `on ${where.split(" ", 1)[0]}`);
+    attr(this.#where, "title", where);
     attr(this.node, "title", null);
     setText(this.#priority, row.status === "pending" ? priorityText(row.priority) : "");
     show(this.#barCell, words.bar);
