@@ -248,7 +248,7 @@ class Leases(ABC):
                 del self._waiting[lease.kind]
             lease.execution = execution
             execution.place = lease
-            self._spawn(self._begin(execution, lease, lease.place))
+            self._start(execution, lease, lease.place)
             return
         loop = asyncio.get_running_loop()
         lease.idle = loop.call_later(self._idle_seconds, self._give_back, lease)
@@ -290,6 +290,10 @@ class Leases(ABC):
         if lease.place is not None:
             lease.place.leases.discard(lease)
         self._cancel(lease)
+
+    def _start(self, execution: RemoteExecution, lease: Lease, place: Place) -> None:
+        """Send it there."""
+        self._spawn(self._begin(execution, lease, place))
 
     async def _begin(self, execution: RemoteExecution, lease: Lease, place: Place) -> None:
         job = execution.job()

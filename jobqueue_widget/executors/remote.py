@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 from .._core.jobs import JobFailure, JobSpec, Outcome
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
+from ..worker import wire
 from ..worker.packing import Packed
 from ..worker.unpacking import decode
 
@@ -66,7 +67,7 @@ class RemoteExecution:
         return {
             "id": self.spec.id,
             "attempt": self.reporter.attempt,
-            "name": self.spec.name,
+            "name": wire.plain(self.spec.name),
             "function": function.data,
             "source": function.source,
             "call": call,

@@ -35,6 +35,7 @@ class PipeWriter:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.broken = False  # nobody will read it any more
         self._left: deque[bytes | memoryview] = deque()
 
     def write(self, pieces: Iterable[bytes | memoryview]) -> bool:
@@ -53,6 +54,7 @@ class PipeWriter:
             return False
         except OSError:  # its other end is closed: that the worker has ended is noticed elsewhere
             left.clear()
+            self.broken = True
         return True
 
 

@@ -52,7 +52,7 @@ def engines(
             stack.callback(client.close)
             settle(client)
             ENGINES["dask"] = client
-        if "ray" in wanted:
+        if wanted & {"ray", "ray-by-calls"}:
             stack.enter_context(ray_processes())
         yield
         ENGINES.clear()

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from jobqueue_widget import current_job, track
 from tests.contract import bodies
@@ -56,3 +57,17 @@ def echo_bytes(data: bytes) -> bytes:
 def environment(name: str) -> str | None:
     """A variable there."""
     return os.environ.get(name)
+
+
+def until_quietly_released(folder: str) -> None:
+    """Tells nothing."""
+    while not bodies.released(folder):
+        time.sleep(0.005)
+
+
+def say_much(folder: str, size: int) -> int:
+    """A log that no pipe takes at once."""
+    sys.stdout.write("x" * size)
+    sys.stdout.flush()
+    Path(folder, "said").touch()
+    return size
