@@ -130,6 +130,11 @@ class AttachedExecutor(ABC):
         if (leases := self._leases) is not None:
             leases.withdraw(execution)
 
+    def taken(self, execution: RemoteExecution) -> None:
+        """Its place is gone, and so is its process."""
+        if (leases := self._leases) is not None:
+            leases.taken(execution)
+
     def over(self, execution: RemoteExecution) -> None:
         """It has ended."""
         with self._lock:

@@ -144,6 +144,10 @@ class Cluster(Leases):
         self._visited[address] = place
         self._granted_at(lease, place)
 
+    def _why_taken(self) -> str:
+        closed = self._client.status in ("closing", "closed")
+        return "the Dask client was closed" if closed else super()._why_taken()
+
     def _on_lost(self, place: Place) -> None:
         self._visited.pop(place.address, None)
         self.link.look_again()

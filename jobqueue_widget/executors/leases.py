@@ -387,6 +387,17 @@ class Leases(ABC):
                 self._move_on(execution, lease.kind, why)
         self._on_lost(place)
 
+    def taken(self, execution: RemoteExecution) -> None:
+        """The engine took its place away, of which nobody else may have told us."""
+        lease: Lease | None = execution.place
+        if lease is not None and lease.execution is execution:
+            lease.execution = None
+            self._drop(lease)
+            self._move_on(execution, lease.kind, self._why_taken())
+
+    def _why_taken(self) -> str:
+        return "its place was taken away"
+
     def _move_on(self, execution: RemoteExecution, kind: Kind, why: str) -> None:
         """Its worker is lost. It may have run: only what may run twice is sent again."""
         if execution.over:

@@ -26,6 +26,9 @@ class Carrier(Protocol):
     def withdraw(self, execution: RemoteExecution) -> None:
         """It was asked to stop, or is to be forced: pass that on, or end it where it waits."""
 
+    def taken(self, execution: RemoteExecution) -> None:
+        """The engine took its place away, and its process is gone too. On the leases' loop."""
+
     def over(self, execution: RemoteExecution) -> None:
         """It has ended: its place is free."""
 
@@ -117,7 +120,8 @@ class RemoteExecution:
         if "end" in news:
             end = news["end"]
             if self._taken and not self.asked and end["kind"] == "died":
-                return  # it was ended with its place; whoever sees that place go says why
+                self._carrier.taken(self)
+                return
             if end["file"] is not None:
                 self._meta = end["meta"]
                 fetch(self, end["file"])
