@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import platform
 import shutil
@@ -21,6 +22,8 @@ from ..worker import guest
 from ..worker.packing import Packed, Packer
 from ..worker.unpacking import decode
 from .remote import check_function
+
+logger = logging.getLogger(__name__)
 
 FIRST_LOOK = 0.05  # seconds
 
@@ -45,15 +48,17 @@ class FuturesExecutor:
     """Jobs on an executor of yours: a ProcessPoolExecutor, loky, ipyparallel, executorlib.
 
     You made it and you shut it down. The package must be importable where its functions run.
-    These engines have no way to stop a call that runs: a job is asked, and keeps its lane until
-    it returns. What it reports and logs, and the request to stop, go through files in `folder`;
-    on another machine that does not see it they come with the result, and nothing can be asked.
+    Most have no way to stop a call that runs: a job is asked, and keeps its lane until it returns.
+    What it reports and logs, and the request to stop, go through files in `folder`; on another
+    machine that does not see it they come with the result, and nothing can be asked.
 
     Args:
         executor: anything with `submit(function, *args)` that gives a future.
         folder: a folder that both sides see, for engines on other machines; default: a private
             temporary one.
-        capacity: how many jobs it runs at once; default: what it says itself.
+        capacity: how many jobs it runs at once; default: what it says itself, else one.
+        ends_running: `cancel()` of its futures ends a call that runs, as those of submitit do; then
+            a job that does not listen is forced that way.
 
     Raises:
         InvalidOptionError: it has no `submit`, or an argument is of the wrong type.
@@ -66,7 +71,6 @@ class FuturesExecutor:
 
     """
 
-    can_kill = False
     admits_by_itself = True  # its jobs take nothing of this machine that we could promise
     launches_anywhere = True
 
@@ -76,6 +80,7 @@ class FuturesExecutor:
         *,
         folder: str | os.PathLike[str] | None = None,
         capacity: int | None = None,
+        ends_running: bool = False,
     ) -> None:
         _check_submits(executor)
         if capacity is not None and capacity < 1:
@@ -83,6 +88,7 @@ class FuturesExecutor:
         self._executor = executor
         self._folder = None if folder is None else Path(folder)
         self._capacity = capacity
+        self.can_kill = ends_running
         self._packer = Packer()
         self._lock = threading.Lock()
         self._at_work: dict[int, FuturesExecution] = {}
@@ -90,6 +96,7 @@ class FuturesExecutor:
         self._wakes: list[Callable[[], None]] = []
         self._context: ExecutorContext | None = None
         self._looking = False
+        self._asking: threading.Thread | None = None
 
     @property
     def name(self) -> str:
@@ -230,13 +237,23 @@ class FuturesExecutor:
             executions = list(self._at_work.values())
         for execution in executions:
             execution.look()
+        quiet = [execution for execution in executions if execution.tells_nothing]
+        if quiet and (self._asking is None or not self._asking.is_alive()):
+            # its engine may take seconds to answer, and this thread serves the whole queue
+            self._asking = threading.Thread(
+                target=_ask_whether_done, args=(quiet,), name=f"done-{self.name}", daemon=True
+            )
+            self._asking.start()
         self._look_soon(min(1.0, context.progress_poll_interval))
+
+
+def _ask_whether_done(executions: list[FuturesExecution]) -> None:
+    for execution in executions:
+        execution.ask_whether_done()
 
 
 class FuturesExecution:
     """One call of the user's executor."""
-
-    can_be_killed = False
 
     def __init__(
         self, executor: FuturesExecutor, spec: JobSpec, reporter: Reporter, folder: Path
@@ -245,6 +262,7 @@ class FuturesExecution:
         self._spec = spec
         self._reporter = reporter
         self._folder = folder
+        self.can_be_killed = executor.can_kill
         self._future: Any = None
         self._calls = True
         self._lock = threading.Lock()
@@ -290,8 +308,8 @@ class FuturesExecution:
     def ask_to_stop(self) -> bool:
         """Withdraw it if it has not begun, else leave the request where it looks for it."""
         self._asked = True
-        if self._future is not None and self._future.cancel():
-            return True  # its end is told by the future
+        if self._withdraw():
+            return True  # its end is told, or will be by the future
         try:
             (self._folder / guest.ASK).touch()
         except OSError:
@@ -299,10 +317,41 @@ class FuturesExecution:
         return True
 
     def kill(self) -> None:
-        """Withdraw it if it has not begun; nothing more can be done."""
+        """Withdraw it if it has not begun, else let the engine end it if that can."""
         self._asked = True
-        if not self._over and not (self._future is not None and self._future.cancel()):
+        if self._over or self._withdraw():
+            return
+        if self.can_be_killed:
+            threading.Thread(target=self._end_there, name="futures-cancel", daemon=True).start()
+        else:
             self._reporter.kill_failed("this engine cannot stop a running job")
+
+    def _withdraw(self) -> bool:
+        """Keep it from beginning, by taking the place of the one who would begin it.
+
+        What a future says is not enough: some can be cancelled while their call runs elsewhere.
+        """
+        if self._future is None:
+            return False
+        own = self._folder / f"{guest.CLAIM}-withdrawn"
+        try:
+            own.write_text(guest.WITHDRAWN)
+            os.link(own, self._folder / guest.CLAIM)
+        except FileExistsError:
+            return False
+        except OSError:
+            logger.debug("%s cannot be claimed: the future is believed", self._folder)
+            return bool(self._future.cancel())
+        if self._future.cancel() or not self._calls:
+            self._end(Outcome.of_stop())
+        return True
+
+    def _end_there(self) -> None:
+        """A thread of its own: an engine may run a program for this."""
+        try:
+            self._future.cancel()
+        except Exception as error:
+            self._reporter.kill_failed(f"{type(error).__name__}: {error}")
 
     # -- what the engine tells ---------------------------------------------------------------
 
@@ -316,7 +365,20 @@ class FuturesExecution:
             if self._begun:
                 self._read_log()
                 self._read_report()
-        if not self._calls and self._future.done():
+
+    @property
+    def tells_nothing(self) -> bool:
+        """Its future must be asked whether it is done."""
+        return not self._calls and not self._over
+
+    def ask_whether_done(self) -> None:
+        """Any thread but the I/O thread."""
+        try:
+            done = self._future.done()
+        except Exception as error:
+            logger.debug("%s does not say whether it is done: %r", self._future, error)
+            return
+        if done:
             self._on_done(self._future)
 
     def _look_for_the_claim(self) -> None:
@@ -370,6 +432,9 @@ class FuturesExecution:
             self._answered = True
             self._reporter.phase(None, answer["where"])
             self._catch_up(answer)
+        if self._asked and answer["meta"].get("type") == guest.WITHDRAWN:
+            self._end(Outcome.of_stop())
+            return
         self._end(decode(answer["meta"], [memoryview(part) for part in answer["parts"]]))
 
     def _catch_up(self, answer: dict[str, Any]) -> None:

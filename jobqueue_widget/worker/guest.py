@@ -24,6 +24,7 @@ from . import wire
 from .jobside import JobCancelled, JobContext, bind, bind_process, current_job
 
 CLAIM, REPORT, LOG, ASK = "claim", "report", "log", "ask"
+WITHDRAWN = "Withdrawn"  # in the place of a claim: the kernel does not want it any more
 LOG_TAIL = 256 * 1024  # bytes of a log that travel with the value
 LOOK_INTERVAL = 0.05  # seconds for which "nobody asked" is believed
 
@@ -81,6 +82,12 @@ class Desk:
             os.close(fd)
         return True
 
+    def is_withdrawn(self) -> bool:
+        """Whether the claim is the kernel's own."""
+        with contextlib.suppress(OSError):
+            return Path(self._path(CLAIM)).read_text() == WITHDRAWN
+        return False
+
     def is_asked(self) -> bool:
         """Whether the kernel wants it to stop."""
         return os.path.exists(self._path(ASK))
@@ -129,19 +136,33 @@ def readable_report(fraction: object, message: object) -> tuple[float | None, st
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run it and tell, as plain values, how it ended; never raises what the job raised."""
-    desk = Desk(job["folder"])
+    folder = job["folder"]
+    if not os.path.isdir(folder) and os.path.isdir(os.path.dirname(folder)):
+        return _told(_withdrawn(), [], None, (0, b""))  # this machine would see it: it is over
+    desk = Desk(folder)
     parts: list[Any] = []
     try:
-        if not desk.claim() and not job["again"]:
+        if desk.claim():
+            meta, parts = contextvars.copy_context().run(_run, job, desk)
+        elif desk.is_withdrawn():
+            meta = _withdrawn()
+        elif not job["again"]:
             meta = _refusal()
         else:
             meta, parts = contextvars.copy_context().run(_run, job, desk)
     finally:
-        size, tail = desk.close()
+        log = desk.close()
+    return _told(meta, parts, desk.last_report, log)
+
+
+def _told(
+    meta: dict[str, Any], parts: list[Any], report: tuple[object, object] | None, log: Any
+) -> dict[str, Any]:
+    size, tail = log
     return {
         "meta": meta,
         "parts": [bytes(part) for part in parts],
-        "report": desk.last_report,
+        "report": report,
         "log_size": size,
         "log_tail": tail,
         "where": where(),
@@ -151,6 +172,13 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 def where() -> str:
     """This machine and process, in words."""
     return f"{platform.node()} (process {os.getpid()})"
+
+
+def _withdrawn() -> dict[str, Any]:
+    reason = (
+        "its folder is not there, or says that it was cancelled before it began; it did not run"
+    )
+    return {"kind": "error", "type": WITHDRAWN, "message": reason, "traceback": ""}
 
 
 def _refusal() -> dict[str, Any]:

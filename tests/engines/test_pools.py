@@ -7,9 +7,10 @@ import multiprocessing
 import os
 import platform
 import signal
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from jobqueue_widget import (
 )
 from tests.conditions import until
 from tests.contract import bodies
+from tests.contract.subjects import is_alive
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -219,6 +221,147 @@ async def test_a_future_that_calls_nobody_back_is_looked_at() -> None:
         async with JobQueue(executor=FuturesExecutor(Quiet(pool))) as queue:
             jobs = queue.map(pow, [2, 3], [2, 2])
             assert [await asyncio.wait_for(one, 20) for one in jobs] == [4, 9]
+
+
+class Elsewhere:
+    """An engine whose futures can be cancelled while their calls run, like ipyparallel's."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+
+    def submit(self, function: Any, /, *args: Any) -> Any:
+        future: Future[Any] = Future()
+
+        def tell(done: Future[Any]) -> None:
+            if not future.cancelled():
+                future.set_result(done.result())
+
+        self._pool.submit(function, *args).add_done_callback(tell)
+        return future
+
+
+def until_released_and_deaf(folder: str) -> str:
+    bodies.begin(folder)
+    while not bodies.released(folder):
+        time.sleep(0.005)
+    return "released"
+
+
+async def test_a_future_that_says_that_it_cancelled_a_running_call_is_not_believed(
+    tmp_path: Path,
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        async with JobQueue(executor=FuturesExecutor(Elsewhere(pool))) as queue:
+            job = queue.submit_nowait(until_released_and_deaf, str(tmp_path))
+            following = queue.submit_nowait(pow, 2, 2)
+            await until(lambda: bodies.times_begun(tmp_path))
+            job.cancel(force=True)
+            await asyncio.sleep(0.1)
+            assert (job.status, following.status) == (JobStatus.running, JobStatus.pending)
+            bodies.release(tmp_path)
+            assert await asyncio.wait_for(job, 20) == "released"
+            assert job.finished_before_cancel
+            assert await asyncio.wait_for(following, 20) == 4
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+async def test_what_was_withdrawn_never_begins_though_its_engine_comes_to_it(
+    idempotent: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "held").mkdir()
+    bodies.release(tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(until_released_and_deaf, str(tmp_path / "held"))
+        async with JobQueue(executor=FuturesExecutor(Elsewhere(pool))) as queue:
+            options = queue.options(idempotent=idempotent)
+            job = options.submit_nowait(until_released_and_deaf, str(tmp_path))
+            await until(lambda: job.phase == "waiting for a worker")
+            job.cancel()
+            await until(lambda: job.done)
+            assert job.status is JobStatus.cancelled
+            bodies.release(tmp_path / "held")
+            assert await asyncio.wait_for(queue.submit_nowait(pow, 2, 2), 20) == 4
+    assert bodies.times_begun(tmp_path) == 0
+
+
+class Program:
+    """A call in a program of its own, which `cancel` ends, as submitit's does."""
+
+    def __init__(self, function: Any, arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._answer, other = context.Pipe(duplex=False)
+        self._process = context.Process(target=tell, args=(other, function, arguments))
+        self._process.start()
+        other.close()
+
+    def done(self) -> bool:
+        return not self._process.is_alive()
+
+    def result(self) -> Any:
+        with self._answer:
+            self._process.join()
+            code = self._process.exitcode
+            self._process.close()
+            if code:
+                raise OSError(f"the program ended with {code}")
+            return self._answer.recv()
+
+    def cancel(self) -> None:
+        self._process.kill()
+
+
+def tell(pipe: Any, function: Any, arguments: Any) -> None:
+    pipe.send(function(*arguments))
+
+
+class Programs:
+    def submit(self, function: Any, /, *args: Any) -> Program:
+        return Program(function, args)
+
+
+async def test_an_engine_that_ends_what_runs_is_told_to_when_asking_was_in_vain(
+    tmp_path: Path,
+) -> None:
+    executor = FuturesExecutor(Programs(), ends_running=True)
+    async with JobQueue(executor=executor, cancel_timeout=0.2) as queue:
+        asked = queue.submit_nowait(until_released, str(tmp_path))
+        await until(lambda: bodies.times_begun(tmp_path))
+        asked.cancel(timeout=20)
+        await queue.wait_for_job(asked, timeout=20)
+        assert (asked.status, asked.cancel_phase) == (JobStatus.cancelled, None)
+        (tmp_path / "deaf").mkdir()
+        deaf = queue.submit_nowait(until_released_and_deaf, str(tmp_path / "deaf"))
+        await until(lambda: bodies.times_begun(tmp_path / "deaf"))
+        deaf.cancel()
+        await queue.wait_for_job(deaf, timeout=20)
+        assert deaf.status is JobStatus.cancelled
+        assert not is_alive(bodies.pids(tmp_path / "deaf")[0])
+        assert await asyncio.wait_for(queue.submit_nowait(pow, 2, 2), 20) == 4
+
+
+class SlowToSay:
+    def __init__(self, future: Any, may_say: threading.Event) -> None:
+        self.result, self.cancel, self._may_say = future.result, future.cancel, may_say
+
+    def done(self) -> bool:
+        return self._may_say.wait(30)
+
+
+async def test_an_engine_that_is_slow_to_say_whether_a_call_is_done_holds_up_nothing() -> None:
+    may_say = threading.Event()
+
+    class Slow:
+        def submit(self, function: Any, /, *args: Any) -> Any:
+            return SlowToSay(threads.submit(function, *args), may_say)
+
+    with ThreadPoolExecutor(1) as threads:
+        async with JobQueue(executor=FuturesExecutor(Slow()), max_running=2) as queue:
+            job = queue.submit_nowait(pow, 2, 2)
+            other = queue.options(executor="process").submit_nowait(pow, 2, 3)
+            assert await asyncio.wait_for(other, 20) == 8
+            assert not job.done
+            may_say.set()
+            assert await asyncio.wait_for(job, 20) == 4
 
 
 async def test_what_the_engine_has_not_begun_is_withdrawn(tmp_path: Path) -> None:
