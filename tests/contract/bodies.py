@@ -50,6 +50,7 @@ ODD_PROGRESS = {
     "none": None,
     "fine": 0.25,
 }
+TOLD = (0.25, "told while it runs")
 
 
 class Hand(Protocol):
@@ -113,9 +114,15 @@ def ignore(hand: Hand, folder: str) -> str:
             continue
 
 
+def tell(hand: Hand, folder: str) -> str:
+    hand.report(*TOLD)
+    hand.log(TOLD[1])
+    return ignore(hand, folder)
+
+
 BODIES: dict[str, Callable[..., Any]] = {
     body.__name__: body
-    for body in (echo, fail, fail_once, report_and_fail, say, mark, listen, ignore)
+    for body in (echo, fail, fail_once, report_and_fail, say, mark, listen, ignore, tell)
 }
 
 
@@ -185,7 +192,10 @@ def in_function(name: str, *args: Any) -> Any:
 
 
 async def in_coroutine(name: str, *args: Any) -> Any:
-    if name in ("listen", "ignore"):
+    if name == "tell":
+        current_job().report(*TOLD)
+        current_job().log(TOLD[1])
+    if name in ("listen", "ignore", "tell"):
         return await _until_released(args[0], listens=name == "listen")
     return in_function(name, *args)
 

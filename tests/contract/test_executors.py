@@ -218,6 +218,21 @@ async def test_the_last_report_comes_before_the_end(subject: Subject, tmp_path: 
         assert len(recorder.reports) == count
 
 
+async def test_what_it_says_is_heard_while_it_runs(
+    subject: Subject, promise: Promise, tmp_path: Path
+) -> None:
+    async with opened(subject.make(), tmp_path) as bench:
+        _, recorder = bench.launch(subject.call("tell", str(tmp_path)))
+        await until_beating(tmp_path)
+        if subject.heard:
+            await until(lambda: bodies.TOLD in recorder.reports)
+            await until(lambda: bodies.TOLD[1] in recorder.text)
+        assert not recorder.ends
+        bodies.release(tmp_path)
+        assert (await recorder.end()).value == "released"
+    promise("progress and log while it runs", subject.heard)
+
+
 async def test_it_opens_and_closes_again_and_leaves_nothing(
     subject: Subject, tmp_path: Path
 ) -> None:
