@@ -14,12 +14,15 @@ from typing import Any
 from .. import errors
 
 PACKAGE = Path(errors.__file__).parent
-SHIPPED = ("*.py", "_core/*.py", "_runtime/*.py", "worker/*.py", "capture/*.py", "executors/*.py")
+SHIPPED = (
+    *("*.py", "_core/*.py", "_runtime/*.py", "worker/*.py", "capture/*.py"),
+    *("executors/*.py", "plugins/*.py"),
+)
 
 
 @functools.cache
 def sources() -> dict[str, bytes]:
-    """What a worker needs of this package, compressed, by its path; about 100 kB."""
+    """What a worker needs of this package, compressed, by its path; about 250 kB."""
     paths = [path for pattern in SHIPPED for path in PACKAGE.glob(pattern)]
     return {str(path.relative_to(PACKAGE)): zlib.compress(path.read_bytes()) for path in paths}
 

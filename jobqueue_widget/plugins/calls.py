@@ -13,6 +13,7 @@ from typing import Any
 from .._core.jobs import JobFailure, Outcome
 from ..errors import PluginFailedError, UnsendableValueError
 from ..worker import typed
+from ..worker.jobside import current_job
 from .runs import Operation, PluginRun
 from .slots import Plugin, Quiet
 
@@ -63,7 +64,7 @@ class Call:
     ) -> None:
         name = plugin.meta.name
         payload = pack(args, kwargs, plugin.house.types, name)
-        quiet = Quiet(f"{name}-call-{next(_numbers)}")
+        quiet = Quiet(f"{name}-call-{next(_numbers)}", current_job())
         self._plugin = plugin
         self._done = quiet.done
         self.run = PluginRun(

@@ -15,6 +15,7 @@ from .._runtime.logs import JobLog
 from ..errors import UnsendableValueError
 from ..worker import typed
 from ..worker.environment import environment_for_plugins
+from ..worker.jobside import NO_JOB, JobContext, NoJob
 from ..worker.parent import WorkerProcess
 from ..worker.pluginparent import PluginProcess
 from .house import House
@@ -101,10 +102,14 @@ class Slot:
 
 
 class Quiet:
-    """The reporter of calls that no queue listens to; `done` has the outcome."""
+    """The reporter of calls that no queue listens to; `done` has the outcome.
 
-    def __init__(self, job_id: str = "") -> None:
+    What is told goes to the job whose code makes the call, if it is made in one.
+    """
+
+    def __init__(self, job_id: str = "", caller: JobContext | NoJob = NO_JOB) -> None:
         self.job_id = job_id
+        self._caller = caller
         self.attempt = 1
         self.priority = 0
         self.done: Future[Outcome] = Future()
@@ -113,10 +118,12 @@ class Quiet:
         """Nobody looks."""
 
     def progress(self, fraction: object, message: object = None) -> None:
-        """The plugin remembers it."""
+        """The plugin remembers it, too."""
+        self._caller.report(fraction, message)
 
     def log(self, data: bytes | str) -> None:
-        """The plugin's log has it."""
+        """The plugin's log has it, too."""
+        self._caller.log(data if isinstance(data, str) else data.decode("utf-8", "replace"))
 
     def ended(self, outcome: Outcome) -> None:
         """Tell whoever waits."""

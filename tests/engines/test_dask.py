@@ -29,6 +29,7 @@ from tests.contract import bodies
 from tests.contract.subjects import is_alive, until_beating
 from tests.engines import work
 from tests.engines.dask_processes import DaskProcesses, dask_processes, settle
+from tests.own_manager import write_manifests
 from tests.sockets import Listeners
 
 pytestmark = pytest.mark.engine
@@ -261,6 +262,24 @@ async def test_a_c_loop_is_ended_and_its_worker_goes_on(client: Any, tmp_path: P
         assert await asyncio.wait_for(queue.submit_nowait(pow, 2, 2), 20) == 4
         bodies.release(tmp_path)
         assert await asyncio.wait_for(other, 20) == "released", "undisturbed"
+
+
+async def test_a_function_runs_a_plugin_of_that_machine_and_ends_with_it(
+    client: Any, tmp_path: Path
+) -> None:
+    folder = str(write_manifests(tmp_path / "manifests"))
+    async with JobQueue(executor=DaskExecutor(client)) as queue:
+        told = await queue.submit_nowait(work.in_a_plugin, folder, "value", 1)
+        assert told["args"] == [1]
+        job = queue.submit_nowait(work.in_a_plugin, folder, "body", "tell", str(tmp_path))
+        await until_beating(tmp_path)
+        await until(lambda: job.progress == 0.25 and bodies.TOLD[1] in job.logs())
+        plugin = bodies.pids(tmp_path)[0]
+        assert is_alive(plugin)
+        job.cancel(force=True)
+        await queue.wait_for_job(job, timeout=20)
+        assert job.status is JobStatus.cancelled
+        assert not is_alive(plugin)
 
 
 async def test_tasks_of_others_on_the_same_worker_are_not_disturbed(

@@ -6,10 +6,11 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from jobqueue_widget import current_job, track
+from jobqueue_widget import PluginManager, current_job, track
 from tests.contract import bodies
 
 
@@ -71,3 +72,14 @@ def say_much(folder: str, size: int) -> int:
     sys.stdout.flush()
     Path(folder, "said").touch()
     return size
+
+
+def in_a_plugin(folder: str, *arguments: object) -> object:
+    """By a plugin whose manifest is in a folder there."""
+    tempfile.tempdir = folder  # what is ended by force leaves its temporary files
+    with PluginManager(search_paths=[Path(folder)]) as manager:
+        manager.discover_manifests()
+        meta = manager.get_discovered_meta("workload")
+        assert meta is not None
+        manager.load_plugin(meta)
+        return manager.execute_plugin("workload", *arguments)
