@@ -46,10 +46,19 @@ def _children() -> list[str]:
     found = []
     for child in psutil.Process().children(recursive=True):
         try:
-            found.append(f"process {child.pid} of {child.create_time()}")
+            if not _is_of_rays_pool(child):
+                found.append(f"process {child.pid} of {child.create_time()}")
         except psutil.NoSuchProcess:
             continue
     return found
+
+
+def _is_of_rays_pool(process: psutil.Process) -> bool:
+    """Ray starts workers ahead when it likes; one that has become an actor of ours is no such."""
+    if process.status() == psutil.STATUS_ZOMBIE:
+        return False
+    command = " ".join(process.cmdline())
+    return command.startswith("ray::IDLE") or "/ray/_private/workers/default_worker.py" in command
 
 
 def _told(thing: str) -> str:
