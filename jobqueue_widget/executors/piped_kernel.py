@@ -43,6 +43,7 @@ class PipedKernel:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._folder = ""
+        self._until_connected: int | None = None  # the station never reads what nobody writes to
         self._reader: FrameReader | None = None
         self._writer: PipeWriter | None = None
 
@@ -56,27 +57,22 @@ class PipedKernel:
             for name in names:
                 os.mkfifo(name, 0o600)
             self._reader = FrameReader(os.open(names[0], os.O_RDONLY | os.O_NONBLOCK), ONLY_NEWS)
+            self._until_connected = os.open(names[1], os.O_RDWR | os.O_NONBLOCK)
         except OSError as error:
             logger.debug("no pipes to a station: %r", error)
             self.close()
             return None
         return names
 
-    def connect(self) -> bool:
-        """The station says that it is there; False: not on this machine."""
+    def connect(self) -> None:
+        """The station says that it has opened its ends."""
         assert self._reader is not None, "connect before offer"
-        try:
-            fd = os.open(os.path.join(self._folder, "jobs"), os.O_WRONLY | os.O_NONBLOCK)
-        except OSError as error:
-            logger.debug("no pipe to a station: %r", error)
-            self.close()
-            return False
+        fd = os.open(os.path.join(self._folder, "jobs"), os.O_WRONLY | os.O_NONBLOCK)
         self._writer = PipeWriter(fd)
         for end in (self._reader.fd, fd):
             prepare_pipe(end)
         self._remove_names()
         self._loop.add_reader(self._reader.fd, self._read)
-        return True
 
     def send(self, token: str, job: dict[str, Any]) -> bool:
         """One attempt of one job. False: the station is gone and cannot have got it."""
@@ -100,6 +96,9 @@ class PipedKernel:
             os.close(writer.fd)
 
     def _remove_names(self) -> None:
+        if self._until_connected is not None:
+            os.close(self._until_connected)
+            self._until_connected = None
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""

@@ -67,7 +67,8 @@ class PipedStation(Station):
         except Exception as error:
             logger.warning("the kernel of %s sent what is no job: %r", self.where, error)
         self._close_pipes()
-        self.end_all()
+        if not self._closed:
+            self.end_all()
 
     def _begin(self, kind: bytes, number: int, body: bytearray) -> None:
         token, job = wire.load_plain([memoryview(body)])

@@ -165,9 +165,9 @@ class RayPlaces(Leases):
         )
         try:
             told = await place.actor.hello.remote(pipes.offer())
-            if told["piped"] and not pipes.connect():
-                told = await place.actor.hello.remote(None)
-            if told["piped"] and self._leases.get(lease.key) is lease:
+            is_wanted = self._leases.get(lease.key) is lease and not self._closed
+            if told["piped"] and is_wanted:
+                pipes.connect()
                 place.pipes = pipes
         except Exception as error:
             if self._leases.get(lease.key) is lease:
@@ -177,7 +177,7 @@ class RayPlaces(Leases):
         finally:
             if place.pipes is None:
                 pipes.close()
-        if self._leases.get(lease.key) is lease and not self._closed:
+        if is_wanted:
             place.words = f"{told['host']} (Ray actor, process {told['pid']})"
             self._granted_at(lease, place)
 
@@ -203,7 +203,7 @@ class RayPlaces(Leases):
                 continue
             was_there = execution.is_there
             execution.hear(told, self._fetch)
-            if not was_there:
+            if not was_there and execution.token == token:
                 execution.begun()
                 if execution.asked and not execution.over:
                     self._spawn(self._pass_on(execution, place))

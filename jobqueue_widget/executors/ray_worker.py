@@ -34,10 +34,8 @@ class RayStation:
         self._station: AwaitedStation | PipedStation | None = None
         self._puts: dict[str, bytearray] = {}
 
-    async def hello(self, pipes: Names | None = None) -> dict[str, Any]:
+    async def hello(self, pipes: Names | None) -> dict[str, Any]:
         """It is granted: where it is, and whether it could open the kernel's pipes."""
-        if self._station is not None:
-            await self.release("")  # the kernel does not find the pipes that were opened here
         settings = {**self._settings, "scratch": _scratch()}
         ends = None if pipes is None else open_ends(pipes)
         if ends is None:

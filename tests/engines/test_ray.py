@@ -72,15 +72,6 @@ async def test_jobs_reach_a_place_on_this_machine_without_a_call(
     assert calls.count("begin") == (0 if way == "pipes" else 50)
 
 
-async def test_pipes_that_only_one_end_finds_are_not_used(
-    calls: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(PipedKernel, "connect", lambda self: False)
-    async with JobQueue(executor=RayExecutor(), max_running=1) as queue:
-        assert await asyncio.wait_for(queue.submit_nowait(pow, 2, 2), 60) == 4
-    assert calls.count("begin") == 1
-
-
 async def test_progress_log_and_place_are_seen_while_it_runs(way: str, tmp_path: Path) -> None:
     async with JobQueue(executor=RayExecutor()) as queue:
         job = queue.submit_nowait(work.until_released, str(tmp_path))
