@@ -147,7 +147,11 @@ class Control:
         return self.engine.do(ev.CancelRequested(record, force, limit, reason))
 
     def cancel_all(self, scope: Scope, tag: str | None) -> int:
-        """Pending ones first, so that none of them takes the lane of a cancelled one."""
+        """Pending ones first, so that none of them takes the lane of a cancelled one.
+
+        A closed loop is noticed before, not between two jobs: what ran on it has one fate.
+        """
+        self.engine.life.handle_lost_loop()
         with self.engine.lock:
             state = self.engine.state
             records = [] if scope == "running" else state.order.slice(0)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import (
+    Job,
     JobFailedError,
     JobNotFinishedError,
     JobQueue,
@@ -252,6 +253,9 @@ def test_the_end_of_asyncio_run_stops_the_queue_and_the_next_run_goes_on() -> No
     asyncio.run(second())
 
 
+CLOSED = "EventLoopClosed: its event loop closed while it was running"
+
+
 def test_a_loop_closed_without_a_stop_fails_what_ran_and_keeps_what_waits() -> None:
     queue = JobQueue()
     loop = asyncio.new_event_loop()
@@ -268,7 +272,7 @@ def test_a_loop_closed_without_a_stop_fails_what_ran_and_keeps_what_waits() -> N
     queue.submit_nowait(noop)
     running = queue.get_job(ids[0])
     assert running is not None
-    assert running.error == "EventLoopClosed: its event loop closed while it was running"
+    assert running.error == CLOSED
 
     async def second() -> None:
         async with queue:
@@ -277,6 +281,26 @@ def test_a_loop_closed_without_a_stop_fails_what_ran_and_keeps_what_waits() -> N
 
     asyncio.run(second())
     for task in left:  # what the test itself left hanging on the closed loop
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_cancel_all_after_a_loop_was_closed_finds_nothing_that_runs() -> None:
+    queue = JobQueue(max_running=2)
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> list[Job]:
+        await queue.start()
+        jobs = [queue.submit_nowait(asyncio.Event().wait) for _ in range(2)]
+        await until(lambda: len(queue.get_state()["running_all"]) == 2)
+        return jobs
+
+    jobs = loop.run_until_complete(begin())
+    left = asyncio.all_tasks(loop)
+    loop.close()
+    queue.subscribe(lambda event: None)  # telling it is how the loop is found to be closed
+    assert queue.cancel_all("running") == 0
+    assert [job.error for job in jobs] == [CLOSED, CLOSED]
+    for task in left:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 

@@ -139,6 +139,7 @@ class User(Onlooker):
 
     async def cancel_all(self) -> None:
         """Everything, or all of one kind."""
+        self.world.engine.life.handle_lost_loop()  # as it does itself: what ran there is not asked
         scope = self.dice.choice(("pending", "pending", "running", "all"))
         tag = self.dice.choice((None, "tagged", "tagged"))
         chosen = [
