@@ -19,8 +19,8 @@ export class LogView {
   #next = -1;
   #job = "";
   #busy = false;
-  #following = true; // a node that was out of the page for a moment is at its beginning again,
-  #touched = false; // so only a person who scrolls ends it
+  #following = true;
+  #touched = false; // a node that was out of the page is at its beginning again: nobody went there
 
   constructor(private context: Context) {
     for (const way of ["wheel", "pointerdown", "touchmove", "keydown"]) {
@@ -28,7 +28,9 @@ export class LogView {
     }
     this.#output.addEventListener("scroll", () => {
       const { scrollTop, clientHeight, scrollHeight } = this.#output;
-      if (this.#touched) this.#following = scrollTop + clientHeight >= scrollHeight - 4;
+      if (this.#touched || scrollTop > 0) {
+        this.#following = scrollTop + clientHeight >= scrollHeight - 4;
+      }
       if (this.#following) this.#touched = false;
     });
     this.#output.setAttribute("aria-label", "Log");
