@@ -84,8 +84,9 @@ def test_cancel_all_says_how_many_and_cancels_them(fresh: Fresh) -> None:
 def test_shift_delete_ends_a_job_that_does_not_listen(fresh: Fresh) -> None:
     patient = SETUP.replace("cancel_timeout=1.0", "cancel_timeout=600.0")
     notebook = fresh(submit("deaf one", "deaf"), setup=patient)
-    until_status(notebook, "deaf one", "running")
-    row(notebook, "deaf one").focus()
+    deaf = row(notebook, "deaf one")
+    expect(deaf).to_have_attribute("data-status", "running")  # the page hears of it a bit later
+    deaf.focus()
     notebook.page.keyboard.press("Shift+Delete")
     until_status(notebook, "deaf one", "cancelled")
 
