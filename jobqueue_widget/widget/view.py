@@ -74,6 +74,17 @@ class _StateWidget(anywidget.AnyWidget):
             if whole:  # also what is equal; in one message, of which nothing is lost alone
                 self._states_to_send.update(state)
 
+    def send_state(self, key: Any = None) -> None:
+        """As ipywidgets does it, which looks for bytes in each value of each row: here are none."""
+        if self._property_lock or not isinstance(key, set) or not key:
+            super().send_state(key)  # of a trait that a page has set, or all of them
+            return
+        state = {
+            name: self.trait_metadata(name, "to_json", self._trait_to_json)(getattr(self, name), self)
+            for name in key
+        }
+        self.comm.send({"method": "update", "state": state, "buffer_paths": []})
+
     def _send_message(self, message: dict[str, Any]) -> None:
         self.send(message)
 

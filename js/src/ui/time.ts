@@ -50,7 +50,6 @@ export function day(epochSeconds: number): string {
 
 /** "12 min": a guess, so never finer than it can be. */
 export function guess(seconds: number): string {
-  if (seconds < 10) return "a few seconds";
-  if (seconds < 55) return `${Math.ceil(seconds / 10) * 10} s`;
+  if (seconds < 55) return `${Math.max(10, Math.ceil(seconds / 10) * 10)} s`;
   return rough(Math.max(60, seconds));
 }

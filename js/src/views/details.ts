@@ -1,7 +1,7 @@
 // Everything about one job, in four tabs; log, error and result are fetched when looked at.
 
 import { isPlain, num, text, type Plain, type Row } from "../protocol";
-import { active, attr, button, enable, h, setText, show } from "../ui/dom";
+import { active, attr, button, div, enable, h, setText, show } from "../ui/dom";
 import { day, rough, took } from "../ui/time";
 import type { Context } from "./context";
 import { LogView, writeSpans } from "./log";
@@ -44,7 +44,7 @@ export class Details {
     }
     list.addEventListener("keydown", (event) => this.#arrows(event));
     const shut = button("✕", "Close details", close, "jqw-plain");
-    const head = h("div", { class: "jqw-details-head" }, this.#heading, list, shut);
+    const head = div("details-head", this.#heading, list, shut);
     this.#log = new LogView(context);
     this.#progress = h("div", {}, this.#makeActs(), this.#facts);
     this.node = h("section", { class: "jqw-details" }, head, this.#panel);
@@ -154,7 +154,7 @@ export class Details {
       add("Retry", (row) => context.retry(row), (row) => ENDED.includes(row.status)),
     ];
     this.#priority.addEventListener("change", () => this.#setPriority());
-    return h("div", { class: "jqw-details-acts" }, ...nodes, this.#priorityLabel);
+    return div("details-acts", ...nodes, this.#priorityLabel);
   }
 
   #setPriority(): void {
@@ -261,7 +261,7 @@ function errorNode(row: Row, answer: Plain | null): Node {
     const lines = new AnsiLines();
     lines.write(trace);
     writeSpans(pre, lines.lines);
-    node.append(h("div", { class: "jqw-details-acts" }, copyButton("traceback", pre)), pre);
+    node.append(div("details-acts", copyButton("traceback", pre)), pre);
   }
   return node;
 }

@@ -1,7 +1,7 @@
 // What the Finished header offers: by status, and a text that all three lists are searched for.
 
 import { cleanRows, num, type ListName, type Row } from "../protocol";
-import { attr, button, enable, h } from "../ui/dom";
+import { attr, button, enable, h, span } from "../ui/dom";
 import type { Context } from "./context";
 
 const MOST = 200;
@@ -38,7 +38,7 @@ export class Filter {
       this.#changed();
     });
     const chips = this.#chips.values();
-    this.node = h("span", { class: "jqw-filter" }, ...chips, this.input, this.#clear);
+    this.node = span("filter", ...chips, this.input, this.#clear);
   }
 
   get active(): boolean {

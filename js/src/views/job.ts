@@ -1,7 +1,7 @@
 // The live progress cell of one job: one row, its strip, and its log on demand.
 
 import type { Row } from "../protocol";
-import { atWork, attr, button, h, icon, setIcon, setText, show } from "../ui/dom";
+import { attr, atWork, button, h, icon, setIcon, setText, show, span } from "../ui/dom";
 import { takesText } from "../ui/keys";
 import type { Context } from "./context";
 import { Details } from "./details";
@@ -14,12 +14,11 @@ export class JobView {
   #strip: Strip;
   #details: Details;
   #icon = icon();
-  #state = h("span", { class: "jqw-hidden" });
   #title = h("b", { class: "jqw-title" });
-  #args = h("span", { class: "jqw-args" });
+  #args = span("args");
   #bar = new Bar();
-  #info = h("span", { class: "jqw-info" });
-  #time = h("span", { class: "jqw-time" });
+  #info = span("info");
+  #time = span("time");
   #act: ActButton;
   #more: HTMLButtonElement;
   #opened = false;
@@ -34,11 +33,11 @@ export class JobView {
     this.#act = new ActButton(context);
     attr(this.#act.node, "tabindex", 0);
     this.#more = button("Log", "Log", () => this.#toggle());
-    const what = h("span", { class: "jqw-what" }, this.#title, this.#args);
+    const what = h("span", { class: "jqw-what jqw-name" }, this.#title, this.#args);
     const line = h(
       "div",
       { class: "jqw-job-line" },
-      this.#icon, this.#state, what, this.#bar.node, this.#info, this.#time, this.#act.node,
+      this.#icon, what, this.#bar.node, this.#info, this.#time, this.#act.node,
       this.#more,
     );
     this.node.append(line, this.#strip.node, context.live.node);
@@ -63,8 +62,7 @@ export class JobView {
     attr(this.node, "aria-label", `Job ${row.title}`);
     attr(this.node, "data-job-id", row.id);
     attr(this.node, "data-status", words.state);
-    setIcon(this.#icon, words.icon);
-    setText(this.#state, words.state);
+    setIcon(this.#icon, words.icon, words.state);
     setText(this.#title, row.title);
     setText(this.#args, row.args);
     show(this.#bar.node, words.bar);

@@ -2,7 +2,7 @@
 
 import { num, text } from "../protocol";
 import { AnsiLines, type Span } from "../ui/ansi";
-import { h, setText, show } from "../ui/dom";
+import { div, h, setText, show } from "../ui/dom";
 import type { Context } from "./context";
 
 const PART = 65_536;
@@ -34,7 +34,7 @@ export class LogView {
       if (this.#following) this.#touched = false;
     });
     this.#output.setAttribute("aria-label", "Log");
-    this.node = h("div", { class: "jqw-log-box" }, this.#above, this.#output);
+    this.node = div("log-box", this.#above, this.#output);
   }
 
   reset(job: string): void {
@@ -90,7 +90,7 @@ export class LogView {
     lines.lines.slice(first).forEach((spans, offset) => {
       let node = this.#drawn[first + offset];
       if (node === undefined) {
-        node = h("div", { class: "jqw-line" });
+        node = div("line");
         this.#drawn.push(node);
         output.append(node);
       }
@@ -125,11 +125,14 @@ function spanNode({ text: content, style }: Span): Node {
   const { fg, bg, bold, dim, italic, underline } = style;
   if (!fg && !bg && !bold && !dim && !italic && !underline) return document.createTextNode(content);
   const node = h("span", {}, content);
-  const names = [bold && "bold", dim && "dim-text", italic && "italic", underline && "underline"];
-  for (const name of names) if (name) node.classList.add(`jqw-${name}`);
-  if (fg.startsWith("#")) node.style.color = fg;
-  else if (fg) node.classList.add(`jqw-fg${fg}`);
-  if (bg.startsWith("#")) node.style.backgroundColor = bg;
-  else if (bg) node.classList.add(`jqw-bg${bg}`);
+  const looks = { bold, "dim-text": dim, italic, underline };
+  for (const [name, on] of Object.entries(looks)) node.classList.toggle(`jqw-${name}`, on);
+  node.style.color = colour(fg);
+  node.style.backgroundColor = bg && `color-mix(in srgb, ${colour(bg)} 25%, transparent)`;
   return node;
+}
+
+/** One of the eight names of terminals, dark enough or light enough for the theme, or as it is. */
+function colour(name: string): string {
+  return name === "" || name.startsWith("#") ? name : `var(--jqw-ansi${Number(name) % 8})`;
 }

@@ -1,7 +1,7 @@
 // The view of a queue: toolbar, strip, resources, the lists, details; and what the keys do.
 
 import { LISTS, type Row } from "../protocol";
-import { active, atWork, attr, css, h } from "../ui/dom";
+import { active, attr, atWork, css, div, h } from "../ui/dom";
 import { commandOf, takesText, type Command } from "../ui/keys";
 import { ROW } from "../ui/list";
 import type { Context } from "./context";
@@ -25,7 +25,7 @@ export class QueueView {
   #filter: Filter;
   #lists: Lists;
   #details: Details;
-  #body = h("div", { class: "jqw-body" });
+  #body = div("body");
   #rows: Scroller;
   #most = HEIGHT;
   #ended = new Set<string>();

@@ -1,7 +1,7 @@
 // Memory and processors in use and reserved, and idle plugins that could give theirs back.
 
 import type { Meter } from "../protocol";
-import { attr, button, enable, h, setText, show } from "../ui/dom";
+import { attr, button, enable, h, setText, show, span } from "../ui/dom";
 import type { Context } from "./context";
 
 export class ResourcesView {
@@ -22,7 +22,7 @@ export class ResourcesView {
 
   #idle({ plugin, holds, unit }: { plugin: string; holds: number; unit: string }): Node {
     const held = holds > 0 ? ` holds ${amount(holds)} ${unit}` : "";
-    const node = h("span", { class: "jqw-meter" }, `${plugin} idle${held}`);
+    const node = span("meter", `${plugin} idle${held}`);
     if (this.context.store.canUnload) {
       const act = (): void => void this.context.act("unload", { plugin }, "unload");
       const unload = button("Unload", `Unload ${plugin}`, act);
@@ -46,8 +46,8 @@ function meter({ name, used, reserved, unused, total, unit }: Meter): Node {
   const of = known ? ` of ${amount(total)}` : "";
   setText(text, `${name} ${amount(used)}${of} ${unit}`);
   const kept = reserved > 0 ? `, ${amount(reserved)} reserved` : "";
-  if (kept) text.append(h("span", { class: "jqw-meter-reserved" }, kept));
-  const node = h("span", { class: "jqw-meter" }, ...(known ? [track] : []), text);
+  if (kept) text.append(span("meter-reserved", kept));
+  const node = span("meter", ...(known ? [track] : []), text);
   attr(node, "title", `${name}: in use and reserved`);
   return node;
 }

@@ -1,7 +1,7 @@
 // One row of a list: made once per job, then only brought up to date.
 
 import type { Row } from "../protocol";
-import { attr, h, icon, setIcon, setText, show } from "../ui/dom";
+import { attr, h, icon, setIcon, setText, span } from "../ui/dom";
 import type { Context } from "./context";
 import { knownProgress, wordsOf, type Act, type Words } from "./words";
 
@@ -9,6 +9,8 @@ import { knownProgress, wordsOf, type Act, type Words } from "./words";
 const ASK_AFTER = 30;
 /** A click this soon after the button changed its meaning was meant for the old one. */
 const SETTLED_AFTER = 600;
+/** A job that ends before that needs no bar that moves: starting one costs as much as its row. */
+const MOVES_AFTER = 1000;
 
 const LABELS: Record<Act, string> = {
   none: "", cancel: "✕", force: "Force", remove: "✕", undo: "Undo", release: "Release",
@@ -17,14 +19,13 @@ const LABELS: Record<Act, string> = {
 
 export class Bar {
   readonly node: HTMLElement;
-  #fill = h("span", { class: "jqw-fill-bar" });
-  #amount = h("span", { class: "jqw-amount" });
+  #fill = span("fill-bar");
+  #amount = span("amount");
   #track = h("span", { class: "jqw-track", role: "progressbar" }, this.#fill);
+  #madeAt = performance.now();
 
   constructor() {
-    attr(this.#track, "aria-valuemin", 0);
-    attr(this.#track, "aria-valuemax", 100);
-    this.node = h("span", { class: "jqw-bar" }, this.#track, this.#amount);
+    this.node = span("bar", this.#track, this.#amount);
   }
 
   update(label: string, progress: number): void {
@@ -32,7 +33,9 @@ export class Bar {
     const known = progress >= 0;
     attr(this.#track, "aria-label", label);
     attr(this.#track, "aria-valuenow", known ? percent : null);
-    this.#track.classList.toggle("jqw-unknown", !known);
+    const { classList } = this.#track;
+    classList.toggle("jqw-unknown", !known);
+    classList.toggle("jqw-moving", !known && performance.now() - this.#madeAt > MOVES_AFTER);
     const { style } = this.#fill;
     const moved = known ? `translateX(${(progress * 100 - 100).toFixed(1)}%)` : "";
     if (style.transform !== moved) style.transform = moved;
@@ -123,41 +126,45 @@ export class ActButton {
   }
 }
 
+/** A row without words, to be copied: that is quicker than to make each anew. */
+function pattern(): HTMLElement {
+  const cell = (kind: string, ...parts: Node[]): HTMLElement =>
+    h("div", { class: `jqw-${kind}`, role: "gridcell" }, ...parts);
+  const grip = h("span", { class: "jqw-grip", "aria-hidden": "true" }, "⠿");
+  const title = h("b", { class: "jqw-title" });
+  return h(
+    "div",
+    { class: "jqw-row", role: "row", tabindex: -1 },
+    cell("lead", grip, icon(), span("place")),
+    cell("what", span("name", title, span("args")), span("where"), span("priority")),
+    cell("info"), cell("time"), cell("acts"),
+  );
+}
+
+let made: HTMLElement | undefined;
+
 export class RowView {
-  readonly node: HTMLElement;
+  readonly node = (made ??= pattern()).cloneNode(true) as HTMLElement;
   readonly button: ActButton;
   row: Row | undefined;
   index = -1;
-  #icon = icon();
-  #place = h("span", { class: "jqw-place" });
-  #state = h("span", { class: "jqw-hidden" });
-  #title = h("b", { class: "jqw-title" });
-  #args = h("span", { class: "jqw-args" });
-  #where = h("span", { class: "jqw-where" });
-  #priority = h("span", { class: "jqw-priority" });
-  #bar = new Bar();
-  #barCell: HTMLElement;
-  #info = h("div", { class: "jqw-info", role: "gridcell" });
-  #time = h("div", { class: "jqw-time", role: "gridcell" });
+  #icon = this.#part("icon");
+  #place = this.#part("place");
+  #title = this.#part("title");
+  #args = this.#part("args");
+  #where = this.#part("where");
+  #priority = this.#part("priority");
+  #info = this.#part("info");
+  #time = this.#part("time");
+  #bar: Bar | null = null;
 
   constructor(private context: Context) {
     this.button = new ActButton(context);
-    const grip = h("span", { class: "jqw-grip", "aria-hidden": "true" }, "⠿");
-    this.#barCell = h("div", { class: "jqw-bar-cell", role: "gridcell" }, this.#bar.node);
-    this.node = h(
-      "div",
-      { class: "jqw-row", role: "row", tabindex: -1 },
-      h("div", { class: "jqw-lead", role: "gridcell" }, grip, this.#icon, this.#state, this.#place),
-      h(
-        "div",
-        { class: "jqw-what", role: "gridcell" },
-        this.#title, this.#args, this.#where, this.#priority,
-      ),
-      this.#barCell,
-      this.#info,
-      this.#time,
-      h("div", { class: "jqw-acts", role: "gridcell" }, this.button.node),
-    );
+    this.#part("acts").append(this.button.node);
+  }
+
+  #part(kind: string): HTMLElement {
+    return this.node.querySelector(`.jqw-${kind}`) as HTMLElement;
   }
 
   /** `still`: the row waits, ended, under the pointer: it offers nothing. */
@@ -179,22 +186,34 @@ export class RowView {
     attr(this.node, "aria-selected", selected ? "true" : "false");
     attr(this.node, "draggable", row.status === "pending" && context.enabled ? "true" : null);
     this.node.classList.toggle("jqw-asked", mark !== "");
-    setIcon(this.#icon, words.icon);
-    setText(this.#state, words.state);
+    setIcon(this.#icon, words.icon, words.state);
     setText(this.#place, row.status === "pending" ? String(index + 1) : "");
     setText(this.#title, row.title);
     setText(this.#args, row.args);
     const where = row.status === "running" ? row.where : null;
     setText(this.#where, where === null ? "" : `on ${where.split(" ", 1)[0]}`);
     attr(this.#where, "title", where);
-    attr(this.node, "title", null);
     setText(this.#priority, row.status === "pending" ? priorityText(row.priority) : "");
-    show(this.#barCell, words.bar);
-    if (words.bar) this.#bar.update(row.title, knownProgress(row));
+    this.#drawBar(row, words);
     setText(this.#info, words.info);
     attr(this.#info, "title", words.info.length > 24 ? words.info : null);
     setText(this.#time, words.time);
     this.button.update(row, words, context.enabled);
+  }
+
+  #drawBar(row: Row, words: Words): void {
+    this.node.classList.toggle("jqw-barred", words.bar);
+    if (!words.bar) {
+      this.#bar?.node.remove();
+      this.#bar = null;
+      return;
+    }
+    if (this.#bar === null) {
+      this.#bar = new Bar();
+      attr(this.#bar.node, "role", "gridcell");
+      this.#info.before(this.#bar.node);
+    }
+    this.#bar.update(row.title, knownProgress(row));
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { LISTS, type ListName } from "../protocol";
 import { amount } from "../ui/amount";
-import { active, attr, css, h, setText, show } from "../ui/dom";
+import { active, attr, css, div, h, setText, show, span } from "../ui/dom";
 import { dragRows } from "../ui/drag";
 import type { Command } from "../ui/keys";
 import { Layout, place, ROW, HEADER } from "../ui/list";
@@ -34,7 +34,7 @@ export interface Current extends Spot {
 }
 
 export class Scroller {
-  readonly node = h("div", { class: "jqw-scroller" });
+  readonly node = div("scroller");
   selected: Current | null = null;
   wide = false;
   /** px above what is in view. */
@@ -189,11 +189,11 @@ export class Scroller {
 
   #addPart(list: ListName): void {
     const [head, label] = NAMES[list];
-    const name = h("span", { class: "jqw-head-name" }, head);
+    const name = span("head-name", head);
     const header = h("div", { class: `jqw-header jqw-header-${list}` }, name);
     if (list === "history") header.append(this.filter.node);
     const grid = h("div", { role: "grid", "aria-label": label, class: "jqw-grid" });
-    const canvas = h("div", { class: "jqw-canvas" }, grid);
+    const canvas = div("canvas", grid);
     this.node.append(header, canvas);
     this.#parts.set(list, { header, name, canvas, grid });
   }
@@ -232,6 +232,7 @@ export class Scroller {
     }
     const block = this.#layout.blocks[at];
     const views: RowView[] = [];
+    let end = 0; // px, of the row before
     for (const index of indices) {
       const row = this.lists.row(list, index);
       const away = row === undefined && current?.list === list && current.index === index;
@@ -241,7 +242,9 @@ export class Scroller {
       if (row !== undefined) this.#rename(`#${list}${index}`, key);
       let view = this.#views.get(key);
       if (view === undefined) this.#views.set(key, (view = new RowView(this.context)));
-      css(view.node, "top", `${this.#layout.within(block, index)}px`);
+      const top = this.#layout.within(block, index);
+      css(view.node, "marginTop", top === end ? "" : `${top - end}px`);
+      end = top + ROW;
       const selected = this.selected?.key === key;
       view.update(row ?? view.row, index, selected, this.lists.still.has(key));
       view.node.dataset["list"] = list;

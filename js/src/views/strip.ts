@@ -1,6 +1,6 @@
 // What is not as usual: kernel gone or busy, not updating, paused, not started. Else absent.
 
-import { h, setText, show } from "../ui/dom";
+import { div, setText, show } from "../ui/dom";
 import { clock, rough } from "../ui/time";
 import type { Context } from "./context";
 
@@ -8,7 +8,7 @@ const LAG_SHOWN = 1; // seconds
 const UNHEARD_AFTER = 5; // seconds
 
 export class Strip {
-  readonly node = h("div", { class: "jqw-strip" });
+  readonly node = div("strip");
   #lines: HTMLElement[] = [];
 
   constructor(private context: Context) {}
@@ -17,7 +17,7 @@ export class Strip {
     const told = this.#sentences();
     show(this.node, told.length > 0);
     while (this.#lines.length < told.length) {
-      const line = h("div", { class: "jqw-strip-line" });
+      const line = div("strip-line");
       this.#lines.push(line);
       this.node.append(line);
     }

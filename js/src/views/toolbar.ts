@@ -1,7 +1,9 @@
 // The first line: what goes on, how far it is, and the acts on the whole queue.
 
 import { amount } from "../ui/amount";
-import { active, attr, button, enable, h, icon, setIcon, setText, show } from "../ui/dom";
+import {
+  active, attr, button, div, enable, h, icon, setIcon, setText, show, span,
+} from "../ui/dom";
 import { guess } from "../ui/time";
 import type { Context } from "./context";
 import { Bar } from "./rows";
@@ -9,9 +11,9 @@ import { Bar } from "./rows";
 export class Toolbar {
   readonly node: HTMLElement;
   #icon = icon();
-  #counts = h("span", { class: "jqw-counts" });
+  #counts = span("counts");
   #bar = new Bar();
-  #left = h("span", { class: "jqw-left" });
+  #left = span("left");
   #pause: HTMLButtonElement;
   #start: HTMLButtonElement;
   #all: HTMLButtonElement;
@@ -38,9 +40,9 @@ export class Toolbar {
       this.#ask(false);
     });
     show(this.#panel, false);
-    const state = h("span", { class: "jqw-state" }, this.#icon, this.#counts);
-    const acts = h("span", { class: "jqw-buttons" }, this.#start, this.#pause, this.#all);
-    const line = h("div", { class: "jqw-toolbar" }, state, this.#bar.node, this.#left, acts);
+    const state = span("state", this.#icon, this.#counts);
+    const acts = span("buttons", this.#start, this.#pause, this.#all);
+    const line = div("toolbar", state, this.#bar.node, this.#left, acts);
     this.node = h("div", {}, line, this.#panel);
   }
 

@@ -48,7 +48,7 @@ test("times are short and no finer than they are known", () => {
   assert.deepEqual([took(0.001), took(0.25), took(3.14), took(61)],
     ["<0.01 s", "0.25 s", "3.1 s", "1 min"]);
   assert.deepEqual([guess(3), guess(31), guess(57), guess(720)],
-    ["a few seconds", "40 s", "1 min", "12 min"]);
+    ["10 s", "40 s", "1 min", "12 min"]);
   assert.deepEqual([ago(2), ago(130)], ["just now", "2 min ago"]);
 });
 
