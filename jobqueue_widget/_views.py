@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Literal, NamedTuple
+from itertools import chain, islice
+from typing import Any, Literal
 
 from ._arguments import arguments_line
 from ._core.jobs import BlockReason, JobRecord, JobStatus
@@ -157,17 +157,20 @@ def cancel_note(job: JobRecord) -> str | None:
     return f"asked to stop; a {job.executor_name} cannot be forced"
 
 
-class Shown(NamedTuple):
+class Shown:
     """A row to be shown, as of one moment."""
 
-    job: JobRecord
-    revision: int
-    row: RowDict
-    is_finished: bool
+    __slots__ = ("job", "revision", "row", "stays")
+
+    def __init__(self, job: JobRecord, row: RowDict) -> None:
+        self.job = job
+        self.revision = job.revision
+        self.row = row
+        self.stays = job.status is not JobStatus.running
 
 
 class KnownRows:
-    """The rows that one reader was last given, finished as it wants them.
+    """The rows that one reader was given, finished as it wants them.
 
     Those of jobs that wait or have ended change only with their job: a reader that comes ten times
     a second finds most of them ready.
@@ -180,26 +183,27 @@ class KnownRows:
     def __init__(self, finish: Callable[[RowDict], RowDict]) -> None:
         self._finish = finish
         self._known: dict[str, Shown] = {}
+        self._new: list[Shown] = []
 
-    def look_up(self, engine: Engine, job: JobRecord) -> Shown:
-        """Its row, ready or new. Under the lock."""
-        known = self._known.get(job.id)
-        if known is None or known.revision != job.revision:
-            return Shown(job, job.revision, row(engine, job), False)
-        return known
+    def look_up(self, engine: Engine, jobs: Iterable[JobRecord]) -> list[Shown]:
+        """Their rows, ready or new. Under the lock."""
+        known, found = self._known, []
+        for job in jobs:
+            shown = known.get(job.id)
+            if shown is None or shown.revision != job.revision:
+                shown = Shown(job, row(engine, job))
+                self._new.append(shown)
+            found.append(shown)
+        return found
 
     def finish(self, *lists: list[Shown]) -> list[list[RowDict]]:
-        """All rows as the reader wants them; these are known from now on. Not under the lock."""
-        self._known = {}
-        return [list(map(self._finished, shown)) for shown in lists]
-
-    def _finished(self, shown: Shown) -> RowDict:
-        if not shown.is_finished:
+        """All rows as the reader wants them. Not under the lock."""
+        new, self._new = self._new, []
+        for shown in new:
             shown.row["args"] = arguments_line(shown.job.spec)
-            shown = shown._replace(row=self._finish(shown.row), is_finished=True)
-        if shown.job.status is not JobStatus.running:
-            self._known[shown.job.id] = shown
-        return shown.row
+            shown.row = self._finish(shown.row)
+        self._known = {shown.job.id: shown for shown in chain(*lists) if shown.stays}
+        return [[shown.row for shown in rows] for rows in lists]
 
 
 def board(
@@ -210,7 +214,6 @@ def board(
     The place of a row is where it stands in its list: no row says its own.
     """
     known = known or KnownRows(lambda row: row)
-    look_up = known.look_up
     with engine.lock:
         state, totals, pause = engine.state, engine.state.totals, engine.state.pause
         found: dict[str, Any] = {
@@ -234,9 +237,9 @@ def board(
             },
         }
         shown = (
-            [look_up(engine, job) for job in islice(state.running.values(), running)],
-            [look_up(engine, job) for job in state.order.slice(0, pending)],
-            [look_up(engine, job) for job in islice(state.history(), history)],
+            known.look_up(engine, islice(state.running.values(), running)),
+            known.look_up(engine, state.order.slice(0, pending)),
+            known.look_up(engine, islice(state.history(), history)),
         )
     found["running"], found["pending"], found["history"] = known.finish(*shown)
     return found

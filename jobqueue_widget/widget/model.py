@@ -153,24 +153,19 @@ def _gib(mib: float) -> str:
 
 
 class SentRow(dict[str, Any]):
-    """A clipped row that keeps the form in which it is sent; for rows that stay as they are."""
+    """A clipped row with the form in which it is sent; for rows that stay as they are."""
 
-    __slots__ = ("_sent",)
+    __slots__ = ("sent",)
+
+    def __init__(self, row: State) -> None:
+        super().__init__(row)
+        self.sent = _sent_row(row)
 
     @classmethod
     def made_of(cls, row: State) -> State:
         """Of a row of the queue."""
         clipped(row)
         return row if row["status"] == "running" else cls(row)
-
-    @property
-    def sent(self) -> State:
-        """What goes to the page."""
-        try:
-            return self._sent
-        except AttributeError:
-            self._sent: State = _sent_row(self)
-            return self._sent
 
 
 def clipped(row: State) -> State:

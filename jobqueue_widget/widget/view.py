@@ -79,10 +79,10 @@ class _StateWidget(anywidget.AnyWidget):
         if self._property_lock or not isinstance(key, set) or not key:
             super().send_state(key)  # of a trait that a page has set, or all of them
             return
-        state = {
-            name: self.trait_metadata(name, "to_json", self._trait_to_json)(getattr(self, name), self)
-            for name in key
-        }
+        state = {}
+        for name in key:
+            to_json = self.trait_metadata(name, "to_json", self._trait_to_json)
+            state[name] = to_json(getattr(self, name), self)
         self.comm.send({"method": "update", "state": state, "buffer_paths": []})
 
     def _send_message(self, message: dict[str, Any]) -> None:
