@@ -6,6 +6,7 @@ import { div, h, setText, show } from "../ui/dom";
 import type { Context } from "./context";
 
 const PART = 65_536;
+const NOTHING = "No output yet";
 
 export class LogView {
   readonly node: HTMLElement;
@@ -20,7 +21,9 @@ export class LogView {
   #job = "";
   #busy = false;
   #following = true;
-  #touched = false; // a node that was out of the page is at its beginning again: nobody went there
+  #touched = false;
+  // Out of the page it forgets where it was, of another size it is elsewhere: nobody went there.
+  #size = 0;
 
   constructor(private context: Context) {
     for (const way of ["wheel", "pointerdown", "touchmove", "keydown"]) {
@@ -28,7 +31,7 @@ export class LogView {
     }
     this.#output.addEventListener("scroll", () => {
       const { scrollTop, clientHeight, scrollHeight } = this.#output;
-      if (this.#touched || scrollTop > 0) {
+      if (this.#touched || (scrollTop > 0 && clientHeight + scrollHeight === this.#size)) {
         this.#following = scrollTop + clientHeight >= scrollHeight - 4;
       }
       if (this.#following) this.#touched = false;
@@ -47,8 +50,7 @@ export class LogView {
     this.#following = true;
     this.#touched = false;
     this.#output.replaceChildren();
-    setText(this.#above, "");
-    show(this.#above, false);
+    this.#note("");
   }
 
   /** Read what is new; the first time the last part of it. */
@@ -62,8 +64,7 @@ export class LogView {
     if (answer === null || this.#job !== job || this.#next !== next) return;
     const from = num(answer["from"]);
     if (from > Math.max(0, next)) {
-      setText(this.#above, "Earlier output is not shown");
-      show(this.#above, true);
+      this.#note("Earlier output is not shown");
     }
     this.#next = num(answer["next"], Math.max(0, next));
     this.atEnd = answer["end"] === true;
@@ -72,8 +73,7 @@ export class LogView {
       this.#lines.write(piece);
       this.#draw();
     } else if (this.#next === 0) {
-      setText(this.#above, "No output yet");
-      show(this.#above, true);
+      this.#note(NOTHING);
     }
     if (!this.atEnd) this.context.invalidate();
   }
@@ -81,7 +81,7 @@ export class LogView {
   #draw(): void {
     const output = this.#output;
     const lines = this.#lines;
-    if (from0(this.#above)) show(this.#above, false);
+    if (this.#above.textContent === NOTHING) this.#note("");
     const dropped = lines.dropped - this.#gone;
     this.#gone = lines.dropped;
     for (const node of this.#drawn.splice(0, dropped)) node.remove();
@@ -99,14 +99,17 @@ export class LogView {
     this.follow();
   }
 
+  #note(words: string): void {
+    setText(this.#above, words);
+    show(this.#above, words !== "");
+  }
+
   /** Back to the end, unless somebody reads further up. */
   follow(): void {
-    if (this.#following) this.#output.scrollTop = this.#output.scrollHeight;
+    const output = this.#output;
+    this.#size = output.clientHeight + output.scrollHeight;
+    if (this.#following) output.scrollTop = output.scrollHeight;
   }
-}
-
-function from0(above: HTMLElement): boolean {
-  return above.textContent === "No output yet";
 }
 
 function writeLine(node: HTMLElement, spans: Span[]): void {
