@@ -100,6 +100,8 @@ class DaskCalls(Calls):
             try:
                 known = (await self.identity())["workers"]
             except Exception:
+                if self._client.status in ("closing", "closed"):
+                    return "the Dask client was closed"
                 return "the connection to the Dask scheduler was lost as well"
             if place.address not in known:
                 return f"its process has ended ({type(error).__name__})"
