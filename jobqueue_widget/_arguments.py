@@ -7,6 +7,8 @@ import re
 import reprlib
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import cast
 
 from ._core.jobs import JobSpec
 from .worker.wire import is_plain, plain
@@ -20,8 +22,11 @@ SECRET_LIKE = re.compile(
     re.IGNORECASE,
 )
 
+LONGEST = 40  # characters of one value
+FAR = 10**15  # numbers beyond may be too long
+
 _short = reprlib.Repr()
-_short.maxstring = _short.maxother = 40
+_short.maxstring = _short.maxother = LONGEST
 _short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = 4
 _short.maxlevel = 3
 
@@ -84,6 +89,17 @@ def _repr(value: object) -> str:
     """Of any object: bounded work for large containers, and no error of its own `repr`."""
     if value is HIDDEN:
         return HIDDEN
+    kind = type(value)
+    if kind is float or kind is bool or value is None:
+        return repr(value)
+    if kind is int and -FAR < cast("int", value) < FAR:
+        return repr(value)
+    if kind is str:
+        given = cast("str", value)  # most are short and need nothing of what follows
+        if len(given) <= LONGEST and given.isprintable() and "  " not in given:
+            text = repr(given)
+            if len(text) <= LONGEST:
+                return text
     try:
         text = _short.repr(value)
     except Exception as error:
@@ -111,7 +127,12 @@ def is_secret(spec: JobSpec, name: str | None) -> bool:
         return True
     if name is None:
         return False
-    return bool(SECRET_LIKE.search(name)) or (secret is not False and name in secret)
+    return _sounds_secret(name) or (secret is not False and name in secret)
+
+
+@lru_cache(maxsize=1024)  # parameters have few names
+def _sounds_secret(name: str) -> bool:
+    return SECRET_LIKE.search(name) is not None
 
 
 def positional_names(spec: JobSpec) -> list[str | None]:
