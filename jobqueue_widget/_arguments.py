@@ -41,15 +41,15 @@ def shown_arguments(spec: JobSpec) -> tuple[tuple[object, ...], dict[str, object
             return spec.args, dict(spec.kwargs)
         except Exception:
             return (spec.shown or "",), {}
-    names = positional_names(spec)
-    args = tuple(
-        HIDDEN if is_secret(spec, name) else value
-        for name, value in zip(names, spec.args, strict=True)
+    args, kwargs = spec.args, spec.kwargs
+    names = positional_names(spec) if args else ()
+    secret = [name for name in (*names, *kwargs) if is_secret(spec, name)]
+    if not secret:
+        return args, dict(kwargs)
+    return (
+        tuple(HIDDEN if name in secret else value for name, value in zip(names, args, strict=True)),
+        {name: HIDDEN if name in secret else value for name, value in kwargs.items()},
     )
-    kwargs = {
-        name: HIDDEN if is_secret(spec, name) else value for name, value in spec.kwargs.items()
-    }
-    return args, kwargs
 
 
 def arguments_line(spec: JobSpec) -> str:
