@@ -83,7 +83,7 @@ class _StateWidget(anywidget.AnyWidget):
         for name in key:
             to_json = self.trait_metadata(name, "to_json", self._trait_to_json)
             state[name] = to_json(getattr(self, name), self)
-        self.comm.send({"method": "update", "state": state, "buffer_paths": []})
+        self._send({"method": "update", "state": state, "buffer_paths": []})
 
     def _send_message(self, message: dict[str, Any]) -> None:
         self.send(message)
