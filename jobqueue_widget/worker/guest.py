@@ -142,11 +142,10 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     desk = Desk(folder)
     parts: list[Any] = []
     try:
-        if desk.claim():
-            meta, parts = contextvars.copy_context().run(_run, job, desk)
-        elif desk.is_withdrawn():
+        is_first = desk.claim()
+        if not is_first and desk.is_withdrawn():
             meta = _withdrawn()
-        elif not job["again"]:
+        elif not is_first and not job["again"]:
             meta = _refusal()
         else:
             meta, parts = contextvars.copy_context().run(_run, job, desk)
