@@ -120,7 +120,7 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> dict[str
         "args": "",
         "retry_of": job.retry_of,
         "force_at": None if force_in is None else engine.now() + force_in,
-        "cancel_note": None if job.cancel_phase is None else cancel_note(job),
+        "cancel_note": cancel_note(job),
         "hold_then": job.hold_then,
         "finished_before_cancel": job.finished_before_cancel,
         "status": job.status.value,
@@ -140,7 +140,7 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> dict[str
         "held": job.held,
         "hold_until": job.hold_until,
         "block_reason": None if reason is None else reason.text,
-        "error": error_text(job) if job.status.ended else None,
+        "error": error_text(job),
     }
 
 
