@@ -68,14 +68,14 @@ def describe_arguments(spec: JobSpec, limit: int = 80) -> str:
         return spec.shown if len(spec.shown) <= limit else spec.shown[: limit - 1] + "…"
     args, kwargs = shown_arguments(spec)
     parts: list[str] = []
-    length = 0
+    left = limit + 2
     for text in _texts(args, kwargs):
         parts.append(text)
-        length += len(text) + 2
-        if length > limit:
+        left -= len(text) + 2
+        if left < 0:
             break
     line = ", ".join(parts)
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return line if left >= 0 else line[: limit - 1] + "…"
 
 
 def _texts(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Iterator[str]:

@@ -70,6 +70,16 @@ def test_the_line_is_short_whatever_is_in_it() -> None:
     assert len(describe_arguments(spec(*["x" * 1000] * 1000), limit=80)) <= 80
 
 
+@pytest.mark.parametrize("length", range(74, 81))
+def test_a_line_that_leaves_arguments_out_says_so(length: int) -> None:
+    given: dict[str, Any] = {"a" * (length - 2): 1}
+    first = describe_arguments(spec(**given), limit=80)
+    assert len(first) == length
+    whole = f"{first}, b=2"
+    told = describe_arguments(spec(**given, b=2), limit=80)
+    assert told == (whole if len(whole) <= 80 else whole[:79] + "…")
+
+
 async def test_the_repr_of_an_argument_is_called_once_and_may_ask_the_queue() -> None:
     calls: list[str] = []
 
