@@ -6,9 +6,9 @@ import inspect
 import re
 import reprlib
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import cast
+from typing import NamedTuple
 
 from ._core.jobs import JobSpec
 from .worker.wire import is_plain, plain
@@ -41,15 +41,31 @@ def shown_arguments(spec: JobSpec) -> tuple[tuple[object, ...], dict[str, object
             return spec.args, dict(spec.kwargs)
         except Exception:
             return (spec.shown or "",), {}
+    args, kwargs = _without_secrets(spec)
+    return args, dict(kwargs)
+
+
+def _without_secrets(spec: JobSpec) -> tuple[tuple[object, ...], Mapping[str, object]]:
     args, kwargs = spec.args, spec.kwargs
-    names = positional_names(spec) if args else ()
-    secret = [name for name in (*names, *kwargs) if is_secret(spec, name)]
-    if not secret:
-        return args, dict(kwargs)
+    if not _may_hide(spec):
+        return args, kwargs
+    names = positional_names(spec)
     return (
-        tuple(HIDDEN if name in secret else value for name, value in zip(names, args, strict=True)),
-        {name: HIDDEN if name in secret else value for name, value in kwargs.items()},
+        tuple(
+            HIDDEN if is_secret(spec, name) else value
+            for name, value in zip(names, args, strict=True)
+        ),
+        {name: HIDDEN if is_secret(spec, name) else value for name, value in kwargs.items()},
     )
+
+
+def _may_hide(spec: JobSpec) -> bool:
+    """False for most jobs: not a name of theirs sounds secret, and the user has named none."""
+    if spec.options.secret is not False:
+        return True
+    if spec.args and callable(spec.target) and _parameters(spec.target).sound_secret:
+        return True
+    return bool(spec.kwargs) and any(map(_sounds_secret, spec.kwargs))
 
 
 def arguments_line(spec: JobSpec) -> str:
@@ -57,49 +73,49 @@ def arguments_line(spec: JobSpec) -> str:
 
     Not under a lock: the `repr` of an argument is the user's code.
     """
-    if spec.shown is None:
-        spec.shown = describe_arguments(spec)
-    return spec.shown
+    shown = spec.shown
+    if shown is None:
+        shown = spec.shown = describe_arguments(spec)
+    return shown
 
 
 def describe_arguments(spec: JobSpec, limit: int = 80) -> str:
     """The arguments as they would be typed, on one line of at most `limit` characters."""
     if spec.restored and spec.shown is not None:  # as it was shown when it was submitted
         return spec.shown if len(spec.shown) <= limit else spec.shown[: limit - 1] + "…"
-    args, kwargs = shown_arguments(spec)
+    args, kwargs = shown_arguments(spec) if spec.restored else _without_secrets(spec)
     parts: list[str] = []
     left = limit + 2
-    for text in _texts(args, kwargs):
+    for value in args:
+        text = _repr(value)
         parts.append(text)
         left -= len(text) + 2
         if left < 0:
             break
+    if kwargs and left >= 0:
+        for name, value in kwargs.items():
+            text = f"{name}={_repr(value)}"
+            parts.append(text)
+            left -= len(text) + 2
+            if left < 0:
+                break
     line = ", ".join(parts)
     return line if left >= 0 else line[: limit - 1] + "…"
-
-
-def _texts(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Iterator[str]:
-    for value in args:
-        yield _repr(value)
-    for name, value in kwargs.items():
-        yield f"{name}={_repr(value)}"
 
 
 def _repr(value: object) -> str:
     """Of any object: bounded work for large containers, and no error of its own `repr`."""
     if value is HIDDEN:
         return HIDDEN
-    kind = type(value)
-    if kind is float or kind is bool or value is None:
+    if type(value) is int and -FAR < value < FAR:
         return repr(value)
-    if kind is int and -FAR < cast("int", value) < FAR:
-        return repr(value)
-    if kind is str:
-        given = cast("str", value)  # most are short and need nothing of what follows
-        if len(given) <= LONGEST and given.isprintable() and "  " not in given:
-            text = repr(given)
+    if type(value) is str:  # most are short and need nothing of what follows
+        if len(value) <= LONGEST and value.isprintable() and "  " not in value:
+            text = repr(value)
             if len(text) <= LONGEST:
                 return text
+    elif type(value) is float or type(value) is bool or value is None:
+        return repr(value)
     try:
         text = _short.repr(value)
     except Exception as error:
@@ -140,19 +156,26 @@ def positional_names(spec: JobSpec) -> list[str | None]:
     count = len(spec.args)
     names: list[str | None] = []
     if count and callable(spec.target):
-        named, rest = _parameters(spec.target)
-        names += named
-        if rest is not None:
-            names += [rest] * (count - len(names))
+        parameters = _parameters(spec.target)
+        names += parameters.named
+        if parameters.rest is not None:
+            names += [parameters.rest] * (count - len(names))
     return (names + [None] * count)[:count]
 
 
-_known: weakref.WeakKeyDictionary[object, tuple[tuple[str, ...], str | None]]
-_known = weakref.WeakKeyDictionary()
+class _Parameters(NamedTuple):
+    """The names of what may be given by position, and of `*args`."""
+
+    named: tuple[str, ...] = ()
+    rest: str | None = None
+    sound_secret: bool = False  # any of them
 
 
-def _parameters(target: Callable[..., object]) -> tuple[tuple[str, ...], str | None]:
-    """The names of what may be given by position, and of `*args`; asked once per target."""
+_known: weakref.WeakKeyDictionary[object, _Parameters] = weakref.WeakKeyDictionary()
+
+
+def _parameters(target: Callable[..., object]) -> _Parameters:
+    """What its signature says; asked once per target."""
     try:
         known = _known.get(target)
     except TypeError:  # not hashable, or no weak reference to it
@@ -162,11 +185,13 @@ def _parameters(target: Callable[..., object]) -> tuple[tuple[str, ...], str | N
     return known
 
 
-def _read_parameters(target: Callable[..., object]) -> tuple[tuple[str, ...], str | None]:
+def _read_parameters(target: Callable[..., object]) -> _Parameters:
     try:
         parameters = list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError):
-        return (), None  # built-ins may not tell
-    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    rest = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
-    return tuple(named), rest[0] if rest else None
+        return _Parameters()  # built-ins may not tell
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    named = tuple(p.name for p in parameters if p.kind in by_position)
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    names = named if rest is None else (*named, rest)
+    return _Parameters(named, rest, any(map(_sounds_secret, names)))
