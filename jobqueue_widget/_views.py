@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import Any, Literal
 
 from ._arguments import arguments_line
-from ._core.jobs import BlockReason, JobRecord, JobStatus
+from ._core.jobs import PENDING, BlockReason, JobRecord, JobStatus
 from ._runtime.engine import Engine, error_text
 
 HISTORY_IN_STATE = 20
@@ -109,39 +109,79 @@ def state_dict(engine: Engine) -> dict[str, Any]:
         }
 
 
-def row(engine: Engine, job: JobRecord, position: int | None = None) -> dict[str, Any]:
-    """One job as plain values for a front end, but for `args`. Under the lock."""
-    reason = job.block_reason
+NEVER_STARTED: RowDict = {
+    "id": "",
+    "title": "",
+    "name": "",
+    "args": "",
+    "retry_of": None,
+    "force_at": None,
+    "cancel_note": None,
+    "hold_then": "release",
+    "finished_before_cancel": False,
+    "status": PENDING.value,
+    "priority": 0,
+    "position": None,
+    "attempt": 1,
+    "tags": (),
+    "created_at": 0.0,
+    "started_at": None,
+    "completed_at": None,
+    "progress": 0.0,
+    "message": "",
+    "phase": None,
+    "where": None,
+    "cancel_phase": None,
+    "can_kill": False,
+    "held": False,
+    "hold_until": None,
+    "block_reason": None,
+    "error": None,
+}
+
+
+def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
+    """One job as plain values for a front end, but for `args`. Under the lock.
+
+    Of those that have never started there may be very many: what only a start or an end sets is
+    not asked of them.
+    """
+    spec, reason = job.spec, job.block_reason
+    shown = NEVER_STARTED.copy()
+    shown["id"] = job.id
+    shown["title"] = spec.options.label or spec.name
+    shown["name"] = spec.name
+    shown["retry_of"] = job.retry_of
+    shown["hold_then"] = job.hold_then
+    shown["priority"] = job.priority
+    shown["position"] = position
+    shown["tags"] = spec.options.tags
+    shown["created_at"] = job.created_at
+    shown["held"] = job.held
+    shown["hold_until"] = job.hold_until
+    if reason is not None:
+        shown["block_reason"] = reason.text
+    if job.status is not PENDING or job.started_at is not None:
+        _add_what_it_did(shown, engine, job)
+    return shown
+
+
+def _add_what_it_did(shown: RowDict, engine: Engine, job: JobRecord) -> None:
     force_in = engine.timers.seconds_left(job, "ladder") if job.cancel_phase == "asked" else None
-    return {
-        "id": job.id,
-        "title": job.spec.title,
-        "name": job.spec.name,
-        "args": "",
-        "retry_of": job.retry_of,
-        "force_at": None if force_in is None else engine.now() + force_in,
-        "cancel_note": cancel_note(job),
-        "hold_then": job.hold_then,
-        "finished_before_cancel": job.finished_before_cancel,
-        "status": job.status.value,
-        "priority": job.priority,
-        "position": position,
-        "attempt": job.attempt,
-        "tags": job.spec.options.tags,
-        "created_at": job.created_at,
-        "started_at": job.started_at,
-        "completed_at": job.completed_at,
-        "progress": progress_of(job),
-        "message": job.message,
-        "phase": job.run_phase,
-        "where": job.where,
-        "cancel_phase": job.cancel_phase,
-        "can_kill": job.can_kill,
-        "held": job.held,
-        "hold_until": job.hold_until,
-        "block_reason": None if reason is None else reason.text,
-        "error": error_text(job),
-    }
+    shown["force_at"] = None if force_in is None else engine.now() + force_in
+    shown["cancel_note"] = cancel_note(job)
+    shown["finished_before_cancel"] = job.finished_before_cancel
+    shown["status"] = job.status.value
+    shown["attempt"] = job.attempt
+    shown["started_at"] = job.started_at
+    shown["completed_at"] = job.completed_at
+    shown["progress"] = progress_of(job)
+    shown["message"] = job.message
+    shown["phase"] = job.run_phase
+    shown["where"] = job.where
+    shown["cancel_phase"] = job.cancel_phase
+    shown["can_kill"] = job.can_kill
+    shown["error"] = error_text(job)
 
 
 def add_arguments(rows: Sequence[dict[str, Any]], jobs: Sequence[JobRecord]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jobqueue_widget._core.jobs import JobStatus
@@ -21,6 +21,27 @@ from .executor import Broken, VeryBroken
 
 if TYPE_CHECKING:
     from .world import Tracked, World
+
+SAID_BY_ROWS = {
+    "title": "title",
+    "retry_of": "retry_of",
+    "cancel_note": "cancel_note",
+    "finished_before_cancel": "finished_before_cancel",
+    "status": "status",
+    "priority": "priority",
+    "attempt": "attempt",
+    "created_at": "created_at",
+    "started_at": "started_at",
+    "completed_at": "completed_at",
+    "progress": "progress",
+    "message": "status_message",
+    "phase": "phase",
+    "where": "where",
+    "cancel_phase": "cancel_phase",
+    "held": "held",
+    "block_reason": "block_reason",
+    "error": "error",
+}  # field of a row -> property of the job's handle
 
 
 class Onlooker:
@@ -190,5 +211,14 @@ class Onlooker:
         self.expect(total, stats["total_accepted"], "the sum of what get_state counts")
         rows = self.queue.window("pending", 1, 3)
         self.expect([row["position"] for row in rows.rows], list(range(1, 1 + len(rows.rows))), "")
+        for which in ("running", "pending", "history"):
+            self._judge_rows(self.queue.window(which, 0, 5).rows)
         self.queue.find("do_nothing")
         repr(self.queue)
+
+    def _judge_rows(self, rows: Sequence[dict[str, Any]]) -> None:
+        """What a row says of a job is what its handle says, whatever has become of it."""
+        for row in rows:
+            job = self.world.jobs[int(row["id"].rpartition("-")[2])].job
+            for said, name in SAID_BY_ROWS.items():
+                self.expect(row[said], getattr(job, name), f"the {said} in a row of {job!r}")
