@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -68,6 +69,7 @@ class WorkerProcess:
         self._writer: PipeWriter | None = None
         self._reader: FrameReader | None = None
         self._log_fd = -1
+        self._log_poll = select.poll()
         self._log_tail = b""
         self._known: list[psutil.Process] = []
         self._why = ""
@@ -128,6 +130,7 @@ class WorkerProcess:
         self._writer = PipeWriter(process.stdin.fileno())
         self._reader = FrameReader(process.stdout.fileno(), self.kinds)
         self._log_fd = process.stderr.fileno()
+        self._log_poll.register(self._log_fd, select.POLLIN)
         self._io.watch(self._reader.fd, self._read_frames)
         self._io.watch(self._log_fd, self._read_log)
         if hasattr(os, "pidfd_open"):
@@ -295,6 +298,8 @@ class WorkerProcess:
 
     def _drain_log(self) -> None:
         """What the job has printed is in the pipe when its end frame is."""
+        if not self._log_poll.poll(0):  # most print nothing, and a read that says so is an error
+            return
         for _ in range(PIPE_SIZE // READ_SIZE // LOG_READS + 1):
             self._read_log()
 
