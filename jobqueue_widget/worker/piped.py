@@ -1,0 +1,216 @@
+"""The kernel's side of the pipes to a worker: its jobs one at a time, its frames, its log."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..protocols import IoThread
+from . import wire
+from .pipes import PIPE_SIZE, READ_SIZE, FrameReader, PipeWriter, prepare_pipe
+from .task import Task
+
+LOG_READS = 64  # per callback, so that a flood does not keep the thread from everything else
+
+
+class PipedWorker(ABC):
+    """Whatever process reads jobs there. Methods are for any thread unless they say "I/O thread".
+
+    How it comes to be and how it ends is for those who make one.
+    """
+
+    def __init__(
+        self, io: IoThread, on_free: Callable[[Any], None], on_gone: Callable[[Any], None]
+    ) -> None:
+        self._io = io
+        self._on_free = on_free
+        self._on_gone = on_gone
+        self._lock = threading.Lock()
+        self._ready = False
+        self._dying = False
+        self.gone = False
+        self._task: Task | None = None
+        self._number = 0
+        self._queued: list[bytes | memoryview] | None = None
+        self._writer: PipeWriter | None = None
+        self._reader: FrameReader | None = None
+        self._log_fd = -1
+        self._log_poll = select.poll()
+        self._cancel_timers: list[Callable[[], None]] = []
+        self.jobs_done = 0
+        self.setup: dict[str, Any] | None = None  # what it has taken over last
+
+    @property
+    def usable(self) -> bool:
+        """True while it can take a job, now or when it is ready."""
+        return not self._dying and not self.gone
+
+    @property
+    def was_ready(self) -> bool:
+        """True if it ever could take a job."""
+        return self._ready
+
+    def _later(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
+        self._cancel_timers.append(self._io.call_later(seconds, callback, *args))
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    def give(self, task: Task, frames: list[bytes | memoryview], number: int) -> bool:
+        """Let it work on `task`; False if it cannot any more. One at a time."""
+        with self._lock:
+            if not self.usable:
+                return False
+            assert self._task is None, "a worker takes one job at a time"
+            self._task, self._number = task, number
+            if not self._ready:
+                self._queued = frames
+                task.on_starting()
+                return True
+        self._write(frames)
+        return True
+
+    def take_back(self, task: Task) -> bool:
+        """Undo `give` while the job has not been sent. True: it never ran."""
+        with self._lock:
+            if self._task is not task or self._queued is None:
+                return False
+            self._task = self._queued = None
+        self._io.call(self._on_free, self)
+        return True
+
+    def ask(self, task: Task) -> None:
+        """Pass on that the job shall stop."""
+        with self._lock:
+            if self._task is not task:
+                return
+            self._say(wire.ASK, self._number)
+
+    @abstractmethod
+    def _say(self, kind: bytes, number: int, body: bytes = b"") -> None:
+        """Under the lock. A frame of a few bytes that it hears also while its job runs."""
+
+    # -- pipes ---------------------------------------------------------------------------------
+
+    def _open(self, jobs: int, frames: int, log: int, kinds: frozenset[bytes]) -> None:
+        """Our ends of them, and the frames that may come."""
+        for fd in (jobs, frames, log):
+            prepare_pipe(fd)
+        self._writer = PipeWriter(jobs)
+        self._reader = FrameReader(frames, kinds)
+        self._log_fd = log
+        self._log_poll.register(log, select.POLLIN)
+        self._io.watch(frames, self._read_frames)
+        self._io.watch(log, self._read_log)
+
+    def _write(self, pieces: list[bytes | memoryview]) -> None:
+        """As much as the pipe takes now, from this thread; the rest from the I/O thread."""
+        with self._lock:
+            if not self.gone and self._writer is not None and not self._writer.write(pieces):
+                self._io.watch_writable(self._writer.fd, self._write_rest)
+
+    def _write_rest(self) -> None:
+        with self._lock:
+            if not self.gone and self._writer is not None and self._writer.write(()):
+                self._io.watch_writable(self._writer.fd, None)
+
+    def _read_frames(self) -> None:
+        """I/O thread: everything that is in the pipe."""
+        reader = self._reader
+        if reader is None or self.gone:
+            return
+        try:
+            if reader.read(self._handle):
+                return
+            self._io.unwatch(reader.fd)
+            self._on_closed_pipe()
+        except wire.ProtocolError as error:
+            self._break(str(error))
+
+    def _handle(self, kind: bytes, number: int, body: bytearray) -> None:
+        task = self._task
+        if kind == wire.READY:
+            self._become_ready()
+        elif task is None or number != self._number:
+            return  # of a job that is over
+        elif kind == wire.VALUE:
+            self._end_task(task, wire.PLAIN_VALUE, [memoryview(body)])
+        elif kind == wire.PROGRESS:
+            try:
+                fraction, message = json.loads(body)
+            except (ValueError, TypeError) as error:
+                self._break(f"sent progress that cannot be read: {error}")
+                return
+            task.on_progress(fraction, message)
+        else:
+            try:
+                meta, parts = wire.read_end(memoryview(body))
+            except (wire.ProtocolError, ValueError) as error:
+                self._break(f"sent an end that cannot be read: {error}")
+                return
+            self._end_task(task, meta, parts)
+
+    def _become_ready(self) -> None:
+        with self._lock:
+            self._ready = True
+            frames, self._queued = self._queued, None
+            task = self._task
+        if frames is not None and task is not None:
+            self._write(frames)
+            task.on_started()
+        else:
+            self._on_free(self)
+
+    def _end_task(self, task: Task, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        self._drain_log()
+        must_go = task.on_end(meta, parts)
+        self.jobs_done += 1
+        if must_go:
+            self._replace(task)
+            return
+        with self._lock:
+            self._task = None
+        self._on_free(self)
+        task.on_free()
+
+    def _read_log(self) -> None:
+        try:
+            for _ in range(LOG_READS):
+                data = os.read(self._log_fd, READ_SIZE)
+                if not data:
+                    self._io.unwatch(self._log_fd)
+                    return
+                self._keep_log(data)
+                if self._task is not None:
+                    self._task.on_log(data)
+        except BlockingIOError:
+            return
+
+    @abstractmethod
+    def _keep_log(self, data: bytes) -> None:
+        """Of whatever job, or of none."""
+
+    def _drain_log(self) -> None:
+        """What the job has printed is in the pipe when its end frame is."""
+        if not self._log_poll.poll(0):  # most print nothing, and a read that says so is an error
+            return
+        for _ in range(PIPE_SIZE // READ_SIZE // LOG_READS + 1):
+            self._read_log()
+
+    # -- the end of it (I/O thread) ------------------------------------------------------------
+
+    @abstractmethod
+    def _on_closed_pipe(self) -> None:
+        """It can tell nothing any more."""
+
+    @abstractmethod
+    def _break(self, what: str) -> None:
+        """It sent what cannot be: nothing more is believed."""
+
+    @abstractmethod
+    def _replace(self, task: Task) -> None:
+        """This task's job is over and left something behind that only a new worker is free of."""
