@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from .._core.jobs import JobFailure, JobSpec, Outcome
+from .._core.jobs import JobSpec, Outcome
 from ..protocols import ExecutorContext, Reporter
 from ..worker.environment import Surroundings, environment_for_workers
 from ..worker.guard import GUARD
@@ -19,6 +18,7 @@ from ..worker.pipes import job_frames
 from ..worker.pool import Pool
 from ..worker.unpacking import decode
 from .idle_workers import IdleWorkers
+from .piped_execution import PipedExecution
 from .starting import StartsAtOnce
 
 logger = logging.getLogger(__name__)
@@ -157,22 +157,15 @@ class ProcessExecutor(StartsAtOnce):
         )
 
 
-class ProcessExecution:
-    """One attempt of one job in a worker. A `worker.task.Task`."""
+class ProcessExecution(PipedExecution):
+    """One attempt of one job in a worker process of ours."""
 
     can_be_killed = True
 
     def __init__(self, executor: ProcessExecutor, spec: JobSpec, reporter: Reporter) -> None:
+        super().__init__(spec, reporter)
         self._executor = executor
-        self._spec = spec
-        self._reporter = reporter
-        self._lock = threading.Lock()
         self._worker: WorkerProcess | None = None
-        self._over = False
-        self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
-        self._decoding = False
-        self._outcome: Outcome | None = None
-        self._await_death = False  # what it left behind must be gone before its end is told
 
     def begin(self) -> None:
         """Find a worker, or have one started."""
@@ -206,15 +199,6 @@ class ProcessExecution:
         worker = self._worker
         return None if worker is None else worker.pid or None
 
-    def ask_to_stop(self) -> bool:
-        """A flag the job can read, and JobCancelled in its main thread."""
-        worker = self._worker
-        if worker is None or worker.take_back(self):
-            self._end(Outcome.of_stop())
-        else:
-            worker.ask(self)
-        return True
-
     def kill(self) -> None:
         """End its process group and every process of its."""
         worker = self._worker
@@ -243,16 +227,8 @@ class ProcessExecution:
         """Pass on."""
         self._reporter.phase(None)
 
-    def on_progress(self, fraction: object, message: object) -> None:
-        """Pass on."""
-        self._reporter.progress(fraction, message)
-
-    def on_log(self, data: bytes) -> None:
-        """Pass on."""
-        self._reporter.log(data)
-
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
-        """Decode here what runs nobody's code, in a thread of its own what may."""
+        """True if it left what only the end of its worker ends."""
         left = bool(meta.get("processes") or meta.get("threads")) or self._holds_gpu(meta)
         must_go = left or bool(meta.get("limits"))
         if left:
@@ -266,55 +242,16 @@ class ProcessExecution:
             self._begin_decoding()
         return must_go
 
-    def on_free(self) -> None:
-        """The worker is free: now the end may start the next job."""
-        self._begin_decoding()
+    def _runs_code_here(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
+        return self._executor.decodes and super()._runs_code_here(meta, parts)
 
-    def _begin_decoding(self) -> None:
-        assert self._ending is not None
-        meta, parts = self._ending
-        self._decoding = True
-        runs_code = meta.get("file") or (parts and not meta.get("plain"))
-        if runs_code and self._executor.decodes:
-            name = f"decode-{self._spec.id}"
-            threading.Thread(
-                target=self._decode, args=(meta, parts), name=name, daemon=True
-            ).start()
-        else:
-            self._decode(meta, parts)
-
-    def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
-        outcome = self._executor.decode(meta, parts)
-        with self._lock:
-            self._outcome, self._decoding = outcome, False
-            if self._await_death:
-                return
-        self._end(outcome)
+    def _outcome_of(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
+        return self._executor.decode(meta, parts)
 
     def _holds_gpu(self, meta: dict[str, Any]) -> bool:
         return (
             bool(meta.get("gpu")) and self._worker is not None and gpu_memory_of(self._worker.pid)
         )
-
-    def on_death(self, failure: JobFailure) -> None:
-        """The process is gone, and everything of it."""
-        with self._lock:
-            self._await_death = False
-            if self._decoding:
-                return
-            outcome = self._outcome
-        self._end(outcome or Outcome.of_error(failure))
-
-    def on_kill_failed(self, reason: str) -> None:
-        """Pass on."""
-        self._reporter.kill_failed(reason)
-
-    def _end(self, outcome: Outcome) -> None:
-        with self._lock:
-            if self._over:
-                return
-            self._over = True
-        self._reporter.ended(outcome)
 
 
 def gpu_memory_of(pid: int) -> bool:

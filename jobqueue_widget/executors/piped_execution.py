@@ -1,0 +1,113 @@
+"""One attempt of one job in a worker that is told and tells through pipes, whoever made it."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from .._core.jobs import JobFailure, JobSpec, Outcome
+from ..protocols import Reporter
+from ..worker.piped import PipedWorker
+from ..worker.unpacking import decode
+
+
+class PipedExecution(ABC):
+    """A `worker.task.Task`. How it gets its worker, and whether that can be ended, is not here."""
+
+    def __init__(self, spec: JobSpec, reporter: Reporter) -> None:
+        self._spec = spec
+        self._reporter = reporter
+        self._lock = threading.Lock()
+        self._worker: PipedWorker | None = None
+        self._over = False
+        self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
+        self._decoding = False
+        self._outcome: Outcome | None = None
+        self._await_death = False  # what it left behind must be gone before its end is told
+
+    def ask_to_stop(self) -> bool:
+        """Pass it on, unless the job has not been sent: then that is its end."""
+        worker = self._worker
+        if worker is None or worker.take_back(self):
+            self._end(Outcome.of_stop())
+        else:
+            worker.ask(self)
+        return True
+
+    # -- worker.task.Task, on the I/O thread ---------------------------------------------------
+
+    @abstractmethod
+    def on_starting(self) -> None:
+        """Its worker is not ready yet. Any thread."""
+
+    @abstractmethod
+    def on_started(self) -> None:
+        """Its worker is ready and has it."""
+
+    def on_progress(self, fraction: object, message: object) -> None:
+        """Pass on."""
+        self._reporter.progress(fraction, message)
+
+    def on_log(self, data: bytes) -> None:
+        """Pass on."""
+        self._reporter.log(data)
+
+    def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
+        """Told when its worker is free."""
+        self._ending = (meta, parts)
+        return False
+
+    def on_free(self) -> None:
+        """The worker is free: now the end may start the next job."""
+        self._begin_decoding()
+
+    def on_death(self, failure: JobFailure) -> None:
+        """The process is gone, and everything of it."""
+        with self._lock:
+            self._await_death = False
+            if self._decoding:
+                return
+            outcome = self._outcome
+        self._end(outcome or Outcome.of_error(failure))
+
+    def on_kill_failed(self, reason: str) -> None:
+        """Pass on."""
+        self._reporter.kill_failed(reason)
+
+    # -- reading how it ended --------------------------------------------------------------------
+
+    def _begin_decoding(self) -> None:
+        """Here what runs nobody's code, in a thread of its own what may."""
+        assert self._ending is not None
+        meta, parts = self._ending
+        self._decoding = True
+        if self._runs_code_here(meta, parts):
+            name = f"decode-{self._spec.id}"
+            threading.Thread(
+                target=self._decode, args=(meta, parts), name=name, daemon=True
+            ).start()
+        else:
+            self._decode(meta, parts)
+
+    def _runs_code_here(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
+        return bool(meta.get("file") or (parts and not meta.get("plain")))
+
+    def _outcome_of(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
+        return decode(meta, parts)
+
+    def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        outcome = self._outcome_of(meta, parts)
+        with self._lock:
+            self._outcome, self._decoding = outcome, False
+            if self._await_death:
+                return
+        self._end(outcome)
+
+    def _end(self, outcome: Outcome) -> None:
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+        self._reporter.ended(outcome)
