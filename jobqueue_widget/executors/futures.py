@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import platform
-import shutil
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, CancelledError
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast
 
-from .._core.jobs import BlockReason, JobSpec, Outcome
-from .._runtime.failures import failure_of
+from .._core.jobs import BlockReason, JobSpec
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
-from ..worker import guest
 from ..worker.packing import Packed, Packer
-from ..worker.unpacking import decode
+from .futures_call import FuturesExecution
+from .lent import LentExecution, LentWorkers, may_lend
 from .remote import check_function
 
 logger = logging.getLogger(__name__)
@@ -36,29 +31,23 @@ class Submits(Protocol):
         ...
 
 
-@runtime_checkable
-class _Calls(Protocol):
-    """A future that tells when it is done; others (submitit's jobs) are looked at."""
-
-    def add_done_callback(self, callback: Callable[[Any], object]) -> object:
-        """Call it once, then."""
-
-
 class FuturesExecutor:
     """Jobs on an executor of yours: a ProcessPoolExecutor, loky, ipyparallel, executorlib.
 
     You made it and you shut it down. The package must be importable where its functions run.
     Most have no way to stop a call that runs: a job is asked, and keeps its lane until it returns.
     What it reports and logs, and the request to stop, go through files in `folder`; on another
-    machine that does not see it they come with the result, and nothing can be asked.
+    machine that does not see it they come with the result, and nothing can be asked. An engine
+    on this machine lends a process for a second at a time instead, which takes one short job after
+    the other through pipes.
 
     Args:
         executor: anything with `submit(function, *args)` that gives a future.
         folder: a folder that both sides see, for engines on other machines; default: a private
-            temporary one.
+            temporary one. With it each job is a call.
         capacity: how many jobs it runs at once; default: what it says itself, else one.
         ends_running: `cancel()` of its futures ends a call that runs, as those of submitit do; then
-            a job that does not listen is forced that way.
+            a job that does not listen is forced that way. With it each job is a call.
 
     Raises:
         InvalidOptionError: it has no `submit`, or an argument is of the wrong type.
@@ -91,7 +80,10 @@ class FuturesExecutor:
         self.can_kill = ends_running
         self._packer = Packer()
         self._lock = threading.Lock()
-        self._at_work: dict[int, FuturesExecution] = {}
+        self._at_work: dict[int, FuturesExecution | LentExecution] = {}
+        self._refused = False  # a job was told that there is no worker for it
+        self._lent: LentWorkers | None = None
+        self._lends = self._may_lend()
         self._broken = ""
         self._wakes: list[Callable[[], None]] = []
         self._context: ExecutorContext | None = None
@@ -118,7 +110,14 @@ class FuturesExecutor:
         _check_submits(executor)
         with self._lock:
             self._executor, self._broken = executor, ""
+            self._lends = self._may_lend()
+            lent = self._lent
+        if lent is not None:
+            lent.give_all_back()
         self.wake()
+
+    def _may_lend(self) -> bool:
+        return self._folder is None and not self.can_kill and may_lend(self._executor)
 
     # -- protocols.Executor ------------------------------------------------------------------
 
@@ -157,15 +156,28 @@ class FuturesExecutor:
                 "make one FuturesExecutor per queue"
             )
         self._context = context
+        self._lent = LentWorkers(context, self)
 
-    def launch(self, spec: JobSpec, reporter: Reporter) -> FuturesExecution:
-        """Hand it to the engine."""
-        assert self._context is not None, "launch before open"
-        folder = (self._folder or self._context.spool_dir()) / f"{spec.id}-{reporter.attempt}"
+    def launch(self, spec: JobSpec, reporter: Reporter) -> FuturesExecution | LentExecution:
+        """Hand it to the engine, or to a process that it has lent."""
+        if not self._lends:
+            return self.call_instead(spec, reporter)
+        assert self._lent is not None, "launch before open"
+        execution = LentExecution(self._lent, spec, reporter, self)
+        with self._lock:
+            self._at_work[id(execution)] = execution
+        execution.begin(self._executor)
+        return execution
+
+    def call_instead(self, spec: JobSpec, reporter: Reporter) -> FuturesExecution:
+        """As a call of its own. Any thread."""
+        context = self._context
+        assert context is not None, "launch before open"
+        folder = (self._folder or context.spool_dir()) / f"{spec.id}-{reporter.attempt}"
         execution = FuturesExecution(self, spec, reporter, folder)
         with self._lock:
             self._at_work[id(execution)] = execution
-        execution.begin(self._executor, self._context)
+        execution.begin(self._executor, context)
         self._look_soon()
         return execution
 
@@ -173,9 +185,11 @@ class FuturesExecutor:
         """It is broken, or all of its workers are taken by our jobs."""
         if self._broken:
             return BlockReason(f"{self.name} takes no more jobs: {self._broken}")
-        capacity, taken = self.capacity, len(self._at_work)
-        if capacity is None or taken < capacity:
-            return None
+        capacity = self.capacity
+        with self._lock:
+            if capacity is None or len(self._at_work) < capacity:
+                return None
+            self._refused = True
         return BlockReason(
             f"all {capacity} workers of {self.name} have a job",
             need={"workers": 1},
@@ -198,14 +212,33 @@ class FuturesExecutor:
 
     async def close(self) -> None:
         """The user's executor is left as it is; what still runs tells its end when it has one."""
+        self.kill_all_now()
+
+    def kill_all_now(self) -> bool:
+        """Nothing is ended; what is lent goes back. True: nothing runs."""
+        lent, self._lent = self._lent, None
         self._context = None
+        if lent is not None:
+            lent.close()
+        return not self._at_work
+
+    def after_fork(self) -> None:
+        """In a forked child: its calls are the parent's."""
+        self._lock = threading.Lock()
+        lent, self._lent = self._lent, None
+        self._context = None
+        if lent is not None:
+            lent.forget_after_fork()
 
     # -- for the executions ------------------------------------------------------------------
 
-    def forget(self, execution: FuturesExecution) -> None:
+    def forget(self, execution: FuturesExecution | LentExecution) -> None:
         """It is over; its place is free."""
         with self._lock:
             self._at_work.pop(id(execution), None)
+            wakes, self._refused = self._refused, False
+        if wakes:
+            self.wake()
 
     def has_broken(self, error: BaseException) -> None:
         """No further job would start: keep them."""
@@ -214,6 +247,10 @@ class FuturesExecutor:
                 f"{type(error).__name__}: {error}; give it a new one: "
                 "executor.replace(…), and the queue goes on"
             )
+
+    def has_refused(self) -> None:
+        """It lends no process: from now on each job is a call."""
+        self._lends = False
 
     def wake(self) -> None:
         """Something may start that could not before. Any thread."""
@@ -225,16 +262,19 @@ class FuturesExecutor:
     def _look_soon(self, seconds: float = FIRST_LOOK) -> None:
         context = self._context
         with self._lock:
-            if self._looking or context is None or not self._at_work:
+            if self._looking or context is None or not self._looked_at():
                 return
             self._looking = True
         context.io.call_later(seconds, self._look, context)
+
+    def _looked_at(self) -> list[FuturesExecution]:  # under the lock
+        return [one for one in self._at_work.values() if isinstance(one, FuturesExecution)]
 
     def _look(self, context: ExecutorContext) -> None:
         """I/O thread."""
         with self._lock:
             self._looking = False
-            executions = list(self._at_work.values())
+            executions = self._looked_at()
         for execution in executions:
             execution.look()
         quiet = [execution for execution in executions if execution.tells_nothing]
@@ -250,213 +290,6 @@ class FuturesExecutor:
 def _ask_whether_done(executions: list[FuturesExecution]) -> None:
     for execution in executions:
         execution.ask_whether_done()
-
-
-class FuturesExecution:
-    """One call of the user's executor."""
-
-    def __init__(
-        self, executor: FuturesExecutor, spec: JobSpec, reporter: Reporter, folder: Path
-    ) -> None:
-        self._executor = executor
-        self._spec = spec
-        self._reporter = reporter
-        self._folder = folder
-        self.can_be_killed = executor.can_kill
-        self._future: Any = None
-        self._calls = True
-        self._lock = threading.Lock()
-        self._reading = threading.Lock()
-        self._over = False
-        self._begun = False
-        self._asked = False
-        self._answered = False
-        self._log_read = 0
-        self._report_seen: object = None
-
-    def begin(self, engine: Submits, context: ExecutorContext) -> None:
-        """Submit it; what the engine refuses is told."""
-        function, call = cast("tuple[Packed, bytes]", self._spec.payload)
-        job = {
-            "id": self._spec.id,
-            "attempt": self._reporter.attempt,
-            "function": function.data,
-            "call": call,
-            "source": function.source,
-            "folder": str(self._folder),
-            "again": self._spec.options.idempotent,
-            "kernel": [platform.node(), os.getpid()],
-            "max_result_bytes": context.max_result_bytes,
-        }
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._future = engine.submit(guest.run, job)
-        except BaseException as error:
-            if isinstance(error, (BrokenExecutor, RuntimeError)):
-                self._executor.has_broken(error)
-            self._end(Outcome.of_error(failure_of(error)))
-            if isinstance(error, KeyboardInterrupt):
-                raise  # it happened to arrive here and is not ours to swallow
-            return
-        self._reporter.phase("waiting for a worker")
-        self._calls = isinstance(self._future, _Calls)
-        if self._calls:
-            self._future.add_done_callback(self._on_done)
-
-    # -- protocols.Execution -----------------------------------------------------------------
-
-    def ask_to_stop(self) -> bool:
-        """Withdraw it if it has not begun, else leave the request where it looks for it."""
-        self._asked = True
-        if self._withdraw():
-            return True  # its end is told, or will be by the future
-        try:
-            (self._folder / guest.ASK).touch()
-        except OSError:
-            return False  # it has just ended
-        return True
-
-    def kill(self) -> None:
-        """Withdraw it if it has not begun, else let the engine end it if that can."""
-        self._asked = True
-        if self._over or self._withdraw():
-            return
-        if self.can_be_killed:
-            threading.Thread(target=self._end_there, name="futures-cancel", daemon=True).start()
-        else:
-            self._reporter.kill_failed("this engine cannot stop a running job")
-
-    def _withdraw(self) -> bool:
-        """Keep it from beginning, by taking the place of the one who would begin it.
-
-        What a future says is not enough: some can be cancelled while their call runs elsewhere.
-        """
-        if self._future is None:
-            return False
-        own = self._folder / f"{guest.CLAIM}-withdrawn"
-        try:
-            own.write_text(guest.WITHDRAWN)
-            os.link(own, self._folder / guest.CLAIM)
-        except FileExistsError:
-            return False
-        except OSError:
-            logger.debug("%s cannot be claimed: the future is believed", self._folder)
-            return bool(self._future.cancel())
-        if self._future.cancel() or not self._calls:
-            self._end(Outcome.of_stop())
-        return True
-
-    def _end_there(self) -> None:
-        """A thread of its own: an engine may run a program for this."""
-        try:
-            self._future.cancel()
-        except Exception as error:
-            self._reporter.kill_failed(f"{type(error).__name__}: {error}")
-
-    # -- what the engine tells ---------------------------------------------------------------
-
-    def look(self) -> None:
-        """I/O thread: has it begun, what does it say, and is it done?"""
-        with self._reading:
-            if self._answered or self._over:
-                return
-            if not self._begun:
-                self._look_for_the_claim()
-            if self._begun:
-                self._read_log()
-                self._read_report()
-
-    @property
-    def tells_nothing(self) -> bool:
-        """Its future must be asked whether it is done."""
-        return not self._calls and not self._over
-
-    def ask_whether_done(self) -> None:
-        """Any thread but the I/O thread."""
-        try:
-            done = self._future.done()
-        except Exception as error:
-            logger.debug("%s does not say whether it is done: %r", self._future, error)
-            return
-        if done:
-            self._on_done(self._future)
-
-    def _look_for_the_claim(self) -> None:
-        try:
-            host, pid = json.loads((self._folder / guest.CLAIM).read_bytes())
-        except (OSError, ValueError):
-            running = getattr(self._future, "running", None)
-            if callable(running) and running() and not self._begun:
-                self._reporter.phase(None)
-            return
-        self._begun = True
-        self._reporter.phase(None, f"{host} (process {pid})")
-
-    def _read_log(self) -> None:
-        with contextlib.suppress(OSError), open(self._folder / guest.LOG, "rb") as file:
-            file.seek(self._log_read)
-            while data := file.read(1 << 16):
-                self._log_read += len(data)
-                self._reporter.log(data)
-
-    def _read_report(self) -> None:
-        try:
-            report = json.loads((self._folder / guest.REPORT).read_bytes())
-        except (OSError, ValueError):
-            return
-        self._tell_report(report)
-
-    def _tell_report(self, report: Any) -> None:
-        shown = repr(report)  # not a number is never equal to itself
-        if report is not None and shown != self._report_seen:
-            self._report_seen = shown
-            self._reporter.progress(*report)
-
-    def _on_done(self, future: Any) -> None:
-        """Any thread of the engine."""
-        try:
-            answer = future.result()
-        except CancelledError:
-            self._end(Outcome.of_stop())
-            return
-        except BaseException as error:
-            if isinstance(error, BrokenExecutor):
-                self._executor.has_broken(error)
-            failure = failure_of(error)
-            if self._asked:
-                self._end(Outcome.of_stop(failure))
-            else:
-                self._end(Outcome.of_error(failure))
-            return
-        with self._reading:
-            self._answered = True
-            self._reporter.phase(None, answer["where"])
-            self._catch_up(answer)
-        if self._asked and answer["meta"].get("type") == guest.WITHDRAWN:
-            self._end(Outcome.of_stop())
-            return
-        self._end(decode(answer["meta"], [memoryview(part) for part in answer["parts"]]))
-
-    def _catch_up(self, answer: dict[str, Any]) -> None:
-        """What was said since the last look; the log's file may not be there, or not yet."""
-        missing = answer["log_size"] - self._log_read
-        if missing > len(answer["log_tail"]):
-            self._read_log()
-            missing = answer["log_size"] - self._log_read
-        if missing > 0:
-            self._reporter.log(answer["log_tail"][-missing:])
-        report = answer["report"]
-        self._tell_report(None if report is None else list(report))
-
-    def _end(self, outcome: Outcome) -> None:
-        with self._lock:
-            if self._over:
-                return
-            self._over = True
-        self._executor.forget(self)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._reporter.ended(outcome)
-        self._executor.wake()
 
 
 def _check_submits(executor: object) -> None:

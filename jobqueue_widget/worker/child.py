@@ -76,8 +76,11 @@ class Pipes:
         return moved
 
     def send(self, kind: bytes, number: int, parts: list[Any]) -> None:
-        """Write one frame; frames of different threads do not mix."""
-        frame = wire.frame(kind, number, parts)
+        """Write one frame."""
+        self.write(wire.frame(kind, number, parts))
+
+    def write(self, frame: list[Any]) -> None:
+        """Frames of different threads do not mix."""
         with self._lock:
             wire.write_all(self.frames, frame)
 
@@ -228,11 +231,7 @@ class Worker:
         jobside.bind_process(None)
         context.finish()
         self.clean_up(meta)
-        if meta == wire.PLAIN_VALUE:
-            self.pipes.send(wire.VALUE, number, parts)
-        else:
-            meta_part = json.dumps(meta).encode()
-            self.pipes.send(wire.END, number, wire.join_parts([meta_part, *parts]))
+        self.pipes.write(wire.end_frame(number, meta, parts))
 
     def outcome(
         self, context: Any, function: bytes, call: bytes, source: tuple[str, list[str]] | None
@@ -258,7 +257,10 @@ class Worker:
                 return meta, wire.pack_exception(error, write_log)
         if self.is_copy:
             state.end_copy(None)
-        return pack_value(value, self.max_result_bytes, self.spool)
+        packed: tuple[dict[str, Any], list[Any]] = wire.pack_result(
+            value, self.max_result_bytes, OUR_FILES, self.spool
+        )
+        return packed
 
     def sender(self, number: int) -> Any:
         """What a context reports through."""
@@ -314,21 +316,6 @@ class Worker:
             meta["processes"] = True
         if "torch" in sys.modules or "cupy" in sys.modules or "jax" in sys.modules:
             meta["gpu"] = state.holds_gpu()
-
-
-def pack_value(value: object, limit: int | None, spool: str) -> tuple[dict[str, Any], list[Any]]:
-    """A result ready to be sent, in a file if it is large, or why it cannot be."""
-    meta, parts = wire.pack_value(value, limit, OUR_FILES)
-    if sum(map(len, parts)) > wire.FRAME_CAP // 2:
-        path = os.path.join(spool, f"result-{os.getpid()}-{time.monotonic_ns()}")
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            wire.write_all(fd, wire.join_parts(parts))
-        finally:
-            os.close(fd)
-        meta["file"] = path
-        return meta, []
-    return meta, parts
 
 
 def write_log(text: str) -> None:

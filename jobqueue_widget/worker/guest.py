@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from . import wire
 from .jobside import JobCancelled, JobContext, bind, bind_process, current_job
@@ -28,12 +28,26 @@ WITHDRAWN = "Withdrawn"  # in the place of a claim: the kernel does not want it 
 LOG_TAIL = 256 * 1024  # bytes of a log that travel with the value
 LOOK_INTERVAL = 0.05  # seconds for which "nobody asked" is believed
 
-_hidden = (__file__, wire.__file__)
+HIDDEN = (__file__, wire.__file__)  # frames of ours, that no traceback shows
 _bars: Any = None
 
 
+class Desk(Protocol):
+    """Where a job puts what it has to say, and looks for what is said to it. Any thread of it."""
+
+    def report(self, fraction: object, message: object) -> None:
+        """How far it is."""
+
+    def log(self, text: str) -> None:
+        """Append to its log."""
+
+    def is_asked(self) -> bool:
+        """Whether the kernel wants it to stop."""
+        ...
+
+
 class GuestContext(JobContext):
-    """A job whose request to stop is a file."""
+    """A job that hears that it shall stop when it looks."""
 
     def __init__(self, job_id: str, attempt: int, desk: Desk) -> None:
         super().__init__(job_id, attempt, desk.report, desk.log)
@@ -55,8 +69,8 @@ class GuestContext(JobContext):
             raise JobCancelled("asked to stop")
 
 
-class Desk:
-    """Where a job puts what it has to say, and looks for what is said to it."""
+class FileDesk:
+    """One of files in a folder."""
 
     def __init__(self, folder: str) -> None:
         self.last_report: tuple[object, object] | None = None
@@ -139,7 +153,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     folder = job["folder"]
     if not os.path.isdir(folder) and os.path.isdir(os.path.dirname(folder)):
         return _told(_withdrawn(), [], None, (0, b""))  # this machine would see it: it is over
-    desk = Desk(folder)
+    desk = FileDesk(folder)
     parts: list[Any] = []
     try:
         is_first = desk.claim()
@@ -188,51 +202,92 @@ def _refusal() -> dict[str, Any]:
     return {"kind": "error", "type": "StartedTwice", "message": reason, "traceback": ""}
 
 
-def _run(job: dict[str, Any], desk: Desk) -> tuple[dict[str, Any], list[Any]]:
+def _run(job: dict[str, Any], desk: FileDesk) -> tuple[dict[str, Any], list[Any]]:
     context = GuestContext(job["id"], job["attempt"], desk)
     in_kernel = job["kernel"] == [platform.node(), os.getpid()]
     is_alone = not in_kernel and threading.current_thread() is threading.main_thread()
+
+    def pack(value: object) -> tuple[dict[str, Any], list[Any]]:
+        return wire.pack_value(value, job["max_result_bytes"], HIDDEN)
+
+    with _whole_process(context, desk) if is_alone else contextlib.nullcontext():
+        source = None if in_kernel else job["source"]
+        return outcome_of(context, job["function"], job["call"], source, desk.log, pack)
+
+
+def outcome_of(
+    context: JobContext,
+    function: bytes,
+    call: bytes,
+    source: tuple[str, list[str]] | None,
+    log: Callable[[str], None],
+    pack: Callable[[object], tuple[dict[str, Any], list[Any]]],
+) -> tuple[dict[str, Any], list[Any]]:
+    """Run it, and pack what came of it."""
     nothing = value = object()
     bind(context)
     try:
-        with _whole_process(context, desk) if is_alone else contextlib.nullcontext():
-            context.checkpoint()
-            target = pickle.loads(job["function"])
-            if job["source"] is not None and not in_kernel:
-                wire.give_source(target, *job["source"])
-            args, kwargs = pickle.loads(job["call"])
-            value = target(*args, **kwargs)
+        context.checkpoint()
+        target = pickle.loads(function)
+        if source is not None:
+            wire.give_source(target, *source)
+        args, kwargs = pickle.loads(call)
+        value = target(*args, **kwargs)
     except BaseException as error:
         if value is nothing or not isinstance(error, JobCancelled):
-            meta = wire.failure_meta(error, JobCancelled, _hidden)
-            return meta, wire.pack_exception(error, desk.log)
+            meta = wire.failure_meta(error, JobCancelled, HIDDEN)
+            return meta, wire.pack_exception(error, log)
     finally:
         context.finish()
-    return wire.pack_value(value, job["max_result_bytes"], _hidden)
+    return pack(value)
 
 
 @contextlib.contextmanager
-def _whole_process(context: JobContext, desk: Desk) -> Iterator[None]:
+def _whole_process(context: JobContext, desk: FileDesk) -> Iterator[None]:
     """While it runs, all that this process prints is its log, all bars are its progress."""
+    with printing_to(desk.log_fd):
+        bind_process(context)
+        try:
+            yield
+        finally:
+            rest()
+
+
+@contextlib.contextmanager
+def printing_to(log_fd: int) -> Iterator[Callable[[], None]]:
+    """All that this process prints, from C too; bars are progress of its current job.
+
+    Gives what a job is followed by that another one follows: it may have changed the streams.
+    """
     global _bars
     if _bars is None:
         from ..capture import tqdm
 
         _bars = tqdm.install(_report_of_the_current)
-    bind_process(context)
     kept = sys.stdout, sys.stderr
-    undo = [_redirected(fd, desk.log_fd) for fd in (1, 2)]
-    stream = open(desk.log_fd, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
-    sys.stdout = sys.stderr = stream
+    undo = [_redirected(fd, log_fd) for fd in (1, 2)]
+    stream = open(log_fd, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+
+    def again() -> None:
+        sys.stdout = sys.stderr = stream
+        os.dup2(log_fd, 1)
+        os.dup2(log_fd, 2)
+
+    again()
     try:
-        yield
+        yield again
     finally:
         _flush_streams()
         sys.stdout, sys.stderr = kept
         for back in undo:
             back()
-        bind_process(None)
-        _bars.forget()
+
+
+def rest() -> None:
+    """A job is over: all that it printed is in its log, and its bars are closed."""
+    _flush_streams()
+    bind_process(None)
+    _bars.forget()
 
 
 def _report_of_the_current(fraction: object, message: object) -> None:

@@ -8,6 +8,7 @@ import linecache
 import os
 import pickle
 import struct
+import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType, FunctionType
@@ -45,6 +46,15 @@ def frame(
     length = sum(map(len, parts))
     head = HEADER.pack(kind, number, length)
     return [b"".join((head, *parts))] if length <= SMALL else [head, *parts]
+
+
+def end_frame(
+    number: int, meta: dict[str, Any], parts: Sequence[bytes | memoryview]
+) -> list[bytes | memoryview]:
+    """How a job ended, for `read_end`; the commonest end in the shortest words."""
+    if meta == PLAIN_VALUE:
+        return frame(VALUE, number, parts)
+    return frame(END, number, join_parts([json.dumps(meta).encode(), *parts]))
 
 
 def split_parts(data: memoryview) -> list[memoryview]:
@@ -242,6 +252,22 @@ def pack_value(
         reason = f"the result has {size} bytes, more than max_result_bytes={limit}"
         return {"kind": "error", "type": "ResultTooLarge", "message": reason, "traceback": ""}, []
     return {"kind": "value", "plain": is_of_built_ins}, parts
+
+
+def pack_result(
+    value: object, limit: int | None, hidden: tuple[str, ...], spool: str
+) -> tuple[dict[str, Any], list[bytes | memoryview]]:
+    """Like `pack_value`; what is too large for a frame goes into a file in `spool`."""
+    meta, parts = pack_value(value, limit, hidden)
+    if sum(map(len, parts)) <= FRAME_CAP // 2:
+        return meta, parts
+    path = os.path.join(spool, f"result-{os.getpid()}-{time.monotonic_ns()}")
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        write_all(fd, join_parts(parts))
+    finally:
+        os.close(fd)
+    return {**meta, "file": path}, []
 
 
 def _hide(report: traceback.TracebackException, hidden: tuple[str, ...]) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
 from unittest import mock
 
-from jobqueue_widget import DaskExecutor, JobQueue, JobStatus, RayExecutor
+from jobqueue_widget import DaskExecutor, FuturesExecutor, JobQueue, JobStatus, RayExecutor
 from jobqueue_widget.executors.piped_kernel import PipedKernel
 
 from . import work
@@ -56,6 +58,45 @@ def ray() -> Iterator[Any]:
         module.shutdown()
 
 
+@contextlib.contextmanager
+def process_pool() -> Iterator[Any]:
+    """The standard library's, with two processes."""
+    with ProcessPoolExecutor(PLACES) as pool:
+        yield pool
+
+
+@contextlib.contextmanager
+def loky() -> Iterator[Any]:
+    """The pool of joblib, with two processes."""
+    from loky import ProcessPoolExecutor as LokyPool
+
+    with LokyPool(PLACES) as pool:
+        yield pool
+
+
+@contextlib.contextmanager
+def ipyparallel() -> Iterator[Any]:
+    """The executor of a view on a local cluster of two engines."""
+    import ipyparallel as module
+
+    cluster: Any = module.Cluster(n=PLACES, log_level=logging.ERROR)
+    client = cluster.start_and_connect_sync()
+    try:
+        yield client.load_balanced_view().executor
+    finally:
+        client.close()
+        cluster.stop_cluster_sync()
+
+
+@contextlib.contextmanager
+def executorlib() -> Iterator[Any]:
+    """Two workers that stay, which is its quickest mode."""
+    from executorlib import SingleNodeExecutor
+
+    with SingleNodeExecutor(max_workers=PLACES, block_allocation=True) as executor:
+        yield executor
+
+
 Open = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
@@ -84,6 +125,19 @@ def _dask_itself(effort: Effort) -> Figures:
             client.gather([client.submit(work.nothing, pure=False) for _ in range(size)])
             seconds = time.perf_counter() - begin
         return {"rate": effort.size / seconds}
+
+
+def _futures_itself(opened: Open) -> Measure:
+    def measure(effort: Effort) -> Figures:
+        with opened() as executor:
+            for size in (WARM_UP, effort.size):
+                begin = time.perf_counter()
+                for future in [executor.submit(work.nothing) for _ in range(size)]:
+                    future.result()
+                seconds = time.perf_counter() - begin
+            return {"rate": effort.size / seconds}
+
+    return measure
 
 
 def _by_calls(measure: Measure) -> Measure:
@@ -148,7 +202,24 @@ def _cancel_dask(restart: bool) -> Measure:
     return measure
 
 
+def _in_lanes(engine: Any) -> FuturesExecutor:
+    return FuturesExecutor(engine, capacity=PLACES)
+
+
+def _futures_probe(name: str, label: str, opened: Open) -> Probe:
+    return Probe(
+        name,
+        {OURS: Side(_ours(opened, _in_lanes)), label: Side(_futures_itself(opened))},
+        size=1_000,
+        quick_size=300,
+    )
+
+
 PROBES = (
+    _futures_probe("on_pool", "ProcessPoolExecutor", process_pool),
+    _futures_probe("on_loky", "loky", loky),
+    _futures_probe("on_executorlib", "executorlib", executorlib),
+    _futures_probe("on_ipyparallel", "ipyparallel", ipyparallel),
     Probe(
         "on_dask",
         {OURS: Side(_ours(dask, DaskExecutor)), "Dask": Side(_dask_itself)},
@@ -177,7 +248,28 @@ PROBES = (
     ),
 )
 
+
+def _futures_row(name: str, label: str, places: str, analysis: str) -> Row:
+    return Row(
+        name,
+        f"1,000 no-op jobs of a queue on {label}, 2 {places}",
+        name,
+        "rate",
+        "jobs/s",
+        must=(Limit(0.8, label),),
+        want=(Limit(1, label),),
+        more_is_better=True,
+        analysis=analysis,
+    )
+
+
+LENT = "a process that is lent takes one job after the other through a pipe."
+ONE_CALL = "a call and its files for each job, one at a time: the queue keeps the order."
 ROWS = (
+    _futures_row("on_pool", "ProcessPoolExecutor", "processes", LENT),
+    _futures_row("on_loky", "loky", "processes", LENT),
+    _futures_row("on_executorlib", "executorlib", "workers", ONE_CALL),
+    _futures_row("on_ipyparallel", "ipyparallel", "engines", ONE_CALL),
     Row(
         "on_dask",
         "1,000 no-op jobs of a queue on Dask, 2 workers",

@@ -45,6 +45,15 @@ def pool() -> Iterator[ProcessPoolExecutor]:
         yield one
 
 
+@pytest.fixture(params=["a process that it lends", "one call per job, and files"])
+def on_pool(
+    request: pytest.FixtureRequest, pool: ProcessPoolExecutor, tmp_path: Path
+) -> FuturesExecutor:
+    if "files" in request.param:
+        return FuturesExecutor(pool, folder=tmp_path / "seen-by-both")
+    return FuturesExecutor(pool)
+
+
 def until_released(folder: str) -> str:
     job = current_job()
     print("begun", flush=True)
@@ -57,11 +66,12 @@ def until_released(folder: str) -> str:
 
 
 async def test_progress_log_and_place_are_seen_while_it_runs(
-    pool: ProcessPoolExecutor, tmp_path: Path
+    on_pool: FuturesExecutor, tmp_path: Path
 ) -> None:
-    async with JobQueue(executor=FuturesExecutor(pool), progress_poll_interval=0.02) as queue:
+    async with JobQueue(executor=on_pool, progress_poll_interval=0.02) as queue:
         job = queue.submit_nowait(until_released, str(tmp_path))
         await until(lambda: job.progress == 0.5 and "begun" in job.logs())
+        await until(lambda: bodies.pids(tmp_path))
         assert job.status_message == "half of it"
         assert job.phase is None
         (pid,) = bodies.pids(tmp_path)
@@ -73,9 +83,9 @@ async def test_progress_log_and_place_are_seen_while_it_runs(
 
 
 async def test_an_ask_reaches_a_job_that_looks_for_it(
-    pool: ProcessPoolExecutor, tmp_path: Path
+    on_pool: FuturesExecutor, tmp_path: Path
 ) -> None:
-    async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+    async with JobQueue(executor=on_pool) as queue:
         job = queue.submit_nowait(until_released, str(tmp_path))
         await until(lambda: bodies.times_begun(tmp_path))
         job.cancel()
@@ -92,8 +102,8 @@ def typed_in_a_cell() -> Any:
     return noisy
 
 
-async def test_closures_bars_and_what_c_prints_are_the_job_s(pool: ProcessPoolExecutor) -> None:
-    async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+async def test_closures_bars_and_what_c_prints_are_the_job_s(on_pool: FuturesExecutor) -> None:
+    async with JobQueue(executor=on_pool) as queue:
         job = queue.submit_nowait(typed_in_a_cell(), 3)
         assert await asyncio.wait_for(job, 20) == 3
         assert job.logs() == "from C\n"
@@ -113,12 +123,12 @@ async def test_without_a_folder_that_both_see_all_of_it_comes_with_the_result(
 
 
 async def test_there_are_as_many_lanes_as_the_pool_has_workers(
-    pool: ProcessPoolExecutor, tmp_path: Path
+    on_pool: FuturesExecutor, tmp_path: Path
 ) -> None:
     folders = [tmp_path / str(number) for number in range(3)]
     for folder in folders:
         folder.mkdir()
-    async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+    async with JobQueue(executor=on_pool) as queue:
         jobs = [queue.submit_nowait(until_released, str(folder)) for folder in folders]
         await until(lambda: bodies.times_begun(folders[0]) and bodies.times_begun(folders[1]))
         assert jobs[2].status is JobStatus.pending

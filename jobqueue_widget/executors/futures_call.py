@@ -1,0 +1,242 @@
+"""One job as one call of the user's executor, watched through files in a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import platform
+import shutil
+import threading
+from concurrent.futures import BrokenExecutor, CancelledError
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+
+from .._core.jobs import JobSpec, Outcome
+from .._runtime.failures import failure_of
+from ..protocols import ExecutorContext, Reporter
+from ..worker import guest
+from ..worker.packing import Packed
+from ..worker.unpacking import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .futures import FuturesExecutor, Submits
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class CallsBack(Protocol):
+    """A future that tells when it is done; others (submitit's jobs) are looked at."""
+
+    def add_done_callback(self, callback: Callable[[Any], object]) -> object:
+        """Call it once, then."""
+
+
+class FuturesExecution:
+    """One call of the user's executor."""
+
+    def __init__(
+        self, executor: FuturesExecutor, spec: JobSpec, reporter: Reporter, folder: Path
+    ) -> None:
+        self._executor = executor
+        self._spec = spec
+        self._reporter = reporter
+        self._folder = folder
+        self.can_be_killed = executor.can_kill
+        self._future: Any = None
+        self._calls = True
+        self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._over = False
+        self._begun = False
+        self._asked = False
+        self._answered = False
+        self._log_read = 0
+        self._report_seen: object = None
+
+    def begin(self, engine: Submits, context: ExecutorContext) -> None:
+        """Submit it; what the engine refuses is told."""
+        function, call = cast("tuple[Packed, bytes]", self._spec.payload)
+        job = {
+            "id": self._spec.id,
+            "attempt": self._reporter.attempt,
+            "function": function.data,
+            "call": call,
+            "source": function.source,
+            "folder": str(self._folder),
+            "again": self._spec.options.idempotent,
+            "kernel": [platform.node(), os.getpid()],
+            "max_result_bytes": context.max_result_bytes,
+        }
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._future = engine.submit(guest.run, job)
+        except BaseException as error:
+            if isinstance(error, (BrokenExecutor, RuntimeError)):
+                self._executor.has_broken(error)
+            self._end(Outcome.of_error(failure_of(error)))
+            if isinstance(error, KeyboardInterrupt):
+                raise  # it happened to arrive here and is not ours to swallow
+            return
+        self._reporter.phase("waiting for a worker")
+        self._calls = isinstance(self._future, CallsBack)
+        if self._calls:
+            self._future.add_done_callback(self._on_done)
+
+    # -- protocols.Execution -----------------------------------------------------------------
+
+    def ask_to_stop(self) -> bool:
+        """Withdraw it if it has not begun, else leave the request where it looks for it."""
+        self._asked = True
+        if self._withdraw():
+            return True  # its end is told, or will be by the future
+        try:
+            (self._folder / guest.ASK).touch()
+        except OSError:
+            return False  # it has just ended
+        return True
+
+    def kill(self) -> None:
+        """Withdraw it if it has not begun, else let the engine end it if that can."""
+        self._asked = True
+        if self._over or self._withdraw():
+            return
+        if self.can_be_killed:
+            threading.Thread(target=self._end_there, name="futures-cancel", daemon=True).start()
+        else:
+            self._reporter.kill_failed("this engine cannot stop a running job")
+
+    def _withdraw(self) -> bool:
+        """Keep it from beginning, by taking the place of the one who would begin it.
+
+        What a future says is not enough: some can be cancelled while their call runs elsewhere.
+        """
+        if self._future is None:
+            return False
+        own = self._folder / f"{guest.CLAIM}-withdrawn"
+        try:
+            own.write_text(guest.WITHDRAWN)
+            os.link(own, self._folder / guest.CLAIM)
+        except FileExistsError:
+            return False
+        except OSError:
+            logger.debug("%s cannot be claimed: the future is believed", self._folder)
+            return bool(self._future.cancel())
+        if self._future.cancel() or not self._calls:
+            self._end(Outcome.of_stop())
+        return True
+
+    def _end_there(self) -> None:
+        """A thread of its own: an engine may run a program for this."""
+        try:
+            self._future.cancel()
+        except Exception as error:
+            self._reporter.kill_failed(f"{type(error).__name__}: {error}")
+
+    # -- what the engine tells ---------------------------------------------------------------
+
+    def look(self) -> None:
+        """I/O thread: has it begun, what does it say, and is it done?"""
+        with self._reading:
+            if self._answered or self._over:
+                return
+            if not self._begun:
+                self._look_for_the_claim()
+            if self._begun:
+                self._read_log()
+                self._read_report()
+
+    @property
+    def tells_nothing(self) -> bool:
+        """Its future must be asked whether it is done."""
+        return not self._calls and not self._over
+
+    def ask_whether_done(self) -> None:
+        """Any thread but the I/O thread."""
+        try:
+            done = self._future.done()
+        except Exception as error:
+            logger.debug("%s does not say whether it is done: %r", self._future, error)
+            return
+        if done:
+            self._on_done(self._future)
+
+    def _look_for_the_claim(self) -> None:
+        try:
+            host, pid = json.loads((self._folder / guest.CLAIM).read_bytes())
+        except (OSError, ValueError):
+            running = getattr(self._future, "running", None)
+            if callable(running) and running() and not self._begun:
+                self._reporter.phase(None)
+            return
+        self._begun = True
+        self._reporter.phase(None, f"{host} (process {pid})")
+
+    def _read_log(self) -> None:
+        with contextlib.suppress(OSError), open(self._folder / guest.LOG, "rb") as file:
+            file.seek(self._log_read)
+            while data := file.read(1 << 16):
+                self._log_read += len(data)
+                self._reporter.log(data)
+
+    def _read_report(self) -> None:
+        try:
+            report = json.loads((self._folder / guest.REPORT).read_bytes())
+        except (OSError, ValueError):
+            return
+        self._tell_report(report)
+
+    def _tell_report(self, report: Any) -> None:
+        shown = repr(report)  # not a number is never equal to itself
+        if report is not None and shown != self._report_seen:
+            self._report_seen = shown
+            self._reporter.progress(*report)
+
+    def _on_done(self, future: Any) -> None:
+        """Any thread of the engine."""
+        try:
+            answer = future.result()
+        except CancelledError:
+            self._end(Outcome.of_stop())
+            return
+        except BaseException as error:
+            if isinstance(error, BrokenExecutor):
+                self._executor.has_broken(error)
+            failure = failure_of(error)
+            if self._asked:
+                self._end(Outcome.of_stop(failure))
+            else:
+                self._end(Outcome.of_error(failure))
+            return
+        with self._reading:
+            self._answered = True
+            self._reporter.phase(None, answer["where"])
+            self._catch_up(answer)
+        if self._asked and answer["meta"].get("type") == guest.WITHDRAWN:
+            self._end(Outcome.of_stop())
+            return
+        self._end(decode(answer["meta"], [memoryview(part) for part in answer["parts"]]))
+
+    def _catch_up(self, answer: dict[str, Any]) -> None:
+        """What was said since the last look; the log's file may not be there, or not yet."""
+        missing = answer["log_size"] - self._log_read
+        if missing > len(answer["log_tail"]):
+            self._read_log()
+            missing = answer["log_size"] - self._log_read
+        if missing > 0:
+            self._reporter.log(answer["log_tail"][-missing:])
+        report = answer["report"]
+        self._tell_report(None if report is None else list(report))
+
+    def _end(self, outcome: Outcome) -> None:
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+        self._executor.forget(self)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._reporter.ended(outcome)

@@ -1,0 +1,425 @@
+"""Processes that an engine on this machine lends to a queue: one call of it for many jobs.
+
+A call costs more than a short job, so one that is granted takes one job after the other through
+named pipes: for a second at most, since whoever else uses the engine waits behind it, and not for
+long without a job. A process elsewhere finds no pipes and says so; then each job is a call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import logging
+import os
+import platform
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, CancelledError, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from .._core.jobs import JobFailure, JobSpec, Outcome
+from .._runtime.failures import failure_of
+from .._runtime.supervisor import Supervisor
+from ..protocols import Execution, ExecutorContext, IoThread, Reporter
+from ..worker import lent, wire
+from ..worker.packing import Packed
+from ..worker.piped import PipedWorker
+from ..worker.pipes import FROM_WORKERS, job_frames
+from ..worker.task import Task
+from .futures_call import CallsBack
+from .piped_execution import PipedExecution
+
+if TYPE_CHECKING:
+    from .futures import Submits
+
+logger = logging.getLogger(__name__)
+
+TURN_SECONDS = 1.0  # for which one call takes jobs: whoever else uses the engine waits so long
+IDLE_SECONDS = 0.2  # for which it waits for the next one
+
+
+def may_lend(engine: object) -> bool:
+    """Whether it can be asked. Not one whose owner wants a new process every so many calls."""
+    counts = getattr(engine, "_max_tasks_per_child", None) is not None
+    return sys.platform != "win32" and not counts and not isinstance(engine, ThreadPoolExecutor)
+
+
+class NotLentError(Exception):
+    """This engine lends no process."""
+
+
+class Lender(Protocol):
+    """Whoever has the engine."""
+
+    def has_broken(self, error: BaseException) -> None:
+        """It takes no more calls."""
+
+    def has_refused(self) -> None:
+        """It lends no process."""
+
+    def forget(self, execution: Any) -> None:
+        """That job is over."""
+
+    def call_instead(self, spec: JobSpec, reporter: Reporter) -> Execution:
+        """Start it as a call of its own."""
+        ...
+
+
+class LentWorker(PipedWorker):
+    """One call of the engine, and the process that has begun it."""
+
+    def __init__(
+        self,
+        io: IoThread,
+        folder: Path,
+        on_free: Callable[[LentWorker], None],
+        on_gone: Callable[[LentWorker], None],
+        lender: Lender,
+    ) -> None:
+        super().__init__(io, on_free, on_gone)
+        self._folder = folder
+        self._lender = lender
+        self._fds: list[int] = []
+        self._future: Any = None
+        self._why = ""
+        self.was_cancelled = self.was_refused = False
+        self.where = ""
+        self.turn_ends = float("inf")
+        self.idle_since = 0.0
+
+    def start(self, engine: Submits, context: ExecutorContext) -> None:
+        """Ask the engine for it; what that raises is raised.
+
+        Raises:
+            NotLentError: it does not tell the end of a call.
+
+        """
+        names = cast("tuple[str, str, str]", tuple(str(self._folder / n) for n in _NAMES))
+        try:
+            self._folder.mkdir(mode=0o700)
+            for name in names:
+                os.mkfifo(name, 0o600)
+                # also for the other direction: there is no end of a pipe before the call's
+                self._fds.append(os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            jobs, frames, log = self._fds
+            self._open(jobs, frames, log, FROM_WORKERS)
+            kernel = platform.node(), os.getpid()
+            spool = str(context.spool_dir())
+            future = engine.submit(lent.serve, kernel, names, spool, context.max_result_bytes)
+            if not isinstance(future, CallsBack):  # that a process died would not be noticed
+                self._lender.has_refused()
+                raise NotLentError
+        except BaseException:
+            self._finish(None)
+            raise
+        self._future = future
+        future.add_done_callback(self._on_call_over)
+
+    def close(self) -> None:
+        """Let an idle one go back to its engine, or never begin."""
+        with self._lock:
+            if self._dying or self.gone:
+                return
+            self._dying = True
+            self._say(wire.EXIT, 0)
+        if not self._ready:
+            self._future.cancel()  # one that begins all the same finds no pipes
+        self._io.call(self._finish, None)
+
+    def forget_after_fork(self) -> None:
+        """In a forked child: close its copies of our pipe ends."""
+        self.gone = True
+        for fd in self._fds:
+            os.close(fd)
+
+    def _say(self, kind: bytes, number: int, body: bytes = b"") -> None:
+        if not self.gone and self._writer is not None:
+            frame = wire.frame(kind, number, [body])
+            if not self._writer.write(frame):  # after what is left of the job itself
+                self._io.watch_writable(self._writer.fd, self._write_rest)
+
+    # -- I/O thread --------------------------------------------------------------------------
+
+    def _handle(self, kind: bytes, number: int, body: bytearray) -> None:
+        if kind == wire.READY and not self._ready:
+            try:
+                host, pid = json.loads(body)
+            except ValueError as error:
+                self._break(f"does not say who it is: {error}")
+                return
+            self.where = f"{host} (process {pid})"
+            self.turn_ends = time.monotonic() + TURN_SECONDS
+            self._remove_names()
+        super()._handle(kind, number, body)
+
+    def _keep_log(self, data: bytes) -> None:
+        """Whose it is keeps it."""
+
+    def _on_closed_pipe(self) -> None:
+        """Never: both directions are open here."""
+
+    def _replace(self, task: Task) -> None:
+        self._break("left something behind, it said")
+
+    def _break(self, what: str) -> None:
+        """It has nobody to write to any more, so its call ends."""
+        logger.warning("%s %s", self.where or "a lent process", what)
+        self._why = what
+        with self._lock:
+            self._dying = True
+            self._writer = self._reader = None
+        self._close_pipes()
+
+    # -- the call is over --------------------------------------------------------------------
+
+    def _on_call_over(self, future: Any) -> None:
+        """Any thread of the engine."""
+        if self.gone:
+            return
+        failure = JobFailure("WorkerLost", f"the call that ran it ended: {self._why}")
+        try:
+            if future.result() is False and not self._ready:
+                self.was_refused = True
+                self._lender.has_refused()
+        except CancelledError:
+            self.was_cancelled = True
+        except BaseException as error:
+            if isinstance(error, BrokenExecutor):
+                self._lender.has_broken(error)
+            if not self._why:
+                failure = failure_of(error)
+        self._io.call(self._finish, failure)
+
+    def _finish(self, failure: JobFailure | None) -> None:
+        """I/O thread: `failure` is for the job that it has, if any."""
+        if self.gone:
+            return
+        with self._lock:
+            self._dying = True
+        if self._fds and self._why == "":
+            self._read_frames()
+            self._drain_log()
+        with self._lock:
+            self.gone = True
+            self._writer = self._reader = None
+            task, self._task = self._task, None
+        self._close_pipes()
+        self._on_gone(self)
+        if task is not None:
+            assert failure is not None, "only an idle one leaves by itself"
+            task.on_death(failure)
+
+    def _close_pipes(self) -> None:
+        self._remove_names()
+        fds, self._fds = self._fds, []
+        for fd in fds:
+            self._io.unwatch(fd)
+            os.close(fd)
+
+    def _remove_names(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+_NAMES = ("jobs", "frames", "log")
+
+
+class LentWorkers:
+    """Those of one queue, from open to close.
+
+    They have a thread of their own, which outlives the queue's if a job does: nobody can end one.
+
+    Args:
+        lender: told what the engine does.
+
+    """
+
+    def __init__(self, context: ExecutorContext, lender: Lender) -> None:
+        self._lender = lender
+        self._context = context
+        self._io = Supervisor(f"jobqueue-pool-{context.queue_name}")
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._idle: list[LentWorker] = []  # the last one was used last
+        self._all: set[LentWorker] = set()
+        self._old: set[LentWorker] = set()  # to be given back after their job
+        self._sweeping = False
+        self._closing = False
+
+    def take(self, engine: Submits) -> LentWorker:
+        """One that is free, or one more of the engine; what that raises is raised."""
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        folder = self._context.spool_dir() / f"lent-{next(self._numbers)}"
+        worker = LentWorker(self._io, folder, self._freed, self._gone, self._lender)
+        with self._lock:
+            self._all.add(worker)
+        worker.start(engine, self._context)
+        return worker
+
+    def frames_for(self, spec: JobSpec, attempt: int) -> tuple[int, list[bytes | memoryview]]:
+        """A job on its way, and its number."""
+        number = next(self._numbers) & 0xFFFFFFFF
+        function, call = cast("tuple[Packed, bytes]", spec.payload)
+        job = (spec.id, attempt, function.data, call, function.source)
+        return number, job_frames(number, job)
+
+    def give_all_back(self) -> bool:
+        """Idle ones now, busy ones after their job. True: none is busy."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._old = self._all - set(idle)
+            none_is_left = not self._old
+        for worker in idle:
+            worker.close()
+        return none_is_left
+
+    def close(self) -> bool:
+        """Give all back. False: a job is still at work, and will tell its end."""
+        with self._lock:
+            self._closing = True
+        if not self.give_all_back():
+            return False
+        if not self._io.is_current_thread:
+            self._io.close()
+        return True
+
+    def forget_after_fork(self) -> None:
+        """In a forked child: all of it is the parent's."""
+        for worker in self._all:
+            worker.forget_after_fork()
+        self._all.clear()
+        self._idle.clear()
+        self._io.after_fork()
+
+    # -- I/O thread --------------------------------------------------------------------------
+
+    def _freed(self, worker: LentWorker) -> None:
+        now = time.monotonic()
+        with self._lock:
+            leaves = self._closing or worker in self._old or now >= worker.turn_ends
+            if not leaves and worker not in self._idle:
+                worker.idle_since = now
+                self._idle.append(worker)
+            sweeps = self._sweeping
+            self._sweeping = sweeps or not leaves
+        if leaves:
+            worker.close()
+        elif not sweeps:
+            self._io.call_later(IDLE_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Give back those that have waited long enough."""
+        before = time.monotonic() - IDLE_SECONDS
+        with self._lock:
+            idle = [worker for worker in self._idle if worker.idle_since <= before]
+            self._idle = [worker for worker in self._idle if worker not in idle]
+            goes_on = self._sweeping = bool(self._idle)
+        for worker in idle:
+            worker.close()
+        if goes_on:
+            self._io.call_later(IDLE_SECONDS / 2, self._sweep)
+
+    def _gone(self, worker: LentWorker) -> None:
+        with self._lock:
+            self._all.discard(worker)
+            self._old.discard(worker)
+            with contextlib.suppress(ValueError):
+                self._idle.remove(worker)
+            is_last = self._closing and not self._all
+        if is_last:  # a thread cannot wait for its own end
+            name = f"jobqueue-pool-end-{self._context.queue_name}"
+            threading.Thread(target=self._io.close, name=name, daemon=True).start()
+
+
+class LentExecution(PipedExecution):
+    """One attempt of one job in a process of the user's engine."""
+
+    can_be_killed = False
+
+    def __init__(
+        self, workers: LentWorkers, spec: JobSpec, reporter: Reporter, lender: Lender
+    ) -> None:
+        super().__init__(spec, reporter)
+        self._workers = workers
+        self._lender = lender
+        self._worker: LentWorker | None = None
+        self._call: Execution | None = None  # in place of a process, where none is lent
+        self._asked = self._forced = False
+
+    def begin(self, engine: Submits) -> None:
+        """On a process that the queue has, or on one more; what the engine raises is told."""
+        number, frames = self._workers.frames_for(self._spec, self._reporter.attempt)
+        while True:
+            try:
+                worker = self._worker = self._workers.take(engine)
+            except NotLentError:
+                self._call_instead()
+                return
+            except BaseException as error:
+                if isinstance(error, (BrokenExecutor, RuntimeError)):
+                    self._lender.has_broken(error)
+                self._end(Outcome.of_error(failure_of(error)))
+                if isinstance(error, KeyboardInterrupt):
+                    raise  # it happened to arrive here and is not ours to swallow
+                return
+            if worker.was_ready:
+                self.on_started()
+            if worker.give(self, frames, number):
+                return
+
+    def ask_to_stop(self) -> bool:
+        """Pass it on to the process or the call, or take it back before it begins."""
+        with self._lock:
+            self._asked, call = True, self._call
+        return super().ask_to_stop() if call is None else call.ask_to_stop()
+
+    def kill(self) -> None:
+        """Take it back if it has not begun; nothing else can be done here."""
+        worker = self._worker
+        with self._lock:
+            self._forced, call = True, self._call
+        if call is not None:
+            call.kill()
+        elif worker is None or worker.take_back(self):
+            self._end(Outcome.of_stop())
+        else:
+            self._reporter.kill_failed("this engine cannot stop a running job")
+
+    def on_starting(self) -> None:
+        """It is behind other calls of the engine."""
+        self._reporter.phase("waiting for a worker")
+
+    def on_started(self) -> None:
+        """Say where."""
+        worker = self._worker
+        self._reporter.phase(None, worker.where if worker is not None else None)
+
+    def on_death(self, failure: JobFailure) -> None:
+        """Its call is over: the process died, is not lent, or the engine was told to drop it."""
+        worker = self._worker
+        if worker is not None and worker.was_cancelled:
+            self._end(Outcome.of_stop())
+        elif worker is not None and worker.was_refused:
+            self._call_instead()
+        else:
+            super().on_death(failure)
+
+    def _call_instead(self) -> None:
+        self._lender.forget(self)
+        call = self._lender.call_instead(self._spec, self._reporter)
+        with self._lock:
+            self._call, asked, forced = call, self._asked, self._forced
+        if asked:
+            call.ask_to_stop()
+        if forced:
+            call.kill()
+
+    def _end(self, outcome: Outcome) -> None:
+        self._lender.forget(self)
+        super()._end(outcome)

@@ -1,0 +1,174 @@
+"""Runs jobs of a kernel in a process of an engine on its machine, one after the other, for a while.
+
+One call of the engine brings many jobs: they come through a named pipe, and what they report, print
+and return goes back through two more. The process stays the engine's: nothing here can end a job,
+and with the call's end everything is as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import json
+import os
+import pickle
+import platform
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from . import guest, wire
+from .jobside import bind_process
+from .pipes import FrameReader
+
+FROM_KERNEL = frozenset({wire.JOB, wire.MORE, wire.ASK, wire.EXIT})
+_hidden = (__file__, *guest.HIDDEN)
+
+
+def serve(
+    kernel: tuple[str, int], names: tuple[str, str, str], spool: str, max_result_bytes: int | None
+) -> bool:
+    """Until the kernel says that it is enough, or is gone.
+
+    Returns:
+        False if this process cannot be lent: it is elsewhere, the kernel's own, or works for
+        others in other threads.
+
+    """
+    is_alone = threading.current_thread() is threading.main_thread()
+    if not is_alone or kernel == (platform.node(), os.getpid()):
+        return False
+    with contextlib.ExitStack() as stack:
+        try:
+            jobs = os.open(names[0], os.O_RDONLY | os.O_NONBLOCK)
+            stack.callback(os.close, jobs)
+            frames = os.open(names[1], os.O_WRONLY | os.O_NONBLOCK)  # fails if nobody reads it
+            stack.callback(os.close, frames)
+            log = os.open(names[2], os.O_WRONLY | os.O_NONBLOCK)
+            stack.callback(os.close, log)
+        except OSError:
+            return False  # or the kernel has not waited for it
+        for fd in (frames, log):
+            os.set_blocking(fd, True)
+        stack.enter_context(contextlib.suppress(BrokenPipeError))  # it is gone
+        print_again = stack.enter_context(guest.printing_to(log))
+        _Server(jobs, frames, log, spool, max_result_bytes, print_again).run()
+    return True
+
+
+class _Inbox:
+    """What the kernel sends: jobs while none runs, then only that this one shall stop."""
+
+    def __init__(self, fd: int) -> None:
+        self._reader = FrameReader(fd, FROM_KERNEL)
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+        self._lock = threading.Lock()
+        self._frames: deque[tuple[bytes, int, bytearray]] = deque()
+        self._asked = 0
+
+    def next(self) -> tuple[bytes, int, bytearray] | None:
+        """Waits for it; None: the kernel is gone."""
+        while not self._frames:
+            self._poll.poll()
+            if not self._read():
+                return None
+        return self._frames.popleft()
+
+    def is_asked(self, number: int) -> bool:
+        """Whether that job shall stop. Any thread of the job."""
+        self._read()
+        return self._asked == number
+
+    def _read(self) -> bool:
+        with self._lock:
+            return self._reader.read(self._take)
+
+    def _take(self, kind: bytes, number: int, body: bytearray) -> None:
+        if kind == wire.ASK:
+            self._asked = number
+        else:
+            self._frames.append((kind, number, body))
+
+
+class _Server:
+    """One job at a time."""
+
+    def __init__(
+        self,
+        jobs: int,
+        frames: int,
+        log: int,
+        spool: str,
+        max_result_bytes: int | None,
+        print_again: Callable[[], None],
+    ) -> None:
+        self._inbox = _Inbox(jobs)
+        self._frames = frames
+        self._log = log
+        self._spool = spool
+        self._max_result_bytes = max_result_bytes
+        self._print_again = print_again
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        self._send(wire.frame(wire.READY, 0, [json.dumps([platform.node(), os.getpid()]).encode()]))
+        more: list[bytearray] = []
+        while (frame := self._inbox.next()) is not None and frame[0] != wire.EXIT:
+            kind, number, data = frame
+            more.append(data)
+            if kind == wire.JOB:
+                data, more = bytearray().join(more) if len(more) > 1 else data, []
+                self._run_one(number, data)
+
+    def _run_one(self, number: int, data: bytearray) -> None:
+        """To one end, whatever happens."""
+        job_id, attempt, function, call, source = pickle.loads(data)
+        context = guest.GuestContext(job_id, attempt, _Told(self, number))
+        bind_process(context)
+        try:
+            meta, parts = contextvars.copy_context().run(
+                guest.outcome_of, context, function, call, source, self.log, self._pack
+            )
+        finally:
+            guest.rest()
+        self._print_again()
+        self._send(wire.end_frame(number, meta, parts))
+
+    def _pack(self, value: object) -> tuple[dict[str, object], list[bytes | memoryview]]:
+        return wire.pack_result(value, self._max_result_bytes, _hidden, self._spool)
+
+    def _send(self, frame: list[bytes | memoryview]) -> None:
+        with self._lock:
+            wire.write_all(self._frames, frame)
+
+    # -- what a job says and asks; any thread of it ----------------------------------------------
+
+    def report(self, number: int, fraction: object, message: object) -> None:
+        report = guest.readable_report(fraction, message)
+        self._send(wire.frame(wire.PROGRESS, number, [json.dumps(report).encode()]))
+
+    def log(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            wire.write_all(self._log, [text.encode("utf-8", "backslashreplace")])
+
+    def is_asked(self, number: int) -> bool:
+        return self._inbox.is_asked(number)
+
+
+class _Told:
+    """A `guest.Desk` of pipes, for one job."""
+
+    def __init__(self, server: _Server, number: int) -> None:
+        self._server = server
+        self._number = number
+
+    def report(self, fraction: object, message: object) -> None:
+        self._server.report(self._number, fraction, message)
+
+    def log(self, text: str) -> None:
+        self._server.log(text)
+
+    def is_asked(self) -> bool:
+        return self._server.is_asked(self._number)
