@@ -156,7 +156,7 @@ def test_a_job_looks_the_same_here_on_dask_and_on_ray(
         assert WHERE[name].search(str(where)), where
         short = row_of(notebook, name, "counts").locator(".jqw-where")
         if where is None:
-            expect(short).to_be_empty()
+            expect(short).to_have_count(0)
             expect(facts).not_to_contain_text("Where")
         else:
             expect(facts).to_contain_text(f"Where{where}")

@@ -33,11 +33,15 @@ export function attr(node: Element, name: string, value: string | number | boole
   if (node.getAttribute(name) !== text) node.setAttribute(name, text);
 }
 
-/** Set an inline style only when it differs. */
+const written = new WeakMap<HTMLElement, Record<string, string>>();
+
+/** Set an inline style only when it differs from what was set here: to read one is dear. */
 export function css(
   node: HTMLElement, name: "top" | "bottom" | "height" | "marginTop", value: string,
 ): void {
-  if (node.style[name] !== value) node.style[name] = value;
+  let known = written.get(node);
+  if (known === undefined) written.set(node, (known = {}));
+  if ((known[name] ?? "") !== value) node.style[name] = known[name] = value;
 }
 
 /** Of an element that holds nothing else. A text that only changes costs less than a new one. */

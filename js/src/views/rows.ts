@@ -1,6 +1,6 @@
 // One row of a list: made once per job, then only brought up to date.
 
-import type { Row } from "../protocol";
+import type { ListName, Row } from "../protocol";
 import { attr, h, icon, setIcon, setText, span } from "../ui/dom";
 import type { Context } from "./context";
 import { knownProgress, wordsOf, type Act, type Words } from "./words";
@@ -130,13 +130,12 @@ export class ActButton {
 function pattern(): HTMLElement {
   const cell = (kind: string, ...parts: Node[]): HTMLElement =>
     h("div", { class: `jqw-${kind}`, role: "gridcell" }, ...parts);
-  const grip = h("span", { class: "jqw-grip", "aria-hidden": "true" }, "⠿");
   const title = h("b", { class: "jqw-title" });
   return h(
     "div",
     { class: "jqw-row", role: "row", tabindex: -1 },
-    cell("lead", grip, icon(), span("place")),
-    cell("what", span("name", title, span("args")), span("where"), span("priority")),
+    cell("lead", icon(), span("place")),
+    cell("what", span("name", title, span("args"))),
     cell("info"), cell("time"), cell("acts"),
   );
 }
@@ -147,13 +146,14 @@ export class RowView {
   readonly node = (made ??= pattern()).cloneNode(true) as HTMLElement;
   readonly button: ActButton;
   row: Row | undefined;
+  list: ListName = "running";
   index = -1;
   #icon = this.#part("icon");
   #place = this.#part("place");
   #title = this.#part("title");
   #args = this.#part("args");
-  #where = this.#part("where");
-  #priority = this.#part("priority");
+  #what = this.#part("what");
+  #remark: HTMLElement | null = null; // beside the name; few rows have one
   #info = this.#part("info");
   #time = this.#part("time");
   #bar: Bar | null = null;
@@ -180,25 +180,34 @@ export class RowView {
     const { context } = this;
     const mark = context.marks.get(row.id)?.kind ?? "";
     const words = wordsOf(row, mark, context.store, context.now());
+    const waits = row.status === "pending";
     if (still) words.act = "none";
     attr(this.node, "data-job-id", row.id);
     attr(this.node, "data-status", words.state);
     attr(this.node, "aria-selected", selected ? "true" : "false");
-    attr(this.node, "draggable", row.status === "pending" && context.enabled ? "true" : null);
+    attr(this.node, "draggable", waits && context.enabled ? "true" : null);
     this.node.classList.toggle("jqw-asked", mark !== "");
     setIcon(this.#icon, words.icon, words.state);
-    setText(this.#place, row.status === "pending" ? String(index + 1) : "");
+    setText(this.#place, waits ? String(index + 1) : "");
     setText(this.#title, row.title);
     setText(this.#args, row.args);
     const where = row.status === "running" ? row.where : null;
-    setText(this.#where, where === null ? "" : `on ${where.split(" ", 1)[0]}`);
-    attr(this.#where, "title", where);
-    setText(this.#priority, row.status === "pending" ? priorityText(row.priority) : "");
+    if (where !== null) this.#note("where", `on ${where.split(" ", 1)[0]}`, where);
+    else this.#note("priority", waits ? priorityText(row.priority) : "", null);
     this.#drawBar(row, words);
     setText(this.#info, words.info);
     attr(this.#info, "title", words.info.length > 24 ? words.info : null);
     setText(this.#time, words.time);
     this.button.update(row, words, context.enabled);
+  }
+
+  #note(kind: string, text: string, title: string | null): void {
+    if ((this.#remark?.textContent ?? "") !== text) {
+      this.#remark?.remove();
+      this.#remark = text === "" ? null : span(kind, text);
+      if (this.#remark !== null) this.#what.append(this.#remark);
+    }
+    if (this.#remark !== null) attr(this.#remark, "title", title);
   }
 
   #drawBar(row: Row, words: Words): void {

@@ -107,9 +107,10 @@ export class Scroller {
       const views = wanted[at] ?? [];
       if (grid !== undefined) place(grid, views.map((view) => view.node), focused?.node ?? null);
     });
+    const stop = this.#tabKey(seen);
     for (const [key, view] of this.#views) {
       if (!seen.has(key)) this.#views.delete(key);
-      else attr(view.node, "tabindex", key === this.#tabKey(seen) ? 0 : -1);
+      else attr(view.node, "tabindex", key === stop ? 0 : -1);
     }
     this.#refocus(focused, focusedInside);
     this.drawn();
@@ -247,7 +248,7 @@ export class Scroller {
       end = top + ROW;
       const selected = this.selected?.key === key;
       view.update(row ?? view.row, index, selected, this.lists.still.has(key));
-      view.node.dataset["list"] = list;
+      view.list = list;
       views.push(view);
     }
     return views;
@@ -281,7 +282,7 @@ export class Scroller {
     const key = busy ? this.#hovered : this.top > 0 ? this.#firstKey(this.top) : null;
     const view = key === null ? undefined : this.#views.get(key);
     if (key === null || view === undefined) return null;
-    const list = view.node.dataset["list"] as ListName;
+    const { list } = view;
     const top = this.#layout.top(LISTS.indexOf(list), view.index);
     return { key, list, offset: top - this.top };
   }
@@ -289,7 +290,7 @@ export class Scroller {
   #firstKey(scrollTop: number): string | null {
     let best: [key: string, top: number] | null = null;
     for (const [key, view] of this.#views) {
-      const at = LISTS.indexOf(view.node.dataset["list"] as ListName);
+      const at = LISTS.indexOf(view.list);
       const top = this.#layout.top(at, view.index);
       if (top >= scrollTop && (best === null || top < best[1])) best = [key, top];
     }
@@ -337,8 +338,7 @@ export class Scroller {
   #setCurrent(view: RowView): void {
     for (const [key, item] of this.#views) {
       if (item !== view) continue;
-      const list = view.node.dataset["list"] as ListName;
-      this.#current = { list, index: view.index, key };
+      this.#current = { list: view.list, index: view.index, key };
       this.context.invalidate();
     }
   }

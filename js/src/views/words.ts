@@ -64,8 +64,7 @@ function running(row: Row, mark: string, store: Store, now: number): Words {
     return { ...words, icon: "stopping", info: "stop requested…", ready: false };
   }
   if (row.phase !== null) {
-    const info = row.phase === "starting" ? "starting" : row.phase;
-    return { ...words, icon: "starting", state: "starting", info };
+    return { ...words, icon: "starting", state: "starting", info: row.phase };
   }
   const left = secondsLeftOf(row, now);
   if (left !== null) words.time = `${guess(left)} left`;
