@@ -10,6 +10,7 @@ import { JobView } from "./views/job";
 import { QueueView } from "./views/queue";
 
 const TICK = 1_000; // ms
+const RECENT = 200; // ms: what elapses has just been drawn, and will be again with the next flush
 
 type Cleanup = () => void;
 
@@ -29,6 +30,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   const ending = new AbortController();
   const { signal } = ending;
   let frame = 0;
+  let drawn = 0;
   let shown = true; // until an observer tells otherwise: `el` is not in the page yet
 
   const context = new Context(model, () => {
@@ -41,6 +43,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   function draw(): void {
     frame = 0;
     if (!shown) return;
+    drawn = performance.now();
     follower.read();
     view.render();
   }
@@ -52,7 +55,8 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
     }
     follower.read();
     rest.tick();
-    if (shown && document.visibilityState !== "hidden") follower.tick();
+    const busy = performance.now() - drawn < RECENT;
+    if (shown && !busy && document.visibilityState !== "hidden") follower.tick();
   }, TICK);
   const sizes = new ResizeObserver((entries) => {
     const width = entries[0]?.contentRect.width ?? 0;
