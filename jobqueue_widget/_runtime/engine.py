@@ -6,10 +6,7 @@ import asyncio
 import itertools
 import logging
 import os
-import shutil
-import tempfile
 import threading
-import uuid
 import weakref
 from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -55,7 +52,7 @@ class Engine:
     ) -> None:
         clock = clock or Clock()
         self.settings = settings
-        self.run_id = uuid.uuid4().hex[:8]
+        self.run_id = os.urandom(4).hex()
         self.lock = threading.Lock()
         self.state = QueueState(settings.max_history, settings.keep_ended)
         self.title = f"jobqueue-{settings.name or self.run_id}"
@@ -369,6 +366,8 @@ class Engine:
         """A private folder for large files, removed when the queue is closed or collected."""
         with self.life.files_lock:
             if self._spool is None:
+                import tempfile  # many queues never need it; it brings eleven modules along
+
                 self._spool = Path(tempfile.mkdtemp(prefix="jobqueue-"))
                 remove = weakref.finalize(self, _remove_folder, self._spool, os.getpid())
                 self.life.remove_files = remove
@@ -420,6 +419,8 @@ class Engine:
 
 def _remove_folder(path: Path, owner: int) -> None:
     if os.getpid() == owner:  # a forked child must not remove what its parent uses
+        import shutil  # tempfile, which has made the folder, has imported it
+
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import subprocess
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -48,7 +47,7 @@ class WorkerProcess(PipedWorker):
     ) -> None:
         super().__init__(io, on_free, on_gone)
         self._command = list(command)
-        self.id = uuid.uuid4().hex
+        self.id = os.urandom(16).hex()
         self._environ = {**environ, ID_VARIABLE: self.id, "JOBQUEUE_RUN_ID": run_id}
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
