@@ -14,11 +14,7 @@ const BEATS_MISSED = 3;
 const GRACE = 1;
 const DURATIONS_KEPT = 200;
 
-const NOTHING: Summary = {
-  proto: 1, epoch: "", seq: 0, rev: 0, t: 0, name: "", phase: "", paused: null,
-  counts: { pending: 0, running: 0, held: 0, completed: 0, failed: 0, cancelled: 0, history: 0 },
-  lag: 0, beat: 1, max_running: 1, cancel_timeout: 5, note: "",
-};
+const NOTHING = cleanSummary({ epoch: "" }) as Summary;
 
 export class Store {
   summary: Summary = NOTHING;

@@ -116,6 +116,29 @@ def test_keys_move_over_all_rows_of_a_long_queue(opened: Opener) -> None:
     assert page.locator(".jqw-row").count() <= 60
 
 
+def test_a_long_list_has_one_height_from_far_and_ends_where_its_rows_end(opened: Opener) -> None:
+    page = opened("many")
+    scroller = page.locator(".jqw-scroller")
+    expect(row(page, "p1")).to_be_visible()
+    page.evaluate("kernel.pending.shift(); kernel.flush()")
+    expect(row(page, "p1")).not_to_be_attached()
+    before = scroller.evaluate("(node) => node.scrollHeight")
+    page.evaluate("kernel.pending.shift(); kernel.flush()")
+    expect(row(page, "p2")).not_to_be_attached()
+    assert scroller.evaluate("(node) => node.scrollHeight") == before
+    scroller.evaluate("(node) => void (node.scrollTop = node.scrollHeight)")
+    expect(row(page, "o499")).to_be_visible()
+    gap = "(node) => node.scrollHeight - node.scrollTop - node.clientHeight"
+    assert abs(scroller.evaluate(gap)) <= 1
+    ends = [row(page, "o499").bounding_box(), scroller.bounding_box()]
+    bottoms = [box["y"] + box["height"] for box in ends if box is not None]
+    assert abs(bottoms[0] - bottoms[1]) <= 1
+    row(page, "o499").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("End")
+    expect(row(page, "o499")).to_be_in_viewport(ratio=1)
+
+
 def test_the_focused_row_stays_when_scrolled_away(opened: Opener) -> None:
     page = opened("many")
     row(page, "p2").focus()

@@ -83,13 +83,12 @@ export function atWork(node: Element): boolean {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// Shapes differ, not only colours. 16 x 16; "f" is filled, "s" is stroked. The most frequent one,
-// queued, is a ring that the style sheet draws: a picture in each row costs as much as its words.
+// Shapes differ, not only colours. 16 x 16; "f" is filled, "s" is stroked. The most frequent ones,
+// queued and running, are drawn by the style sheet: a picture costs as much as a row's words.
 const SHAPES: Record<string, [kind: "f" | "s", path: string][]> = {
   held: [["s", "M5.5 3v10M10.5 3v10"]],
   blocked: [["s", "M4 2.5h8M4 13.5h8M5 2.5c0 5.5 6 5.5 6 11M11 2.5c0 5.5-6 5.5-6 11"]],
   starting: [["s", "M8 2.5a5.5 5.5 0 1 0 5.5 5.5M8 5v3h3"]],
-  running: [["f", "M4.5 2.5v11l9-5.5z"]],
   stopping: [["s", "M5.5 2.5h5l3 3v5l-3 3h-5l-3-3v-5zM6 8h4"]],
   completed: [["s", "M2.5 8.5l3.5 3.5 7.5-8"]],
   failed: [["f", "M8 1.5l6.5 6.5-6.5 6.5L1.5 8z"], ["s", "M8 5v3.4M8 10.2v.8"]],

@@ -3,6 +3,8 @@
 export const ROW = 28;
 export const HEADER = 28;
 const OVERSCAN = 3;
+/** A list that ends this many rows below what is in view may be higher than they need. */
+export const FAR = 64;
 /** Never more rows in the DOM than this, whatever the height of the view. */
 export const MOST_ROWS = 56;
 
@@ -11,6 +13,7 @@ export interface Block {
   shown: boolean; // its header is there even without rows
   gapAfter: number; // the row that details stand under, -1 for none
   gap: number; // their height
+  spare: number; // px that are free below its rows
 }
 
 /** Vertical places of three lists that follow each other in one scroller. */
@@ -29,7 +32,7 @@ export class Layout {
   }
 
   canvas(block: Block): number {
-    return block.total * ROW + (block.gapAfter >= 0 ? block.gap : 0);
+    return block.total * ROW + (block.gapAfter >= 0 ? block.gap : 0) + block.spare;
   }
 
   /** Of a row within its list. */

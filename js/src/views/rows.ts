@@ -12,10 +12,10 @@ const SETTLED_AFTER = 600;
 /** A job that ends before that needs no bar that moves: starting one costs as much as its row. */
 const MOVES_AFTER = 1000;
 
-const LABELS: Record<Act, string> = {
-  none: "", cancel: "✕", force: "Force", remove: "✕", undo: "Undo", release: "Release",
-  retry: "Retry",
-};
+/** As long a text has room in a list of 960 px, whatever its letters. */
+const SHORT = 28;
+
+const LABELS: Partial<Record<Act, string>> = { none: "", cancel: "✕", remove: "✕" };
 
 export class Bar {
   readonly node: HTMLElement;
@@ -78,7 +78,7 @@ export class ActButton {
       this.node.style.visibility = idle ? "hidden" : "";
     }
     attr(this.node, "aria-disabled", enabled && words.ready ? null : "true");
-    setText(this.node, this.#asking ? "Stop?" : LABELS[words.act]);
+    setText(this.node, this.#asking ? "Stop?" : LABELS[words.act] ?? verb(words.act));
     attr(this.node, "aria-label", idle ? null : this.#name(row, words.act));
     attr(this.node, "title", words.act === "cancel" ? "Cancel" : null);
     this.node.classList.toggle("jqw-asking", this.#asking);
@@ -122,8 +122,12 @@ export class ActButton {
   #name(row: Row, act: Act): string {
     if (act === "undo") return "Undo";
     if (this.#asking) return `Cancel ${row.title}: stop it?`;
-    return `${act.charAt(0).toUpperCase()}${act.slice(1)} ${row.title}`;
+    return `${verb(act)} ${row.title}`;
   }
+}
+
+function verb(act: Act): string {
+  return act.charAt(0).toUpperCase() + act.slice(1);
 }
 
 /** A row without words, to be copied: that is quicker than to make each anew. */
@@ -153,6 +157,7 @@ export class RowView {
   #title = this.#part("title");
   #args = this.#part("args");
   #what = this.#part("what");
+  #name = this.#part("name");
   #remark: HTMLElement | null = null; // beside the name; few rows have one
   #info = this.#part("info");
   #time = this.#part("time");
@@ -191,12 +196,13 @@ export class RowView {
     setText(this.#place, waits ? String(index + 1) : "");
     setText(this.#title, row.title);
     setText(this.#args, row.args);
+    hint(this.#name, `${row.title} ${row.args}`);
     const where = row.status === "running" ? row.where : null;
     if (where !== null) this.#note("where", `on ${where.split(" ", 1)[0]}`, where);
     else this.#note("priority", waits ? priorityText(row.priority) : "", null);
     this.#drawBar(row, words);
     setText(this.#info, words.info);
-    attr(this.#info, "title", words.info.length > 24 ? words.info : null);
+    hint(this.#info, words.info);
     setText(this.#time, words.time);
     this.button.update(row, words, context.enabled);
   }
@@ -224,6 +230,11 @@ export class RowView {
     }
     this.#bar.update(row.title, knownProgress(row));
   }
+}
+
+/** What may be cut is shown whole under the pointer; only that is clipped in a wide list. */
+function hint(node: HTMLElement, text: string): void {
+  attr(node, "title", text.length > SHORT ? text : null);
 }
 
 export function priorityText(priority: number): string {

@@ -5,7 +5,7 @@ import { amount } from "../ui/amount";
 import { active, attr, css, div, h, setText, show, span } from "../ui/dom";
 import { dragRows } from "../ui/drag";
 import type { Command } from "../ui/keys";
-import { Layout, place, ROW, HEADER } from "../ui/list";
+import { FAR, HEADER, Layout, place, ROW } from "../ui/list";
 import type { Context } from "./context";
 import type { Filter } from "./filter";
 import type { Lists, Spot } from "./lists";
@@ -85,12 +85,15 @@ export class Scroller {
     const anchor = this.#anchor();
     const { height } = this.#layout;
     this.#layout = new Layout(
-      LISTS.map((list) => {
+      LISTS.map((list, at) => {
         const total = this.lists.total(list);
+        // Of a new height with each job that ends, the page's layers would be made anew each time.
+        const below = this.#layout.top(at, total) - this.top - this.#height;
+        const spare = below > FAR * ROW ? (FAR - (total % FAR)) * ROW : 0;
         const shown = total > 0 || (list === "history" && this.#filterShown);
         const here = !this.wide && this.selected?.list === list && total > 0;
         const gapAfter = here && this.selected ? this.selected.index : -1;
-        return { total, shown, gapAfter, gap: PANEL };
+        return { total, shown, gapAfter, gap: PANEL, spare };
       }),
     );
     LISTS.forEach((list, at) => this.#frame(list, at));
@@ -160,6 +163,7 @@ export class Scroller {
     this.#hovered = null;
     this.bring(list, at);
     this.render();
+    this.bring(list, at); // where it is only now known to be
     this.#views.get(this.#current.key)?.node.focus({ preventScroll: true });
   }
 
