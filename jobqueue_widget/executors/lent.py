@@ -115,7 +115,7 @@ class LentWorker(PipedWorker):
                 self._lender.has_refused()
                 raise NotLentError
         except BaseException:
-            self._finish(None)
+            self._io.call(self._finish, None)
             raise
         self._future = future
         future.add_done_callback(self._on_call_over)
@@ -159,6 +159,9 @@ class LentWorker(PipedWorker):
 
     def _keep_log(self, data: bytes) -> None:
         """Whose it is keeps it."""
+
+    def _on_ready(self) -> None:
+        """Whoever asked for it has a job for it, or has given it back already."""
 
     def _on_closed_pipe(self) -> None:
         """Never: both directions are open here."""

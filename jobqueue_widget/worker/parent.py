@@ -141,6 +141,9 @@ class WorkerProcess(PipedWorker):
 
     # -- ending (I/O thread) -----------------------------------------------------------------------
 
+    def _on_ready(self) -> None:
+        self._on_free(self)
+
     def _on_closed_pipe(self) -> None:
         self._later(CLOSED_PIPE_PATIENCE, self._break, "closed its pipe")
 

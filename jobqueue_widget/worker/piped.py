@@ -163,7 +163,7 @@ class PipedWorker(ABC):
             self._write(frames)
             task.on_started()
         else:
-            self._on_free(self)
+            self._on_ready()
 
     def _end_task(self, task: Task, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
         self._drain_log()
@@ -201,7 +201,11 @@ class PipedWorker(ABC):
         for _ in range(PIPE_SIZE // READ_SIZE // LOG_READS + 1):
             self._read_log()
 
-    # -- the end of it (I/O thread) ------------------------------------------------------------
+    # -- what is not about pipes (I/O thread) ---------------------------------------------------
+
+    @abstractmethod
+    def _on_ready(self) -> None:
+        """It can take a job, and has none."""
 
     @abstractmethod
     def _on_closed_pipe(self) -> None:

@@ -197,7 +197,11 @@ def speak() -> None:
     os.write(1, b"from C\n")
 
 
-async def test_what_a_job_did_to_the_streams_is_undone_for_the_next_one(pool: Counted) -> None:
+async def test_what_a_job_did_to_the_streams_is_undone_for_the_next_one(
+    pool: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("IDLE_SECONDS", "TURN_SECONDS"):
+        monkeypatch.setattr(lent, name, 60)
     async with JobQueue(executor=FuturesExecutor(pool)) as queue:
         assert await queue.submit_nowait(disturb) == "disturbed"
         job = queue.submit_nowait(speak)
@@ -256,6 +260,24 @@ async def test_one_that_is_asked_in_a_lent_process_ends_and_the_next_one_is_not(
             await queue.wait_for_job(job, timeout=20)
             assert job.status is JobStatus.cancelled
             assert await asyncio.wait_for(following, 20) == 2**number
+
+
+class Hesitant(Counted):
+    """Says that it has a call when that has long begun."""
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = super().submit(function, *args, **kwargs)
+        while not future.running():
+            time.sleep(0.005)
+        time.sleep(0.3)
+        return future
+
+
+async def test_a_process_that_is_ready_before_its_pool_says_so_has_one_job_at_a_time() -> None:
+    with Hesitant(2) as pool:
+        async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+            jobs = queue.map(pow, [2, 3, 4], [2, 2, 2])
+            assert [await asyncio.wait_for(job, 20) for job in jobs] == [4, 9, 16]
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
