@@ -7,15 +7,20 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+RESTART_SECONDS = 1.0  # between two starts, should it die at once each time
 SCRIPT = Path(__file__).with_name("guardian.py")
 
 
 class Guard:
-    """Starts the guardian with the first worker, ends it with the last, again if it died."""
+    """Starts the guardian with the first worker, ends it with the last, again if it died.
+
+    A thread waits for its death: whatever killed it may kill the kernel next.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,10 +87,24 @@ class Guard:
                 "no guardian: if this kernel is killed, workers may outlive it: %s", error
             )
             return
+        watch = threading.Thread(
+            target=self._replace, args=(self._process,), name="jobqueue-guard", daemon=True
+        )
+        watch.start()
         for group, worker_id in self._groups.items():
             self._say(f"+{group} {worker_id}\n")
         for folder in self._folders:
             self._say(f"d{folder}\n")
+
+    def _replace(self, process: subprocess.Popen[bytes]) -> None:
+        """When it has died, unless it was let go."""
+        began = time.monotonic()
+        process.wait()
+        time.sleep(max(0.0, RESTART_SECONDS - (time.monotonic() - began)))
+        with self._lock:
+            if self._process is process and self._groups:
+                logger.info("the guardian of this kernel's workers died: another one is started")
+                self._restart()
 
     def _end(self) -> None:
         for folder in self._folders:
