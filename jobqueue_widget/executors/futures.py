@@ -15,7 +15,8 @@ from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
 from ..worker.packing import Packed, Packer
 from .futures_call import FuturesExecution
-from .lent import LentExecution, LentWorkers, may_lend
+from .lent import LentWorkers, may_lend
+from .lent_execution import LentExecution
 from .remote import check_function
 
 logger = logging.getLogger(__name__)
@@ -160,24 +161,27 @@ class FuturesExecutor:
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> FuturesExecution | LentExecution:
         """Hand it to the engine, or to a process that it has lent."""
-        if not self._lends:
-            return self.call_instead(spec, reporter)
         assert self._lent is not None, "launch before open"
+        if not self._lends:
+            call = self.call_instead(spec, reporter)
+            assert call is not None, "launch before open"
+            return call
         execution = LentExecution(self._lent, spec, reporter, self)
         with self._lock:
             self._at_work[id(execution)] = execution
         execution.begin(self._executor)
         return execution
 
-    def call_instead(self, spec: JobSpec, reporter: Reporter) -> FuturesExecution:
-        """As a call of its own. Any thread."""
+    def call_instead(self, spec: JobSpec, reporter: Reporter) -> FuturesExecution | None:
+        """As a call of its own; None once it is closed. Any thread."""
         context = self._context
-        assert context is not None, "launch before open"
+        if context is None:
+            return None
         folder = (self._folder or context.spool_dir()) / f"{spec.id}-{reporter.attempt}"
-        execution = FuturesExecution(self, spec, reporter, folder)
+        execution = FuturesExecution(self, self._executor, spec, reporter, folder)
         with self._lock:
             self._at_work[id(execution)] = execution
-        execution.begin(self._executor, context)
+        execution.begin(context)
         self._look_soon()
         return execution
 
@@ -240,17 +244,21 @@ class FuturesExecutor:
         if wakes:
             self.wake()
 
-    def has_broken(self, error: BaseException) -> None:
-        """No further job would start: keep them."""
+    def has_broken(self, engine: Submits, error: BaseException) -> None:
+        """No further job would start: keep them, unless there is another one already."""
         with self._lock:
+            if engine is not self._executor:
+                return
             self._broken = (
                 f"{type(error).__name__}: {error}; give it a new one: "
                 "executor.replace(…), and the queue goes on"
             )
 
-    def has_refused(self) -> None:
+    def has_refused(self, engine: Submits) -> None:
         """It lends no process: from now on each job is a call."""
-        self._lends = False
+        with self._lock:
+            if engine is self._executor:
+                self._lends = False
 
     def wake(self) -> None:
         """Something may start that could not before. Any thread."""

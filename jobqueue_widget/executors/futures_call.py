@@ -40,9 +40,15 @@ class FuturesExecution:
     """One call of the user's executor."""
 
     def __init__(
-        self, executor: FuturesExecutor, spec: JobSpec, reporter: Reporter, folder: Path
+        self,
+        executor: FuturesExecutor,
+        engine: Submits,
+        spec: JobSpec,
+        reporter: Reporter,
+        folder: Path,
     ) -> None:
         self._executor = executor
+        self._engine = engine
         self._spec = spec
         self._reporter = reporter
         self._folder = folder
@@ -58,7 +64,7 @@ class FuturesExecution:
         self._log_read = 0
         self._report_seen: object = None
 
-    def begin(self, engine: Submits, context: ExecutorContext) -> None:
+    def begin(self, context: ExecutorContext) -> None:
         """Submit it; what the engine refuses is told."""
         function, call = cast("tuple[Packed, bytes]", self._spec.payload)
         job = {
@@ -74,10 +80,10 @@ class FuturesExecution:
         }
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._future = engine.submit(guest.run, job)
+            self._future = self._engine.submit(guest.run, job)
         except BaseException as error:
             if isinstance(error, (BrokenExecutor, RuntimeError)):
-                self._executor.has_broken(error)
+                self._executor.has_broken(self._engine, error)
             self._end(Outcome.of_error(failure_of(error)))
             if isinstance(error, KeyboardInterrupt):
                 raise  # it happened to arrive here and is not ours to swallow
@@ -205,7 +211,7 @@ class FuturesExecution:
             return
         except BaseException as error:
             if isinstance(error, BrokenExecutor):
-                self._executor.has_broken(error)
+                self._executor.has_broken(self._engine, error)
             failure = failure_of(error)
             if self._asked:
                 self._end(Outcome.of_stop(failure))

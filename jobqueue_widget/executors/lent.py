@@ -22,7 +22,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, ThreadPoolExecuto
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from .._core.jobs import JobFailure, JobSpec, Outcome
+from .._core.jobs import JobFailure, JobSpec
 from .._runtime.failures import failure_of
 from .._runtime.supervisor import Supervisor
 from ..protocols import Execution, ExecutorContext, IoThread, Reporter
@@ -32,7 +32,6 @@ from ..worker.piped import PipedWorker
 from ..worker.pipes import FROM_WORKERS, job_frames
 from ..worker.task import Task
 from .futures_call import CallsBack
-from .piped_execution import PipedExecution
 
 if TYPE_CHECKING:
     from .futures import Submits
@@ -56,17 +55,17 @@ class NotLentError(Exception):
 class Lender(Protocol):
     """Whoever has the engine."""
 
-    def has_broken(self, error: BaseException) -> None:
+    def has_broken(self, engine: Submits, error: BaseException) -> None:
         """It takes no more calls."""
 
-    def has_refused(self) -> None:
+    def has_refused(self, engine: Submits) -> None:
         """It lends no process."""
 
     def forget(self, execution: Any) -> None:
         """That job is over."""
 
-    def call_instead(self, spec: JobSpec, reporter: Reporter) -> Execution:
-        """Start it as a call of its own."""
+    def call_instead(self, spec: JobSpec, reporter: Reporter) -> Execution | None:
+        """Start it as a call of its own; None if the queue has stopped."""
         ...
 
 
@@ -76,12 +75,14 @@ class LentWorker(PipedWorker):
     def __init__(
         self,
         io: IoThread,
+        engine: Submits,
         folder: Path,
         on_free: Callable[[LentWorker], None],
         on_gone: Callable[[LentWorker], None],
         lender: Lender,
     ) -> None:
         super().__init__(io, on_free, on_gone)
+        self._engine = engine
         self._folder = folder
         self._lender = lender
         self._fds: list[int] = []
@@ -92,7 +93,7 @@ class LentWorker(PipedWorker):
         self.turn_ends = float("inf")
         self.idle_since = 0.0
 
-    def start(self, engine: Submits, context: ExecutorContext) -> None:
+    def start(self, context: ExecutorContext) -> None:
         """Ask the engine for it; what that raises is raised.
 
         Raises:
@@ -110,9 +111,10 @@ class LentWorker(PipedWorker):
             self._open(jobs, frames, log, FROM_WORKERS)
             kernel = platform.node(), os.getpid()
             spool = str(context.spool_dir())
-            future = engine.submit(lent.serve, kernel, names, spool, context.max_result_bytes)
+            limit = context.max_result_bytes
+            future = self._engine.submit(lent.serve, kernel, names, spool, limit)
             if not isinstance(future, CallsBack):  # that a process died would not be noticed
-                self._lender.has_refused()
+                self._lender.has_refused(self._engine)
                 raise NotLentError
         except BaseException:
             self._io.call(self._finish, None)
@@ -146,6 +148,8 @@ class LentWorker(PipedWorker):
     # -- I/O thread --------------------------------------------------------------------------
 
     def _handle(self, kind: bytes, number: int, body: bytearray) -> None:
+        if self._why:
+            return
         if kind == wire.READY and not self._ready:
             try:
                 host, pid = json.loads(body)
@@ -170,13 +174,13 @@ class LentWorker(PipedWorker):
         self._break("left something behind, it said")
 
     def _break(self, what: str) -> None:
-        """It has nobody to write to any more, so its call ends."""
+        """It will have nobody to write to any more, so its call ends."""
         logger.warning("%s %s", self.where or "a lent process", what)
         self._why = what
         with self._lock:
             self._dying = True
             self._writer = self._reader = None
-        self._close_pipes()
+        self._io.call(self._close_pipes)  # not from within the reading of them
 
     # -- the call is over --------------------------------------------------------------------
 
@@ -188,12 +192,12 @@ class LentWorker(PipedWorker):
         try:
             if future.result() is False and not self._ready:
                 self.was_refused = True
-                self._lender.has_refused()
+                self._lender.has_refused(self._engine)
         except CancelledError:
             self.was_cancelled = True
         except BaseException as error:
             if isinstance(error, BrokenExecutor):
-                self._lender.has_broken(error)
+                self._lender.has_broken(self._engine, error)
             if not self._why:
                 failure = failure_of(error)
         self._io.call(self._finish, failure)
@@ -259,10 +263,10 @@ class LentWorkers:
             if self._idle:
                 return self._idle.pop()
         folder = self._context.spool_dir() / f"lent-{next(self._numbers)}"
-        worker = LentWorker(self._io, folder, self._freed, self._gone, self._lender)
+        worker = LentWorker(self._io, engine, folder, self._freed, self._gone, self._lender)
         with self._lock:
             self._all.add(worker)
-        worker.start(engine, self._context)
+        worker.start(self._context)
         return worker
 
     def frames_for(self, spec: JobSpec, attempt: int) -> tuple[int, list[bytes | memoryview]]:
@@ -338,91 +342,3 @@ class LentWorkers:
         if is_last:  # a thread cannot wait for its own end
             name = f"jobqueue-pool-end-{self._context.queue_name}"
             threading.Thread(target=self._io.close, name=name, daemon=True).start()
-
-
-class LentExecution(PipedExecution):
-    """One attempt of one job in a process of the user's engine."""
-
-    can_be_killed = False
-
-    def __init__(
-        self, workers: LentWorkers, spec: JobSpec, reporter: Reporter, lender: Lender
-    ) -> None:
-        super().__init__(spec, reporter)
-        self._workers = workers
-        self._lender = lender
-        self._worker: LentWorker | None = None
-        self._call: Execution | None = None  # in place of a process, where none is lent
-        self._asked = self._forced = False
-
-    def begin(self, engine: Submits) -> None:
-        """On a process that the queue has, or on one more; what the engine raises is told."""
-        number, frames = self._workers.frames_for(self._spec, self._reporter.attempt)
-        while True:
-            try:
-                worker = self._worker = self._workers.take(engine)
-            except NotLentError:
-                self._call_instead()
-                return
-            except BaseException as error:
-                if isinstance(error, (BrokenExecutor, RuntimeError)):
-                    self._lender.has_broken(error)
-                self._end(Outcome.of_error(failure_of(error)))
-                if isinstance(error, KeyboardInterrupt):
-                    raise  # it happened to arrive here and is not ours to swallow
-                return
-            if worker.was_ready:
-                self.on_started()
-            if worker.give(self, frames, number):
-                return
-
-    def ask_to_stop(self) -> bool:
-        """Pass it on to the process or the call, or take it back before it begins."""
-        with self._lock:
-            self._asked, call = True, self._call
-        return super().ask_to_stop() if call is None else call.ask_to_stop()
-
-    def kill(self) -> None:
-        """Take it back if it has not begun; nothing else can be done here."""
-        worker = self._worker
-        with self._lock:
-            self._forced, call = True, self._call
-        if call is not None:
-            call.kill()
-        elif worker is None or worker.take_back(self):
-            self._end(Outcome.of_stop())
-        else:
-            self._reporter.kill_failed("this engine cannot stop a running job")
-
-    def on_starting(self) -> None:
-        """It is behind other calls of the engine."""
-        self._reporter.phase("waiting for a worker")
-
-    def on_started(self) -> None:
-        """Say where."""
-        worker = self._worker
-        self._reporter.phase(None, worker.where if worker is not None else None)
-
-    def on_death(self, failure: JobFailure) -> None:
-        """Its call is over: the process died, is not lent, or the engine was told to drop it."""
-        worker = self._worker
-        if worker is not None and worker.was_cancelled:
-            self._end(Outcome.of_stop())
-        elif worker is not None and worker.was_refused:
-            self._call_instead()
-        else:
-            super().on_death(failure)
-
-    def _call_instead(self) -> None:
-        self._lender.forget(self)
-        call = self._lender.call_instead(self._spec, self._reporter)
-        with self._lock:
-            self._call, asked, forced = call, self._asked, self._forced
-        if asked:
-            call.ask_to_stop()
-        if forced:
-            call.kill()
-
-    def _end(self, outcome: Outcome) -> None:
-        self._lender.forget(self)
-        super()._end(outcome)

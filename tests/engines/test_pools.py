@@ -172,6 +172,20 @@ async def test_a_pool_that_breaks_fails_what_ran_and_keeps_the_rest_for_another(
         second.shutdown()
 
 
+async def test_a_pool_that_breaks_after_it_was_replaced_blocks_nothing(
+    on_pool: FuturesExecutor, tmp_path: Path
+) -> None:
+    async with JobQueue(executor=on_pool) as queue:
+        job = queue.submit_nowait(until_released, str(tmp_path))
+        await until(lambda: bodies.pids(tmp_path))
+        with new_pool(1) as other:
+            on_pool.replace(other)
+            os.kill(bodies.pids(tmp_path)[0], signal.SIGKILL)
+            await until(lambda: job.done)
+            assert str(job.error).startswith("BrokenProcessPool")
+            assert await asyncio.wait_for(queue.submit_nowait(pow, 2, 3), 20) == 8
+
+
 async def test_a_pool_that_was_shut_down_fails_one_job_and_keeps_the_rest() -> None:
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
