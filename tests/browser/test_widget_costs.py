@@ -73,4 +73,4 @@ def test_the_next_job_leaves_the_layers_of_the_page_as_they_are(opened: Opener) 
         return events.count("PaintArtifactCompositor::Update")
 
     assert made_anew(20, letters=100) >= 20  # what may be cut is clipped
-    assert made_anew(20, letters=8) < 10
+    assert made_anew(20, letters=30) < 10

@@ -12,9 +12,6 @@ const SETTLED_AFTER = 600;
 /** A job that ends before that needs no bar that moves: starting one costs as much as its row. */
 const MOVES_AFTER = 1000;
 
-/** As long a text has room in a list of 960 px, whatever its letters. */
-const SHORT = 28;
-
 const LABELS: Partial<Record<Act, string>> = { none: "", cancel: "✕", remove: "✕" };
 
 export class Bar {
@@ -196,13 +193,13 @@ export class RowView {
     setText(this.#place, waits ? String(index + 1) : "");
     setText(this.#title, row.title);
     setText(this.#args, row.args);
-    hint(this.#name, `${row.title} ${row.args}`);
+    hint(this.#name, `${row.title} ${row.args}`, 38);
     const where = row.status === "running" ? row.where : null;
     if (where !== null) this.#note("where", `on ${where.split(" ", 1)[0]}`, where);
     else this.#note("priority", waits ? priorityText(row.priority) : "", null);
     this.#drawBar(row, words);
     setText(this.#info, words.info);
-    hint(this.#info, words.info);
+    hint(this.#info, words.info, 28);
     setText(this.#time, words.time);
     this.button.update(row, words, context.enabled);
   }
@@ -232,9 +229,12 @@ export class RowView {
   }
 }
 
-/** What may be cut is shown whole under the pointer; only that is clipped in a wide list. */
-function hint(node: HTMLElement, text: string): void {
-  attr(node, "title", text.length > SHORT ? text : null);
+/**
+ * What may be cut is shown whole under the pointer; only that is clipped in a wide list, where
+ * `most` letters of 10 px have room. Those of other scripts may be wider: they count twice.
+ */
+function hint(node: Element, text: string, most: number): void {
+  attr(node, "title", text.replace(/[^\0-ɏ]/g, "__").length > most ? text : null);
 }
 
 export function priorityText(priority: number): string {
