@@ -270,8 +270,9 @@ def test_an_interrupt_ends_the_waiting_and_not_the_job(
     )
     run(client, body)
     wait_until(begun.exists, 30)
-    waiting = client.execute(wait, stop_on_error=False)  # else the next one may be aborted
-    wait_until(lambda: is_busy_with(client, waiting), 30)
+    cell = f"print('here', flush=True)\n{wait}"
+    waiting = client.execute(cell, stop_on_error=False)  # else the next one may be aborted
+    wait_until(lambda: has_printed(client, waiting), 30)
     manager.interrupt_kernel()
     reply = client.get_shell_msg(timeout=30)
     while reply["parent_header"].get("msg_id") != waiting:
@@ -284,8 +285,8 @@ def test_an_interrupt_ends_the_waiting_and_not_the_job(
     run(client, "await queue.stop()")
 
 
-def is_busy_with(client: BlockingKernelClient, cell: str) -> bool:
-    """True once the kernel has said that it runs this cell."""
+def has_printed(client: BlockingKernelClient, cell: str) -> bool:
+    """True once its code runs: ipykernel lets an interrupt that comes before that go by."""
     message = client.get_iopub_msg(timeout=30)
-    is_input = message["msg_type"] == "execute_input"
-    return bool(is_input and message["parent_header"].get("msg_id") == cell)
+    is_output = message["msg_type"] == "stream"
+    return bool(is_output and message["parent_header"].get("msg_id") == cell)
