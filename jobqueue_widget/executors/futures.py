@@ -40,7 +40,8 @@ class FuturesExecutor:
     What it reports and logs, and the request to stop, go through files in `folder`; on another
     machine that does not see it they come with the result, and nothing can be asked. An engine
     on this machine lends a process for a second at a time instead, which takes one short job after
-    the other through pipes.
+    the other through pipes; a program that a job leaves running there loses whoever reads its
+    output when the process goes back.
 
     Args:
         executor: anything with `submit(function, *args)` that gives a future.

@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 1.0  # for which one call takes jobs: whoever else uses the engine waits so long
 IDLE_SECONDS = 0.2  # for which it waits for the next one
+MAX_CALLS = 64  # of one queue, each with three pipes; what is more than that is a call per job
 
 
 def may_lend(engine: object) -> bool:
@@ -97,18 +98,11 @@ class LentWorker(PipedWorker):
         """Ask the engine for it; what that raises is raised.
 
         Raises:
-            NotLentError: it does not tell the end of a call.
+            NotLentError: it does not tell the end of a call, or there can be no pipes to it.
 
         """
-        names = cast("tuple[str, str, str]", tuple(str(self._folder / n) for n in _NAMES))
         try:
-            self._folder.mkdir(mode=0o700)
-            for name in names:
-                os.mkfifo(name, 0o600)
-                # also for the other direction: there is no end of a pipe before the call's
-                self._fds.append(os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
-            jobs, frames, log = self._fds
-            self._open(jobs, frames, log, FROM_WORKERS)
+            names = self._make_pipes()
             kernel = platform.node(), os.getpid()
             spool = str(context.spool_dir())
             limit = context.max_result_bytes
@@ -121,6 +115,20 @@ class LentWorker(PipedWorker):
             raise
         self._future = future
         future.add_done_callback(self._on_call_over)
+
+    def _make_pipes(self) -> tuple[str, str, str]:
+        names = cast("tuple[str, str, str]", tuple(str(self._folder / n) for n in _NAMES))
+        try:
+            self._folder.mkdir(mode=0o700)
+            for name in names:
+                os.mkfifo(name, 0o600)
+                # also for the other direction: there is no end of a pipe before the call's
+                self._fds.append(os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError as error:
+            raise NotLentError(f"no pipes: {error}") from error
+        jobs, frames, log = self._fds
+        self._open(jobs, frames, log, FROM_WORKERS)
+        return names
 
     def close(self) -> None:
         """Let an idle one go back to its engine, or never begin."""
@@ -153,7 +161,7 @@ class LentWorker(PipedWorker):
         if kind == wire.READY and not self._ready:
             try:
                 host, pid = json.loads(body)
-            except ValueError as error:
+            except (ValueError, TypeError) as error:
                 self._break(f"does not say who it is: {error}")
                 return
             self.where = f"{host} (process {pid})"
@@ -188,7 +196,8 @@ class LentWorker(PipedWorker):
         """Any thread of the engine."""
         if self.gone:
             return
-        failure = JobFailure("WorkerLost", f"the call that ran it ended: {self._why}")
+        why = self._why or "its engine says no more"
+        failure = JobFailure("WorkerLost", f"the call that ran it has ended: {why}")
         try:
             if future.result() is False and not self._ready:
                 self.was_refused = True
@@ -260,8 +269,13 @@ class LentWorkers:
     def take(self, engine: Submits) -> LentWorker:
         """One that is free, or one more of the engine; what that raises is raised."""
         with self._lock:
+            ready = [worker for worker in self._idle if worker.was_ready]
             if self._idle:
-                return self._idle.pop()
+                worker = (ready or self._idle)[-1]
+                self._idle.remove(worker)
+                return worker
+            if len(self._all) >= MAX_CALLS:
+                raise NotLentError(f"{MAX_CALLS} calls are waiting or at work")
         folder = self._context.spool_dir() / f"lent-{next(self._numbers)}"
         worker = LentWorker(self._io, engine, folder, self._freed, self._gone, self._lender)
         with self._lock:

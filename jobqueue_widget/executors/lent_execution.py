@@ -50,6 +50,9 @@ class LentExecution(PipedExecution):
                 self.on_started()
             if worker.give(self, frames, number):
                 return
+            if worker.was_refused:  # by a call that was over at once
+                self._call_instead()
+                return
 
     def ask_to_stop(self) -> bool:
         """Pass it on to the process or the call, or take it back before it begins."""

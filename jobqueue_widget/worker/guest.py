@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from . import wire
 from .jobside import JobCancelled, JobContext, bind, bind_process, current_job
@@ -266,9 +266,12 @@ def printing_to(log_fd: int) -> Iterator[Callable[[], None]]:
         _bars = tqdm.install(_report_of_the_current)
     kept = sys.stdout, sys.stderr
     undo = [_redirected(fd, log_fd) for fd in (1, 2)]
-    stream = open(log_fd, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    stream = _stream_to(log_fd)
 
     def again() -> None:
+        nonlocal stream
+        if _is_broken(stream):
+            stream = _stream_to(log_fd)
         sys.stdout = sys.stderr = stream
         os.dup2(log_fd, 1)
         os.dup2(log_fd, 2)
@@ -281,6 +284,18 @@ def printing_to(log_fd: int) -> Iterator[Callable[[], None]]:
         sys.stdout, sys.stderr = kept
         for back in undo:
             back()
+
+
+def _stream_to(fd: int) -> TextIO:
+    return open(fd, "w", errors="backslashreplace", buffering=1, closefd=False)
+
+
+def _is_broken(stream: TextIO) -> bool:
+    """A job may have closed it, or taken away what it writes to."""
+    try:
+        return stream.closed
+    except ValueError:
+        return True
 
 
 def rest() -> None:

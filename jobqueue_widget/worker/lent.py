@@ -66,24 +66,28 @@ class _Inbox:
         self._poll.register(fd, select.POLLIN)
         self._lock = threading.Lock()
         self._frames: deque[tuple[bytes, int, bytearray]] = deque()
+        self._running = 0  # the job that may read too; a thread that it has left may not
         self._asked = 0
 
     def next(self) -> tuple[bytes, int, bytearray] | None:
         """Waits for it; None: the kernel is gone."""
         while not self._frames:
             self._poll.poll()
-            if not self._read():
+            if not self._reader.read(self._take):
                 return None
         return self._frames.popleft()
 
+    def begin(self, number: int) -> None:
+        """That job runs; 0: none does."""
+        with self._lock:
+            self._running = number
+
     def is_asked(self, number: int) -> bool:
         """Whether that job shall stop. Any thread of the job."""
-        self._read()
-        return self._asked == number
-
-    def _read(self) -> bool:
         with self._lock:
-            return self._reader.read(self._take)
+            if number == self._running:
+                self._reader.read(self._take)
+            return self._asked == number
 
     def _take(self, kind: bytes, number: int, body: bytearray) -> None:
         if kind == wire.ASK:
@@ -111,6 +115,7 @@ class _Server:
         self._max_result_bytes = max_result_bytes
         self._print_again = print_again
         self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     def run(self) -> None:
         self._send(wire.frame(wire.READY, 0, [json.dumps([platform.node(), os.getpid()]).encode()]))
@@ -127,14 +132,23 @@ class _Server:
         job_id, attempt, function, call, source = pickle.loads(data)
         context = guest.GuestContext(job_id, attempt, _Told(self, number))
         bind_process(context)
+        self._inbox.begin(number)
         try:
             meta, parts = contextvars.copy_context().run(
                 guest.outcome_of, context, function, call, source, self.log, self._pack
             )
         finally:
+            if self._is_copy:  # in a fork that the job made, and that came here with it
+                os._exit(0)
+            self._inbox.begin(0)
             guest.rest()
         self._print_again()
         self._send(wire.end_frame(number, meta, parts))
+
+    @property
+    def _is_copy(self) -> bool:
+        """In a fork that a job made: nothing that it says or asks is the job's."""
+        return os.getpid() != self._pid
 
     def _pack(self, value: object) -> tuple[dict[str, object], list[bytes | memoryview]]:
         return wire.pack_result(value, self._max_result_bytes, _hidden, self._spool)
@@ -146,6 +160,8 @@ class _Server:
     # -- what a job says and asks; any thread of it ----------------------------------------------
 
     def report(self, number: int, fraction: object, message: object) -> None:
+        if self._is_copy:
+            return
         report = guest.readable_report(fraction, message)
         self._send(wire.frame(wire.PROGRESS, number, [json.dumps(report).encode()]))
 
@@ -154,7 +170,7 @@ class _Server:
             wire.write_all(self._log, [text.encode("utf-8", "backslashreplace")])
 
     def is_asked(self, number: int) -> bool:
-        return self._inbox.is_asked(number)
+        return not self._is_copy and self._inbox.is_asked(number)
 
 
 class _Told:

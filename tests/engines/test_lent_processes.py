@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from jobqueue_widget import FuturesExecutor, JobQueue, JobStatus
+from jobqueue_widget import FuturesExecutor, JobQueue, JobStatus, current_job
 from jobqueue_widget.executors import lent
 from tests.conditions import until
 from tests.contract import bodies
@@ -184,10 +184,15 @@ async def test_a_replaced_pool_has_its_process_back_at_once(
         assert len(other.futures) == 1
 
 
-def disturb() -> str:
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    os.close(1)
-    os.open(os.devnull, os.O_WRONLY)
+def disturb(how: str) -> str:
+    if how == "replaced":
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        os.close(1)
+        os.open(os.devnull, os.O_WRONLY)
+    elif how == "closed":
+        sys.stdout.close()
+    else:
+        sys.stdout.detach()  # type: ignore[union-attr]
     return "disturbed"
 
 
@@ -197,13 +202,14 @@ def speak() -> None:
     os.write(1, b"from C\n")
 
 
+@pytest.mark.parametrize("how", ["replaced", "closed", "detached"])
 async def test_what_a_job_did_to_the_streams_is_undone_for_the_next_one(
-    pool: Counted, monkeypatch: pytest.MonkeyPatch
+    how: str, pool: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("IDLE_SECONDS", "TURN_SECONDS"):
         monkeypatch.setattr(lent, name, 60)
     async with JobQueue(executor=FuturesExecutor(pool)) as queue:
-        assert await queue.submit_nowait(disturb) == "disturbed"
+        assert await queue.submit_nowait(disturb, how) == "disturbed"
         job = queue.submit_nowait(speak)
         await job
         assert job.logs() == "from Python\nfrom C\n"
@@ -260,6 +266,65 @@ async def test_one_that_is_asked_in_a_lent_process_ends_and_the_next_one_is_not(
             await queue.wait_for_job(job, timeout=20)
             assert job.status is JobStatus.cancelled
             assert await asyncio.wait_for(following, 20) == 2**number
+
+
+def leave_a_thread() -> None:
+    job, end = current_job(), time.monotonic() + 2
+
+    def look() -> None:
+        while time.monotonic() < end:
+            job._looked = 0.0  # type: ignore[union-attr]  # as often as it can
+            assert not job.cancel_requested
+
+    threading.Thread(target=look, daemon=True).start()
+
+
+def leave_a_fork() -> None:
+    job, end = current_job(), time.monotonic() + 2
+    if not os.fork():
+        while time.monotonic() < end:
+            job._looked = 0.0  # type: ignore[union-attr]
+            assert not job.cancel_requested
+            job.report(0.5, "of nobody's")
+            job._last = 0.0  # type: ignore[union-attr]
+        os._exit(0)
+
+
+def return_twice() -> bool:
+    return os.fork() > 0
+
+
+@pytest.mark.parametrize("leave", [leave_a_thread, leave_a_fork, return_twice])
+async def test_what_a_job_leaves_behind_takes_nothing_from_the_next_ones(
+    leave: Any, pool: Counted
+) -> None:
+    async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+        left = queue.submit_nowait(leave)
+        jobs = [queue.submit_nowait(pow, 2, number % 10) for number in range(300)]
+        assert await asyncio.wait_for(left, 20) in (None, True)
+        assert [await asyncio.wait_for(job, 20) for job in jobs] == [2**n for n in range(10)] * 30
+
+
+async def test_more_jobs_than_calls_may_wait_are_calls_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lent, "MAX_CALLS", 3)
+    with Counted(2) as pool:
+        async with JobQueue(executor=FuturesExecutor(pool, capacity=20)) as queue:
+            jobs = [queue.submit_nowait(pid_after, 0.01) for _ in range(40)]
+            assert len({await asyncio.wait_for(job, 20) for job in jobs}) == 2
+
+
+async def test_where_there_can_be_no_pipes_each_job_is_a_call(
+    pool: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mkfifo(*_: object) -> None:
+        raise PermissionError("no pipes in this file system")
+
+    monkeypatch.setattr(os, "mkfifo", mkfifo)
+    async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+        jobs = queue.map(pow, [2, 3], [2, 2])
+        assert [await asyncio.wait_for(job, 20) for job in jobs] == [4, 9]
 
 
 class Hesitant(Counted):
