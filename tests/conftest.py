@@ -94,9 +94,15 @@ async def _complete(test: Awaitable[None]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Temporary files of other programs are none of the leak check's business."""
-    folder = str(tmp_path_factory.mktemp("temporary"))
-    with pytest.MonkeyPatch.context() as patch:
+    """Temporary files of other programs are none of the leak check's business.
+
+    Its name is short: Ray's sockets below it may have 107 letters, and pytest's own folder for the
+    session has a user, a count and more in its name.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
         patch.setenv("JOBQUEUE_DATA_DIR", str(tmp_path_factory.mktemp("data")))
