@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -18,8 +17,6 @@ from .futures_call import FuturesExecution
 from .lent import LentWorkers, may_lend
 from .lent_execution import LentExecution
 from .remote import check_function
-
-logger = logging.getLogger(__name__)
 
 FIRST_LOOK = 0.05  # seconds
 

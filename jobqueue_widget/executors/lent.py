@@ -130,13 +130,8 @@ class LentWorker(PipedWorker):
         self._open(jobs, frames, log, FROM_WORKERS)
         return names
 
-    def close(self) -> None:
-        """Let an idle one go back to its engine, or never begin."""
-        with self._lock:
-            if self._dying or self.gone:
-                return
-            self._dying = True
-            self._say(wire.EXIT, 0)
+    def _on_leaving(self) -> None:
+        """It goes back to its engine, or never begins."""
         if not self._ready:
             self._future.cancel()  # one that begins all the same finds no pipes
         self._io.call(self._finish, None)
@@ -300,15 +295,12 @@ class LentWorkers:
             worker.close()
         return none_is_left
 
-    def close(self) -> bool:
-        """Give all back. False: a job is still at work, and will tell its end."""
+    def close(self) -> None:
+        """Give all back; a job that is still at work will tell its end."""
         with self._lock:
             self._closing = True
-        if not self.give_all_back():
-            return False
-        if not self._io.is_current_thread:
+        if self.give_all_back() and not self._io.is_current_thread:
             self._io.close()
-        return True
 
     def forget_after_fork(self) -> None:
         """In a forked child: all of it is the parent's."""

@@ -242,10 +242,7 @@ class Worker:
         try:
             body.number = context.number
             context.checkpoint()
-            target = pickle.loads(function)
-            if source is not None:
-                wire.give_source(target, *source)
-            args, kwargs = pickle.loads(call)
+            target, args, kwargs = wire.load_call(function, call, source)
             value = target(*args, **kwargs)
             body.number = 0
         except BaseException as error:
@@ -257,9 +254,8 @@ class Worker:
                 return meta, wire.pack_exception(error, write_log)
         if self.is_copy:
             state.end_copy(None)
-        packed: tuple[dict[str, Any], list[Any]] = wire.pack_result(
-            value, self.max_result_bytes, OUR_FILES, self.spool
-        )
+        meta, parts = wire.pack_value(value, self.max_result_bytes, OUR_FILES)
+        packed: tuple[dict[str, Any], list[Any]] = wire.spooled(meta, parts, self.spool)
         return packed
 
     def sender(self, number: int) -> Any:

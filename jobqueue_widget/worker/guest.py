@@ -10,7 +10,6 @@ import contextlib
 import contextvars
 import json
 import os
-import pickle
 import platform
 import sys
 import tempfile
@@ -228,10 +227,7 @@ def outcome_of(
     bind(context)
     try:
         context.checkpoint()
-        target = pickle.loads(function)
-        if source is not None:
-            wire.give_source(target, *source)
-        args, kwargs = pickle.loads(call)
+        target, args, kwargs = wire.load_call(function, call, source)
         value = target(*args, **kwargs)
     except BaseException as error:
         if value is nothing or not isinstance(error, JobCancelled):

@@ -108,9 +108,9 @@ class _Server:
         max_result_bytes: int | None,
         print_again: Callable[[], None],
     ) -> None:
-        self._inbox = _Inbox(jobs)
+        self.inbox = _Inbox(jobs)
         self._frames = frames
-        self._log = log
+        self.log_fd = log
         self._spool = spool
         self._max_result_bytes = max_result_bytes
         self._print_again = print_again
@@ -118,9 +118,9 @@ class _Server:
         self._pid = os.getpid()
 
     def run(self) -> None:
-        self._send(wire.frame(wire.READY, 0, [json.dumps([platform.node(), os.getpid()]).encode()]))
+        self.send(wire.frame(wire.READY, 0, [json.dumps([platform.node(), os.getpid()]).encode()]))
         more: list[bytearray] = []
-        while (frame := self._inbox.next()) is not None and frame[0] != wire.EXIT:
+        while (frame := self.inbox.next()) is not None and frame[0] != wire.EXIT:
             kind, number, data = frame
             more.append(data)
             if kind == wire.JOB:
@@ -130,50 +130,37 @@ class _Server:
     def _run_one(self, number: int, data: bytearray) -> None:
         """To one end, whatever happens."""
         job_id, attempt, function, call, source = pickle.loads(data)
-        context = guest.GuestContext(job_id, attempt, _Told(self, number))
+        desk = _PipeDesk(self, number)
+        context = guest.GuestContext(job_id, attempt, desk)
         bind_process(context)
-        self._inbox.begin(number)
+        self.inbox.begin(number)
         try:
             meta, parts = contextvars.copy_context().run(
-                guest.outcome_of, context, function, call, source, self.log, self._pack
+                guest.outcome_of, context, function, call, source, desk.log, self._pack
             )
         finally:
-            if self._is_copy:  # in a fork that the job made, and that came here with it
+            if self.is_copy:  # in a fork that the job made, and that came here with it
                 os._exit(0)
-            self._inbox.begin(0)
+            self.inbox.begin(0)
             guest.rest()
         self._print_again()
-        self._send(wire.end_frame(number, meta, parts))
+        self.send(wire.end_frame(number, meta, parts))
 
     @property
-    def _is_copy(self) -> bool:
+    def is_copy(self) -> bool:
         """In a fork that a job made: nothing that it says or asks is the job's."""
         return os.getpid() != self._pid
 
     def _pack(self, value: object) -> tuple[dict[str, object], list[bytes | memoryview]]:
-        return wire.pack_result(value, self._max_result_bytes, _hidden, self._spool)
+        meta, parts = wire.pack_value(value, self._max_result_bytes, _hidden)
+        return wire.spooled(meta, parts, self._spool)
 
-    def _send(self, frame: list[bytes | memoryview]) -> None:
+    def send(self, frame: list[bytes | memoryview]) -> None:
         with self._lock:
             wire.write_all(self._frames, frame)
 
-    # -- what a job says and asks; any thread of it ----------------------------------------------
 
-    def report(self, number: int, fraction: object, message: object) -> None:
-        if self._is_copy:
-            return
-        report = guest.readable_report(fraction, message)
-        self._send(wire.frame(wire.PROGRESS, number, [json.dumps(report).encode()]))
-
-    def log(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            wire.write_all(self._log, [text.encode("utf-8", "backslashreplace")])
-
-    def is_asked(self, number: int) -> bool:
-        return not self._is_copy and self._inbox.is_asked(number)
-
-
-class _Told:
+class _PipeDesk:
     """A `guest.Desk` of pipes, for one job."""
 
     def __init__(self, server: _Server, number: int) -> None:
@@ -181,10 +168,13 @@ class _Told:
         self._number = number
 
     def report(self, fraction: object, message: object) -> None:
-        self._server.report(self._number, fraction, message)
+        if not self._server.is_copy:
+            report = json.dumps(guest.readable_report(fraction, message)).encode()
+            self._server.send(wire.frame(wire.PROGRESS, self._number, [report]))
 
     def log(self, text: str) -> None:
-        self._server.log(text)
+        with contextlib.suppress(OSError):
+            wire.write_all(self._server.log_fd, [text.encode("utf-8", "backslashreplace")])
 
     def is_asked(self) -> bool:
-        return self._server.is_asked(self._number)
+        return not self._server.is_copy and self._server.inbox.is_asked(self._number)

@@ -130,13 +130,8 @@ class WorkerProcess(PipedWorker):
     def _keep_log(self, data: bytes) -> None:
         self._log_tail = (self._log_tail + data)[-2000:]
 
-    def close(self) -> None:
-        """Let an idle worker leave; it is killed if it does not."""
-        with self._lock:
-            if self._dying or self.gone:
-                return
-            self._dying = True
-            self._say(wire.EXIT, 0)
+    def _on_leaving(self) -> None:
+        """It is killed if it does not go."""
         self._io.call(self._later, EXIT_PATIENCE, self._kill_hard)
 
     # -- ending (I/O thread) -----------------------------------------------------------------------

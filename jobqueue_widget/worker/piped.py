@@ -90,6 +90,19 @@ class PipedWorker(ABC):
                 return
             self._say(wire.ASK, self._number)
 
+    def close(self) -> None:
+        """Let an idle one leave."""
+        with self._lock:
+            if self._dying or self.gone:
+                return
+            self._dying = True
+            self._say(wire.EXIT, 0)
+        self._on_leaving()
+
+    @abstractmethod
+    def _on_leaving(self) -> None:
+        """It was told that it may go, and takes no further job. Any thread."""
+
     @abstractmethod
     def _say(self, kind: bytes, number: int, body: bytes = b"") -> None:
         """Under the lock. A frame of a few bytes that it hears also while its job runs."""

@@ -191,15 +191,8 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
                 "message": reason,
                 "traceback": "",
             }, []
-        if size <= wire.FRAME_CAP // 2:
-            return meta, parts
-        path = os.path.join(self.spool, f"result-{os.getpid()}-{time.monotonic_ns()}")
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            wire.write_all(fd, wire.join_parts(parts))
-        finally:
-            os.close(fd)
-        return {**meta, "file": path}, []
+        packed: Ended = wire.spooled(meta, parts, self.spool)
+        return packed
 
     def op_load(self, call: dict[str, Any], args: Any, kwargs: Any) -> dict[str, Any]:
         """Import it, make it, configure it; what it is and can."""

@@ -194,6 +194,17 @@ def describe(error: BaseException, hidden: tuple[str, ...] = ()) -> tuple[str, s
     return clean(name), clean(message), clean(text)
 
 
+def load_call(
+    function: bytes, call: bytes, source: tuple[str, list[str]] | None
+) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """What a job calls, and with what. Runs code of the user's classes."""
+    target = pickle.loads(function)
+    if source is not None:
+        give_source(target, *source)
+    args, kwargs = pickle.loads(call)
+    return target, args, kwargs
+
+
 def give_source(target: Any, name: str, lines: list[str]) -> None:
     """Name the file or cell again that pickling forgot, so that tracebacks show its lines."""
     if lines:
@@ -254,11 +265,10 @@ def pack_value(
     return {"kind": "value", "plain": is_of_built_ins}, parts
 
 
-def pack_result(
-    value: object, limit: int | None, hidden: tuple[str, ...], spool: str
+def spooled(
+    meta: dict[str, Any], parts: list[bytes | memoryview], spool: str
 ) -> tuple[dict[str, Any], list[bytes | memoryview]]:
-    """Like `pack_value`; what is too large for a frame goes into a file in `spool`."""
-    meta, parts = pack_value(value, limit, hidden)
+    """The same; what is too large for a frame has gone into a file in `spool`."""
     if sum(map(len, parts)) <= FRAME_CAP // 2:
         return meta, parts
     path = os.path.join(spool, f"result-{os.getpid()}-{time.monotonic_ns()}")
