@@ -45,6 +45,25 @@ NETWORK = frozenset(
 )
 
 
+def mode_of(path: Path) -> int:
+    """The `st_mode` of what stands at `path`; 0 if nothing does.
+
+    Raises:
+        JournalError: the system does not say: a folder above it may not be entered, a name is
+            too long.
+
+    """
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:
+        raise JournalError(
+            f"{str(path)!r} cannot hold a journal ({error.strerror}); "
+            "choose a folder that you may write"
+        ) from error
+
+
 def file_system_of(path: Path) -> str:
     """The type of the file system that holds `path`; "" if the system does not say."""
     real = os.path.realpath(path)

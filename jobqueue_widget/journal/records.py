@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 from .._core.kept import Contents, Request, Standing
 from ..errors import JournalError, MissingExtraError
 from .lock import is_in_use
+from .places import mode_of
 from .reading import as_text, is_broken, read_contents
 
 APPLICATION = 0x6A71776A  # "jqwj", in the header: nobody else's database is taken for a journal
@@ -93,7 +95,7 @@ class ReadOnly:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.realpath(os.path.expanduser(path)))
-        if not self.path.is_file():
+        if not stat.S_ISREG(mode_of(self.path)):
             raise JournalError(f"there is no journal {str(self.path)!r}")
         self._connection = self._open()
 

@@ -27,7 +27,7 @@ from .._core.kept import (
 from ..errors import JournalError
 from .files import ResultFiles
 from .lock import JournalLock
-from .places import refuse_network
+from .places import mode_of, refuse_network
 from .reading import (
     FUNCTION,
     LOG,
@@ -123,13 +123,14 @@ class SqliteJournal:
         return contents
 
     def _check_place(self) -> None:
-        if self.path.is_dir():
+        mode = mode_of(self.path)
+        if stat.S_ISDIR(mode):
             raise JournalError(f"{self.place!r} is a folder; name a file in it, like runs.db")
-        if not self.path.parent.is_dir():
+        if not stat.S_ISDIR(mode_of(self.path.parent)):
             raise JournalError(
                 f"there is no folder {str(self.path.parent)!r}; make it, or choose another place"
             )
-        if self.path.exists() and not self.path.is_file():
+        if mode and not stat.S_ISREG(mode):
             raise JournalError(f"{self.place!r} is no ordinary file; choose another")
         if not self._allow_network:
             refuse_network(self.path.parent)

@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -271,29 +272,40 @@ def test_a_full_disk_changes_no_outcome(
         assert not again.jobs("pending")
 
 
-def test_a_folder_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
-    """As another user: nothing is read-only for root."""
+@pytest.mark.parametrize(("mode", "why"), [(0o555, "cannot be written"), (0o600, "denied")])
+def test_a_folder_that_may_not_be_used_is_refused_in_words(mode: int, why: str) -> None:
+    """As another user: root may write and enter every folder."""
     script = """
 import os, sys
-from jobqueue_widget import JobQueue, JournalError
+from jobqueue_widget import JobQueue, JournalError, read_journal
 from jobqueue_widget._keeping import living
 if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try: JobQueue(journal=sys.argv[1])
 except JournalError as error: print(error)
+try: read_journal(sys.argv[1])
+except JournalError: print("nor read")
 """
-    os.chmod(tmp_path, 0o555)
-    for parent in tmp_path.parents[:2]:
-        os.chmod(parent, 0o755)
-    ended = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "runs.db")],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": REPOSITORY, "JOBQUEUE_DATA_DIR": "/nonexistent"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "choose a folder that you may write" in ended.stdout, ended.stderr
+    # Not below the tests' folder, which no other user may enter.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, mode)
+        ended = subprocess.run(
+            [sys.executable, "-c", script, f"{folder}/runs.db"],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": REPOSITORY, "JOBQUEUE_DATA_DIR": "/nonexistent"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        os.chmod(folder, 0o700)
+    assert why in ended.stdout, ended.stderr
+    assert "choose a folder that you may write" in ended.stdout
+    assert "nor read" in ended.stdout, ended.stderr
+
+
+def test_a_name_that_the_system_does_not_take_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="too long"):
+        JobQueue(journal=tmp_path / ("n" * 300))
 
 
 # -- the file is damaged ---------------------------------------------------------------------------
