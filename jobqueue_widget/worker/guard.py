@@ -23,21 +23,21 @@ class Guard:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: dict[int, str] = {}
         self._folders: set[str] = set()
 
     def add(self, group: int, worker_id: str) -> None:
         """A worker begins."""
-        with self._lock:
+        with self._changed:
             self._groups[group] = worker_id
             if not self._say(f"+{group} {worker_id}\n"):
                 self._restart()
 
     def remove(self, group: int) -> None:
         """A worker is gone, with everything that was its."""
-        with self._lock:
+        with self._changed:
             self._groups.pop(group, None)
             if self._groups:
                 self._say(f"-{group}\n")
@@ -46,14 +46,14 @@ class Guard:
 
     def add_folder(self, path: str) -> None:
         """A folder to remove if the kernel is killed."""
-        with self._lock:
+        with self._changed:
             if path not in self._folders:
                 self._folders.add(path)
                 self._say(f"d{path}\n")
 
     def forget_after_fork(self) -> None:
         """In a forked child: close its end, so that the guardian still sees the parent's end."""
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         process, self._process = self._process, None
         self._groups.clear()
         self._folders.clear()
@@ -100,9 +100,10 @@ class Guard:
         """When it has died, unless it was let go."""
         began = time.monotonic()
         process.wait()
-        time.sleep(max(0.0, RESTART_SECONDS - (time.monotonic() - began)))
-        with self._lock:
-            if self._process is process and self._groups:
+        rest = RESTART_SECONDS - (time.monotonic() - began)
+        with self._changed:
+            let_go = self._changed.wait_for(lambda: self._process is not process, rest)
+            if not let_go and self._groups:
                 logger.info("the guardian of this kernel's workers died: another one is started")
                 self._restart()
 
@@ -113,6 +114,7 @@ class Guard:
 
     def _drop(self) -> None:
         process, self._process = self._process, None
+        self._changed.notify_all()
         if process is not None:
             if process.stdin is not None:
                 process.stdin.close()

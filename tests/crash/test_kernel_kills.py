@@ -215,7 +215,7 @@ first = GUARD._process
 first.kill()
 while GUARD._process in (first, None):
     time.sleep(0.01)
-with GUARD._lock:  # until it has heard of the workers
+with GUARD._changed:  # until it has heard of the workers
     pass
 os.kill(os.getpid(), signal.SIGKILL)
 """

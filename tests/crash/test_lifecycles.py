@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus, QueueClosedError
+from jobqueue_widget.worker import guard
 from tests.conditions import until
 from tests.crash.processes import alive, wait_until
 
@@ -162,6 +163,15 @@ def submit_in_a_fork(queue: JobQueue) -> None:
         queue.submit_nowait(pow, 2, 3)
     except QueueClosedError:
         os._exit(42)
+
+
+async def test_the_watch_of_the_guardian_ends_with_the_last_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At once: the pause is for one that died. Else its thread is among what is left behind."""
+    monkeypatch.setattr(guard, "RESTART_SECONDS", 1000.0)
+    async with JobQueue() as queue:
+        assert await queue.submit_nowait(abs, -1) == 1
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python warns of any fork
