@@ -9,6 +9,10 @@ const MOST_GZIPPED = 25 * 1024;
 const OUT = new URL("../jobqueue_widget/static/", import.meta.url);
 const STYLES = new URL("src/styles/", import.meta.url);
 
+// Long names of our own get short ones: fields with an underscore (what comes from the kernel is
+// read by quoted names, which stay), and these members that no message, trait or DOM object has.
+const OURS = /^([a-z]+(_[a-z]+)+|canUnload|context|enabled|gapAfter|heardAt|invalidate|marks|pointerBusy|secondsLeft|secondsUntil|store|summary|togglePause|trouble|unheard)$/;
+
 const script = {
   entryPoints: [new URL("src/index.ts", import.meta.url).pathname],
   outfile: new URL("widget.js", OUT).pathname,
@@ -16,6 +20,7 @@ const script = {
   format: "esm",
   target: "es2022",
   minify: true,
+  mangleProps: OURS,
   charset: "utf8",
   legalComments: "eof",
 };

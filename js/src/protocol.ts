@@ -47,7 +47,6 @@ export interface Counts {
 }
 
 export interface Summary {
-  proto: number;
   epoch: string;
   seq: number;
   rev: number;
@@ -59,7 +58,6 @@ export interface Summary {
   lag: number;
   beat: number;
   max_running: number;
-  cancel_timeout: number;
   note: string;
 }
 
@@ -194,7 +192,6 @@ export function cleanSummary(value: unknown): Summary | null {
   const counts = isPlain(value["counts"]) ? value["counts"] : {};
   const paused = value["paused"];
   return {
-    proto: num(value["proto"]),
     epoch: value["epoch"],
     seq: num(value["seq"]),
     rev: num(value["rev"]),
@@ -216,7 +213,6 @@ export function cleanSummary(value: unknown): Summary | null {
     lag: num(value["lag"]),
     beat: Math.max(0.1, num(value["beat"], 1)),
     max_running: Math.max(1, num(value["max_running"], 1)),
-    cancel_timeout: num(value["cancel_timeout"], 5),
     note: text(value["note"]),
   };
 }

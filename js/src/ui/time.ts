@@ -1,11 +1,8 @@
 // Seconds and instants as short texts.
 
-const clockFormat = new Intl.DateTimeFormat(undefined, {
-  hour: "2-digit", minute: "2-digit", hourCycle: "h23",
-});
+const clockFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "short", hourCycle: "h23" });
 const dayFormat = new Intl.DateTimeFormat(undefined, {
-  year: "numeric", month: "short", day: "numeric",
-  hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+  dateStyle: "medium", timeStyle: "medium", hourCycle: "h23",
 });
 
 /** "4 s", "3 min", "2 h 05 min", "3 d": for what is roughly known. */

@@ -87,7 +87,7 @@ export class Details {
   choose(name: Tab): void {
     this.tab = name;
     for (const [tab, node] of this.#tabs) {
-      attr(node, "aria-selected", tab === name ? "true" : "false");
+      attr(node, "aria-selected", String(tab === name));
       attr(node, "tabindex", tab === name ? 0 : -1);
       if (tab === name) attr(this.#panel, "aria-labelledby", node.id);
     }
@@ -122,7 +122,7 @@ export class Details {
   #makeActs(): HTMLElement {
     const { context } = this;
     const add = (label: string, act: (row: Row) => void, when: (row: Row) => boolean): Node => {
-      const node = button(label, label, () => this.row !== null && act(this.row));
+      const node = button(label, label, () => this.row && when(this.row) && act(this.row));
       const [verb = label, way = ""] = label.split(" ");
       this.#acts.push([node, when, (row) => `${verb} ${row.title} ${way}`.trim()]);
       return node;
@@ -132,24 +132,16 @@ export class Details {
       const { head } = context.store;
       return head[head.findIndex((item) => item.id === row.id) + step]?.id;
     };
+    const step = (way: string, side: "before" | "after", by: number): Node =>
+      add(
+        `Move ${way}`,
+        (row) => context.move(row, { [side]: neighbour(row, by) }),
+        (row) => queued(row) && neighbour(row, by) !== undefined,
+      );
     const nodes = [
       add("Move top", (row) => context.move(row, { to: "top" }), queued),
-      add(
-        "Move up",
-        (row) => {
-          const before = neighbour(row, -1);
-          if (before !== undefined) context.move(row, { before });
-        },
-        (row) => queued(row) && neighbour(row, -1) !== undefined,
-      ),
-      add(
-        "Move down",
-        (row) => {
-          const after = neighbour(row, 1);
-          if (after !== undefined) context.move(row, { after });
-        },
-        (row) => queued(row) && neighbour(row, 1) !== undefined,
-      ),
+      step("up", "before", -1),
+      step("down", "after", 1),
       add("Move bottom", (row) => context.move(row, { to: "bottom" }), queued),
       add("Retry", (row) => context.retry(row), (row) => ENDED.includes(row.status)),
     ];
@@ -196,7 +188,7 @@ export class Details {
     const add = (name: string, value: string): void => {
       if (value !== "") facts.push([name, value]);
     };
-    add("State", words.info === "" ? words.state : `${words.state}: ${words.info}`);
+    add("State", [words.state, words.info].filter(Boolean).join(": "));
     if (row.status === "running" && knownProgress(row) >= 0) {
       const rate = row.started_at === null ? 0 : row.progress / Math.max(1, now - row.started_at);
       const pace = rate > 0 ? `, ${(rate * 6000).toPrecision(2)} % a minute` : "";

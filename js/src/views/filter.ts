@@ -65,7 +65,7 @@ export class Filter {
 
   update(): void {
     for (const [chip, node] of this.#chips) {
-      attr(node, "aria-pressed", chip === this.#chip ? "true" : "false");
+      attr(node, "aria-pressed", String(chip === this.#chip));
     }
     enable(this.#clear, this.context.enabled && this.context.store.ended > 0);
     const { rev } = this.context.store.summary;

@@ -71,7 +71,7 @@ export class JobView {
     setText(this.#time, words.time);
     this.#act.update(row, words, context.enabled);
     attr(this.#more, "aria-label", `Log of ${row.title}`);
-    attr(this.#more, "aria-expanded", this.#opened ? "true" : "false");
+    attr(this.#more, "aria-expanded", String(this.#opened));
     this.#announce(row);
     if (this.#opened) {
       this.#details.show(row);

@@ -135,7 +135,10 @@ function spanNode({ text: content, style }: Span): Node {
   return node;
 }
 
-/** One of the eight names of terminals, dark enough or light enough for the theme, or as it is. */
+const COLOURS = ["dimgray", "red", "green", "olive", "royalblue", "magenta", "teal", "gray"];
+
+/** One of the eight of terminals, dark enough or light enough for the theme, or as it is. */
 function colour(name: string): string {
-  return name === "" || name.startsWith("#") ? name : `var(--jqw-ansi${Number(name) % 8})`;
+  if (name === "" || name.startsWith("#")) return name;
+  return `color-mix(in srgb, ${COLOURS[Number(name) % 8]} 65%, var(--jqw-text))`;
 }

@@ -86,7 +86,7 @@ export class Toolbar {
     const inside = this.#panel.contains(active(this.node));
     this.#asking = asking;
     show(this.#panel, asking);
-    attr(this.#all, "aria-expanded", asking ? "true" : "false");
+    attr(this.#all, "aria-expanded", String(asking));
     if (asking) this.#choices[0]?.[1].focus();
     else if (inside) this.#all.focus();
   }

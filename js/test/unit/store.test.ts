@@ -12,8 +12,8 @@ const COUNTS = {
 
 function traits(given: Record<string, unknown>, lists: Record<string, Row[]> = {}) {
   const summary = {
-    proto: 1, epoch: "a", seq: 1, rev: 1, t: 1000, phase: "started", paused: null, counts: COUNTS,
-    beat: 1, max_running: 1, cancel_timeout: 5, ...given,
+    epoch: "a", seq: 1, rev: 1, t: 1000, phase: "started", paused: null, counts: COUNTS,
+    beat: 1, max_running: 1, ...given,
   };
   return (name: string): unknown => (name === "summary" ? summary : lists[name]);
 }
