@@ -185,7 +185,9 @@ export class Store {
     const sums = new Map<string, { took: number; jobs: number }>();
     for (const { name, took } of this.#durations.values()) {
       const sum = sums.get(name) ?? { took: 0, jobs: 0 };
-      sums.set(name, { took: sum.took + took, jobs: sum.jobs + 1 });
+      sum.took += took;
+      sum.jobs += 1;
+      sums.set(name, sum);
     }
     this.#means.clear();
     for (const [name, { took, jobs }] of sums) this.#means.set(name, took / jobs);

@@ -56,7 +56,7 @@ def test_two_views_of_one_queue_stay_equal_and_act_once(fresh: Fresh) -> None:
     for view in (views.nth(0), second):
         expect(view.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "6")
     titles = "nodes => nodes.map(node => node.innerText)"
-    shown = [view.locator(".jqw-row .jqw-what").evaluate_all(titles) for view in views.all()]
+    shown = [view.locator("[data-job-id] .jqw-what").evaluate_all(titles) for view in views.all()]
     assert shown[0] == shown[1]
     assert len(shown[0]) == 7
     press_in(second, "Remove waits")

@@ -2,6 +2,8 @@
 
 export const ROW = 28;
 export const HEADER = 28;
+/** Details under a row are as high as so many rows. */
+export const GAP_ROWS = 8;
 const OVERSCAN = 3;
 /** A list that ends this many rows below what is in view may be higher than they need. */
 export const FAR = 64;

@@ -188,7 +188,7 @@ export class Details {
     const add = (name: string, value: string): void => {
       if (value !== "") facts.push([name, value]);
     };
-    add("State", [words.state, words.info].filter(Boolean).join(": "));
+    add("State", [words.state, words.info || words.ahead].filter(Boolean).join(": "));
     if (row.status === "running" && knownProgress(row) >= 0) {
       const rate = row.started_at === null ? 0 : row.progress / Math.max(1, now - row.started_at);
       const pace = rate > 0 ? `, ${(rate * 6000).toPrecision(2)} % a minute` : "";

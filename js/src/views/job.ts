@@ -67,7 +67,7 @@ export class JobView {
     setText(this.#args, row.args);
     show(this.#bar.node, words.bar);
     if (words.bar) this.#bar.update(row.title, knownProgress(row));
-    setText(this.#info, words.info);
+    setText(this.#info, words.info || words.ahead);
     setText(this.#time, words.time);
     this.#act.update(row, words, context.enabled);
     attr(this.#more, "aria-label", `Log of ${row.title}`);

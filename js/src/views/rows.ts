@@ -135,7 +135,7 @@ function pattern(): HTMLElement {
   return h(
     "div",
     { class: "jqw-row", role: "row", tabindex: -1 },
-    cell("lead", icon(), span("place")),
+    cell("lead", icon()),
     cell("what", span("name", title, span("args"))),
     cell("info"), cell("time"), cell("acts"),
   );
@@ -149,8 +149,9 @@ export class RowView {
   row: Row | undefined;
   list: ListName = "running";
   index = -1;
+  /** What stands in `Places` for it. */
+  ahead = "";
   #icon = this.#part("icon");
-  #place = this.#part("place");
   #title = this.#part("title");
   #args = this.#part("args");
   #what = this.#part("what");
@@ -186,11 +187,10 @@ export class RowView {
     if (still) words.act = "none";
     attr(this.node, "data-job-id", row.id);
     attr(this.node, "data-status", words.state);
-    attr(this.node, "aria-selected", selected ? "true" : "false");
+    attr(this.node, "aria-selected", String(selected));
     attr(this.node, "draggable", waits && context.enabled ? "true" : null);
     this.node.classList.toggle("jqw-asked", mark !== "");
     setIcon(this.#icon, words.icon, words.state);
-    setText(this.#place, waits ? String(index + 1) : "");
     setText(this.#title, row.title);
     setText(this.#args, row.args);
     hint(this.#name, `${row.title} ${row.args}`, 38);
@@ -198,6 +198,8 @@ export class RowView {
     if (where !== null) this.#note("where", `on ${where.split(" ", 1)[0]}`, where);
     else this.#note("priority", waits ? priorityText(row.priority) : "", null);
     this.#drawBar(row, words);
+    this.ahead = words.ahead;
+    attr(this.#info, "aria-label", words.ahead || null);
     setText(this.#info, words.info);
     hint(this.#info, words.info, 28);
     setText(this.#time, words.time);

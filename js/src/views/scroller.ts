@@ -5,16 +5,17 @@ import { amount } from "../ui/amount";
 import { active, attr, css, div, h, setText, show, span } from "../ui/dom";
 import { dragRows } from "../ui/drag";
 import type { Command } from "../ui/keys";
-import { FAR, HEADER, Layout, place, ROW } from "../ui/list";
+import { FAR, GAP_ROWS, HEADER, Layout, place, ROW } from "../ui/list";
 import type { Context } from "./context";
 import type { Filter } from "./filter";
 import type { Lists, Spot } from "./lists";
+import { Places } from "./places";
 import { RowView } from "./rows";
 
 const NAMES: Record<ListName, [head: string, label: string]> = {
   running: ["Running", "Running"], pending: ["Next", "Queued"], history: ["Done", "Finished"],
 };
-const PANEL = 216; // px of details under a row
+const PANEL = GAP_ROWS * ROW; // px of details under a row
 
 interface Anchor {
   key: string;
@@ -42,6 +43,7 @@ export class Scroller {
   #empty = h("p", { class: "jqw-note" }, "No jobs yet");
   #parts = new Map<ListName, Part>();
   #views = new Map<string, RowView>();
+  #places = new Places(this.node);
   #layout = new Layout([]);
   #current: Current | null = null;
   #height = 0;
@@ -199,6 +201,7 @@ export class Scroller {
     if (list === "history") header.append(this.filter.node);
     const grid = h("div", { role: "grid", "aria-label": label, class: "jqw-grid" });
     const canvas = div("canvas", grid);
+    if (list === "pending") canvas.append(this.#places.node);
     this.node.append(header, canvas);
     this.#parts.set(list, { header, name, canvas, grid });
   }
@@ -237,6 +240,7 @@ export class Scroller {
     }
     const block = this.#layout.blocks[at];
     const views: RowView[] = [];
+    const ahead: string[] = new Array(last - first).fill("");
     let end = 0; // px, of the row before
     for (const index of indices) {
       const row = this.lists.row(list, index);
@@ -254,6 +258,11 @@ export class Scroller {
       view.update(row ?? view.row, index, selected, this.lists.still.has(key));
       view.list = list;
       views.push(view);
+      if (index >= first && index < last) ahead[index - first] = view.ahead;
+    }
+    if (list === "pending" && block !== undefined) {
+      const top = this.#layout.within(block, first);
+      this.#places.draw(top, first, ahead, block.gapAfter + 1 - first);
     }
     return views;
   }

@@ -11,6 +11,7 @@ export interface Words {
   icon: string;
   state: string; // one word, for who does not see the icon
   info: string;
+  ahead: string; // instead, of one that waits for its turn only
   time: string;
   act: Act;
   ready: boolean; // can the act be done now
@@ -21,6 +22,10 @@ const SILENT_AFTER = 10; // seconds without news of a job that tells news
 const FORCE_AFTER = 1.5; // so that a double click on Cancel does not force
 const COUNTDOWN = 3;
 
+const PLAIN: Words = {
+  icon: "", state: "", info: "", ahead: "", time: "", act: "none", ready: true, bar: false,
+};
+
 export function wordsOf(row: Row, mark: string, store: Store, now: number): Words {
   if (row.status === "pending") return pending(row, mark, store, now);
   if (row.status === "running") return running(row, mark, store, now);
@@ -28,9 +33,7 @@ export function wordsOf(row: Row, mark: string, store: Store, now: number): Word
 }
 
 function pending(row: Row, mark: string, store: Store, now: number): Words {
-  const words: Words = {
-    icon: "queued", state: "queued", info: "", time: "", act: "remove", ready: true, bar: false,
-  };
+  const words: Words = { ...PLAIN, icon: "queued", state: "queued", act: "remove" };
   if (row.held && row.hold_then === "cancel" && row.hold_until !== null) {
     const left = Math.max(0, Math.ceil(row.hold_until - now));
     const info = mark === "release" ? "coming back…" : `removed, undo ${left} s`;
@@ -44,9 +47,8 @@ function pending(row: Row, mark: string, store: Store, now: number): Words {
   if (mark === "move") words.info = "moving…";
   else if (row.block !== null) Object.assign(words, { icon: "blocked", state: "blocked" });
   const ahead = row.position ?? 0;
-  if (words.info === "") {
-    words.info = row.block ?? (ahead === 0 ? "next" : `${amount(ahead)} ahead`);
-  }
+  words.info ||= row.block ?? "";
+  if (words.info === "") words.ahead = ahead === 0 ? "next" : `${amount(ahead)} ahead`;
   const wait = store.secondsUntil(ahead, now);
   if (wait !== null && row.block === null) words.time = `~${guess(wait)}`;
   return words;
@@ -54,8 +56,7 @@ function pending(row: Row, mark: string, store: Store, now: number): Words {
 
 function running(row: Row, mark: string, store: Store, now: number): Words {
   const words: Words = {
-    icon: "running", state: "running", info: row.message, time: "", act: "cancel", ready: true,
-    bar: true,
+    ...PLAIN, icon: "running", state: "running", info: row.message, act: "cancel", bar: true,
   };
   const spent = row.started_at === null ? null : now - row.started_at;
   if (spent !== null) words.time = elapsed(spent);
@@ -103,9 +104,7 @@ function stopping(row: Row, mark: string, words: Words, store: Store, now: numbe
 
 function ended(row: Row, mark: string, now: number): Words {
   const when = row.completed_at === null ? "" : ago(now - row.completed_at);
-  const words: Words = {
-    icon: row.status, state: row.status, info: "", time: when, act: "none", ready: true, bar: false,
-  };
+  const words: Words = { ...PLAIN, icon: row.status, state: row.status, time: when };
   const duration =
     row.started_at === null || row.completed_at === null
       ? ""
