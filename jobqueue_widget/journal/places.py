@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -58,9 +59,9 @@ def mode_of(path: Path) -> int:
     except (FileNotFoundError, NotADirectoryError):
         return 0
     except OSError as error:
+        cure = "one in a folder that you may enter" if error.errno == errno.EACCES else "another"
         raise JournalError(
-            f"{str(path)!r} cannot hold a journal ({error.strerror}); "
-            "choose a folder that you may write"
+            f"{str(path)!r} cannot be a journal ({error.strerror}); choose {cure}"
         ) from error
 
 
