@@ -9,9 +9,15 @@ const MOST_GZIPPED = 25 * 1024;
 const OUT = new URL("../jobqueue_widget/static/", import.meta.url);
 const STYLES = new URL("src/styles/", import.meta.url);
 
-// Long names of our own get short ones: fields with an underscore (what comes from the kernel is
-// read by quoted names, which stay), and these members that no message, trait or DOM object has.
-const OURS = /^([a-z]+(_[a-z]+)+|canUnload|context|enabled|gapAfter|heardAt|invalidate|marks|pointerBusy|secondsLeft|secondsUntil|store|summary|togglePause|trouble|unheard)$/;
+// Long names of our own that get short ones. None is a member of a DOM object or a key of a message:
+// what comes from the kernel is read by quoted names, which stay, and the compiler insists on them.
+const OURS = [
+  "can_kill", "cancel_note", "cancel_phase", "completed_at", "created_at", "finished_before_cancel",
+  "force_at", "hold_then", "hold_until", "max_running", "news_at", "retry_of", "started_at",
+  "askedFor", "canUnload", "context", "covered", "enabled", "focusFilter", "gapAfter", "heardAt",
+  "inUse", "invalidate", "kernelTime", "marks", "pointerBusy", "secondsLeft", "secondsUntil", "store",
+  "summary", "togglePause", "trouble", "unheard",
+];
 
 const script = {
   entryPoints: [new URL("src/index.ts", import.meta.url).pathname],
@@ -20,7 +26,7 @@ const script = {
   format: "esm",
   target: "es2022",
   minify: true,
-  mangleProps: OURS,
+  mangleProps: new RegExp(`^(${OURS.join("|")})$`),
   charset: "utf8",
   legalComments: "eof",
 };

@@ -139,6 +139,21 @@ def test_a_long_list_has_one_height_from_far_and_ends_where_its_rows_end(opened:
     expect(row(page, "o499")).to_be_in_viewport(ratio=1)
 
 
+def test_a_job_far_down_is_moved_by_one_place(opened: Opener) -> None:
+    page = opened("many")
+    page.locator(".jqw-scroller").evaluate("(node) => void (node.scrollTop = 1_400_000)")
+    rows = [
+        page.locator(f".jqw-row[aria-rowindex='{at}']:not(.jqw-empty)") for at in (50005, 50006)
+    ]
+    rows[0].click()
+    first, second = [one.get_attribute("data-job-id") for one in rows]
+    page.get_by_role("button", name="Move sweep down").click()
+    page.get_by_role("button", name="Move sweep up").click()
+    moves = sent(page, "move")
+    assert moves[0] == {"job": first, "after": second}
+    assert list(moves[1]) == ["job", "before"]
+
+
 WRONG_PLACES = """() => {
   const middle = ({top, bottom}) => (top + bottom) / 2;
   const linesOf = (cell) => {

@@ -30,7 +30,12 @@ export class Details {
   #memory = "";
   #logAt = 0;
 
-  constructor(private context: Context, close: () => void) {
+  constructor(
+    private context: Context,
+    close: () => void,
+    /** The queued job so many places after that one, if it is known. */
+    neighbour: (row: Row, by: number) => string | undefined,
+  ) {
     const list = h("div", { role: "tablist", "aria-label": "Details", class: "jqw-tabs" });
     const group = Math.random().toString(36).slice(2);
     attr(this.#panel, "id", `jqw-panel-${group}`);
@@ -46,7 +51,7 @@ export class Details {
     const shut = button("✕", "Close details", close, "jqw-plain");
     const head = div("details-head", this.#heading, list, shut);
     this.#log = new LogView(context);
-    this.#progress = h("div", {}, this.#makeActs(), this.#facts);
+    this.#progress = h("div", {}, this.#makeActs(neighbour), this.#facts);
     this.node = h("section", { class: "jqw-details" }, head, this.#panel);
     this.choose("Progress");
   }
@@ -119,7 +124,7 @@ export class Details {
     }
   }
 
-  #makeActs(): HTMLElement {
+  #makeActs(neighbour: (row: Row, by: number) => string | undefined): HTMLElement {
     const { context } = this;
     const add = (label: string, act: (row: Row) => void, when: (row: Row) => boolean): Node => {
       const node = button(label, label, () => this.row && when(this.row) && act(this.row));
@@ -128,10 +133,6 @@ export class Details {
       return node;
     };
     const queued = (row: Row): boolean => row.status === "pending";
-    const neighbour = (row: Row, step: number): string | undefined => {
-      const { head } = context.store;
-      return head[head.findIndex((item) => item.id === row.id) + step]?.id;
-    };
     const step = (way: string, side: "before" | "after", by: number): Node =>
       add(
         `Move ${way}`,

@@ -29,7 +29,7 @@ export class JobView {
     signal: AbortSignal,
   ) {
     this.#strip = new Strip(context);
-    this.#details = new Details(context, () => this.#toggle());
+    this.#details = new Details(context, () => this.#toggle(), () => undefined);
     this.#act = new ActButton(context);
     attr(this.#act.node, "tabindex", 0);
     this.#more = button("Log", "Log", () => this.#toggle());

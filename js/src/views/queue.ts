@@ -40,7 +40,8 @@ export class QueueView {
     this.#resources = new ResourcesView(context);
     this.#filter = new Filter(context);
     this.#lists = new Lists(context, this.#filter);
-    this.#details = new Details(context, () => this.#open(null));
+    const neighbour = (row: Row, by: number): string | undefined => this.#neighbour(row, by);
+    this.#details = new Details(context, () => this.#open(null), neighbour);
     const drawn = (): void => this.#placeDetails();
     this.#rows = new Scroller(context, this.#filter, this.#lists, drawn, signal);
     this.#body.append(this.#rows.node);
@@ -191,16 +192,20 @@ export class QueueView {
 
   #reorder(command: Command, view: RowView | undefined): void {
     const row = view?.row;
-    if (view === undefined || row?.status !== "pending" || !this.context.enabled) return;
+    if (row?.status !== "pending" || !this.context.enabled) return;
     if (command === "move-top") this.context.move(row, { to: "top" });
     else if (command === "move-bottom") this.context.move(row, { to: "bottom" });
     else {
       const up = command === "move-up";
-      const other = this.#lists.row("pending", view.index + (up ? -1 : 1));
-      if (other !== undefined) {
-        this.context.move(row, up ? { before: other.id } : { after: other.id });
-      }
+      const other = this.#neighbour(row, up ? -1 : 1);
+      if (other !== undefined) this.context.move(row, up ? { before: other } : { after: other });
     }
+  }
+
+  /** Among the rows as shown: a move passes what the filter hides. */
+  #neighbour(row: Row, by: number): string | undefined {
+    const spot = this.#lists.find(row.id);
+    return spot?.list === "pending" ? this.#lists.row("pending", spot.index + by)?.id : undefined;
   }
 
   #announce(): void {
