@@ -135,10 +135,13 @@ function spanNode({ text: content, style }: Span): Node {
   return node;
 }
 
-const COLOURS = ["dimgray", "red", "green", "olive", "royalblue", "magenta", "teal", "gray"];
+const COLOURS = [
+  "gray", "tomato", "limegreen", "goldenrod",
+  "cornflowerblue", "orchid", "darkturquoise", "darkgray",
+];
 
 /** One of the eight of terminals, dark enough or light enough for the theme, or as it is. */
 function colour(name: string): string {
   if (name === "" || name.startsWith("#")) return name;
-  return `color-mix(in srgb, ${COLOURS[Number(name) % 8]} 65%, var(--jqw-text))`;
+  return `color-mix(in srgb, ${COLOURS[Number(name) % 8]} 55%, CanvasText)`;
 }

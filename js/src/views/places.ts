@@ -5,7 +5,7 @@ import { GAP_ROWS } from "../ui/list";
 
 /**
  * When a job starts, all rows move up and none of these texts changes. In the rows each of them
- * would be shaped, laid out and painted anew. For the ear they are in the rows.
+ * would be shaped, laid out and painted anew. The ear has them as a row's index and a cell's name.
  */
 export class Places {
   #lead = div("lead");
@@ -25,7 +25,7 @@ export class Places {
    */
   draw(top: number, first: number, ahead: string[], cut: number): void {
     const places = ahead.map((_, index) => String(first + index + 1));
-    const digits = places.at(-1)?.length ?? 0;
+    const digits = places.at(-1)?.length ?? this.#digits;
     if (digits !== this.#digits) {
       this.#digits = digits;
       this.scroller.style.setProperty("--jqw-lead", `${Math.max(40, 24 + 7 * digits)}px`);
