@@ -272,9 +272,10 @@ ROWS = (
         "ms",
         must=(Limit(6),),
         analysis=(
-            "every row in view gets another place and other words, and one goes to another list. "
-            "In a trace a third is our code, a third painting and its preparation, a sixth "
-            "layout, the rest styles and the browser's own; with 12 plain lines it is the floor."
+            "every row in view moves up, one is made and one goes to another list; what would "
+            "change in all of them is drawn over them. In a trace two fifths are our code, a third "
+            "painting and its preparation, a sixth styles, the rest layout and the browser's own; "
+            "with 12 plain lines it is the floor."
         ),
     ),
     Row(
