@@ -9,7 +9,6 @@ import { Details } from "./details";
 import { Filter } from "./filter";
 import { Lists } from "./lists";
 import { ResourcesView } from "./resources";
-import type { RowView } from "./rows";
 import { Scroller, type Current } from "./scroller";
 import { HEIGHT, sizeHandle } from "./size";
 import { Strip } from "./strip";
@@ -40,8 +39,7 @@ export class QueueView {
     this.#resources = new ResourcesView(context);
     this.#filter = new Filter(context);
     this.#lists = new Lists(context, this.#filter);
-    const neighbour = (row: Row, by: number): string | undefined => this.#neighbour(row, by);
-    this.#details = new Details(context, () => this.#open(null), neighbour);
+    this.#details = new Details(context, () => this.#open(null), this.#neighbour);
     const drawn = (): void => this.#placeDetails();
     this.#rows = new Scroller(context, this.#filter, this.#lists, drawn, signal);
     this.#body.append(this.#rows.node);
@@ -166,7 +164,7 @@ export class QueueView {
     else if (command === "leave") this.#leave(target);
     else if (command === "left") view?.node.focus();
     else if (command === "right") view?.button.node.focus();
-    else if (command.startsWith("move-")) this.#reorder(command, view);
+    else if (command.startsWith("move-")) this.#reorder(command, view?.row);
     else if (command === "open") {
       if (view?.row !== undefined) this.#toggle(view.row);
     } else if (command === "remove" || command === "force") this.#stop(command, view?.row);
@@ -190,8 +188,7 @@ export class QueueView {
     else if (row.status === "pending" && !row.held) this.context.remove(row);
   }
 
-  #reorder(command: Command, view: RowView | undefined): void {
-    const row = view?.row;
+  #reorder(command: Command, row: Row | undefined): void {
     if (row?.status !== "pending" || !this.context.enabled) return;
     if (command === "move-top") this.context.move(row, { to: "top" });
     else if (command === "move-bottom") this.context.move(row, { to: "bottom" });
@@ -203,10 +200,10 @@ export class QueueView {
   }
 
   /** Among the rows as shown: a move passes what the filter hides. */
-  #neighbour(row: Row, by: number): string | undefined {
+  #neighbour = (row: Row, by: number): string | undefined => {
     const spot = this.#lists.find(row.id);
     return spot?.list === "pending" ? this.#lists.row("pending", spot.index + by)?.id : undefined;
-  }
+  };
 
   #announce(): void {
     const { store, live } = this.context;
