@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
@@ -59,7 +58,8 @@ def mode_of(path: Path) -> int:
     except (FileNotFoundError, NotADirectoryError):
         return 0
     except OSError as error:
-        cure = "one in a folder that you may enter" if error.errno == errno.EACCES else "another"
+        shut_out = isinstance(error, PermissionError)
+        cure = "one in a folder that you may enter" if shut_out else "another"
         raise JournalError(
             f"{str(path)!r} cannot be a journal ({error.strerror}); choose {cure}"
         ) from error
