@@ -154,6 +154,7 @@ def test_a_job_far_down_is_moved_by_one_place(opened: Opener) -> None:
     assert list(moves[1]) == ["job", "before"]
 
 
+DRAWN = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 WRONG_PLACES = """() => {
   const middle = ({top, bottom}) => (top + bottom) / 2;
   const linesOf = (cell) => {
@@ -210,7 +211,7 @@ def test_places_stand_beside_the_rows_they_are_of(opened: Opener, width: int) ->
     expect(page.get_by_role("tab", name="Progress")).to_be_visible()
     check(5)
     scroller.evaluate("(node) => void (node.scrollTop = 150)")
-    page.wait_for_timeout(100)
+    page.evaluate(DRAWN)
     check(5)
     page.keyboard.press("Escape")
     page.evaluate("kernel.pending.splice(2, 1); kernel.flush()")
@@ -221,9 +222,11 @@ def test_places_stand_beside_the_rows_they_are_of(opened: Opener, width: int) ->
         known = f".jqw-row[aria-rowindex='{top // 28 + 5}']:not(.jqw-empty)"
         expect(page.locator(known)).to_be_visible()
         check(5)
-    page.get_by_role("searchbox").fill("sweep")
-    page.wait_for_timeout(300)
-    check(0)
+    page.get_by_role("searchbox").fill("i=77")
+    expect(page.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "200")
+    scroller.evaluate("(node) => void (node.scrollTop = 0)")
+    expect(page.locator(".jqw-row[aria-rowindex='9']:has-text('i=777')")).to_be_visible()
+    check(5)
 
 
 def test_the_focused_row_stays_when_scrolled_away(opened: Opener) -> None:
