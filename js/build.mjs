@@ -9,14 +9,18 @@ const MOST_GZIPPED = 25 * 1024;
 const OUT = new URL("../jobqueue_widget/static/", import.meta.url);
 const STYLES = new URL("src/styles/", import.meta.url);
 
-// Long names of our own that get short ones. None is a member of a DOM object or a key of a message:
+// Long names of our own that get short ones. None is a member of a DOM object or a key that is sent:
 // what comes from the kernel is read by quoted names, which stay, and the compiler insists on them.
 const OURS = [
-  "can_kill", "cancel_note", "cancel_phase", "completed_at", "created_at", "finished_before_cancel",
-  "force_at", "hold_then", "hold_until", "max_running", "news_at", "retry_of", "started_at",
-  "askedFor", "canUnload", "context", "covered", "enabled", "focusFilter", "gapAfter", "heardAt",
-  "inUse", "invalidate", "kernelTime", "marks", "pointerBusy", "secondsLeft", "secondsUntil", "store",
-  "summary", "togglePause", "trouble", "unheard",
+  "can_kill", "cancel_note", "cancel_phase", "completed_at", "created_at",
+  "finished_before_cancel", "force_at", "hold_then", "hold_until", "max_running", "news_at",
+  "retry_of", "started_at",
+  "answered", "arrived", "askedFor", "atEnd", "bring", "canUnload", "context", "covered",
+  "covers", "enabled", "focusFilter", "gapAfter", "heardAt", "idOf", "indexAt", "inUse",
+  "invalidate", "kernelTime", "marks", "pointerBusy", "pointerLeft", "pointerMoved", "readOn",
+  "refresh", "remark", "repeats", "resized", "secondsLeft", "secondsUntil", "sentAt", "settle",
+  "spotAt", "store", "summary", "togglePause", "trouble", "troubleText", "unheard", "viewOf",
+  "within",
 ];
 
 const script = {
