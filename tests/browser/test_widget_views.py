@@ -413,6 +413,30 @@ def test_the_filter_searches_all_lists(opened: Opener) -> None:
     expect(page.get_by_role("grid", name="Finished")).to_have_attribute("aria-rowcount", "73")
 
 
+@pytest.mark.parametrize("steps", [0, 10])
+def test_what_the_filter_finds_fills_the_view(opened: Opener, steps: int) -> None:
+    page = opened("many", width=420)
+    page.get_by_role("separator", name="Greatest height").focus()
+    for _ in range(steps):
+        page.keyboard.press("ArrowDown")
+    scroller = page.locator(".jqw-scroller")
+    scroller.evaluate("(node) => void (node.scrollTop = 2_799_000)")
+    expect(page.locator(".jqw-row[aria-rowindex='99970']:not(.jqw-empty)")).to_be_visible()
+    page.get_by_label("Filter jobs").evaluate("""(node) => {
+      node.focus();
+      node.value = 'i=77';
+      node.dispatchEvent(new Event('input', {bubbles: true}));
+      document.querySelector('.jqw-scroller').scrollTop = 0;
+    }""")
+    expect(page.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "200")
+    page.evaluate(DRAWN)
+    rows, height = page.evaluate("""() => [
+      document.querySelectorAll('[role=grid][aria-label=Queued] [data-job-id]').length,
+      document.querySelector('.jqw-scroller').clientHeight,
+    ]""")
+    assert rows >= height / 28
+
+
 def test_a_queued_row_that_goes_under_the_pointer_does_not_take_the_view_along(
     opened: Opener,
 ) -> None:

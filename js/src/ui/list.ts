@@ -6,7 +6,7 @@ export const HEADER = 28;
 export const GAP_ROWS = 8;
 const OVERSCAN = 3;
 /** A list that ends this many rows below what is in view may be higher than they need. */
-export const FAR = 64;
+const FAR = 64;
 /** Never more rows in the DOM than this, whatever the height of the view. */
 export const MOST_ROWS = 56;
 
@@ -15,7 +15,7 @@ export interface Block {
   shown: boolean; // its header is there even without rows
   gapAfter: number; // the row that details stand under, -1 for none
   gap: number; // their height
-  spare: number; // px that are free below its rows
+  spare?: number; // px that are free below its rows, as the layout finds
 }
 
 /** Vertical places of three lists that follow each other in one scroller. */
@@ -23,18 +23,23 @@ export class Layout {
   readonly tops: number[] = [];
   readonly height: number;
 
-  constructor(readonly blocks: Block[]) {
+  /** `seen`: px down to which the scroller is in view. */
+  constructor(readonly blocks: Block[], seen: number) {
     let y = 0;
     for (const block of blocks) {
-      const header = block.shown ? HEADER : 0;
-      this.tops.push(y + header);
-      y += header + this.canvas(block);
+      if (block.shown) y += HEADER;
+      this.tops.push(y);
+      // Of a new height with each job that ends, the page's layers would be made anew each time.
+      const { total } = block;
+      const far = total > 0 && y + total * ROW > seen + FAR * ROW;
+      block.spare = far ? (FAR - (total % FAR)) * ROW : 0;
+      y += this.canvas(block);
     }
     this.height = y;
   }
 
   canvas(block: Block): number {
-    return block.total * ROW + (block.gapAfter >= 0 ? block.gap : 0) + block.spare;
+    return block.total * ROW + (block.gapAfter >= 0 ? block.gap : 0) + (block.spare ?? 0);
   }
 
   /** Of a row within its list. */

@@ -5,7 +5,7 @@ import { amount } from "../ui/amount";
 import { active, attr, css, div, h, setText, show, span } from "../ui/dom";
 import { dragRows } from "../ui/drag";
 import type { Command } from "../ui/keys";
-import { FAR, GAP_ROWS, HEADER, Layout, place, ROW } from "../ui/list";
+import { GAP_ROWS, HEADER, Layout, place, ROW } from "../ui/list";
 import type { Context } from "./context";
 import type { Filter } from "./filter";
 import type { Lists, Spot } from "./lists";
@@ -44,7 +44,7 @@ export class Scroller {
   #parts = new Map<ListName, Part>();
   #views = new Map<string, RowView>();
   #places = new Places(this.node);
-  #layout = new Layout([]);
+  #layout = new Layout([], 0);
   #current: Current | null = null;
   #height = 0;
   #hovered: string | null = null;
@@ -87,16 +87,14 @@ export class Scroller {
     const anchor = this.#anchor();
     const { height } = this.#layout;
     this.#layout = new Layout(
-      LISTS.map((list, at) => {
+      LISTS.map((list) => {
         const total = this.lists.total(list);
-        // Of a new height with each job that ends, the page's layers would be made anew each time.
-        const below = this.#layout.top(at, total) - this.top - this.#height;
-        const spare = below > FAR * ROW ? (FAR - (total % FAR)) * ROW : 0;
         const shown = total > 0 || (list === "history" && this.#filterShown);
         const here = !this.wide && this.selected?.list === list && total > 0;
         const gapAfter = here && this.selected ? this.selected.index : -1;
-        return { total, shown, gapAfter, gap: PANEL, spare };
+        return { total, shown, gapAfter, gap: PANEL };
       }),
+      this.top + this.#height,
     );
     LISTS.forEach((list, at) => this.#frame(list, at));
     show(this.#empty, this.#layout.height === 0);

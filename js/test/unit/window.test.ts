@@ -59,14 +59,14 @@ test("an older slice and one of another epoch are not taken", () => {
 });
 
 test("at most 56 rows of a list are drawn, whatever the height", () => {
-  const block = { total: 100_000, shown: true, gapAfter: -1, gap: 0, spare: 0 };
-  const [first, last] = new Layout([block]).range(0, 1_000_000, 9_000);
+  const block = { total: 100_000, shown: true, gapAfter: -1, gap: 0 };
+  const [first, last] = new Layout([block], 0).range(0, 1_000_000, 9_000);
   assert.ok(last - first <= 56);
 });
 
 test("rows after open details stand below them", () => {
-  const block = { total: 10, shown: true, gapAfter: 2, gap: 200, spare: 0 };
-  const layout = new Layout([block]);
+  const block = { total: 10, shown: true, gapAfter: 2, gap: 200 };
+  const layout = new Layout([block], 0);
   assert.equal(layout.within(block, 2), 2 * ROW);
   assert.equal(layout.within(block, 3), 3 * ROW + 200);
   assert.equal(layout.indexAt(block, 3 * ROW + 100), 2);
