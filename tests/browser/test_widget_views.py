@@ -437,6 +437,39 @@ def test_what_the_filter_finds_fills_the_view(opened: Opener, steps: int) -> Non
     assert rows >= height / 28
 
 
+def test_all_jobs_stay_in_view_until_the_filter_is_answered(opened: Opener) -> None:
+    page = opened("many")
+    queued = page.get_by_role("grid", name="Queued")
+    remark = page.locator(".jqw-header-history")
+    beside = page.locator(".jqw-header-pending")  # narrow, this one has the room for it
+    page.evaluate("kernel.deaf = true")
+    page.get_by_label("Filter jobs").fill("sweep")
+    expect(remark).to_contain_text("Done 504 · filter not applied yet")
+    expect(beside).to_have_text("Next 100,005 · filter not applied yet")
+    expect(queued).to_have_attribute("aria-rowcount", "100005")
+    page.get_by_label("Filter jobs").fill("i=99999")
+    page.evaluate("""() => {
+      kernel.deaf = false;
+      const grid = document.querySelector('[role=grid][aria-label=Queued]');
+      const counts = window.counts = [];
+      new MutationObserver(() => counts.push(grid.getAttribute('aria-rowcount')))
+        .observe(grid, {attributes: true});
+    }""")
+    expect(queued).to_have_attribute("aria-rowcount", "1", timeout=8_000)  # asked again after 4 s
+    assert page.evaluate("counts") == ["1"]  # what was found for other words is not shown
+    expect(remark).to_contain_text("Done 0")
+    expect(beside).to_have_text("Next 1")
+    expect(remark).not_to_contain_text("not applied")
+    page.evaluate("kernel.deaf = true")
+    page.get_by_label("Filter jobs").fill("i=9999")
+    expect(beside).to_have_text("Next 1 · filter not applied yet")
+    page.keyboard.press("Escape")
+    page.evaluate("kernel.closed = true")
+    page.get_by_role("button", name="Failed", exact=True).click()
+    expect(remark).to_contain_text("Done 504 · filter not applied yet")
+    expect(beside).to_have_text("Next 100,005")  # it is not what the filter is about
+
+
 def test_a_queued_row_that_goes_under_the_pointer_does_not_take_the_view_along(
     opened: Opener,
 ) -> None:

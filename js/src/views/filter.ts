@@ -15,12 +15,12 @@ export class Filter {
   #chip: Chip = "all";
   #chips = new Map<Chip, HTMLButtonElement>();
   #clear: HTMLButtonElement;
-  #found: Row[] = [];
+  /** null before the first answer: until then the lists show all that they have. */
+  #found: Row[] | null = null;
   #total = 0;
-  #foundRev = -1;
+  #foundRev = -1; // no answer to what is asked for now
   #askedAt = 0;
   #asking = false;
-  #dirty = false;
 
   constructor(private context: Context) {
     attr(this.input, "aria-label", "Filter jobs");
@@ -47,20 +47,22 @@ export class Filter {
 
   /** Does what it finds replace this list? */
   covers(list: ListName): boolean {
-    return list === "history" ? this.active : this.#words !== "";
+    return this.#found !== null && this.#means(list);
   }
 
   rows(list: ListName): Row[] {
-    return this.#found.filter((row) => {
+    return (this.#found ?? []).filter((row) => {
       if (list !== "history") return row.status === list;
       const over = row.status !== "pending" && row.status !== "running";
       return over && (this.#chip === "all" || row.status === this.#chip);
     });
   }
 
-  /** A remark when there is more than is shown. */
-  get remark(): string {
-    return this.active && this.#total > MOST ? ` · first ${MOST} of ${this.#total} found` : "";
+  /** A remark when what is shown of a list is not what the filter says, or not all of it. */
+  remark(list: ListName): string {
+    if (!this.#means(list)) return "";
+    if (this.#foundRev < 0) return " · filter not applied yet";
+    return this.#total > MOST ? ` · first ${MOST} of ${this.#total} found` : "";
   }
 
   update(): void {
@@ -70,7 +72,11 @@ export class Filter {
     enable(this.#clear, this.context.enabled && this.context.store.ended > 0);
     const { rev } = this.context.store.summary;
     const due = this.context.page() - this.#askedAt > AGAIN_AFTER;
-    if (this.active && (this.#dirty || (rev !== this.#foundRev && due))) void this.#search(rev);
+    if (this.active && rev !== this.#foundRev && due) void this.#search(rev);
+  }
+
+  #means(list: ListName): boolean {
+    return list === "history" ? this.active : this.#words !== "";
   }
 
   get #words(): string {
@@ -79,24 +85,25 @@ export class Filter {
 
   #choose(chip: Chip): void {
     this.#chip = chip;
+    if (this.#words === "") this.#found = null; // only rows of the other chip are known
     this.#changed();
   }
 
   #changed(): void {
-    this.#dirty = true;
-    if (!this.active) this.#found = [];
+    this.#foundRev = -1;
+    this.#askedAt = -Infinity;
+    if (!this.active) this.#found = null;
     this.context.invalidate();
   }
 
   async #search(rev: number): Promise<void> {
     if (this.#asking) return;
     this.#asking = true;
-    this.#dirty = false;
-    this.#askedAt = this.context.page();
+    const askedAt = (this.#askedAt = this.context.page());
     const words = (this.#words || this.#chip).slice(0, 200);
     const answer = await this.context.ask("find", { text: words, start: 0, end: MOST });
     this.#asking = false;
-    if (answer !== null) {
+    if (answer !== null && askedAt === this.#askedAt) {
       this.#found = cleanRows(answer["rows"], MOST);
       this.#total = num(answer["total"]);
       this.#foundRev = rev;

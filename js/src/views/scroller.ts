@@ -215,8 +215,7 @@ export class Scroller {
     css(part.header, "bottom", this.wide || list === "history" ? `${bottom}px` : "auto");
     css(part.canvas, "height", `${this.#layout.canvas(block)}px`);
     attr(part.grid, "aria-rowcount", block.total);
-    const remark = list === "history" ? this.filter.remark : "";
-    setText(part.name, `${NAMES[list][0]} ${amount(block.total)}${remark}`);
+    setText(part.name, `${NAMES[list][0]} ${amount(block.total)}${this.filter.remark(list)}`);
   }
 
   /** Lists below that one whose headers stand at the bottom. */
