@@ -239,7 +239,8 @@ def test_a_ray_that_is_shut_down_fails_what_ran_and_keeps_the_rest(tmp_path: Pat
         check=False,
     )
     error, _, reason = done.stdout.partition(" | ")
-    assert "WorkerLost" in error, done.stderr[-2000:]
+    # Ray kills an actor and the job's process below it in either order: the first to go is told of.
+    assert error.startswith(("WorkerLost: ", "WorkerDied: ")), done.stderr[-2000:]
     assert "Ray is not connected" in reason
 
 
