@@ -470,6 +470,33 @@ def test_all_jobs_stay_in_view_until_the_filter_is_answered(opened: Opener) -> N
     expect(beside).to_have_text("Next 100,005")  # it is not what the filter is about
 
 
+def test_a_chip_and_words_do_not_pass_for_each_other(opened: Opener) -> None:
+    page = opened("many")
+    done, queued = page.locator(".jqw-header-history"), page.locator(".jqw-header-pending")
+    failed = page.get_by_role("button", name="Failed", exact=True)
+    words = page.get_by_label("Filter jobs")
+    failed.click()
+    expect(done).to_contain_text("Done 73")
+    asked = len(sent(page, "find"))
+    page.evaluate("kernel.deaf = true")
+    failed.click()
+    page.evaluate(DRAWN)
+    expect(done).to_contain_text("Done 73AllFailed")
+    assert len(sent(page, "find")) == asked
+    words.fill("i=9999")  # Failed has found no queued jobs: there are some
+    expect(queued).to_have_text("Next 100,005 · filter not applied yet")
+    expect(done).to_contain_text("Done 504 · filter not applied yet")
+    page.evaluate("kernel.deaf = false")
+    expect(queued).to_have_text("Next 11", timeout=8_000)  # asked again after 4 s
+    page.evaluate("kernel.deaf = true")
+    page.get_by_role("button", name="Cancelled", exact=True).click()
+    expect(done).to_contain_text("Done 0AllFailed")  # of what the words have found
+    expect(queued).to_have_text("Next 11")
+    words.press("Escape")
+    expect(done).to_contain_text("Done 504 · filter not applied yet")  # those were of the words
+    expect(queued).to_have_text("Next 100,005")
+
+
 def test_a_queued_row_that_goes_under_the_pointer_does_not_take_the_view_along(
     opened: Opener,
 ) -> None:

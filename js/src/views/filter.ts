@@ -17,8 +17,9 @@ export class Filter {
   #clear: HTMLButtonElement;
   /** null before the first answer: until then the lists show all that they have. */
   #found: Row[] | null = null;
+  #byWords = false; // they were, and not by a chip
   #total = 0;
-  #foundRev = -1; // no answer to what is asked for now
+  #foundRev = -1; // below 0: no answer to what is asked for now
   #askedAt = 0;
   #asking = false;
 
@@ -84,15 +85,16 @@ export class Filter {
   }
 
   #choose(chip: Chip): void {
+    if (chip === this.#chip) return;
     this.#chip = chip;
-    if (this.#words === "") this.#found = null; // only rows of the other chip are known
-    this.#changed();
+    if (this.#words === "") this.#changed();
+    else this.context.invalidate(); // it chooses from what the words find
   }
 
   #changed(): void {
     this.#foundRev = -1;
     this.#askedAt = -Infinity;
-    if (!this.active) this.#found = null;
+    if (this.#words === "" || !this.#byWords) this.#found = null;
     this.context.invalidate();
   }
 
@@ -105,6 +107,7 @@ export class Filter {
     this.#asking = false;
     if (answer !== null && askedAt === this.#askedAt) {
       this.#found = cleanRows(answer["rows"], MOST);
+      this.#byWords = this.#words !== "";
       this.#total = num(answer["total"]);
       this.#foundRev = rev;
     }
