@@ -22,6 +22,7 @@ TICK = 1.0  # seconds between looks at what the cluster has
 CALL_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 MIB = 1024 * 1024
+WAS_SHUT_DOWN = "Ray was shut down"
 SHUT_DOWN = "Ray is not connected; call ray.init(), and the queue goes on"
 
 
@@ -80,7 +81,7 @@ class RayCalls(Calls):
         if not place.leases:
             return "it was given up"
         if not ray.is_initialized():
-            return "Ray was shut down"
+            return WAS_SHUT_DOWN
         return f"its process has ended ({type(error).__name__})"
 
 
@@ -197,11 +198,16 @@ class RayPlaces(Leases):
             self._send_again(execution, lease.kind)
 
     def _hear_by_pipe(self, place: ActorPlace, news: News) -> None:
+        import ray
+
+        connected = ray.is_initialized()
         for token, told in news.items():
             execution = self._executions.get(token)
             if execution is None:
                 continue
             was_there = execution.is_there
+            if not connected:
+                told = {**told, "taken": True}  # a job's process may end before its actor does
             execution.hear(told, self._fetch)
             if not was_there and execution.token == token:
                 execution.begun()
@@ -224,6 +230,11 @@ class RayPlaces(Leases):
                 ray.kill(actor)
             except Exception as error:
                 logger.debug("an actor of ours could not be ended: %r", error)
+
+    def _why_taken(self) -> str:
+        import ray
+
+        return super()._why_taken() if ray.is_initialized() else WAS_SHUT_DOWN
 
     def _on_lost(self, place: Place) -> None:
         """Nothing more to forget."""
