@@ -15,12 +15,12 @@ const OURS = [
   "can_kill", "cancel_note", "cancel_phase", "completed_at", "created_at",
   "finished_before_cancel", "force_at", "hold_then", "hold_until", "max_running", "news_at",
   "retry_of", "started_at",
-  "answered", "arrived", "askedFor", "atEnd", "bring", "canUnload", "context", "covered",
-  "covers", "enabled", "focusFilter", "gapAfter", "heardAt", "idOf", "indexAt", "inUse",
-  "invalidate", "kernelTime", "marks", "pointerBusy", "pointerLeft", "pointerMoved", "readOn",
-  "refresh", "remark", "repeats", "resized", "secondsLeft", "secondsUntil", "sentAt", "settle",
-  "spotAt", "store", "summary", "togglePause", "trouble", "troubleText", "unheard", "viewOf",
-  "within",
+  "act", "againAt", "answered", "arrived", "askedFor", "atEnd", "bring", "canUnload", "canvas",
+  "context", "covered", "covers", "enabled", "ended", "epoch", "focusFilter", "follow", "gapAfter",
+  "heardAt", "idOf", "indexAt", "inUse", "invalidate", "kernelTime", "marks", "node", "pointerBusy",
+  "pointerLeft", "pointerMoved", "readOn", "receive", "refresh", "remark", "resized", "row",
+  "secondsLeft", "secondsUntil", "sentAt", "settle", "spotAt", "store", "summary", "togglePause",
+  "total", "trouble", "troubleText", "unheard", "update", "viewOf", "within",
 ];
 
 const script = {

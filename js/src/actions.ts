@@ -4,8 +4,9 @@ import { isPlain, num, text, type Answer, type Model, type Plain, type Problem }
 
 /** Seconds without an answer after which the page says that the kernel is busy. */
 const LATE_AFTER = 1;
-/** The same rid is sent again after these seconds; the server answers, but does not act, twice. */
-const REPEAT_AFTER = [4, 12, 30];
+/** The same rid is sent again, first after these seconds, then each time that its age has doubled;
+ * the server answers, but does not act, twice. */
+const REPEAT_AFTER = 4;
 const GIVE_UP_AFTER = 600;
 
 export interface Clock {
@@ -31,7 +32,7 @@ interface Waiting {
   message: Plain;
   act: boolean;
   sentAt: number;
-  repeats: number;
+  againAt: number;
   settle(answer: Answer): void;
 }
 
@@ -64,7 +65,9 @@ export class Line {
         else reject(new Refused(answer.e.code, answer.e.msg));
         this.changed();
       };
-      this.#waiting.set(rid, { message, act, sentAt: this.clock.now(), repeats: 0, settle });
+      const sentAt = this.clock.now();
+      const againAt = sentAt + REPEAT_AFTER * 1000;
+      this.#waiting.set(rid, { message, act, sentAt, againAt, settle });
       this.#post(rid);
       this.#arm();
     });
@@ -76,6 +79,10 @@ export class Line {
     const waiting = this.#waiting.get(text(message["rid"]));
     if (waiting === undefined) return true; // answered already
     this.gone = false;
+    for (const older of this.#waiting.values()) {
+      if (older === waiting) break;
+      older.againAt = 0; // overtaken, so it was lost, or its answer: it is sent again at once
+    }
     if (message["ok"] === true) {
       waiting.settle({ ok: true, v: isPlain(message["v"]) ? message["v"] : {} });
     } else {
@@ -88,6 +95,12 @@ export class Line {
   get late(): boolean {
     const before = this.clock.now() - LATE_AFTER * 1000;
     return [...this.#waiting.values()].some((item) => item.act && item.sentAt <= before);
+  }
+
+  /** Another queue has come: what the last one was told to do is not sent to it again. */
+  drop(): void {
+    const e = { code: "gone", msg: "the kernel was restarted" };
+    for (const item of this.#waiting.values()) if (item.act) item.settle({ ok: false, e });
   }
 
   close(): void {
@@ -115,12 +128,11 @@ export class Line {
     this.#timer = this.clock.after(LATE_AFTER * 1000 + 5, () => {
       const now = this.clock.now();
       for (const [rid, item] of [...this.#waiting]) {
-        const age = (now - item.sentAt) / 1000;
-        const due = REPEAT_AFTER[item.repeats];
-        if (age > GIVE_UP_AFTER) {
+        const age = now - item.sentAt;
+        if (age > GIVE_UP_AFTER * 1000) {
           item.settle({ ok: false, e: { code: "busy", msg: "the kernel did not answer" } });
-        } else if (due !== undefined && age >= due) {
-          item.repeats += 1;
+        } else if (now >= item.againAt) {
+          item.againAt = now + age;
           this.#post(rid);
         }
       }

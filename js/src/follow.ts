@@ -4,7 +4,7 @@ import { cleanPart, isPlain, type Model, type Part } from "./protocol";
 import { TRAITS } from "./store";
 import type { Context } from "./views/context";
 
-const ASK_AGAIN = 5; // seconds between questions to a silent kernel
+const ASK_AGAIN = 5; // seconds between questions to a silent kernel, at first
 const ASK_GAP = 1; // seconds between questions after lost messages
 const IDLE_TICKS = 15; // when nothing elapses but "2 min ago"
 
@@ -35,10 +35,13 @@ export class Follower {
 
   /** Bring the store up to date; called before each drawing. */
   read(): void {
-    const { store, marks } = this.context;
+    const { store, line, marks } = this.context;
     if (this.#fresh) {
       this.#fresh = false;
-      if (store.read((name) => this.model.get(name))) marks.clear(); // of another kernel
+      if (store.read((name) => this.model.get(name))) {
+        marks.clear();
+        line.drop();
+      }
     }
     marks.settle(store.summary.rev); // an answer may come after the state that shows its act
   }
@@ -47,10 +50,11 @@ export class Follower {
   tick(): void {
     const { store, line } = this.context;
     const now = this.context.page();
-    if (store.silent(now) && !line.gone && now - this.#askedAt > ASK_AGAIN) this.#hello(0);
+    const { trouble, unheard } = this.context;
+    const gap = Math.max(ASK_AGAIN, (now - (unheard ?? now)) / 2); // a busy kernel answers them all
+    if (store.silent(now) && !line.gone && now - this.#askedAt > gap) this.#hello(0);
     this.#ticks += 1;
     const { running, held } = store.summary.counts;
-    const { trouble, unheard } = this.context;
     const lively = running + held > 0 || trouble !== null || unheard !== null || line.late;
     if (lively || this.#ticks % IDLE_TICKS === 0) this.context.invalidate();
   }

@@ -153,14 +153,14 @@ BUGS = [
     Bug(
         "an act is repeated under another name",
         "actions.ts",
-        "          item.repeats += 1;\n",
-        '          item.repeats += 1;\n          item.message["rid"] = `${rid}-${item.repeats}`;\n',
+        "          item.againAt = now + age;\n",
+        '          item.againAt = now + age;\n          item.message["rid"] = `${rid}-${now}`;\n',
     ),
     Bug(
         "nothing is repeated",
         "actions.ts",
-        "} else if (due !== undefined && age >= due) {",
-        "} else if (due === undefined && age < 0) {",
+        "} else if (now >= item.againAt) {",
+        "} else if (now < 0) {",
     ),
     Bug(
         "what is unanswered is not called late",

@@ -53,8 +53,34 @@ test("an act without an answer for a second is late, and sent again with the sam
   assert.equal(line.late, true);
   clock.go(4_000);
   assert.deepEqual(sent.map((message) => message["rid"]), ["c-1", "c-1"]);
-  clock.go(500_000);
-  assert.equal(sent.length, 4);
+  line.close();
+});
+
+test("however long the channel is silent, what waits is sent in as much time again", async () => {
+  const { sent, clock, line } = make();
+  const asked = line.request("find");
+  for (const silence of [10_000, 50_000, 250_000]) {
+    clock.go(silence - clock.now());
+    const before = sent.length;
+    clock.go(silence + 1_100);
+    assert.ok(sent.length > before, `after ${silence} ms`);
+  }
+  assert.ok(sent.length < 10, "seldom");
+  clock.go(200_000);
+  await assert.rejects(asked, (error) => error instanceof Refused && error.code === "busy");
+  line.close();
+});
+
+test("what an answer has overtaken is sent again at once, once", () => {
+  const { sent, clock, line } = make();
+  void line.request("find");
+  void line.request("pause");
+  void line.request("hello");
+  clock.go(50_000);
+  line.receive({ t: "res", cid: "c", rid: "c-2", ok: true, v: {} });
+  sent.length = 0;
+  clock.go(2_500);
+  assert.deepEqual(sent.map((message) => message["rid"]), ["c-1"]);
   line.close();
 });
 

@@ -56,6 +56,23 @@ test("marks go with the kernel that was asked", () => {
   close();
 });
 
+test("what a kernel was told to do is not sent to the next one", async () => {
+  const { context, follower, told, close } = make();
+  follower.read();
+  const outcomes: string[] = [];
+  for (const act of [true, false]) { // who asks for something may ask the next one
+    const name = act ? "act" : "question";
+    void context.line.request("x", {}, act).catch((error: Error) => {
+      outcomes.push(`${name}: ${error.message}`);
+    });
+  }
+  told({ epoch: "f", seq: 1, rev: 1 });
+  follower.read();
+  await new Promise((later) => setTimeout(later, 5));
+  close();
+  assert.deepEqual(outcomes, ["act: the kernel was restarted"]);
+});
+
 test("a view asks for the state when it comes, after a gap, and when a busy kernel is silent", () => {
   const { follower, listeners, sent, told, close, wait } = make();
   const hellos = (): number => sent.filter((message) => message["op"] === "hello").length;
@@ -74,6 +91,18 @@ test("a view asks for the state when it comes, after a gap, and when a busy kern
   assert.equal(hellos(), 3);
   close();
   assert.equal(listeners.size, 0);
+});
+
+test("a kernel that is busy for an hour is not given a thousand questions to answer", () => {
+  const { follower, sent, told, close, wait } = make();
+  told({ seq: 2, rev: 1, counts: { running: 1 } });
+  follower.read();
+  for (let second = 0; second < 3_600; second += 1) {
+    wait(1);
+    follower.tick();
+  }
+  close();
+  assert.ok(sent.length > 5 && sent.length < 20, `${sent.length}`);
 });
 
 test("a kernel is unheard from the first question on until anything comes", () => {
