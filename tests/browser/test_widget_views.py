@@ -497,6 +497,43 @@ def test_a_chip_and_words_do_not_pass_for_each_other(opened: Opener) -> None:
     expect(queued).to_have_text("Next 100,005")
 
 
+def test_what_changed_right_after_a_search_is_searched_for_in_a_second(opened: Opener) -> None:
+    page = opened("many")
+    queued = page.get_by_role("grid", name="Queued")
+    page.evaluate("""() => {
+      kernel.quiet = true;
+      kernel.running = [];
+      kernel.pending.forEach((row) => Object.assign(row, {held: false}));
+      kernel.flush();
+    }""")  # nothing elapses that would be drawn
+    page.get_by_label("Filter jobs").fill("i=9999")
+    expect(queued).to_have_attribute("aria-rowcount", "11")
+    page.evaluate("kernel.pending.pop(); kernel.flush()")
+    expect(queued).to_have_attribute("aria-rowcount", "10", timeout=2_500)
+    page.wait_for_timeout(1_500)
+    asked = len(sent(page, "find"))
+    page.wait_for_timeout(2_500)
+    assert len(sent(page, "find")) == asked  # and not when nothing has changed
+
+
+def test_what_the_filter_found_in_another_queue_is_forgotten(opened: Opener) -> None:
+    page = opened("many")
+    queued = page.get_by_role("grid", name="Queued")
+    page.get_by_label("Filter jobs").fill("i=9999")
+    expect(queued).to_have_attribute("aria-rowcount", "11")
+    page.evaluate(DRAWN)
+    page.evaluate("""() => {
+      kernel.deaf = true;
+      kernel.restart();
+      kernel.pending.splice(9_000);
+      kernel.flush();
+    }""")
+    header = page.locator(".jqw-header-pending")
+    expect(header).to_have_text("Next 9,000 · filter not applied yet")
+    page.evaluate("kernel.deaf = false; kernel.flush()")
+    expect(header).to_have_text("Next 0", timeout=8_000)  # asked again after 4 s
+
+
 def test_a_queued_row_that_goes_under_the_pointer_does_not_take_the_view_along(
     opened: Opener,
 ) -> None:

@@ -66,12 +66,19 @@ export class Filter {
     return this.#total > MOST ? ` · first ${MOST} of ${this.#total} found` : "";
   }
 
+  /** Another queue: nothing found is true any more. */
+  reset(): void {
+    this.#byWords = false;
+    this.#changed();
+  }
+
   update(): void {
     for (const [chip, node] of this.#chips) {
       attr(node, "aria-pressed", String(chip === this.#chip));
     }
     enable(this.#clear, this.context.enabled && this.context.store.ended > 0);
     const { rev } = this.context.store.summary;
+    // When it is not due yet: the line draws again a second after each request.
     const due = this.context.page() - this.#askedAt > AGAIN_AFTER;
     if (this.active && rev !== this.#foundRev && due) void this.#search(rev);
   }

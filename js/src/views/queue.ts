@@ -75,6 +75,7 @@ export class QueueView {
     if (summary.epoch !== this.#knownEpoch) {
       this.#knownEpoch = summary.epoch;
       this.#lists.reset(summary.epoch);
+      this.#filter.reset();
       this.#ended = new Set(store.history.map((row) => row.id));
     }
     attr(this.node, "aria-label", summary.name ? `Job queue ${summary.name}` : "Job queue");

@@ -27,6 +27,8 @@ export class Kernel {
   results: Record<string, Plain> = {};
   /** Set to hold answers back, as a busy kernel does. */
   deaf = false;
+  /** Set to tell nothing unasked, as when nothing runs. */
+  quiet = false;
   /** Set to refuse to send, as a closed comm does. */
   closed = false;
   cleared = 0;
@@ -35,6 +37,7 @@ export class Kernel {
   private traits: Plain = {};
   private seq = 0;
   private rev = 0;
+  private epoch = "e1";
   private watched = new Map<string, { cid: string; list: ListName; start: number; end: number }>();
 
   constructor(
@@ -62,6 +65,13 @@ export class Kernel {
     return [...this.callbacks.values()].reduce((sum, set) => sum + set.size, 0);
   }
 
+  /** Another queue from now on, whose next flush has the revision that this one had last. */
+  restart(): void {
+    this.epoch += "+";
+    this.rev -= 1;
+    this.watched.clear();
+  }
+
   /** Lose a flush on the way. */
   lose(): void {
     this.flush(false);
@@ -79,7 +89,7 @@ export class Kernel {
       failed: ended("failed"), cancelled: ended("cancelled"), history: this.history.length,
     };
     const summary = {
-      proto: 1, epoch: "e1", seq: this.seq, rev: this.rev, t: Date.now() / 1000, name: this.name,
+      proto: 1, epoch: this.epoch, seq: this.seq, rev: this.rev, t: Date.now() / 1000, name: this.name,
       phase: this.phase, paused: this.paused, counts, lag: 0, beat: 1, max_running: 1,
       cancel_timeout: 5, note: "",
     };
@@ -107,7 +117,7 @@ export class Kernel {
   private part(list: ListName, start: number, end: number): Plain {
     const all = this[list];
     const rows = all.slice(start, end).map((row) => ({ ...row }));
-    return { epoch: "e1", rev: this.rev, list, start, total: all.length, rows };
+    return { epoch: this.epoch, rev: this.rev, list, start, total: all.length, rows };
   }
 
   private answer(message: Plain): void {
@@ -151,7 +161,7 @@ export class Kernel {
     } else if (op === "clear_history") {
       const count = this.history.splice(0).length;
       return { ok: true, v: { count } };
-    } else if (op === "hello") return { ok: true, v: { epoch: "e1" } };
+    } else if (op === "hello") return { ok: true, v: { epoch: this.epoch } };
     else if (op === "log") {
       const bytes = new TextEncoder().encode(this.log);
       const from = Number(a["from"]) < 0 ? Math.max(0, bytes.length - 65536) : Number(a["from"]);

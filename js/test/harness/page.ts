@@ -103,7 +103,9 @@ function start(scene: string, view: "queue" | "job" = "queue"): Kernel {
     widget.render({ model: kernel.model, el }), // not in the page yet, as in JupyterLab
   ];
   document.getElementById("cell")?.append(el);
-  const beat = setInterval(() => !kernel.deaf && !kernel.closed && kernel.flush(), 1000);
+  const beat = setInterval(() => {
+    if (!kernel.deaf && !kernel.closed && !kernel.quiet) kernel.flush();
+  }, 1000);
   const stop = (): void => {
     clearInterval(beat);
     for (const cleanup of cleanups) cleanup();
