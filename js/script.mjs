@@ -7,7 +7,7 @@ const OURS = [
   "finished_before_cancel", "force_at", "hold_then", "hold_until", "max_running", "news_at",
   "retry_of", "started_at",
   "act", "againAt", "answered", "arrived", "askedFor", "atEnd", "bring", "canUnload", "canvas",
-  "context", "covered", "covers", "enabled", "ended", "epoch", "focusFilter", "follow", "gapAfter",
+  "context", "covered", "covers", "enabled", "ended", "focusFilter", "follow", "gapAfter",
   "heardAt", "idOf", "indexAt", "inUse", "invalidate", "kernelTime", "marks", "node", "pointerBusy",
   "pointerLeft", "pointerMoved", "readOn", "receive", "refresh", "remark", "resized", "row",
   "secondsLeft", "secondsUntil", "sentAt", "settle", "spotAt", "store", "summary", "togglePause",

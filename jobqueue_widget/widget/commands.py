@@ -47,7 +47,8 @@ class Commands:
         self._port = port
         self._refresh_outputs = refresh_outputs
         self.heard = False  # that there is a page
-        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[str, Answer | None] = OrderedDict()  # None: at work on it
         self.refused = 0
         self._ops: dict[str, Callable[[Answer, str], Answer]] = {
             name: getattr(self, f"_{name}") for name in SCHEMA["ops"]
@@ -63,14 +64,21 @@ class Commands:
             return
         rid = request["rid"]
         self.heard = True
-        answer = self._answers.get(rid)
-        if answer is None:
-            outcome = self._carry_out(request)
-            answer = {"t": "res", "cid": request["cid"], "rid": rid, **outcome}
-            if request["op"] not in READS:  # acts act once; who asks again has not heard
-                self._answers[rid] = answer
+        acts = request["op"] not in READS
+        if acts:  # they act once; who asks again has not heard
+            with self._lock:
+                known = rid in self._answers
+                answer = self._answers.setdefault(rid, None)
                 while len(self._answers) > ANSWERS_KEPT:
                     self._answers.popitem(last=False)
+            if known:
+                if answer is not None:
+                    self._port.send(answer)
+                return
+        outcome = self._carry_out(request)
+        answer = {"t": "res", "cid": request["cid"], "rid": rid, **outcome}
+        if acts:
+            self._answers[rid] = answer
         self._port.send(answer)
 
     def _carry_out(self, request: Answer) -> Answer:
@@ -78,6 +86,8 @@ class Commands:
             op = request["op"]
             if op not in self._ops:
                 raise Refused("unknown_op", op)
+            if op not in READS and (request.get("epoch") or self._epoch) != self._epoch:
+                raise Refused("gone", "the kernel was restarted")  # meant for the queue before
             arguments = check(request.get("a", {}), SCHEMA["ops"][op], op)
             return {"ok": True, "v": self._ops[op](arguments, request["cid"])}
         except Refused as refusal:

@@ -40,6 +40,8 @@ export class Line {
   readonly cid: string;
   /** True since the model refused to send; a new flush clears it. */
   gone = false;
+  /** Of the state that is shown: the server refuses an act that another one was meant for. */
+  epoch = "";
   #waiting = new Map<string, Waiting>();
   #next = 0;
   #timer: unknown = null;
@@ -57,7 +59,7 @@ export class Line {
   /** Ask for something. `act` marks what a user did: only those count as late. */
   request(op: string, a: Plain = {}, act = false): Promise<Plain> {
     const rid = `${this.cid}-${(this.#next += 1)}`;
-    const message: Plain = { t: "req", cid: this.cid, rid, op, a };
+    const message: Plain = { t: "req", cid: this.cid, rid, op, epoch: this.epoch, a };
     return new Promise((resolve, reject) => {
       const settle = (answer: Answer): void => {
         this.#waiting.delete(rid);
@@ -79,9 +81,11 @@ export class Line {
     const waiting = this.#waiting.get(text(message["rid"]));
     if (waiting === undefined) return true; // answered already
     this.gone = false;
+    const now = this.clock.now();
     for (const older of this.#waiting.values()) {
       if (older === waiting) break;
-      older.againAt = 0; // overtaken, so it was lost, or its answer: it is sent again at once
+      // Overtaken, so it was lost, or its answer.
+      older.againAt = Math.min(older.againAt, now + (now - older.sentAt) / 16);
     }
     if (message["ok"] === true) {
       waiting.settle({ ok: true, v: isPlain(message["v"]) ? message["v"] : {} });
@@ -95,12 +99,6 @@ export class Line {
   get late(): boolean {
     const before = this.clock.now() - LATE_AFTER * 1000;
     return [...this.#waiting.values()].some((item) => item.act && item.sentAt <= before);
-  }
-
-  /** Another queue has come: what the last one was told to do is not sent to it again. */
-  drop(): void {
-    const e = { code: "gone", msg: "the kernel was restarted" };
-    for (const item of this.#waiting.values()) if (item.act) item.settle({ ok: false, e });
   }
 
   close(): void {
@@ -125,17 +123,17 @@ export class Line {
   #arm(): void {
     this.clock.cancel(this.#timer);
     if (this.#closed || this.#waiting.size === 0) return;
-    this.#timer = this.clock.after(LATE_AFTER * 1000 + 5, () => {
-      const now = this.clock.now();
-      for (const [rid, item] of [...this.#waiting]) {
-        const age = now - item.sentAt;
-        if (age > GIVE_UP_AFTER * 1000) {
-          item.settle({ ok: false, e: { code: "busy", msg: "the kernel did not answer" } });
-        } else if (now >= item.againAt) {
-          item.againAt = now + age;
-          this.#post(rid);
-        }
+    const now = this.clock.now();
+    for (const [rid, item] of [...this.#waiting]) {
+      const age = now - item.sentAt;
+      if (age > GIVE_UP_AFTER * 1000) {
+        item.settle({ ok: false, e: { code: "busy", msg: "the kernel did not answer" } });
+      } else if (now >= item.againAt) {
+        item.againAt = now + age;
+        this.#post(rid);
       }
+    }
+    this.#timer = this.clock.after(LATE_AFTER * 1000 + 5, () => {
       this.changed();
       this.#arm();
     });

@@ -38,10 +38,8 @@ export class Follower {
     const { store, line, marks } = this.context;
     if (this.#fresh) {
       this.#fresh = false;
-      if (store.read((name) => this.model.get(name))) {
-        marks.clear();
-        line.drop();
-      }
+      if (store.read((name) => this.model.get(name))) marks.clear(); // of another kernel
+      line.epoch = store.summary.epoch;
     }
     marks.settle(store.summary.rev); // an answer may come after the state that shows its act
   }

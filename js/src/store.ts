@@ -14,7 +14,7 @@ const BEATS_MISSED = 3;
 const GRACE = 1;
 const DURATIONS_KEPT = 200;
 
-const NOTHING = cleanSummary({ "epoch": "" }) as Summary; // quoted, as all that is read like news
+const NOTHING = cleanSummary({ epoch: "" }) as Summary;
 
 export class Store {
   summary: Summary = NOTHING;

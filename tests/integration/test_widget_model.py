@@ -294,6 +294,48 @@ async def test_an_idle_plugin_is_unloaded_and_the_state_shows_it() -> None:
             assert host.evicted == ["whisper"]
 
 
+async def test_what_was_meant_for_the_queue_of_another_kernel_is_refused() -> None:
+    async with shown() as (queue, page):
+        request = {"t": "req", "cid": "page", "op": "pause", "a": {}}
+        before = {**request, "epoch": "of the kernel before"}
+        page.commands.handle({**before, "rid": "1"})
+        error = {"code": "gone", "msg": "the kernel was restarted"}
+        assert page.answers[-1] == {"t": "res", "cid": "page", "rid": "1", "ok": False, "e": error}
+        assert not queue.paused
+        page.commands.handle(
+            {**request, "rid": "2", "op": "hello", "epoch": "of the kernel before"}
+        )
+        epoch = page.answers[-1]["v"]["epoch"]
+        page.commands.handle({**request, "rid": "3", "epoch": epoch})
+        assert page.answers[-1]["ok"]
+        assert queue.paused
+
+
+async def test_a_request_repeated_on_another_thread_meanwhile_acts_once() -> None:
+    async with shown() as (_, page):
+        request = {"t": "req", "cid": "page", "rid": "r", "op": "pause", "a": {}}
+        at_work, go_on = threading.Event(), threading.Event()
+        times = []
+
+        def slowly(a: dict[str, Any], cid: str) -> dict[str, Any]:
+            times.append(cid)
+            at_work.set()
+            assert go_on.wait(5)
+            return {}
+
+        page.commands._ops["pause"] = slowly
+        first = threading.Thread(target=page.commands.handle, args=(request,))
+        first.start()
+        assert at_work.wait(5)
+        page.commands.handle(request)
+        go_on.set()
+        first.join()
+        page.commands.handle(request)
+        assert times == ["page"]
+        answers = [answer for answer in page.answers if answer.get("rid") == "r"]
+        assert len(answers) == 2  # of the first and of the one after
+
+
 async def test_a_repeated_request_acts_once_and_is_answered_the_same() -> None:
     async with shown() as (queue, page):
         job = queue.submit_nowait(noop)

@@ -147,7 +147,7 @@ class Kernel:
         self.opened: dict[str, Any] = {}
         self.carried: dict[str, int] = {}
         self.records: dict[str, JobRecord] = {}
-        self._rid = ""
+        self._asked: dict[str, Any] = {}
         self.queue = FuzzQueue(world, **settings)
         with patch.object(comm, "create_comm", self._make_comm):
             self.widget = FuzzWidget(world, self.queue)
@@ -173,7 +173,10 @@ class Kernel:
     def _count_acts(self, commands: Commands) -> None:
         def counting(op: Callable[..., Any]) -> Callable[..., Any]:
             def act(*arguments: Any) -> Any:
-                self.carried[self._rid] = self.carried.get(self._rid, 0) + 1
+                rid = self._asked["rid"]
+                self.carried[rid] = self.carried.get(rid, 0) + 1
+                if self._asked["epoch"] not in ("", self.epoch):  # "": nothing was drawn yet
+                    self.world.complain(f"request {rid} was not meant for this kernel")
                 return op(*arguments)
 
             return act
@@ -190,10 +193,10 @@ class Kernel:
         """A message of a page has arrived."""
         if self.dead or self.widget.comm is None:
             return
-        outer, self._rid = self._rid, content["rid"]
+        outer, self._asked = self._asked, content
         message = {"content": {"data": {"method": "custom", "content": content}}, "buffers": []}
         self.widget.comm.handle_msg(message)
-        self._rid = outer
+        self._asked = outer
 
     def sends(self, kind: str, data: dict[str, Any]) -> None:
         """A message to the pages."""

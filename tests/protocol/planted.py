@@ -153,8 +153,8 @@ BUGS = [
     Bug(
         "an act is repeated under another name",
         "actions.ts",
-        "          item.againAt = now + age;\n",
-        '          item.againAt = now + age;\n          item.message["rid"] = `${rid}-${now}`;\n',
+        "        item.againAt = now + age;\n",
+        '        item.againAt = now + age;\n        item.message["rid"] = `${rid}-${now}`;\n',
     ),
     Bug(
         "nothing is repeated",
@@ -202,8 +202,14 @@ BUGS = [
     Bug(
         "a repeated act acts again",
         "widget/commands.py",
-        "        answer = self._answers.get(rid)\n",
-        "        answer = None\n",
+        "                known = rid in self._answers\n",
+        "                known = False\n",
+    ),
+    Bug(
+        "an act that was meant for the kernel before is carried out",
+        "widget/commands.py",
+        "if op not in READS and (request",
+        "if op is None and (request",
     ),
     Bug(
         "one act is remembered",

@@ -1,30 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Line, Marks, Refused, type Clock } from "../../src/actions";
+import { Line, Marks, Refused } from "../../src/actions";
 import type { Plain } from "../../src/protocol";
-
-class Ticks implements Clock {
-  time = 0;
-  private due: { at: number; act: () => void }[] = [];
-  now = (): number => this.time;
-  after = (ms: number, act: () => void): unknown => {
-    const timer = { at: this.time + ms, act };
-    this.due.push(timer);
-    return timer;
-  };
-  cancel = (timer: unknown): void => void (this.due = this.due.filter((item) => item !== timer));
-  go(ms: number): void {
-    const end = this.time + ms;
-    for (;;) {
-      const next = this.due.filter((item) => item.at <= end).sort((a, b) => a.at - b.at)[0];
-      if (next === undefined) break;
-      this.cancel(next);
-      this.time = next.at;
-      next.act();
-    }
-    this.time = end;
-  }
-}
+import { Ticks } from "./ticks";
 
 function make(send?: (message: Plain) => void) {
   const sent: Plain[] = [];
@@ -36,8 +14,9 @@ function make(send?: (message: Plain) => void) {
 
 test("an answer goes to the request with its rid, once", async () => {
   const { sent, line } = make();
+  line.epoch = "e";
   const asked = line.request("pause", {}, true);
-  assert.deepEqual(sent, [{ t: "req", cid: "c", rid: "c-1", op: "pause", a: {} }]);
+  assert.deepEqual(sent, [{ t: "req", cid: "c", rid: "c-1", op: "pause", epoch: "e", a: {} }]);
   assert.equal(line.receive({ t: "res", cid: "other", rid: "c-1", ok: true, v: {} }), false);
   line.receive({ t: "res", cid: "c", rid: "c-1", ok: true, v: { rev: 3 } });
   line.receive({ t: "res", cid: "c", rid: "c-1", ok: false, e: { code: "busy" } });
@@ -71,16 +50,38 @@ test("however long the channel is silent, what waits is sent in as much time aga
   line.close();
 });
 
-test("what an answer has overtaken is sent again at once, once", () => {
+test("what an answer has overtaken is sent again soon, and seldom when that does not help", () => {
   const { sent, clock, line } = make();
   void line.request("find");
   void line.request("pause");
   void line.request("hello");
   clock.go(50_000);
-  line.receive({ t: "res", cid: "c", rid: "c-2", ok: true, v: {} });
+  const answer = (rid: string): boolean => line.receive({ t: "res", cid: "c", rid, ok: true, v: {} });
+  answer("c-2");
   sent.length = 0;
-  clock.go(2_500);
+  clock.go(5_000);
   assert.deepEqual(sent.map((message) => message["rid"]), ["c-1"]);
+  for (let number = 4; clock.now() < 580_000; number += 1) {
+    void line.request("log");
+    clock.go(500);
+    answer(`c-${number}`);
+  }
+  const again = sent.filter((message) => message["rid"] === "c-1").length;
+  assert.ok(again > 8 && again < 80, `${again}`);
+  line.close();
+});
+
+test("other requests, however many, do not keep a lost one from being sent again", async () => {
+  const { sent, clock, line } = make();
+  const lost = line.request("cancel", {}, true);
+  for (let number = 2; clock.now() < 601_000; number += 1) {
+    line.request("log").catch(() => undefined); // some are given up
+    clock.go(200);
+    if (number % 2 === 0) continue;
+    line.receive({ t: "res", cid: "c", rid: `c-${number}`, ok: true, v: {} });
+  }
+  assert.ok(sent.filter((message) => message["rid"] === "c-1").length > 8);
+  await assert.rejects(lost, (error) => error instanceof Refused && error.code === "busy");
   line.close();
 });
 
