@@ -6,12 +6,14 @@ const OURS = [
   "can_kill", "cancel_note", "cancel_phase", "completed_at", "created_at",
   "finished_before_cancel", "force_at", "hold_then", "hold_until", "max_running", "news_at",
   "retry_of", "started_at",
-  "act", "againAt", "answered", "arrived", "askedFor", "atEnd", "bring", "canUnload", "canvas",
-  "context", "covered", "covers", "enabled", "ended", "focusFilter", "follow", "gapAfter",
-  "heardAt", "idOf", "indexAt", "inUse", "invalidate", "kernelTime", "marks", "node", "pointerBusy",
-  "pointerLeft", "pointerMoved", "readOn", "receive", "refresh", "remark", "resized", "row",
-  "secondsLeft", "secondsUntil", "sentAt", "settle", "spotAt", "store", "summary", "togglePause",
-  "total", "trouble", "troubleText", "unheard", "update", "viewOf", "within",
+  "act", "actedAt", "againAt", "answered", "arrived", "asked", "askedFor", "atEnd", "blocks",
+  "bring", "busy", "canUnload", "canvas", "choose", "context", "covered", "covers", "dim", "drawn",
+  "dropped", "enabled", "ended", "focusFilter", "follow", "gapAfter", "heardAt", "hide", "idOf",
+  "indexAt", "inUse", "invalidate", "jobs", "kernelTime", "late", "lines", "marks", "node",
+  "pointerBusy", "pointerLeft", "pointerMoved", "press", "readOn", "receive", "refresh", "resized",
+  "row", "scroller", "secondsLeft", "secondsUntil", "sentAt", "settle", "shown", "sleep", "spotAt",
+  "still", "store", "summary", "tick", "togglePause", "total", "trouble", "troubleText", "unheard",
+  "update", "viewOf", "wake", "within",
 ];
 
 export const script = {

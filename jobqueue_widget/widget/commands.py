@@ -162,11 +162,24 @@ class Commands:
         return show_result(job.result)
 
     def _find(self, a: Answer, cid: str) -> Answer:
-        found = self._queue.find(a["text"])
-        start, end = a.get("start", 0), a.get("end", 50)
-        if not start <= end <= start + MOST_ROWS:
-            raise Refused("bad_request", "find.end does not fit")
-        return {"total": len(found), "rows": [clipped(job.as_row()) for job in found[start:end]]}
+        """Of each list how many and the first; `status` is of ended jobs, alone it means no others.
+
+        The lists share the rows of an answer: none can crowd another one out.
+        """
+        text, wanted = a["text"], a.get("status", "")
+        lists: dict[str, list[Job]] = {"running": [], "pending": [], "history": []}
+        for job in self._queue.find(text):
+            status = job.status
+            if not status.ended and text:
+                lists[status.value].append(job)
+            elif status.ended and wanted in ("", status.value):
+                lists["history"].append(job)
+        rows: list[Answer] = []
+        by_size = sorted(lists.values(), key=len)
+        for place, jobs in enumerate(by_size):
+            share = (MOST_ROWS - len(rows)) // (len(by_size) - place)
+            rows += [clipped(job.as_row()) for job in jobs[:share]]
+        return {"rows": rows, **{name: len(jobs) for name, jobs in lists.items()}}
 
     def _snapshot(self, a: Answer, cid: str) -> Answer:
         return {"sent": self._refresh_outputs()}

@@ -223,7 +223,7 @@ def test_places_stand_beside_the_rows_they_are_of(opened: Opener, width: int) ->
         expect(page.locator(known)).to_be_visible()
         check(5)
     page.get_by_role("searchbox").fill("i=77")
-    expect(page.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "200")
+    expect(page.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "199")
     scroller.evaluate("(node) => void (node.scrollTop = 0)")
     expect(page.locator(".jqw-row[aria-rowindex='9']:has-text('i=777')")).to_be_visible()
     check(5)
@@ -428,7 +428,7 @@ def test_what_the_filter_finds_fills_the_view(opened: Opener, steps: int) -> Non
       node.dispatchEvent(new Event('input', {bubbles: true}));
       document.querySelector('.jqw-scroller').scrollTop = 0;
     }""")
-    expect(page.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "200")
+    expect(page.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "199")
     page.evaluate(DRAWN)
     rows, height = page.evaluate("""() => [
       document.querySelectorAll('[role=grid][aria-label=Queued] [data-job-id]').length,
@@ -490,8 +490,8 @@ def test_a_chip_and_words_do_not_pass_for_each_other(opened: Opener) -> None:
     expect(queued).to_have_text("Next 11", timeout=8_000)  # asked again after 4 s
     page.evaluate("kernel.deaf = true")
     page.get_by_role("button", name="Cancelled", exact=True).click()
-    expect(done).to_contain_text("Done 0AllFailed")  # of what the words have found
-    expect(queued).to_have_text("Next 11")
+    expect(done).to_contain_text("Done 0 · filter not applied yet")  # of what the words have found
+    expect(queued).to_have_text("Next 11 · filter not applied yet")
     words.press("Escape")
     expect(done).to_contain_text("Done 504 · filter not applied yet")  # those were of the words
     expect(queued).to_have_text("Next 100,005")
@@ -532,6 +532,121 @@ def test_what_the_filter_found_in_another_queue_is_forgotten(opened: Opener) -> 
     expect(header).to_have_text("Next 9,000 · filter not applied yet")
     page.evaluate("kernel.deaf = false; kernel.flush()")
     expect(header).to_have_text("Next 0", timeout=8_000)  # asked again after 4 s
+
+
+ENDS = """(at) => {
+  const [row] = kernel.running.splice(at, 1);
+  kernel.history.unshift(Object.assign(row, {status: 'failed', completed_at: Date.now() / 1000}));
+  kernel.flush();
+}"""
+
+
+def test_a_button_that_has_nothing_more_to_offer_leaves_the_focus_to_its_row(
+    opened: Opener,
+) -> None:
+    page = opened()
+    row(page, "r3").get_by_role("button").click()
+    assert page.evaluate("document.activeElement.className").startswith("jqw-button")
+    page.evaluate(ENDS, 2)
+    expect(row(page, "r3")).to_have_attribute("data-status", "failed")
+    assert focused(page) == "r3"
+
+
+@pytest.mark.parametrize("how", ["words", "chip"])
+def test_a_row_that_ends_stays_under_the_pointer_in_what_a_filter_shows(
+    opened: Opener, how: str
+) -> None:
+    page = opened()
+    running = page.get_by_role("grid", name="Running")
+    header = page.locator(".jqw-header-running")
+    if how == "words":
+        page.get_by_label("Filter jobs").fill("r")
+    else:
+        page.get_by_role("button", name="Failed", exact=True).click()
+    page.wait_for_timeout(300)
+    row(page, "r3").hover()
+    page.evaluate(ENDS, 2)
+    page.wait_for_timeout(2_000)
+    row(page, "r3").hover(position={"x": 40, "y": 8})  # a hand is never quite still
+    expect(row(page, "r3")).to_have_attribute("data-status", "failed")
+    assert running.locator("[data-job-id=r3]").count() == 1
+    expect(row(page, "r4")).to_have_attribute("aria-rowindex", "4")
+    expect(header).to_have_text("Running 3")  # that many run
+    finished = page.get_by_role("grid", name="Finished")
+    rows = finished.locator("[data-job-id]").evaluate_all(
+        "(nodes) => nodes.map((node) => Number(node.getAttribute('aria-rowindex')))"
+    )
+    assert rows == list(range(1, len(rows) + 1))  # none is missing among them
+    page.mouse.move(500, 690)
+    expect(finished.locator("[data-job-id=r3]")).to_be_visible()
+    expect(row(page, "r4")).to_have_attribute("aria-rowindex", "3")
+
+
+def test_the_header_counts_all_that_is_found_and_says_how_much_is_shown(opened: Opener) -> None:
+    page = opened("many")
+    page.get_by_label("Filter jobs").fill("i=77")
+    expect(page.locator(".jqw-header-pending")).to_have_text("Next 1,111 · first 199")
+    expect(page.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "199")
+    expect(page.locator(".jqw-header-history")).to_contain_text("Done 1AllFailed")
+    page.get_by_role("button", name="Cancelled", exact=True).click()
+    expect(page.locator(".jqw-header-history")).to_contain_text("Done 0AllFailed")
+    assert sent(page, "find")[-1] == {"text": "i=77", "status": "cancelled"}
+    assert page.get_by_label("Filter jobs").get_attribute("maxlength") == "200"  # as the protocol
+
+
+def test_a_filtered_row_that_is_moved_twice_goes_by_two(opened: Opener) -> None:
+    page = opened("many")
+    page.get_by_label("Filter jobs").fill("i=9999")
+    expect(row(page, "n99993")).to_be_visible()
+    row(page, "n99993").focus()
+    for place in ("4", "3", "2"):
+        page.keyboard.press("Alt+ArrowUp")
+        expect(row(page, "n99993")).to_have_attribute("aria-rowindex", place, timeout=700)
+
+
+def test_clocks_stand_still_once_the_kernel_has_gone(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.closed = true")
+    page.get_by_role("button", name="Pause queue").click()
+    expect(page.locator(".jqw-strip")).to_contain_text("Kernel gone")
+    times = page.get_by_role("grid", name="Running").locator(".jqw-time")
+    before = times.all_text_contents()
+    assert before[0] == "40 s left"
+    page.wait_for_timeout(2_500)
+    assert times.all_text_contents() == before
+
+
+def test_narrow_details_do_not_stand_under_the_row_of_another_job(opened: Opener) -> None:
+    page = opened("many", width=420)
+    row(page, "p2").locator(".jqw-what").click()
+    panel = page.get_by_role("tabpanel")
+    expect(panel).to_be_visible()
+    page.get_by_label("Filter jobs").fill("i=9999")
+    expect(page.get_by_role("grid", name="Queued")).to_have_attribute("aria-rowcount", "11")
+    page.evaluate(DRAWN)
+    assert panel.count() == 0
+    rows = page.get_by_role("grid", name="Queued").locator("[data-job-id]")
+    first, second = (rows.nth(place).bounding_box() for place in (0, 1))
+    assert first is not None
+    assert second is not None
+    assert second["y"] - first["y"] == 28  # nor is there room left for them
+    page.get_by_label("Filter jobs").press("Escape")
+    expect(panel).to_be_visible()
+
+
+def test_history_that_is_not_all_of_it_says_so_and_an_empty_one_cannot_be_cleared(
+    opened: Opener,
+) -> None:
+    page = opened("many")
+    page.evaluate("kernel.shown = 100; kernel.flush()")
+    done = page.locator(".jqw-header-history")
+    expect(done).to_contain_text("Done 100 · last of 504")
+    page.get_by_role("button", name="Failed", exact=True).click()
+    expect(done).to_contain_text("Done 73AllFailed")
+    clear = page.get_by_role("button", name="Clear history")
+    expect(clear).not_to_have_attribute("aria-disabled", "true")
+    page.evaluate("kernel.shown = 0; kernel.flush()")
+    expect(clear).to_have_attribute("aria-disabled", "true")
 
 
 def test_a_queued_row_that_goes_under_the_pointer_does_not_take_the_view_along(

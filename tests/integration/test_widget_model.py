@@ -294,6 +294,40 @@ async def test_an_idle_plugin_is_unloaded_and_the_state_shows_it() -> None:
             assert host.evicted == ["whisper"]
 
 
+def _fails(text: str) -> None:
+    raise ValueError(text)
+
+
+async def test_what_is_found_in_one_list_does_not_crowd_out_another() -> None:
+    async with shown(max_history=1_000) as (queue, page):
+
+        def found(text: str, status: str = "") -> dict[str, list[str]]:
+            answer = page.ask("find", text=text, status=status)["v"]
+            names: dict[str, list[str]] = {"pending": [], "history": []}
+            for row in answer.pop("rows"):
+                over = row.get("status", "pending") not in ("running", "pending")
+                names["history" if over else "pending"].append(row["title"])
+            sizes.append(answer)
+            return names
+
+        sizes: list[dict[str, int]] = []
+        bad = [queue.options(label=f"bad {n}").submit_nowait(_fails, "no") for n in range(150)]
+        good = [queue.options(label=f"good {n}").submit_nowait(noop) for n in range(3)]
+        await queue.join()
+        queue.pause()
+        queue.options(label="failed import").map(noop, range(300))
+        rows = found("", "failed")
+        assert rows["pending"] == []
+        assert rows["history"] == [job.label for job in reversed(bad)]
+        assert sizes.pop() == {"running": 0, "pending": 0, "history": 150}
+        rows = found("o")  # of "import", "good" and "ValueError: no"
+        assert len(rows["pending"]) == len(rows["history"]) == 100
+        assert sizes.pop() == {"running": 0, "pending": 300, "history": 153}
+        rows = found("o", "completed")
+        assert rows["history"] == [job.label for job in reversed(good)]
+        assert len(rows["pending"]) == 197
+
+
 async def test_what_was_meant_for_the_queue_of_another_kernel_is_refused() -> None:
     async with shown() as (queue, page):
         request = {"t": "req", "cid": "page", "op": "pause", "a": {}}

@@ -18,6 +18,8 @@ export class Context {
   trouble: { text: string; at: number } | null = null;
   /** Since when (page clock) the kernel was asked for its state and nothing at all has come. */
   unheard: number | null = null;
+  /** When (page clock) the kernel last did what the user asked for. */
+  actedAt = 0;
   #removed: string[] = [];
 
   constructor(
@@ -32,9 +34,10 @@ export class Context {
     return Date.now() / 1000;
   }
 
-  /** The kernel's clock in seconds. */
+  /** The kernel's clock in seconds; once it has gone, of its last sign of life. */
   now(): number {
-    return this.store.kernelTime(this.page());
+    const { heardAt } = this.store;
+    return this.store.kernelTime(this.enabled || heardAt === null ? this.page() : heardAt);
   }
 
   get enabled(): boolean {
@@ -56,6 +59,7 @@ export class Context {
     const mark = id === "" ? null : this.marks.set(id, kind, this.page());
     const answer = this.line.request(op, a, true).then(
       (value) => {
+        this.actedAt = this.page();
         if (mark !== null) this.marks.answered(id, mark, value);
         return value;
       },

@@ -1,6 +1,7 @@
 // What the Finished header offers: by status, and a text that all three lists are searched for.
 
-import { cleanRows, num, type ListName, type Row } from "../protocol";
+import { cleanRows, num, type ListName, type Plain, type Row } from "../protocol";
+import { amount } from "../ui/amount";
 import { attr, button, enable, h, span } from "../ui/dom";
 import type { Context } from "./context";
 
@@ -11,14 +12,16 @@ type Chip = (typeof CHIPS)[number];
 
 export class Filter {
   readonly node: HTMLElement;
-  readonly input = h("input", { type: "search", class: "jqw-input", placeholder: "filter" });
+  readonly input = h("input", {
+    type: "search", class: "jqw-input", placeholder: "filter", maxlength: 200,
+  });
   #chip: Chip = "all";
   #chips = new Map<Chip, HTMLButtonElement>();
   #clear: HTMLButtonElement;
   /** null before the first answer: until then the lists show all that they have. */
   #found: Row[] | null = null;
   #byWords = false; // they were, and not by a chip
-  #total = 0;
+  #totals: Plain = {};
   #foundRev = -1; // below 0: no answer to what is asked for now
   #askedAt = 0;
   #asking = false;
@@ -59,11 +62,20 @@ export class Filter {
     });
   }
 
-  /** A remark when what is shown of a list is not what the filter says, or not all of it. */
-  remark(list: ListName): string {
-    if (!this.#means(list)) return "";
-    if (this.#foundRev < 0) return " · filter not applied yet";
-    return this.#total > MOST ? ` · first ${MOST} of ${this.#total} found` : "";
+  /** How many there are of a list, and a remark when what is shown is not all, or others. */
+  told(list: ListName): string {
+    const { store } = this.context;
+    let count = store.total(list);
+    let remark = "";
+    if (this.covers(list)) {
+      const shown = this.rows(list).length;
+      count = this.#foundRev < 0 ? shown : num(this.#totals[list]);
+      if (count > shown) remark = ` · first ${shown}`;
+    } else if (list === "history" && store.ended > count) {
+      remark = ` · last of ${amount(store.ended)}`;
+    }
+    if (this.#means(list) && this.#foundRev < 0) remark = " · filter not applied yet";
+    return amount(count) + remark;
   }
 
   /** Another queue: nothing found is true any more. */
@@ -76,10 +88,11 @@ export class Filter {
     for (const [chip, node] of this.#chips) {
       attr(node, "aria-pressed", String(chip === this.#chip));
     }
-    enable(this.#clear, this.context.enabled && this.context.store.ended > 0);
-    const { rev } = this.context.store.summary;
+    const { store, enabled, actedAt } = this.context;
+    enable(this.#clear, enabled && store.total("history") > 0);
+    const { rev } = store.summary;
     // When it is not due yet: the line draws again a second after each request.
-    const due = this.context.page() - this.#askedAt > AGAIN_AFTER;
+    const due = this.context.page() - this.#askedAt > AGAIN_AFTER || actedAt > this.#askedAt;
     if (this.active && rev !== this.#foundRev && due) void this.#search(rev);
   }
 
@@ -94,8 +107,7 @@ export class Filter {
   #choose(chip: Chip): void {
     if (chip === this.#chip) return;
     this.#chip = chip;
-    if (this.#words === "") this.#changed();
-    else this.context.invalidate(); // it chooses from what the words find
+    this.#changed();
   }
 
   #changed(): void {
@@ -109,13 +121,13 @@ export class Filter {
     if (this.#asking) return;
     this.#asking = true;
     const askedAt = (this.#askedAt = this.context.page());
-    const words = (this.#words || this.#chip).slice(0, 200);
-    const answer = await this.context.ask("find", { text: words, start: 0, end: MOST });
+    const status = this.#chip === "all" ? "" : this.#chip;
+    const answer = await this.context.ask("find", { text: this.#words, status });
     this.#asking = false;
     if (answer !== null && askedAt === this.#askedAt) {
       this.#found = cleanRows(answer["rows"], MOST);
       this.#byWords = this.#words !== "";
-      this.#total = num(answer["total"]);
+      this.#totals = answer;
       this.#foundRev = rev;
     }
     this.context.invalidate();

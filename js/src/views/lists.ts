@@ -45,12 +45,15 @@ export class Lists {
 
   /** A finished row does not jump away from under the pointer: it stays until that has gone. */
   refresh(): void {
-    const { running, history } = this.context.store;
+    const { filter } = this;
+    const { store } = this.context;
+    const running = filter.covers("running") ? filter.rows("running") : store.running;
     this.still.clear();
     if (!this.pointerBusy) {
       this.#runningRows = running;
       return;
     }
+    const history = store.history.concat(filter.rows("history"));
     const rows: Row[] = [];
     for (const old of this.#runningRows) {
       const row = running.find((item) => item.id === old.id);
@@ -64,7 +67,7 @@ export class Lists {
   }
 
   total(list: ListName): number {
-    if (this.filter.covers(list)) return this.filter.rows(list).length;
+    if (this.filter.covers(list)) return this.covered(list).length;
     const { store } = this.context;
     const total = store.total(list);
     if (list === "running") return total + this.still.size;
@@ -73,10 +76,9 @@ export class Lists {
 
   /** The first rows, which need no asking. */
   covered(list: ListName): Row[] {
-    if (this.filter.covers(list)) return this.filter.rows(list);
     if (list === "running") return this.#runningRows;
-    if (list === "pending") return this.context.store.head;
-    return this.context.store.history.filter((row) => !this.still.has(row.id));
+    const rows = this.filter.covers(list) ? this.filter.rows(list) : this.context.store.rows(list);
+    return list === "pending" ? rows : rows.filter((row) => !this.still.has(row.id));
   }
 
   row(list: ListName, index: number): Row | undefined {

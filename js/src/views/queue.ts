@@ -122,7 +122,7 @@ export class QueueView {
     const selected = this.#rows.selected;
     const details = this.#details;
     const row = selected === null ? null : (this.#rowOf(selected) ?? details.row);
-    if (selected === null || row === null) {
+    if (selected === null || row === null || (selected.index < 0 && !this.#rows.wide)) {
       details.node.remove();
       return;
     }

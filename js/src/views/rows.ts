@@ -185,6 +185,7 @@ export class RowView {
     const words = wordsOf(row, mark, context.store, context.now());
     const waits = row.status === "pending";
     if (still) words.act = "none";
+    if (words.act === "none" && this.button.node.matches(":focus")) this.node.focus();
     attr(this.node, "data-job-id", row.id);
     attr(this.node, "data-status", words.state);
     attr(this.node, "aria-selected", String(selected));

@@ -1,7 +1,6 @@
 // The three lists in one scroller: which rows are drawn, where they stand, what keeps the focus.
 
 import { LISTS, type ListName } from "../protocol";
-import { amount } from "../ui/amount";
 import { active, attr, css, div, h, setText, show, span } from "../ui/dom";
 import { dragRows } from "../ui/drag";
 import type { Command } from "../ui/keys";
@@ -75,10 +74,10 @@ export class Scroller {
       const total = this.lists.total(spot.list);
       spot.index = Math.max(0, Math.min(spot.index, total - 1));
       const other = this.lists.row(spot.list, spot.index);
-      // Its place is known to be another's: the neighbour takes over. Else it is only out of view.
-      if (spot === this.#current && other !== undefined && !this.#rename(id, other.id)) {
-        spot.key = other.id;
-      }
+      if (other === undefined) continue; // it is only out of view
+      // Its place is another's: the neighbour takes over; details stand nowhere among the rows.
+      if (spot === this.selected) spot.index = -1;
+      else if (!this.#rename(id, other.id)) spot.key = other.id;
     }
   }
 
@@ -215,7 +214,7 @@ export class Scroller {
     css(part.header, "bottom", this.wide || list === "history" ? `${bottom}px` : "auto");
     css(part.canvas, "height", `${this.#layout.canvas(block)}px`);
     attr(part.grid, "aria-rowcount", block.total);
-    setText(part.name, `${NAMES[list][0]} ${amount(block.total)}${this.filter.remark(list)}`);
+    setText(part.name, `${NAMES[list][0]} ${this.filter.told(list)}`);
   }
 
   /** Lists below that one whose headers stand at the bottom. */

@@ -123,7 +123,7 @@ export class View {
     if (what === "undo") return context.undo() ? { told: "undo" } : null;
     if (what === "clear") return this.asked("clear_history", {}, "clear_history", "");
     if (what === "find") {
-      void context.ask("find", { text: "job", start: 0, end: 20 });
+      void context.ask("find", { text: "job" });
       return null;
     }
     if (row === undefined) return null;

@@ -27,6 +27,8 @@ export class Kernel {
   results: Record<string, Plain> = {};
   /** Set to hold answers back, as a busy kernel does. */
   deaf = false;
+  /** How many ended jobs are listed. */
+  shown = Infinity;
   /** Set to tell nothing unasked, as when nothing runs. */
   quiet = false;
   /** Set to refuse to send, as a closed comm does. */
@@ -86,7 +88,8 @@ export class Kernel {
     const counts = {
       pending: this.pending.length, running: this.running.length,
       held: this.pending.filter((row) => row.held).length, completed: ended("completed"),
-      failed: ended("failed"), cancelled: ended("cancelled"), history: this.history.length,
+      failed: ended("failed"), cancelled: ended("cancelled"),
+      history: Math.min(this.shown, this.history.length),
     };
     const summary = {
       proto: 1, epoch: this.epoch, seq: this.seq, rev: this.rev, t: Date.now() / 1000, name: this.name,
@@ -99,7 +102,7 @@ export class Kernel {
     const queue = this.view === "queue";
     const next: Plain = {
       view: this.view, job_id: "", summary, running: queue ? rows(this.running, 8) : [],
-      head: queue ? rows(this.pending, 25) : [], history: queue ? rows(this.history, 20) : [],
+      head: queue ? rows(this.pending, 25) : [], history: queue ? rows(this.history, Math.min(20, this.shown)) : [],
       job: { ...job }, resources: this.resources, features: { unload: true },
     };
     if (!deliver) return;
@@ -146,10 +149,17 @@ export class Kernel {
     } else if (op === "unwatch") this.watched.delete(cid + list);
     else if (op === "find") {
       const words = String(a["text"]).toLowerCase();
-      const all = [...this.running, ...this.pending, ...this.history];
-      const found = all.filter((item) =>
-        `${item.title} ${item.args} ${item.status}`.toLowerCase().includes(words));
-      return { ok: true, v: { total: found.length, rows: found.slice(0, Number(a["end"])) } };
+      const has = (item: Row): boolean =>
+        `${item.title} ${item.args} ${item.status}`.toLowerCase().includes(words);
+      const ended = this.history.filter((item) => ["", item.status].includes(String(a["status"])));
+      const lists = [words === "" ? [] : this.running, words === "" ? [] : this.pending, ended]
+        .map((rows) => rows.filter(has));
+      const [running, pending, history] = lists.map((rows) => rows.length);
+      const rows: Row[] = [];
+      lists.sort((a, b) => a.length - b.length).forEach((list, at) => {
+        rows.push(...list.slice(0, Math.floor((200 - rows.length) / (3 - at))));
+      });
+      return { ok: true, v: { running, pending, history, rows } };
     } else if (op === "pause") this.paused = { reason: "in the widget", since: now };
     else if (op === "resume") this.paused = null;
     else if (op === "start") this.phase = "started";
