@@ -647,6 +647,9 @@ def test_history_that_is_not_all_of_it_says_so_and_an_empty_one_cannot_be_cleare
     expect(clear).not_to_have_attribute("aria-disabled", "true")
     page.evaluate("kernel.shown = 0; kernel.flush()")
     expect(clear).to_have_attribute("aria-disabled", "true")
+    page.get_by_role("button", name="All", exact=True).click()
+    page.get_by_label("Filter jobs").focus()  # the header stays, where there is nothing below it
+    expect(done).to_contain_text("Done 0AllFailed")
 
 
 def test_a_queued_row_that_goes_under_the_pointer_does_not_take_the_view_along(

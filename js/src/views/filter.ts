@@ -71,7 +71,7 @@ export class Filter {
       const shown = this.rows(list).length;
       count = this.#foundRev < 0 ? shown : num(this.#totals[list]);
       if (count > shown) remark = ` · first ${shown}`;
-    } else if (list === "history" && store.ended > count) {
+    } else if (list === "history" && count > 0 && store.ended > count) {
       remark = ` · last of ${amount(store.ended)}`;
     }
     if (this.#means(list) && this.#foundRev < 0) remark = " · filter not applied yet";
