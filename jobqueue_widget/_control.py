@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from typing import Any, Literal
 
 from ._core import events as ev
-from ._core.jobs import JobOptions, JobRecord
+from ._core.jobs import JobOptions, JobRecord, JobStatus
 from ._display import hearing
-from ._runtime.engine import Engine
+from ._runtime.engine import Engine, error_text
 from ._runtime.kernel import can_nest, run_nested
 from ._runtime.logs import JobLog
 from ._runtime.waiting import Waiter
@@ -113,9 +113,10 @@ class Control:
             state = self.engine.state
             return [*state.running.values(), *state.order.slice(0), *reversed(state.ended)]
 
-    def all_jobs(self) -> list[Job]:
-        """The same as handles."""
-        return [Job(record, self) for record in self.all_records()]
+    def all_jobs(self, status: JobStatus | None = None) -> list[Job]:
+        """The same as handles, or those of one status."""
+        records = self.all_records()
+        return [Job(record, self) for record in records if status in (None, record.status)]
 
     def named(self, key: str) -> Job:
         """The job with this id, or the only one with this label.
@@ -135,7 +136,7 @@ class Control:
     def search(self, text: str) -> list[Job]:
         """Jobs with `text` in any of their words."""
         wanted = text.casefold()
-        return [job for job in self.all_jobs() if wanted in _searchable(job)]
+        return [Job(record, self) for record in self.all_records() if wanted in _searchable(record)]
 
     # -- cancelling, logs ----------------------------------------------------------------------
 
@@ -305,6 +306,7 @@ async def _within(timeout: float | None, waiter: Waiter) -> None:
             await waiter.wait()
 
 
-def _searchable(job: Job) -> str:
-    words = (job.id, job.plugin_name, job.label or "", *job.tags, job.status.value, job.error or "")
-    return "\n".join(words).casefold()
+def _searchable(job: JobRecord) -> str:
+    options = job.spec.options
+    parts = (job.id, job.spec.name, options.label or "", *options.tags, job.status)
+    return "\n".join((*parts, error_text(job) or "")).casefold()

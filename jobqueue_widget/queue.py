@@ -417,9 +417,7 @@ class JobQueue(Journaled):
 
     def jobs(self, status: JobStatus | str | None = None) -> list[Job]:
         """Running, pending (in order) and ended (newest first) jobs, or those of one status."""
-        wanted = None if status is None else JobStatus(status)
-        jobs = self._control.all_jobs()
-        return [job for job in jobs if wanted is None or job.status is wanted]
+        return self._control.all_jobs(None if status is None else JobStatus(status))
 
     def __getitem__(self, key: str) -> Job:
         return self._control.named(key)
