@@ -75,7 +75,11 @@ class Commands:
                 if answer is not None:
                     self._port.send(answer)
                 return
-        outcome = self._carry_out(request)
+        try:
+            outcome = self._carry_out(request)
+        except BaseException:  # an interrupt: whoever asks again is heard
+            self._answers.pop(rid, None)
+            raise
         answer = {"t": "res", "cid": request["cid"], "rid": rid, **outcome}
         if acts:
             self._answers[rid] = answer

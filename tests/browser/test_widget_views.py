@@ -552,6 +552,57 @@ def test_a_button_that_has_nothing_more_to_offer_leaves_the_focus_to_its_row(
     assert focused(page) == "r3"
 
 
+def test_focus_that_a_button_leaves_does_not_scroll_the_view(opened: Opener) -> None:
+    page = opened("many")
+    scroller = page.locator(".jqw-scroller")
+    row(page, "r3").get_by_role("button").focus()
+    scroller.evaluate("(node) => void (node.scrollTop = 60_000)")
+    expect(page.locator(".jqw-row[aria-rowindex='2142']:not(.jqw-empty)")).to_be_visible()
+    page.evaluate(ENDS, 2)
+    page.wait_for_timeout(500)
+    assert scroller.evaluate("(node) => node.scrollTop") > 59_900
+
+
+def test_narrow_details_stay_when_many_jobs_end_at_once(opened: Opener) -> None:
+    page = opened("many", width=420)
+    page.evaluate("""() => {
+      kernel.pending = kernel.running = [];
+      kernel.history.splice(60);
+      kernel.flush();
+    }""")
+    row(page, "o2").locator(".jqw-what").click()
+    page.mouse.move(2, 2)
+    panel = page.get_by_role("tabpanel")
+    panel.focus()
+    page.evaluate("""() => {
+      for (let n = 0; n < 20; n += 1) kernel.history.unshift({...kernel.history[9], id: `z${n}`});
+      kernel.flush();
+    }""")
+    page.wait_for_timeout(1_000)
+    assert panel.count() == 1
+    assert panel.evaluate("(node) => node === document.activeElement")
+
+
+def test_what_ended_before_an_idle_kernel_went_grows_older(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("""() => {
+      kernel.quiet = true;
+      kernel.running = [];
+      kernel.history.forEach((row) => Object.assign(row, {completed_at: Date.now() / 1000}));
+      kernel.flush();
+    }""")
+    times = page.get_by_role("grid", name="Finished").locator(".jqw-time")
+    expect(times.first).to_have_text("just now")
+    page.evaluate("""() => {
+      const now = Date.now;
+      Date.now = () => now() + 600_000;
+      kernel.closed = true;
+    }""")
+    page.get_by_role("button", name="Pause queue").click()
+    expect(page.locator(".jqw-strip")).to_contain_text("Kernel gone")
+    expect(times.first).to_have_text("10 min ago")
+
+
 @pytest.mark.parametrize("how", ["words", "chip"])
 def test_a_row_that_ends_stays_under_the_pointer_in_what_a_filter_shows(
     opened: Opener, how: str

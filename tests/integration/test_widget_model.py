@@ -328,6 +328,23 @@ async def test_what_is_found_in_one_list_does_not_crowd_out_another() -> None:
         assert len(rows["pending"]) == 197
 
 
+async def test_an_act_that_an_interrupt_has_met_is_carried_out_when_asked_again() -> None:
+    async with shown() as (queue, page):
+        request = {"t": "req", "cid": "page", "rid": "r", "op": "pause", "a": {}}
+        pause = page.commands._ops["pause"]
+
+        def interrupted(a: dict[str, Any], cid: str) -> dict[str, Any]:
+            raise KeyboardInterrupt
+
+        page.commands._ops["pause"] = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            page.commands.handle(request)
+        page.commands._ops["pause"] = pause
+        page.commands.handle(request)
+        assert queue.paused
+        assert [answer["ok"] for answer in page.answers if answer.get("rid") == "r"] == [True]
+
+
 async def test_what_was_meant_for_the_queue_of_another_kernel_is_refused() -> None:
     async with shown() as (queue, page):
         request = {"t": "req", "cid": "page", "op": "pause", "a": {}}

@@ -37,7 +37,8 @@ const written = new WeakMap<HTMLElement, Record<string, string>>();
 
 /** Set an inline style only when it differs from what was set here: to read one is dear. */
 export function css(
-  node: HTMLElement, name: "top" | "bottom" | "height" | "marginTop", value: string,
+  node: HTMLElement, name: "top" | "bottom" | "height" | "marginTop" | "visibility",
+  value: string,
 ): void {
   let known = written.get(node);
   if (known === undefined) written.set(node, (known = {}));

@@ -34,10 +34,10 @@ export class Context {
     return Date.now() / 1000;
   }
 
-  /** The kernel's clock in seconds; once it has gone, of its last sign of life. */
+  /** The kernel's clock in seconds; of its last sign of life, once it has gone while jobs ran. */
   now(): number {
-    const { heardAt } = this.store;
-    return this.store.kernelTime(this.enabled || heardAt === null ? this.page() : heardAt);
+    const { busy, heardAt } = this.store;
+    return this.store.kernelTime((!this.enabled && busy && heardAt) || this.page());
   }
 
   get enabled(): boolean {

@@ -1,7 +1,7 @@
 // One row of a list: made once per job, then only brought up to date.
 
 import type { ListName, Row } from "../protocol";
-import { attr, h, icon, setIcon, setText, span } from "../ui/dom";
+import { attr, css, h, icon, setIcon, setText, span } from "../ui/dom";
 import type { Context } from "./context";
 import { knownProgress, wordsOf, type Act, type Words } from "./words";
 
@@ -71,9 +71,7 @@ export class ActButton {
     this.#row = row;
     this.#words = words;
     const idle = words.act === "none";
-    if (this.node.style.visibility !== (idle ? "hidden" : "")) {
-      this.node.style.visibility = idle ? "hidden" : "";
-    }
+    css(this.node, "visibility", idle ? "hidden" : "");
     attr(this.node, "aria-disabled", enabled && words.ready ? null : "true");
     setText(this.node, this.#asking ? "Stop?" : LABELS[words.act] ?? verb(words.act));
     attr(this.node, "aria-label", idle ? null : this.#name(row, words.act));
@@ -185,7 +183,9 @@ export class RowView {
     const words = wordsOf(row, mark, context.store, context.now());
     const waits = row.status === "pending";
     if (still) words.act = "none";
-    if (words.act === "none" && this.button.node.matches(":focus")) this.node.focus();
+    if (words.act === "none" && this.button.node.matches(":focus")) {
+      this.node.focus({ preventScroll: true });
+    }
     attr(this.node, "data-job-id", row.id);
     attr(this.node, "data-status", words.state);
     attr(this.node, "aria-selected", String(selected));

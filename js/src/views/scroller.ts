@@ -75,9 +75,10 @@ export class Scroller {
       spot.index = Math.max(0, Math.min(spot.index, total - 1));
       const other = this.lists.row(spot.list, spot.index);
       if (other === undefined) continue; // it is only out of view
-      // Its place is another's: the neighbour takes over; details stand nowhere among the rows.
-      if (spot === this.selected) spot.index = -1;
-      else if (!this.#rename(id, other.id)) spot.key = other.id;
+      // Its place is another's: the neighbour takes over; details of what a filter hides have none.
+      if (spot === this.selected) {
+        if (this.filter.covers(spot.list)) spot.index = -1;
+      } else if (!this.#rename(id, other.id)) spot.key = other.id;
     }
   }
 
