@@ -353,9 +353,7 @@ async def test_what_was_meant_for_the_queue_of_another_kernel_is_refused() -> No
         error = {"code": "gone", "msg": "the kernel was restarted"}
         assert page.answers[-1] == {"t": "res", "cid": "page", "rid": "1", "ok": False, "e": error}
         assert not queue.paused
-        page.commands.handle(
-            {**request, "rid": "2", "op": "hello", "epoch": "of the kernel before"}
-        )
+        page.commands.handle({**before, "rid": "2", "op": "hello"})
         epoch = page.answers[-1]["v"]["epoch"]
         page.commands.handle({**request, "rid": "3", "epoch": epoch})
         assert page.answers[-1]["ok"]
