@@ -37,6 +37,7 @@ def load_sibling(name: str, path: str) -> Any:
 
 
 child = load_sibling("jobqueue_widget.worker.child", os.path.join(HERE, "child.py"))
+load_sibling("jobqueue_widget.worker.plain_values", os.path.join(HERE, "plain_values.py"))
 typed = load_sibling("jobqueue_widget.worker.typed", os.path.join(HERE, "typed.py"))
 interface = load_sibling("jobqueue_widget.worker.interface", os.path.join(HERE, "interface.py"))
 wire, jobside, state = child.wire, child.jobside, child.state
@@ -176,7 +177,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
     def pack(self, value: object, what: str) -> Ended:
         """A value ready to be sent, in a file if it is large, or why it cannot be."""
         try:
-            parts = typed.encode(value, self.types, what)
+            parts = typed.encode(value, self.types, what, foreign=True)
         except BaseException as error:
             name, message, text = wire.describe(error, OUR_FILES)
             return {"kind": "error", "type": name, "message": message, "traceback": text}, []

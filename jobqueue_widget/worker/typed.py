@@ -2,7 +2,8 @@
 
 A value becomes one JSON text with tags and, beside it, its bytes and arrays as they are. Decoding
 runs nobody's code: only built-in types, a few of the standard library, numpy arrays, and the
-dataclasses and enums that the decoding side registered are ever made. Standard library only.
+dataclasses and enums that the decoding side registered are ever made. Results of other types arrive
+as the reference system gives them (`plain_values.py`). Standard library only.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import dataclasses
 import enum
 import json
 import math
+import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
@@ -19,6 +21,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
+
+from .plain_values import NONE, of_json, of_result
 
 Part = Any  # bytes, bytearray or memoryview
 Types = Mapping[str, type]  # by the name under which a type is registered
@@ -42,13 +46,22 @@ def name_of(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def encode(value: object, types: Types, what: str = "result") -> list[Part]:
+def encode(
+    value: object, types: Types, what: str = "result", *, foreign: bool = False
+) -> list[Part]:
     """The JSON text and the parts that it refers to.
+
+    Args:
+        value: what is sent.
+        types: what may be sent as itself.
+        what: how errors call it.
+        foreign: send values of unregistered dataclasses, enums and the like as plain ones; else
+            only what JSON would take, subclasses of built-in types.
 
     Raises:
         NotSendable: naming the place inside the value, its type and what can be done.
     """
-    encoder = _Encoder(types)
+    encoder = _Encoder(types, foreign)
     try:
         head = encoder.node(value, what, 0)
         return [json.dumps(head, separators=(",", ":")).encode(), *encoder.parts]
@@ -84,8 +97,10 @@ def _is_simple(values: Any) -> bool:
 
 
 class _Encoder:
-    def __init__(self, types: Types) -> None:
+    def __init__(self, types: Types, foreign: bool) -> None:
         self.parts: list[Part] = []
+        self._foreign = foreign
+        self._inside = 0  # how many values of unregistered types this one is in
         self._names = {kind: name for name, kind in types.items()}
         self._open: set[int] = set()
 
@@ -108,23 +123,47 @@ class _Encoder:
         if isinstance(value, Path):
             return _tag("Path", str(value))
         if kind is datetime or kind is time:
-            return _tag(kind.__name__, _moment(value, where))
+            return self._moment(value, kind, where)
         numpy = sys.modules.get("numpy")
-        if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
+        if numpy is not None and (kind is numpy.ndarray or isinstance(value, numpy.generic)):
             return self._array(value, numpy, where)
-        raise _refusal(where, value)
+        return self._unregistered(value, where, depth)
+
+    def _moment(self, value: Any, kind: type, where: str) -> Any:
+        try:
+            return _tag(kind.__name__, _moment(value, where))
+        except NotSendable:  # its time zone has no name that travels
+            if self._foreign:
+                return value.isoformat()
+            raise
+
+    def _unregistered(self, value: Any, where: str, depth: int) -> Any:
+        """What stands for a value that cannot be sent as itself, in plain values."""
+        found = of_json(value)
+        if found is NONE and self._foreign:
+            found = of_result(value)
+        if found is NONE:
+            raise _refusal(where, value)
+        self._inside += 1
+        try:
+            return self._nested(value, lambda: self.node(found, where, depth + 1), where, depth)
+        finally:
+            self._inside -= 1
 
     def _within(self, value: Any, kind: type, where: str, depth: int) -> Any:
-        """A container, whose place is remembered so that one inside itself is found."""
+        """A container or an object of a registered type."""
+        make = self._container if kind in CONTAINERS else self._registered
+        return self._nested(value, lambda: make(value, kind, where, depth + 1), where, depth)
+
+    def _nested(self, value: Any, make: Callable[[], Any], where: str, depth: int) -> Any:
+        """What has parts; its place is remembered so that one inside itself is found."""
         if id(value) in self._open:
             raise NotSendable(f"{where} contains itself and cannot be sent")
         if depth > DEPTH:
             raise NotSendable(f"{where} is nested more than {DEPTH} deep and cannot be sent")
         self._open.add(id(value))
         try:
-            if kind in CONTAINERS:
-                return self._container(value, kind, where, depth + 1)
-            return self._registered(value, kind, where, depth + 1)
+            return make()
         finally:
             self._open.discard(id(value))
 
@@ -147,7 +186,8 @@ class _Encoder:
             items = [self.node(v, f"an element of {where}", depth) for v in value]
         else:
             items = [self.node(v, f"{where}[{n}]", depth) for n, v in enumerate(value)]
-        return items if kind is list else _tag(kind.__name__, items)
+        is_list = kind is list or (kind is tuple and self._inside)  # as JSON has it
+        return items if is_list else _tag(kind.__name__, items)
 
     def _registered(self, value: Any, kind: type, where: str, depth: int) -> Any:
         name = self._names[kind]
@@ -162,8 +202,6 @@ class _Encoder:
 
     def _array(self, value: Any, numpy: Any, where: str) -> Any:
         dtype = value.dtype
-        if type(value) is not numpy.ndarray and not isinstance(value, numpy.generic):
-            raise _refusal(where, value)
         if dtype.hasobject or (dtype.kind not in NUMBERS and dtype.names is None):
             raise NotSendable(
                 f"{where} is a numpy array of {dtype}; only arrays of plain numbers, "
@@ -242,11 +280,11 @@ class _Decoder:
 
     def array(self, body: Any) -> Any:
         """A numpy array over its part, without copying."""
+        description, shape, order, number = body
         try:
             import numpy
         except ImportError:
-            raise NotReadable("it has a numpy array, and numpy is not installed here") from None
-        description, shape, order, number = body
+            return _without_numpy(description, shape, order, self.raw(number))
         if isinstance(description, list):
             description = [_field(item) for item in description]
         dtype = numpy.dtype(description)
@@ -258,7 +296,25 @@ class _Decoder:
 
     def scalar(self, body: Any) -> Any:
         """A numpy scalar."""
-        return self.array(body).reshape(())[()]
+        made = self.array(body)
+        return made.reshape(())[()] if hasattr(made, "reshape") else made
+
+
+def _without_numpy(description: Any, shape: list[int], order: str, data: memoryview) -> Any:
+    """The numbers of an array as nested lists, or a scalar as itself."""
+    letter = _LETTERS.get(str(description)[1:])
+    if letter is None or (order == "F" and len(shape) > 1):
+        raise NotReadable("it has a numpy array, and numpy is not installed here")
+    byte_order = ">" if str(description)[0] == ">" else "<"
+    count = math.prod(shape)
+    flat = list(struct.unpack(f"{byte_order}{count}{letter}", data))
+    for size in reversed(shape[1:]):
+        flat = [flat[at : at + size] for at in range(0, len(flat), size)] if size else []
+    return flat if shape else flat[0]
+
+
+_LETTERS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d"}
+_LETTERS.update(i1="b", i2="h", i4="i", i8="q", u1="B", u2="H", u4="I", u8="Q")
 
 
 def _field(item: Any) -> tuple[Any, ...]:

@@ -1,0 +1,83 @@
+"""What values of types that nobody registered become: what the reference system makes of them.
+
+Its workers answer in JSON, with dataclasses as dictionaries; so a caller knows such results as
+dictionaries, lists and simple values. What its workers could not answer at all (enums that are no
+text, models, moments of a subclass) becomes the nearest plain value. Standard library only.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+import sys
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from pathlib import Path, PurePath
+from typing import Any
+
+NONE: Any = object()  # there is no plain value for it
+
+
+def of_json(value: Any) -> Any:
+    """Return the built-in value of a subclass that JSON takes for its base; else `NONE`."""
+    kind = type(value)
+    for base, plain in _BASES:
+        if isinstance(value, base) and kind is not base:
+            return plain(value)
+    return NONE
+
+
+def of_result(value: Any) -> Any:
+    """Return one step of the way to plain values: what it holds may need another; else `NONE`."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _fields(value, (field.name for field in dataclasses.fields(value)))
+    for method in ("model_dump", "dict"):  # pydantic, version 2 and 1
+        dump = getattr(value, method, None)
+        if callable(dump) and hasattr(type(value), "__fields__") and not isinstance(value, type):
+            return dump()
+    attributes = getattr(type(value), "__attrs_attrs__", None)
+    if attributes is not None:
+        return _fields(value, (attribute.name for attribute in attributes))
+    for base, plain in _NEAREST:
+        if isinstance(value, base):
+            return plain(value)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray):  # a view of a file, a record array
+        masked = isinstance(value, getattr(numpy.ma, "MaskedArray", ()))
+        return NONE if masked or type(value) is numpy.ndarray else numpy.asarray(value)
+    return NONE
+
+
+def _fields(value: Any, names: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
+
+
+def _moment(value: datetime) -> datetime:
+    return datetime(*value.timetuple()[:6], value.microsecond, value.tzinfo, fold=value.fold)
+
+
+_BASES: tuple[tuple[Any, Any], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    (dict, dict),
+    (list, list),
+    (tuple, list),
+)
+_NEAREST: tuple[tuple[Any, Any], ...] = (
+    (Mapping, dict),
+    (frozenset, frozenset),
+    (set, set),
+    (collections.deque, list),
+    (collections.UserList, list),
+    (bytes, bytes),
+    (bytearray, bytearray),
+    (PurePath, lambda path: Path(str(path))),
+    (datetime, _moment),
+    (date, lambda day: date(day.year, day.month, day.day)),
+    (time, lambda moment: moment.isoformat()),
+    (timedelta, lambda span: timedelta(span.days, span.seconds, span.microseconds)),
+)
