@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._core.jobs import BlockReason, Holder, JobFailure, JobStatus
+    from ._core.jobs import BlockReason, Holder, JobFailure, JobStatus, NotKept
     from ._rerun import QueueReplacedWarning
     from ._runtime.publish import JobEvent
     from ._views import Rows
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         QueueExistsError,
         QueueIdleError,
         QueueStoppedError,
+        ResultNotKeptError,
         UnknownJobError,
         UnpicklableJobError,
         UnsendableValueError,
@@ -115,6 +116,8 @@ _HOMES = {
     "JournalInUseError": ".errors",
     "JournalWarning": ".errors",
     "NotRestorableError": ".errors",
+    "ResultNotKeptError": ".errors",
+    "NotKept": "._core.jobs",
     "SqliteJournal": ".journal.sqlite",
     "JournalRecord": ".journal.records",
     "read_journal": ".journal.records",
@@ -143,6 +146,7 @@ __all__ = [
     "JournalInUseError",
     "JournalRecord",
     "JournalWarning",
+    "NotKept",
     "NotRestorableError",
     "PermissiveScheduler",
     "PluginBlockedError",
@@ -163,6 +167,7 @@ __all__ = [
     "QueueStoppedError",
     "RayExecutor",
     "ResourceScheduler",
+    "ResultNotKeptError",
     "Rows",
     "SafetyScheduler",
     "SqliteJournal",

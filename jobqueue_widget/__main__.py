@@ -87,7 +87,7 @@ def _as_row(record: JournalRecord) -> str:
     if record.started_at is not None:
         ended = record.completed_at if record.completed_at is not None else time.time()
         took = _duration(max(0.0, ended - record.started_at))
-    last = record.error or record.message or record.result
+    last = record.error or record.cancel_reason or record.message or record.result
     submitted = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created_at))
     title = record.label or record.name
     return _line([record.id, record.status, title, record.arguments, submitted, took, last])

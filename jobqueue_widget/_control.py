@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ._core import events as ev
 from ._core.jobs import JobOptions, JobRecord, JobStatus
 from ._display import hearing
-from ._runtime.engine import Engine, error_text
+from ._runtime.engine import Engine, cancel_text, error_text
 from ._runtime.kernel import can_nest, run_nested
 from ._runtime.logs import JobLog
 from ._runtime.waiting import Waiter
@@ -309,4 +309,4 @@ async def _within(timeout: float | None, waiter: Waiter) -> None:
 def _searchable(job: JobRecord) -> str:
     options = job.spec.options
     parts = (job.id, job.spec.name, options.label or "", *options.tags, job.status)
-    return "\n".join((*parts, error_text(job) or "")).casefold()
+    return "\n".join((*parts, error_text(job) or cancel_text(job) or "")).casefold()

@@ -8,8 +8,8 @@ from itertools import chain, islice
 from typing import Any, Literal
 
 from ._arguments import arguments_line
-from ._core.jobs import PENDING, BlockReason, JobRecord, JobStatus
-from ._runtime.engine import Engine, error_text
+from ._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
+from ._runtime.engine import Engine, cancel_text, error_text
 
 HISTORY_IN_STATE = 20
 
@@ -50,6 +50,7 @@ def _ended(job: JobRecord) -> dict[str, Any]:
         "status": job.status.value,
         "completed_at": job.completed_at,
         "error": error_text(job),
+        "cancel_reason": cancel_text(job),
     }
 
 
@@ -116,7 +117,7 @@ NEVER_STARTED: RowDict = {
     "args": "",
     "retry_of": None,
     "force_at": None,
-    "cancel_note": None,
+    "note": None,
     "hold_then": "release",
     "finished_before_cancel": False,
     "status": PENDING.value,
@@ -137,6 +138,7 @@ NEVER_STARTED: RowDict = {
     "hold_until": None,
     "block_reason": None,
     "error": None,
+    "cancel_reason": None,
 }
 
 
@@ -169,7 +171,7 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
 def _add_what_it_did(shown: RowDict, engine: Engine, job: JobRecord) -> None:
     force_in = engine.timers.seconds_left(job, "ladder") if job.cancel_phase == "asked" else None
     shown["force_at"] = None if force_in is None else engine.now() + force_in
-    shown["cancel_note"] = cancel_note(job)
+    shown["note"] = note_of(job)
     shown["finished_before_cancel"] = job.finished_before_cancel
     shown["status"] = job.status.value
     shown["attempt"] = job.attempt
@@ -182,6 +184,7 @@ def _add_what_it_did(shown: RowDict, engine: Engine, job: JobRecord) -> None:
     shown["cancel_phase"] = job.cancel_phase
     shown["can_kill"] = job.can_kill
     shown["error"] = error_text(job)
+    shown["cancel_reason"] = cancel_text(job)
 
 
 def add_arguments(rows: Sequence[dict[str, Any]], jobs: Sequence[JobRecord]) -> None:
@@ -195,6 +198,15 @@ def cancel_note(job: JobRecord) -> str | None:
     if job.cancel_phase is None or job.can_kill:
         return None
     return f"asked to stop; a {job.executor_name} cannot be forced"
+
+
+def note_of(job: JobRecord) -> str | None:
+    """What else there is to say of a job that runs or has ended, in a few words."""
+    if job.finished_before_cancel:
+        return "finished before the cancel"
+    if type(job.result) is NotKept:
+        return f"result not kept: {job.result.reason}"
+    return cancel_note(job)
 
 
 class Shown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._core.jobs import JobFailure
+    from ._core.jobs import JobFailure, NotKept
 
 
 class JobQueueError(Exception):
@@ -82,6 +82,20 @@ class QueueExistsError(JobQueueError, RuntimeError):
 
 class NotRestorableError(JobQueueError, RuntimeError):
     """Something of a job did not come back with its journal; the message says what and why."""
+
+
+class ResultNotKeptError(NotRestorableError):
+    """The job completed, and its value is not here: `kept` says what it was and why."""
+
+    def __init__(self, whose: str, kept: NotKept) -> None:
+        super().__init__(whose, kept)
+        self.kept = kept
+
+    def __str__(self) -> str:
+        kept = self.kept
+        text = f"{self.args[0]} has completed, but its result was not kept: {kept.reason}"
+        what = " ".join(filter(None, (kept.type, kept.repr)))
+        return f"{text}; it was {what}" if what else text
 
 
 class MissingExtraError(JobQueueError, ImportError):

@@ -6,31 +6,21 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import describe_arguments, shown_arguments
-from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, Late
+from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, Late, NotKept
 from ._display import provider
-from ._runtime.engine import error_text
+from ._runtime.engine import cancel_text, error_text
 from ._runtime.queue_resources import Usage
-from ._views import cancel_note
+from ._views import cancel_note, note_of
 from .errors import (
     JobCancelledError,
     JobFailedError,
     JobNotFinishedError,
-    NotRestorableError,
+    ResultNotKeptError,
 )
 from .protocols import MimeBundle
 
 if TYPE_CHECKING:
     from ._control import Control
-
-
-class NotKept:
-    """Stands where a result of an earlier kernel would; its text says why it did not come back."""
-
-    def __init__(self, why: str) -> None:
-        self._why = why
-
-    def __repr__(self) -> str:
-        return f"<not kept: {self._why}>"
 
 
 class Job:
@@ -136,6 +126,11 @@ class Job:
         return cancel_note(self._record)
 
     @property
+    def note(self) -> str | None:
+        """What else there is to say of it: `cancel_note`, or that its result was not kept."""
+        return note_of(self._record)
+
+    @property
     def block_reason(self) -> str | None:
         """Why a pending job does not start, where there is more to say than that it waits."""
         reason = self._record.block_reason
@@ -193,20 +188,34 @@ class Job:
     def result(self) -> Any:
         """The returned value; None before the end and for jobs that returned nothing.
 
-        One that did not come back with its journal is a `NotKept` that says why.
+        One that could not be sent back, or did not come back with its journal, is a `NotKept`
+        that says what it was and why.
         """
-        result = self._record.result
-        if type(result) is not Late:
-            return result
-        try:
-            return result.get()
-        except NotRestorableError as error:
-            return NotKept(str(error))
+        return self._value() if self._record.status is JobStatus.completed else None
+
+    @property
+    def partial_result(self) -> Any:
+        """What it returned after it had noticed that it was to stop; None otherwise.
+
+        Noticed: it has read `cancel_requested` as True, or got JobCancelled from `checkpoint()` or
+        in the middle of its code, or its plugin's `cancel()` has returned. Its status is cancelled,
+        or failed if it was a time limit that wanted it to stop.
+        """
+        return None if self._record.status is JobStatus.completed else self._value()
+
+    def _value(self) -> Any:
+        value = self._record.result
+        return value.get() if type(value) is Late else value
 
     @property
     def error(self) -> str | None:
-        """Why it failed ("ValueError: …") or was cancelled; None otherwise."""
+        """Why it failed ("ValueError: …"); None otherwise, also for a cancelled job."""
         return error_text(self._record)
+
+    @property
+    def cancel_reason(self) -> str | None:
+        """Why it was cancelled, as told by who did it, else "cancelled"; None otherwise."""
+        return cancel_text(self._record)
 
     @property
     def failure(self) -> JobFailure | None:
@@ -225,7 +234,7 @@ class Job:
             JobNotFinishedError: it has not.
             JobFailedError: it failed.
             JobCancelledError: it was cancelled.
-            NotRestorableError: it ended in an earlier kernel, and its result was not kept.
+            ResultNotKeptError: it completed, and its result could not be sent or kept.
 
         """
         record = self._record
@@ -238,8 +247,10 @@ class Job:
             raise JobFailedError(record.id, self.title, failure) from failure.exception
         if record.status is JobStatus.cancelled:
             raise JobCancelledError(record.id, self.title, record.cancel_reason)
-        result = record.result
-        return result.get() if type(result) is Late else result
+        value = self._value()
+        if type(value) is NotKept:
+            raise ResultNotKeptError(f"job {self.title!r} ({record.id})", value)
+        return value
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from self._control.wait_for(self._record, None).__await__()
@@ -348,5 +359,7 @@ _FIELDS = (
     "progress",
     "status_message",
     "result",
+    "partial_result",
     "error",
+    "cancel_reason",
 )

@@ -3,8 +3,8 @@
 // Long names of our own that get short ones. None is a member of a DOM object or a key that is sent:
 // what comes from the kernel is read by quoted names, which stay, and the compiler insists on them.
 const OURS = [
-  "can_kill", "cancel_note", "cancel_phase", "completed_at", "created_at",
-  "finished_before_cancel", "force_at", "hold_then", "hold_until", "max_running", "news_at",
+  "can_kill", "cancel_reason", "cancel_phase", "completed_at", "created_at",
+  "force_at", "hold_then", "hold_until", "max_running", "news_at",
   "retry_of", "started_at",
   "act", "actedAt", "againAt", "answered", "arrived", "asked", "askedFor", "atEnd", "blocks",
   "bring", "busy", "canUnload", "canvas", "choose", "context", "covered", "covers", "dim", "drawn",

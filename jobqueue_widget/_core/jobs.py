@@ -59,22 +59,49 @@ class JobFailure:
         return f"{self.type_name}: {self.message}" if self.message else self.type_name
 
 
-class Outcome:
-    """How one attempt of a job ended: a value, an error, or a stop (`cancelled`)."""
+@dataclass(frozen=True, slots=True)
+class NotKept:
+    """Stands where a result would: the job returned, and its value is not here. Says why.
 
-    __slots__ = ("failure", "kind", "value")
+    `type` is the name of the value's class, `repr` the value as text (shortened), both "" where
+    they are not known; `size` is in bytes, None where it is not known.
+    """
+
+    type: str = ""
+    repr: str = ""
+    size: int | None = None
+    reason: str = ""
+
+    def __repr__(self) -> str:
+        what = f"{self.type} {self.repr}".strip()
+        size = "" if self.size is None else f" ({self.size:,} bytes)"
+        return f"<not kept: {what}{size}{': ' if what or size else ''}{self.reason}>"
+
+
+class Outcome:
+    """How one attempt of a job ended: a value, an error, or a stop (`cancelled`).
+
+    `noticed`: the work knew of a request to stop before it returned its value.
+    """
+
+    __slots__ = ("failure", "kind", "noticed", "value")
 
     def __init__(
-        self, kind: OutcomeKind, value: object = None, failure: JobFailure | None = None
+        self,
+        kind: OutcomeKind,
+        value: object = None,
+        failure: JobFailure | None = None,
+        noticed: bool = False,
     ) -> None:
         self.kind = kind
         self.value = value
         self.failure = failure
+        self.noticed = noticed
 
     @classmethod
-    def of_value(cls, value: object) -> Outcome:
-        """The job returned `value`."""
-        return cls("value", value)
+    def of_value(cls, value: object, *, noticed: bool = False) -> Outcome:
+        """The job returned `value`; `noticed` if it knew then that it was asked to stop."""
+        return cls("value", value, noticed=noticed)
 
     @classmethod
     def of_error(cls, failure: JobFailure) -> Outcome:
@@ -233,12 +260,14 @@ class Late:
         self._value: object = None
 
     def get(self) -> object:
-        """The result; raises what loading it raises."""
+        """The result, or a `NotKept`; raises what loading it raises."""
         load = self._load
-        if load is not None:
-            self._value = load()
-            self._load = None
-        return self._value
+        if load is None:
+            return self._value
+        value = load()
+        if type(value) is not NotKept:  # what cannot be read now is asked for again
+            self._value, self._load = value, None
+        return value
 
 
 class JobRecord:
@@ -318,7 +347,7 @@ class JobRecord:
         self.progress: float | None = 0.0
         self.message = ""
         # how it ended
-        self.result: object = None
+        self.result: object = None  # what it returned; if it is not completed, in part
         self.failure: JobFailure | None = None
         self.cancel_reason = ""
         self.finished_before_cancel = False

@@ -65,9 +65,12 @@ class KeptFunction(NamedTuple):
 
 
 class KeptResult(NamedTuple):
-    """How a job's result is kept: its pickle, or (form "text") why there is none."""
+    """How a job's result is kept: its pickle, or (form "text") why there is none.
 
-    form: Literal["pickle", "text"]
+    Form "not kept": there never was one, and JSON says what it was and why.
+    """
+
+    form: Literal["pickle", "text", "not kept"]
     data: bytes
     shown: str
     seal: bytes | None

@@ -150,6 +150,7 @@ def launch(state: QueueState, event: ev.Launched, out: Out) -> None:
     state.order.remove(job)
     job.status = RUNNING
     job.executor_name, job.can_kill = event.executor_name, event.can_kill
+    job.result = None
     job.block_reason = None
     job.started_at = state.now
     job.progress, job.message = 0.0, ""
@@ -267,13 +268,17 @@ def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
 
 
 def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
-    """It ended after somebody, or its time limit, wanted it to."""
+    """It ended after somebody, or its time limit, wanted it to.
+
+    A value is finished work if the job did not know of the request, else it is a part of it.
+    """
     job, outcome = event.job, event.outcome
     if event.attempt != job.attempt:
         return
     _free_lane(state, job, out)
     if outcome.kind == "value":
         job.result, job.failure = outcome.value, None
+    if outcome.kind == "value" and not outcome.noticed:
         job.finished_before_cancel = not job.limit_hit
         end(state, job, COMPLETED, out)
     elif job.limit_hit:

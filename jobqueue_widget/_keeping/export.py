@@ -11,7 +11,7 @@ from typing import IO
 
 from .._arguments import describe_arguments
 from .._core.jobs import JobRecord, Late
-from .._runtime.engine import error_text
+from .._runtime.engine import cancel_text, error_text
 from .._runtime.logs import JobLog
 from ..errors import InvalidOptionError
 from ..journal.records import JournalRecord
@@ -55,7 +55,7 @@ def record_of(job: JobRecord) -> JournalRecord:
     shown = value.shown() if isinstance(value, Late) else shown_value(value)
     result = "" if value is None else shown
     log = job.log.tail(LOG_LINES) if isinstance(job.log, JobLog) else ""
-    error = error_text(job)
+    error, reason = error_text(job), cancel_text(job)
     return JournalRecord(
         id=job.id,
         name=spec.name,
@@ -70,6 +70,7 @@ def record_of(job: JobRecord) -> JournalRecord:
         completed_at=job.completed_at,
         message=hide(job.message, secrets),
         error=error and hide(error, secrets),
+        cancel_reason=reason and hide(reason, secrets),
         traceback=hide(failure.traceback, secrets) if failure is not None else "",
         result=hide(result, secrets),
         executor=job.executor_name,

@@ -181,7 +181,8 @@ class _Restorer:
         if job.id in self._contents.with_log:
             job.log = restored_log(lambda: self._archive.log(job.id))
         if was.ended:
-            self._give_result(job, was)
+            self._give_result(job)
+            job.progress = 1.0 if was is JobStatus.completed else job.progress
             return Restored(job, was)
         parents = tuple(
             self._engine.state.jobs[parent]
@@ -214,12 +215,10 @@ class _Restorer:
             spec.payload = None
         return spec
 
-    def _give_result(self, job: JobRecord, was: JobStatus) -> None:
-        if was is JobStatus.completed:
-            job.progress = 1.0
-            if job.id in self._contents.with_result:
-                archive, job_id = self._archive, job.id
-                job.result = Late(lambda: archive.result(job_id), lambda: archive.shown(job_id))
+    def _give_result(self, job: JobRecord) -> None:
+        if job.id in self._contents.with_result:
+            archive, job_id = self._archive, job.id
+            job.result = Late(lambda: archive.result(job_id), lambda: archive.shown(job_id))
 
     def _hold(self, job: JobRecord, standing: Standing) -> float | None:
         """Seconds left, by the wall clock but never more than it was when it was written."""

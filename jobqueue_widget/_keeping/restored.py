@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
-from .._core.jobs import JobOptions, JobSpec
+from .._core.jobs import JobOptions, JobSpec, NotKept
 from .._core.kept import Request
 from .._runtime.logs import JobLog
 from ..errors import JournalError, NotRestorableError
@@ -65,34 +65,25 @@ class Archive:
         return self._functions.setdefault(digest, packed)
 
     def result(self, job_id: str) -> object:
-        """What the job returned.
-
-        Raises:
-            NotRestorableError: it was not kept, or cannot be read or proved.
-
-        """
-        begin = f"the result of {job_id} cannot be restored: "
+        """What the job returned, or a `NotKept` if it was not kept or cannot be read or proved."""
         try:
             kept = self._journal.result(job_id)
         except JournalError as error:
-            raise NotRestorableError(f"{begin}{error}") from error
+            return NotKept(reason=f"it cannot be restored: {error}")
         if kept is None:
-            raise NotRestorableError(f"{begin}its kernel ended before it was written")
-        if kept.form != "pickle":
-            raise NotRestorableError(begin + kept.data.decode("utf-8", "replace"))
-        if self._why_not is not None:
-            raise NotRestorableError(f"{begin}{self._why_not}; it was {kept.shown}")
-        if not self._signer.proves(kept.seal, b"result", job_id.encode(), kept.data):
-            raise NotRestorableError(
-                f"{begin}it is not sealed with this user's key, so it is not unpickled; "
-                f"it was {kept.shown}"
-            )
-        try:
-            return pickle.loads(kept.data)
-        except Exception as error:
-            raise NotRestorableError(
-                f"{begin}unpickling failed ({type(error).__name__}: {error}); it was {kept.shown}"
-            ) from error
+            return NotKept(reason="it cannot be restored: its kernel ended before it was written")
+        if kept.form == "not kept":
+            return _told(kept.data)
+        why = kept.data.decode("utf-8", "replace") if kept.form != "pickle" else self._why_not
+        sealed = (kept.seal, b"result", job_id.encode(), kept.data)
+        if why is None and not self._signer.proves(*sealed):
+            why = "it is not sealed with this user's key, so it is not unpickled"
+        if why is None:
+            try:
+                return pickle.loads(kept.data)
+            except Exception as error:
+                why = f"unpickling failed ({type(error).__name__}: {error})"
+        return NotKept(repr=kept.shown, reason=f"it cannot be restored: {why}")
 
     def shown(self, job_id: str) -> str:
         """The result as text; why not, if it cannot be read."""
@@ -108,6 +99,17 @@ class Archive:
             return self._journal.log(job_id)
         except JournalError as error:
             return f"[{error}]\n".encode("utf-8", "backslashreplace")
+
+
+def _told(data: bytes) -> NotKept:
+    """Read what `scribe` wrote of a result that was never there."""
+    try:
+        found = json.loads(data)
+        size = found["size"]
+        words = {name: str(found[name]) for name in ("type", "repr", "reason")}
+        return NotKept(size=None if size is None else int(size), **words)
+    except (ValueError, TypeError, KeyError) as error:
+        return NotKept(reason=f"it was not kept, and why cannot be read: {error}")
 
 
 class RestoredSpec(JobSpec):

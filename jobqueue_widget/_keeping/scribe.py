@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .._arguments import arguments_line, type_names_line
-from .._core.jobs import DEFAULT_OPTIONS, JobFailure, JobOptions, JobRecord, JobSpec
+from .._core.jobs import DEFAULT_OPTIONS, JobFailure, JobOptions, JobRecord, JobSpec, NotKept
 from .._core.kept import KeptFunction, KeptResult, Request, Standing
 from .._runtime.logs import JobLog
 from ..errors import UnpicklableJobError
@@ -186,6 +186,8 @@ class SealedScribe:
 
     def is_light(self, value: object) -> bool:
         """True if a result may be pickled at once: few built-in values."""
+        if type(value) is NotKept:
+            return True
         if isinstance(value, (str, bytes)):
             return type(value) in (str, bytes) and len(value) <= LIGHT
         return is_plain(value, 50)
@@ -199,6 +201,10 @@ class SealedScribe:
         """Its result as it will be kept. May run the user's code; never raises."""
         value, secrets = job.result, secrets_kept(job)
         shown = hide(shown_value(value), secrets)
+        if type(value) is NotKept:
+            told = {"type": value.type, "size": value.size}
+            words = {"reason": hide(value.reason, secrets), "repr": hide(value.repr, secrets)}
+            return KeptResult("not kept", json.dumps({**told, **words}).encode(), shown, None)
         try:
             if is_plain(value):
                 data = pickle.dumps(value, 5)
@@ -316,7 +322,7 @@ def shown_of(spec: JobSpec) -> str:
 
 def shown_value(value: object) -> str:
     """A built-in value as text, of any other the name of its type."""
-    if not is_plain(value):
+    if not is_plain(value) and type(value) is not NotKept:
         return f"<{type(value).__name__}>"
     text = plain(" ".join(repr(value)[: 4 * SHOWN].split()))
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -277,7 +277,8 @@ class Engine:
     def _publish_job(self, effect: fx.Publish) -> None:
         job, payload = effect.job, effect.payload
         if effect.type == "ended":
-            payload = {"status": job.status.value, "error": error_text(job)}
+            told = {"error": error_text(job), "cancel_reason": cancel_text(job)}
+            payload = {"status": job.status.value, **told}
         elif effect.type == "progress":
             payload = {"progress": job.progress, "message": job.message}
         elif effect.type == "cancel_asked" and isinstance(payload, dict):
@@ -425,9 +426,14 @@ def _remove_folder(path: Path, owner: int) -> None:
 
 
 def error_text(job: JobRecord) -> str | None:
-    """`job.error`: for failed jobs the failure, for cancelled ones the reason, else None."""
-    if job.status is JobStatus.failed:
-        return str(job.failure)
-    if job.status is JobStatus.cancelled:
-        return job.cancel_reason or str(job.failure or "cancelled")
-    return None
+    """`job.error`: the failure of a failed job, else None."""
+    return str(job.failure) if job.status is JobStatus.failed else None
+
+
+def cancel_text(job: JobRecord) -> str | None:
+    """`job.cancel_reason`: the reason of a cancelled job, what it raised, or "cancelled"."""
+    if job.status is not JobStatus.cancelled:
+        return None
+    failure = job.failure
+    raised = "" if failure is None or failure.type_name == "JobCancelled" else str(failure)
+    return job.cancel_reason or raised or "cancelled"

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from .._core import effects as fx
-from .._core.jobs import COMPLETED, JobRecord
+from .._core.jobs import JobRecord
 from .._core.kept import Changes, KeptFunction, KeptResult, Request, Standing
 from ..errors import JournalWarning
 
@@ -235,7 +235,7 @@ class Recorder:
             if standing.ended_number is not None:
                 if tail := scribe.log(job):
                     changes.logs.append((job.id, tail))
-                if job.status is COMPLETED and job.result is not None:
+                if job.result is not None:
                     if scribe.is_light(job.result):
                         changes.results.append((job.id, scribe.result(job)))
                     else:

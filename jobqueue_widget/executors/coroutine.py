@@ -52,7 +52,16 @@ class CoroutineExecutor(StartsAtOnce):
 class CoroutineExecution:
     """One task."""
 
-    __slots__ = ("_context", "_loop", "_reported", "_reporter", "_spec", "_task", "_tasks")
+    __slots__ = (
+        "_asked",
+        "_context",
+        "_loop",
+        "_reported",
+        "_reporter",
+        "_spec",
+        "_task",
+        "_tasks",
+    )
     can_be_killed = False
 
     def __init__(
@@ -66,7 +75,7 @@ class CoroutineExecution:
         self._loop = loop
         self._spec = spec
         self._reporter = reporter
-        self._reported = False
+        self._reported = self._asked = False
         self._context = LocalJobContext(reporter)
         variables.run(bind, self._context)
         self._tasks = tasks
@@ -80,9 +89,10 @@ class CoroutineExecution:
         spec = self._spec
         try:
             target = cast("Callable[..., Coroutine[Any, Any, object]]", spec.target)
-            outcome = Outcome.of_value(await target(*spec.args, **spec.kwargs))
+            value = await target(*spec.args, **spec.kwargs)
+            outcome = Outcome.of_value(value, noticed=self._context.noticed)
         except asyncio.CancelledError:
-            if not self._context.cancel_requested:
+            if not self._asked:
                 return  # told by `_done`, one turn later: the end of asyncio.run cancels us first
             outcome = Outcome.of_stop()
         except BaseException as error:
@@ -110,6 +120,7 @@ class CoroutineExecution:
 
     def ask_to_stop(self) -> bool:
         """Cancel the task, from any thread."""
+        self._asked = True
         self._context.request_cancel()
         assert self._task is not None, "asked before it was launched"
         try:
@@ -117,13 +128,19 @@ class CoroutineExecution:
         except RuntimeError:
             running_here = False
         if running_here:
-            self._task.cancel()
+            self._cancel_task()
         else:
             try:
-                self._loop.call_soon_threadsafe(self._task.cancel)
+                self._loop.call_soon_threadsafe(self._cancel_task)
             except RuntimeError:
                 return False
         return True
+
+    def _cancel_task(self) -> None:
+        """On the loop: CancelledError is raised in the coroutine, unless it has ended."""
+        assert self._task is not None
+        if self._task.cancel():
+            self._context.noticed = True
 
     def kill(self) -> None:
         """Never called: `can_be_killed` is False."""

@@ -139,6 +139,7 @@ class PluginExecution:
         self._given_up = False
         self._started = False  # the host lets it run
         self._asked = False
+        self._noticed = False  # the plugin's own cancel() has returned
         self._not_reloaded: str | None = None
         self._dead: JobFailure | None = None
         self._timers: list[Callable[[], None]] = []
@@ -260,7 +261,7 @@ class PluginExecution:
             return Outcome.of_stop()
         except BaseException as error:
             return Outcome.of_error(failure_of(error))
-        return Outcome.of_value(value)
+        return Outcome.of_value(value, noticed=self._noticed)
 
     async def _heal(self, name: str) -> str | None:
         """Reload a plugin whose worker died or could not be reloaded before.
@@ -351,15 +352,20 @@ class PluginExecution:
             if callable(ask):
                 self._desk.spawn(self._ask_async(ask))
             elif callable(ask := getattr(plugin, "cancel", None)):
-                ask()
+                self._note_answer(ask())
         except BaseException as error:
             logger.info("cancel() of plugin %s failed: %r", self._spec.name, error)
 
     async def _ask_async(self, ask: Callable[[], Any]) -> None:
         try:
-            await asyncio.wait_for(guarded(ask), max(0.1, self._context.cancel_timeout))
+            patience = max(0.1, self._context.cancel_timeout)
+            self._note_answer(await asyncio.wait_for(guarded(ask), patience))
         except Exception as error:
             logger.info("cancel_async() of plugin %s failed: %r", self._spec.name, error)
+
+    def _note_answer(self, answer: object) -> None:
+        """Its cancel() has returned; False is how a proxy says that there is none."""
+        self._noticed = self._noticed or answer is not False
 
     def kill(self) -> None:
         """End the plugin's process group if it shows one, then have its worker replaced."""

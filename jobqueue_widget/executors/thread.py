@@ -61,7 +61,8 @@ class ThreadExecution:
         spec = self._spec
         try:
             target = cast("Callable[..., object]", spec.target)
-            outcome = Outcome.of_value(target(*spec.args, **spec.kwargs))
+            value = target(*spec.args, **spec.kwargs)
+            outcome = Outcome.of_value(value, noticed=self._context.noticed)
         except BaseException as error:
             if self._context.is_stop(error):
                 outcome = Outcome.of_stop()

@@ -42,6 +42,7 @@ class JournalRecord:
     completed_at: float | None
     message: str
     error: str | None
+    cancel_reason: str | None
     traceback: str
     result: str
     executor: str
@@ -178,14 +179,10 @@ def _record(
 ) -> JournalRecord:
     options = _loaded(request.options)
     failure = _loaded(standing.failure or "{}")
-    error, status, ended = None, standing.status, standing.completed_at
-    if status == "failed":
-        error = _joined(failure)
-    elif status == "cancelled":
-        error = standing.cancel_reason or _joined(failure) or "cancelled"
-    elif status == "running" and gone:  # as it will come back
+    status, ended = standing.status, standing.completed_at
+    if status == "running" and gone:  # as it will come back
         status = "cancelled" if standing.asked else "failed"
-        error = "KernelDied: interrupted by kernel exit"
+        failure = {"type_name": "KernelDied", "message": "interrupted by kernel exit"}
         ended = contents.sessions[-1].seen_at if contents.sessions else None
     tail = logs.get(request.id, b"")
     return JournalRecord(
@@ -201,7 +198,8 @@ def _record(
         started_at=standing.started_at,
         completed_at=ended,
         message=standing.message,
-        error=error,
+        error=_joined(failure) if status == "failed" else None,
+        cancel_reason=_reason(standing, failure) if status == "cancelled" else None,
         traceback=str(failure.get("traceback", "")),
         result=results.get(request.id, ""),
         executor=standing.executor,
@@ -209,6 +207,12 @@ def _record(
         retry_of=request.retry_of,
         log=tail.decode("utf-8", "backslashreplace"),
     )
+
+
+def _reason(standing: Standing, failure: dict[str, Any]) -> str:
+    """As `job.cancel_reason` has it."""
+    raised = "" if failure.get("type_name") == "JobCancelled" else _joined(failure)
+    return standing.cancel_reason or raised or "cancelled"
 
 
 def _loaded(text: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .._core.jobs import JobFailure, Outcome
-from ..errors import PluginFailedError, UnsendableValueError
+from .._core.jobs import JobFailure, NotKept, Outcome
+from ..errors import PluginFailedError, ResultNotKeptError, UnsendableValueError
 from ..worker import typed
 from ..worker.jobside import current_job
 from .runs import Operation, PluginRun
@@ -122,6 +122,8 @@ class Call:
 
     def _value(self, outcome: Outcome) -> Any:
         if outcome.kind == "value":
+            if type(outcome.value) is NotKept:
+                raise ResultNotKeptError(f"plugin {self._plugin.meta.name!r}", outcome.value)
             return outcome.value
         failure = outcome.failure or JobFailure("JobCancelled", "it was asked to stop")
         raise PluginFailedError(self._plugin.meta.name, failure)

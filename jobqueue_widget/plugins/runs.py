@@ -15,7 +15,7 @@ from .._core.jobs import JobFailure, Outcome
 from ..protocols import Reporter
 from ..worker import typed, wire
 from ..worker.pipes import call_frames
-from ..worker.unpacking import read_spooled
+from ..worker.unpacking import lost_value, read_spooled, unreadable
 
 if TYPE_CHECKING:
     from .slots import Plugin, Slot
@@ -310,16 +310,21 @@ class PluginRun:
             failure = JobFailure(meta["type"], meta["message"], meta["traceback"])
             stopped = meta["kind"] == "cancelled"
             return Outcome.of_stop(failure) if stopped else Outcome.of_error(failure)
+        return Outcome.of_value(self._value(meta, parts), noticed=meta.get("noticed") is True)
+
+    def _value(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> object:
+        """The value, or what says why it is not here: the plugin has done its work in any case."""
+        if "lost" in meta:
+            return lost_value(meta["lost"])
         try:
             if "file" in meta:
                 path = Path(str(meta["file"]))
                 if path.parent != self.plugin.spool:
                     raise typed.NotReadable(f"{path} is no file of this plugin's results")
                 parts = read_spooled(str(path))
-            return Outcome.of_value(typed.decode(parts, self.plugin.house.types))
+            return typed.decode(parts, self.plugin.house.types)
         except Exception as error:
-            reason = f"the result came back but cannot be read here: {error}"
-            return Outcome.of_error(JobFailure("UnreadableResult", wire.clean(reason)))
+            return unreadable(error, parts)
 
     def _end(self, outcome: Outcome) -> None:
         with self._lock:

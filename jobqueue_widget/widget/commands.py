@@ -161,9 +161,9 @@ class Commands:
 
     def _result(self, a: Answer, cid: str) -> Answer:
         job = self._named(a["job"])
-        if job.status.value != "completed":
+        if job.status.value != "completed" and job.partial_result is None:
             return {"kind": "none"}
-        return show_result(job.result)
+        return show_result(job.result if job.partial_result is None else job.partial_result)
 
     def _find(self, a: Answer, cid: str) -> Answer:
         """Of each list how many and the first; `status` is of ended jobs, alone it means no others.

@@ -172,7 +172,9 @@ def clipped(row: State) -> State:
     """A row with short texts: traits are bounded."""
     row["news_at"] = None
     row["block"] = row.pop("block_reason")
-    for name in ("title", "name", "args", "message", "where", "block", "error"):
+    for name in (
+        *("title", "name", "args", "message", "where", "block", "error", "cancel_reason", "note"),
+    ):
         if row[name]:
             row[name] = shorten(row[name])
     row["tags"] = [shorten(tag, 20) for tag in row["tags"][:5]]

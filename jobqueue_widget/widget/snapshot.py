@@ -68,7 +68,8 @@ def _progress(row: dict[str, Any]) -> str:
 
 
 def _remark(row: dict[str, Any]) -> str:
-    return str(row["error"] or row["block_reason"] or row["message"] or "")[:120]
+    names = ("error", "cancel_reason", "note", "block_reason", "message")
+    return next((str(row[name]) for name in names if row[name]), "")[:120]
 
 
 def _line(row: dict[str, Any]) -> str:

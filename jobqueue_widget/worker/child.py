@@ -117,6 +117,7 @@ class Body:
         self.asked = False
         self.early = 0  # the job that was asked before it was here: the two come by different pipes
         self.context: Any = None
+        self.noticed_before = False  # whether it knew before JobCancelled was raised in it
         self._main = threading.main_thread().ident
         self._lock = threading.Lock()
 
@@ -136,7 +137,13 @@ class Body:
         """On the main thread."""
         if self.asked and self.number:
             self.asked = False
+            self.noticed_before = self.context.noticed
+            self.context.noticed = True
             raise jobside.JobCancelled("asked to stop")
+
+    def take_back(self) -> None:
+        """JobCancelled came when the body had returned already: it has not noticed that."""
+        self.context.noticed = self.noticed_before
 
     def begin(self, context: Any) -> None:
         """The job is here; its body has not begun."""
@@ -252,10 +259,23 @@ class Worker:
             if value is nothing or not isinstance(error, jobside.JobCancelled):
                 meta = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES)
                 return meta, wire.pack_exception(error, write_log)
+            body.take_back()
         if self.is_copy:
             state.end_copy(None)
+        noticed = context.noticed
         meta, parts = wire.pack_value(value, self.max_result_bytes, OUR_FILES)
-        packed: tuple[dict[str, Any], list[Any]] = wire.spooled(meta, parts, self.spool)
+        return self.spooled(value, wire.noted(meta, noticed), parts)
+
+    def spooled(
+        self, value: object, meta: dict[str, Any], parts: list[Any]
+    ) -> tuple[dict[str, Any], list[Any]]:
+        """What is sent of a value; one for which there is no room is not kept."""
+        try:
+            packed: tuple[dict[str, Any], list[Any]] = wire.spooled(meta, parts, self.spool)
+        except OSError as error:
+            reason = f"there is no room for it in {self.spool}: {error}"
+            lost = wire.not_kept(value, reason, wire.size_of(parts))
+            return wire.noted(lost, meta.get("noticed", False)), []
         return packed
 
     def sender(self, number: int) -> Any:

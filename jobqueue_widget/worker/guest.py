@@ -53,19 +53,13 @@ class GuestContext(JobContext):
         self._desk = desk
         self._looked = 0.0
 
-    @property
-    def cancel_requested(self) -> bool:
-        """True once somebody wants this job to stop; looks at most 20 times a second."""
+    def _is_asked(self) -> bool:
+        """Look at most 20 times a second."""
         now = time.monotonic()
         if not self._asked and now - self._looked >= LOOK_INTERVAL:
             self._looked = now
             self._asked = self._desk.is_asked()
         return self._asked
-
-    def checkpoint(self) -> None:
-        """Raise JobCancelled if this job was asked to stop."""
-        if self.cancel_requested:
-            raise JobCancelled("asked to stop")
 
 
 class FileDesk:
@@ -235,7 +229,9 @@ def outcome_of(
             return meta, wire.pack_exception(error, log)
     finally:
         context.finish()
-    return pack(value)
+    noticed = context.noticed
+    meta, parts = pack(value)
+    return wire.noted(meta, noticed), parts
 
 
 @contextlib.contextmanager

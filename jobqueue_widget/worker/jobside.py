@@ -35,6 +35,7 @@ class JobContext:
         self._send = send
         self._log = log
         self._on_held_back = on_held_back
+        self.noticed = False  # the job's own code knows that it was asked to stop
         self._asked = False
         self._over = False
         self._lock = threading.Lock()
@@ -43,13 +44,22 @@ class JobContext:
 
     @property
     def cancel_requested(self) -> bool:
-        """True once somebody wants this job to stop."""
-        return self._asked
+        """True once somebody wants this job to stop.
+
+        A job that has read this as True and returns is *cancelled*; `job.partial_result` has what
+        it returned.
+        """
+        if self._is_asked():
+            self.noticed = True
+        return self.noticed
 
     def checkpoint(self) -> None:
         """Raise JobCancelled if this job was asked to stop."""
-        if self._asked:
+        if self.cancel_requested:
             raise JobCancelled("asked to stop")
+
+    def _is_asked(self) -> bool:
+        return self._asked
 
     def report(self, fraction: object = None, message: object = None) -> None:
         """Tell how far it is: 0.0-1.0, or None for "amount unknown". Never raises; the latest wins.

@@ -98,11 +98,15 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         self.body.ask(number)
 
     def call_cancel(self, cancel: Callable[[], object]) -> None:
-        """In a thread of its own."""
+        """In a thread of its own. A plugin whose cancel() has returned knows that it shall stop."""
+        context = self.body.context
         try:
             cancel()
         except BaseException as error:
             child.write_log(f"[cancel() raised {type(error).__name__}]\n")
+        else:
+            if context is not None:
+                context.noticed = True
 
     def answer(self, number: int, question: str) -> None:
         """At once what we know; in a thread what the plugin must be asked."""
@@ -123,8 +127,8 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             self.pipes.send(wire.ANSWER, number, wire.join_parts([meta]))
 
     def send_answer(self, number: int, value: object) -> None:
-        """As a typed value."""
-        parts = typed.encode(plain_config(value), self.types, "answer")
+        """As plain values: readers of a configuration expect a dictionary."""
+        parts = typed.encode(value, {}, "answer", foreign=True)
         self.pipes.send(wire.ANSWER, number, wire.join_parts([b"{}", *parts]))
 
     # -- calls ---------------------------------------------------------------------------------
@@ -170,29 +174,25 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
                 name, message, text = wire.describe(error, OUR_FILES)
                 kind = "cancelled" if isinstance(error, jobside.JobCancelled) else "error"
                 return {"kind": kind, "type": name, "message": message, "traceback": text}, []
+            body.take_back()
         if self.is_copy:
             state.end_copy(None)
-        return self.pack(value, "result")
+        return self.pack(value, "result", context.noticed)
 
-    def pack(self, value: object, what: str) -> Ended:
-        """A value ready to be sent, in a file if it is large, or why it cannot be."""
+    def pack(self, value: object, what: str, noticed: bool = False) -> Ended:
+        """A value ready to be sent, in a file if it is large; else what it was and why it is not.
+
+        What a plugin returned is never an error: its work is done.
+        """
         try:
             parts = typed.encode(value, self.types, what, foreign=True)
         except BaseException as error:
-            name, message, text = wire.describe(error, OUR_FILES)
-            return {"kind": "error", "type": name, "message": message, "traceback": text}, []
-        meta: dict[str, Any] = {"kind": "value", "plain": True}
-        size = sum(len(part) for part in parts)
-        limit = self.max_result_bytes
-        if limit is not None and size > limit:
-            reason = f"the {what} has {size} bytes, more than max_result_bytes={limit}"
-            return {
-                "kind": "error",
-                "type": "ResultTooLarge",
-                "message": reason,
-                "traceback": "",
-            }, []
-        packed: Ended = wire.spooled(meta, parts, self.spool)
+            name, message, _ = wire.describe(error, OUR_FILES)
+            reason = message if isinstance(error, typed.NotSendable) else f"{name}: {message}"
+            return wire.noted(wire.not_kept(value, reason), noticed), []
+        if why := wire.too_large(parts, self.max_result_bytes):
+            return wire.noted(wire.not_kept(value, why, wire.size_of(parts)), noticed), []
+        packed: Ended = self.spooled(value, wire.noted(wire.PLAIN_VALUE, noticed), parts)
         return packed
 
     def op_load(self, call: dict[str, Any], args: Any, kwargs: Any) -> dict[str, Any]:
@@ -234,8 +234,8 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
                 self.credit.acquire()
                 body.number = 0  # a frame is written whole, whoever asks meanwhile
                 meta, parts = self.pack(piece, f"chunk {count}")
-                if meta["kind"] == "error":
-                    raise typed.NotSendable(meta["message"])
+                if "lost" in meta:
+                    raise typed.NotSendable(meta["lost"]["reason"])
                 self.pipes.send(
                     wire.CHUNK, number, wire.join_parts([json.dumps(meta).encode(), *parts])
                 )
@@ -298,14 +298,6 @@ def own_cancel(plugin: Any) -> Callable[[], object] | None:
             method = getattr(plugin, "cancel", None)
             return method if kind.__name__ != "PluginInterface" and callable(method) else None
     return None
-
-
-def plain_config(value: Any) -> Any:
-    """A configuration that is a dataclass, as a dict: readers expect one."""
-    fields = getattr(type(value), "__dataclass_fields__", None)
-    if fields is None:
-        return value
-    return {name: plain_config(getattr(value, name)) for name in fields}
 
 
 def find(module: str, name: str) -> Any:

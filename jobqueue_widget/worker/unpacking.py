@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .._core.jobs import JobFailure, Outcome
+from .._core.jobs import JobFailure, NotKept, Outcome
 from . import wire
 
 logger = logging.getLogger(__name__)
@@ -17,26 +17,45 @@ logger = logging.getLogger(__name__)
 def decode(meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
     """The outcome that an end frame tells of. Any thread; never raises."""
     kind = meta["kind"]
-    if kind != "value":
-        exception = None
-        if parts:
-            try:
-                loaded = wire.load(parts)
-                exception = loaded if isinstance(loaded, BaseException) else None
-            except BaseException as error:
-                logger.debug("the exception of a job could not be loaded: %r", error)
-        failure = JobFailure(meta["type"], meta["message"], meta["traceback"], exception=exception)
-        return Outcome.of_stop(failure) if kind == "cancelled" else Outcome.of_error(failure)
+    if kind == "value":
+        return Outcome.of_value(_value(meta, parts), noticed=meta.get("noticed") is True)
+    exception = None
+    if parts:
+        try:
+            loaded = wire.load(parts)
+            exception = loaded if isinstance(loaded, BaseException) else None
+        except BaseException as error:
+            logger.debug("the exception of a job could not be loaded: %r", error)
+    failure = JobFailure(meta["type"], meta["message"], meta["traceback"], exception=exception)
+    return Outcome.of_stop(failure) if kind == "cancelled" else Outcome.of_error(failure)
+
+
+def _value(meta: dict[str, Any], parts: Sequence[memoryview]) -> object:
+    """The value, or what says why it is not here: the job has done its work in any case."""
+    if "lost" in meta:
+        return lost_value(meta["lost"])
     try:
         if "file" in meta:
             parts = read_spooled(meta["file"])
-        if meta["plain"]:
-            return Outcome.of_value(wire.load_plain(parts))
-        return Outcome.of_value(wire.load(parts))
+        return wire.load_plain(parts) if meta["plain"] else wire.load(parts)
     except BaseException as error:
-        name, message, text = wire.describe(error)
-        reason = f"the result came back but cannot be read here: {name}: {message}"
-        return Outcome.of_error(JobFailure("UnreadableResult", wire.clean(reason), text))
+        return unreadable(error, parts)
+
+
+def lost_value(told: Any) -> NotKept:
+    """Read what `wire.not_kept` tells; a worker may send anything."""
+    told = told if isinstance(told, dict) else {}
+    words = {name: wire.clean(str(told.get(name, ""))) for name in ("type", "repr", "reason")}
+    size = told.get("size")
+    return NotKept(size=size if type(size) is int and size >= 0 else None, **words)
+
+
+def unreadable(error: BaseException, parts: Sequence[memoryview]) -> NotKept:
+    """Stand for a value that came back and cannot be read in this process."""
+    name, message, text = wire.describe(error)
+    logger.info("a result cannot be read here:\n%s", text)
+    reason = wire.clean(f"it came back, but cannot be read here: {name}: {message}")
+    return NotKept(size=wire.size_of(parts) or None, reason=reason)
 
 
 def read_spooled(path: str) -> list[memoryview]:

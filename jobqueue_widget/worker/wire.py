@@ -7,6 +7,7 @@ import json
 import linecache
 import os
 import pickle
+import reprlib
 import struct
 import time
 import traceback
@@ -23,6 +24,7 @@ SMALL = 16 * 1024  # what is copied rather than written piece by piece
 JOB, MORE, ASK, EXIT, QUESTION, NEXT = b"J", b"M", b"A", b"X", b"Q", b"N"
 # worker -> kernel; the last two from plugins only
 READY, PROGRESS, END, VALUE, ANSWER, CHUNK = b"R", b"P", b"E", b"V", b"W", b"C"
+SHOWN = 200  # characters of a value that is not kept
 PLAIN_VALUE: dict[str, Any] = {"kind": "value", "plain": True}
 """What VALUE, the commonest end, stands for: its payload is the pickle and nothing else."""
 
@@ -250,31 +252,67 @@ def pack_value(
     try:
         parts = dump(value, pickle.dumps if is_of_built_ins else best_dumps())
     except BaseException as error:
-        name, message, text = describe(error, hidden)
-        reason = f"the result ({type(value).__name__}) cannot be sent back: {name}: {message}"
-        return {
-            "kind": "error",
-            "type": "UnpicklableResult",
-            "message": clean(reason),
-            "traceback": text,
-        }, []
-    size = sum(len(part) for part in parts)
-    if limit is not None and size > limit:
-        reason = f"the result has {size} bytes, more than max_result_bytes={limit}"
-        return {"kind": "error", "type": "ResultTooLarge", "message": reason, "traceback": ""}, []
+        name, message, _ = describe(error, hidden)
+        return not_kept(value, f"it cannot be pickled: {name}: {message}"), []
+    if why := too_large(parts, limit):
+        return not_kept(value, why, size_of(parts)), []
     return {"kind": "value", "plain": is_of_built_ins}, parts
+
+
+def noted(meta: dict[str, Any], noticed: bool) -> dict[str, Any]:
+    """Add that the job knew of a request to stop when it returned."""
+    return {**meta, "noticed": True} if noticed else meta
+
+
+def size_of(parts: Sequence[bytes | memoryview]) -> int:
+    """Return how many bytes they are together."""
+    return sum(map(len, parts))
+
+
+def too_large(parts: Sequence[bytes | memoryview], limit: int | None) -> str:
+    """Say why a packed result is not sent back; "" if it is."""
+    if limit is None or size_of(parts) <= limit:
+        return ""
+    return f"it has {size_of(parts):,} bytes, more than max_result_bytes={limit:,}"
+
+
+def not_kept(value: object, reason: str, size: int | None = None) -> dict[str, Any]:
+    """Describe, in the place of a value that cannot be sent, what it is and why.
+
+    The body has returned: whatever is wrong with its value, the job is done.
+    """
+    kind = type(value)
+    try:
+        shown = _SHORT.repr(value)
+        shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
+    except BaseException as error:
+        shown = f"<its repr failed: {type(error).__name__}>"
+    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+    lost = {"reason": clean(reason), "type": clean(module + kind.__qualname__)}
+    return {**PLAIN_VALUE, "lost": {**lost, "repr": clean(shown), "size": size}}
+
+
+_SHORT = reprlib.Repr()  # looks at the first items only, however many there are
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN
 
 
 def spooled(
     meta: dict[str, Any], parts: list[bytes | memoryview], spool: str
 ) -> tuple[dict[str, Any], list[bytes | memoryview]]:
-    """The same; what is too large for a frame has gone into a file in `spool`."""
-    if sum(map(len, parts)) <= FRAME_CAP // 2:
+    """The same; what is too large for a frame has gone into a file in `spool`.
+
+    Raises:
+        OSError: there is no room for it; nothing of it is left.
+    """
+    if size_of(parts) <= FRAME_CAP // 2:
         return meta, parts
     path = os.path.join(spool, f"result-{os.getpid()}-{time.monotonic_ns()}")
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         write_all(fd, join_parts(parts))
+    except BaseException:
+        os.unlink(path)
+        raise
     finally:
         os.close(fd)
     return {**meta, "file": path}, []

@@ -26,14 +26,14 @@ export interface Row {
   cancel_phase: string | null;
   force_at: number | null;
   can_kill: boolean;
-  cancel_note: string | null;
+  note: string | null;
   held: boolean;
   hold_until: number | null;
   hold_then: string;
   block: string | null;
   error: string | null;
+  cancel_reason: string | null;
   news_at: number | null;
-  finished_before_cancel: boolean;
 }
 
 export interface Counts {
@@ -161,14 +161,14 @@ export function cleanRow(value: unknown): Row | null {
     cancel_phase: textOrNull(value["cancel_phase"]),
     force_at: instant(value["force_at"]),
     can_kill: value["can_kill"] === true,
-    cancel_note: textOrNull(value["cancel_note"]),
+    note: textOrNull(value["note"]),
     held: value["held"] === true,
     hold_until: instant(value["hold_until"]),
     hold_then: text(value["hold_then"]) || "release",
     block: textOrNull(value["block"]),
     error: textOrNull(value["error"]),
+    cancel_reason: textOrNull(value["cancel_reason"]),
     news_at: instant(value["news_at"]),
-    finished_before_cancel: value["finished_before_cancel"] === true,
   };
 }
 

@@ -77,7 +77,9 @@ class DicedExecution:
     def _outcome(self, kinds: tuple[OutcomeKind, ...] = ("value", "value", "error")) -> Outcome:
         kind = self._dice.choice(kinds)
         if kind == "value":
-            return Outcome.of_value((self._attempt.spec.id, self._attempt.number))
+            value = (self._attempt.spec.id, self._attempt.number)
+            noticed = self._attempt.asked_at is not None and self._dice.random() < 0.5
+            return Outcome.of_value(value, noticed=noticed)
         if kind == "error":
             return Outcome.of_error(JobFailure("Broken", "as the dice fell"))
         return Outcome.of_stop()

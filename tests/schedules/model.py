@@ -149,6 +149,7 @@ class PlainQueue:
         self.running.append(job)
         job.status, job.has_lane, job.blocked = "running", True, None
         job.progress, job.message = 0.0, ""
+        job.result = None
         if job.limit is not None:
             job.timers["limit"] = self.now + job.limit
         self._tell("Launch", job)
@@ -168,9 +169,12 @@ class PlainQueue:
         job.progress = fraction
         job.message = job.message if message is None else message
 
-    def finish(self, job: PlainJob, value: object) -> None:
-        """Finished work is kept, whatever was asked."""
+    def finish(self, job: PlainJob, value: object, noticed: bool) -> None:
+        """Finished work is kept, whatever was asked; what it cut short knowingly is a part."""
         job.result, job.error = value, None
+        if noticed and job.stop is not None:
+            self.break_off(job, None)
+            return
         job.finished_before_cancel = job.stop is not None and not job.over_limit
         job.progress = 1.0
         self._gone(job)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SAID_BY_ROWS = {
     "title": "title",
     "retry_of": "retry_of",
-    "cancel_note": "cancel_note",
+    "note": "note",
     "finished_before_cancel": "finished_before_cancel",
     "status": "status",
     "priority": "priority",
@@ -41,6 +41,7 @@ SAID_BY_ROWS = {
     "held": "held",
     "block_reason": "block_reason",
     "error": "error",
+    "cancel_reason": "cancel_reason",
 }  # field of a row -> property of the job's handle
 
 

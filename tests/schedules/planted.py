@@ -111,6 +111,12 @@ BUGS = [
         "        end(state, job, CANCELLED, out)",
     ),
     Bug(
+        "work that was cut short knowingly passes for finished",
+        "_core/rules.py",
+        '    if outcome.kind == "value" and not outcome.noticed:\n',
+        '    if outcome.kind == "value":\n',
+    ),
+    Bug(
         "a lane is free as soon as the job is told to have ended",
         "_core/rules.py",
         "        state.lingering[job.id] = job\n",

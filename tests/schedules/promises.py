@@ -113,6 +113,8 @@ def _check_ending(world: World, tracked: Tracked) -> None:
     if record.cancel_phase is not None:
         world.complain(f"{name}: a request outlives its job")
     if record.status is JobStatus.completed:
+        if outcome is not None and outcome.noticed:
+            world.complain(f"{name} completed, but its work had noticed that it was to stop")
         if outcome is None or outcome.kind != "value" or record.result is not outcome.value:
             world.complain(f"{name} completed, but its work ended as {outcome}")
         if tracked.told_asked and not record.finished_before_cancel:
@@ -122,10 +124,13 @@ def _check_ending(world: World, tracked: Tracked) -> None:
             world.complain(f"{name} failed without a word: {tracked.job.error!r}")
         if tracked.told_asked and not unforced:
             world.complain(f"{name}: cancel() said True, and it failed: {tracked.job.error}")
-        if outcome is not None and outcome.kind == "value":
+        if outcome is not None and outcome.kind == "value" and not outcome.noticed:
             world.complain(f"{name} failed ({record.failure}), but its work returned a value")
     elif last is not None and outcome is not None and outcome.kind == "value":
-        world.complain(f"{name} cancelled, but its work returned a value")
+        if not outcome.noticed:
+            world.complain(f"{name} cancelled, but its work returned a value")
+        if record.result is not outcome.value:
+            world.complain(f"{name} cancelled, and the part that it returned is lost")
     if unforced and (last is None or not last.alive):
         world.complain(f"{name} could not be ended, it says, and is gone")
     if not unforced and last is not None and last.alive and not _lost_its_loop(tracked):

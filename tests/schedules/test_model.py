@@ -44,6 +44,7 @@ places: st.SearchStrategy[Place] = st.sampled_from(["before", "after", "top", "b
 outcomes = st.sampled_from(
     [
         *[Outcome.of_value("result")] * 4,  # most work ends well
+        *[Outcome.of_value("a part", noticed=True)] * 2,
         *map(Outcome.of_error, ERRORS),
         Outcome.of_stop(),
         Outcome.of_stop(ERRORS[0]),
@@ -312,7 +313,7 @@ class TwoQueues(RuleBasedStateMachine):
     def end(self, job: PlainJob, outcome: Outcome) -> None:
         attempt = job.attempt
         if outcome.kind == "value":
-            self.model.finish(job, outcome.value)
+            self.model.finish(job, outcome.value, outcome.noticed)
         else:
             self.model.break_off(job, str(outcome.failure) if outcome.failure else None)
         self.apply(ev.Ended(self.record(job), attempt, outcome))

@@ -240,6 +240,26 @@ def test_finished_work_is_kept_whatever_was_asked(stage: str) -> None:
     assert bench.job.finished_before_cancel
 
 
+@pytest.mark.parametrize("stage", ["asked", "forcing"])
+def test_work_that_was_cut_short_knowingly_is_cancelled_and_its_part_kept(stage: str) -> None:
+    bench = Bench()
+    bench.bring_to(stage)
+    bench.apply(ev.Ended(bench.job, 1, Out.of_value("a part", noticed=True)))
+    assert bench.job.status.value == "cancelled"
+    assert bench.job.result == "a part"
+    assert not bench.job.finished_before_cancel
+
+
+def test_a_time_limit_that_was_noticed_fails_its_job_and_keeps_the_part() -> None:
+    bench = Bench(timeout=LIMIT)
+    bench.bring_to("running")
+    bench.apply(ev.TimedOut(bench.job, 1, 3.0))
+    bench.apply(ev.Ended(bench.job, 1, Out.of_value("a part", noticed=True)))
+    assert bench.job.status.value == "failed"
+    assert str(bench.job.failure) == "TimeLimitExceeded: time limit 60 s"
+    assert bench.job.result == "a part"
+
+
 def test_a_time_limit_fails_its_job_and_a_value_in_time_is_kept() -> None:
     late, punctual = Bench(timeout=LIMIT), Bench(timeout=LIMIT)
     for bench, outcome in ((late, Out.of_stop()), (punctual, Out.of_value(1))):

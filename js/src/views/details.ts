@@ -242,7 +242,7 @@ function errorNode(row: Row, answer: Plain | null): Node {
   if (answer === null) return note(row.error ?? "The kernel does not know this job any more.");
   const failure = answer["failure"];
   const trace = text(answer["traceback"], 200_000);
-  if (!isPlain(failure) && trace === "") return note(row.error ?? "No error.");
+  if (!isPlain(failure) && trace === "") return note(row.error ?? row.cancel_reason ?? "No error.");
   const told = isPlain(failure) ? failure : {};
   const heading = [text(told["type"]), text(told["message"], 4_000)].filter(Boolean).join(": ");
   const node = h("div", {}, h("p", { class: "jqw-failure" }, heading));

@@ -90,8 +90,8 @@ function stopping(row: Row, mark: string, words: Words, store: Store, now: numbe
   if (row.cancel_phase === "forcing" || mark === "force") {
     return { ...base, info: "ending process", ready: false };
   }
-  if (row.cancel_note !== null) {
-    return { ...base, info: `${row.cancel_note} · ${rough(asked)}`, ready: false };
+  if (row.note !== null) {
+    return { ...base, info: `${row.note} · ${rough(asked)}`, ready: false };
   }
   const left = row.force_at === null ? null : row.force_at - now;
   const soon = left !== null && left <= COUNTDOWN;
@@ -110,10 +110,10 @@ function ended(row: Row, mark: string, now: number): Words {
       ? ""
       : `took ${took(row.completed_at - row.started_at)}`;
   if (row.status === "completed") {
-    words.info = row.finished_before_cancel ? `finished before the cancel · ${duration}` : duration;
+    words.info = row.note === null ? duration : `${row.note} · ${duration}`;
     return words;
   }
-  words.info = row.error ?? (row.status === "failed" ? "failed" : "cancelled");
+  words.info = row.error ?? row.cancel_reason ?? row.status;
   if (mark === "retry") return { ...words, info: "queueing again…", act: "retry", ready: false };
   return { ...words, act: "retry" };
 }

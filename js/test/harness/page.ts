@@ -48,12 +48,12 @@ function everyday(kernel: Kernel): void {
       args: "talk_02.mp3", status: "completed", started_at: now() - 700, completed_at: now() - 310,
     }),
     makeRow("h3", {
-      args: "talk_01.mp3", status: "cancelled", error: "cancelled in the widget",
+      args: "talk_01.mp3", status: "cancelled", cancel_reason: "cancelled in the widget",
       started_at: now() - 900, completed_at: now() - 710,
     }),
     makeRow("h4", {
       title: "sweep", args: "lr=1e-4", status: "completed", started_at: now() - 1100,
-      completed_at: now() - 910, finished_before_cancel: true,
+      completed_at: now() - 910, note: "finished before the cancel",
     }),
   ];
   kernel.resources = {

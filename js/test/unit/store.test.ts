@@ -92,7 +92,7 @@ test("words follow a cancel from asking to ending", () => {
   assert.equal(say({ cancel_phase: "asked" }, 1001), "asked to stop… 1 s|force|false");
   assert.equal(say({ cancel_phase: "asked" }, 1002), "forcing in 3 s|force|true");
   assert.equal(say({ cancel_phase: "forcing" }, 1006), "ending process|cancel|false");
-  const note = { can_kill: false, cancel_note: "asked to stop; a thread cannot be forced" };
+  const note = { can_kill: false, note: "asked to stop; a thread cannot be forced" };
   assert.match(say({ ...note, cancel_phase: "asked" }, 1002), /cannot be forced · 2 s\|cancel\|false/);
 });
 
