@@ -21,6 +21,7 @@ from ..protocols import ExecutorContext, LoadedPlugin, PluginExecution, Reporter
 from ..worker import typed
 from . import calls
 from .admission import Admission
+from .discovery import find_home
 from .handle import PluginHandle
 from .house import House
 from .manifest import PluginMeta, defaults_of, find_manifests, meta_of, requirements_of
@@ -44,12 +45,13 @@ class PluginManager:
 
     Args:
         plugin_interface: accepted for compatibility; a plugin is whatever has the methods.
-        search_paths: folders with manifests. Default: `manifests` in `data_dir`. The current
-            folder is never looked in unless it is named here.
+        search_paths: folders with manifests, and no others. Default: as in the reference system,
+            `.cjm/manifests` of the current folder, then `manifests` of `data_dir`.
         scheduler: decides when a plugin may start; default: always. A queue also looks at what the
             manifest asks for, unless this is a `PermissiveScheduler`.
-        data_dir: default: the environment's CJM_DATA_DIR, or `~/.cjm`. Nothing is written there.
-        models_dir: told to plugins as CJM_MODELS_DIR.
+        data_dir: plugins write below its `data`; default: the environment's CJM_DATA_DIR, or the
+            one in the nearest `cjm.yaml` from the current folder upwards, or `~/.cjm`.
+        models_dir: told to plugins as CJM_MODELS_DIR; default: that of the same `cjm.yaml`.
 
     Example:
         ```python
@@ -71,14 +73,12 @@ class PluginManager:
         data_dir: str | os.PathLike[str] | None = None,
         models_dir: str | os.PathLike[str] | None = None,
     ) -> None:
-        home = Path(data_dir or os.environ.get("CJM_DATA_DIR") or Path.home() / ".cjm").absolute()
+        self._home = home = find_home(search_paths, data_dir, models_dir)
         self.plugin_interface = plugin_interface
-        if search_paths is None:
-            search_paths = [home / "manifests"]
-        self.search_paths = [Path(path) for path in search_paths]
+        self.search_paths = home.search_paths
         self.discovered: list[PluginMeta] = []
-        self.problems: dict[str, str] = {}  # why a plugin's last load failed
-        self._house = House(home, Path(models_dir).absolute() if models_dir else None)
+        self.problems: dict[str, str] = {}  # why a plugin's last load failed; where was looked
+        self._house = House(home.data_dir, home.models_dir)
         self._loaded: dict[str, Plugin] = {}
         self._logs: dict[str, JobLog] = {}
         self._admission = Admission(self, scheduler)
@@ -87,9 +87,18 @@ class PluginManager:
     # -- finding -------------------------------------------------------------------------------
 
     def discover_manifests(self) -> list[PluginMeta]:
-        """Read the manifests of the search paths; a file that cannot be used is warned of."""
-        self.discovered, problems = find_manifests(self.search_paths)
-        for problem in problems:
+        """Read the manifests of the search paths; a file that cannot be used is warned of.
+
+        `manager.problems["manifests"]` says where was looked and how many were found.
+        """
+        self.discovered, problems = find_manifests(self.search_paths, named=self._home.named)
+        looked = f"manifests of {', '.join(map(str, self.search_paths)) or 'no folder'}"
+        looked += f": {len(self.discovered)} found; plugins write below {self._home.data_dir}"
+        self.problems["manifests"] = looked
+        logger.info("%s", looked)
+        if not self.discovered and not problems:
+            problems.append(looked)
+        for problem in (*self._home.remarks, *problems):
             warnings.warn(problem, PluginLoadWarning, stacklevel=2)
         return self.discovered
 

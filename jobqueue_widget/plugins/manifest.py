@@ -1,20 +1,20 @@
 """Reads manifests: one JSON file per plugin that says what it is and which interpreter runs it.
 
-A manifest is code: its interpreter, module and variables are run. So only the folders that the user
-names are looked in, and a file that others may change is refused.
+A manifest is code: its interpreter, module and variables are run. So a file that others may change
+is refused.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidManifestError
+from .ownership import check_owner
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,99}$"  # becomes part of messages, never of a path outwards
 TEXT = {"type": ["string", "null"]}
@@ -82,14 +82,19 @@ class PluginMeta:
         return self.manifest.get("resources") or {}
 
 
-def find_manifests(folders: Iterable[Path]) -> tuple[list[PluginMeta], list[str]]:
-    """The plugins of these folders, the first of a name wins; what is wrong with other files."""
+def find_manifests(
+    folders: Iterable[Path], *, named: bool = True
+) -> tuple[list[PluginMeta], list[str]]:
+    """The plugins of these folders, the first of a name wins; what is wrong with other files.
+
+    `named`: the user has named these folders.
+    """
     found: dict[str, PluginMeta] = {}
     problems: list[str] = []
     for folder in folders:
         for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
             try:
-                meta = read_manifest(path)
+                meta = read_manifest(path, named=named)
             except InvalidManifestError as error:
                 problems.append(str(error))
                 continue
@@ -97,16 +102,16 @@ def find_manifests(folders: Iterable[Path]) -> tuple[list[PluginMeta], list[str]
     return list(found.values()), problems
 
 
-def read_manifest(path: Path) -> PluginMeta:
+def read_manifest(path: Path, *, named: bool = True) -> PluginMeta:
     """One manifest.
 
     Raises:
         InvalidManifestError: naming the file, the field and what is wrong with it.
     """
     try:
-        _check_owner(path)
+        check_owner(path, named=named)
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidManifestError(f"{path}: cannot be read: {error}") from None
     return meta_of(manifest, path)
 
@@ -172,14 +177,3 @@ def _check_schema(manifest: Any, where: str) -> None:
     if place == "name" and error.validator == "pattern":
         message = f"{name!r} is no plugin name: letters, digits, space and . _ + - only"
     raise InvalidManifestError(f"{where}: {place}: {message}" if place else f"{where}: {message}")
-
-
-def _check_owner(path: Path) -> None:
-    """Refuse what any user of the machine may write."""
-    if os.name != "posix":
-        return
-    folder, file = path.parent.stat(), path.stat()
-    if file.st_mode & stat.S_IWOTH:
-        raise PermissionError("every user may change this file; chmod o-w it")
-    if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
-        raise PermissionError("every user may change its folder; chmod o-w it")

@@ -123,22 +123,6 @@ def test_the_first_folder_with_a_name_wins(tmp_path: Path) -> None:
     assert [meta.version for meta in manager.discover_manifests()] == ["2"]
 
 
-def test_nothing_in_the_current_folder_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here, home = tmp_path / "cloned", tmp_path / "home"
-    for folder in (here / ".cjm" / "manifests", here / "manifests", here):
-        folder.mkdir(parents=True, exist_ok=True)
-        write(folder, f"{folder.name}.json", name=f"trap-{folder.name}")
-    (here / "cjm.yaml").write_text("data_dir: .cjm\n")
-    (home / ".cjm" / "manifests").mkdir(parents=True)
-    write(home / ".cjm" / "manifests", name="mine")
-    monkeypatch.chdir(here)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.delenv("CJM_DATA_DIR", raising=False)
-    assert [meta.name for meta in PluginManager().discover_manifests()] == ["mine"]
-
-
 def for_all(path: Path) -> None:
     path.chmod(0o666)
 
@@ -147,17 +131,45 @@ def folder_for_all(path: Path) -> None:
     path.parent.chmod(0o777)
 
 
+@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("open_up", [for_all, folder_for_all])
 def test_a_manifest_that_any_user_may_change_is_refused(
-    open_up: Callable[[Path], None], tmp_path: Path
+    open_up: Callable[[Path], None], named: bool, tmp_path: Path
 ) -> None:
     folder = tmp_path / "manifests"
     folder.mkdir()
     path = write(folder)
-    read_manifest(path)
+    read_manifest(path, named=named)
     open_up(path)
     with pytest.raises(InvalidManifestError, match="every user may change"):
-        read_manifest(path)
+        read_manifest(path, named=named)
+
+
+def a_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def deep(path: Path) -> None:
+    path.write_text("[" * 100_000 + "]" * 100_000)
+
+
+def a_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("make", [a_fifo, a_folder, deep, a_loop])
+def test_what_is_no_file_of_json_spoils_only_itself(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    write(tmp_path, "z.json", name="good")
+    make(tmp_path / "a.json")
+    manager = PluginManager(search_paths=[tmp_path])
+    with pytest.warns(PluginLoadWarning, match=r"a\.json: cannot be read"):
+        assert [meta.name for meta in manager.discover_manifests()] == ["good"]
 
 
 def test_making_a_manager_and_finding_plugins_starts_and_writes_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""Refuses files that somebody else than this user or the administrator may have written."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def check_owner(path: Path, *, named: bool) -> None:
+    """Refuse what somebody else may write.
+
+    Args:
+        path: a file that decides what runs.
+        named: the user has named its folder, and so trusts whoever that belongs to.
+
+    Raises:
+        PermissionError: naming who may write it, and what to do.
+        OSError: it is no file, or cannot be looked at.
+    """
+    file = path.stat()
+    if not stat.S_ISREG(file.st_mode):
+        raise OSError("it is no regular file")
+    if os.name != "posix":
+        return
+    folder = path.parent.stat()
+    if file.st_mode & stat.S_IWOTH:
+        raise PermissionError("every user may change this file; chmod o-w it")
+    if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
+        raise PermissionError("every user may change its folder; chmod o-w it")
+    trusted = {0, os.geteuid(), *([folder.st_uid] if named else [])}
+    if file.st_uid not in trusted or (not named and folder.st_uid not in trusted):
+        whose = "it" if file.st_uid not in trusted else "its folder"
+        raise PermissionError(
+            f"{whose} belongs to another user; chown it, or name the folder yourself: "
+            f"PluginManager(search_paths=[{str(path.parent)!r}])"
+        )
