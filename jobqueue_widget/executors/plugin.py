@@ -223,8 +223,7 @@ class PluginExecution:
             else:
                 self._on_started()
         watch = self._watch_worker()
-        interval = self._context.progress_poll_interval
-        poll = reports.poll(interval, self._run_over, lambda: self._started)
+        poll = reports.poll(self._interval, self._run_over, lambda: self._started)
         self._polling = asyncio.get_running_loop().create_task(poll)
         try:
             outcome = await self._step(self._execute())
@@ -240,6 +239,9 @@ class PluginExecution:
         if outcome.kind == "value" or not self._forcing:
             await reports.report_progress()
         return outcome
+
+    def _interval(self) -> float:
+        return self._context.progress_poll_interval
 
     async def _death_behind_the_error(self) -> JobFailure | None:
         """The host may hear of a lost connection a moment before the process has ended."""
@@ -394,6 +396,8 @@ class PluginExecution:
     def _replace(self) -> None:
         """In a thread: reloading may block for long."""
         process = process_of(self._plugin)
+        if process is None:
+            self._desk.post(self._cancel_task)  # there is nothing else to end
         gone = process is not None and end_process(process)
         came_back = self._give_up_in(RELOAD_PATIENCE, _NO_ANSWER)
         problem = self._desk.reload(self._spec.name, is_dead=gone)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +17,8 @@ from .plugin_calls import guarded, in_thread
 logger = logging.getLogger(__name__)
 
 ASIDE_PATIENCE = 2.0  # seconds for the host's quick calls (configuration, progress, log)
-LINES_BEFORE = 50  # of the log, to find the place where this run begins
-LINES = 2_000
+LINES = 2_000  # of a log that is no file
+LOG_READ = 1 << 20  # bytes of one that is, at a time
 
 
 async def aside(what: str, call: Callable[..., Any], *args: Any) -> Any:
@@ -37,22 +39,23 @@ class PluginReports:
         self._plugin = plugin
         self._reporter = reporter
         self._stale: tuple[object, object] | None = None
-        self._log_before = ""
+        self._log = HostLog(desk.host, name, plugin)
 
     async def begin(self) -> None:
         """Remember what is there before the run: none of it is this job's."""
         self._stale = await self._progress_now()
-        self._log_before = await self._host_log(LINES_BEFORE)
+        await aside(f"log of plugin {self._name}", self._log.skip)
 
     async def poll(
-        self, interval: float, over: asyncio.Event, is_started: Callable[[], bool]
+        self, interval: Callable[[], float], over: asyncio.Event, is_started: Callable[[], bool]
     ) -> None:
         """A poll that is under way when the run ends is left to itself: it may hang."""
         while not over.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), interval)
+                await asyncio.wait_for(over.wait(), interval())
                 return
             if is_started():
+                await self.report_log()
                 await self.report_progress(over.is_set)
 
     async def report_progress(self, is_late: Callable[[], bool] = lambda: False) -> None:
@@ -98,19 +101,52 @@ class PluginReports:
             return None
 
     async def report_log(self) -> None:
-        """This job's part: what came after the last lines that were there before it."""
-        after, before = await self._host_log(LINES), self._log_before
-        place = after.rfind(before) if before else -1
-        mine = after[place + len(before) :] if place >= 0 else after
-        if mine:
-            self._reporter.log(mine)
+        """Report what has come since the last time; the log before this run is not its own."""
+        news = await aside(f"log of plugin {self._name}", self._log.read)
+        if news:
+            self._reporter.log(news)
 
-    async def _host_log(self, lines: int) -> str:
-        host = self._desk.host
-        if not isinstance(host, SupportsPluginLogs):
+
+class HostLog:
+    """The log that a host keeps of one plugin, read from where it stood. May block."""
+
+    def __init__(self, host: Any, name: str, plugin: Any) -> None:
+        self._host = host
+        self._name = name
+        self._path: Any = getattr(plugin, "log_path", None)
+        self._lock = threading.Lock()
+        self._place = 0  # in the file
+        self._known = ""  # of a log that is no file
+
+    def skip(self) -> None:
+        """Go to its end."""
+        while self.read():
+            continue
+
+    def read(self) -> bytes | str:
+        """Return what is new, as far as it can be told from what was there before."""
+        if not self._lock.acquire(blocking=False):
+            return ""  # an earlier read hangs
+        try:
+            return self._read()
+        finally:
+            self._lock.release()
+
+    def _read(self) -> bytes | str:
+        path = self._path
+        if isinstance(path, (str, os.PathLike)) and os.path.isfile(path):
+            with open(path, "rb") as file:
+                if os.fstat(file.fileno()).st_size < self._place:
+                    self._place = 0  # it was begun anew
+                file.seek(self._place)
+                data = file.read(LOG_READ)
+                self._place += len(data)
+            return data
+        if not isinstance(self._host, SupportsPluginLogs):
             return ""
-
-        def read() -> str:
-            return str(host.get_plugin_logs(self._name, lines=lines))
-
-        return await aside(f"log of plugin {self._name}", read) or ""
+        before = self._known
+        self._known = now = str(self._host.get_plugin_logs(self._name, lines=LINES))
+        place = 0
+        while not now.startswith(before[place:]):  # so many lines of its head were cut off
+            place = before.find("\n", place) + 1 or len(before)
+        return now[len(before) - place :]

@@ -127,6 +127,28 @@ async def test_a_job_shows_its_own_part_of_the_plugin_log(manager: Any) -> None:
         assert "said by the first" not in queue.get_job_logs(two)
 
 
+async def test_a_job_that_prints_what_the_one_before_printed_has_it_in_its_log(
+    manager: Any,
+) -> None:
+    async with JobQueue(manager) as queue:
+        ids = [await queue.submit("workload", "print", "the same words") for _ in range(3)]
+        await queue.join(timeout=30)
+        assert [queue.get_job_logs(job_id) for job_id in ids] == ["the same words\n"] * 3
+
+
+async def test_a_log_is_there_while_its_job_runs_and_has_nothing_of_the_job_before(
+    manager: Any,
+) -> None:
+    async with JobQueue(manager, progress_poll_interval=0.05) as queue:
+        await queue.submit("workload", "print", "said by the first")
+        job_id = await queue.submit("workload", "talk", 60.0)
+        async with asyncio.timeout(20):
+            while not queue.get_job_logs(job_id):
+                await asyncio.sleep(0.02)
+        assert queue.get_job_logs(job_id) == "talking\n"
+        await queue.cancel(job_id, force=True)
+
+
 async def test_a_plugin_error_fails_its_job_and_the_next_one_runs(manager: Any) -> None:
     async with JobQueue(manager) as queue:
         failed = await queue.wait_for_job(await queue.submit("workload", "fail"), timeout=20)

@@ -64,6 +64,10 @@ class Workload(PluginInterface):
     def do_print(self, text: str) -> None:
         print(text, flush=True)
 
+    def do_talk(self, seconds: float) -> None:
+        print("talking", flush=True)
+        time.sleep(seconds)
+
     def do_fail(self) -> None:
         raise ValueError("as it was told")
 
