@@ -15,7 +15,7 @@ import math
 import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +24,7 @@ from uuid import UUID
 
 from .plain_values import NONE, of_json, of_result
 
+UTC = timezone.utc  # noqa: UP017 - a plugin may run in a Python before 3.11
 Part = Any  # bytes, bytearray or memoryview
 Types = Mapping[str, type]  # by the name under which a type is registered
 
