@@ -97,10 +97,9 @@ class Control:
         record = self.find(job)
         if record is not None:
             return record
-        run_id, _, number = str(job).partition("-")
-        runs = {self.engine.run_id, *self.engine.earlier_runs}
-        ours = isinstance(job, str) and run_id in runs and number.isdigit()
-        if ours and 0 < int(number) <= self.engine.numbers_given:
+        runs = self.engine.earlier_runs | {self.engine.run_id}
+        number = self.engine.ids.number_of(job, runs) if isinstance(job, str) else None
+        if number is not None and 0 < number <= self.engine.numbers_given:
             raise JobEvictedError(
                 f"job {job} has ended and is no longer kept: the newest keep_ended="
                 f"{self.engine.settings.keep_ended} are; hold its Job to keep a result"
@@ -117,6 +116,11 @@ class Control:
         """The same as handles, or those of one status."""
         records = self.all_records()
         return [Job(record, self) for record in records if status in (None, record.status)]
+
+    def history(self) -> list[Job]:
+        """The ended jobs that are shown, newest first."""
+        with self.engine.lock:
+            return [Job(record, self) for record in self.engine.state.history()]
 
     def named(self, key: str) -> Job:
         """The job with this id, or the only one with this label.

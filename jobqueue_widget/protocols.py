@@ -94,11 +94,19 @@ class ExecutorContext(Protocol):
     io: IoThread
     queue_name: str
     run_id: str
-    cancel_timeout: float
-    progress_poll_interval: float
     max_result_bytes: int | None
     env: Mapping[str, str] | None
     recycle_after: int | None
+
+    @property
+    def cancel_timeout(self) -> float:
+        """Seconds between asking a job to stop and forcing it; may change."""
+        ...
+
+    @property
+    def progress_poll_interval(self) -> float:
+        """Seconds between polls of a plugin's progress; may change."""
+        ...
 
     @property
     def max_running(self) -> int:

@@ -15,6 +15,7 @@ from ._core import events as ev
 from ._core.jobs import DEFAULT_OPTIONS, JobRecord, JobStatus
 from ._display import provider
 from ._journaled import Journaled
+from ._reference_names import ReferenceNames
 from ._rerun import warn_if_replaced
 from ._resources import shared_admission
 from ._runtime.engine import Engine, Settings
@@ -27,7 +28,7 @@ from .errors import (
 )
 from .job import Job
 from .options import check_priority, check_seconds, make_options, make_settings
-from .protocols import MimeBundle, OffersResources, SupportsPluginLogs
+from .protocols import MimeBundle, OffersResources
 from .submission import MISSING, Submission, target_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class QueueNotStartedWarning(UserWarning):
     """A job was submitted to a queue that was never started; it waits."""
 
 
-class JobQueue(Journaled):
+class JobQueue(Journaled, ReferenceNames):
     """A queue of heavy jobs in this process: strict priority, then first in first out.
 
     Args:
@@ -447,12 +448,7 @@ class JobQueue(Journaled):
         record = self._control.find(job_id)
         if record is None:
             return ""
-        text = self._control.logs(record, lines)
-        if not text and record.spec.kind == "plugin" and not record.status.ended:
-            manager = self.manager
-            if isinstance(manager, SupportsPluginLogs) and record.status is JobStatus.running:
-                return manager.get_plugin_logs(record.spec.name, lines=lines)
-        return text
+        return self._control.logs(record, lines)
 
     @property
     def widget(self) -> Any:

@@ -54,9 +54,9 @@ class Submission:
         parents = self.parents(options) if options.after else ()
         if options.resources is not None:
             self.check_resources(options)
-        number = engine.next_number()
+        number, job_id = engine.next_number()
         spec = JobSpec(
-            f"{engine.run_id}-{number}",
+            job_id,
             kind,
             cast("str | Callable[..., object]", target),
             name,
@@ -72,8 +72,8 @@ class Submission:
     def again(self, job: JobRecord) -> JobRecord:
         """A new job with the same target, arguments (as they were packed) and options."""
         engine = self._engine
-        number = engine.next_number()
-        spec = job.spec.again(f"{engine.run_id}-{number}")
+        number, job_id = engine.next_number()
+        spec = job.spec.again(job_id)
         record = JobRecord(spec, job.priority, number, engine.now())
         record.retry_of = job.id
         return record

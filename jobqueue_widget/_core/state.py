@@ -42,8 +42,8 @@ class QueueState:
         self.revision = 0
         self.pause: Pause | None = None
         self.now = 0.0
-        self._max_history = max_history
-        self._keep_ended = max(keep_ended, max_history)
+        self.max_history = max_history
+        self._keep_ended = keep_ended
 
     # -- changing ---------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ class QueueState:
     def retire(self, job: JobRecord, out: list[fx.Effect]) -> None:
         """Into the history; the oldest beyond what is kept leaves it."""
         self.ended.append(job)
-        if len(self.ended) > self._keep_ended:
+        while len(self.ended) > max(self._keep_ended, self.max_history):
             self._evict_oldest(out)
 
     def _evict_oldest(self, out: list[fx.Effect]) -> None:
@@ -132,12 +132,12 @@ class QueueState:
 
     def history(self) -> Iterator[JobRecord]:
         """The newest ended jobs that are shown, newest first."""
-        return islice(reversed(self.ended), self._max_history)
+        return islice(reversed(self.ended), self.max_history)
 
     @property
     def history_count(self) -> int:
         """How many `history` gives."""
-        return min(len(self.ended), self._max_history)
+        return min(len(self.ended), self.max_history)
 
     def first_running(self) -> JobRecord | None:
         """The running job that was started first."""

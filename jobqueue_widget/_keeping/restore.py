@@ -74,6 +74,9 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         why_not = None if contents.owned else "the journal belongs to another user"
         restorer = _Restorer(engine, submission, contents, Archive(journal, signer, why_not))
         engine.continue_after(contents.numbers_given)
+        if contents.jobs:
+            last = contents.jobs[-1][0]
+            engine.ids.continue_from(last.id, last.number)
         engine.earlier_runs = frozenset(session.run_id for session in contents.sessions)
         engine.restore(restorer.events(), contents.forgotten)
         _set_pause(engine, contents, on_restore)

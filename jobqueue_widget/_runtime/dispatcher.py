@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
@@ -17,8 +16,6 @@ from .admission import MEASURING
 if TYPE_CHECKING:
     from ..protocols import Executor
     from .engine import Engine
-
-logger = logging.getLogger(__name__)
 
 LOOK_AHEAD = 64  # jobs that are looked at behind a blocked one
 BATCH = 64  # launches before other callbacks of the loop get their turn
@@ -62,7 +59,7 @@ class Dispatcher:
         except KeyboardInterrupt:
             raise
         except BaseException:
-            logger.exception("the executor %r could not be opened", executor)
+            self._engine.logger.exception("the executor %r could not be opened", executor)
             return False
         self._opened[id(executor)] = (executor, unsubscribe)
         self._engine.resources.open(executor)
@@ -105,7 +102,7 @@ class Dispatcher:
             try:
                 await executor.close()
             except Exception:
-                logger.exception("the executor %s failed to close", executor.name)
+                self._engine.logger.exception("the executor %s failed to close", executor.name)
 
     # -- dispatch ----------------------------------------------------------------------------
 
@@ -266,7 +263,7 @@ class Dispatcher:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            logger.exception("%s.blocked_by failed", executor.name)
+            self._engine.logger.exception("%s.blocked_by failed", executor.name)
             return BlockReason(f"its executor cannot say whether it may start: {error}")
 
     def _may_be_passed(self, job: JobRecord, reason: BlockReason) -> bool:
@@ -292,7 +289,7 @@ class Dispatcher:
                 if await executor.make_room(job.spec):
                     self._engine.wake()
             except Exception:
-                logger.exception("%s.make_room failed", executor.name)
+                self._engine.logger.exception("%s.make_room failed", executor.name)
             finally:
                 self._making_room.discard(job.id)
 

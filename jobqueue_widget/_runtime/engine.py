@@ -9,11 +9,13 @@ import os
 import threading
 import weakref
 from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core import effects as fx
 from .._core import events as ev
+from .._core.ids import JobIds
 from .._core.jobs import EMPTY, RUNNING, JobRecord, JobStatus, Outcome
 from .._core.state import Pause, QueueState
 from .alive import KeepAlive
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from .admission import Admission
     from .recorder import Recorder
 
-logger = logging.getLogger(__name__)
+LOGGER = logging.getLogger(f"{__name__.partition('.')[0]}.queue")
 
 
 class Engine:
@@ -53,6 +55,7 @@ class Engine:
         clock = clock or Clock()
         self.settings = settings
         self.run_id = os.urandom(4).hex()
+        self.ids = JobIds(self.run_id, os.urandom(9))
         self.lock = threading.Lock()
         self.state = QueueState(settings.max_history, settings.keep_ended)
         self.title = f"jobqueue-{settings.name or self.run_id}"
@@ -61,7 +64,8 @@ class Engine:
         self.now = clock.wall
         self.monotonic = clock.monotonic
         self.timers = Timers(self._call_later, self._fire, clock.monotonic)
-        self.publisher = Publisher(self._request_delivery)
+        self.logger: logging.Logger = LOGGER  # of what the queue itself has to say; may be another
+        self.publisher = Publisher(self._request_delivery, lambda: self.logger)
         self.resources = QueueResources(self, admission, self._call_later)
         self.dispatcher = Dispatcher(self, settings.backfill, settings.max_bypass)
         self.life = Lifecycle(self)
@@ -138,10 +142,17 @@ class Engine:
                     self.dispatcher.check(event.job)
         self._perform(outside)
 
-    def next_number(self) -> int:
-        """The submission number: counts up, is never reused."""
+    def change_settings(self, **changed: Any) -> None:
+        """Replace settings that may change, already checked; they hold from now on."""
+        with self.lock:
+            self.settings = replace(self.settings, **changed)
+            self.state.max_history = self.settings.max_history
+            self.publisher.touch()
+
+    def next_number(self) -> tuple[int, str]:
+        """The submission number, which counts up and is never reused, and the job's id."""
         number = self.numbers_given = next(self._numbers)
-        return number
+        return number, self.ids.id_of(number)
 
     def continue_after(self, number: int) -> None:
         """Count on from where an earlier kernel left off."""

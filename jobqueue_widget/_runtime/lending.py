@@ -22,12 +22,22 @@ class Context:
         self.io: IoThread = engine.io
         self.run_id = engine.run_id
         self.queue_name = settings.name or engine.run_id
-        self.cancel_timeout = settings.cancel_timeout
-        self.progress_poll_interval = settings.progress_poll_interval
         self.max_result_bytes = settings.max_result_bytes
         self.env = settings.env
         self.recycle_after = settings.recycle_after
         self.loop: asyncio.AbstractEventLoop
+
+    @property
+    def cancel_timeout(self) -> float:
+        """Seconds between asking and forcing, as it is set now."""
+        seconds: float = self._engine.settings.cancel_timeout
+        return seconds
+
+    @property
+    def progress_poll_interval(self) -> float:
+        """Seconds between polls of a plugin's progress, as it is set now."""
+        seconds: float = self._engine.settings.progress_poll_interval
+        return seconds
 
     @property
     def max_running(self) -> int:

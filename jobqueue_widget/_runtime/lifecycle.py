@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 import os
 import threading
 import warnings
@@ -22,8 +21,6 @@ from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .engine import Engine
-
-logger = logging.getLogger(__name__)
 
 FORCE_PATIENCE = 1.0  # seconds for work that `stop` forces to be gone
 
@@ -143,7 +140,7 @@ class Lifecycle:
             await forever
         except asyncio.CancelledError:
             if self._lifeline is asyncio.current_task():  # not one that a stop has let go of
-                logger.info("the event loop of the queue is ending: the queue stops")
+                self._engine.logger.info("the event loop of the queue is ending: the queue stops")
                 # In this very turn: coroutine jobs were cancelled too and end in the next one.
                 self._ask_running(self._engine.settings.cancel_timeout)
                 await self._stop_shared("cancel", 5.0)

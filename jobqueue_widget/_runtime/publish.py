@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 from .._core.jobs import EMPTY
 
-logger = logging.getLogger(__name__)
-
 BACKLOG = 10_000
 STREAM_BACKLOG = 1_000
 STRIKES = 3
@@ -110,7 +108,10 @@ class EventStream:
 class Publisher:
     """Keeps the order of transitions: `push` is called under the engine's lock, `deliver` not."""
 
-    def __init__(self, request_delivery: Callable[[], None]) -> None:
+    def __init__(
+        self, request_delivery: Callable[[], None], logger: Callable[[], logging.Logger]
+    ) -> None:
+        self._logger = logger
         self._request_delivery = request_delivery
         self._subscribers: dict[int, tuple[Subscriber, list[int]]] = {}
         self._streams: list[EventStream] = []
@@ -201,9 +202,11 @@ class Publisher:
                 except BaseException:
                     self.failures += 1
                     strikes[0] += 1
-                    logger.exception("subscriber %r failed on %s", callback, event.type)
+                    self._logger().exception("subscriber %r failed on %s", callback, event.type)
                     if strikes[0] >= STRIKES:
-                        logger.error("subscriber %r failed %d times: dropped", callback, STRIKES)
+                        self._logger().error(
+                            "subscriber %r failed %d times: dropped", callback, STRIKES
+                        )
                         self._subscribers.pop(key, None)
         self._settle()
 

@@ -284,7 +284,7 @@ class Recorder:
         text = f"The journal cannot be written ({error}): the queue goes on without it"
         self.trouble = text
         self.journal.mark_incomplete()
-        logger.error("%s: %s", self.journal.place, text)
+        engine.logger.error("%s: %s", self.journal.place, text)
         with engine.lock:
             engine.publish("journal_failed", {"error": str(error)})
         warn(f"{text}. {self.journal.place}")
@@ -293,7 +293,9 @@ class Recorder:
         self.trouble = ""
         if not self.doubtful:
             self.journal.mark_complete()
-        logger.warning("the journal %s is written again, nothing is missing", self.journal.place)
+        self._engine.logger.warning(
+            "the journal %s is written again, nothing is missing", self.journal.place
+        )
         with self._engine.lock:
             self._engine.publish("journal_recovered")
 

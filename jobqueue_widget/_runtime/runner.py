@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import TYPE_CHECKING, SupportsFloat
 
@@ -14,8 +13,6 @@ from ..worker.wire import plain
 if TYPE_CHECKING:
     from ..protocols import Execution, Executor
     from .engine import Engine
-
-logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 500
 
@@ -51,7 +48,7 @@ class Run:
         try:
             execution = executor.launch(self.job.spec, self)
         except BaseException as error:
-            logger.exception("%s could not launch %s", executor.name, self.job_id)
+            self._engine.logger.exception("%s could not launch %s", executor.name, self.job_id)
             text = f"the {executor.name} executor could not start it: {error}"
             self.ended(Outcome.of_error(JobFailure(type(error).__name__, text)))
             if isinstance(error, KeyboardInterrupt):
@@ -88,7 +85,7 @@ class Run:
         except KeyboardInterrupt:
             raise
         except BaseException:
-            logger.exception("asking %s to stop failed", self.job_id)
+            self._engine.logger.exception("asking %s to stop failed", self.job_id)
 
     def _deliver_kill(self, execution: Execution) -> None:
         try:
@@ -96,7 +93,7 @@ class Run:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            logger.exception("forcing %s to end failed", self.job_id)
+            self._engine.logger.exception("forcing %s to end failed", self.job_id)
             self.kill_failed(f"{type(error).__name__}: {error}")
 
     @property
@@ -141,7 +138,7 @@ class Run:
             self._engine.do(event)
         except InvalidTransition:
             self._engine.bugs += 1
-            logger.exception("an executor reported what cannot be")
+            self._engine.logger.exception("an executor reported what cannot be")
 
 
 def read_fraction(value: object) -> tuple[float | None, bool]:
@@ -153,6 +150,8 @@ def read_fraction(value: object) -> tuple[float | None, bool]:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
             return None, False
+        if number == -1.0:
+            return None, True  # as the reference says it
         if math.isfinite(number):
             return min(1.0, max(0.0, number)), 0.0 <= number <= 1.0
     return None, False

@@ -214,7 +214,9 @@ class SqliteJournal:
             )
             connection.execute(
                 "DELETE FROM sessions WHERE rowid <= (SELECT max(rowid) FROM sessions) - 20"
-                " AND run_id NOT IN (SELECT substr(id, 1, instr(id, '-') - 1) FROM jobs)"
+                " AND run_id NOT IN (SELECT CASE length(id)"
+                " WHEN 36 THEN substr(id, 10, 4) || substr(id, 25, 4)"  # _core/ids.py
+                " ELSE substr(id, 1, instr(id, '-') - 1) END FROM jobs)"
             )
             connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", session)
         self._files.remove_all_but(contents.with_result)

@@ -275,8 +275,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         def report_progress(progress: Any, message: Any = "") -> None:
             if callable(original):
                 original(progress, message)
-            unknown = type(progress) in (int, float) and progress == -1
-            jobside.current_job().report(None if unknown else progress, message)
+            jobside.current_job().report(progress, message)
 
         with contextlib.suppress(AttributeError):
             plugin.report_progress = report_progress

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
@@ -15,7 +16,7 @@ def event(type: str = "started", job_id: str | None = "a", **payload: object) ->
 
 
 def publisher() -> Publisher:
-    return Publisher(lambda: None)
+    return Publisher(lambda: None, logging.getLogger)
 
 
 def test_subscribers_get_events_in_order_when_they_are_delivered() -> None:

@@ -18,7 +18,7 @@ WAIT = 10.0
 
 
 def add(engine: Engine, **options: object) -> JobRecord:
-    number = engine.next_number()
+    number, _ = engine.next_number()
     made = JobOptions(**options)  # type: ignore[arg-type]
     job = JobRecord(JobSpec(f"q-{number}", "function", len, "len", options=made), 0, number, 0.0)
     engine.submit([(job, ())])
