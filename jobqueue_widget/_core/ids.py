@@ -28,8 +28,11 @@ class JobIds:
 
     def continue_from(self, job_id: str, number: int) -> None:
         """Scramble as the journal's earlier kernels did, so that no two of its jobs look alike."""
-        if len(job_id) == _LENGTH:
-            self._key = int(job_id[:8], 16) ^ _scrambled(number)
+        try:
+            if len(job_id) == _LENGTH:
+                self._key = int(job_id[:8], 16) ^ _scrambled(number)
+        except ValueError:
+            return  # none of ours: a journal may hold anything
 
     def id_of(self, number: int) -> str:
         """Return the id of the job with this number."""

@@ -102,6 +102,18 @@ def listen(hand: Hand, folder: str) -> str:
     return "released"
 
 
+def cut_short(hand: Hand, folder: str) -> str:
+    begin(folder)
+    while not released(folder):
+        beat(folder)
+        try:
+            hand.pause()
+            hand.checkpoint()
+        except (JobCancelled, Stopped):
+            return "a part"
+    return "all"
+
+
 def ignore(hand: Hand, folder: str) -> str:
     begin(folder)
     while True:
@@ -122,7 +134,7 @@ def tell(hand: Hand, folder: str) -> str:
 
 BODIES: dict[str, Callable[..., Any]] = {
     body.__name__: body
-    for body in (echo, fail, fail_once, report_and_fail, say, mark, listen, ignore, tell)
+    for body in (echo, fail, fail_once, report_and_fail, say, mark, listen, cut_short, ignore, tell)
 }
 
 
@@ -195,20 +207,22 @@ async def in_coroutine(name: str, *args: Any) -> Any:
     if name == "tell":
         current_job().report(*TOLD)
         current_job().log(TOLD[1])
-    if name in ("listen", "ignore", "tell"):
-        return await _until_released(args[0], listens=name == "listen")
+    if name in ("listen", "cut_short", "ignore", "tell"):
+        return await _until_released(name, args[0])
     return in_function(name, *args)
 
 
-async def _until_released(folder: str, listens: bool) -> str:
+async def _until_released(name: str, folder: str) -> str:
     begin(folder)
     while not released(folder):
         beat(folder)
         try:
             await asyncio.sleep(BEAT)
         except asyncio.CancelledError:
-            if listens:
+            if name == "listen":
                 raise
+            if name == "cut_short":
+                return "a part"
     return "released"
 
 

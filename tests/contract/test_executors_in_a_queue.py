@@ -149,9 +149,25 @@ async def test_a_job_that_listens_ends_cancelled(subject: Subject, tmp_path: Pat
         assert job.cancel(reason="enough", timeout=20 if subject.listens else None)
         with pytest.raises(JobCancelledError):
             await asyncio.wait_for(job, 30)
-        assert job.error == "enough"
+        assert (job.error, job.cancel_reason) == (None, "enough")
         assert not job.cancel(), "it has ended"
         assert await queue.submit_nowait(*subject.call("echo", "next")) == "next"
+
+
+async def test_what_a_job_returns_that_has_noticed_the_request_is_a_part(
+    subject: Subject, tmp_path: Path
+) -> None:
+    async with subject.queue(cancel_timeout=0.3) as queue:
+        job = queue.submit_nowait(*subject.call("cut_short", str(tmp_path)))
+        child = queue.options(after=job).submit_nowait(*subject.call("echo", "never"))
+        await until_beating(tmp_path)
+        assert job.cancel(timeout=20 if subject.listens else None)
+        await queue.wait_for_job(job, timeout=30)
+        assert job.status is JobStatus.cancelled
+        assert (job.result, job.error) == (None, None)
+        assert job.partial_result == ("a part" if subject.listens else None)
+        assert not job.finished_before_cancel
+        assert child.cancel_reason == f"dependency cancelled: {job.title}"
 
 
 @pytest.mark.parametrize("force", [False, True], ids=["asked first", "forced at once"])
@@ -176,7 +192,9 @@ async def test_a_job_that_does_not_listen_is_forced_or_keeps_its_lane(
             assert following.status is JobStatus.pending
             bodies.release(tmp_path)
             assert await following == "next"
-            assert job.finished_before_cancel
+            hears = subject.name == "coroutine"  # CancelledError was raised in it
+            assert job.finished_before_cancel is not hears
+            assert job.partial_result == ("released" if hears else None)
     promise("a row says when it cannot be forced", not subject.can_kill)
 
 

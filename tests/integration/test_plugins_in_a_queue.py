@@ -17,6 +17,7 @@ from jobqueue_widget import (
     Job,
     JobQueue,
     JobStatus,
+    NotKept,
     PluginLoadWarning,
     PluginManager,
     QueueScheduler,
@@ -58,12 +59,12 @@ async def test_a_cancelled_plugin_job_ends_and_the_next_one_runs(
     manager: PluginManager, what: str, tmp_path: Path, note: Callable[[str], None]
 ) -> None:
     before = pid_of(manager)
-    phases: list[object] = []
+    events: list[str] = []
     async with JobQueue(manager, cancel_timeout=1.0) as queue:
         async with at_work(queue, what, tmp_path) as job:
             following = queue.submit_nowait("toolbox", "about")
             begun = time.monotonic()
-            queue.subscribe(lambda event: phases.append(queue[job.id].cancel_phase))
+            queue.subscribe(lambda event: events.append(event.type))
             assert job.cancel()
             assert job.cancel_phase == "asked"
         seconds = time.monotonic() - begun
@@ -73,12 +74,9 @@ async def test_a_cancelled_plugin_job_ends_and_the_next_one_runs(
             f"result after {(time.monotonic() - begun) * 1e3:.0f} ms"
         )
         forced = what in ("spin", "stubborn")
-        if what == "aware":
-            assert (job.status, job.result) == (JobStatus.completed, "stopped by itself")
-            assert job.finished_before_cancel
-        else:
-            assert job.status is JobStatus.cancelled
-        assert ("forcing" in phases) is forced
+        assert (job.status, job.result) == (JobStatus.cancelled, None)
+        assert job.partial_result == ("stopped by itself" if what == "aware" else None)
+        assert ("cancel_forced" in events) is forced
         assert (about["pid"] != before) is forced
         assert before is not None
         assert alive(before) is not forced
@@ -222,11 +220,15 @@ async def test_what_cannot_be_sent_is_refused_at_submit(manager: PluginManager) 
         assert await job == [1], "a snapshot, as of functions"
 
 
-async def test_a_result_above_the_limit_fails_its_job(manager: PluginManager) -> None:
+async def test_a_result_above_the_limit_is_not_kept(manager: PluginManager) -> None:
     async with JobQueue(manager, max_result_bytes=1000) as queue:
         job = queue.submit_nowait("toolbox", "zeros", 2000)
         await queue.wait_for_job(job)
-        assert "more than max_result_bytes=1000" in str(job.error)
+        assert job.status is JobStatus.completed
+        assert isinstance(job.result, NotKept)
+        assert job.result.type == "bytes"
+        assert (job.result.size or 0) >= 2000
+        assert "more than max_result_bytes=1,000" in job.result.reason
         assert len(await queue.submit_nowait("toolbox", "zeros", 900)) == 900
 
 

@@ -18,7 +18,16 @@ from typing import Any
 import psutil
 import pytest
 
-from jobqueue_widget import JobCancelled, JobQueue, JobStatus, UnpicklableJobError, current_job
+from jobqueue_widget import (
+    JobCancelled,
+    JobCancelledError,
+    JobQueue,
+    JobStatus,
+    NotKept,
+    ResultNotKeptError,
+    UnpicklableJobError,
+    current_job,
+)
 from tests.sockets import Listeners
 
 SOON = 20.0
@@ -233,12 +242,21 @@ async def test_a_large_argument_arrives() -> None:
         assert await queue.submit_nowait(len, b"x" * 100_000_000) == 100_000_000
 
 
-async def test_a_result_above_the_limit_fails_its_job_and_keeps_the_worker() -> None:
+async def test_a_result_above_the_limit_is_not_kept_and_keeps_the_worker() -> None:
     async with JobQueue(max_result_bytes=1000) as queue:
         before = await queue.submit_nowait(os.getpid)
         job = queue.submit_nowait(lambda: "x" * 5000)
         await queue.wait_for_job(job, timeout=SOON)
-        assert "max_result_bytes=1000" in str(job.error)
+        assert job.status is JobStatus.completed
+        kept = job.result
+        assert isinstance(kept, NotKept)
+        assert kept.type == "str"
+        assert kept.repr.startswith("'xxx")
+        assert (kept.size or 0) >= 5000
+        assert "max_result_bytes=1,000" in kept.reason
+        assert str(job.note).startswith("result not kept: it has 5,0")
+        with pytest.raises(ResultNotKeptError, match="max_result_bytes=1,000; it was str 'xxx"):
+            await job
         assert await queue.submit_nowait(os.getpid) == before
 
 
@@ -293,7 +311,7 @@ async def test_a_job_may_clean_up_when_it_is_asked(tmp_path: Path) -> None:
         assert note.read_text() == "cleaned up"
 
 
-async def test_a_value_returned_after_the_request_is_kept() -> None:
+async def test_a_value_returned_after_the_request_was_noticed_is_a_part() -> None:
     def body() -> str:
         try:
             time.sleep(60)
@@ -304,8 +322,10 @@ async def test_a_value_returned_after_the_request_is_kept() -> None:
     async with JobQueue(cancel_timeout=10) as queue:
         job = await running(queue, body)
         job.cancel()
-        assert await job == "partial"
-        assert job.finished_before_cancel
+        with pytest.raises(JobCancelledError):
+            await job
+        assert (job.result, job.partial_result) == (None, "partial")
+        assert not job.finished_before_cancel
 
 
 async def test_a_checkpoint_raises_when_asked() -> None:

@@ -225,9 +225,9 @@ class Toolbox(PluginInterface):
         yield from range(count)
         raise LookupError("as it was told")
 
-    def stream_secret(self) -> Iterator[Any]:
+    def stream_code(self) -> Iterator[Any]:
         yield 1
-        yield Secret("x")
+        yield self.stream_code
 
     def stream_for_ever(self, path: str) -> Iterator[int]:
         try:
