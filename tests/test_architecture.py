@@ -59,6 +59,7 @@ STANDARD_LIBRARY_ONLY = (
     "worker/jobside.py",
     "worker/guardian.py",
     "worker/interface.py",
+    "worker/offspring.py",
     "worker/pluginside.py",
     "worker/typed.py",
 )

@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from .._core.jobs import JobFailure, Outcome
 from ..protocols import Reporter
 from ..worker import typed, wire
 from ..worker.pipes import call_frames
+from ..worker.remains import has_started_since
 from ..worker.unpacking import lost_value, read_spooled, unreadable
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class PluginRun:
         self._slot: Slot | None = None
         self._step: Operation | None = None
         self._version = 0
+        self._began = 0.0  # when its worker was given the step, in epoch seconds
         self._asked = self._killed = self._over = False
         self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
         self._phase: str | None = None
@@ -159,6 +162,7 @@ class PluginRun:
                     self._step = step = slot.next_step(self.operation)
                     number = next(_numbers) & 0xFFFFFFFF
                     frames = self._frames(step, number)
+                    self._began = time.time()
                     if worker.give(self, frames, number):
                         break
                     slot.drop(worker)
@@ -225,7 +229,18 @@ class PluginRun:
         self._ending = (meta, parts)
         is_preparation = self._step in ("load", "initialize")
         failed = bool(meta["kind"] != "value")
+        if self._left_something(meta):
+            self.on_log(b"[what this call left running was ended with its worker]\n")
+            return True
         return failed and (self._step == "load" or (is_preparation and self.is_work))
+
+    def _left_something(self, meta: dict[str, Any]) -> bool:
+        """After a call that was cancelled or failed: what its worker could not end, or not see."""
+        return bool(meta.get("left")) or (
+            bool(meta.get("unseen"))
+            and self.pid is not None
+            and has_started_since(self.pid, self._began)
+        )
 
     def on_free(self) -> None:
         """The worker waits for the next step, or for somebody else."""

@@ -22,6 +22,9 @@ class PluginInterface(ABC):
     A class with these methods need not derive from it; plugins written for `cjm-plugin-system`
     run as they are.
 
+    When a call is cancelled or fails, the processes that were started during it are ended before
+    its end is told. A helper that is there from `initialize`, or from a call that completed, stays.
+
     Example:
         ```python
         class Lengths(PluginInterface):

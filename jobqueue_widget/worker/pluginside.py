@@ -40,6 +40,7 @@ child = load_sibling("jobqueue_widget.worker.child", os.path.join(HERE, "child.p
 load_sibling("jobqueue_widget.worker.plain_values", os.path.join(HERE, "plain_values.py"))
 typed = load_sibling("jobqueue_widget.worker.typed", os.path.join(HERE, "typed.py"))
 interface = load_sibling("jobqueue_widget.worker.interface", os.path.join(HERE, "interface.py"))
+offspring = load_sibling("jobqueue_widget.worker.offspring", os.path.join(HERE, "offspring.py"))
 wire, jobside, state = child.wire, child.jobside, child.state
 OUR_FILES = (*child.OUR_FILES, os.path.abspath(__file__))
 Ended = tuple[dict[str, Any], list[Any]]
@@ -141,12 +142,16 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             call["job"], call["attempt"], self.sender(number), child.write_log, self.held_back.set
         )
         context.number = number
+        before = offspring.Offspring()
         self.body.begin(context)
         jobside.bind_process(context)
         try:
             meta, back = self.outcome_of(context, call, parts)
         except BaseException as error:  # a late ask, or no memory to say how it ended
-            meta, back = child.failure_meta(error, jobside.JobCancelled), []
+            meta, back = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES), []
+        self.body.number = 0
+        if meta["kind"] != "value" or meta.get("noticed"):
+            meta = {**meta, **end_newer(before)}
         self.body.end()
         jobside.bind_process(None)
         context.finish()
@@ -171,9 +176,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             if self.is_copy:
                 state.end_copy(error)
             if value is nothing or not isinstance(error, jobside.JobCancelled):
-                name, message, text = wire.describe(error, OUR_FILES)
-                kind = "cancelled" if isinstance(error, jobside.JobCancelled) else "error"
-                return {"kind": kind, "type": name, "message": message, "traceback": text}, []
+                return wire.failure_meta(error, jobside.JobCancelled, OUR_FILES), []
             body.take_back()
         if self.is_copy:
             state.end_copy(None)
@@ -288,6 +291,19 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         self.pipes.set_standard_ones()
         if self.bars is not None:
             self.bars.forget()
+
+
+def end_newer(before: Any) -> dict[str, Any]:
+    """After a call that was cancelled or failed: end what it has started, say what is left of it.
+
+    A helper that the plugin has from earlier is the plugin's, and stays.
+    """
+    names, nothing_left = before.end_newer()
+    if names:
+        child.write_log(f"[ended with this call, which had started it: {', '.join(names)}]\n")
+    if nothing_left is None:
+        return {"unseen": True}
+    return {} if nothing_left else {"left": True}
 
 
 def own_cancel(plugin: Any) -> Callable[[], object] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import psutil
 
@@ -21,6 +22,19 @@ def descendants_of(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.Error:
         return []
+
+
+def has_started_since(pid: int, instant: float) -> bool:
+    """True if a process below `pid` began at this epoch second or later, and is still there.
+
+    On Linux also if it began up to a second before: it counts from its boot, in whole seconds.
+    """
+    instant -= 1.0 if sys.platform == "linux" else 0.01
+    for process in descendants_of(pid):
+        with suppress(psutil.Error):
+            if process.create_time() >= instant and is_alive(process):
+                return True
+    return False
 
 
 def _has_children(pid: int) -> bool | None:

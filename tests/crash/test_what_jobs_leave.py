@@ -38,6 +38,25 @@ async def test_processes_that_a_finished_job_left_are_gone_before_its_end_is_tol
 
 
 @pytest.mark.parametrize("kind", [*FAMILY, "no environment, session"])
+@pytest.mark.parametrize("end", ["failed", "cancelled", "timed out"])
+async def test_processes_of_a_job_that_failed_or_stopped_are_gone_before_its_end_is_told(
+    end: str, kind: str, tmp_path: Path
+) -> None:
+    note = tmp_path / "pids"
+    async with JobQueue() as queue:
+        then = "error" if end == "failed" else "sleep"
+        target = queue.options(timeout=1.0) if end == "timed out" else queue
+        job = target.submit_nowait(live_with_family, str(note), (kind,), then)
+        await until(note.exists)
+        if end == "cancelled":
+            job.cancel()
+        await queue.wait_for_job(job, timeout=SOON)
+        assert job.status is (JobStatus.cancelled if end == "cancelled" else JobStatus.failed)
+        assert not any(map(alive, pids_in(note)))
+        assert await queue.submit_nowait(pow, 2, 3) == 8
+
+
+@pytest.mark.parametrize("kind", [*FAMILY, "no environment, session"])
 async def test_processes_of_a_forced_job_are_gone_when_its_end_is_told(
     kind: str, tmp_path: Path
 ) -> None:

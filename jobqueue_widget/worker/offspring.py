@@ -1,0 +1,240 @@
+"""What a call has started, told from what was there before, and its end: processes and threads.
+
+Loaded by path in the worker of a plugin, which lives on with what the plugin keeps; standard
+library only. Linux says whose child a process is (`/proc/PID/task/TID/children`), and orphans
+come to the worker, which is their subreaper; elsewhere the kernel's side looks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any, NamedTuple
+
+GRACE = 0.3  # seconds between SIGTERM and SIGKILL, for each process
+PATIENCE = 1.5  # seconds after which the worker has to go, with everything that is its
+LOOK_INTERVAL = 0.005
+QUIET = 0.01  # seconds in which nothing new may begin, once something was ended
+
+LISTED = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # macOS and old kernels: no
+WAITING = frozenset(  # where a thread is that has nothing to do until somebody gives it work
+    {
+        *(("threading", name) for name in ("wait", "join", "_wait_for_tstate_lock")),
+        *(("queue", "get"), ("concurrent.futures.thread", "_worker"), ("selectors", "select")),
+    }
+)
+
+_ended: dict[int, int] = {}  # pid and birth of what was ended here; nobody may have waited for it
+
+
+class Process(NamedTuple):
+    """One process, as the system shows it."""
+
+    name: str
+    state: str
+    born: int  # clock ticks since boot; a later process with this pid has another one
+
+
+class Offspring:
+    """What this process has now: whatever else is below it later has been started since."""
+
+    def __init__(self) -> None:
+        self._threads = set(threading.enumerate())
+        self._processes: dict[int, int] | None = {}
+        if has_children():
+            reap()
+            self._processes = everything_below() if LISTED else None
+
+    def end_newer(self) -> tuple[list[str], bool | None]:
+        """End what was started since; a few microseconds if that is nothing.
+
+        Returns:
+            What was ended, by name and pid; and whether nothing is left. None: that cannot be
+            seen from here.
+        """
+        names: dict[int, str] = {}
+        if not has_children() and not self._has_new_threads():
+            return [], True
+        if self._processes is None or not LISTED:
+            return [], None
+        first_seen: dict[int, float] = {}
+        give_up = time.monotonic() + PATIENCE
+        quiet_since: float | None = None
+        while True:
+            now = time.monotonic()
+            left = self._newer()
+            for pid, process in left.items():
+                names[pid] = f"{process.name} ({pid})"
+                _ended[pid] = process.born
+                if now - first_seen.setdefault(pid, now) >= GRACE:
+                    send(pid, process.born, signal.SIGKILL)
+                elif first_seen[pid] == now:
+                    send(pid, process.born, signal.SIGTERM)
+                    send(pid, process.born, signal.SIGCONT)
+            if left or self._is_at_work():
+                quiet_since = None
+                if now > give_up:
+                    return list(names.values()), False
+            elif quiet_since is None:
+                quiet_since = now
+                if not names and not self._has_new_threads():
+                    return [], True
+            elif now - quiet_since >= QUIET:
+                return list(names.values()), True
+            time.sleep(LOOK_INTERVAL)
+
+    def _newer(self) -> dict[int, Process]:
+        """Processes below this one that were not there, but those that nobody should end.
+
+        What a helper from before starts is the helper's own affair, unless it is the server that
+        `multiprocessing` forks this process's children from.
+        """
+        assert self._processes is not None
+        found = {}
+        bookkeepers = None
+        todo = children_of(os.getpid())
+        while todo:
+            pid = todo.pop()
+            process = look_at(pid)
+            if process is None:
+                continue
+            if self._processes.get(pid) == process.born:
+                if pid == fork_server():
+                    todo += children_of(pid)
+                continue
+            todo += children_of(pid)
+            if process.state in "ZX":
+                continue
+            bookkeepers = resource_trackers() if bookkeepers is None else bookkeepers
+            if pid not in bookkeepers:
+                found[pid] = process
+        return found
+
+    def _new_threads(self) -> list[threading.Thread]:
+        """Daemons are none: as for functions, they are no work that anybody waits for."""
+        return [one for one in threading.enumerate() if one not in self._threads and not one.daemon]
+
+    def _has_new_threads(self) -> bool:
+        return threading.active_count() > 1 and bool(self._new_threads())
+
+    def _is_at_work(self) -> bool:
+        """True if a newer thread does something. One that waits for work to come does not."""
+        new = self._new_threads()
+        frames = sys._current_frames() if new else {}
+        inmost = [frames[thread.ident] for thread in new if thread.ident in frames]
+        return any(
+            (frame.f_globals.get("__name__"), frame.f_code.co_name) not in WAITING
+            for frame in inmost
+        )
+
+
+def has_children() -> bool:
+    """True if there are any, ended ones too; True where the system does not say."""
+    if not hasattr(os, "waitid"):
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def children_of(pid: int) -> list[int]:
+    """Of all its threads."""
+    found: list[int] = []
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for task in tasks:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+            found += map(int, file.read().split())
+    return found
+
+
+def look_at(pid: int) -> Process | None:
+    """None: there is none of this number."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    head, _, tail = text.rpartition(b")")
+    fields = tail.split()
+    name = head.partition(b"(")[2].decode("utf-8", "backslashreplace")
+    return Process(name, fields[0].decode(), int(fields[19]))
+
+
+def everything_below() -> dict[int, int]:
+    """Birth by pid of all processes below this one."""
+    found: dict[int, int] = {}
+    todo = children_of(os.getpid())
+    while todo:
+        pid = todo.pop()
+        process = look_at(pid)
+        if process is not None and pid not in found:
+            found[pid] = process.born
+            todo += children_of(pid)
+    return found
+
+
+def send(pid: int, born: int, number: int) -> None:
+    """A signal to this very process, not to another one that has its pid by now."""
+    try:
+        fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+    except OSError:
+        return
+    try:
+        process = look_at(pid)
+        if process is None or process.born != born:
+            return
+        if fd >= 0 and hasattr(signal, "pidfd_send_signal"):
+            signal.pidfd_send_signal(fd, number)
+        else:
+            os.kill(pid, number)
+    except OSError:
+        return
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def reap() -> None:
+    """Wait for what was ended here, unless whoever started it has done so since.
+
+    `multiprocessing` does its own waiting: it would take the end that we took from it for life.
+    """
+    if not _ended:
+        return
+    theirs: Any = sys.modules.get("multiprocessing.process")
+    if theirs is not None:
+        theirs.active_children()
+    for pid, born in _ended.items():
+        process = look_at(pid)
+        if process is not None and process.born == born and process.state == "Z":
+            if pid == fork_server():
+                continue
+            with contextlib.suppress(OSError):
+                os.waitpid(pid, os.WNOHANG)
+    _ended.clear()
+
+
+def fork_server() -> int | None:
+    """Of `multiprocessing`, if this process has one."""
+    module: Any = sys.modules.get("multiprocessing.forkserver")
+    pid: int | None = getattr(getattr(module, "_forkserver", None), "_forkserver_pid", None)
+    return pid
+
+
+def resource_trackers() -> set[object]:
+    """Processes that remove shared memory and semaphores when this one has ended, and only that."""
+    trackers = [
+        getattr(module, "_resource_tracker", None)
+        for name, module in list(sys.modules.items())
+        if name.endswith("resource_tracker")
+    ]
+    return {getattr(tracker, "_pid", None) for tracker in trackers}
