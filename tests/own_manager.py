@@ -53,11 +53,14 @@ def own_manager(
     plugins: Sequence[str] = ("workload", "monitor"),
     workers: int = 1,
     config: Any = None,
+    env: Any = "kernel",
     **more: Any,
 ) -> Iterator[PluginManager]:
-    """Our manager with these plugins loaded."""
+    """Our manager with these plugins loaded; `more` goes into each manifest."""
     paths = [write_manifests(folder / "manifests", **more)]
-    with PluginManager(search_paths=paths, scheduler=scheduler, data_dir=folder) as manager:
+    with PluginManager(
+        search_paths=paths, scheduler=scheduler, data_dir=folder, env=env
+    ) as manager:
         manager.discover_manifests()
         for name in plugins:
             assert load(manager, name, config, workers=workers)

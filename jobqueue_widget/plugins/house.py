@@ -14,8 +14,10 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from .._runtime.supervisor import Supervisor
+from ..worker.environment import environment_for_plugins
 from ..worker.guard import GUARD
 from ..worker.parent import WorkerProcess
 
@@ -30,12 +32,13 @@ _hooked = False
 class House:
     """One per manager; in use while one of its plugins is loaded. Any thread."""
 
-    def __init__(self, data_dir: Path, models_dir: Path | None) -> None:
+    def __init__(self, data_dir: Path, models_dir: Path | None, *, listed: bool = False) -> None:
         self.run_id = uuid.uuid4().hex[:8]
         self.io = Supervisor(f"plugins-{self.run_id}-io")
         self.lock = threading.Lock()  # of all plugins, their slots and lines
         self.types: dict[str, type] = {}
         self.data_dir, self.models_dir = data_dir, models_dir
+        self._listed = listed
         self.workers: set[WorkerProcess] = set()
         self._listeners: list[Callable[[], None]] = []
         self._spool: Path | None = None
@@ -51,6 +54,13 @@ class House:
         if self.models_dir is not None:
             variables["CJM_MODELS_DIR"] = str(self.models_dir)
         return variables
+
+    def environment(self, manifest: Mapping[str, Any]) -> dict[str, str]:
+        """What a worker of this plugin gets, if it starts now."""
+        own = {**self.variables, **(manifest.get("env_vars") or {})}
+        asked_for = manifest.get("pass_env") or ()
+        python = manifest["python_path"]
+        return environment_for_plugins(own, python, asked_for, listed=self._listed)
 
     def spool(self) -> Path:
         """A private folder for large results, also removed if this process is killed."""

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from .._core.jobs import BlockReason, Holder, JobSpec
 from .._runtime.failures import failure_of
@@ -52,6 +52,13 @@ class PluginManager:
         data_dir: plugins write below its `data`; default: the environment's CJM_DATA_DIR, or the
             one in the nearest `cjm.yaml` from the current folder upwards, or `~/.cjm`.
         models_dir: told to plugins as CJM_MODELS_DIR; default: that of the same `cjm.yaml`.
+        env: what plugins get of this process's environment, as it is when a worker starts; a reload
+            takes the newest. "kernel": all of it but the notebook server's variables, as any
+            subprocess would. "listed": where things are (PATH, HOME, CUDA_…), no keys but those
+            that a manifest names in `pass_env`. A manifest's `env_vars` win over both.
+
+    Raises:
+        ValueError: there is no such `env`.
 
     Example:
         ```python
@@ -72,13 +79,19 @@ class PluginManager:
         *,
         data_dir: str | os.PathLike[str] | None = None,
         models_dir: str | os.PathLike[str] | None = None,
+        env: Literal["kernel", "listed"] = "kernel",
     ) -> None:
+        if env not in ("kernel", "listed"):
+            raise ValueError(
+                f"env={env!r}: PluginManager takes 'kernel' (all of this process's environment) or "
+                "'listed' (no keys); variables of its own go into a plugin's manifest, as env_vars"
+            )
         self._home = home = find_home(search_paths, data_dir, models_dir)
         self.plugin_interface = plugin_interface
         self.search_paths = home.search_paths
         self.discovered: list[PluginMeta] = []
         self.problems: dict[str, str] = {}  # why a plugin's last load failed; where was looked
-        self._house = House(home.data_dir, home.models_dir)
+        self._house = House(home.data_dir, home.models_dir, listed=env == "listed")
         self._loaded: dict[str, Plugin] = {}
         self._logs: dict[str, JobLog] = {}
         self._admission = Admission(self, scheduler)
@@ -199,7 +212,9 @@ class PluginManager:
             self.unload_plugin(name)
 
     def reload_plugin(self, plugin_name: str, config: Mapping[str, Any] | None = None) -> bool:
-        """Replace its workers by fresh ones; a call of it that runs fails. Blocks.
+        """Replace its workers by fresh ones, with the environment of now. Blocks.
+
+        A call of it that runs fails.
 
         Args:
             plugin_name: a loaded plugin.

@@ -37,7 +37,7 @@ SCHEMA: Mapping[str, Any] = {
             "propertyNames": {"pattern": r"^[^=\u0000]+$"},
             "additionalProperties": {"type": "string", "pattern": r"^[^\u0000]*$"},
         },
-        "pass_env": {  # ours; the reference passes the whole environment
+        "pass_env": {  # ours, for PluginManager(env="listed")
             "type": ["array", "null"],
             "items": {"type": "string", "pattern": r"^(?!JUPYTER|JPY_|JOBQUEUE_)[^=\u0000]+$"},
         },

@@ -14,7 +14,6 @@ from .._core.jobs import JobFailure, Outcome
 from .._runtime.logs import JobLog
 from ..errors import UnsendableValueError
 from ..worker import typed
-from ..worker.environment import environment_for_plugins
 from ..worker.jobside import NO_JOB, JobContext, NoJob
 from ..worker.parent import WorkerProcess
 from ..worker.pluginparent import PluginProcess
@@ -55,13 +54,11 @@ class Slot:
         if self.worker is None or not self.worker.usable:
             plugin, house = self.plugin, self.plugin.house
             manifest = plugin.meta.manifest
-            python = manifest["python_path"]
-            own = {**house.variables, **(manifest.get("env_vars") or {})}
             self.version = -1
             self.worker = worker = PluginProcess(
                 house.io,
-                [python],
-                environment_for_plugins(own, python, manifest.get("pass_env") or ()),
+                [manifest["python_path"]],
+                house.environment(manifest),
                 house.run_id,
                 self._on_gone,
                 plugin.log.write,

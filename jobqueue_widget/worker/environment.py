@@ -1,4 +1,4 @@
-"""What a worker gets of the kernel: a function's nearly everything, a plugin's what is listed."""
+"""What a worker gets of the kernel's environment: all but what is the notebook server's."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ DENIED_PREFIXES = ("JUPYTER_", "JPY_", "JUPYTERHUB_", "JOBQUEUE_")
 
 def environment_for_workers(extra: Mapping[str, str] | None) -> dict[str, str]:
     """The kernel's environment without the server's variables, with the queue's `env=`."""
+    environ = _of_this_process()
+    environ.update(extra or {})
+    return environ
+
+
+def _of_this_process() -> dict[str, str]:
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(DENIED_PREFIXES)
     }
     if environ.get("MPLBACKEND", "").startswith("module://"):
         del environ["MPLBACKEND"]  # draws into notebook cells; a worker has none
-    environ.update(extra or {})
     return environ
 
 
@@ -35,25 +40,50 @@ ALLOWED = frozenset(
 ALLOWED_PREFIXES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "ROCM_", "HIP_")
 
 
+FOR_ONE_INTERPRETER = ("PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+"""They say where the standard library and the packages of the kernel's interpreter are."""
+
+
 def environment_for_plugins(
-    own: Mapping[str, str], python: str, passed: Collection[str] = ()
+    own: Mapping[str, str], python: str, passed: Collection[str] = (), *, listed: bool = False
 ) -> dict[str, str]:
-    """Where things are, and no secret of the kernel's but those that the manifest names.
+    """The kernel's, as any subprocess gets it, made to fit the plugin's own interpreter.
+
+    With it, `PYTHONPATH` and keys arrive. `PYTHONHOME` and its like do not where the interpreter is
+    another one: it would look for its standard library in the kernel's. `VIRTUAL_ENV` or
+    `CONDA_PREFIX` name the plugin's environment, as after activating it.
 
     Args:
-        own: the manifest's own variables.
+        own: the manifest's own variables, which win.
         python: the plugin's interpreter; its folder comes first in PATH.
-        passed: the kernel's variables that the manifest asks for by name.
+        passed: with `listed`, the kernel's variables that the manifest asks for by name.
+        listed: of the kernel's only where things are, and no key but those of `passed`.
     """
-    environ = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ALLOWED or name in passed or name.startswith(ALLOWED_PREFIXES)
-    }
+    environ = _of_this_process()
+    if listed:
+        environ = {
+            name: value
+            for name, value in environ.items()
+            if name in ALLOWED or name in passed or name.startswith(ALLOWED_PREFIXES)
+        }
     folder = os.path.dirname(python)
+    if folder != os.path.dirname(sys.executable):
+        for name in FOR_ONE_INTERPRETER:
+            environ.pop(name, None)
+        _activate(environ, os.path.dirname(folder))
     environ["PATH"] = os.pathsep.join(filter(None, [folder, environ.get("PATH", os.defpath)]))
     environ.update(own)
     return environ
+
+
+def _activate(environ: dict[str, str], prefix: str) -> None:
+    """Name the environment that is in use now; the kernel's may be named."""
+    if os.path.exists(os.path.join(prefix, "pyvenv.cfg")):
+        environ["VIRTUAL_ENV"] = prefix
+    elif os.path.isdir(os.path.join(prefix, "conda-meta")):
+        environ.pop("VIRTUAL_ENV", None)
+        environ["CONDA_PREFIX"] = prefix
+        environ["CONDA_DEFAULT_ENV"] = os.path.basename(prefix)
 
 
 class Surroundings:

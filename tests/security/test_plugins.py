@@ -26,6 +26,7 @@ from jobqueue_widget import (
     PluginManager,
 )
 from jobqueue_widget.plugins.house import House
+from jobqueue_widget.worker.environment import environment_for_plugins
 from tests.conditions import until
 from tests.contract.test_plugin_hosts import prompt_loop
 from tests.crash.processes import alive
@@ -141,7 +142,100 @@ def test_the_folder_for_large_values_is_private_and_goes(manager: PluginManager)
 # -- what it is told -----------------------------------------------------------------------------
 
 
-def test_no_secret_of_the_kernel_reaches_a_plugin(
+SERVER = {"JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"}
+
+
+def told_of_itself(manager: PluginManager) -> dict[str, str]:
+    """The environment of the toolbox, without the marks that every worker of ours has."""
+    found: dict[str, str] = manager.execute_plugin("toolbox", "environment")
+    marks = {name for name in found if name.startswith("JOBQUEUE_")}
+    assert marks == {"JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID"}
+    return {name: value for name, value in found.items() if name not in marks}
+
+
+def test_a_plugin_gets_the_kernel_s_environment_as_any_subprocess_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("JOBQUEUE_RUN_ID", "another kernel's")
+    monkeypatch.setenv("JOBQUEUE_MINE", "the user's")
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    monkeypatch.setenv("ÖDD", "\udcff\n=")
+    monkeypatch.setenv("HF_TOKEN", "from its manifest")
+    show = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
+    expected: dict[str, str] = json.loads(subprocess.check_output(show, env=os.environ))
+    for name in {*SERVER, "JOBQUEUE_RUN_ID", "JOBQUEUE_MINE", "MPLBACKEND"}:
+        del expected[name]
+    expected.pop("JOBQUEUE_DATA_DIR", None)  # of the tests
+    own = {"PYTHONPATH": f"{PLUGINS}:{ROOT}", "HF_TOKEN": "its own"}
+    with own_manager(tmp_path, plugins=["toolbox"], env_vars=own) as manager:
+        found = told_of_itself(manager)
+    folder = os.path.dirname(sys.executable)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    assert found == expected | own | {"PATH": path, "CJM_DATA_DIR": str(tmp_path / "data")}
+
+
+def test_the_environment_is_that_of_the_worker_s_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "first")
+    with own_manager(tmp_path, plugins=["toolbox"]) as manager:
+        monkeypatch.setenv("GEMINI_API_KEY", "second")
+        assert told_of_itself(manager)["GEMINI_API_KEY"] == "first"
+        assert manager.reload_plugin("toolbox")
+        assert told_of_itself(manager)["GEMINI_API_KEY"] == "second"
+        monkeypatch.delenv("GEMINI_API_KEY")
+        with pytest.raises(PluginFailedError):
+            manager.execute_plugin("toolbox", "exit", 3)
+        assert "GEMINI_API_KEY" not in told_of_itself(manager), "nor in one that replaced another"
+
+
+@pytest.mark.parametrize("env", [None, "", "all", {}, {"HF_TOKEN": "x"}, ["HF_TOKEN"], True])
+def test_another_choice_of_environment_is_refused(env: Any) -> None:
+    with pytest.raises(ValueError, match=r"'kernel' .* or 'listed' .* env_vars"):
+        PluginManager(search_paths=[], env=env)
+
+
+def test_an_interpreter_of_another_environment_works_whatever_the_kernel_s_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import venv
+
+    venv.create(tmp_path / "env", with_pip=False, symlinks=True)
+    python = str(tmp_path / "env" / "bin" / "python")
+    monkeypatch.setenv("PYTHONHOME", "/the/kernel's")
+    monkeypatch.setenv("PYTHONPLATLIBDIR", "lib65")
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    monkeypatch.setenv("CONDA_PREFIX", "/opt/conda")
+    monkeypatch.setenv("PYTHONSTARTUP", "/nowhere.py")
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    for env in ("kernel", "listed"):
+        with own_manager(tmp_path, plugins=["toolbox"], python_path=python, env=env) as manager:
+            found = told_of_itself(manager)
+        assert found["VIRTUAL_ENV"] == str(tmp_path / "env")
+        assert not {"PYTHONHOME", "PYTHONPLATLIBDIR"} & set(found)
+        assert found["PATH"].split(os.pathsep)[0] == str(tmp_path / "env" / "bin")
+        also = {"CONDA_PREFIX": "/opt/conda", "PYTHONWARNINGS": "ignore"}
+        assert (also.items() <= found.items()) is (env == "kernel")
+
+
+def test_a_conda_environment_is_named_as_when_it_is_activated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "whisper" / "conda-meta").mkdir(parents=True)
+    monkeypatch.setenv("VIRTUAL_ENV", "/the/kernel's")
+    monkeypatch.setenv("CONDA_PREFIX", "/opt/conda")
+    monkeypatch.setenv("CONDA_DEFAULT_ENV", "base")
+    found = environment_for_plugins({}, str(tmp_path / "whisper" / "bin" / "python"))
+    assert "VIRTUAL_ENV" not in found
+    assert found["CONDA_PREFIX"] == str(tmp_path / "whisper")
+    assert found["CONDA_DEFAULT_ENV"] == "whisper"
+    own = environment_for_plugins({}, sys.executable)
+    assert own["VIRTUAL_ENV"] == "/the/kernel's", "the kernel's own interpreter is left as it is"
+
+
+def test_no_secret_of_the_kernel_reaches_a_plugin_that_gets_what_is_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in SECRETS.items():
@@ -150,7 +244,7 @@ def test_no_secret_of_the_kernel_reaches_a_plugin(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     path = f"{PLUGINS}:{ROOT}"
     own = {"PYTHONPATH": path, "OPENAI_API_KEY": "its own"}
-    with own_manager(tmp_path, plugins=["toolbox"], env_vars=own) as manager:
+    with own_manager(tmp_path, plugins=["toolbox"], env_vars=own, env="listed") as manager:
         found = manager.execute_plugin("toolbox", "environment")
     assert "s-" not in "".join(found.values()).replace(str(tmp_path), "")
     assert found["OPENAI_API_KEY"] == "its own", "what its manifest gives it"
@@ -160,12 +254,13 @@ def test_no_secret_of_the_kernel_reaches_a_plugin(
     assert not set(SECRETS) - {"OPENAI_API_KEY"} & set(found)
 
 
-def test_a_plugin_gets_the_variables_that_its_manifest_names_and_no_other(
+def test_a_listed_plugin_gets_the_variables_that_its_manifest_names_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-    with own_manager(tmp_path, plugins=["toolbox"], pass_env=["OPENAI_API_KEY", "NONE"]) as manager:
+    names = ["OPENAI_API_KEY", "NONE"]
+    with own_manager(tmp_path, plugins=["toolbox"], pass_env=names, env="listed") as manager:
         found = manager.execute_plugin("toolbox", "environment")
     assert found["OPENAI_API_KEY"] == SECRETS["OPENAI_API_KEY"]
     assert not set(SECRETS) - {"OPENAI_API_KEY"} & set(found)
