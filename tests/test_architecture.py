@@ -61,6 +61,7 @@ STANDARD_LIBRARY_ONLY = (
     "worker/interface.py",
     "worker/offspring.py",
     "worker/pluginside.py",
+    "worker/records.py",
     "worker/typed.py",
 )
 LEAVES = {"executors", "plugins", "journal"}  # never import one another

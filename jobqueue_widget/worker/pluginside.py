@@ -41,6 +41,7 @@ load_sibling("jobqueue_widget.worker.plain_values", os.path.join(HERE, "plain_va
 typed = load_sibling("jobqueue_widget.worker.typed", os.path.join(HERE, "typed.py"))
 interface = load_sibling("jobqueue_widget.worker.interface", os.path.join(HERE, "interface.py"))
 offspring = load_sibling("jobqueue_widget.worker.offspring", os.path.join(HERE, "offspring.py"))
+records = load_sibling("jobqueue_widget.worker.records", os.path.join(HERE, "records.py"))
 wire, jobside, state = child.wire, child.jobside, child.state
 OUR_FILES = (*child.OUR_FILES, os.path.abspath(__file__))
 Ended = tuple[dict[str, Any], list[Any]]
@@ -346,6 +347,7 @@ class StandIns(child.OwnPackage):  # type: ignore[misc, name-defined]
 def main() -> None:
     """Set the process up, then run calls until the pipe ends."""
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
+    records.show()
     child.start(PluginWorker(int(sys.argv[1])), StandIns())
 
 
