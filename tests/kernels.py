@@ -6,13 +6,15 @@ import ast
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+
+from tests.crash.processes import wait_until
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDER = REPOSITORY / ".venv-kernels"
@@ -34,12 +36,14 @@ def search_path(version: str) -> str:
 
 
 class Kernel:
-    """One kernel and one client of it."""
+    """One kernel and one client of it. `environ`: what differs from ours, PYTHONPATH for one."""
 
-    def __init__(self, version: str) -> None:
-        environ = {**os.environ, "PYTHONPATH": search_path(version)}
+    def __init__(
+        self, version: str, *, cwd: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        ours = {**os.environ, "PYTHONPATH": search_path(version)}
         self._manager = KernelManager(kernel_name="python3")
-        self._manager.start_kernel(env=environ)
+        self._manager.start_kernel(env={**ours, **(environ or {})}, cwd=str(cwd or Path.cwd()))
         self._client: BlockingKernelClient = self._manager.client()
         self._client.start_channels(stdin=False, hb=False)
         self._client.wait_for_ready(timeout=PATIENCE)
@@ -118,6 +122,14 @@ class Kernel:
     def interrupt(self) -> None:
         """What the Interrupt button does."""
         self._manager.interrupt_kernel()
+
+    def shut_down(self) -> None:
+        """What "Shut Down Kernel" does: it may say goodbye."""
+        self._manager.shutdown_kernel()
+
+    def until_dead(self) -> None:
+        """Its process has ended."""
+        wait_until(lambda: not self.is_alive, PATIENCE)
 
     @property
     def is_alive(self) -> bool:
