@@ -25,6 +25,12 @@ def as_if_killed(journal: Path, number: int = 1) -> Path:
     return folder / journal.name
 
 
+def words_of(found: object) -> str:
+    """What a cancelled job, or its record, says of itself: in whichever field a version has it."""
+    told = (getattr(found, name, None) for name in ("error", "cancel_reason"))
+    return " ".join(text for text in told if text)
+
+
 @contextlib.contextmanager
 def opened(journal: object, **settings: Any) -> Iterator[JobQueue]:
     """A queue that is not started, and whose journal is let go of at the end."""

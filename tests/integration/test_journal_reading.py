@@ -14,11 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from jobqueue_widget import InvalidOptionError, JobQueue, JournalError, read_journal
+from jobqueue_widget import (
+    InvalidOptionError,
+    JobCancelled,
+    JobQueue,
+    JournalError,
+    read_journal,
+)
 from jobqueue_widget.__main__ import main
 from tests.conditions import until
 from tests.crash.processes import alive, wait_until
-from tests.journals import as_if_killed, let_go, opened, running
+from tests.journals import as_if_killed, let_go, opened, running, words_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:the queue is not started")
 REPOSITORY = str(Path(__file__).parents[2])
@@ -80,6 +86,27 @@ async def test_a_journal_is_read_without_changing_a_byte(path: Path) -> None:
     assert {name: after[name] for name in before if not name.endswith("-shm")} == before
     frame = records.to_pandas()
     assert list(frame["label"]) == ["first", "second", "third", "fourth"]
+
+
+async def test_what_was_asked_to_stop_keeps_its_reason_as_in_the_queue(path: Path) -> None:
+    async with running(path) as queue:
+        job = queue.submit_nowait(is_deaf)
+        await until(job.logs)
+        job.cancel(reason="no time", timeout=60)
+        copy = as_if_killed(path)
+        job.cancel(force=True)
+        await queue.join()
+    (record,) = read_journal(copy)
+    assert (record.status, words_of(record)) == ("cancelled", "no time")
+    with opened(copy) as queue:
+        assert words_of(queue.jobs()[0]) == words_of(record)
+
+
+def is_deaf() -> None:
+    print("begun", flush=True)
+    while True:
+        with contextlib.suppress(JobCancelled):
+            time.sleep(60)
 
 
 def test_a_journal_can_be_read_while_its_queue_lives(path: Path) -> None:
