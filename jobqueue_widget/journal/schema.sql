@@ -1,4 +1,5 @@
--- The journal of a queue, version 1. A change needs a new version and a step in migrations.py.
+-- The journal of a queue, version 1. A change needs a new VERSION, a step in STEPS (sqlite.py) and a
+-- fixture (tests/data/README.md).
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL

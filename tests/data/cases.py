@@ -48,7 +48,7 @@ USUAL: dict[str, Any] = {
     "words": [],  # of a cancelled job: what it says of itself, wherever it says it
     "traceback": "",
     "tags": [],
-    "log": "",
+    "log": "",  # None: whatever had been written when its kernel died
     "message": "",
     "attempt": 1,
     "priority": 0,
@@ -552,6 +552,7 @@ PASSED += [
         act="",
         status="failed",
         error="KernelDied: interrupted by kernel exit",
+        log=None,
     ),
     gives(
         "goes on",
@@ -562,7 +563,7 @@ PASSED += [
         act="await until(lambda: len(queue.jobs('running')) == 2 and job.logs())",
         again=False,
         attempt=2,
-        log="begun\n",
+        log=None,
     ),
 ]
 """The second session, which is killed: what has ended, and what runs at its end."""
@@ -610,7 +611,8 @@ def waits(key: str, call: str, check: str, *, options: str = "", **more: Any) ->
 
 def interrupted(key: str, call: str, **more: Any) -> Case:
     """A job that runs when the kernel is killed."""
-    found = {"status": "failed", "error": "KernelDied: interrupted by kernel exit", **more}
+    error = "KernelDied: interrupted by kernel exit"
+    found = {"status": "failed", "error": error, "log": None, **more}
     options, act = found.pop("options", ""), found.pop("act", "")
     return case(key, call, options=options, act=act, **found)
 
@@ -634,6 +636,7 @@ AT_WORK: list[Case] = [
         act="await until(lambda: job.logs())\njob.cancel(timeout=600, reason='no time')",
         status="cancelled",
         words=["no time"],
+        log=None,
     ),
     case(
         "asked without words",
@@ -641,6 +644,7 @@ AT_WORK: list[Case] = [
         act="await until(lambda: job.logs())\njob.cancel(timeout=600)",
         status="cancelled",
         words=["interrupted by kernel exit"],
+        log=None,
     ),
     waits(
         "at work, may run again",
@@ -650,7 +654,7 @@ AT_WORK: list[Case] = [
         act="await until(lambda: job.logs())",
         priority=2,
         attempt=2,
-        later={"log": "begun\n"},
+        log=None,
         read={
             "status": "failed",
             "attempt": 1,

@@ -173,7 +173,7 @@ def expectations(ids: dict[str, str], journal_format: int) -> dict[str, Any]:
     }
 
 
-def main(version: str) -> None:
+def main(version: str, parent: str | Path = HERE) -> None:
     """Write all of it, or nothing."""
     root = Path(tempfile.mkdtemp(prefix="jobqueue-"))
     made = root / version
@@ -186,7 +186,7 @@ def main(version: str) -> None:
         write_notebook(workplace, made / "notebook.ipynb")
         text = json.dumps(told, indent=1, ensure_ascii=False)
         (made / "expected.json").write_text(text + "\n", encoding="utf-8")
-        shutil.copytree(made, HERE / version)  # never over one that is there
+        shutil.copytree(made, Path(parent, version))  # never over one that is there
     finally:
         shutil.rmtree(root)
 
