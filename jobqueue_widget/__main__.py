@@ -14,7 +14,7 @@ from .journal.records import JournalRecord, JournalRecords, ReadOnly
 from .worker.wire import plain
 
 COLUMNS: tuple[tuple[str, int], ...] = (
-    *(("id", 14), ("status", 9), ("job", 28), ("arguments", 28), ("submitted", 19)),
+    *(("id", 11), ("status", 9), ("job", 28), ("arguments", 28), ("submitted", 19)),
     *(("took", 8), ("", 60)),
 )
 STATUSES = tuple(status.value for status in JobStatus)
@@ -90,7 +90,10 @@ def _as_row(record: JournalRecord) -> str:
     last = record.error or record.cancel_reason or record.message or record.result
     submitted = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created_at))
     title = record.label or record.name
-    return _line([record.id, record.status, title, record.arguments, submitted, took, last])
+    short = (
+        record.id.partition("-")[0] if len(record.id) == 36 else record.id
+    )  # as queue["…"] takes
+    return _line([short, record.status, title, record.arguments, submitted, took, last])
 
 
 def _line(cells: list[str]) -> str:

@@ -123,7 +123,7 @@ class Control:
             return [Job(record, self) for record in self.engine.state.history()]
 
     def named(self, key: str) -> Job:
-        """The job with this id, or the only one with this label.
+        """The job with this id, or the only one whose label this is, or its id's first part.
 
         Raises:
             AmbiguousJobError: there is none, or more than one.
@@ -131,10 +131,12 @@ class Control:
         record = self.find(key)
         if record is not None:
             return Job(record, self)
-        matches = [job for job in self.all_jobs() if job.label == key]
+        matches = [job for job in self.all_jobs() if key in (job.label, job.id.partition("-")[0])]
         if len(matches) != 1:
             found = ", ".join(job.id for job in matches[:10]) or "none"
-            raise AmbiguousJobError(f"{key!r} is no id, and jobs with this label are: {found}")
+            raise AmbiguousJobError(
+                f"{key!r} is no id, and jobs of this label or short id are: {found}"
+            )
         return matches[0]
 
     def search(self, text: str) -> list[Job]:

@@ -114,7 +114,7 @@ def test_a_journal_can_be_read_while_its_queue_lives(path: Path) -> None:
         job = queue.submit_nowait(talk, "x")
         assert [record.id for record in read_journal(path)] == [job.id]
         job.cancel(reason="no")
-        assert [record.error for record in read_journal(path)] == ["no"]
+        assert [(one.error, one.cancel_reason) for one in read_journal(path)] == [(None, "no")]
         script = "import jobqueue_widget as j, sys; j.JobQueue(journal=sys.argv[1])"
         other = subprocess.run(
             [sys.executable, "-c", script, str(path)],
@@ -224,9 +224,10 @@ def test_a_journal_is_followed_from_another_process(path: Path) -> None:
         )
         assert follower.stdout is not None
         try:
-            assert follower.stdout.readline().split()[:2] == [job.id, "pending"]
+            assert follower.stdout.readline().split()[:2] == [job.id[:8], "pending"]
             job.cancel()
-            assert follower.stdout.readline().split()[:2] == [job.id, "cancelled"]
+            assert follower.stdout.readline().split()[:2] == [job.id[:8], "cancelled"]
+            assert queue[job.id[:8]] == job
         finally:
             follower.send_signal(signal.SIGINT)
             assert follower.wait(20) == 130
