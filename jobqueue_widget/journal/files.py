@@ -11,7 +11,7 @@ from typing import Any
 from .._core.kept import KeptResult
 
 INLINE = 1 << 20  # bytes; what is larger gets a file of its own
-_ID = re.compile(r"[0-9a-z]{1,40}-[0-9]{1,20}")
+_ID = re.compile(r"[0-9a-z]{1,40}(-[0-9a-z]{1,20}){1,4}")  # a UUID, or what 0.1 gave; a safe name
 
 
 class ResultFiles:
