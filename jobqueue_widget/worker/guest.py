@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from . import wire
-from .jobside import JobCancelled, JobContext, bind, bind_process, current_job
+from .jobside import CancelSignal, JobCancelled, JobContext, bind, bind_process, current_job
 
 CLAIM, REPORT, LOG, ASK = "claim", "report", "log", "ask"
 WITHDRAWN = "Withdrawn"  # in the place of a claim: the kernel does not want it any more
@@ -52,6 +52,22 @@ class GuestContext(JobContext):
         super().__init__(job_id, attempt, desk.report, desk.log)
         self._desk = desk
         self._looked = 0.0
+        self._watches = False
+
+    def cancel_signal_to(self, callback: Callable[[], object]) -> CancelSignal:
+        """Here a thread has to look whether the job was asked, 20 times a second."""
+        signal = super().cancel_signal_to(callback)
+        if not self._watches and not self._over:
+            self._watches = True
+            threading.Thread(target=self._watch, name="jobqueue-watch", daemon=True).start()
+        return signal
+
+    def _watch(self) -> None:
+        while not self._over:
+            if self._is_asked():
+                self.request_cancel()
+                return
+            time.sleep(LOOK_INTERVAL)
 
     def _is_asked(self) -> bool:
         """Look at most 20 times a second."""

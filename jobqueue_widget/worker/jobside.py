@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -17,6 +19,23 @@ Send = Callable[[object, object], None]
 
 class JobCancelled(BaseException):
     """Raised inside a job that was asked to stop; no Exception, so that few handlers swallow it."""
+
+
+class CancelSignal:
+    """A callback that waits for a request to stop, until this is called or its block is left."""
+
+    def __init__(self, take_back: Callable[[], object]) -> None:
+        self._take_back = take_back
+
+    def __call__(self) -> None:
+        """Take it back. A second time, or after it was called, that does nothing."""
+        self._take_back()
+
+    def __enter__(self) -> CancelSignal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._take_back()
 
 
 class JobContext:
@@ -41,6 +60,7 @@ class JobContext:
         self._lock = threading.Lock()
         self._last = 0.0
         self._waiting: tuple[object, object] | None = None
+        self._signals: dict[object, Callable[[], object]] = {}  # in the order in which they came
 
     @property
     def cancel_requested(self) -> bool:
@@ -60,6 +80,36 @@ class JobContext:
 
     def _is_asked(self) -> bool:
         return self._asked
+
+    def cancel_signal_to(self, callback: Callable[[], object]) -> CancelSignal:
+        """Call `callback()`, once, as soon as this job is asked to stop; now, if it has been.
+
+        For what waits where no exception reaches it: a process, a request, a thread of its own.
+        Several may wait. Each is called in a thread, so that one that hangs holds up nothing; an
+        exception of it goes to the job's log. None is called after the job's end.
+
+        Args:
+            callback: such as `process.kill` or `event.set`.
+
+        Returns:
+            What takes it back, by a call or at the end of its `with` block.
+
+        Example:
+            ```python
+            process = subprocess.Popen(["ffmpeg", *options])
+            with current_job().cancel_signal_to(process.kill):
+                process.wait()
+            current_job().checkpoint()
+            ```
+        """
+        key = object()
+        variables = contextvars.copy_context()
+        self._signals[key] = functools.partial(variables.run, checked(callback))
+        if self._over:
+            self._signals.clear()
+        elif self._is_asked():
+            self._signal()
+        return CancelSignal(lambda: self._signals.pop(key, None))
 
     def report(self, fraction: object = None, message: object = None) -> None:
         """Tell how far it is: 0.0-1.0, or None for "amount unknown". Never raises; the latest wins.
@@ -89,6 +139,24 @@ class JobContext:
     def request_cancel(self) -> None:
         """Somebody wants it to stop. Any thread."""
         self._asked = True
+        self._signal()
+
+    def _signal(self) -> None:
+        """Each callback once, whoever else is here: taking one out of the dict is one step."""
+        for key in list(self._signals):
+            callback = self._signals.pop(key, None)
+            if callback is not None:
+                self.noticed = True  # its own code is told
+                threading.Thread(
+                    target=self._call, args=(callback,), name="jobqueue-cancel-signal", daemon=True
+                ).start()
+
+    def _call(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except BaseException:
+            if not self._over:
+                self.log("a callback of cancel_signal_to() failed:\n" + traceback.format_exc())
 
     def flush(self) -> None:
         """Send the newest report that was held back."""
@@ -104,6 +172,7 @@ class JobContext:
             self.flush()
         with self._lock:
             self._over = True
+        self._signals.clear()
 
     def is_stop(self, error: BaseException) -> bool:
         """True if `error` is how this job answers a request to stop."""
@@ -125,6 +194,20 @@ class NoJob:
 
     def log(self, text: object) -> None:
         """There is no log."""
+
+    def cancel_signal_to(self, callback: Callable[[], object]) -> CancelSignal:
+        """Nobody asks."""
+        checked(callback)
+        return CancelSignal(lambda: None)
+
+
+def checked(callback: Callable[[], object]) -> Callable[[], object]:
+    """What can be called, or TypeError for whoever gave it."""
+    if not callable(callback):
+        raise TypeError(
+            f"cancel_signal_to() takes what can be called, such as process.kill; got {callback!r}"
+        )
+    return callback
 
 
 NO_JOB = NoJob()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -132,9 +134,45 @@ def tell(hand: Hand, folder: str) -> str:
     return ignore(hand, folder)
 
 
+def signalled(hand: Hand, folder: str) -> str:
+    """Waits where no exception reaches it; three callbacks, of which one raises and one is gone."""
+    heard = register_signals(folder)
+    begin(folder)
+    while not heard.is_set():
+        with contextlib.suppress(JobCancelled):
+            beat(folder)
+            hand.pause()
+    return "what there was"
+
+
+def register_signals(folder: str) -> threading.Event:
+    heard, job = threading.Event(), current_job()
+
+    def called(name: str) -> None:
+        mark(FunctionHand(), folder, f"{name}-{current_job().id == job.id}")
+
+    def last() -> None:
+        called("again")
+        heard.set()
+
+    job.cancel_signal_to(lambda: 1 // 0)
+    with job.cancel_signal_to(lambda: called("after its block")):
+        job.cancel_signal_to(lambda: called("taken back"))()
+
+    def first() -> None:
+        called("called")
+        job.cancel_signal_to(last)  # it has been asked already
+
+    job.cancel_signal_to(first)
+    return heard
+
+
 BODIES: dict[str, Callable[..., Any]] = {
     body.__name__: body
-    for body in (echo, fail, fail_once, report_and_fail, say, mark, listen, cut_short, ignore, tell)
+    for body in (
+        *(echo, fail, fail_once, report_and_fail, say, mark, listen, cut_short, ignore, tell),
+        signalled,
+    )
 }
 
 
@@ -207,14 +245,17 @@ async def in_coroutine(name: str, *args: Any) -> Any:
     if name == "tell":
         current_job().report(*TOLD)
         current_job().log(TOLD[1])
+    if name == "signalled":
+        heard = register_signals(args[0])
+        return await _until_released(name, args[0], until=heard.is_set)
     if name in ("listen", "cut_short", "ignore", "tell"):
         return await _until_released(name, args[0])
     return in_function(name, *args)
 
 
-async def _until_released(name: str, folder: str) -> str:
+async def _until_released(name: str, folder: str, until: Callable[[], bool] | None = None) -> str:
     begin(folder)
-    while not released(folder):
+    while not (until() if until else released(folder)):
         beat(folder)
         try:
             await asyncio.sleep(BEAT)

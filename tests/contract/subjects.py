@@ -51,6 +51,7 @@ class Subject:
     can_kill: bool = True
     in_kernel: bool = False  # the body runs in this process
     free_of_the_loop: bool = True  # works while the queue's loop is blocked
+    knows_the_job: bool = True  # `current_job()` is the job in the body
     heard: bool = True  # what it reports and logs is known here while it runs
     names_errors: bool = True  # the class of an exception gets as far as the queue
     reads_any_progress: bool = True  # what is no number gets as far as the queue
@@ -186,6 +187,7 @@ def fake_host(folder: Path) -> Iterator[Subject]:
         lambda **settings: JobQueue(host, **settings),
         target=lambda place: (("one", "two")[place % 2],),
         wrong=("no-such-plugin",),
+        knows_the_job=False,
         heard=False,
     )
 
@@ -206,6 +208,7 @@ def reference(folder: Path) -> Iterator[Subject]:
             target=target,
             wrong=("no-such-plugin",),
             refused={"self": 1},
+            knows_the_job=False,
             listens=False,
             heard=False,
             names_errors=False,

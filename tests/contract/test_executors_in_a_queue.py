@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,26 @@ async def test_what_a_job_returns_that_has_noticed_the_request_is_a_part(
         assert job.partial_result == ("a part" if subject.listens else None)
         assert not job.finished_before_cancel
         assert child.cancel_reason == f"dependency cancelled: {job.title}"
+
+
+async def test_a_request_to_stop_calls_what_the_job_has_registered_once(
+    subject: Subject, tmp_path: Path
+) -> None:
+    if not subject.knows_the_job:
+        return
+    async with subject.queue(cancel_timeout=20) as queue:
+        job = queue.submit_nowait(*subject.call("signalled", str(tmp_path)))
+        await until_beating(tmp_path)
+        asked = time.monotonic()
+        job.cancel()
+        await until(lambda: bodies.marks(tmp_path) == ["called-True", "again-True"])
+        assert time.monotonic() - asked < 5
+        job.cancel()
+        await queue.wait_for_job(job, timeout=30)
+        assert job.status is JobStatus.cancelled
+        assert bodies.marks(tmp_path) == ["called-True", "again-True"], "each of them once"
+        if subject.heard:
+            await until(lambda: "ZeroDivisionError" in job.logs())
 
 
 @pytest.mark.parametrize("force", [False, True], ids=["asked first", "forced at once"])
