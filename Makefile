@@ -11,6 +11,7 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 KERNELS := .venv-kernels
 PLUGINS := build/plugins
+ECOSYSTEM := build/ecosystem
 PYTHON_IN_VENV := $(VENV)/bin/python
 QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules tests/protocol)
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -34,7 +35,7 @@ lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
 plugins: $(PLUGINS)/.installed ## environments for the example plugins, some of them large: see examples/03_plugins.ipynb
 	@[ -e $(PLUGINS)/.installed ]
 
-test: lint types js browser $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed ## every test but the long ones
+test: lint types js browser $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed ## every test but the long ones
 	@$(PYTHON_IN_VENV) -m pytest
 
 js: ## the front end: types, lint, unit tests, and that its bundle is up to date
@@ -77,6 +78,9 @@ $(KERNELS)/.installed: $(VENV)/.installed .ci/make-kernels $(wildcard .ci/kernel
 
 $(PLUGINS)/.installed: $(VENV)/.installed .ci/make-plugins examples/plugins/make_env.py $(wildcard examples/plugins/*/requirements.txt examples/plugins/*/plugin.json)
 	@.ci/make-plugins $(PLUGINS) $(PYTHON_IN_VENV)
+
+$(ECOSYSTEM)/.installed: $(VENV)/.installed .ci/make-ecosystem $(wildcard .ci/ecosystem/*) $(wildcard tests/ecosystem/standins/*.py) tests/ecosystem/standin_wheels.py
+	@.ci/make-ecosystem $(ECOSYSTEM) $(PYTHON_IN_VENV)
 
 $(VENV)/.lab-installed: $(VENV)/.installed
 	@.ci/make-env $(VENV) lab
