@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         SafetyScheduler,
     )
     from .queue import JobQueue, QueueNotStartedWarning
-    from .worker.interface import PluginInterface
+    from .worker.interface import FileBackedDTO, PluginInterface
 
 __version__ = "0.1.0"
 
@@ -100,6 +100,7 @@ _HOMES = {
     "PluginLoadWarning": ".plugins.manager",
     "PluginMeta": ".plugins.manifest",
     "PluginInterface": ".worker.interface",
+    "FileBackedDTO": ".worker.interface",
     "ResourceScheduler": ".plugins.schedulers",
     "PermissiveScheduler": ".plugins.schedulers",
     "SafetyScheduler": ".plugins.schedulers",
@@ -126,6 +127,7 @@ _HOMES = {
 __all__ = [
     "BlockReason",
     "DaskExecutor",
+    "FileBackedDTO",
     "FuturesExecutor",
     "Holder",
     "InvalidManifestError",

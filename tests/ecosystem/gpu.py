@@ -27,12 +27,12 @@ ACTS: Acts = {}
 act = entering(ACTS)
 
 
-def prepare(project: Path) -> None:
+def prepare(project: Path, total: int = 12_000) -> None:
     """Give the monitor and the transcribers in this project a GPU; whisper in three sizes."""
     manifests = project / "data" / "manifests"
     claims = project / "gpu"
     claims.mkdir()
-    standin = {"STANDIN_GPU": str(claims)}
+    standin = {"STANDIN_GPU": str(claims), "STANDIN_GPU_TOTAL": str(total)}
 
     path = manifests / f"{MONITOR.package}.json"
     monitor = json.loads(path.read_text())

@@ -81,7 +81,7 @@ def _sounds() -> Path:
     return folder
 
 
-def _prepare(play: str, folder: Path) -> None:
+def prepare(folder: Path) -> None:
     """A project folder as cjm-ctl would have made it there, and the inputs."""
     shutil.copytree(MADE / "project", folder / "project")
     for path in (folder / "project" / "data" / "manifests").glob("*.json"):
@@ -93,8 +93,6 @@ def _prepare(play: str, folder: Path) -> None:
     (folder / "home").mkdir()
     for name in ("punkt", "punkt_tab"):  # then it downloads nothing, and it reads neither
         (folder / "project" / NLTK_DATA / name).mkdir(parents=True)
-    if play == GPU:
-        gpu.prepare(folder / "project")
 
 
 @functools.cache
@@ -106,7 +104,9 @@ def outcomes(play: str) -> tuple[Cell, ...]:
         try:
             for system, folder in folders.items():
                 folder.mkdir()
-                _prepare(play, folder)
+                prepare(folder)
+                if play == GPU:
+                    gpu.prepare(folder / "project")
                 processes[system] = _start(system, play, folder)
             for process in processes.values():
                 process.wait(PATIENCE)
