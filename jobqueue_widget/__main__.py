@@ -14,7 +14,7 @@ from .journal.records import JournalRecord, JournalRecords, ReadOnly
 from .worker.wire import plain
 
 COLUMNS: tuple[tuple[str, int], ...] = (
-    *(("id", 11), ("status", 9), ("job", 28), ("arguments", 28), ("submitted", 19)),
+    *(("id", 14), ("status", 9), ("job", 28), ("arguments", 28), ("submitted", 19)),
     *(("took", 8), ("", 60)),
 )
 STATUSES = tuple(status.value for status in JobStatus)
