@@ -172,6 +172,7 @@ def clipped(row: State) -> State:
     """A row with short texts: traits are bounded."""
     row["news_at"] = None
     row["block"] = row.pop("block_reason")
+    row.pop("finished_before_cancel", None)  # `note` says it
     for name in (
         *("title", "name", "args", "message", "where", "block", "error", "cancel_reason", "note"),
     ):

@@ -126,7 +126,7 @@ async def test_env_and_size_limits_hold_there(client: Any) -> None:
         assert await queue.submit_nowait(work.environment, "OURS") == "1"
         large = queue.submit_nowait(work.echo_bytes, bytes(2000))
         await queue.wait_for_job(large, timeout=20)
-        assert str(large.error).startswith("ResultTooLarge")
+        assert "more than max_result_bytes=1,000" in large.result.reason
 
 
 # -- lanes, resources, priorities ----------------------------------------------------------------

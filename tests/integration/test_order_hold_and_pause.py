@@ -185,7 +185,7 @@ async def test_a_failed_parent_cancels_the_whole_chain_and_is_named() -> None:
         chain = dependants(queue, parent, 2000)
         await queue.join(timeout=10)
         assert all(job.status is JobStatus.cancelled for job in chain)
-        assert chain[0].error == "dependency failed: the first"
+        assert chain[0].cancel_reason == "dependency failed: the first"
         late = queue.options(after=parent).submit_nowait(noop)
         assert late.status is JobStatus.cancelled
 

@@ -135,7 +135,8 @@ async def test_subscribers_hear_the_story_of_a_job_in_order() -> None:
         await queue.submit(noop)
         await queue.join(timeout=10)
     assert [event.type for event in seen] == ["submitted", "started", "ended"]
-    assert seen[-1].payload == {"status": "failed", "error": "ValueError: no"}
+    told = {"status": "failed", "error": "ValueError: no", "cancel_reason": None}
+    assert seen[-1].payload == told
     assert {event.job_id for event in seen} == {job.id}
 
 

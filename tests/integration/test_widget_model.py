@@ -263,7 +263,7 @@ async def test_commands_reach_the_queue() -> None:
         assert page.ask("release", job=first.id)["ok"]
         assert page.ask("cancel", job=first.id)["ok"]
         assert first.status is JobStatus.cancelled
-        assert first.error == "cancelled in the widget"
+        assert first.cancel_reason == "cancelled in the widget"
         again = page.ask("retry", job=first.id)["v"]["job"]
         assert queue[again].retry_of == first.id
         assert page.ask("resume")["ok"]
