@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from ._arguments import arguments_line
 from ._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
+from ._core.told import unchecked_text
 from ._runtime.engine import Engine, cancel_text, error_text
+from ._runtime.queue_resources import Usage
 
 HISTORY_IN_STATE = 20
 
@@ -206,6 +208,8 @@ def note_of(job: JobRecord) -> str | None:
         return "finished before the cancel"
     if type(job.result) is NotKept:
         return f"result not kept: {job.result.reason}"
+    if job.cancel_phase is None and isinstance(job.usage, Usage) and job.usage.unchecked:
+        return unchecked_text(job.usage.unchecked)
     return cancel_note(job)
 
 

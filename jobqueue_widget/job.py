@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._arguments import describe_arguments, shown_arguments
 from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, Late, NotKept
+from ._core.told import unchecked_text
 from ._display import provider
 from ._runtime.engine import cancel_text, error_text
 from ._runtime.queue_resources import Usage
@@ -127,7 +128,7 @@ class Job:
 
     @property
     def note(self) -> str | None:
-        """What else there is to say of it: `cancel_note`, or that its result was not kept."""
+        """What else there is to say of it: `cancel_note`, what was not checked or kept."""
         return note_of(self._record)
 
     @property
@@ -146,6 +147,16 @@ class Job:
         """What is or was reserved for it ("ram_mib", "gpu_mib", "cpus", "gpus"); None: nothing."""
         usage = self._record.usage
         return dict(usage.planned) or None if isinstance(usage, Usage) else None
+
+    @property
+    def unchecked(self) -> str | None:
+        """What its plugin's manifest asks for and nobody could check here, and why; None: nothing.
+
+        For example "GPU memory not checked: …": the job runs all the same.
+        """
+        usage = self._record.usage
+        notes = usage.unchecked if isinstance(usage, Usage) else None
+        return unchecked_text(notes, why=True) if notes else None
 
     @property
     def used_peak(self) -> Mapping[str, float] | None:

@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from ._core.jobs import BlockReason, JobSpec, Outcome
 from ._core.kept import Changes, Contents, KeptFunction, KeptResult, Session
 from ._core.resources import MachineStats
+from ._core.told import Figures
 
 
 class Reporter(Protocol):
@@ -278,12 +279,16 @@ class LaunchesPlugins(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadedPlugin:
-    """One worker of a plugin that is there now. `last_used` is in seconds of `time.monotonic`."""
+    """One worker of a plugin that is there now. `last_used` is in seconds of `time.monotonic`.
+
+    `executed`: since it was loaded or freed, so that it may hold what its plugin asks for.
+    """
 
     name: str
     pid: int | None
     busy: bool
     last_used: float
+    executed: bool = True
 
 
 @runtime_checkable
@@ -312,6 +317,23 @@ class OffersResources(Protocol):
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""
+        ...
+
+
+@runtime_checkable
+class HasMonitor(Protocol):
+    """An `OffersResources` whose user may have registered a system monitor. Any thread."""
+
+    @property
+    def is_firm(self) -> bool:
+        """False: what a manifest asks for beyond this machine is a wish; it runs all the same."""
+        ...
+
+    def figures(self, pids: Collection[int]) -> Figures | None:
+        """What the monitor tells of the machine, with what each of these processes holds on GPUs.
+
+        None if there is no monitor, or no answer. Blocks for some seconds at most.
+        """
         ...
 
 

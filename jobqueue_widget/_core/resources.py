@@ -50,6 +50,8 @@ class MachineStats:
 
     `gpus` is None while they cannot be read though there may be some; `gpu_note` says why there are
     none or why they cannot be read. `processes`: by the pid of the root of each tree asked for.
+    `monitored`: the GPUs are those that a monitor of the user's tells of. `gpu_use_known`: what
+    `processes` hold on them was seen, too.
     """
 
     ram_total_mib: float
@@ -59,6 +61,8 @@ class MachineStats:
     gpus: tuple[GpuStats, ...] | None = ()
     gpu_note: str = ""
     processes: Mapping[int, ProcessMemory] = field(default_factory=dict)
+    monitored: bool = False
+    gpu_use_known: bool = True
 
 
 def clean(amounts: Mapping[str, object]) -> Amounts:
@@ -134,9 +138,14 @@ class IdlePlugin:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """It may start, on these GPUs; they are its own until it has ended."""
+    """It may start, on these GPUs; they are its own until it has ended.
+
+    `need` is what was reserved; `unchecked` says by the name of a resource why that was not.
+    """
 
     gpus: tuple[int, ...] = ()
+    need: Amounts = field(default_factory=dict, compare=False)
+    unchecked: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

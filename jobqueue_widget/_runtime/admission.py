@@ -8,7 +8,6 @@ a driver that hangs holds up neither a loop nor the jobs that need nothing of it
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +18,6 @@ from .._core.jobs import BlockReason
 from .._core.learned import Learned
 from .._core.resources import (
     NOTHING,
-    RAM,
     Admitted,
     Amounts,
     IdlePlugin,
@@ -34,7 +32,16 @@ from .._core.resources import (
     plan_eviction,
 )
 from ..protocols import OffersResources, ResourceSource
-from .plugin_memory import Loaded, by_plugin, evict, workers_of
+from .plugin_hosts import Hosts
+from .plugin_memory import (
+    Loaded,
+    at_most,
+    by_plugin,
+    evict,
+    figures_of,
+    unloading_text,
+    workers_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +65,6 @@ class Party(Protocol):
 
     def on_look(self, stats: MachineStats | None) -> None:
         """The machine was looked at (None: in vain). Any thread."""
-
-
-@dataclass(slots=True)
-class _Host:
-    offers: OffersResources
-    users: int
-    unsubscribe: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class Admission:
         self._look_again = False
         self._wanted = False  # somebody is blocked
         self._parties: dict[int, Party] = {}
-        self._hosts: dict[int, _Host] = {}
+        self._hosts = Hosts()
         self._loaded: dict[PluginKey, Loaded] = {}
         self._room: _Room | None = None
         self._going: set[PluginKey] = set()  # their hosts were asked to unload them
@@ -138,25 +138,17 @@ class Admission:
     def add_host(self, offers: OffersResources) -> None:
         """One more queue uses this plugin host: its idle plugins may be unloaded."""
         with self._lock:
-            host = self._hosts.get(id(offers))
-            if host is not None:
-                host.users += 1
-                return
-            host = self._hosts[id(offers)] = _Host(offers, 1, _nothing)
-        try:
-            host.unsubscribe = offers.on_change(self.look)
-        except Exception:
-            logger.exception("a plugin host does not tell of changes; it is looked at all the same")
-        self.look()
+            host = self._hosts.add(offers)
+        if host is not None:
+            host.subscribe(self.look)
+            self.look()
 
     def remove_host(self, offers: OffersResources) -> None:
         """One fewer."""
         with self._lock:
-            host = self._hosts[id(offers)]
-            host.users -= 1
-            if host.users:
+            host = self._hosts.remove(offers)
+            if host is None:
                 return
-            del self._hosts[id(offers)]
             for key in [key for key in self._loaded if key[0] == id(offers)]:
                 del self._loaded[key]
         host.unsubscribe()
@@ -173,16 +165,23 @@ class Admission:
             self._look_again = False
         self._aside(self._look)
 
+    def look_once(self) -> None:
+        """The same, unless a look is on its way that will show what was given back last."""
+        since = self._looking_since
+        if since is None or since < self._changed_at:
+            self.look()
+
     def _look(self) -> None:
         """Aside: it may block in the plugin hosts or in a driver."""
         with self._lock:
             begun, left = self._monotonic(), self._ledger.left()
-            parties, hosts = list(self._parties.values()), list(self._hosts.values())
+            parties, hosts = list(self._parties.values()), self._hosts.all()
         processes: dict[str, int] = {}
         for party in parties:
             processes.update(party.processes())
         plugins = [(host.offers, plugin) for host in hosts for plugin in workers_of(host.offers)]
         pids = {*processes.values(), *(plugin.pid for _, plugin in plugins if plugin.pid)}
+        told = {id(host.offers): figures_of(host.offers, pids) for host in hosts}
         stats, problem = None, ""
         try:
             if self._source is None:
@@ -191,8 +190,10 @@ class Admission:
         except Exception as error:
             problem = f"the machine's memory cannot be read: {type(error).__name__}: {error}"
             logger.warning(problem)
-        loaded = {} if stats is None else by_plugin(plugins, stats)
+        loaded = {} if stats is None else by_plugin(plugins, stats, told)
         with self._lock:
+            for host in hosts:
+                host.figures = told[id(host.offers)]
             self._stats, self._problem = stats, problem
             self._begun_at, self._done_at = begun, self._monotonic()
             if stats is not None:
@@ -211,8 +212,9 @@ class Admission:
             self._wanted = False
             again = self._look_again
             parties = list(self._parties.values())
+            seen = None if stats is None else self._hosts.as_told(stats, None)
         for party in parties:
-            party.on_look(stats)
+            party.on_look(seen)
         if again:
             self.look()
 
@@ -225,10 +227,20 @@ class Admission:
         need: Amounts,
         plugin: PluginKey | None,
         *,
+        declared: bool = False,
         beside: Request | None = None,
         may_evict: bool = False,
     ) -> Admitted | BlockReason | Impossible:
         """May this job start now? If so it has its reservation.
+
+        Args:
+            job_id: of the job.
+            title: what it is called as a holder.
+            need: what it wants.
+            plugin: the plugin that it runs.
+            declared: a manifest asks for it, not the job: what cannot be checked is left out.
+            beside: a job that waits and for which its need is kept free.
+            may_evict: idle plugins may be unloaded for it.
 
         Returns:
             `MEASURING` while the machine has yet to be looked at: whoever takes part is told.
@@ -236,10 +248,13 @@ class Admission:
         """
         room: _Room | None = None
         with self._lock:
+            need, unchecked = self._hosts.checkable(need, plugin if declared else None, self._stats)
             request = self._request(job_id, title, need, plugin)
-            decision = self._decide(request, beside)
+            decision = self._decide(request, beside, is_cut=bool(unchecked))
             if isinstance(decision, Admitted):
-                self._ledger.reserve(request, decision.gpus)
+                decision = replace(decision, need=need, unchecked=unchecked)
+                if need:
+                    self._ledger.reserve(request, decision.gpus)
                 if plugin is not None and decision.gpus:
                     self._places[plugin] = decision.gpus
                 if self._room is not None and self._room.request.job_id == job_id:
@@ -257,25 +272,34 @@ class Admission:
         if room is not None:
             self._aside(lambda: self._make_room(room))
         elif decision is MEASURING:
-            self.look()
+            self.look_once()
         return decision
 
     def _request(self, job_id: str, title: str, need: Amounts, plugin: PluginKey | None) -> Request:
         loaded = self._loaded.get(plugin) if plugin is not None else None
         is_known = loaded is not None and loaded.measured and not loaded.busy
         holds = loaded.holds if loaded is not None and is_known else NOTHING
-        place = tuple(holds.gpu_mib)
+        place = tuple(holds.gpu_mib) if loaded is not None and loaded.gpu_measured else ()
         if plugin is not None and not place:
             place = self._places.get(plugin, ())
         return Request(job_id, title, need, plugin, holds, place)
 
-    def request(self, job_id: str, title: str, need: Amounts, plugin: PluginKey | None) -> Request:
+    def request(
+        self,
+        job_id: str,
+        title: str,
+        need: Amounts,
+        plugin: PluginKey | None,
+        *,
+        declared: bool = False,
+    ) -> Request:
         """For a job that is to be kept room for."""
         with self._lock:
+            need, _ = self._hosts.checkable(need, plugin if declared else None, self._stats)
             return self._request(job_id, title, need, plugin)
 
     def _decide(
-        self, request: Request, beside: Request | None
+        self, request: Request, beside: Request | None, *, is_cut: bool
     ) -> Admitted | BlockReason | Impossible:
         now, stats = self._monotonic(), self._stats
         room = self._current_room(now)
@@ -290,27 +314,38 @@ class Admission:
             if self._problem and now - self._done_at <= FRESH:
                 return BlockReason(self._problem, request.need)
             return MEASURING
-        decision = self._ledger.decide(request, stats, self._idle(now), beside)
+        stats = self._hosts.as_told(stats, request.plugin)
+        decision = self._ledger.decide(request, stats, self._idle(), beside)
         if isinstance(decision, BlockReason) and self._begun_at < self._changed_at:
             return MEASURING  # something was given back since; it may do now
+        if (is_cut or isinstance(decision, Impossible)) and self._is_looking(now):
+            return MEASURING  # a monitor that tells of more may just have been registered
         return decision
 
-    def _idle(self, now: float) -> list[IdlePlugin]:
+    def _is_looking(self, now: float) -> bool:
+        return self._looking_since is not None and now - self._looking_since <= PATIENCE
+
+    def _idle(self) -> list[IdlePlugin]:
         return [
             IdlePlugin(plugin.key, plugin.name, plugin.holds, plugin.last_used)
             for plugin in self._loaded.values()
             if not plugin.busy and not self._ledger.uses_plugin(plugin.key)
         ]
 
-    def impossible(self, need: Amounts) -> str | None:
+    def impossible(
+        self, need: Amounts, plugin: PluginKey | None = None, *, declared: bool = False
+    ) -> str | None:
         """Why this machine can never give that much; None if it can, or that is not known yet."""
         with self._lock:
-            return None if self._stats is None else impossible(need, self._stats)
+            if self._stats is None:
+                return None
+            need, _ = self._hosts.checkable(need, plugin if declared else None, self._stats)
+            return impossible(need, self._hosts.as_told(self._stats, plugin))
 
     @property
     def has_looked(self) -> bool:
-        """True once the size of the machine is known."""
-        return self._stats is not None
+        """True once the size of the machine is known, and nothing about to change that."""
+        return self._stats is not None and not self._is_looking(self._monotonic())
 
     def release(self, job_id: str) -> None:
         """The work of that job is really gone, or it was never started."""
@@ -344,11 +379,16 @@ class Admission:
         if stats is None or self._current_room(now) is not None:
             return None
         self._not_gone = {k: at for k, at in self._not_gone.items() if now - at < TRY_AGAIN}
-        idle = [plugin for plugin in self._idle(now) if plugin.key not in self._not_gone]
+        stats = self._hosts.as_told(stats, request.plugin)
+        idle = [plugin for plugin in self._idle() if plugin.key not in self._not_gone]
         victims = plan_eviction(self._ledger, request, stats, idle, beside)
+        if not victims and not stats.gpu_use_known:
+            # What they ask for is not enough, but nobody knows what they hold: one after the other.
+            most = [at_most(plugin, self._loaded[plugin.key], stats) for plugin in idle]
+            victims = plan_eviction(self._ledger, request, stats, most, beside)
         if not victims:
             return None
-        self._room = _Room(request, victims, _unloading(reason, victims), now)
+        self._room = _Room(request, victims, unloading_text(reason, victims), now)
         return self._room
 
     def _make_room(self, room: _Room) -> None:
@@ -395,22 +435,9 @@ class Admission:
             stats = self._stats
             if stats is None:
                 return None
-            return stats, self._ledger.told(stats), self._idle(self._monotonic())
+            stats = self._hosts.as_told(stats, None)
+            return stats, self._ledger.told(stats), self._idle()
 
 
 def _in_a_thread(callback: Callable[[], None]) -> None:
     threading.Thread(target=callback, name="jobqueue-resources", daemon=True).start()
-
-
-def _unloading(reason: BlockReason, victims: list[IdlePlugin]) -> str:
-    need, have = reason.need or {}, reason.have or {}
-    if need.get(RAM, 0.0) > have.get(RAM, math.inf):
-        amount = sum(victim.holds.ram_mib for victim in victims)
-    else:
-        amount = sum(sum(victim.holds.gpu_mib.values()) for victim in victims)
-    names = " and ".join(victim.name for victim in victims)
-    return f"unloading idle {names} to free {amount:,.0f} MiB"
-
-
-def _nothing() -> None:
-    """Ends no subscription."""

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
+from .._core.jobs import BlockReason
 from .._core.resources import (
     GPU,
     NOTHING,
     RAM,
     Amounts,
+    IdlePlugin,
     MachineStats,
     PluginKey,
     ProcessMemory,
     clean,
 )
-from ..protocols import LoadedPlugin, OffersResources
+from .._core.told import Figures, as_told
+from ..protocols import HasMonitor, LoadedPlugin, OffersResources
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """All workers of one plugin. Not `measured`: one shows no process, what it asks for counts."""
+    """All workers of one plugin. Not `measured`: one shows no process, what it asks for counts.
+
+    `gpu_measured`: the same of what it holds on GPUs.
+    """
 
     key: PluginKey
     name: str
@@ -30,6 +38,18 @@ class Loaded:
     busy: bool
     last_used: float
     measured: bool
+    gpu_measured: bool
+
+
+def figures_of(offers: OffersResources, pids: Collection[int]) -> Figures | None:
+    """What its user's monitor tells; None if there is none, or it cannot say. May take seconds."""
+    if not isinstance(offers, HasMonitor):
+        return None
+    try:
+        return offers.figures(pids)
+    except Exception:
+        logger.exception("a plugin host cannot say what its monitor tells")
+        return None
 
 
 def workers_of(offers: OffersResources) -> list[LoadedPlugin]:
@@ -42,20 +62,29 @@ def workers_of(offers: OffersResources) -> list[LoadedPlugin]:
 
 
 def by_plugin(
-    workers: list[tuple[OffersResources, LoadedPlugin]], stats: MachineStats
+    workers: list[tuple[OffersResources, LoadedPlugin]],
+    stats: MachineStats,
+    told: Mapping[int, Figures | None],
 ) -> dict[PluginKey, Loaded]:
-    """All workers of a plugin are one: idle if all are."""
+    """All workers of a plugin are one: idle if all are. `told` by the id of the host."""
     found: dict[PluginKey, Loaded] = {}
     for offers, worker in workers:
+        seen = as_told(stats, told.get(id(offers)))
         measured = worker.pid is not None
+        gpu_measured = measured and seen.gpu_use_known
         if worker.pid is None:
-            holds = _declared(offers, worker.name, stats)
+            holds = _declared(offers, worker.name, seen)
         else:
-            holds = stats.processes.get(worker.pid, NOTHING)
+            holds = seen.processes.get(worker.pid, NOTHING)
+            if not gpu_measured:
+                declared = _declared(offers, worker.name, seen)
+                holds = replace(holds, gpu_mib=declared.gpu_mib if worker.executed else {})
         key = (id(offers), worker.name)
         known = found.get(key)
         if known is None:
-            found[key] = Loaded(key, worker.name, holds, worker.busy, worker.last_used, measured)
+            found[key] = Loaded(
+                key, worker.name, holds, worker.busy, worker.last_used, measured, gpu_measured
+            )
         else:
             found[key] = Loaded(
                 key,
@@ -64,17 +93,20 @@ def by_plugin(
                 known.busy or worker.busy,
                 max(known.last_used, worker.last_used),
                 known.measured and measured,
+                known.gpu_measured and gpu_measured,
             )
     return found
 
 
 def _declared(offers: OffersResources, name: str, stats: MachineStats) -> ProcessMemory:
-    """What a worker without a process is taken to hold: what its plugin asks for."""
+    """What is taken for held where it cannot be seen: what is asked for, of what is used at all."""
     need = requirements_of(offers, name)
     gpus = stats.gpus or ()
     fullest = min(range(len(gpus)), key=lambda number: gpus[number].free_mib, default=None)
-    on_gpu = {} if fullest is None or GPU not in need else {fullest: need[GPU]}
-    return ProcessMemory(need.get(RAM, 0.0), on_gpu)
+    if fullest is None or GPU not in need:
+        return ProcessMemory(need.get(RAM, 0.0))
+    used = max(0.0, gpus[fullest].total_mib - gpus[fullest].free_mib)
+    return ProcessMemory(need.get(RAM, 0.0), {fullest: min(need[GPU], used)})
 
 
 def _sum(one: ProcessMemory, other: ProcessMemory) -> ProcessMemory:
@@ -101,3 +133,23 @@ def evict(offers: OffersResources, name: str) -> str | None:
     except Exception as error:
         logger.exception("plugin %s could not be unloaded", name)
         return f"{type(error).__name__}: {error}"
+
+
+def at_most(plugin: IdlePlugin, loaded: Loaded, stats: MachineStats) -> IdlePlugin:
+    """The same, holding all that is used of its GPU, where nobody can see how much it holds."""
+    if loaded.gpu_measured:
+        return plugin
+    gpus = stats.gpus or ()
+    on_gpu = {n: gpus[n].total_mib - gpus[n].free_mib for n in plugin.holds.gpu_mib}
+    return replace(plugin, holds=replace(plugin.holds, gpu_mib=on_gpu))
+
+
+def unloading_text(reason: BlockReason, victims: list[IdlePlugin]) -> str:
+    """What is done so that the job can start."""
+    need, have = reason.need or {}, reason.have or {}
+    if need.get(RAM, 0.0) > have.get(RAM, math.inf):
+        amount = sum(victim.holds.ram_mib for victim in victims)
+    else:
+        amount = sum(sum(victim.holds.gpu_mib.values()) for victim in victims)
+    names = " and ".join(victim.name for victim in victims)
+    return f"unloading idle {names} to free {amount:,.0f} MiB"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -40,16 +41,23 @@ if TYPE_CHECKING:
     from .timers import CallLater
 
 TICK = 1.0
+EMPTY_NOTES: Mapping[str, str] = {}
 
 
 class Usage:
     """Of one job: what is reserved for it, on which GPUs, and the most that it was seen to hold."""
 
-    __slots__ = ("gpus", "peak", "planned")
+    __slots__ = ("gpus", "peak", "planned", "unchecked")
 
-    def __init__(self, planned: Amounts, gpus: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        planned: Amounts,
+        gpus: tuple[int, ...] = (),
+        unchecked: Mapping[str, str] = EMPTY_NOTES,
+    ) -> None:
         self.planned = planned
         self.gpus = gpus
+        self.unchecked = unchecked  # what its plugin asks for besides, and why nobody looked
         self.peak = NOTHING
 
     def note(self, seen: ProcessMemory) -> None:
@@ -197,31 +205,36 @@ class QueueResources:
             return True
         return spec.kind == "plugin" and getattr(spec.executor, "offers", None) is not None
 
-    def need(self, spec: JobSpec) -> Amounts:
-        """What it asks for, or what its plugin's host says it needs; empty for nothing."""
+    def need(self, spec: JobSpec) -> tuple[Amounts, bool]:
+        """What it asks for, or what its plugin's host says it needs; empty for nothing.
+
+        Returns:
+            The amounts, and True if they are the host's.
+        """
         executor, resources = spec.executor, spec.options.resources
         if isinstance(executor, AdmitsByItself) and executor.admits_by_itself:
-            return {}
+            return {}, False
         if isinstance(resources, Mapping):
-            return clean(resources)
+            return clean(resources), False
         offers = executor.offers if isinstance(executor, UsesPlugins) else None
         declared: Amounts = {}
         if spec.kind == "plugin" and offers is not None:
             declared = requirements_of(offers, spec.name)
         if not declared and resources == "learned":
-            return self._admission.learned_need(memory_key(spec))
-        return declared
+            return self._admission.learned_need(memory_key(spec)), False
+        return declared, True
 
     def impossible(self, job: JobRecord) -> str | None:
         """Why it can never start here; None if it can."""
-        return self._admission.impossible(self.need(job.spec))
+        need, declared = self.need(job.spec)
+        return self._admission.impossible(need, _plugin_of(job.spec), declared=declared)
 
     def knows_the_machine(self) -> bool:
         """True once its size is known; else it is looked at, and the queue is woken then."""
         if self._admission.has_looked:
             return True
         self._wait()
-        self._admission.look()
+        self._admission.look_once()
         return False
 
     # -- one attempt to start ------------------------------------------------------------------
@@ -231,21 +244,30 @@ class QueueResources:
     ) -> BlockReason | Impossible | None:
         """Why it may not start now; None: it may, and has its reservation."""
         spec = job.spec
-        need = self.need(spec)
+        need, declared = self.need(spec)
         if not need:
             return None
         kept = None if beside is None else self._request(beside.spec)
         self._wait()  # before it is asked: a look that ends meanwhile must wake us
         decision = self._admission.ask(
-            job.id, spec.title, need, _plugin_of(spec), beside=kept, may_evict=may_evict
+            job.id,
+            spec.title,
+            need,
+            _plugin_of(spec),
+            declared=declared,
+            beside=kept,
+            may_evict=may_evict,
         )
         if isinstance(decision, Admitted):
-            job.usage = Usage(need, decision.gpus)
+            job.usage = Usage(decision.need, decision.gpus, decision.unchecked)
             return None
         return decision
 
     def _request(self, spec: JobSpec) -> Request:
-        return self._admission.request(spec.id, spec.title, self.need(spec), _plugin_of(spec))
+        need, declared = self.need(spec)
+        return self._admission.request(
+            spec.id, spec.title, need, _plugin_of(spec), declared=declared
+        )
 
     def _wait(self) -> None:
         self.aware = self._asked = True
@@ -288,6 +310,7 @@ class QueueResources:
                 gpu.total_mib,
             )
             for number, gpu in enumerate(gpus)
+            if math.isfinite(gpu.total_mib)  # a monitor may tell only what is free
         ]
         used = stats.ram_total_mib - stats.ram_available_mib
         items.append(_meter("RAM", used, told.ram_mib, told.ram_unused_mib, stats.ram_total_mib))

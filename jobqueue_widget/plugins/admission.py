@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._core.told import Figures
 from .._runtime.failures import failure_of
 from ..errors import PluginBlockedError
+from .figures import MonitorLook, as_mapping, ask, figures_of
 from .gate import Gate
 from .manifest import PluginMeta
 from .runs import PluginRun
@@ -27,15 +30,24 @@ class Admission:
     def __init__(self, manager: PluginManager, scheduler: Any) -> None:
         self._manager = weakref.proxy(manager)
         self.scheduler: Any = PermissiveScheduler()
-        self.lets_everything_start = False  # because the user said so
+        self.is_chosen = False  # by the user; else what a manifest asks for is a wish
         if scheduler is not None:
             self.choose(scheduler)
         self.monitor: Any = None
+        self._look = MonitorLook(lambda: self.monitor)
 
     def choose(self, scheduler: Any) -> None:
         """Ask this one from now on."""
         self.scheduler = scheduler
-        self.lets_everything_start = isinstance(scheduler, PermissiveScheduler)
+        self.is_chosen = True
+
+    @property
+    def lets_everything_start(self) -> bool:
+        """True if the user chose a scheduler beside which nobody need look after memory.
+
+        A `SafetyScheduler` is one, too: what does not fit fails, and does not wait for room.
+        """
+        return self.is_chosen and isinstance(self.scheduler, PermissiveScheduler)
 
     # -- figures -------------------------------------------------------------------------------
 
@@ -44,23 +56,31 @@ class Admission:
         if self.monitor is None:
             return {}
         try:
-            told = self.monitor.execute("get_system_status")
+            return ask(self.monitor)
         except Exception as error:
             logger.warning("the system monitor failed: %s", error)
             return {}
-        return told if isinstance(told, Mapping) else {}
 
     async def stats_async(self) -> Mapping[str, Any]:
         """The same, awaited."""
-        ask = getattr(self.monitor, "execute_async", None)
-        if not callable(ask):
-            return self.stats()
+        if self.monitor is None:
+            return {}
+        execute = getattr(self.monitor, "execute_async", None)
+        if not callable(execute):
+            return await asyncio.to_thread(self.stats)
         try:
-            told = await ask("get_system_status")
+            return as_mapping(await execute("get_system_status"))
         except Exception as error:
             logger.warning("the system monitor failed: %s", error)
             return {}
-        return told if isinstance(told, Mapping) else {}
+
+    def figures(self, pids: Collection[int]) -> Figures | None:
+        """What the monitor tells, for a queue's admission; waits for it some seconds at most."""
+        status = self._look.look()
+        if status is None:
+            return None
+        source = getattr(self.monitor, "name", None)
+        return figures_of(status, str(source or "the system monitor"), pids)
 
     # -- admission -----------------------------------------------------------------------------
 
@@ -76,11 +96,8 @@ class Admission:
     async def admit_async(self, meta: PluginMeta) -> None:
         """The same, awaited."""
         allowed = await self.scheduler.allocate_async(meta, self.stats_async)
-        if not allowed:
-            import asyncio
-
-            if not await asyncio.to_thread(self._make_room, meta):
-                raise self._blocked(meta)
+        if not allowed and not await asyncio.to_thread(self._make_room, meta):
+            raise self._blocked(meta)
 
     def _make_room(self, meta: PluginMeta) -> bool:
         """Evict idle plugins that use the GPU, least recently used first, until it may start."""

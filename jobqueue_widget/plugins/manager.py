@@ -8,12 +8,13 @@ import operator
 import os
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 from .._core.jobs import BlockReason, Holder, JobSpec
+from .._core.told import Figures
 from .._runtime.failures import failure_of
 from .._runtime.logs import JobLog
 from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedError
@@ -341,11 +342,19 @@ class PluginManager:
 
     @property
     def system_monitor(self) -> Any:
-        """What the scheduler's figures come from, or None."""
+        """What the figures of this machine come from, or None."""
         return self._admission.monitor
 
+    @system_monitor.setter
+    def system_monitor(self, monitor: Any) -> None:
+        self._admission.monitor = monitor
+        self._house.tell()
+
     def register_system_monitor(self, plugin_name: str | Any) -> None:
-        """Take the scheduler's figures from a loaded plugin, or an object with `execute`."""
+        """Take the figures of this machine from a loaded plugin, or an object with `execute`.
+
+        The scheduler and queues over this manager judge by them.
+        """
         if isinstance(plugin_name, str):
             monitor: Any = self.get_plugin(plugin_name)
             if monitor is None:
@@ -353,7 +362,7 @@ class PluginManager:
                 warnings.warn(text, PluginLoadWarning, stacklevel=2)
         else:
             monitor = plugin_name
-        self._admission.monitor = monitor
+        self.system_monitor = monitor
 
     def execute_plugin(self, plugin_name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Run a plugin once and wait for its result.
@@ -475,9 +484,21 @@ class PluginManager:
             for slot in plugin.slots:
                 worker = slot.worker
                 if worker is not None and worker.usable:
-                    pid, busy = worker.pid or None, not slot.is_free
-                    found.append(LoadedPlugin(name, pid, busy, slot.last_used))
+                    busy = not slot.is_free or plugin.meta.instance is self.system_monitor
+                    one = LoadedPlugin(
+                        name, worker.pid or None, busy, slot.last_used, slot.has_worked
+                    )
+                    found.append(one)
         return found
+
+    @property
+    def is_firm(self) -> bool:
+        """False, without a scheduler of the user's: more than the machine has runs all the same."""
+        return self._admission.is_chosen
+
+    def figures(self, pids: Collection[int]) -> Figures | None:
+        """What the system monitor tells; waits for it for some seconds at most."""
+        return self._admission.figures(pids)
 
     def evict(self, name: str) -> str | None:
         """Free what an idle plugin holds: by its release(), else by ending its workers. Blocks.

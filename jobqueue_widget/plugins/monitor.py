@@ -7,7 +7,7 @@ also under the reference system's names, which end in `_mb`.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def _memory_of_trees(pids: Collection[int], look: GpuLook) -> Mapping[int, Proce
             continue
         processes[process.pid] = process
     for pid, process in processes.items():
-        root = _root_of(pid, parents, roots)
+        root = _root_of(pid, lambda one: parents.get(one, one), roots)
         if root is None:
             continue
         try:
@@ -134,12 +134,33 @@ def _memory_of_trees(pids: Collection[int], look: GpuLook) -> Mapping[int, Proce
     return {pid: ProcessMemory(ram, on_gpu[pid]) for pid, ram in roots.items()}
 
 
-def _root_of(pid: int, parents: Mapping[int, int], roots: Collection[int]) -> int | None:
+def holders_by_root(
+    pids: Collection[int], holders: Mapping[int, Mapping[int, float]]
+) -> dict[int, dict[int, float]]:
+    """MiB by GPU of each tree, by its root, of what single processes hold."""
+    found: dict[int, dict[int, float]] = {}
+    for pid, held in holders.items():
+        root = _root_of(pid, _parent_of, pids)
+        if root is not None:
+            on = found.setdefault(root, {})
+            for number, mib in held.items():
+                on[number] = on.get(number, 0.0) + mib
+    return found
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        return psutil.Process(pid).ppid()
+    except psutil.Error:
+        return pid
+
+
+def _root_of(pid: int, parent_of: Callable[[int], int], roots: Collection[int]) -> int | None:
     """The nearest of `roots` that it is, or descends from."""
     seen: set[int] = set()
     while pid not in seen:
         if pid in roots:
             return pid
         seen.add(pid)
-        pid = parents.get(pid, pid)
+        pid = parent_of(pid)
     return None

@@ -35,6 +35,7 @@ class Slot:
         self.worker: PluginProcess | None = None
         self.run: PluginRun | None = None
         self.is_released = False  # by release(), and not used since
+        self.has_worked = False  # since its worker was loaded or released
         self.claimed = False  # for upkeep that is about to begin
         self.version = -1  # of the configuration that the worker has; -1: it is not loaded
         self.last_used = time.monotonic()
@@ -80,6 +81,7 @@ class Slot:
         if self.worker is worker:
             self.worker = None
             self.version = -1
+            self.has_worked = self.run is not None
 
     def _on_gone(self, worker: WorkerProcess) -> None:
         """I/O thread: the process is gone, and everything that was its."""
@@ -197,6 +199,7 @@ class Plugin:
         if run.is_work:
             self.progress = (0.0, "")
             self.meta.last_executed = time.time()
+            slot.has_worked = True
         slot.is_released = False
         run.begin(slot)
 
@@ -277,6 +280,7 @@ class Plugin:
                 slot.run, slot.claimed = run, False
         if free:
             slot.is_released = run.operation == "release"
+            slot.has_worked = slot.has_worked and not slot.is_released
             run.begin(slot)
         else:
             run.fail(JobFailure("PluginBusy", "the claim on its worker was given back"))

@@ -145,6 +145,8 @@ def memory_text(job: Job) -> str:
         ]
         if parts:
             told.append(f"{', '.join(parts)} GB{where}")
+    if job.unchecked is not None:
+        told.append(job.unchecked)
     return " · ".join(told)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from jobqueue_widget import JobQueue, JobStatus, PluginManager
+from jobqueue_widget import JobQueue, JobStatus, PluginManager, QueueScheduler
 from jobqueue_widget.testing import machine_with
 from tests.conditions import until
 from tests.resources import SmallMachine, write_hoarders
@@ -113,9 +113,20 @@ async def test_an_idle_worker_that_holds_memory_makes_room() -> None:
             assert again != pid
 
 
-async def test_more_than_the_machine_has_fails_with_the_plugins_name(tmp_path: Path) -> None:
+async def test_more_than_the_machine_has_runs_with_a_note_while_no_scheduler_was_chosen(
+    tmp_path: Path,
+) -> None:
     with machine_with(SmallMachine(600)), manager_of(tmp_path, huge=700) as manager:
         async with JobQueue(manager) as queue:
+            job = queue.submit_nowait("huge", 1)
+            await queue.wait_for_job(job, timeout=30)
+            assert job.status is JobStatus.completed
+            assert job.planned is None
+            assert job.unchecked is not None
+            assert job.unchecked.startswith(
+                "RAM not checked: needs 700 MiB RAM, this machine can give 600: 100 too much"
+            )
+            manager.scheduler = QueueScheduler()
             job = queue.submit_nowait("huge", 1)
             await queue.wait_for_job(job, timeout=30)
             assert job.error is not None

@@ -294,6 +294,29 @@ async def test_an_idle_plugin_is_unloaded_and_the_state_shows_it() -> None:
             assert host.evicted == ["whisper"]
 
 
+async def test_what_a_running_job_asks_for_and_nobody_could_check_is_shown() -> None:
+    go = threading.Event()
+    host = MemoryHost(machine := Machine(), {"whisper": {"gpu_mib": 3_072}}, whisper=waits(go))
+    with machine_with(machine):
+        async with shown(manager=host) as (queue, page):
+            job = queue.submit_nowait("whisper")
+            await until(lambda: page.widget.running)
+            (row,) = page.widget.running
+            assert row["note"] == "GPU memory not checked"
+            assert page.ask("job", job=job.id)["v"]["memory"] == (
+                "GPU memory not checked: needs 3,072 MiB GPU, and no GPU is known here "
+                "(the test has none)"
+            )
+            go.set()
+            await job
+            await until(lambda: page.widget.history)
+            assert page.widget.history[0]["note"] == "GPU memory not checked"
+
+
+def waits(go: threading.Event) -> Callable[[FakePlugin], bool]:
+    return lambda plugin: go.wait(20)
+
+
 def _fails(text: str) -> None:
     raise ValueError(text)
 

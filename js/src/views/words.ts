@@ -56,7 +56,8 @@ function pending(row: Row, mark: string, store: Store, now: number): Words {
 
 function running(row: Row, mark: string, store: Store, now: number): Words {
   const words: Words = {
-    ...PLAIN, icon: "running", state: "running", info: row.message, act: "cancel", bar: true,
+    ...PLAIN, icon: "running", state: "running", act: "cancel", bar: true,
+    info: row.message || (row.note ?? ""),
   };
   const spent = row.started_at === null ? null : now - row.started_at;
   if (spent !== null) words.time = elapsed(spent);

@@ -114,6 +114,8 @@ test("a job without news says so only if it tells news", () => {
   const store = storeWith({});
   const info = (given: Partial<Row>): string =>
     wordsOf(makeRow("r", { status: "running", started_at: 900, ...given }), "", store, 1000).info;
+  assert.equal(info({ note: "GPU memory not checked" }), "GPU memory not checked");
+  assert.equal(info({ note: "GPU memory not checked", message: "1 of 2" }), "1 of 2");
   assert.equal(info({ progress: 0.5, news_at: 988 }), "last sign of life 12 s ago");
   assert.equal(info({ progress: 0.5, news_at: 995 }), "");
   assert.equal(info({ news_at: 900 }), "");

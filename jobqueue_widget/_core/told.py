@@ -1,0 +1,92 @@
+"""What a system monitor of the user's tells of the machine, and what of a wish can be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from .resources import GPU, RAM, Amounts, GpuStats, MachineStats, impossible
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a system monitor of the user's tells of the machine; None: it does not tell.
+
+    `gpus` is empty if it knows of none. `on_gpu`: MiB by the number of the GPU, by the pid of the
+    root of each tree that holds any. `source` names the monitor.
+    """
+
+    source: str
+    gpus: tuple[GpuStats, ...] | None = None
+    ram_total_mib: float | None = None
+    ram_available_mib: float | None = None
+    on_gpu: Mapping[int, Mapping[int, float]] | None = None
+
+
+def as_told(stats: MachineStats, figures: Figures | None) -> MachineStats:
+    """The machine with a monitor's figures in the place of our own.
+
+    A monitor that tells one sum for several GPUs is not asked for them where our driver tells them
+    apart: which of them a job would be on could not be said.
+    """
+    if figures is None:
+        return stats
+    gpus = figures.gpus
+    if gpus is not None and not stats.gpus:
+        seen = figures.on_gpu
+        processes = {
+            pid: replace(held, gpu_mib=(seen or {}).get(pid, {}))
+            for pid, held in stats.processes.items()
+        }
+        stats = replace(
+            stats,
+            gpus=gpus,
+            gpu_note="" if gpus else f"{figures.source} shows none",
+            processes=processes,
+            monitored=True,
+            gpu_use_known=seen is not None,
+        )
+    elif gpus is not None and stats.gpus and len(gpus) == len(stats.gpus):
+        stats = replace(stats, gpus=gpus, monitored=True)
+    if figures.ram_total_mib is not None and figures.ram_available_mib is not None:
+        stats = replace(
+            stats,
+            ram_total_mib=figures.ram_total_mib,
+            ram_available_mib=figures.ram_available_mib,
+        )
+    return stats
+
+
+def checkable(
+    declared: Amounts, stats: MachineStats, *, firm: bool
+) -> tuple[Amounts, Mapping[str, str]]:
+    """What can be asked of this machine of all that a manifest asks for, and why not the rest.
+
+    A GPU that nobody here can see is unknown, not missing: the plugin may well find it.
+
+    Args:
+        declared: what the manifest asks for.
+        stats: the machine.
+        firm: more than the machine has is impossible; else that, too, is only noted.
+
+    Returns:
+        What to reserve; and by the name of a resource why it is not checked.
+
+    """
+    kept, notes = dict(declared), dict[str, str]()
+    for name in (RAM, GPU):
+        text = impossible({name: kept[name]}, stats) if name in kept else None
+        is_unknown = name == GPU and not stats.gpus and not stats.monitored
+        if text is not None and (is_unknown or not firm):
+            del kept[name]
+            notes[name] = text
+    return kept, notes
+
+
+def unchecked_text(notes: Mapping[str, str], *, why: bool = False) -> str:
+    """What of a job's wishes was not checked, as "GPU memory not checked"; "" for nothing."""
+    told = [f"{_UNCHECKED[name]} not checked{f': {notes[name]}' * why}" for name in notes]
+    return "; ".join(told)
+
+
+_UNCHECKED = {RAM: "RAM", GPU: "GPU memory"}

@@ -1,0 +1,151 @@
+"""What the system monitor that the user registered tells of the machine, as a ledger's figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import psutil
+
+from .._core.resources import GpuStats
+from .._core.told import Figures
+from .gpus import MIB
+from .monitor import holders_by_root
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 2.0  # seconds that a look waits for the monitor; a plugin takes some 10 ms
+STALE = 30.0  # seconds after which what it told last is no longer believed
+SAME = 0.01  # two totals that differ by no more than this part are of the same machine
+
+
+def ask(monitor: Any) -> Mapping[str, Any]:
+    """What a monitor tells: a plugin, or an object with `execute` or `get_system_status`.
+
+    Raises:
+        Exception: whatever it raises.
+    """
+    status = getattr(monitor, "get_system_status", None)
+    return as_mapping(status() if callable(status) else monitor.execute("get_system_status"))
+
+
+def as_mapping(told: Any) -> Mapping[str, Any]:
+    """The figures by name, also of a dataclass; empty for anything else."""
+    if dataclasses.is_dataclass(told) and not isinstance(told, type):
+        return {field.name: getattr(told, field.name) for field in dataclasses.fields(told)}
+    return told if isinstance(told, Mapping) else {}
+
+
+class MonitorLook:
+    """Asks a monitor in a thread of its own; one that hangs is waited for once, and briefly."""
+
+    def __init__(self, monitor: Callable[[], Any]) -> None:
+        self._monitor = monitor
+        self._thread: threading.Thread | None = None
+        self._told: tuple[int, float, Mapping[str, Any]] | None = None
+
+    def look(self) -> Mapping[str, Any] | None:
+        """What it tells now, or told not long ago; None if it says nothing, or there is none."""
+        monitor = self._monitor()
+        if monitor is None:
+            return None
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(
+                target=self._ask, args=(monitor,), name="jobqueue-monitor", daemon=True
+            )
+            self._thread.start()
+            self._thread.join(PATIENCE)
+        told = self._told
+        if told is None or told[0] != id(monitor) or time.monotonic() - told[1] > STALE:
+            return None
+        return told[2]
+
+    def _ask(self, monitor: Any) -> None:
+        try:
+            told = ask(monitor)
+        except Exception as error:
+            logger.warning("the system monitor failed: %s", error)
+            return
+        self._told = (id(monitor), time.monotonic(), told)
+
+
+def figures_of(status: Mapping[str, Any], source: str, pids: Collection[int]) -> Figures:
+    """A monitor's answer, under the names of the reference system, as figures.
+
+    Each GPU by itself where it tells them apart (`gpus`, or `details.details.gpu_0` as
+    cjm-system-monitor-nvidia does), else all as one. A total of memory that is this machine's says
+    nothing that we do not know better: of a container, we know the limits.
+    """
+    total, free = _mib(status, "memory_total_mb"), _mib(status, "memory_available_mb")
+    if total is not None and abs(total - psutil.virtual_memory().total / MIB) <= SAME * total:
+        total = free = None
+    gpus = tuple(_gpus(status))
+    if not gpus:
+        told = _one_gpu(status)
+    return Figures(
+        source,
+        gpus or told,
+        ram_total_mib=total if free is not None else None,
+        ram_available_mib=free if total is not None else None,
+        on_gpu=_on_gpu(status, pids),
+    )
+
+
+def _one_gpu(status: Mapping[str, Any]) -> tuple[GpuStats, ...] | None:
+    free = _mib(status, "gpu_free_memory_mb")
+    total = _mib(status, "gpu_total_memory_mb")
+    if free is None:
+        return None
+    if not free and not total:
+        return ()
+    if total is None or total < free:
+        total = math.inf  # it does not say: no request is too large for it
+    return (GpuStats(total, free, str(status.get("gpu_type") or "")),)
+
+
+def _gpus(status: Mapping[str, Any]) -> Iterator[GpuStats]:
+    """Those that it tells apart; none if one of them cannot be read."""
+    listed = status.get("gpus")
+    if isinstance(listed, (list, tuple)):
+        names = ("total_memory_mb", "free_memory_mb")
+    else:
+        details = as_mapping(as_mapping(status.get("details")).get("details"))
+        listed = [details[f"gpu_{n}"] for n in range(len(details)) if f"gpu_{n}" in details]
+        names = ("memory_total", "memory_free")
+    found = []
+    for one in map(as_mapping, listed):
+        total, free = (_mib(one, name) for name in names)
+        if not total or free is None:
+            return
+        found.append(GpuStats(total, free, str(one.get("name") or "")))
+    yield from found
+
+
+def _on_gpu(
+    status: Mapping[str, Any], pids: Collection[int]
+) -> Mapping[int, Mapping[int, float]] | None:
+    """Who holds how much, as far as cjm-system-monitor-nvidia tells; None if nobody is named."""
+    listed = as_mapping(status.get("details")).get("processes")
+    if not isinstance(listed, (list, tuple)) or not listed:
+        return None
+    holders: dict[int, dict[int, float]] = {}
+    for one in map(as_mapping, listed):
+        pid, number, mib = one.get("pid"), one.get("gpu_index", 0), _mib(one, "gpu_memory_mb")
+        if isinstance(pid, int) and isinstance(number, int) and mib:
+            on = holders.setdefault(pid, {})
+            on[number] = max(on.get(number, 0.0), mib)
+    if not any(map(psutil.pid_exists, holders)):
+        return None  # numbers of another system, as in a container
+    return holders_by_root(pids, holders)
+
+
+def _mib(told: Mapping[str, Any], name: str) -> float | None:
+    value = told.get(name)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value) if value >= 0 else None
+    return None
