@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 PLUGINS = Path(__file__).parent / "plugins_for_tests"
@@ -64,3 +65,20 @@ def load(manager: Any, name: str) -> None:
     """Start the worker of one plugin."""
     (found,) = (one for one in manager.discovered if one.name == name)
     assert manager.load_plugin(found)
+
+
+def reference_kit(folder: Path) -> Any:
+    """What code for it imports, with its data in this folder."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    from cjm_plugin_system.core import config, manager, queue, scheduling
+
+    root.handlers[:], root.level = handlers, level
+    config.set_config(config.CJMConfig(data_dir=folder))
+    return SimpleNamespace(
+        PluginManager=manager.PluginManager,
+        JobQueue=queue.JobQueue,
+        PermissiveScheduler=scheduling.PermissiveScheduler,
+        QueueScheduler=scheduling.QueueScheduler,
+        SafetyScheduler=scheduling.SafetyScheduler,
+    )

@@ -208,15 +208,15 @@ class Admission:
                     worker = loaded.get(held.request.plugin) if held.request.plugin else None
                     if worker is not None and worker.measured:  # also where no job shows a process
                         held.used = worker.holds
-            self._looking_since = None
+            again, self._look_again = self._look_again, False
+            self._looking_since = self._monotonic() if again else None
             self._wanted = False
-            again = self._look_again
             parties = list(self._parties.values())
             seen = None if stats is None else self._hosts.as_told(stats, None)
         for party in parties:
             party.on_look(seen)
         if again:
-            self.look()
+            self._aside(self._look)
 
     # -- one attempt to start ------------------------------------------------------------------
 

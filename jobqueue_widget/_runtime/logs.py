@@ -36,6 +36,7 @@ class JobLog:
         self._in_file = 0
         self._dropped = 0
         self._lock = threading.Lock()
+        self._copy: Path | None = None
 
     @property
     def size(self) -> int:
@@ -49,6 +50,8 @@ class JobLog:
         if not data:
             return
         with self._lock:
+            if self._copy is not None:
+                self._append_to_copy(data)
             if self._chunks and len(self._chunks[-1]) + len(data) < 1024:
                 self._chunks[-1] += data
             else:
@@ -56,6 +59,29 @@ class JobLog:
             self._in_memory += len(data)
             if self._in_memory > self._memory_limit:
                 self._spill()
+
+    def copy_to(self, path: Path) -> None:
+        """Append all that is still here to a file, and from now on all that comes.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        with self._lock:
+            if self._copy == path:
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                file.write(b"".join(self._chunks))
+            self._copy = path
+
+    def _append_to_copy(self, data: bytes) -> None:
+        assert self._copy is not None
+        try:
+            with self._copy.open("ab") as file:
+                file.write(data)
+        except OSError as error:
+            logger.warning("the copy of a log ends here: %s", error)
+            self._copy = None
 
     def _spill(self) -> None:
         leaving: list[bytes] = []

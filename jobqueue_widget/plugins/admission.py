@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._core.told import Figures
 from .._runtime.failures import failure_of
 from ..errors import PluginBlockedError
-from .figures import MonitorLook, as_mapping, ask, figures_of
+from .figures import MonitorLook, as_mapping, ask, figures_of, own_share
 from .gate import Gate
-from .manifest import PluginMeta
+from .handle import PluginHandle
+from .manifest import PluginMeta, requirements_of
+from .reference_names import ReferenceNames
 from .runs import PluginRun
 from .schedulers import PermissiveScheduler, missing
 
@@ -34,7 +37,7 @@ class Admission:
         if scheduler is not None:
             self.choose(scheduler)
         self.monitor: Any = None
-        self._look = MonitorLook(lambda: self.monitor)
+        self._look = MonitorLook(self._asked)
 
     def choose(self, scheduler: Any) -> None:
         """Ask this one from now on."""
@@ -51,7 +54,31 @@ class Admission:
 
     # -- figures -------------------------------------------------------------------------------
 
-    def stats(self) -> Mapping[str, Any]:
+    def stats(self, meta: PluginMeta) -> Mapping[str, Any]:
+        """Fresh figures, for a scheduler; a subclass of the manager may have its own."""
+        return self._with_own(meta, self._manager._get_global_stats())
+
+    async def stats_async(self, meta: PluginMeta) -> Mapping[str, Any]:
+        """The same, awaited."""
+        told = await self._manager._get_global_stats_async()
+        return await asyncio.to_thread(self._with_own, meta, told)
+
+    def _with_own(self, meta: PluginMeta, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        """With what the plugin holds already, if it is idle: it need not find that free again."""
+        workers = [one for one in self._manager.loaded() if one.name == meta.name]
+        if not told or not workers or any(one.busy for one in workers):
+            return told
+        needs = requirements_of(meta)
+        own: dict[str, float] = {}
+        if gpu_mib := needs.get("gpu_mib"):
+            own["own_gpu_memory_mb"] = own_share(told, gpu_mib, workers)
+        handle = self._manager.get_plugin(meta.name)
+        if "ram_mib" in needs and isinstance(handle, PluginHandle):
+            held = handle.get_stats()["memory_rss_mb"]
+            own["own_memory_mb"] = min(needs["ram_mib"], held)
+        return {**told, **own}
+
+    def ask_monitor(self) -> Mapping[str, Any]:
         """Fresh figures of the system monitor; none if there is none or it fails."""
         if self.monitor is None:
             return {}
@@ -61,18 +88,25 @@ class Admission:
             logger.warning("the system monitor failed: %s", error)
             return {}
 
-    async def stats_async(self) -> Mapping[str, Any]:
+    async def ask_monitor_async(self) -> Mapping[str, Any]:
         """The same, awaited."""
         if self.monitor is None:
             return {}
         execute = getattr(self.monitor, "execute_async", None)
         if not callable(execute):
-            return await asyncio.to_thread(self.stats)
+            return await asyncio.to_thread(self.ask_monitor)
         try:
             return as_mapping(await execute("get_system_status"))
         except Exception as error:
             logger.warning("the system monitor failed: %s", error)
             return {}
+
+    def _asked(self) -> Any:
+        """Who is asked: the monitor, or the manager of a user who gave it figures of its own."""
+        manager = self._manager
+        if manager.__class__._get_global_stats is ReferenceNames._get_global_stats:
+            return self.monitor
+        return manager
 
     def figures(self, pids: Collection[int]) -> Figures | None:
         """What the monitor tells, for a queue's admission; waits for it some seconds at most."""
@@ -90,38 +124,47 @@ class Admission:
         Raises:
             PluginBlockedError: it may not, and evicting idle plugins did not change that.
         """
-        if not self.scheduler.allocate(meta, self.stats) and not self._make_room(meta):
+        stats = partial(self.stats, meta)
+        if not self.scheduler.allocate(meta, stats) and not self._manager._evict_for_resources(
+            meta
+        ):
             raise self._blocked(meta)
 
     async def admit_async(self, meta: PluginMeta) -> None:
         """The same, awaited."""
-        allowed = await self.scheduler.allocate_async(meta, self.stats_async)
-        if not allowed and not await asyncio.to_thread(self._make_room, meta):
+        allowed = await self.scheduler.allocate_async(meta, partial(self.stats_async, meta))
+        if not allowed and not await asyncio.to_thread(self._manager._evict_for_resources, meta):
             raise self._blocked(meta)
 
-    def _make_room(self, meta: PluginMeta) -> bool:
+    def make_room(self, meta: PluginMeta) -> bool:
         """Evict idle plugins that use the GPU, least recently used first, until it may start."""
-        idle = sorted(self._manager.loaded(), key=lambda one: one.last_used)
-        metas = self._manager.plugins
-        for name in dict.fromkeys(one.name for one in idle if not one.busy):
-            resources = metas[name].resources if name in metas else {}
-            if name == meta.name or not resources.get("requires_gpu"):
+        metas, workers = self._manager.plugins, self._manager.loaded()
+        busy = {one.name for one in workers if one.busy}
+        idle = {one.name: metas[one.name] for one in workers if one.name in metas}
+        for name, one in sorted(idle.items(), key=lambda item: item[1].last_executed):
+            if one is meta or name in busy or not one.resources.get("requires_gpu"):
                 continue
-            if self._manager.evict(name) is None and self.scheduler.allocate(meta, self.stats):
+            if self._manager.evict(name) is not None:
+                continue
+            if self.scheduler.allocate(meta, partial(self.stats, meta)):
                 return True
         return False
 
     def _blocked(self, meta: PluginMeta) -> PluginBlockedError:
-        why = missing(meta, self.stats()) or "the scheduler gives no reason"
+        why = missing(meta, self.stats(meta)) or "the scheduler gives no reason"
         return PluginBlockedError(f"plugin {meta.name!r} may not start: {why}")
 
     # -- around a call ---------------------------------------------------------------------------
 
     def begin(self, run: PluginRun) -> None:
         """It was admitted: tell the scheduler, now and at its end."""
-        name, scheduler = run.plugin.meta.name, self.scheduler
+        run.at_end(self.tell_start(run.plugin.meta.name))
+
+    def tell_start(self, name: str) -> Callable[[], None]:
+        """Tell the scheduler that this plugin starts; returns what tells it of the end."""
+        scheduler = self.scheduler
         self._tell(scheduler.on_execution_start, name)
-        run.at_end(lambda: self._tell(scheduler.on_execution_finish, name))
+        return lambda: self._tell(scheduler.on_execution_finish, name)
 
     def begin_call(self, call: Call) -> None:
         """The same."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import queue
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,5 +162,22 @@ async def stream(
                 return
             await news.wait()
             news.clear()
+    finally:
+        call.stop()
+
+
+def stream_sync(
+    plugin: Plugin, args: Sequence[object], kwargs: Mapping[str, object]
+) -> Generator[Any, None, None]:
+    """The same for a thread that may wait; closing it stops the call."""
+    news: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+    call = Call(plugin, "stream", args, kwargs, news.put)
+    call.add_done_callback(lambda _: news.put(None))
+    try:
+        call.begin()
+        while (piece := news.get()) is not None:
+            yield call._value(piece)
+            call.run.next_chunk()
+        call.check()
     finally:
         call.stop()

@@ -14,6 +14,7 @@ import psutil
 
 from .._core.resources import GpuStats
 from .._core.told import Figures
+from ..protocols import LoadedPlugin
 from .gpus import MIB
 from .monitor import holders_by_root
 
@@ -27,11 +28,16 @@ SAME = 0.01  # two totals that differ by no more than this part are of the same 
 def ask(monitor: Any) -> Mapping[str, Any]:
     """What a monitor tells: a plugin, or an object with `execute` or `get_system_status`.
 
+    A manager that overrides where its figures come from is one, too.
+
     Raises:
         Exception: whatever it raises.
     """
-    status = getattr(monitor, "get_system_status", None)
-    return as_mapping(status() if callable(status) else monitor.execute("get_system_status"))
+    for name in ("get_system_status", "_get_global_stats"):
+        status = getattr(monitor, name, None)
+        if callable(status):
+            return as_mapping(status())
+    return as_mapping(monitor.execute("get_system_status"))
 
 
 def as_mapping(told: Any) -> Mapping[str, Any]:
@@ -94,6 +100,21 @@ def figures_of(status: Mapping[str, Any], source: str, pids: Collection[int]) ->
         ram_available_mib=free if total is not None else None,
         on_gpu=_on_gpu(status, pids),
     )
+
+
+def own_share(
+    status: Mapping[str, Any], gpu_mib: float, workers: Collection[LoadedPlugin]
+) -> float:
+    """MiB of GPU memory that a plugin's idle workers hold, of the `gpu_mib` that it asks for.
+
+    Where the monitor does not tell whose memory it is, they hold what is asked for, if they have
+    executed and so much is used at all.
+    """
+    held = _on_gpu(status, [one.pid for one in workers if one.pid is not None])
+    if held is not None:
+        return min(gpu_mib, sum(sum(on_gpu.values()) for on_gpu in held.values()))
+    used = sum(gpu.total_mib - gpu.free_mib for gpu in figures_of(status, "", ()).gpus or ())
+    return min(gpu_mib, used) if any(one.executed for one in workers) else 0.0
 
 
 def _one_gpu(status: Mapping[str, Any]) -> tuple[GpuStats, ...] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import psutil
 
@@ -24,6 +25,7 @@ class PluginHandle:
         self._plugin = plugin
         self._unload = unload
         self._measured: dict[int, psutil.Process] = {}
+        self._log_file: TextIO | None = None
 
     def __repr__(self) -> str:
         return f"PluginHandle({self.name!r}, version={self.version!r}, pid={self.pid})"
@@ -62,6 +64,61 @@ class PluginHandle:
         except psutil.NoSuchProcess:
             return None
 
+    # -- what the reference's proxies have besides -----------------------------------------------
+
+    @property
+    def port(self) -> None:
+        """None: no worker listens."""
+
+    @property
+    def base_url(self) -> None:
+        """None: no worker listens."""
+
+    @property
+    def log_path(self) -> Path:
+        """A file that has the plugin's log, and goes on with it; made when it is first asked for.
+
+        `logs/NAME.log` in the manager's data folder.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self._plugin.house.data_dir / "logs" / f"{self.name}.log"
+        self._plugin.log.copy_to(path)
+        return path
+
+    @property
+    def log_file(self) -> TextIO:
+        """The same, open for appending until the plugin is unloaded.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._log_file is None or self._log_file.closed:
+            self._log_file = self.log_path.open("a", encoding="utf-8")
+        return self._log_file
+
+    def report_progress(self, progress: float, message: str = "") -> None:
+        """Set what `get_progress` tells; a plugin does it itself while it runs."""
+        self._plugin.note_progress(progress, message)
+
+    def close(self) -> None:
+        """The plugin was unloaded."""
+        if self._log_file is not None:
+            self._log_file.close()
+
+    def __enter__(self) -> PluginHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cleanup()
+
+    async def __aenter__(self) -> PluginHandle:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cleanup()
+
     # -- calls ---------------------------------------------------------------------------------
 
     def initialize(self, config: Mapping[str, Any] | None = None) -> None:
@@ -86,6 +143,10 @@ class PluginHandle:
     def execute_stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
         """The pieces of its stream."""
         return calls.stream(self._plugin, args, kwargs, lambda _: None)
+
+    def execute_stream_sync(self, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
+        """The pieces of its stream; each is waited for in this thread."""
+        return calls.stream_sync(self._plugin, args, kwargs)
 
     def cancel(self) -> bool:
         """Ask what runs now to stop. False: nothing runs."""

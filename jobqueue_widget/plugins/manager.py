@@ -23,9 +23,11 @@ from ..worker import typed
 from . import calls
 from .admission import Admission
 from .discovery import find_home
+from .guests import Guest, GuestRun, PluginTable
 from .handle import PluginHandle
 from .house import House
-from .manifest import PluginMeta, defaults_of, find_manifests, meta_of, requirements_of
+from .manifest import PluginMeta, find_manifests, instance_of, meta_of, requirements_of
+from .reference_names import ReferenceNames
 from .runs import PluginRun, Refused
 from .schedulers import ResourceScheduler
 from .slots import Plugin
@@ -39,7 +41,7 @@ class PluginLoadWarning(UserWarning):
     """A manifest cannot be used, or a plugin could not be loaded; the text says why."""
 
 
-class PluginManager:
+class PluginManager(ReferenceNames):
     """Plugins, each in a worker process with an interpreter of its own. Methods: any thread.
 
     Names and meanings are those of `cjm-plugin-system`; its manifests and plugins run unchanged.
@@ -94,7 +96,9 @@ class PluginManager:
         self.problems: dict[str, str] = {}  # why a plugin's last load failed; where was looked
         self._house = House(home.data_dir, home.models_dir, listed=env == "listed")
         self._loaded: dict[str, Plugin] = {}
+        self._guests: dict[str, Guest] = {}  # what the user put into `plugins`
         self._logs: dict[str, JobLog] = {}
+        self.logger = logging.getLogger(f"{__name__}.{type(self).__name__}")
         self._admission = Admission(self, scheduler)
         weakref.finalize(self, self._house.close_dropped).atexit = False
 
@@ -117,8 +121,9 @@ class PluginManager:
         return self.discovered
 
     def get_discovered_meta(self, plugin_name: str) -> PluginMeta | None:
-        """A plugin that was found, loaded or not."""
-        return next((meta for meta in self.discovered if meta.name == plugin_name), None)
+        """A plugin that was found, loaded or not; or a loaded instance, by its id."""
+        found = next((meta for meta in self.discovered if meta.name == plugin_name), None)
+        return found or self.plugins.get(plugin_name)
 
     def get_discovered_by_category(self, category: str) -> list[PluginMeta]:
         """Found plugins of this category."""
@@ -142,9 +147,10 @@ class PluginManager:
 
     def load_plugin(
         self,
-        plugin_meta: PluginMeta | Mapping[str, Any],
+        plugin_meta: PluginMeta | Mapping[str, Any] | None,
         config: Mapping[str, Any] | None = None,
         *,
+        instance_id: str | None = None,
         workers: int = 1,
         lazy: bool = False,
     ) -> bool:
@@ -153,6 +159,8 @@ class PluginManager:
         Args:
             plugin_meta: from `discover_manifests`, or a manifest.
             config: its configuration; default: the defaults of its schema.
+            instance_id: the name that it is called by from now on, instead of its own: a plugin may
+                be loaded several times, each with a configuration and workers of its own.
             workers: how many of its calls may run at a time, each in a worker of its own.
             lazy: start the worker at the first call only.
 
@@ -161,7 +169,12 @@ class PluginManager:
         """
         if operator.index(workers) < 1:
             raise ValueError(f"workers={workers!r}: a plugin has one worker or more")
+        if plugin_meta is None:  # what get_discovered_meta() gives for an unknown name
+            found = ", ".join(sorted(meta.name for meta in self.discovered)) or "none"
+            return self._not_loaded("None", f"no such plugin was discovered; there are: {found}")
         meta = meta_of(plugin_meta) if isinstance(plugin_meta, Mapping) else plugin_meta
+        if instance_id is not None and instance_id != meta.name:
+            meta = instance_of(meta, instance_id, self.discovered)
         try:
             meta_of(getattr(meta, "manifest", None), meta.path)
         except InvalidManifestError as error:
@@ -170,7 +183,7 @@ class PluginManager:
         self._house.enter()
         with contextlib.ExitStack() as otherwise:
             otherwise.callback(self._house.leave)
-            config = config or defaults_of(meta.config_schema)
+            config = config or self._extract_defaults_from_schema(meta.config_schema)
             plugin = Plugin(self._house, meta, config, workers, log)
             otherwise.callback(plugin.close, "could not be loaded")
             self.unload_plugin(meta.name)
@@ -200,8 +213,11 @@ class PluginManager:
         """End its workers and forget it. A call of it that runs fails. Blocks until all is gone."""
         plugin = self._loaded.pop(plugin_name, None)
         if plugin is None:
-            return False
+            guest = self._guests.pop(plugin_name, None)
+            return guest is not None and guest.close()
         gone = plugin.close("was unloaded")
+        if isinstance(plugin.meta.instance, PluginHandle):
+            plugin.meta.instance.close()
         plugin.meta.instance = None
         self._house.leave()
         self._house.tell()
@@ -209,7 +225,7 @@ class PluginManager:
 
     def unload_all(self) -> None:
         """Unload every plugin. The manager can be used again."""
-        for name in list(self._loaded):
+        for name in self.plugins:
             self.unload_plugin(name)
 
     def reload_plugin(self, plugin_name: str, config: Mapping[str, Any] | None = None) -> bool:
@@ -245,9 +261,12 @@ class PluginManager:
     # -- what is loaded --------------------------------------------------------------------------
 
     @property
-    def plugins(self) -> dict[str, PluginMeta]:
-        """The loaded plugins by name: a copy."""
-        return {name: plugin.meta for name, plugin in self._loaded.items()}
+    def plugins(self) -> PluginTable:
+        """The loaded plugins by name.
+
+        A `PluginMeta` that is put here is one, too: its `instance` is called as it is.
+        """
+        return PluginTable(self._loaded, self._guests, self.unload_plugin)
 
     def list_plugins(self) -> list[PluginMeta]:
         """The loaded plugins."""
@@ -255,8 +274,8 @@ class PluginManager:
 
     def get_plugin(self, plugin_name: str) -> PluginHandle | None:
         """A loaded plugin, or None."""
-        plugin = self._loaded.get(plugin_name)
-        handle: PluginHandle | None = plugin.meta.instance if plugin is not None else None
+        meta = self.plugins.get(plugin_name)
+        handle: PluginHandle | None = None if meta is None else meta.instance
         return handle
 
     def get_plugin_meta(self, plugin_name: str) -> PluginMeta | None:
@@ -372,6 +391,8 @@ class PluginManager:
             PluginBlockedError: the scheduler does not let it start.
             PluginFailedError: it raised, or its worker ended.
         """
+        if guest := self._guests.get(plugin_name):
+            return guest.execute(self._admission, args, kwargs)
         plugin = self._runnable(plugin_name)
         call = calls.Call(plugin, "execute", args, kwargs)
         self._admission.admit(plugin.meta)
@@ -386,6 +407,8 @@ class PluginManager:
             PluginBlockedError: the scheduler does not let it start.
             PluginFailedError: it raised, or its worker ended.
         """
+        if guest := self._guests.get(plugin_name):
+            return await guest.execute_async(self._admission, args, kwargs)
         plugin = self._runnable(plugin_name)
         call = calls.Call(plugin, "execute", args, kwargs)
         await self._admission.admit_async(plugin.meta)
@@ -402,9 +425,12 @@ class PluginManager:
             PluginBlockedError: the scheduler does not let it start.
             PluginFailedError: it raised, or its worker ended.
         """
-        plugin = self._runnable(plugin_name)
-        await self._admission.admit_async(plugin.meta)
-        pieces = calls.stream(plugin, args, kwargs, self._admission.begin_call)
+        if guest := self._guests.get(plugin_name):
+            pieces = guest.execute_stream(self._admission, args, kwargs)
+        else:
+            plugin = self._runnable(plugin_name)
+            await self._admission.admit_async(plugin.meta)
+            pieces = calls.stream(plugin, args, kwargs, self._admission.begin_call)
         async with contextlib.aclosing(pieces):
             async for piece in pieces:
                 yield piece
@@ -428,12 +454,16 @@ class PluginManager:
         Raises:
             UnsendableValueError: naming the place inside the argument.
         """
+        if spec.name in self._guests:
+            return None
         return calls.pack(spec.args, spec.kwargs, self._house.types, spec.name)
 
     def launch_plugin(
         self, spec: JobSpec, reporter: Reporter, context: ExecutorContext
     ) -> PluginExecution:
         """Start one attempt of a job: admitted by the scheduler, then in the plugin's line."""
+        if guest := self._guests.get(spec.name):
+            return GuestRun(guest, self._admission, spec, reporter)
         who = f"job {spec.title!r} of queue {context.queue_name}"
         try:
             plugin = self._runnable(spec.name)
@@ -489,7 +519,7 @@ class PluginManager:
                         name, worker.pid or None, busy, slot.last_used, slot.has_worked
                     )
                     found.append(one)
-        return found
+        return [*found, *(guest.as_loaded() for guest in list(self._guests.values()))]
 
     @property
     def is_firm(self) -> bool:
@@ -508,6 +538,8 @@ class PluginManager:
         Returns:
             None if that is done, else why not: "busy" if it is used.
         """
+        if guest := self._guests.get(name):
+            return guest.evict()
         plugin = self._loaded.get(name)
         if plugin is None:
             return "not loaded"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,21 @@ def meta_of(manifest: Any, path: Path | None = None) -> PluginMeta:
         manifest=manifest,
         path=path,
     )
+
+
+def instance_of(meta: PluginMeta, instance_id: str, discovered: Iterable[PluginMeta]) -> PluginMeta:
+    """The same plugin under another name.
+
+    Raises:
+        ValueError: it is no name for a plugin, or that of another one.
+    """
+    if re.match(NAME, instance_id) is None:
+        raise ValueError(
+            f"instance_id={instance_id!r} is no name: letters, digits, space and . _ + - only"
+        )
+    if any(other.name == instance_id for other in discovered):
+        raise ValueError(f"instance_id={instance_id!r} is the name of another plugin")
+    return replace(meta, name=instance_id, instance=None, enabled=True, last_executed=0.0)
 
 
 def requirements_of(meta: PluginMeta) -> dict[str, float]:

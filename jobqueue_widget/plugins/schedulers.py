@@ -15,7 +15,11 @@ from .manifest import PluginMeta
 logger = logging.getLogger(__name__)
 
 Stats = Mapping[str, Any]
-"""What a system monitor tells; read here: `gpu_free_memory_mb`, `memory_available_mb` (MiB)."""
+"""What a system monitor tells; read here: `gpu_free_memory_mb`, `memory_available_mb` (MiB).
+
+The manager adds `own_gpu_memory_mb` and `own_memory_mb`: what the plugin that is to start holds
+already, and need not find free again.
+"""
 
 
 class ResourceScheduler(ABC):
@@ -144,14 +148,14 @@ def missing(plugin_meta: PluginMeta, stats: Stats) -> str:
     resources = (getattr(plugin_meta, "manifest", None) or {}).get("resources") or {}
     lacks = []
     if resources.get("requires_gpu"):
-        lacks.append(
-            _lack("GPU", resources.get("min_gpu_vram_mb"), stats.get("gpu_free_memory_mb"))
-        )
-    lacks.append(_lack("RAM", resources.get("min_system_ram_mb"), stats.get("memory_available_mb")))
+        need, have = resources.get("min_gpu_vram_mb"), stats.get("gpu_free_memory_mb")
+        lacks.append(_lack("GPU", need, have, stats.get("own_gpu_memory_mb", 0.0)))
+    need, have = resources.get("min_system_ram_mb"), stats.get("memory_available_mb")
+    lacks.append(_lack("RAM", need, have, stats.get("own_memory_mb", 0.0)))
     return "; ".join(filter(None, lacks))
 
 
-def _lack(what: str, need: Any, have: Any) -> str:
-    if not need or have is None or need <= have:
+def _lack(what: str, need: Any, have: Any, own: float) -> str:
+    if not need or have is None or need <= have + own:
         return ""
     return f"needs {need:,.0f} MiB {what}, {have:,.0f} free"

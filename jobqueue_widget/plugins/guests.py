@@ -1,0 +1,210 @@
+"""Plugins that the user put into `manager.plugins`: objects of their own, called as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from .._core.jobs import JobSpec, Outcome
+from .._runtime.failures import failure_of
+from ..errors import PluginDisabledError
+from ..protocols import LoadedPlugin, Reporter
+from .manifest import PluginMeta
+
+if TYPE_CHECKING:
+    from .admission import Admission
+    from .slots import Plugin
+
+
+class Guest:
+    """One of them. It runs in this process: nothing here can end it. Any thread."""
+
+    def __init__(self, name: str, meta: PluginMeta) -> None:
+        self.name = name
+        self.meta = meta
+        self._running = 0
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """It may run.
+
+        Raises:
+            PluginDisabledError: it was disabled.
+        """
+        if not self.meta.enabled:
+            raise PluginDisabledError(f"plugin {self.name!r} is disabled")
+
+    @property
+    def busy(self) -> bool:
+        """True while it executes."""
+        return self._running > 0
+
+    def begin(self, admission: Admission) -> Callable[[], None]:
+        """It was admitted and starts; returns what is to be called at its end."""
+        with self._lock:
+            self._running += 1
+        self.meta.last_executed = time.time()
+        told = admission.tell_start(self.name)
+
+        def end() -> None:
+            with self._lock:
+                self._running -= 1
+            told()
+
+        return end
+
+    def execute(self, admission: Admission, args: Any, kwargs: Any) -> Any:
+        """Run it in this thread."""
+        self.check()
+        admission.admit(self.meta)
+        end = self.begin(admission)
+        try:
+            return self.meta.instance.execute(*args, **kwargs)
+        finally:
+            end()
+
+    async def execute_async(self, admission: Admission, args: Any, kwargs: Any) -> Any:
+        """Await it; one that can only block is run in a thread."""
+        self.check()
+        await admission.admit_async(self.meta)
+        end = self.begin(admission)
+        try:
+            awaited = getattr(self.meta.instance, "execute_async", None)
+            if callable(awaited):
+                return await awaited(*args, **kwargs)
+            return await asyncio.to_thread(self.meta.instance.execute, *args, **kwargs)
+        finally:
+            end()
+
+    async def execute_stream(
+        self, admission: Admission, args: Any, kwargs: Any
+    ) -> AsyncGenerator[Any, None]:
+        """Its pieces, as it gives them."""
+        self.check()
+        await admission.admit_async(self.meta)
+        end = self.begin(admission)
+        try:
+            async for piece in self.meta.instance.execute_stream(*args, **kwargs):
+                yield piece
+        finally:
+            end()
+
+    def evict(self) -> str | None:
+        """Free what it holds, by its release(); why not, or None."""
+        release = getattr(self.meta.instance, "release", None)
+        if self.busy:
+            return "busy"
+        if not callable(release):
+            return "it was put into manager.plugins, and has no release()"
+        release()
+        return None
+
+    def close(self) -> bool:
+        """It is no plugin any more: its own cleanup(), if it has one."""
+        cleanup = getattr(self.meta.instance, "cleanup", None)
+        if callable(cleanup):
+            cleanup()
+        return True
+
+    def as_loaded(self) -> LoadedPlugin:
+        """For admission."""
+        pid = getattr(self.meta.instance, "pid", None)
+        executed_at = self.meta.last_executed
+        last_used = time.monotonic() - (time.time() - executed_at)
+        of_a_process = pid if isinstance(pid, int) else None
+        return LoadedPlugin(self.name, of_a_process, self.busy, last_used, executed_at > 0)
+
+
+class GuestRun:
+    """One job of a queue: a `protocols.PluginExecution` in a thread with a loop of its own."""
+
+    can_be_killed = False
+
+    def __init__(self, guest: Guest, admission: Admission, spec: JobSpec, reporter: Reporter):
+        self._guest = guest
+        self._reporter = reporter
+        self._asked = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._lock = threading.Lock()
+        call = (admission, spec.args, spec.kwargs)
+        name = f"plugin-{guest.name}"
+        threading.Thread(target=self._run, args=call, name=name, daemon=True).start()
+
+    def _run(self, admission: Admission, args: Any, kwargs: Any) -> None:
+        async def run() -> Any:
+            with self._lock:
+                self._loop = asyncio.get_running_loop()
+                self._task = asyncio.create_task(self._guest.execute_async(admission, args, kwargs))
+                if self._asked:
+                    self._task.cancel()
+            return await self._task
+
+        try:
+            outcome = Outcome.of_value(asyncio.run(run()))
+        except BaseException as error:
+            stopped = self._asked and isinstance(error, asyncio.CancelledError)
+            outcome = Outcome.of_stop() if stopped else Outcome.of_error(failure_of(error))
+        with self._lock:
+            self._loop = None
+        self._reporter.ended(outcome)
+
+    def ask_to_stop(self) -> bool:
+        """By its cancel(), if it has one, and by cancelling what is awaited."""
+        cancel = getattr(self._guest.meta.instance, "cancel", None)
+        if callable(cancel):
+            threading.Thread(target=cancel, name="plugin-cancel", daemon=True).start()
+        with self._lock:
+            self._asked = True
+            if self._loop is not None and self._task is not None:
+                self._loop.call_soon_threadsafe(self._task.cancel)
+        return True
+
+    def kill(self) -> None:
+        """Never called: `can_be_killed` is False."""
+        self._reporter.kill_failed("what runs in this process cannot be forced to end")
+
+    def kill_now(self) -> bool:
+        """Nothing here can."""
+        return False
+
+
+class PluginTable(MutableMapping[str, PluginMeta]):
+    """`manager.plugins`: the loaded ones, and what the user puts here. Iterates over a copy."""
+
+    def __init__(
+        self,
+        loaded: Mapping[str, Plugin],
+        guests: dict[str, Guest],
+        unload: Callable[[str], bool],
+    ) -> None:
+        self._loaded = loaded
+        self._guests = guests
+        self._unload = unload
+
+    def __getitem__(self, name: str) -> PluginMeta:
+        plugin: Plugin | Guest | None = self._loaded.get(name) or self._guests.get(name)
+        if plugin is None:
+            raise KeyError(name)
+        return plugin.meta
+
+    def __setitem__(self, name: str, meta: PluginMeta) -> None:
+        if name not in self._loaded or self._loaded[name].meta is not meta:
+            self._unload(name)
+            self._guests[name] = Guest(name, meta)
+
+    def __delitem__(self, name: str) -> None:
+        if not self._unload(name):
+            raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._loaded, *self._guests])
+
+    def __len__(self) -> int:
+        return len(self._loaded) + len(self._guests)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
