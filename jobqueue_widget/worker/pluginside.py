@@ -57,6 +57,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         self.credit = threading.Semaphore(0)
         self.streaming = 0  # the number of the call that credit is for
         self.asked = 0  # the number of the call that was asked last
+        self.cancelling: threading.Thread | None = None  # in the plugin's own cancel()
 
     # -- the control thread --------------------------------------------------------------------
 
@@ -86,11 +87,14 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             self.body.ask(number)
             return
         context.request_cancel()
-        threading.Thread(target=self.let_cancel, args=(cancel, number), daemon=True).start()
+        self.cancelling = threading.Thread(
+            target=self.call_cancel, args=(cancel, context), daemon=True
+        )
+        self.cancelling.start()  # it is the plugin's code, which may hang
+        threading.Thread(target=self.let_cancel, args=(number,), daemon=True).start()
 
-    def let_cancel(self, cancel: Callable[[], object], number: int) -> None:
-        """In a thread: it is the plugin's code, which may hang."""
-        threading.Thread(target=self.call_cancel, args=(cancel,), daemon=True).start()
+    def let_cancel(self, number: int) -> None:
+        """In a thread: JobCancelled, if the call goes on after half a second."""
         deadline = time.monotonic() + COURTESY
         while time.monotonic() < deadline:
             time.sleep(0.02)
@@ -99,16 +103,14 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
                 return
         self.body.ask(number)
 
-    def call_cancel(self, cancel: Callable[[], object]) -> None:
+    def call_cancel(self, cancel: Callable[[], object], context: Any) -> None:
         """In a thread of its own. A plugin whose cancel() has returned knows that it shall stop."""
-        context = self.body.context
         try:
             cancel()
         except BaseException as error:
             child.write_log(f"[cancel() raised {type(error).__name__}]\n")
         else:
-            if context is not None:
-                context.noticed = True
+            context.noticed = True
 
     def answer(self, number: int, question: str) -> None:
         """At once what we know; in a thread what the plugin must be asked."""
@@ -181,6 +183,8 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             body.take_back()
         if self.is_copy:
             state.end_copy(None)
+        if self.asked == context.number and self.cancelling is not None:
+            self.cancelling.join(COURTESY)  # which may wait for the very end that it has brought
         return self.pack(value, "result", context.noticed)
 
     def pack(self, value: object, what: str, noticed: bool = False) -> Ended:

@@ -93,6 +93,17 @@ async def test_force_ends_it_without_asking(manager: PluginManager, tmp_path: Pa
         assert not alive(before)
 
 
+async def test_a_cancel_of_the_plugin_that_outlasts_the_call_has_been_heard(
+    manager: PluginManager, tmp_path: Path
+) -> None:
+    manager.update_plugin_config("toolbox", {"cancel": "waits"})
+    async with JobQueue(manager, cancel_timeout=20) as queue:
+        async with at_work(queue, "aware", tmp_path) as job:
+            job.cancel()
+        assert job.status is JobStatus.cancelled
+        assert job.partial_result == "stopped by itself"
+
+
 @pytest.mark.parametrize("how", ["hangs", "raises"])
 async def test_a_cancel_of_the_plugin_that_fails_stops_nothing_else(
     manager: PluginManager, how: str, tmp_path: Path

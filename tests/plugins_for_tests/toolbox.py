@@ -69,6 +69,8 @@ class Toolbox(PluginInterface):
         if self._config.get("cancel") == "raises":
             raise ValueError("not now")
         self._asked.set()
+        if self._config.get("cancel") == "waits":
+            time.sleep(0.1)  # as one does that waits for its process to end
 
     def release(self) -> None:
         self._kept.clear()
