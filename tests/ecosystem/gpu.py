@@ -73,6 +73,11 @@ async def figures(stage: Stage) -> object:
     stage.manager.register_system_monitor(MONITOR.package)
     stage.queue = stage.system.JobQueue(stage.manager)
     await stage.queue.start()
+    return await _free(stage)
+
+
+@act("`_get_global_stats_async`, which their examples use")
+async def stats(stage: Stage) -> object:
     stats = await stage.manager._get_global_stats_async()
     return [stats["gpu_type"], stats["gpu_total_memory_mb"], stats["gpu_free_memory_mb"]]
 

@@ -24,6 +24,8 @@ REPOSITORY = Path(__file__).parents[2]
 MADE = REPOSITORY / "build" / "ecosystem"
 GPU = "with a GPU"
 PLAYS = (*SUBJECTS, GPU)
+WITH_MIXED = ("ffmpeg", "gemini")
+"""Played also with our queue over their manager, of which the others have no more to say."""
 PATIENCE = 150.0
 NLTK_DATA = "data/data/cjm-text-plugin-nltk/nltk_data/tokenizers"
 
@@ -99,7 +101,8 @@ def prepare(folder: Path) -> None:
 def outcomes(play: str) -> tuple[Cell, ...]:
     """All cells of one plugin; its systems play at the same time, each in its own process."""
     with tempfile.TemporaryDirectory(prefix="eco_", ignore_cleanup_errors=True) as name:
-        folders = {system: Path(name).resolve() / str(n) for n, system in enumerate(SYSTEMS)}
+        systems = [one for one in SYSTEMS if one != MIXED or play in WITH_MIXED]
+        folders = {system: Path(name).resolve() / system.split()[0] for system in systems}
         processes = {}
         try:
             for system, folder in folders.items():
@@ -117,7 +120,7 @@ def outcomes(play: str) -> tuple[Cell, ...]:
                     process.wait()
         told = {system: _read(play, system, folder) for system, folder in folders.items()}
     return tuple(
-        Cell(play, act, {system: told[system][act] for system in SYSTEMS}) for act in acts_of(play)
+        Cell(play, act, {system: told[system][act] for system in systems}) for act in acts_of(play)
     )
 
 
@@ -140,7 +143,7 @@ def _start(system: str, play: str, folder: Path) -> subprocess.Popen[bytes]:
 
 def _read(play: str, system: str, folder: Path) -> dict[str, Any]:
     log = (folder / "log").read_text(encoding="utf-8", errors="replace")
-    kept = MADE / "logs" / f"{play.replace(' ', '-')}.{SYSTEMS.index(system)}.log"
+    kept = MADE / "logs" / f"{play.replace(' ', '-')}.{folder.name}.log"
     kept.parent.mkdir(exist_ok=True)
     kept.write_text(log, encoding="utf-8")
     path = folder / "outcomes.json"
@@ -191,13 +194,14 @@ def table(cells: Iterable[Cell]) -> str:
 
 
 def _both(cell: Cell) -> str:
-    mixed, ours = cell.judgement(MIXED), cell.judgement(OURS)
+    ours = cell.judgement(OURS)
+    mixed = cell.judgement(MIXED) if MIXED in cell.outcomes else ours
     return ours if mixed == ours else f"{ours} ({MIXED}: {mixed})"
 
 
 def _notes(cell: Cell) -> Iterable[str]:
-    for system in SYSTEMS:
-        if why := cell.outcomes[system].get("why"):
+    for system, outcome in cell.outcomes.items():
+        if why := outcome.get("why"):
             why = re.sub(r"[\d.]+ s\b", "… s", why.replace("|", "/"))
             yield f"- {cell.play}, {cell.act}, {system}: {why}"
 

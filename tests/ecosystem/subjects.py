@@ -29,7 +29,7 @@ class Subject:
     says: str = ""
     """What its log has after the calls."""
     slow: Call | None = None
-    underway: Callable[[Path], bool] = lambda _: True
+    underway: Callable[[Path], bool] | None = None
     """Whether the slow call is in the middle, seen from outside; gets the folder of the inputs."""
     steps: Call | None = None
     """A call that reports its progress."""
@@ -116,7 +116,7 @@ FFMPEG = Subject(
     steps={
         "action": "segment_audio",
         "input_path": "INPUTS/speech.wav",
-        "boundaries": [{"start": at / 4, "end": at / 4 + 0.25} for at in range(16)],
+        "boundaries": [{"start": at / 4, "end": at / 4 + 0.25} for at in range(10)],
     },
     sound={"action": "get_info", "file_path": "SOUND"},
 )
@@ -155,7 +155,7 @@ SUBJECTS = {
 }
 
 NOT_RUN = {
-    "cjm-transcription-plugin-whisper": "its own code runs, with stand-ins for torch and whisper",
+    "the models of cjm-transcription-plugin-whisper": "torch and whisper are stand-ins",
     "cjm-transcription-plugin-voxtral-hf": "needs weights from a hub",
     "cjm-media-plugin-silero-vad": "needs torch and weights from a hub",
     "cjm-media-plugin-demucs": "needs torch and weights from a hub",

@@ -110,7 +110,7 @@ def _run(script: str, folder: Path) -> dict[str, tuple[int, str]]:
 def _verdicts(text: str) -> list[str]:
     """What the script says of itself: its ticks, the ends of its jobs, without the figures."""
     lines = [line for line in text.splitlines() if re.search(MARKS, line)]
-    own = [line for line in lines if not line.startswith("[")]  # the rest is their manager's
+    own = [line for line in lines if not line.startswith(("[", "Stats: "))]
     return [re.sub(r"\b[0-9a-f]{8}\b|\d+(\.\d+)?", "#", line).strip() for line in own]
 
 
