@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from .job import Job
     from .journal.records import JournalRecord, read_journal
     from .journal.sqlite import SqliteJournal
-    from .plugins.manager import PluginLoadWarning, PluginManager
-    from .plugins.manifest import PluginMeta
+    from .plugins.manager import PluginManager
+    from .plugins.manifest import PluginLoadWarning, PluginMeta
     from .plugins.schedulers import (
         PermissiveScheduler,
         QueueScheduler,
@@ -97,7 +97,7 @@ _HOMES = {
     "QueueClosedError": ".errors",
     "QueueIdleError": ".errors",
     "PluginManager": ".plugins.manager",
-    "PluginLoadWarning": ".plugins.manager",
+    "PluginLoadWarning": ".plugins.manifest",
     "PluginMeta": ".plugins.manifest",
     "PluginInterface": ".worker.interface",
     "FileBackedDTO": ".worker.interface",

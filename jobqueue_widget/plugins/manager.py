@@ -8,13 +8,12 @@ import operator
 import os
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 from .._core.jobs import BlockReason, Holder, JobSpec
-from .._core.told import Figures
 from .._runtime.failures import failure_of
 from .._runtime.logs import JobLog
 from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedError
@@ -26,8 +25,15 @@ from .discovery import find_home
 from .guests import Guest, GuestRun, PluginTable
 from .handle import PluginHandle
 from .house import House
-from .manifest import PluginMeta, find_manifests, instance_of, meta_of, requirements_of
-from .reference_names import ReferenceNames
+from .judging import Judging
+from .manifest import (
+    PluginLoadWarning,
+    PluginMeta,
+    find_manifests,
+    instance_of,
+    meta_of,
+    requirements_of,
+)
 from .runs import PluginRun, Refused
 from .schedulers import ResourceScheduler
 from .slots import Plugin
@@ -37,11 +43,7 @@ logger = logging.getLogger(__name__)
 LOG_BYTES = 1024 * 1024  # of each plugin's log, kept in memory
 
 
-class PluginLoadWarning(UserWarning):
-    """A manifest cannot be used, or a plugin could not be loaded; the text says why."""
-
-
-class PluginManager(ReferenceNames):
+class PluginManager(Judging):
     """Plugins, each in a worker process with an interpreter of its own. Methods: any thread.
 
     Names and meanings are those of `cjm-plugin-system`; its manifests and plugins run unchanged.
@@ -350,39 +352,6 @@ class PluginManager(ReferenceNames):
 
     # -- running -------------------------------------------------------------------------------
 
-    @property
-    def scheduler(self) -> Any:
-        """Decides when a plugin may start."""
-        return self._admission.scheduler
-
-    @scheduler.setter
-    def scheduler(self, scheduler: ResourceScheduler) -> None:
-        self._admission.choose(scheduler)
-
-    @property
-    def system_monitor(self) -> Any:
-        """What the figures of this machine come from, or None."""
-        return self._admission.monitor
-
-    @system_monitor.setter
-    def system_monitor(self, monitor: Any) -> None:
-        self._admission.monitor = monitor
-        self._house.tell()
-
-    def register_system_monitor(self, plugin_name: str | Any) -> None:
-        """Take the figures of this machine from a loaded plugin, or an object with `execute`.
-
-        The scheduler and queues over this manager judge by them.
-        """
-        if isinstance(plugin_name, str):
-            monitor: Any = self.get_plugin(plugin_name)
-            if monitor is None:
-                text = f"plugin {plugin_name!r} is not loaded: the scheduler has no figures"
-                warnings.warn(text, PluginLoadWarning, stacklevel=2)
-        else:
-            monitor = plugin_name
-        self.system_monitor = monitor
-
     def execute_plugin(self, plugin_name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Run a plugin once and wait for its result.
 
@@ -520,15 +489,6 @@ class PluginManager(ReferenceNames):
                     )
                     found.append(one)
         return [*found, *(guest.as_loaded() for guest in list(self._guests.values()))]
-
-    @property
-    def is_firm(self) -> bool:
-        """False, without a scheduler of the user's: more than the machine has runs all the same."""
-        return self._admission.is_chosen
-
-    def figures(self, pids: Collection[int]) -> Figures | None:
-        """What the system monitor tells; waits for it for some seconds at most."""
-        return self._admission.figures(pids)
 
     def evict(self, name: str) -> str | None:
         """Free what an idle plugin holds: by its release(), else by ending its workers. Blocks.

@@ -55,6 +55,10 @@ SCHEMA: Mapping[str, Any] = {
 }
 
 
+class PluginLoadWarning(UserWarning):
+    """A manifest cannot be used, or a plugin could not be loaded; the text says why."""
+
+
 @dataclass
 class PluginMeta:
     """What is known of a plugin; the fields are those of the reference system.
