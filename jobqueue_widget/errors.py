@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._core.jobs import JobFailure, NotKept
 
 
@@ -126,7 +128,33 @@ class UnsendableValueError(PluginError, TypeError):
     """An argument is, or holds, what cannot be sent to a plugin."""
 
 
-class PluginFailedError(PluginError, RuntimeError):
+class _OfFailure:
+    """Says of itself what its `failure` says: whoever lets it through has failed likewise."""
+
+    failure: JobFailure
+
+    @property
+    def category(self) -> str | None:
+        """See `JobFailure.category`."""
+        return self.failure.category
+
+    @property
+    def retriable(self) -> bool:
+        """See `JobFailure.retriable`."""
+        return self.failure.retriable
+
+    @property
+    def retry_after(self) -> float | None:
+        """See `JobFailure.retry_after`."""
+        return self.failure.retry_after
+
+    @property
+    def shortfall(self) -> Mapping[str, float] | None:
+        """See `JobFailure.shortfall`."""
+        return self.failure.shortfall
+
+
+class PluginFailedError(_OfFailure, PluginError, RuntimeError):
     """The plugin raised, or its worker died; `failure` has type, message and traceback."""
 
     def __init__(self, plugin: str, failure: JobFailure) -> None:
@@ -141,7 +169,7 @@ class InvalidTransition(JobQueueError, RuntimeError):
     """A runtime event that the transition table does not know: a bug in an executor or in us."""
 
 
-class JobFailedError(JobQueueError):
+class JobFailedError(_OfFailure, JobQueueError):
     """Raised by `await job` when the job failed. `failure` has type, message and traceback text.
 
     Where the original exception could be brought back, it is the `__cause__`.

@@ -8,6 +8,18 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Literal
 
+from .causes import (
+    NOTHING_STATED,
+    Category,
+    Stated,
+    category_of,
+    is_out_of_memory,
+    is_retriable,
+    kinds_from,
+    shortfall_of,
+    stated_from,
+)
+
 EMPTY: Mapping[str, object] = MappingProxyType({})
 EMPTY_AMOUNTS: Mapping[str, float] = MappingProxyType({})
 
@@ -46,6 +58,9 @@ class JobFailure:
     `exception` is the original exception where it could be kept (its traceback frames are not);
     `traceback` is the formatted text, from the worker if the job ran in one.
     `exit_code` and `signal_name` are set when the process of the job died.
+    `kinds` names the classes of the exception and of what caused it; `stated` is what the
+    exception says of itself. What follows from all that is `category`, `retriable`, `retry_after`
+    and `shortfall`.
     """
 
     type_name: str
@@ -54,6 +69,61 @@ class JobFailure:
     exit_code: int | None = None
     signal_name: str | None = None
     exception: BaseException | None = field(default=None, compare=False, repr=False)
+    kinds: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    stated: Stated = field(default=NOTHING_STATED, repr=False)
+
+    @classmethod
+    def of_end(
+        cls, told: Mapping[str, object], exception: BaseException | None = None
+    ) -> JobFailure:
+        """What a worker tells of an end: type, message, traceback, kinds, stated."""
+        return cls(
+            str(told["type"]),
+            str(told["message"]),
+            str(told["traceback"]),
+            exception=exception,
+            kinds=kinds_from(told.get("kinds")),
+            stated=stated_from(told.get("stated")),
+        )
+
+    def _names(self) -> tuple[str, ...]:
+        return (*self.kinds, self.type_name)
+
+    @property
+    def category(self) -> Category | None:
+        """Whose matter it is: "user_input", "transient", "resource" or "fatal"; None: unknown.
+
+        "user_input": what was passed, or the configuration, is wrong. "transient": the network, a
+        service, a time limit; it may do later. "resource": memory, disk or processors are not
+        enough. "fatal": a mistake in the program, or a crash.
+        """
+        return category_of(
+            self._names(), self.message, self.signal_name, self.exit_code, self.stated
+        )
+
+    @property
+    def retriable(self) -> bool:
+        """True if the same call, made again as it was, may succeed.
+
+        So it is for "transient" and "resource", but for what this machine will never have; unless
+        the exception says otherwise.
+        """
+        return is_retriable(self.category, self._names(), self.stated)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait before that, if the exception says so."""
+        return self.stated.retry_after
+
+    @property
+    def shortfall(self) -> Mapping[str, float] | None:
+        """What was missing, by the name of the resource ("gpu_mib": MiB); None if unknown."""
+        return shortfall_of(self.message, self.stated)
+
+    @property
+    def out_of_memory(self) -> bool:
+        """True for MemoryError, a GPU's lack of memory, and what the system ended for it."""
+        return is_out_of_memory(self._names(), self.message, self.stated)
 
     def __str__(self) -> str:
         return f"{self.type_name}: {self.message}" if self.message else self.type_name

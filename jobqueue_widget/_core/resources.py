@@ -150,9 +150,10 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Impossible:
-    """This machine will never have that much."""
+    """This machine will never have that much; `short` is by how much."""
 
     text: str
+    short: Amounts = field(default_factory=dict, compare=False)
 
 
 Decision = Admitted | BlockReason | Impossible
@@ -239,9 +240,9 @@ class Ledger:
             beside: a job that waits and for which its need is kept free.
 
         """
-        text = impossible(request.need, stats)
-        if text is not None:
-            return Impossible(text)
+        verdict = impossible(request.need, stats)
+        if verdict is not None:
+            return verdict
         need = request.need
         have: dict[str, float] = {}
         gpus: tuple[int, ...] | None = ()
@@ -378,7 +379,7 @@ class Ledger:
         return sorted(found, key=lambda holder: -holder.amount)
 
 
-def impossible(need: Amounts, stats: MachineStats) -> str | None:
+def impossible(need: Amounts, stats: MachineStats) -> Impossible | None:
     """Why this machine can never give that much, and by how much it is too much; else None."""
     limits: dict[str, float] = {RAM: stats.ram_total_mib, CPUS: stats.cpus}
     if stats.gpus:
@@ -386,12 +387,16 @@ def impossible(need: Amounts, stats: MachineStats) -> str | None:
         limits[GPUS] = float(len(stats.gpus))
     elif stats.gpus is not None and (need.get(GPU) or need.get(GPUS)):
         wanted = _amount(need, GPU if need.get(GPU) else GPUS)
-        return f"needs {wanted}, and no GPU is known here ({stats.gpu_note or 'there is none'})"
+        why = f"no GPU is known here ({stats.gpu_note or 'there is none'})"
+        short = {name: need[name] for name in (GPU, GPUS) if need.get(name)}
+        return Impossible(f"needs {wanted}, and {why}", short)
     for name, limit in limits.items():
         if need.get(name, 0.0) > limit:
-            return (
+            missing = need[name] - limit
+            return Impossible(
                 f"needs {_amount(need, name)}, this machine can give {_number(limit)}: "
-                f"{_number(need[name] - limit)} too much; lower what it asks for ({name})"
+                f"{_number(missing)} too much; lower what it asks for ({name})",
+                {name: missing},
             )
     return None
 

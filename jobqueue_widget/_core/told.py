@@ -75,11 +75,11 @@ def checkable(
     """
     kept, notes = dict(declared), dict[str, str]()
     for name in (RAM, GPU):
-        text = impossible({name: kept[name]}, stats) if name in kept else None
+        verdict = impossible({name: kept[name]}, stats) if name in kept else None
         is_unknown = name == GPU and not stats.gpus and not stats.monitored
-        if text is not None and (is_unknown or not firm):
+        if verdict is not None and (is_unknown or not firm):
             del kept[name]
-            notes[name] = text
+            notes[name] = verdict.text
     return kept, notes
 
 

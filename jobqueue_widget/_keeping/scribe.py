@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .._arguments import arguments_line, type_names_line
+from .._core.causes import kinds_from, stated_as_plain, stated_from
 from .._core.jobs import DEFAULT_OPTIONS, JobFailure, JobOptions, JobRecord, JobSpec, NotKept
 from .._core.kept import KeptFunction, KeptResult, Request, Standing
 from .._runtime.logs import JobLog
@@ -25,6 +26,7 @@ RESULT_CAP = 256 * 1024 * 1024  # bytes of a pickled result
 LARGEST = 2**63 - 1  # what SQLite can keep; a priority beyond it comes back as this
 LOG_TAIL = 32 * 1024  # bytes
 LIGHT = 64 * 1024  # characters or bytes of a result that is pickled at once
+_ABSENT: tuple[object, ...] = (None, "", [], {})
 SHOWN = 200  # characters of a result as text
 SECRET = "secret values are never written; submit the job again"
 
@@ -292,8 +294,12 @@ def failure_as_json(failure: JobFailure, secrets: tuple[str, ...] | None) -> str
         "traceback": hide(failure.traceback, secrets),
         "exit_code": failure.exit_code,
         "signal_name": failure.signal_name,
+        "kinds": [plain(hide(name, secrets)) for name in failure.kinds],
+        "stated": stated_as_plain(failure.stated),
     }
-    return json.dumps({name: value for name, value in told.items() if value not in (None, "")})
+    if told["kinds"] == [failure.type_name]:
+        del told["kinds"]  # it is read from the name of the type as well
+    return json.dumps({name: value for name, value in told.items() if value not in _ABSENT})
 
 
 def failure_from_json(text: str) -> JobFailure:
@@ -310,6 +316,8 @@ def failure_from_json(text: str) -> JobFailure:
         str(found.get("traceback", "")),
         found.get("exit_code"),
         found.get("signal_name"),
+        kinds=kinds_from(found.get("kinds", [found.get("type_name")])),
+        stated=stated_from(found.get("stated")),
     )
 
 

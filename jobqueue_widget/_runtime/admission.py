@@ -334,7 +334,7 @@ class Admission:
 
     def impossible(
         self, need: Amounts, plugin: PluginKey | None = None, *, declared: bool = False
-    ) -> str | None:
+    ) -> Impossible | None:
         """Why this machine can never give that much; None if it can, or that is not known yet."""
         with self._lock:
             if self._stats is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, cast
 
 from .._core import events as ev
+from .._core.causes import Stated
 from .._core.jobs import BlockReason, JobFailure, JobRecord, Outcome
 from .._core.resources import Impossible
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
@@ -132,12 +133,14 @@ class Dispatcher:
             return
         while self._unchecked:
             job = self._unchecked.popleft()
-            text = resources.impossible(job)
-            if text is not None:
-                self._refuse(job, Impossible(text))
+            verdict = resources.impossible(job)
+            if verdict is not None:
+                self._refuse(job, verdict)
 
     def _refuse(self, job: JobRecord, verdict: Impossible) -> None:
-        self._engine.do(ev.Refused(job, JobFailure("ImpossibleRequest", verdict.text)))
+        stated = Stated(shortfall=verdict.short)
+        failure = JobFailure("ImpossibleRequest", verdict.text, stated=stated)
+        self._engine.do(ev.Refused(job, failure))
 
     def _fill_lanes(self) -> None:
         state = self._engine.state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .._core.jobs import JobFailure
-from ..worker.wire import describe
+from ..worker.wire import describe, nature_of
 
 _OURS = str(Path(__file__).parent.parent)
 
@@ -24,7 +24,8 @@ def failure_of(error: BaseException) -> JobFailure:
     name, message, text = describe(error, hidden)
     error.__traceback__ = None
     del traceback
-    return JobFailure(name, message, text, exception=error)
+    told = {"type": name, "message": message, "traceback": text, **nature_of(error)}
+    return JobFailure.of_end(told, error)
 
 
 __all__ = ["failure_of"]

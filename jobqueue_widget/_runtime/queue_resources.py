@@ -224,7 +224,7 @@ class QueueResources:
             return self._admission.learned_need(memory_key(spec)), False
         return declared, True
 
-    def impossible(self, job: JobRecord) -> str | None:
+    def impossible(self, job: JobRecord) -> Impossible | None:
         """Why it can never start here; None if it can."""
         need, declared = self.need(job.spec)
         return self._admission.impossible(need, _plugin_of(job.spec), declared=declared)

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from .._core.causes import POSSIBLY_OUT_OF_MEMORY
 from .._core.jobs import JobFailure
 from ..worker.remains import descendants_of, is_alive, signal_group
 
@@ -77,7 +78,7 @@ def death_of(process: Any) -> JobFailure:
             code = wait(timeout=0.1)
     if isinstance(code, int) and code < 0:
         name = signal.Signals(-code).name
-        hint = " (possibly out of memory)" if name == "SIGKILL" else ""
+        hint = f" ({POSSIBLY_OUT_OF_MEMORY})" if name == "SIGKILL" else ""
         return JobFailure(
             "WorkerDied", f"the plugin's worker was ended by {name}{hint}", signal_name=name
         )

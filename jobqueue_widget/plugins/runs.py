@@ -322,7 +322,7 @@ class PluginRun:
     def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
         """What an end frame tells. Runs nobody's code."""
         if meta["kind"] != "value":
-            failure = JobFailure(meta["type"], meta["message"], meta["traceback"])
+            failure = JobFailure.of_end(meta)
             stopped = meta["kind"] == "cancelled"
             return Outcome.of_stop(failure) if stopped else Outcome.of_error(failure)
         return Outcome.of_value(self._value(meta, parts), noticed=meta.get("noticed") is True)

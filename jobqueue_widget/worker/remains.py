@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import psutil
 
+from .._core.causes import POSSIBLY_OUT_OF_MEMORY
 from .._core.jobs import JobFailure
 
 ID_VARIABLE = "JOBQUEUE_WORKER_ID"
@@ -128,7 +129,7 @@ def death_of(code: int, why: str, was_ready: bool, log_tail: bytes) -> JobFailur
             name = f"signal {-code}"
         text = f"worker ended by {name}"
         if not why and name == "SIGKILL":
-            why = "possibly out of memory"
+            why = POSSIBLY_OUT_OF_MEMORY
     else:
         text = f"worker exited with code {code}"
     if why:

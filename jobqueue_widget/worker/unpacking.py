@@ -26,7 +26,7 @@ def decode(meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
             exception = loaded if isinstance(loaded, BaseException) else None
         except BaseException as error:
             logger.debug("the exception of a job could not be loaded: %r", error)
-    failure = JobFailure(meta["type"], meta["message"], meta["traceback"], exception=exception)
+    failure = JobFailure.of_end(meta, exception)
     return Outcome.of_stop(failure) if kind == "cancelled" else Outcome.of_error(failure)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import linecache
@@ -229,7 +230,83 @@ def failure_meta(
     """The words of an error; `stop` is how a job answers a request to stop."""
     name, message, text = describe(error, hidden)
     kind = "cancelled" if isinstance(error, stop) else "error"
-    return {"kind": kind, "type": name, "message": message, "traceback": text}
+    told = {"kind": kind, "type": name, "message": message, "traceback": text}
+    return {**told, **nature_of(error)}
+
+
+_ALL_HAVE = (Exception, BaseException, object)
+
+
+def nature_of(error: BaseException) -> dict[str, Any]:
+    """What a kernel makes a category of: names of classes, and what the error says of itself.
+
+    The classes are its own and those of its explicit causes. Attributes are read as the reference
+    system's later versions name them, too.
+    """
+    kinds: list[str] = []
+    cause: BaseException | None = error
+    with contextlib.suppress(BaseException):  # a metaclass, a property: anybody's code
+        for _ in range(10):  # they may go round
+            if cause is None:
+                break
+            own = [one for one in type(cause).__mro__ if one not in _ALL_HAVE]
+            kinds += [clean(str(one.__name__))[:200] for one in own]
+            cause = cause.__cause__
+    shortfall = _attribute(error, "resource_shortfall", "shortfall")
+    stated = {
+        "category": _attribute(error, "category"),
+        "retriable": _attribute(error, "retriable", "default_retriable"),
+        "retry_after": _attribute(error, "retry_after", "retry_after_seconds"),
+        "shortfall": None if shortfall is None else _missing(shortfall),
+    }
+    plain_ones = {name: _plain_stated(value) for name, value in stated.items()}
+    told: dict[str, Any] = {}
+    if kinds:
+        told["kinds"] = kinds[:40]
+    if any(value is not None for value in plain_ones.values()):
+        told["stated"] = {name: v for name, v in plain_ones.items() if v is not None}
+    return told
+
+
+def _attribute(value: object, *names: str) -> Any:
+    """The first of these that is there and not None, whatever reading it raises."""
+    for name in names:
+        try:
+            found = getattr(value, name, None)
+        except BaseException:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _missing(shortfall: object) -> Any:
+    """Amounts by name, also of an object with `resource`, `needed` and `available`."""
+    if isinstance(shortfall, dict):
+        return shortfall
+    names = ("resource", "needed", "available")
+    resource, needed, available = (_plain_stated(_attribute(shortfall, name)) for name in names)
+    if isinstance(resource, str) and isinstance(needed, float):
+        return {resource: needed - (available if isinstance(available, float) else 0.0)}
+    return None
+
+
+def _plain_stated(value: object) -> Any:
+    """A text, number, truth or mapping of texts to numbers as JSON has it; None for all else."""
+    if value is True or value is False:
+        return value
+    try:
+        if isinstance(value, str):
+            return clean(str.__str__(value))[:100]
+        if isinstance(value, (int, float)):
+            number = float(value)
+            return number if abs(number) < 1e18 else None  # no NaN, no infinity
+        if isinstance(value, dict):
+            told = [(_plain_stated(key), _plain_stated(value[key])) for key in list(value)[:20]]
+            return {key: v for key, v in told if type(key) is str and type(v) is float}
+    except BaseException:
+        return None
+    return None
 
 
 def pack_exception(error: BaseException, log: Callable[[str], object]) -> list[bytes | memoryview]:
