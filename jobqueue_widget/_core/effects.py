@@ -46,6 +46,12 @@ class Kill(Effect):
     __slots__ = ()
 
 
+class MakeRoom(Effect):
+    """Unload what is idle, and tell the core what that was."""
+
+    __slots__ = ()
+
+
 class Wake(Effect):
     """Something may be able to start, or a lane is free."""
 

@@ -99,6 +99,15 @@ class BackoffOver(JobEventBase):
 
 
 @dataclass(slots=True)
+class RoomMade(JobEventBase):
+    """After it ran out of memory these were unloaded (none: nothing has changed)."""
+
+    attempt: int
+    unloaded: tuple[str, ...]
+    code: ClassVar[str] = "M"
+
+
+@dataclass(slots=True)
 class Blocked(JobEventBase):
     """The dispatcher found that it may not start now (None: the reason is gone)."""
 
@@ -173,10 +182,11 @@ class TimedOut(JobEventBase):
 
 @dataclass(slots=True)
 class Ended(JobEventBase):
-    """The work of this attempt is really gone."""
+    """The work of this attempt is really gone; `idle` could be unloaded if it lacked memory."""
 
     attempt: int
     outcome: Outcome
+    idle: tuple[str, ...] = ()
     code: ClassVar[str] = "E"
 
 
@@ -198,6 +208,7 @@ JobEvent = (
     | Released
     | HoldExpired
     | BackoffOver
+    | RoomMade
     | Blocked
     | Refused
     | Launched

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .causes import (
     NOTHING_STATED,
@@ -19,6 +19,9 @@ from .causes import (
     shortfall_of,
     stated_from,
 )
+
+if TYPE_CHECKING:
+    from .rescue import Rescue
 
 EMPTY: Mapping[str, object] = MappingProxyType({})
 EMPTY_AMOUNTS: Mapping[str, float] = MappingProxyType({})
@@ -239,7 +242,7 @@ class JobOptions:
     tags: tuple[str, ...] = ()
     timeout: float | None = None
     retries: int = 0
-    idempotent: bool = False
+    idempotent: bool | None = None  # None: not said
     after: tuple[str, ...] = ()
     resources: Resources | None = None
     executor: object = None
@@ -370,6 +373,7 @@ class JobRecord:
         "priority",
         "progress",
         "rank",
+        "rescue",
         "result",
         "retry_of",
         "revision",
@@ -402,6 +406,7 @@ class JobRecord:
         self.hold_then: Literal["release", "cancel"] = "release"
         self.hold_until: float | None = None
         self.backing_off = False
+        self.rescue: Rescue | None = None  # after it ran out of memory
         self.parents_left = 0
         self.children: list[JobRecord] | None = None
         self.block_reason: BlockReason | None = None

@@ -38,4 +38,4 @@ def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
 
 def _may_run_again(job: JobRecord, event: ev.Restored) -> bool:
     options = job.spec.options
-    return options.idempotent and not event.asked and job.attempt <= options.retries
+    return bool(options.idempotent) and not event.asked and job.attempt <= options.retries

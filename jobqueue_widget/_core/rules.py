@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from . import effects as fx
@@ -12,10 +13,12 @@ from .jobs import (
     FAILED,
     PENDING,
     RUNNING,
+    BlockReason,
     JobFailure,
     JobRecord,
     JobStatus,
 )
+from .rescue import PATIENCE, Rescue, may_be_rescued
 
 if TYPE_CHECKING:
     from .state import QueueState
@@ -24,6 +27,7 @@ Out = list[fx.Effect]
 
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
+LONGEST_WISH = 3600.0  # seconds that a failure may ask for by its `retry_after`
 
 
 def backoff_seconds(attempt: int) -> float:
@@ -57,76 +61,42 @@ def submit(
         out.append(fx.Wake(job))
 
 
-def reprioritize(state: QueueState, event: ev.Reprioritized, out: Out) -> None:
-    """Same rank, other priority."""
-    job = event.job
-    state.order.remove(job)
-    job.priority = event.priority
-    state.order.add(job)
-    _moved(state, job, out)
-
-
-def move(state: QueueState, event: ev.Moved, out: Out) -> None:
-    """To a place beside the anchor, whose priority it takes; to an end, that end's."""
-    job, anchor, where = event.job, event.anchor, event.where
-    if anchor is None:
-        anchor = state.order.first() if where == "top" else state.order.last()
-    if anchor is not None and anchor is not job:
-        spread = state.order.place_beside(job, anchor, before=where in ("before", "top"))
-        out += [fx.Reranked(other) for other in spread]
-    _moved(state, job, out)
-
-
-def _moved(state: QueueState, job: JobRecord, out: Out) -> None:
-    payload = {"priority": job.priority, "position": state.order.position(job)}
-    out += (fx.Publish(job, "moved", payload), fx.Wake(job))
-
-
-def hold(state: QueueState, event: ev.Held, out: Out) -> None:
-    """Keep the place, do not start; a timer may end it."""
-    job = event.job
-    job.held, job.hold_then, job.hold_until = True, event.then, None
-    state.order.refile(job)
-    if event.seconds is not None:
-        arm(job, "hold", event.seconds, out)
-    else:
-        _disarm(job, "hold", out)
-    out.append(fx.Publish(job, "held", {"seconds": event.seconds, "then": event.then}))
-    _unblock_those_behind(job, out)
-
-
-def release(state: QueueState, event: ev.Released | ev.HoldExpired, out: Out) -> None:
-    """Lift the hold; releasing what is not held changes nothing."""
-    job = event.job
-    _disarm(job, "hold", out)
-    if not job.held:
-        return
-    job.held, job.hold_until = False, None
-    state.order.refile(job)
-    out += (fx.Publish(job, "released"), fx.Wake(job))
-
-
-def hold_expired(state: QueueState, event: ev.HoldExpired, out: Out) -> None:
-    """Its `then`: released or cancelled."""
-    job = event.job
-    job.timers &= ~fx.TIMER_BITS["hold"]
-    if not job.held:
-        return
-    if job.hold_then == "release":
-        release(state, event, out)
-    else:
-        job.cancel_reason = "removed"
-        end(state, job, CANCELLED, out)
-
-
 def backoff_over(state: QueueState, event: ev.BackoffOver, out: Out) -> None:
     """The next attempt may start."""
     job = event.job
     if event.attempt == job.attempt and job.backing_off:
         job.timers &= ~fx.TIMER_BITS["backoff"]
+        if job.rescue is not None and not job.rescue.over:
+            _room_is_made(state, job, (), out)
+            return
         job.backing_off = False
         state.order.refile(job)
         out += (fx.Publish(job, "released"), fx.Wake(job))
+
+
+def room_made(state: QueueState, event: ev.RoomMade, out: Out) -> None:
+    """The attempt that there is room for may start; without room the one before was the last."""
+    job, rescue = event.job, event.job.rescue
+    if event.attempt == job.attempt and rescue is not None and not rescue.over:
+        disarm(job, "backoff", out)
+        _room_is_made(state, job, event.unloaded, out)
+
+
+def _room_is_made(state: QueueState, job: JobRecord, unloaded: tuple[str, ...], out: Out) -> None:
+    job.rescue = rescue = Rescue(job.attempt, unloaded, over=True)
+    job.block_reason = None
+    if unloaded:
+        job.message = rescue.text
+        job.backing_off = False
+        state.order.refile(job)
+        out += (fx.Publish(job, "released", {"unloaded": unloaded}), fx.Wake(job))
+    elif job.attempt > job.spec.options.retries + 1:
+        job.attempt -= 1  # there was no other one
+        end(state, job, FAILED, out)
+    else:
+        seconds = backoff_seconds(job.attempt - 1)
+        arm(job, "backoff", seconds, out)
+        out.append(fx.Publish(job, "retrying", _again(job, seconds)))
 
 
 def block(state: QueueState, event: ev.Blocked, out: Out) -> None:
@@ -153,7 +123,9 @@ def launch(state: QueueState, event: ev.Launched, out: Out) -> None:
     job.result = None
     job.block_reason = None
     job.started_at = state.now
-    job.progress, job.message = 0.0, ""
+    rescue = job.rescue
+    is_rescued = rescue is not None and rescue.attempt == job.attempt and rescue.names
+    job.progress, job.message = 0.0, rescue.text if rescue is not None and is_rescued else ""
     job.lane_taken = True
     state.running[job.id] = job
     state.lanes_taken += 1
@@ -189,7 +161,7 @@ def change_phase(state: QueueState, event: ev.PhaseChanged, out: Out) -> None:
         if event.text is None:
             arm(job, "limit", limit, out)
         else:
-            _disarm(job, "limit", out)
+            disarm(job, "limit", out)
     out.append(fx.Publish(job, "phase", {"phase": event.text, "where": job.where}))
 
 
@@ -264,7 +236,7 @@ def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
         end(state, job, COMPLETED, out)
     else:
         job.failure = outcome.failure or _unasked()
-        _retry_or_fail(state, job, out)
+        _retry_or_fail(state, job, out, event.idle)
 
 
 def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
@@ -315,14 +287,14 @@ def arm(job: JobRecord, kind: fx.TimerKind, seconds: float, out: Out) -> None:
     out.append(fx.ArmTimer(job, kind, seconds))
 
 
-def _disarm(job: JobRecord, kind: fx.TimerKind, out: Out) -> None:
+def disarm(job: JobRecord, kind: fx.TimerKind, out: Out) -> None:
     if job.timers & fx.TIMER_BITS[kind]:
         job.timers &= ~fx.TIMER_BITS[kind]
         out.append(fx.DisarmTimer(job, kind))
 
 
 def _begin_stop(job: JobRecord, force: bool, timeout: float, out: Out) -> None:
-    _disarm(job, "limit", out)
+    disarm(job, "limit", out)
     if force and job.can_kill:
         _force(job, out)
         return
@@ -335,7 +307,7 @@ def _begin_stop(job: JobRecord, force: bool, timeout: float, out: Out) -> None:
 
 
 def _force(job: JobRecord, out: Out) -> None:
-    _disarm(job, "ladder", out)
+    disarm(job, "ladder", out)
     job.cancel_phase = "forcing"
     out += (fx.Kill(job), fx.Publish(job, "cancel_forced"))
 
@@ -349,7 +321,7 @@ def _free_lane(state: QueueState, job: JobRecord, out: Out) -> None:
         out.append(fx.Wake(job))
 
 
-def _unblock_those_behind(job: JobRecord, out: Out) -> None:
+def unblock_those_behind(job: JobRecord, out: Out) -> None:
     """It could not start and kept others from it; now it stands in nobody's way."""
     if job.block_reason is not None:
         job.block_reason = None
@@ -360,13 +332,17 @@ def _unasked() -> JobFailure:
     return JobFailure("CancelledError", "the job was cancelled, but not by its queue")
 
 
-def _retry_or_fail(state: QueueState, job: JobRecord, out: Out) -> None:
-    if job.attempt > job.spec.options.retries:
+def _retry_or_fail(state: QueueState, job: JobRecord, out: Out, idle: tuple[str, ...] = ()) -> None:
+    """`idle`: what could be unloaded for a job that ran out of memory."""
+    rescued = may_be_rescued(job, idle)
+    if job.attempt > job.spec.options.retries and not rescued:
         end(state, job, FAILED, out)
         return
     seconds = backoff_seconds(job.attempt)
+    if job.failure is not None and job.failure.retry_after is not None:
+        seconds = max(seconds, min(job.failure.retry_after, LONGEST_WISH))
     for kind in fx.TIMER_BITS:
-        _disarm(job, kind, out)
+        disarm(job, kind, out)
     job.attempt += 1
     job.status = PENDING
     job.cancel_phase = job.run_phase = None
@@ -374,9 +350,19 @@ def _retry_or_fail(state: QueueState, job: JobRecord, out: Out) -> None:
     job.where = None
     job.backing_off = True
     state.order.add(job)
+    if rescued:
+        job.rescue = Rescue(job.attempt, idle)
+        job.block_reason = BlockReason(job.rescue.text)
+        arm(job, "backoff", PATIENCE, out)  # whoever unloads may hang
+        payload = {**_again(job, 0.0), "unloading": idle}
+        out += (fx.MakeRoom(job), fx.Publish(job, "retrying", payload))
+        return
     arm(job, "backoff", seconds, out)
-    payload = {"attempt": job.attempt, "seconds": seconds, "error": str(job.failure)}
-    out.append(fx.Publish(job, "retrying", payload))
+    out.append(fx.Publish(job, "retrying", _again(job, seconds)))
+
+
+def _again(job: JobRecord, seconds: float) -> Mapping[str, object]:
+    return {"attempt": job.attempt, "seconds": seconds, "error": str(job.failure)}
 
 
 def end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
@@ -408,11 +394,11 @@ def _cancel_orphan(state: QueueState, job: JobRecord, parent: JobRecord, out: Ou
 def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
     if job.timers:
         for kind in fx.TIMER_BITS:
-            _disarm(job, kind, out)
+            disarm(job, kind, out)
     if job.entry is not None:
         job.hold_until = None
         state.order.remove(job)
-        _unblock_those_behind(job, out)
+        unblock_those_behind(job, out)
     elif job.lane_taken:
         state.running.pop(job.id, None)
         state.lingering[job.id] = job

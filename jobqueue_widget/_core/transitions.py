@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+from . import arranging, rules
 from . import events as ev
-from . import rules
 from .effects import Effect
 from .jobs import PENDING, RUNNING, JobRecord
 from .restoring import restore
@@ -19,12 +19,13 @@ Rule = Callable[["QueueState", Any, list[Effect]], None]
 TABLE: dict[tuple[Stage, type[ev.JobEventBase]], Rule] = {
     ("new", ev.Submitted): rules.submit,
     ("new", ev.Restored): restore,
-    ("pending", ev.Reprioritized): rules.reprioritize,
-    ("pending", ev.Moved): rules.move,
-    ("pending", ev.Held): rules.hold,
-    ("pending", ev.Released): rules.release,
-    ("pending", ev.HoldExpired): rules.hold_expired,
+    ("pending", ev.Reprioritized): arranging.reprioritize,
+    ("pending", ev.Moved): arranging.move,
+    ("pending", ev.Held): arranging.hold,
+    ("pending", ev.Released): arranging.release,
+    ("pending", ev.HoldExpired): arranging.hold_expired,
     ("pending", ev.BackoffOver): rules.backoff_over,
+    ("pending", ev.RoomMade): rules.room_made,
     ("pending", ev.Blocked): rules.block,
     ("pending", ev.Refused): rules.refuse,
     ("pending", ev.Launched): rules.launch,
@@ -65,6 +66,7 @@ TABLE: dict[tuple[Stage, type[ev.JobEventBase]], Rule] = {
     ("forcing", ev.BackoffOver): rules.ignore,
     ("forcing", ev.CancelTimedOut): rules.ignore,
     ("forcing", ev.TimedOut): rules.ignore,
+    ("ended", ev.RoomMade): rules.ignore,
     ("ended", ev.Blocked): rules.ignore,
     ("ended", ev.Refused): rules.ignore,
     ("ended", ev.HoldExpired): rules.ignore,

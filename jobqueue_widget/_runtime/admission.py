@@ -16,6 +16,7 @@ from typing import Protocol
 
 from .._core.jobs import BlockReason
 from .._core.learned import Learned
+from .._core.rescue import unloading_text, who_makes_room
 from .._core.resources import (
     NOTHING,
     Admitted,
@@ -39,7 +40,6 @@ from .plugin_memory import (
     by_plugin,
     evict,
     figures_of,
-    unloading_text,
     workers_of,
 )
 
@@ -394,26 +394,59 @@ class Admission:
     def _make_room(self, room: _Room) -> None:
         """Aside: unload them, one after the other."""
         for victim in room.victims:
-            host_id, name = victim.key
             with self._lock:
-                if self._room is not room or self._ledger.uses_plugin(victim.key):
-                    break  # it was let in meanwhile, or the plugin is used again
-                host = self._hosts.get(host_id)
-                self._going.add(victim.key)
-            problem = "its host is gone" if host is None else evict(host.offers, name)
-            with self._lock:
-                self._going.discard(victim.key)
-                if problem is None:
-                    self._places.pop(victim.key, None)
-                else:
-                    self._not_gone[victim.key] = self._monotonic()
-            if problem is not None:
-                logger.info("plugin %s was not unloaded: %s", name, problem)
+                if self._room is not room:
+                    break  # it was let in meanwhile
+            if not self._unload(victim.key):
                 break
         with self._lock:
             now = self._monotonic()
             self._changed_at, room.until = now, now + ROOM_KEPT
         self.look()
+
+    def _unload(self, key: PluginKey) -> bool:
+        """Aside: have its host unload it. False: it is used again, or did not go."""
+        host_id, name = key
+        with self._lock:
+            if key in self._going or self._ledger.uses_plugin(key):
+                return False
+            host = self._hosts.get(host_id)
+            self._going.add(key)
+        problem = "its host is gone" if host is None else evict(host.offers, name)
+        with self._lock:
+            self._going.discard(key)
+            if problem is None:
+                self._places.pop(key, None)
+            else:
+                self._not_gone[key] = self._monotonic()
+        if problem is not None:
+            logger.info("plugin %s was not unloaded: %s", name, problem)
+        return problem is None
+
+    # -- after a job ran out of memory -----------------------------------------------------------
+
+    def who_makes_room(self, own: PluginKey | None, short: Amounts | None) -> list[IdlePlugin]:
+        """The idle plugins that would be unloaded, of all hosts in use, but not its own."""
+        with self._lock:
+            return who_makes_room(self._idle(), own, short)
+
+    def unload_idle(
+        self,
+        own: PluginKey | None,
+        short: Amounts | None,
+        told: Callable[[tuple[str, ...]], None],
+    ) -> None:
+        """Unload them, aside; `told` the names of those that are gone."""
+
+        def unload() -> None:
+            victims = self.who_makes_room(own, short)
+            gone = tuple(victim.name for victim in victims if self._unload(victim.key))
+            with self._lock:
+                self._changed_at = self._monotonic()
+            told(gone)
+            self.look()
+
+        self._aside(unload)
 
     # -- what was learned ----------------------------------------------------------------------
 

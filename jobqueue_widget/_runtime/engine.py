@@ -189,6 +189,7 @@ class Engine:
 
     def end_run(self, run: Run, outcome: Outcome) -> None:
         """The one end of an attempt."""
+        idle = self.resources.idle_beside(run.job, outcome)
         with self.lock:
             if run.over:
                 self.late_reports += 1
@@ -196,7 +197,7 @@ class Engine:
             run.over = True
             if self.runs.get(run.job_id) is run:
                 del self.runs[run.job_id]
-            event = ev.Ended(run.job, run.attempt, outcome)
+            event = ev.Ended(run.job, run.attempt, outcome, idle)
             outside = self._perform_inside(self.state.apply(event, self.now()) or [])
         if run.job.usage is not None:
             self.resources.ended(run.job)
@@ -279,6 +280,8 @@ class Engine:
                         run.ask()
                     else:
                         run.kill()
+            elif kind is fx.MakeRoom:
+                self.resources.make_room(job)
             elif kind is fx.Evict and isinstance(job.log, JobLog):
                 job.log.remove()
         self.waiters.check_idle()  # also a hold may leave nothing that could start

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from .._core.jobs import BlockReason
 from .._core.resources import (
     GPU,
     NOTHING,
@@ -142,14 +140,3 @@ def at_most(plugin: IdlePlugin, loaded: Loaded, stats: MachineStats) -> IdlePlug
     gpus = stats.gpus or ()
     on_gpu = {n: gpus[n].total_mib - gpus[n].free_mib for n in plugin.holds.gpu_mib}
     return replace(plugin, holds=replace(plugin.holds, gpu_mib=on_gpu))
-
-
-def unloading_text(reason: BlockReason, victims: list[IdlePlugin]) -> str:
-    """What is done so that the job can start."""
-    need, have = reason.need or {}, reason.have or {}
-    if need.get(RAM, 0.0) > have.get(RAM, math.inf):
-        amount = sum(victim.holds.ram_mib for victim in victims)
-    else:
-        amount = sum(sum(victim.holds.gpu_mib.values()) for victim in victims)
-    names = " and ".join(victim.name for victim in victims)
-    return f"unloading idle {names} to free {amount:,.0f} MiB"

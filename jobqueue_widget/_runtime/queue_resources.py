@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import math
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._core.jobs import BlockReason, JobRecord, JobSpec
+from .._core import events as ev
+from .._core.jobs import BlockReason, JobRecord, JobSpec, Outcome
 from .._core.resources import (
     GPU,
     NOTHING,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from ..protocols import Executor
     from .engine import Engine
     from .timers import CallLater
+
+logger = logging.getLogger(__name__)
 
 TICK = 1.0
 EMPTY_NOTES: Mapping[str, str] = {}
@@ -291,6 +295,32 @@ class QueueResources:
                 self._admission.learn(memory_key(job.spec), usage.peak)
             if usage.planned:
                 self._admission.release(job.id)
+
+    # -- after a job ran out of memory -----------------------------------------------------------
+
+    def idle_beside(self, job: JobRecord, outcome: Outcome) -> tuple[str, ...]:
+        """What could be unloaded if this end tells that memory was short; else nothing."""
+        failure, executor = outcome.failure, job.spec.executor
+        if outcome.kind != "error" or failure is None or not failure.out_of_memory:
+            return ()
+        if isinstance(executor, AdmitsByItself) and executor.admits_by_itself:
+            return ()  # it ran elsewhere
+        found = self._admission.who_makes_room(_plugin_of(job.spec), failure.shortfall)
+        return tuple(plugin.name for plugin in found)
+
+    def make_room(self, job: JobRecord) -> None:
+        """Unload what is idle, aside, and tell the core; the job waits for it."""
+        engine, attempt = self._engine, job.attempt
+        short = None if job.failure is None else job.failure.shortfall
+
+        def told(unloaded: tuple[str, ...]) -> None:
+            if unloaded:
+                text = f"out of memory: unloaded {', '.join(unloaded)}, trying again"
+                engine.log_of(job).write(f"[{text}]\n")
+                logger.warning("%s: %s", job.spec.title, text)
+            engine.do(ev.RoomMade(job, attempt, unloaded))
+
+        self._admission.unload_idle(_plugin_of(job.spec), short, told)
 
     # -- for who looks on ----------------------------------------------------------------------
 

@@ -74,7 +74,7 @@ class FuturesExecution:
             "call": call,
             "source": function.source,
             "folder": str(self._folder),
-            "again": self._spec.options.idempotent,
+            "again": bool(self._spec.options.idempotent),
             "kernel": [platform.node(), os.getpid()],
             "max_result_bytes": context.max_result_bytes,
         }

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from .._core.jobs import JobSpec, Outcome
+from .._core.jobs import JobFailure, JobSpec, Outcome
 from ..protocols import ExecutorContext, Reporter
 from ..worker.environment import Surroundings, environment_for_workers
 from ..worker.guard import GUARD
@@ -230,7 +230,7 @@ class ProcessExecution(PipedExecution):
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
         """True if it left what only the end of its worker ends."""
         left = bool(meta.get("processes") or meta.get("threads")) or self._holds_gpu(meta)
-        must_go = left or bool(meta.get("limits"))
+        must_go = left or bool(meta.get("limits")) or ran_out_of_memory(meta)
         if left:
             self._reporter.log("[what this job left running was ended with its worker]\n")
         if self._spec.options.fresh and self._worker is not None:
@@ -252,6 +252,11 @@ class ProcessExecution(PipedExecution):
         return (
             bool(meta.get("gpu")) and self._worker is not None and gpu_memory_of(self._worker.pid)
         )
+
+
+def ran_out_of_memory(meta: dict[str, Any]) -> bool:
+    """True if that is how it failed: what could not be freed then goes with its worker."""
+    return meta["kind"] == "error" and JobFailure.of_end(meta).out_of_memory
 
 
 def gpu_memory_of(pid: int) -> bool:

@@ -63,7 +63,7 @@ class PluginRun:
         self._step: Operation | None = None
         self._version = 0
         self._began = 0.0  # when its worker was given the step, in epoch seconds
-        self._asked = self._killed = self._over = False
+        self._asked = self._killed = self._over = self._memory_was_short = False
         self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
         self._phase: str | None = None
         self._before_end: list[Callable[[], object]] = []
@@ -229,8 +229,11 @@ class PluginRun:
         self._ending = (meta, parts)
         is_preparation = self._step in ("load", "initialize")
         failed = bool(meta["kind"] != "value")
+        self._memory_was_short = failed and JobFailure.of_end(meta).out_of_memory
         if self._left_something(meta):
             self.on_log(b"[what this call left running was ended with its worker]\n")
+            return True
+        if self._memory_was_short:  # what could not be freed goes with the worker
             return True
         return failed and (self._step == "load" or (is_preparation and self.is_work))
 
@@ -276,7 +279,8 @@ class PluginRun:
             outcome = self._of_preparation(outcome or Outcome.of_error(failure))
         slot = self._slot
         if slot is not None:
-            slot.died(self, during_work=self._step == self.operation and self.is_work)
+            worked = self._step == self.operation and self.is_work
+            slot.died(self, during_work=worked and not self._memory_was_short)
         self._end(outcome or Outcome.of_error(failure))
 
     def _of_preparation(self, outcome: Outcome) -> Outcome:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobqueue_widget._core.jobs import BlockReason, JobSpec, JobStatus, Outcome
+from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobSpec, JobStatus, Outcome
 from jobqueue_widget._core.resources import GpuStats, MachineStats, ProcessMemory
 from jobqueue_widget._runtime.admission import Admission
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
@@ -63,7 +63,15 @@ class Execution:
         if not self._over:
             self._over = True
             self._floor.gone(self._work)
-            self._reporter.ended(Outcome.of_value(1))
+            self._reporter.ended(self._outcome())
+
+    def _outcome(self) -> Outcome:
+        """A plugin runs out of memory now and then, whatever it was promised."""
+        floor = self._floor
+        if self._work.spec.kind == "plugin" and floor.dice.random() < 0.2:
+            floor.fell_short[self._work.spec.id] = floor.evictions
+            return Outcome.of_error(JobFailure("OutOfMemoryError", "CUDA out of memory"))
+        return Outcome.of_value(1)
 
     def ask_to_stop(self) -> bool:
         """Listens."""
@@ -100,6 +108,7 @@ class Place:
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> Execution:
         """Begin, and have it judged whether that was right."""
+        self._floor.judge_attempt(spec, reporter.attempt)
         return Execution(self._floor, self._floor.launched(spec, reporter.job_id), reporter)
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
@@ -151,7 +160,8 @@ class Floor:
         self.loaded_since: dict[str, float] = {}
         self.holds: dict[str, tuple[Mapping[str, float], tuple[int, ...]]] = {}
         self.busy: dict[str, int] = {}
-        self.evictions = self.admitted = self.blocked = self.refused = 0
+        self.evictions = self.admitted = self.blocked = self.refused = self.rescued = 0
+        self.fell_short: dict[str, int] = {}  # by id: the evictions there had been by then
         self._pids = itertools.count(1_000)
         self._plugin_pids = {name: 1 + n for n, name in enumerate(self.needs)}
         self._callbacks: list[Callable[[], None]] = []
@@ -189,6 +199,17 @@ class Floor:
         self.trace.append(f"{self.outside.now:.3f} {text}")
 
     # -- the truth -----------------------------------------------------------------------------
+
+    def judge_attempt(self, spec: JobSpec, attempt: int) -> None:
+        """R8: a second one only after a lack of memory, and if something was unloaded since."""
+        if attempt == 1:
+            return
+        self.rescued += 1
+        before = self.fell_short.get(spec.id)
+        if attempt > 2 or before is None:
+            self.complain(f"attempt {attempt} of {spec.id}, which was not short of memory")
+        elif self.evictions <= before:
+            self.complain(f"{spec.id} is tried again, and nothing was unloaded")
 
     def launched(self, spec: JobSpec, job_id: str) -> Work:
         """Judge: all that runs may grow to its need, and idle plugins hold what they hold."""

@@ -35,6 +35,9 @@ class PlainJob:
     orphan: bool = False  # cancelled because a parent was not completed
     error: str | None = None
     result: object = None
+    plugin: bool = False
+    rescue: str | None = None  # "unloading", then "over": it ran out of memory once
+    note: tuple[int, str] = (0, "")  # the attempt that begins with this message
     finished_before_cancel: bool = False
     timers: dict[str, float] = field(default_factory=dict)  # kind: when it is due
 
@@ -148,7 +151,7 @@ class PlainQueue:
         self.order.remove(job)
         self.running.append(job)
         job.status, job.has_lane, job.blocked = "running", True, None
-        job.progress, job.message = 0.0, ""
+        job.progress, job.message = 0.0, job.note[1] if job.note[0] == job.attempt else ""
         job.result = None
         if job.limit is not None:
             job.timers["limit"] = self.now + job.limit
@@ -180,8 +183,8 @@ class PlainQueue:
         self._gone(job)
         self._end(job, "completed")
 
-    def break_off(self, job: PlainJob, error: str | None) -> None:
-        """It raised, died or stopped (`error` None)."""
+    def break_off(self, job: PlainJob, error: str | None, idle: str | None = None) -> None:
+        """It raised, died or stopped (`error` None); `idle` could go if that was for memory."""
         self._gone(job)
         if job.stop is not None and not job.over_limit:
             job.error = error
@@ -190,16 +193,40 @@ class PlainQueue:
         job.error = error or "CancelledError: the job was cancelled, but not by its queue"
         if job.over_limit:
             job.error = f"TimeLimitExceeded: time limit {job.limit:g} s"
-        if job.attempt > job.retries:
+        rescued = (
+            idle is not None
+            and "out of memory" in job.error
+            and job.rescue is None
+            and (job.plugin or job.retries > 0)
+            and job.attempt <= job.retries + 1
+        )
+        if job.attempt > job.retries and not rescued:
             self._end(job, "failed")
             return
-        wait = min(FIRST_WAIT * 2 ** (job.attempt - 1), LONGEST_WAIT)
+        wait = 30.0 if rescued else min(FIRST_WAIT * 2 ** (job.attempt - 1), LONGEST_WAIT)
         job.status, job.stop, job.phase, job.over_limit = "pending", None, None, False
         job.attempt += 1
         job.backing_off = True
         job.timers = {"backoff": self.now + wait}
+        if rescued:
+            job.rescue, job.blocked = "unloading", f"out of memory: unloading {idle} to try again"
         self.order.append(job)
         self._file(job)
+
+    def room_is_made(self, job: PlainJob, unloaded: str | None) -> None:
+        """Or not: then nothing has changed, and only `retries` may try that again."""
+        job.timers.pop("backoff", None)
+        job.rescue, job.blocked = "over", None
+        if unloaded is not None:
+            job.message = f"out of memory: unloaded {unloaded}, trying again"
+            job.note = (job.attempt, job.message)
+            job.backing_off = False
+        elif job.attempt > job.retries + 1:
+            job.attempt -= 1
+            self._end(job, "failed")
+        else:
+            wait = min(FIRST_WAIT * 2 ** (job.attempt - 2), LONGEST_WAIT)
+            job.timers["backoff"] = self.now + wait
 
     def cannot_be_killed(self, job: PlainJob, why: str) -> None:
         """The job is over, its work is not: it keeps its lane."""
@@ -220,7 +247,10 @@ class PlainQueue:
             self._end(job, "cancelled")
 
     def backoff_is_over(self, job: PlainJob) -> None:
-        job.backing_off = False
+        if job.rescue == "unloading":
+            self.room_is_made(job, None)
+        else:
+            job.backing_off = False
 
     def limit_is_over(self, job: PlainJob, timeout: float) -> None:
         job.over_limit = True

@@ -87,7 +87,7 @@ BUGS = [
     ),
     Bug(
         "a new priority gives a new place within it",
-        "_core/rules.py",
+        "_core/arranging.py",
         "    job.priority = event.priority\n    state.order.add(job)",
         "    job.priority = event.priority\n    job.rank += 1 << 40\n    state.order.add(job)",
     ),
@@ -131,8 +131,8 @@ BUGS = [
     Bug(
         "one retry too many",
         "_core/rules.py",
-        "if job.attempt > job.spec.options.retries:",
-        "if job.attempt > job.spec.options.retries + 1:",
+        "if job.attempt > job.spec.options.retries and not rescued:",
+        "if job.attempt > job.spec.options.retries + 1 and not rescued:",
     ),
     Bug(
         "the request to stop outlives its attempt",
@@ -192,7 +192,7 @@ BUGS = [
     Bug(
         "who cancels the job that blocks the others lets them sleep on",
         "_core/rules.py",
-        "        state.order.remove(job)\n        _unblock_those_behind(job, out)\n",
+        "        state.order.remove(job)\n        unblock_those_behind(job, out)\n",
         "        state.order.remove(job)\n",
     ),
     Bug(
@@ -234,8 +234,20 @@ BUGS = [
     Bug(
         "a plugin is unloaded though it was given a job meanwhile",
         "_runtime/admission.py",
-        "                if self._room is not room or self._ledger.uses_plugin(victim.key):",
-        "                if self._room is None and room.until is not None:",
+        "            if key in self._going or self._ledger.uses_plugin(key):",
+        "            if key in self._going:",
+    ),
+    Bug(
+        "what ran out of memory is tried again as often as it does",
+        "_core/rescue.py",
+        "    if job.rescue is not None or job.attempt > options.retries + 1:",
+        "    if job.rescue is not None and not job.rescue.over:",
+    ),
+    Bug(
+        "what ran out of memory is tried again though nothing was unloaded",
+        "_core/rules.py",
+        "    if unloaded:\n",
+        "    if unloaded is not None:\n",
     ),
     Bug(
         "what was reserved is never given back",

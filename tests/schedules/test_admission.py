@@ -30,7 +30,7 @@ def quiet() -> Iterator[None]:
 
 def run_many(seed: int, count: int, thread: OtherThread, note: Callable[[str], None]) -> None:
     begun = time.perf_counter()
-    sums = dict.fromkeys(("admitted", "blocked", "refused", "evictions"), 0)
+    sums = dict.fromkeys(("admitted", "blocked", "refused", "evictions", "rescued"), 0)
     for number in range(count):
         floor = Floor(f"{seed} {number}", thread)
         try:

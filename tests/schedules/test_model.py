@@ -25,6 +25,7 @@ from jobqueue_widget._core.jobs import (
     JobRecord,
     JobSpec,
     Outcome,
+    TargetKind,
 )
 from jobqueue_widget._core.state import Pause, QueueState
 
@@ -35,6 +36,7 @@ LISTEN = 3.0  # seconds between ask and force, where the limit of a job is the c
 ERRORS = (
     JobFailure("ValueError", "no"),
     JobFailure("WorkerDied", "worker ended by SIGKILL", signal_name="SIGKILL"),
+    JobFailure("RuntimeError", "CUDA out of memory"),
 )
 picks = st.integers(0, 1_000)
 looks = st.sampled_from([True, True, True, False])  # does the dispatcher look at once?
@@ -131,6 +133,7 @@ class TwoQueues(RuleBasedStateMachine):
         retries=st.sampled_from([0, 0, 1, 3]),
         limit=st.sampled_from([None, None, 2.0, 60.0]),
         can_kill=st.sampled_from([True, True, False]),
+        plugin=st.booleans(),
         after=st.one_of(st.just([]), st.lists(picks, min_size=2, max_size=3)),
         count=st.integers(1, 3),
         look=looks,
@@ -141,19 +144,21 @@ class TwoQueues(RuleBasedStateMachine):
         retries: int,
         limit: float | None,
         can_kill: bool,
+        plugin: bool,
         after: list[int],
         count: int,
         look: bool,
     ) -> None:
         parents = [self.pending_or_any(pick) for pick in after] if self.model.jobs else []
         for _ in range(count):
-            self.add(PlainJob(0, priority, 0, retries, limit, can_kill, parents))
+            self.add(PlainJob(0, priority, 0, retries, limit, can_kill, parents, plugin=plugin))
         self.dispatch(look)
 
     def add(self, job: PlainJob) -> None:
         job.number = len(self.records) + 1
         options = JobOptions(timeout=job.limit, retries=job.retries)
-        spec = JobSpec(f"q-{job.number}", "function", len, f"job {job.number}", options=options)
+        kind: TargetKind = "plugin" if job.plugin else "function"
+        spec = JobSpec(f"q-{job.number}", kind, len, f"job {job.number}", options=options)
         record = JobRecord(spec, job.priority, job.number, self.model.now)
         self.records.append(record)
         self.model.submit(job)
@@ -305,18 +310,28 @@ class TwoQueues(RuleBasedStateMachine):
             self.apply(ev.Progressed(record, job.attempt, fraction, text))
 
     @precondition(lambda self: self.model.running)
-    @rule(pick=picks, outcome=outcomes, look=looks)
-    def work_ends(self, pick: int, outcome: Outcome, look: bool) -> None:
-        self.end(self.running(pick), outcome)
+    @rule(pick=picks, outcome=outcomes, idle=st.booleans(), look=looks)
+    def work_ends(self, pick: int, outcome: Outcome, idle: bool, look: bool) -> None:
+        self.end(self.running(pick), outcome, "ocr" if idle else None)
         self.dispatch(look)
 
-    def end(self, job: PlainJob, outcome: Outcome) -> None:
+    @precondition(lambda self: any(job.rescue == "unloading" for job in self.model.order))
+    @rule(pick=picks, unloaded=st.sampled_from(["ocr", "ocr", None]), look=looks)
+    def room_is_made(self, pick: int, unloaded: str | None, look: bool) -> None:
+        waiting = [job for job in self.model.order if job.rescue == "unloading"]
+        job = waiting[pick % len(waiting)]
+        event = ev.RoomMade(self.record(job), job.attempt, () if unloaded is None else (unloaded,))
+        self.model.room_is_made(job, unloaded)
+        self.apply(event)
+        self.dispatch(look)
+
+    def end(self, job: PlainJob, outcome: Outcome, idle: str | None = None) -> None:
         attempt = job.attempt
         if outcome.kind == "value":
             self.model.finish(job, outcome.value, outcome.noticed)
         else:
-            self.model.break_off(job, str(outcome.failure) if outcome.failure else None)
-        self.apply(ev.Ended(self.record(job), attempt, outcome))
+            self.model.break_off(job, str(outcome.failure) if outcome.failure else None, idle)
+        self.apply(ev.Ended(self.record(job), attempt, outcome, (idle,) if idle else ()))
 
     @precondition(lambda self: self.model.running or self.lingering())
     @rule(pick=picks, outcome=outcomes, look=looks)
@@ -337,7 +352,9 @@ class TwoQueues(RuleBasedStateMachine):
         self.apply(ev.KillFailed(self.record(job), job.attempt, why))
 
     @precondition(lambda self: self.model.jobs)
-    @rule(pick=picks, kind=st.sampled_from(["phase", "progress", "end", "limit", "backoff"]))
+    @rule(
+        pick=picks, kind=st.sampled_from(["phase", "progress", "end", "limit", "backoff", "room"])
+    )
     def news_of_an_earlier_attempt_comes_too_late(self, pick: int, kind: str) -> None:
         job = self.any_job(pick)
         record, attempt = self.record(job), job.attempt - 1
@@ -351,6 +368,8 @@ class TwoQueues(RuleBasedStateMachine):
             self.apply(ev.TimedOut(record, attempt, LISTEN))
         elif kind == "backoff":
             self.apply(ev.BackoffOver(record, attempt))
+        elif kind == "room" and (job.status == "pending" or job.ended):
+            self.apply(ev.RoomMade(record, attempt, ("ocr",)))
 
     # -- time ------------------------------------------------------------------------------------
 

@@ -82,6 +82,7 @@ EVENTS: dict[str, Callable[[JobRecord], ev.JobEvent]] = {
     "Released": lambda job: ev.Released(job),
     "HoldExpired": lambda job: ev.HoldExpired(job),
     "BackoffOver": lambda job: ev.BackoffOver(job, job.attempt),
+    "RoomMade": lambda job: ev.RoomMade(job, job.attempt, ("other",)),
     "Blocked": lambda job: ev.Blocked(job, BlockReason("no room")),
     "Refused": lambda job: ev.Refused(job, FAILURE),
     "Launched": lambda job: ev.Launched(job, "process", True),
@@ -108,6 +109,7 @@ CELLS: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("pending", "Released"): ("pending", NOTHING),
     ("pending", "HoldExpired"): ("pending", NOTHING),
     ("pending", "BackoffOver"): ("pending", NOTHING),
+    ("pending", "RoomMade"): ("pending", NOTHING),
     ("pending", "Blocked"): ("pending", ["Publish blocked"]),
     ("pending", "Refused"): ("ended", END),
     ("pending", "Launched"): ("running", ["Launch", "Publish started"]),
@@ -143,7 +145,7 @@ LATE: set[tuple[str, str]] = {
     *itertools.product(["asked", "forcing", "ended"], ["TimedOut"]),
     *itertools.product(["forcing", "ended"], ["CancelTimedOut"]),
     *itertools.product(
-        ["ended"], ["Blocked", "Refused", "PhaseChanged", "Progressed", "KillFailed"]
+        ["ended"], ["RoomMade", "Blocked", "Refused", "PhaseChanged", "Progressed", "KillFailed"]
     ),
 }
 ALL = list(itertools.product(STAGES, EVENTS))

@@ -1,0 +1,75 @@
+"""What users do to jobs that wait: other priorities and places, holds and their ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import effects as fx
+from . import events as ev
+from .jobs import CANCELLED, JobRecord
+from .rules import Out, arm, disarm, end, unblock_those_behind
+
+if TYPE_CHECKING:
+    from .state import QueueState
+
+
+def reprioritize(state: QueueState, event: ev.Reprioritized, out: Out) -> None:
+    """Same rank, other priority."""
+    job = event.job
+    state.order.remove(job)
+    job.priority = event.priority
+    state.order.add(job)
+    _moved(state, job, out)
+
+
+def move(state: QueueState, event: ev.Moved, out: Out) -> None:
+    """To a place beside the anchor, whose priority it takes; to an end, that end's."""
+    job, anchor, where = event.job, event.anchor, event.where
+    if anchor is None:
+        anchor = state.order.first() if where == "top" else state.order.last()
+    if anchor is not None and anchor is not job:
+        spread = state.order.place_beside(job, anchor, before=where in ("before", "top"))
+        out += [fx.Reranked(other) for other in spread]
+    _moved(state, job, out)
+
+
+def _moved(state: QueueState, job: JobRecord, out: Out) -> None:
+    payload = {"priority": job.priority, "position": state.order.position(job)}
+    out += (fx.Publish(job, "moved", payload), fx.Wake(job))
+
+
+def hold(state: QueueState, event: ev.Held, out: Out) -> None:
+    """Keep the place, do not start; a timer may end it."""
+    job = event.job
+    job.held, job.hold_then, job.hold_until = True, event.then, None
+    state.order.refile(job)
+    if event.seconds is not None:
+        arm(job, "hold", event.seconds, out)
+    else:
+        disarm(job, "hold", out)
+    out.append(fx.Publish(job, "held", {"seconds": event.seconds, "then": event.then}))
+    unblock_those_behind(job, out)
+
+
+def release(state: QueueState, event: ev.Released | ev.HoldExpired, out: Out) -> None:
+    """Lift the hold; releasing what is not held changes nothing."""
+    job = event.job
+    disarm(job, "hold", out)
+    if not job.held:
+        return
+    job.held, job.hold_until = False, None
+    state.order.refile(job)
+    out += (fx.Publish(job, "released"), fx.Wake(job))
+
+
+def hold_expired(state: QueueState, event: ev.HoldExpired, out: Out) -> None:
+    """Its `then`: released or cancelled."""
+    job = event.job
+    job.timers &= ~fx.TIMER_BITS["hold"]
+    if not job.held:
+        return
+    if job.hold_then == "release":
+        release(state, event, out)
+    else:
+        job.cancel_reason = "removed"
+        end(state, job, CANCELLED, out)

@@ -1,0 +1,94 @@
+"""Who is unloaded for whom: after a job ran out of memory, and what is said of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .resources import RAM, IdlePlugin, PluginKey
+
+if TYPE_CHECKING:
+    from .jobs import BlockReason, JobRecord
+
+PATIENCE = 30.0  # seconds that the unloading may take
+NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """What is unloaded (or, once it is `over`, was) so that this attempt finds more memory."""
+
+    attempt: int
+    names: tuple[str, ...]
+    over: bool = False
+
+    @property
+    def text(self) -> str:
+        """For the row of the job."""
+        shown = [*self.names[:NAMED]]
+        if len(self.names) > NAMED:
+            shown.append(f"{len(self.names) - NAMED} more")
+        names = ", ".join(shown)
+        if self.over:
+            return f"out of memory: unloaded {names}, trying again"
+        return f"out of memory: unloading {names} to try again"
+
+
+def may_be_rescued(job: JobRecord, idle: Sequence[str]) -> bool:
+    """True if its attempt failed for want of memory, some can be freed, and it may run again.
+
+    `retries` and `idempotent=True` say that it may. A plugin's call may, too, unless
+    `idempotent=False` was given: later versions of the reference system, for which plugins are
+    written, try each of them again.
+    """
+    failure, options = job.failure, job.spec.options
+    if not idle or failure is None or not failure.out_of_memory:
+        return False
+    if job.rescue is not None or job.attempt > options.retries + 1:
+        return False
+    if job.spec.kind == "plugin" and options.idempotent is not False:
+        return True
+    return bool(options.retries or options.idempotent)
+
+
+def who_makes_room(
+    idle: Sequence[IdlePlugin], own: PluginKey | None, short: Mapping[str, float] | None
+) -> list[IdlePlugin]:
+    """Who is unloaded after a job ran out of memory, least recently used first.
+
+    Args:
+        idle: all that could be.
+        own: the job's own plugin, whose worker is replaced anyway.
+        short: what the job was short of (MiB), if it is known: then no more than that, as far as
+            it is known what the others hold.
+
+    """
+    chosen: list[IdlePlugin] = []
+    missing = dict(short or {})
+    for plugin in sorted(idle, key=lambda one: one.last_used):
+        if plugin.key == own:
+            continue
+        chosen.append(plugin)
+        if not missing:
+            continue
+        for name in list(missing):
+            holds = plugin.holds
+            missing[name] -= holds.ram_mib if name == RAM else sum(holds.gpu_mib.values())
+            if missing[name] <= 0:
+                del missing[name]
+        if not missing:
+            break
+    return chosen
+
+
+def unloading_text(reason: BlockReason, victims: Sequence[IdlePlugin]) -> str:
+    """What is told of a job that waits while others are unloaded for it."""
+    need, have = reason.need or {}, reason.have or {}
+    if need.get(RAM, 0.0) > have.get(RAM, math.inf):
+        amount = sum(victim.holds.ram_mib for victim in victims)
+    else:
+        amount = sum(sum(victim.holds.gpu_mib.values()) for victim in victims)
+    names = " and ".join(victim.name for victim in victims)
+    return f"unloading idle {names} to free {amount:,.0f} MiB"
