@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._core.jobs import BlockReason, Holder, JobFailure, JobStatus, NotKept
+    from ._core.learned import RunStats
     from ._rerun import QueueReplacedWarning
     from ._runtime.publish import JobEvent
     from ._views import Rows
@@ -77,6 +78,7 @@ _HOMES = {
     "JobFailure": "._core.jobs",
     "BlockReason": "._core.jobs",
     "Holder": "._core.jobs",
+    "RunStats": "._core.learned",
     "current_job": ".context",
     "track": ".context",
     "JobCancelled": ".context",
@@ -171,6 +173,7 @@ __all__ = [
     "ResourceScheduler",
     "ResultNotKeptError",
     "Rows",
+    "RunStats",
     "SafetyScheduler",
     "SqliteJournal",
     "UnknownJobError",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ._control import Control
+from ._core.learned import RunStats
 from ._runtime.engine import Engine
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ class Journaled:
         from ._keeping.export import export
 
         return export(self._control.all_records(), path)
+
+    def learned(self) -> dict[str, RunStats]:
+        """What is known of past runs, by the name of the function or plugin.
+
+        Runs, success rate, mean duration in seconds and peaks of memory in MiB; with a journal
+        also of earlier kernels. A plugin with a configuration has a mark behind its name
+        ("whisper#9f0c…"), another one for each configuration.
+        """
+        return self._engine.learning.told()
 
     # -- what earlier kernels have left --------------------------------------------------------
 

@@ -27,6 +27,7 @@ from ..errors import InvalidOptionError, JobQueueError
 from ..journal.signing import Signer
 from ..journal.sqlite import SqliteJournal
 from . import orphans
+from .learned import LearnedFile
 from .restored import MISSING, Archive, RestoredSpec, restored_log
 from .scribe import SealedScribe, failure_from_json, options_from_json
 
@@ -71,6 +72,9 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         recorder = Recorder(engine, journal, SealedScribe(signer), last_number)
         recorder.notices = contents.notices
         engine.recorder = recorder
+        if isinstance(journal, SqliteJournal):
+            file = LearnedFile(journal.path)
+            engine.learning.keep(signer.seal(b"learned"), file.load(), file.save)
         why_not = None if contents.owned else "the journal belongs to another user"
         restorer = _Restorer(engine, submission, contents, Archive(journal, signer, why_not))
         engine.continue_after(contents.numbers_given)

@@ -102,7 +102,7 @@ class Admission:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._ledger = Ledger()
-        self._learned = Learned()
+        self._learned: Learned[str] = Learned()
         self._source: ResourceSource | None = None
         self._stats: MachineStats | None = None
         self._problem = ""

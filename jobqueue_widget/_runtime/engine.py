@@ -22,6 +22,7 @@ from .alive import KeepAlive
 from .bridge import give_up
 from .dispatcher import Dispatcher
 from .lag import LoopWatch
+from .learning import Learning
 from .lending import Context
 from .lifecycle import Lifecycle
 from .logs import JobLog
@@ -66,6 +67,7 @@ class Engine:
         self.timers = Timers(self._call_later, self._fire, clock.monotonic)
         self.logger: logging.Logger = LOGGER  # of what the queue itself has to say; may be another
         self.publisher = Publisher(self._request_delivery, lambda: self.logger)
+        self.learning = Learning(self)
         self.resources = QueueResources(self, admission, self._call_later)
         self.dispatcher = Dispatcher(self, settings.backfill, settings.max_bypass)
         self.life = Lifecycle(self)
@@ -198,7 +200,9 @@ class Engine:
             if self.runs.get(run.job_id) is run:
                 del self.runs[run.job_id]
             event = ev.Ended(run.job, run.attempt, outcome, idle)
+            started_at = run.job.started_at
             outside = self._perform_inside(self.state.apply(event, self.now()) or [])
+        self.learning.note_end(run.job, started_at)
         if run.job.usage is not None:
             self.resources.ended(run.job)
         try:
@@ -418,6 +422,7 @@ class Engine:
     def close_files(self) -> None:
         """The queue is closed: nothing is written any more."""
         if self.recorder is not None:
+            self.learning.save()
             self.recorder.close()
         if self.life.remove_files is not None:
             self.life.remove_files()
@@ -430,6 +435,7 @@ class Engine:
         self.io.after_fork()
         self.dispatcher.after_fork()
         self.resources.after_fork()
+        self.learning.after_fork()
 
 
 def _remove_folder(path: Path, owner: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import logging
 import math
 import threading
@@ -25,7 +23,6 @@ from .._core.resources import (
     Request,
     clean,
 )
-from ..errors import JobQueueError
 from ..protocols import (
     AdmitsByItself,
     HasProcess,
@@ -35,6 +32,7 @@ from ..protocols import (
     UsesPlugins,
 )
 from .admission import Admission
+from .learning import identity_of
 from .plugin_memory import requirements_of
 
 if TYPE_CHECKING:
@@ -89,6 +87,7 @@ class QueueResources:
 
     def __init__(self, engine: Engine, admission: Admission | None, call_later: CallLater) -> None:
         self._engine = engine
+        self._learning = engine.learning
         self._admission = admission or Admission(_no_source, engine.monotonic)
         self._call_later = call_later
         self._lock = threading.Lock()  # of the next two
@@ -147,6 +146,7 @@ class QueueResources:
         with self._lock:
             self._ticking = self._waiting = False
         self._admission.leave(self)
+        self._learning.save()
 
     def after_fork(self) -> None:
         """In a forked child: nothing of it is ours."""
@@ -225,7 +225,9 @@ class QueueResources:
         if spec.kind == "plugin" and offers is not None:
             declared = requirements_of(offers, spec.name)
         if not declared and resources == "learned":
-            return self._admission.learned_need(memory_key(spec)), False
+            seen, kept = self._admission.learned_need(memory_key(spec)), self._learning.need(spec)
+            names = {*seen, *kept}
+            return {name: max(seen.get(name, 0.0), kept.get(name, 0.0)) for name in names}, False
         return declared, True
 
     def impossible(self, job: JobRecord) -> Impossible | None:
@@ -293,6 +295,7 @@ class QueueResources:
         if isinstance(usage, Usage):
             if usage.peak is not NOTHING:
                 self._admission.learn(memory_key(job.spec), usage.peak)
+                self._learning.note_peak(job.spec, usage.peak)
             if usage.planned:
                 self._admission.release(job.id)
 
@@ -365,21 +368,7 @@ def _no_source() -> ResourceSource:
 
 def memory_key(spec: JobSpec) -> str:
     """Whose memory is learned together: a function, or a plugin with one configuration."""
-    if spec.kind == "plugin":
-        executor = spec.executor
-        config = executor.config_of(spec.name) if isinstance(executor, UsesPlugins) else None
-        try:
-            told = json.dumps(config, sort_keys=True, default=repr)
-        except (TypeError, ValueError):
-            told = repr(config)
-        return f"plugin {spec.name} {told}"
-    try:
-        target: Any = spec.target
-    except JobQueueError:  # of an earlier kernel, and not restored: it will fail, in words
-        return f"lost {spec.name}"
-    while isinstance(target, functools.partial):
-        target = target.func
-    return f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', spec.name)}"
+    return " ".join((spec.kind, *(identity_of(spec) or ("lost", spec.name))))
 
 
 def _plugin_of(spec: JobSpec) -> PluginKey | None:

@@ -302,6 +302,7 @@ class Recorder:
     def at_exit(self) -> None:
         """The interpreter ends: results on their way get a moment, the file is left as it is."""
         if not self._closed:
+            self._engine.learning.save()
             self.settle(EXIT_PATIENCE)
 
     def close(self) -> None:

@@ -407,7 +407,8 @@ async def test_a_closed_queue_has_written_everything_and_let_go(path: Path) -> N
     assert await queue.submit_nowait(double, 4) == 8
     waiting = queue.options(after=queue.submit_nowait(wait_for_ever)).submit_nowait(double, 1)
     await queue.close()
-    assert sorted(file.name for file in path.parent.iterdir()) == ["runs.db", "runs.db.lock"]
+    names = ["runs.db", "runs.db.learned.json", "runs.db.lock"]
+    assert sorted(file.name for file in path.parent.iterdir()) == names
     with opened(path) as again:
         assert again[waiting.id].status.value == "cancelled"
         assert not again.paused

@@ -406,7 +406,7 @@ def test_a_plan_makes_the_job_fit_and_is_the_smallest_of_its_kind(
 
 
 def test_the_largest_peak_is_remembered_and_a_little_more_is_asked_for() -> None:
-    learned = Learned()
+    learned: Learned[str] = Learned()
     assert learned.need("f") == {}
     learned.note("f", 1_000, 0)
     learned.note("f", 500, 0)
@@ -415,11 +415,11 @@ def test_the_largest_peak_is_remembered_and_a_little_more_is_asked_for() -> None
     assert learned.need("f") == {"ram_mib": 1_100, "gpu_mib": 2_200}
     peak = learned.peak("f")
     assert peak is not None
-    assert peak.runs == 3
+    assert peak.ram_mib == 1_000
 
 
 def test_what_has_not_run_for_long_is_forgotten() -> None:
-    learned = Learned()
+    learned: Learned[str] = Learned()
     for number in range(MOST_KEYS + 1):
         learned.note(f"f{number}", 100, 0)
     assert learned.peak("f0") is None

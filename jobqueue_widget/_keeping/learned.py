@@ -1,0 +1,83 @@
+"""The file beside a journal that keeps what its queue has learned of its runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import stat
+import sys
+from pathlib import Path
+
+from .._core.learned import LearnedKey, RunStats, as_plain, from_plain
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+LARGEST = 4 << 20  # bytes
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def _open(path: str, flags: int) -> int:
+    """Neither follows a link nor waits for the other end of a named pipe."""
+    return os.open(path, flags | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
+
+
+class LearnedFile:
+    """`<journal>.learned.json`, 0600: numbers and names. Links are not followed.
+
+    Nothing depends on it: one that cannot be read or written is told of in the log, and what a
+    newer version has written is left alone.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self.path = journal.with_name(journal.name + ".learned.json")
+        self._may_write = True
+
+    def load(self) -> list[tuple[LearnedKey, RunStats]]:
+        """What stands there, as far as it makes sense."""
+        try:
+            told = json.loads(self._read())
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, RecursionError) as error:
+            logger.warning("what was learned is not read from %s: %s", self.path, error)
+            return []
+        if not isinstance(told, dict) or not isinstance(told.get("runs"), list):
+            logger.warning("what was learned is not read from %s: it is another file", self.path)
+            return []
+        if told.get("format") != FORMAT:
+            self._may_write = False
+            logger.warning("%s was written by another version and is left alone", self.path)
+            return []
+        return [entry for entry in map(from_plain, told["runs"]) if entry is not None]
+
+    def _read(self) -> bytes:
+        with open(self.path, "rb", opener=_open) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("it is no ordinary file")
+            if sys.platform != "win32" and status.st_uid != os.geteuid():
+                raise ValueError("it belongs to another user")
+            if status.st_size > LARGEST:
+                raise ValueError(f"it has {status.st_size} bytes")
+            return file.read()
+
+    def save(self, entries: list[tuple[LearnedKey, RunStats]]) -> None:
+        """All of it, in one step: a reader finds the old file or the new one."""
+        if not self._may_write:
+            return
+        runs = [as_plain(key, stats) for key, stats in entries]
+        new = self.path.with_name(self.path.name + ".new")
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                new.unlink()  # a kernel that died has left it
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
+            with os.fdopen(fd, "w", encoding="ascii") as file:
+                json.dump({"format": FORMAT, "runs": runs}, file, separators=(",", ":"))
+            new.replace(self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                new.unlink()
+            logger.warning("what was learned is not kept in %s: %s", self.path, error)

@@ -1,0 +1,150 @@
+"""What one queue learns of its runs: kept here, and beside its journal if it has one."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from .._core.jobs import CANCELLED, COMPLETED, JobRecord, JobSpec
+from .._core.learned import LONGEST_NAME, Learned, LearnedKey, RunStats
+from .._core.resources import Amounts, ProcessMemory
+from ..errors import JobQueueError
+from ..protocols import UsesPlugins
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+logger = logging.getLogger(__name__)
+
+SAVE_EVERY = 60.0  # seconds
+Entries = list[tuple[LearnedKey, RunStats]]
+
+
+class Learning:
+    """The figures of one queue. Any thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._learned: Learned[LearnedKey] = Learned()
+        self._key = os.urandom(32)
+        self._save: Callable[[Entries], None] | None = None
+        self._saved_at = engine.monotonic()
+        self._changed = False
+
+    def keep(
+        self,
+        key: bytes | None,
+        known: Iterable[tuple[LearnedKey, RunStats]],
+        save: Callable[[Entries], None],
+    ) -> None:
+        """Begin with what an earlier kernel has learned, and save what is learned from now on.
+
+        Args:
+            key: makes marks of configurations that are the same in every kernel of this user;
+                None: there is none, and what has a mark is not saved.
+            known: what was learned.
+            save: writes all of it. May block for a moment; never raises.
+
+        """
+        with self._lock:
+            self._learned.put(known)
+            if key is None:
+                self._save = lambda entries: save([one for one in entries if not one[0].mark])
+            else:
+                self._key, self._save = key, save
+
+    # -- whose figures they are ------------------------------------------------------------------
+
+    def key_of(self, spec: JobSpec) -> LearnedKey | None:
+        """A function, or a plugin with one configuration; None: nothing is learned of it."""
+        identity = identity_of(spec)
+        if identity is None or len(identity[0]) > LONGEST_NAME:
+            return None
+        name, told = identity
+        if not told:
+            return LearnedKey(name)
+        data = told.encode("utf-8", "backslashreplace")
+        return LearnedKey(name, hashlib.blake2b(data, key=self._key, digest_size=6).hexdigest())
+
+    # -- learning ----------------------------------------------------------------------------------
+
+    def note_end(self, job: JobRecord, started_at: float | None) -> None:
+        """An attempt is over, and its job where that has brought it."""
+        if job.status is CANCELLED or started_at is None:
+            return
+        key = self.key_of(job.spec)
+        if key is None:
+            return
+        seconds = self._engine.now() - started_at if job.status is COMPLETED else None
+        with self._lock:
+            self._learned.note_end(key, seconds)
+            self._changed = True
+        if self._save is not None and self._engine.monotonic() - self._saved_at > SAVE_EVERY:
+            self.save()
+
+    def note_peak(self, spec: JobSpec, used: ProcessMemory) -> None:
+        """A run held so much at most."""
+        key = self.key_of(spec)
+        if key is not None:
+            with self._lock:
+                self._learned.note(key, used.ram_mib, sum(used.gpu_mib.values()))
+                self._changed = True
+
+    def need(self, spec: JobSpec) -> Amounts:
+        """What to reserve for the next run; empty while nothing is known."""
+        key = self.key_of(spec)
+        with self._lock:
+            return {} if key is None else self._learned.need(key)
+
+    # -- telling and keeping -----------------------------------------------------------------------
+
+    def told(self) -> dict[str, RunStats]:
+        """All figures by name."""
+        with self._lock:
+            return {str(key): stats for key, stats in self._learned.items()}
+
+    def save(self) -> None:
+        """Write what is new, if there is anywhere to write it."""
+        with self._lock:
+            save, changed = self._save, self._changed
+            if save is None or not changed:
+                return
+            self._changed = False
+            self._saved_at = self._engine.monotonic()
+            save(self._learned.items())
+
+    def after_fork(self) -> None:
+        """In a forked child the file is the parent's."""
+        self._lock = threading.Lock()
+        self._save = None
+
+
+def identity_of(spec: JobSpec) -> tuple[str, str] | None:
+    """A function's dotted name, or a plugin's and its configuration as text ("" for none).
+
+    None for a function of an earlier kernel that did not come back.
+    """
+    if spec.kind == "plugin":
+        executor = spec.executor
+        config = executor.config_of(spec.name) if isinstance(executor, UsesPlugins) else None
+        if not config:
+            return spec.name, ""
+        try:
+            return spec.name, json.dumps(config, sort_keys=True, default=repr)
+        except (TypeError, ValueError):
+            return spec.name, repr(config)
+    try:
+        target: Any = spec.target
+    except JobQueueError:  # it will fail, in words
+        return None
+    while isinstance(target, functools.partial):
+        target = target.func
+    name = f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', spec.name)}"
+    return name, ""
