@@ -12,6 +12,7 @@ BENCH_VENV := .venv-bench
 KERNELS := .venv-kernels
 PLUGINS := build/plugins
 ECOSYSTEM := build/ecosystem
+CAPABILITIES := build/capabilities
 PYTHON_IN_VENV := $(VENV)/bin/python
 QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules tests/protocol)
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -35,7 +36,7 @@ lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
 plugins: $(PLUGINS)/.installed ## environments for the example plugins, some of them large: see examples/03_plugins.ipynb
 	@[ -e $(PLUGINS)/.installed ]
 
-test: lint types js browser $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed ## every test but the long ones
+test: lint types js browser $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed $(CAPABILITIES)/.installed ## every test but the long ones
 	@$(PYTHON_IN_VENV) -m pytest
 
 js: ## the front end: types, lint, unit tests, and that its bundle is up to date
@@ -81,6 +82,9 @@ $(PLUGINS)/.installed: $(VENV)/.installed .ci/make-plugins examples/plugins/make
 
 $(ECOSYSTEM)/.installed: $(VENV)/.installed .ci/make-ecosystem $(wildcard .ci/ecosystem/*) $(wildcard tests/ecosystem/standins/*.py) tests/ecosystem/standin_wheels.py
 	@.ci/make-ecosystem $(ECOSYSTEM) $(PYTHON_IN_VENV)
+
+$(CAPABILITIES)/.installed: .ci/make-capabilities .ci/stand-in-conda $(wildcard .ci/capabilities/*)
+	@.ci/make-capabilities $(CAPABILITIES)
 
 $(VENV)/.lab-installed: $(VENV)/.installed
 	@.ci/make-env $(VENV) lab

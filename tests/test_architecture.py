@@ -25,6 +25,7 @@ LAYERS = {
     "worker.baseline": 0,
     "worker.interface": 0,
     "worker.pluginside": 0,
+    "worker.capabilityside": 0,
     "worker.typed": 0,
     "protocols": 1,
     "_runtime": 2,
@@ -62,6 +63,7 @@ STANDARD_LIBRARY_ONLY = (
     "worker/offspring.py",
     "worker/pluginside.py",
     "worker/records.py",
+    "worker/capabilityside.py",
     "worker/typed.py",
 )
 LEAVES = {"executors", "plugins", "journal"}  # never import one another

@@ -20,6 +20,7 @@ from .._runtime.supervisor import Supervisor
 from ..worker.environment import environment_for_plugins
 from ..worker.guard import GUARD
 from ..worker.parent import WorkerProcess
+from . import capabilities
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class House:
     def environment(self, manifest: Mapping[str, Any]) -> dict[str, str]:
         """What a worker of this plugin gets, if it starts now."""
         own = {**self.variables, **(manifest.get("env_vars") or {})}
+        own.update(capabilities.variables(manifest, self.data_dir, self.models_dir))
         asked_for = manifest.get("pass_env") or ()
         python = manifest["python_path"]
         return environment_for_plugins(own, python, asked_for, listed=self._listed)

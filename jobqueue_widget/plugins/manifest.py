@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidManifestError
+from . import capabilities
 from .ownership import check_owner
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,99}$"  # becomes part of messages, never of a path outwards
@@ -53,6 +54,7 @@ SCHEMA: Mapping[str, Any] = {
         },
     },
 }
+CAPABILITY_SCHEMA, ADAPTER_SCHEMA = capabilities.schemas(SCHEMA)
 
 
 class PluginLoadWarning(UserWarning):
@@ -63,8 +65,8 @@ class PluginLoadWarning(UserWarning):
 class PluginMeta:
     """What is known of a plugin; the fields are those of the reference system.
 
-    `manifest` is the JSON as it was read, `instance` what `get_plugin` gives once it is loaded,
-    `last_executed` an epoch time in seconds.
+    `manifest` is the JSON as it was read (a capability's made flat), `instance` what `get_plugin`
+    gives once it is loaded, `last_executed` an epoch time in seconds.
     """
 
     name: str
@@ -95,15 +97,23 @@ def find_manifests(
     `named`: the user has named these folders.
     """
     found: dict[str, PluginMeta] = {}
+    adapters: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     for folder in folders:
         for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
             try:
-                meta = read_manifest(path, named=named)
+                manifest = _read(path, named)
+                if capabilities.is_adapter(manifest):
+                    _check_schema(manifest, str(path), ADAPTER_SCHEMA)
+                    adapters.setdefault(f"{manifest['module']}.{manifest['class']}", manifest)
+                    continue
+                meta = meta_of(manifest, path)
             except InvalidManifestError as error:
                 problems.append(str(error))
                 continue
             found.setdefault(meta.name, meta)
+    for meta in found.values():
+        capabilities.bind(meta.manifest, adapters.values())
     return list(found.values()), problems
 
 
@@ -113,12 +123,15 @@ def read_manifest(path: Path, *, named: bool = True) -> PluginMeta:
     Raises:
         InvalidManifestError: naming the file, the field and what is wrong with it.
     """
+    return meta_of(_read(path, named), path)
+
+
+def _read(path: Path, named: bool) -> Any:
     try:
         check_owner(path, named=named)
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidManifestError(f"{path}: cannot be read: {error}") from None
-    return meta_of(manifest, path)
 
 
 def meta_of(manifest: Any, path: Path | None = None) -> PluginMeta:
@@ -128,12 +141,17 @@ def meta_of(manifest: Any, path: Path | None = None) -> PluginMeta:
         InvalidManifestError: naming the field and what is wrong with it.
     """
     where = str(path) if path is not None else "manifest"
-    _check_schema(manifest, where)
+    field_of_python = "python_path"
+    if capabilities.is_nested(manifest):
+        _check_schema(manifest, where, CAPABILITY_SCHEMA)
+        manifest, field_of_python = capabilities.flatten(manifest), "install.python_path"
+    else:
+        _check_schema(manifest, where, SCHEMA)
     python = manifest["python_path"]
     if not os.path.isabs(python):
         raise InvalidManifestError(
-            f"{where}: python_path: {python!r} is no absolute path; what a relative one means "
-            "depends on the current folder"
+            f"{where}: {field_of_python}: {python!r} is no absolute path; what a relative one "
+            "means depends on the current folder"
         )
     return PluginMeta(
         name=manifest["name"],
@@ -184,16 +202,15 @@ def defaults_of(schema: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _check_schema(manifest: Any, where: str) -> None:
+def _check_schema(manifest: Any, where: str, schema: Mapping[str, Any]) -> None:
     import jsonschema
 
-    errors = list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(manifest))
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(manifest))
     if not errors:
         return
     error = min(errors, key=lambda one: (len(one.path), str(list(one.path))))
     place = ".".join(str(part) for part in error.path)
-    name = manifest.get("name") if isinstance(manifest, dict) else None
     message = error.message if len(error.message) < 300 else error.message[:299] + "…"
-    if place == "name" and error.validator == "pattern":
-        message = f"{name!r} is no plugin name: letters, digits, space and . _ + - only"
+    if place in ("name", "code.name") and error.validator == "pattern":
+        message = f"{error.instance!r} is no plugin name: letters, digits, space and . _ + - only"
     raise InvalidManifestError(f"{where}: {place}: {message}" if place else f"{where}: {message}")

@@ -191,6 +191,7 @@ class PluginRun:
                 spool=str(plugin.spool),
                 module=manifest["module"],
                 configure=bool(config),
+                adapters=manifest.get("adapters"),
                 **{"class": manifest["class"]},
             )
         return call_frames(number, wire.join_parts([json.dumps(call).encode(), *payload]))

@@ -43,7 +43,8 @@ interface = load_sibling("jobqueue_widget.worker.interface", os.path.join(HERE, 
 offspring = load_sibling("jobqueue_widget.worker.offspring", os.path.join(HERE, "offspring.py"))
 records = load_sibling("jobqueue_widget.worker.records", os.path.join(HERE, "records.py"))
 wire, jobside, state = child.wire, child.jobside, child.state
-OUR_FILES = (*child.OUR_FILES, os.path.abspath(__file__))
+CAPABILITIES = os.path.join(HERE, "capabilityside.py")
+OUR_FILES = (*child.OUR_FILES, os.path.abspath(__file__), CAPABILITIES)
 Ended = tuple[dict[str, Any], list[Any]]
 
 
@@ -206,8 +207,14 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
     def op_load(self, call: dict[str, Any], args: Any, kwargs: Any) -> dict[str, Any]:
         """Import it, make it, configure it; what it is and can."""
         self.spool = call["spool"]
+        adapters = call.get("adapters")  # None: it is no capability
+        if adapters is not None:
+            capabilityside = load_sibling("jobqueue_widget.worker.capabilityside", CAPABILITIES)
+            capabilityside.make_folder()
         plugin = find(call["module"], call["class"])()
         self.hear_progress(plugin)
+        if adapters is not None:
+            plugin = capabilityside.Capability(plugin, adapters, self.types, jobside)
         self.plugin = plugin
         if call["configure"]:
             self.op_initialize(call, args, kwargs)

@@ -1,0 +1,165 @@
+"""Stands before a capability in its worker: finds what a call names, and gives what it returns.
+
+Capabilities (of cjm-substrate) have no `execute`: a call names one of their methods, or a task and
+a method of the adapter that serves it. Standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+OF_THE_CALL = ("task", "method", "control", "run_id", "actor")  # never arguments, as there
+BASES = ("cjm_substrate", "builtins", "abc", "typing")  # whose methods are no capability's own
+
+
+def make_folder() -> None:
+    """Its data folder, which is there before it is imported."""
+    if "CAPABILITY_DATA_DIR" in os.environ:
+        os.makedirs(os.environ["CAPABILITY_DATA_DIR"], exist_ok=True)
+
+
+class Capability:
+    """What its worker takes for the plugin. Whatever is not said here, the tool answers.
+
+    Args:
+        tool: the capability.
+        adapters: `task`, `module` and `class` of each that fits it.
+        types: registered ones, whose values are sent as they are.
+        jobside: the module of that name.
+    """
+
+    def __init__(
+        self, tool: Any, adapters: list[dict[str, str]], types: dict[str, type], jobside: Any
+    ) -> None:
+        self.tool = tool
+        self.types = types
+        self.jobside = jobside
+        self.config: Any = None
+        self.adapters: dict[str, Any] = {}
+        for one in adapters:
+            where = f"{one['module']}.{one['class']}"
+            try:
+                adapter = getattr(importlib.import_module(one["module"]), one["class"])(tool)
+            except Exception as error:  # its package may be in other environments only
+                sys.stderr.write(f"[no adapter {where} here: {type(error).__name__}: {error}]\n")
+                continue
+            self.adapters.setdefault(one["task"], adapter)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tool, name)
+
+    def initialize(self, config: Any) -> None:
+        """The first configuration, or a change of it."""
+        change = getattr(self.tool, "reconfigure", None)
+        if self.config is None or not callable(change):
+            self.tool.initialize(config)
+        else:
+            change(self.config, config)
+        self.config = config
+
+    def cancel(self) -> None:
+        """Its flag and its callbacks."""
+        self.tool.cancel()
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a method: the first argument names one of the tool; or by `task` and `method`.
+
+        Raises:
+            TypeError: the call names no method.
+            LookupError: there is no such method or task; the message has those that there are.
+        """
+        call = {name: kwargs.pop(name, None) for name in OF_THE_CALL}
+        body, args = self.find(call["task"], call["method"], args)
+        self.begin(call)
+        try:
+            value = body(*args, **kwargs)
+        except Exception as error:
+            asked = self.jobside.current_job().cancel_requested
+            if asked and type(error).__name__ == "CapabilityCancelledError":
+                raise self.jobside.JobCancelled(str(error)) from error
+            raise
+        if type(value) in self.types.values():
+            return value
+        wire = sys.modules.get("cjm_substrate.core.wire")
+        if call["task"] is not None and wire is not None:
+            value = wire.wire_encode(value)  # what a caller without its class is given there
+        return plain(value)
+
+    def find(
+        self, task: Any, method: Any, args: tuple[Any, ...]
+    ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """What to call, and with which positional arguments."""
+        title = f"capability {getattr(self.tool, 'name', type(self.tool).__name__)}"
+        if task is not None:
+            if method is None or args:
+                raise TypeError(
+                    f"task {task!r} is called with method=… and every argument by name, "
+                    f"not with method={method!r} and {args!r}"
+                )
+            if task not in self.adapters:
+                there = ", ".join(sorted(self.adapters)) or "none"
+                raise LookupError(f"{title} has no adapter for task {task!r}; it has: {there}")
+            return method_of(self.adapters[task], method, f"task {task!r} of {title}"), args
+        if method is None:
+            if callable(getattr(self.tool, "execute", None)):
+                return self.tool.execute, args
+            if not args:
+                there = ", ".join(methods(self.tool))
+                raise TypeError(f"{title}: the call names no method; it has: {there}")
+            method, args = args[0], args[1:]
+        return method_of(self.tool, method, title), args
+
+    def begin(self, call: dict[str, Any]) -> None:
+        """Nothing is left of the call before, and the tool can see whose call this is."""
+        job = self.jobside.current_job()
+        self.tool._cancel_requested = False
+        job.checkpoint()
+        wire = sys.modules.get("cjm_substrate.core.wire")
+        if wire is not None:
+            told = {name: call[name] for name in ("run_id", "actor")}
+            control = dict(call["control"] or {})
+            wire.set_call_envelope(wire.CallEnvelope(job_id=job.id, control=control, **told))
+
+
+def method_of(owner: Any, name: Any, title: str) -> Callable[..., Any]:
+    """A public one.
+
+    Raises:
+        LookupError: there is no such method; the message has those that there are.
+    """
+    is_name = isinstance(name, str) and not name.startswith("_")
+    if not is_name or not is_method(getattr(type(owner), name, None)):
+        there = ", ".join(methods(owner))
+        raise LookupError(f"{title} has no method {name!r}; it has: {there}")
+    found: Callable[..., Any] = getattr(owner, name)
+    return found
+
+
+def methods(owner: Any) -> list[str]:
+    """The public ones that it does not have from a base class of the system."""
+    kind = type(owner)
+    bases = [one for one in kind.__mro__ if one.__module__.split(".")[0] in BASES]
+    theirs = {name for base in bases for name in dir(base)}
+    own = [name for name in dir(kind) if not name.startswith("_") and name not in theirs]
+    return [name for name in own if is_method(getattr(kind, name))]
+
+
+def is_method(found: Any) -> bool:
+    """True for what a call may name; a class that stands in a class is none."""
+    return callable(found) and not isinstance(found, type)
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, in lists and dictionaries, too."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if type(value) is list:
+        return [plain(one) for one in value]
+    if type(value) is dict:
+        return {name: plain(one) for name, one in value.items()}
+    return value
