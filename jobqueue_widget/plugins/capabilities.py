@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -19,65 +19,59 @@ logger = logging.getLogger(__name__)
 
 FORMAT = "2.0"
 INSTALLED = ("python_path", "env_vars")  # of the flat form: what stands in `install`
+CLASS_NAME = r"^[A-Za-z_][\w.]*$"
+VARIABLE = {"type": "string", "pattern": r"^(?!JUPYTER|JPY_|JOBQUEUE_)[^=\u0000]+$"}
+NAMES = {"type": ["array", "null"], "items": {"type": "string"}}
+
+
+def _object(required: Sequence[str], **fields: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": fields}
+
+
+def _list_of(one: dict[str, Any]) -> dict[str, Any]:
+    return {"type": ["array", "null"], "items": one}
+
+
 MEMBERS = {
+    **_object(
+        (),
+        methods=_list_of(_object(["name"], name={"type": "string"}, params=NAMES)),
+        properties=NAMES,
+    ),
     "type": ["object", "null"],
-    "properties": {
-        "methods": {
-            "type": ["array", "null"],
-            "items": {
-                "type": "object",
-                "required": ["name"],
-                "properties": {
-                    "name": {"type": "string"},
-                    "params": {"type": ["array", "null"], "items": {"type": "string"}},
-                },
-            },
-        },
-        "properties": {"type": ["array", "null"], "items": {"type": "string"}},
-    },
 }
+PLACE = {"module": {"type": "string", "pattern": CLASS_NAME}}
+PLACE["class"] = PLACE["module"]
+FIELDS: Mapping[str, Any] = {  # of the flat form: what only a capability has
+    "adapters": _list_of(_object(["task", "module", "class"], task={"type": "string"}, **PLACE)),
+    "structural_surface": MEMBERS,
+    "worker_env": _list_of(
+        _object(
+            ["name"],
+            name=VARIABLE,
+            secret={"type": ["boolean", "null"]},
+            default={"type": ["string", "null"], "pattern": r"^[^\u0000]*$"},
+        )
+    ),
+}
+ADAPTER_SCHEMA = _object(
+    ["task_name", "module", "class"],
+    task_name={"type": "string", "minLength": 1},
+    protocol_members=MEMBERS,
+    **PLACE,
+)
 
 
-def schemas(flat: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Of a capability's manifest and of an adapter's, made from that of the flat form."""
-    fields = flat["properties"]
-    installed = {name: fields[name] for name in INSTALLED}
-    variable = {
-        "type": "object",
-        "required": ["name"],
-        "properties": {
-            "name": fields["pass_env"]["items"],
-            "secret": {"type": ["boolean", "null"]},
-            "default": {"type": ["string", "null"], "pattern": r"^[^\u0000]*$"},
-        },
-    }
-    coded = {name: field for name, field in fields.items() if name not in INSTALLED}
-    coded["worker_env"] = {"type": ["array", "null"], "items": variable}
-    coded["structural_surface"] = MEMBERS
-    capability = {
-        "type": "object",
-        "required": ["format_version", "install", "code"],
-        "properties": {
-            "format_version": {"const": FORMAT},
-            "install": {"type": "object", "required": ["python_path"], "properties": installed},
-            "code": {
-                "type": "object",
-                "required": ["name", "module", "class"],
-                "properties": coded,
-            },
-        },
-    }
-    adapter = {
-        "type": "object",
-        "required": ["task_name", "module", "class"],
-        "properties": {
-            "task_name": {"type": "string", "minLength": 1},
-            "module": fields["module"],
-            "class": fields["class"],
-            "protocol_members": MEMBERS,
-        },
-    }
-    return capability, adapter
+def nested_schema(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a capability's manifest as it is in its file, made from the fields of the flat form."""
+    installed = {name: flat[name] for name in INSTALLED}
+    coded = {name: field for name, field in flat.items() if name not in INSTALLED}
+    return _object(
+        ["format_version", "install", "code"],
+        format_version={"const": FORMAT},
+        install=_object(["python_path"], **installed),
+        code=_object(["name", "module", "class"], **coded),
+    )
 
 
 def is_nested(manifest: Any) -> bool:
@@ -91,8 +85,13 @@ def is_adapter(manifest: Any) -> bool:
     return isinstance(manifest, dict) and manifest.get("unit") == "adapter"
 
 
+def is_capability(manifest: Mapping[str, Any]) -> bool:
+    """True for the flat form of one."""
+    return manifest.get("adapters") is not None
+
+
 def flatten(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The flat form of a valid one. `adapters` tells a capability from other plugins."""
+    """The flat form of a valid one."""
     flat = {**manifest["install"], **manifest["code"], "adapters": []}
     flat["pass_env"] = [variable["name"] for variable in flat.get("worker_env") or ()]
     return flat
@@ -100,7 +99,7 @@ def flatten(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def bind(manifest: dict[str, Any], adapters: Iterable[Mapping[str, Any]]) -> None:
     """Give a capability the adapters that fit it; nothing to another plugin's manifest."""
-    if "adapters" in manifest:
+    if is_capability(manifest):
         surface = manifest.get("structural_surface") or {}
         manifest["adapters"] = [
             {"task": one["task_name"], "module": one["module"], "class": one["class"]}
@@ -137,7 +136,7 @@ def variables(
     a default goes before the kernel's variable of that name, and one with a folder that nobody has
     chosen is left out.
     """
-    if "adapters" not in manifest:
+    if not is_capability(manifest):
         return {}
     name, data = manifest["name"], data_dir / "data"
     folders = {

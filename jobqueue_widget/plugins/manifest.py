@@ -31,8 +31,8 @@ SCHEMA: Mapping[str, Any] = {
         "author": TEXT,
         "category": TEXT,
         "interface": TEXT,
-        "module": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*$"},
-        "class": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*$"},
+        **capabilities.PLACE,  # module, class
+        **capabilities.FIELDS,
         "python_path": {"type": "string", "minLength": 1},
         "env_vars": {
             "type": ["object", "null"],
@@ -41,7 +41,7 @@ SCHEMA: Mapping[str, Any] = {
         },
         "pass_env": {  # ours, for PluginManager(env="listed")
             "type": ["array", "null"],
-            "items": {"type": "string", "pattern": r"^(?!JUPYTER|JPY_|JOBQUEUE_)[^=\u0000]+$"},
+            "items": capabilities.VARIABLE,
         },
         "config_schema": {"type": ["object", "null"]},
         "resources": {
@@ -54,7 +54,7 @@ SCHEMA: Mapping[str, Any] = {
         },
     },
 }
-CAPABILITY_SCHEMA, ADAPTER_SCHEMA = capabilities.schemas(SCHEMA)
+NESTED_SCHEMA = capabilities.nested_schema(SCHEMA["properties"])
 
 
 class PluginLoadWarning(UserWarning):
@@ -104,7 +104,7 @@ def find_manifests(
             try:
                 manifest = _read(path, named)
                 if capabilities.is_adapter(manifest):
-                    _check_schema(manifest, str(path), ADAPTER_SCHEMA)
+                    _check_schema(manifest, str(path), capabilities.ADAPTER_SCHEMA)
                     adapters.setdefault(f"{manifest['module']}.{manifest['class']}", manifest)
                     continue
                 meta = meta_of(manifest, path)
@@ -143,7 +143,7 @@ def meta_of(manifest: Any, path: Path | None = None) -> PluginMeta:
     where = str(path) if path is not None else "manifest"
     field_of_python = "python_path"
     if capabilities.is_nested(manifest):
-        _check_schema(manifest, where, CAPABILITY_SCHEMA)
+        _check_schema(manifest, where, NESTED_SCHEMA)
         manifest, field_of_python = capabilities.flatten(manifest), "install.python_path"
     else:
         _check_schema(manifest, where, SCHEMA)

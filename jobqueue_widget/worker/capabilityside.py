@@ -6,11 +6,12 @@ a method of the adapter that serves it. Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 OF_THE_CALL = ("task", "method", "control", "run_id", "actor")  # never arguments, as there
@@ -74,26 +75,47 @@ class Capability:
             LookupError: there is no such method or task; the message has those that there are.
         """
         call = {name: kwargs.pop(name, None) for name in OF_THE_CALL}
-        body, args = self.find(call["task"], call["method"], args)
-        self.begin(call)
-        try:
+        body, args = self.find("execute", call, args)
+        with self.heard():
+            self.begin(call)
             value = body(*args, **kwargs)
+        return self.sent(value, call)
+
+    def execute_stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """The same of a method that gives an iterator, piece by piece; else in one piece."""
+        call = {name: kwargs.pop(name, None) for name in OF_THE_CALL}
+        body, args = self.find("execute_stream", call, args)
+        with self.heard():
+            self.begin(call)
+            value = body(*args, **kwargs)
+            for piece in value if isinstance(value, Iterator) else [value]:
+                yield self.sent(piece, call)
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Whoever asked to stop is told so by what `check_cancel()` raises."""
+        try:
+            yield
         except Exception as error:
             asked = self.jobside.current_job().cancel_requested
             if asked and type(error).__name__ == "CapabilityCancelledError":
                 raise self.jobside.JobCancelled(str(error)) from error
             raise
+
+    def sent(self, value: Any, call: dict[str, Any]) -> Any:
+        """A task's result as a caller without its class is given it there; else plain values."""
         if type(value) in self.types.values():
             return value
         wire = sys.modules.get("cjm_substrate.core.wire")
         if call["task"] is not None and wire is not None:
-            value = wire.wire_encode(value)  # what a caller without its class is given there
+            value = wire.wire_encode(value)
         return plain(value)
 
     def find(
-        self, task: Any, method: Any, args: tuple[Any, ...]
+        self, whole: str, call: dict[str, Any], args: tuple[Any, ...]
     ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """What to call, and with which positional arguments."""
+        """What to call, and with which positional arguments; `whole` if the tool has `execute`."""
+        task, method = call["task"], call["method"]
         title = f"capability {getattr(self.tool, 'name', type(self.tool).__name__)}"
         if task is not None:
             if method is None or args:
@@ -107,7 +129,7 @@ class Capability:
             return method_of(self.adapters[task], method, f"task {task!r} of {title}"), args
         if method is None:
             if callable(getattr(self.tool, "execute", None)):
-                return self.tool.execute, args
+                return getattr(self.tool, whole), args
             if not args:
                 there = ", ".join(methods(self.tool))
                 raise TypeError(f"{title}: the call names no method; it has: {there}")
@@ -121,9 +143,8 @@ class Capability:
         job.checkpoint()
         wire = sys.modules.get("cjm_substrate.core.wire")
         if wire is not None:
-            told = {name: call[name] for name in ("run_id", "actor")}
-            control = dict(call["control"] or {})
-            wire.set_call_envelope(wire.CallEnvelope(job_id=job.id, control=control, **told))
+            told = {name: call[name] for name in ("control", "run_id", "actor") if call[name]}
+            wire.set_call_envelope(wire.CallEnvelope.from_wire({"job_id": job.id, **told}))
 
 
 def method_of(owner: Any, name: Any, title: str) -> Callable[..., Any]:

@@ -330,6 +330,19 @@ async def test_what_belongs_to_the_call_is_no_argument(tmp_path: Path) -> None:
             assert job.status_message == "step 4"
 
 
+async def test_a_method_that_gives_an_iterator_is_read_piece_by_piece(tmp_path: Path) -> None:
+    with workload(tmp_path) as manager:
+        pieces = manager.execute_plugin_stream("workload", "count", 3)
+        assert [piece["size"] async for piece in pieces] == [0, 1, 2]
+        pieces = manager.execute_plugin_stream("workload", "check", seconds=0)
+        assert [piece async for piece in pieces] == ["whole"]
+        async with contextlib.aclosing(
+            manager.execute_plugin_stream("workload", method="count", limit=10**9)
+        ) as pieces:
+            assert [(await anext(pieces))["size"] for _ in range(9)] == list(range(9))
+        assert await manager.execute_plugin_async("workload", "check", 0) == "whole"
+
+
 async def test_it_is_unloaded_and_evicted_as_other_plugins_are(tmp_path: Path) -> None:
     with capabilities(tmp_path, PYSBD, GRAPH, scheduler=QueueScheduler()) as manager:
         handle = manager.get_plugin(GRAPH)

@@ -67,6 +67,12 @@ class Workload(ToolCapability):
             with contextlib.suppress(BaseException):
                 time.sleep(0.05)
 
+    def count(self, limit: int) -> Any:
+        """Piece by piece, as long as nobody asks it to stop."""
+        for number in range(limit):
+            self.check_cancel()
+            yield Place(str(number), number)
+
     def child(self) -> int:
         """Wait for a process that its callback ends."""
         process = subprocess.Popen(["sleep", "60"])

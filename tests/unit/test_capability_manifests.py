@@ -171,6 +171,20 @@ def test_a_fault_is_told_by_file_and_field(
 
 
 @pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("adapters", {}, "adapters: {} is not of type 'array'"),
+        ("adapters", [{"task": "t"}], "adapters.0: 'module' is a required property"),
+        ("worker_env", [{}], "worker_env.0: 'name' is a required property"),
+        ("structural_surface", 5, "structural_surface: 5 is not of type 'object'"),
+    ],
+)
+def test_a_flat_one_by_hand_is_checked_as_well(field: str, value: Any, message: str) -> None:
+    with pytest.raises(InvalidManifestError, match=f"^manifest: {message}"):
+        meta_of({**meta_of(WHISPER).manifest, field: value})
+
+
+@pytest.mark.parametrize(
     ("place", "value", "message"),
     [
         ("task_name", NOTHING, "'task_name' is a required property"),
