@@ -7,7 +7,6 @@ a method of the adapter that serves it. Standard library only.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib
 import os
 import sys
@@ -30,7 +29,7 @@ class Capability:
     Args:
         tool: the capability.
         adapters: `task`, `module` and `class` of each that fits it.
-        types: registered ones, whose values are sent as they are.
+        types: registered ones, whose values keep their type.
         jobside: the module of that name.
     """
 
@@ -103,13 +102,11 @@ class Capability:
             raise
 
     def sent(self, value: Any, call: dict[str, Any]) -> Any:
-        """A task's result as a caller without its class is given it there; else plain values."""
-        if type(value) in self.types.values():
-            return value
+        """A task's result as a caller without its class is given it there."""
         wire = sys.modules.get("cjm_substrate.core.wire")
-        if call["task"] is not None and wire is not None:
-            value = wire.wire_encode(value)
-        return plain(value)
+        if call["task"] is None or wire is None or type(value) in self.types.values():
+            return value
+        return wire.wire_encode(value)
 
     def find(
         self, whole: str, call: dict[str, Any], args: tuple[Any, ...]
@@ -173,14 +170,3 @@ def methods(owner: Any) -> list[str]:
 def is_method(found: Any) -> bool:
     """True for what a call may name; a class that stands in a class is none."""
     return callable(found) and not isinstance(found, type)
-
-
-def plain(value: Any) -> Any:
-    """Dataclasses as dictionaries, in lists and dictionaries, too."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    if type(value) is list:
-        return [plain(one) for one in value]
-    if type(value) is dict:
-        return {name: plain(one) for name, one in value.items()}
-    return value
