@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from ._core import events as ev
 from ._core.jobs import JobOptions, JobRecord, JobStatus
+from ._core.words import cancel_text, error_text
 from ._display import hearing
-from ._runtime.engine import Engine, cancel_text, error_text
+from ._runtime.engine import Engine
 from ._runtime.kernel import can_nest, run_nested
 from ._runtime.logs import JobLog
 from ._runtime.waiting import Waiter

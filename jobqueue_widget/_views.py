@@ -10,7 +10,8 @@ from typing import Any, Literal
 from ._arguments import arguments_line
 from ._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
 from ._core.told import unchecked_text
-from ._runtime.engine import Engine, cancel_text, error_text
+from ._core.words import cancel_text, error_text
+from ._runtime.engine import Engine
 from ._runtime.queue_resources import Usage
 
 HISTORY_IN_STATE = 20

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ._arguments import describe_arguments, shown_arguments
 from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, Late, NotKept
 from ._core.told import unchecked_text
+from ._core.words import cancel_text, error_text
 from ._display import provider
-from ._runtime.engine import cancel_text, error_text
 from ._runtime.queue_resources import Usage
 from ._views import cancel_note, note_of
 from .errors import (

@@ -11,7 +11,7 @@ from typing import IO
 
 from .._arguments import describe_arguments
 from .._core.jobs import JobRecord, Late
-from .._runtime.engine import cancel_text, error_text
+from .._core.words import cancel_text, error_text
 from .._runtime.logs import JobLog
 from ..errors import InvalidOptionError
 from ..journal.records import JournalRecord

@@ -11,9 +11,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
+from .._core.eviction import plan_eviction
 from .._core.jobs import BlockReason
 from .._core.learned import Learned
 from .._core.rescue import unloading_text, who_makes_room
@@ -30,7 +31,6 @@ from .._core.resources import (
     Request,
     Told,
     impossible,
-    plan_eviction,
 )
 from ..protocols import OffersResources, ResourceSource
 from .plugin_hosts import Hosts
@@ -42,14 +42,12 @@ from .plugin_memory import (
     figures_of,
     workers_of,
 )
+from .unloading import ROOM_KEPT, Room, Unloading
 
 logger = logging.getLogger(__name__)
 
 FRESH = 2.0  # seconds that a look at the machine is good for
 PATIENCE = 5.0  # seconds without an answer after which that is said
-EVICTION_PATIENCE = 30.0  # seconds after which an unloading is given up
-ROOM_KEPT = 2.0  # seconds that what was freed for a job is kept for it
-TRY_AGAIN = 3.0  # seconds before a plugin that did not go is asked again
 
 MEASURING = BlockReason("the machine's memory is being read")
 
@@ -65,17 +63,6 @@ class Party(Protocol):
 
     def on_look(self, stats: MachineStats | None) -> None:
         """The machine was looked at (None: in vain). Any thread."""
-
-
-@dataclass(slots=True)
-class _Room:
-    """What is being unloaded for one job; `until` is set when that is over."""
-
-    request: Request
-    victims: list[IdlePlugin]
-    text: str
-    begun: float
-    until: float | None = None
 
 
 class Admission:
@@ -114,10 +101,8 @@ class Admission:
         self._parties: dict[int, Party] = {}
         self._hosts = Hosts()
         self._loaded: dict[PluginKey, Loaded] = {}
-        self._room: _Room | None = None
-        self._going: set[PluginKey] = set()  # their hosts were asked to unload them
+        self._unloading = Unloading()
         self._places: dict[PluginKey, tuple[int, ...]] = {}  # the GPUs that plugins were sent to
-        self._not_gone: dict[PluginKey, float] = {}
 
     def after_fork(self) -> None:
         """In a forked child: every job and plugin is the parent's."""
@@ -246,7 +231,7 @@ class Admission:
             `MEASURING` while the machine has yet to be looked at: whoever takes part is told.
 
         """
-        room: _Room | None = None
+        room: Room | None = None
         with self._lock:
             need, unchecked = self._hosts.checkable(need, plugin if declared else None, self._stats)
             request = self._request(job_id, title, need, plugin)
@@ -257,15 +242,16 @@ class Admission:
                     self._ledger.reserve(request, decision.gpus)
                 if plugin is not None and decision.gpus:
                     self._places[plugin] = decision.gpus
-                if self._room is not None and self._room.request.job_id == job_id:
-                    self._room = None
+                current = self._unloading.room
+                if current is not None and current.request.job_id == job_id:
+                    self._unloading.room = None
                 return decision
             if isinstance(decision, Impossible):
                 return decision
             self._wanted = True
             if decision is not MEASURING:
                 room = self._plan_room(request, decision, beside) if may_evict else None
-                current = self._room
+                current = self._unloading.room
                 is_ours = current is not None and current.request.job_id == job_id
                 if current is not None and is_ours and current.until is None:
                     decision = replace(decision, text=current.text)
@@ -302,10 +288,10 @@ class Admission:
         self, request: Request, beside: Request | None, *, is_cut: bool
     ) -> Admitted | BlockReason | Impossible:
         now, stats = self._monotonic(), self._stats
-        room = self._current_room(now)
+        room = self._unloading.current(now)
         if room is not None and room.request.job_id != request.job_id:
             beside = beside or room.request
-        if request.plugin in self._going:
+        if request.plugin in self._unloading.going:
             return BlockReason("its plugin is being unloaded; it is loaded again then")
         if stats is None or now - self._done_at > FRESH:
             since = self._looking_since
@@ -359,28 +345,15 @@ class Admission:
 
     # -- unloading what is idle ----------------------------------------------------------------
 
-    def _current_room(self, now: float) -> _Room | None:
-        room = self._room
-        if room is None:
-            return None
-        if room.until is None and now - room.begun > EVICTION_PATIENCE:
-            logger.warning("%s: no answer for %g s", room.text, EVICTION_PATIENCE)
-            self._not_gone.update((victim.key, now) for victim in room.victims)
-            self._room = room = None
-        elif room.until is not None and now > room.until:
-            self._room = room = None
-        return room
-
     def _plan_room(
         self, request: Request, reason: BlockReason, beside: Request | None
-    ) -> _Room | None:
+    ) -> Room | None:
         """What to unload for it, if that lets it start; one job at a time."""
         now, stats = self._monotonic(), self._stats
-        if stats is None or self._current_room(now) is not None:
+        if stats is None or self._unloading.current(now) is not None:
             return None
-        self._not_gone = {k: at for k, at in self._not_gone.items() if now - at < TRY_AGAIN}
         stats = self._hosts.as_told(stats, request.plugin)
-        idle = [plugin for plugin in self._idle() if plugin.key not in self._not_gone]
+        idle = self._unloading.willing(self._idle(), now)
         victims = plan_eviction(self._ledger, request, stats, idle, beside)
         if not victims and not stats.gpu_use_known:
             # What they ask for is not enough, but nobody knows what they hold: one after the other.
@@ -388,14 +361,14 @@ class Admission:
             victims = plan_eviction(self._ledger, request, stats, most, beside)
         if not victims:
             return None
-        self._room = _Room(request, victims, unloading_text(reason, victims), now)
-        return self._room
+        self._unloading.room = Room(request, victims, unloading_text(reason, victims), now)
+        return self._unloading.room
 
-    def _make_room(self, room: _Room) -> None:
+    def _make_room(self, room: Room) -> None:
         """Aside: unload them, one after the other."""
         for victim in room.victims:
             with self._lock:
-                if self._room is not room:
+                if self._unloading.room is not room:
                     break  # it was let in meanwhile
             if not self._unload(victim.key):
                 break
@@ -408,19 +381,15 @@ class Admission:
         """Aside: have its host unload it. False: it is used again, or did not go."""
         host_id, name = key
         with self._lock:
-            if key in self._going or self._ledger.uses_plugin(key):
+            if key in self._unloading.going or self._ledger.uses_plugin(key):
                 return False
             host = self._hosts.get(host_id)
-            self._going.add(key)
+            self._unloading.going.add(key)
         problem = "its host is gone" if host is None else evict(host.offers, name)
         with self._lock:
-            self._going.discard(key)
+            self._unloading.ended(key, problem, self._monotonic())
             if problem is None:
                 self._places.pop(key, None)
-            else:
-                self._not_gone[key] = self._monotonic()
-        if problem is not None:
-            logger.info("plugin %s was not unloaded: %s", name, problem)
         return problem is None
 
     # -- after a job ran out of memory -----------------------------------------------------------

@@ -7,7 +7,6 @@ import itertools
 import logging
 import os
 import threading
-import weakref
 from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from .._core import effects as fx
 from .._core import events as ev
 from .._core.ids import JobIds
-from .._core.jobs import EMPTY, RUNNING, JobRecord, JobStatus, Outcome
+from .._core.jobs import EMPTY, RUNNING, JobRecord, Outcome
 from .._core.state import Pause, QueueState
+from .._core.words import cancel_text, error_text
 from .alive import KeepAlive
 from .bridge import give_up
 from .dispatcher import Dispatcher
@@ -31,6 +31,7 @@ from .queue_resources import QueueResources
 from .runner import Run
 from .settings import Clock as Clock  # its home is there, most of its readers are here
 from .settings import Settings as Settings
+from .spool import private_folder
 from .supervisor import Supervisor
 from .timers import CallLater, Timers
 from .waiting import Waiters
@@ -385,11 +386,7 @@ class Engine:
         """A private folder for large files, removed when the queue is closed or collected."""
         with self.life.files_lock:
             if self._spool is None:
-                import tempfile  # many queues never need it; it brings eleven modules along
-
-                self._spool = Path(tempfile.mkdtemp(prefix="jobqueue-"))
-                remove = weakref.finalize(self, _remove_folder, self._spool, os.getpid())
-                self.life.remove_files = remove
+                self._spool, self.life.remove_files = private_folder(self)
             return self._spool
 
     def drop_empty_spool(self) -> None:
@@ -436,24 +433,3 @@ class Engine:
         self.dispatcher.after_fork()
         self.resources.after_fork()
         self.learning.after_fork()
-
-
-def _remove_folder(path: Path, owner: int) -> None:
-    if os.getpid() == owner:  # a forked child must not remove what its parent uses
-        import shutil  # tempfile, which has made the folder, has imported it
-
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def error_text(job: JobRecord) -> str | None:
-    """`job.error`: the failure of a failed job, else None."""
-    return str(job.failure) if job.status is JobStatus.failed else None
-
-
-def cancel_text(job: JobRecord) -> str | None:
-    """`job.cancel_reason`: the reason of a cancelled job, what it raised, or "cancelled"."""
-    if job.status is not JobStatus.cancelled:
-        return None
-    failure = job.failure
-    raised = "" if failure is None or failure.type_name == "JobCancelled" else str(failure)
-    return job.cancel_reason or raised or "cancelled"

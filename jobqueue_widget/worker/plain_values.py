@@ -10,6 +10,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import enum
+import math
+import struct
 import sys
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
@@ -49,6 +51,29 @@ def of_result(value: Any) -> Any:
         masked = isinstance(value, getattr(numpy.ma, "MaskedArray", ()))
         return NONE if masked or type(value) is numpy.ndarray else numpy.asarray(value)
     return NONE
+
+
+def without_numpy(kind: str, shape: list[int], order: str, data: memoryview) -> Any:
+    """Return an array's numbers as nested lists, a scalar as itself; `NONE` for other kinds.
+
+    Args:
+        kind: numpy's name of its type, as "<f8".
+        shape: its sizes; none for a scalar.
+        order: "C" or "F".
+        data: its bytes.
+    """
+    letter = _LETTERS.get(kind[1:])
+    if letter is None or (order == "F" and len(shape) > 1):
+        return NONE
+    byte_order = ">" if kind[0] == ">" else "<"
+    flat = list(struct.unpack(f"{byte_order}{math.prod(shape)}{letter}", data))
+    for size in reversed(shape[1:]):
+        flat = [flat[at : at + size] for at in range(0, len(flat), size)] if size else []
+    return flat if shape else flat[0]
+
+
+_LETTERS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d"}
+_LETTERS.update(i1="b", i2="h", i4="i", i8="q", u1="B", u2="H", u4="I", u8="Q")
 
 
 def _fields(value: Any, names: Any) -> dict[str, Any]:

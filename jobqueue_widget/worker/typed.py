@@ -12,7 +12,6 @@ import dataclasses
 import enum
 import json
 import math
-import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from .plain_values import NONE, of_json, of_result
+from .plain_values import NONE, of_json, of_result, without_numpy
 
 UTC = timezone.utc  # noqa: UP017 - a plugin may run in a Python before 3.11
 Part = Any  # bytes, bytearray or memoryview
@@ -285,7 +284,10 @@ class _Decoder:
         try:
             import numpy
         except ImportError:
-            return _without_numpy(description, shape, order, self.raw(number))
+            found = without_numpy(str(description), shape, order, self.raw(number))
+            if found is NONE:
+                raise NotReadable("it has a numpy array, and numpy is not installed here") from None
+            return found
         if isinstance(description, list):
             description = [_field(item) for item in description]
         dtype = numpy.dtype(description)
@@ -299,23 +301,6 @@ class _Decoder:
         """A numpy scalar."""
         made = self.array(body)
         return made.reshape(())[()] if hasattr(made, "reshape") else made
-
-
-def _without_numpy(description: Any, shape: list[int], order: str, data: memoryview) -> Any:
-    """The numbers of an array as nested lists, or a scalar as itself."""
-    letter = _LETTERS.get(str(description)[1:])
-    if letter is None or (order == "F" and len(shape) > 1):
-        raise NotReadable("it has a numpy array, and numpy is not installed here")
-    byte_order = ">" if str(description)[0] == ">" else "<"
-    count = math.prod(shape)
-    flat = list(struct.unpack(f"{byte_order}{count}{letter}", data))
-    for size in reversed(shape[1:]):
-        flat = [flat[at : at + size] for at in range(0, len(flat), size)] if size else []
-    return flat if shape else flat[0]
-
-
-_LETTERS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d"}
-_LETTERS.update(i1="b", i2="h", i4="i", i8="q", u1="B", u2="H", u4="I", u8="Q")
 
 
 def _field(item: Any) -> tuple[Any, ...]:

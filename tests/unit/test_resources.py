@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobqueue_widget._core.eviction import plan_eviction, relieved
 from jobqueue_widget._core.jobs import BlockReason
 from jobqueue_widget._core.learned import MOST_KEYS, Learned
 from jobqueue_widget._core.resources import (
@@ -21,8 +22,6 @@ from jobqueue_widget._core.resources import (
     ProcessMemory,
     Request,
     clean,
-    plan_eviction,
-    relieved,
 )
 
 

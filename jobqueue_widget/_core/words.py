@@ -1,0 +1,19 @@
+"""Puts into words how a job has ended."""
+
+from __future__ import annotations
+
+from .jobs import JobRecord, JobStatus
+
+
+def error_text(job: JobRecord) -> str | None:
+    """`job.error`: the failure of a failed job, else None."""
+    return str(job.failure) if job.status is JobStatus.failed else None
+
+
+def cancel_text(job: JobRecord) -> str | None:
+    """`job.cancel_reason`: the reason of a cancelled job, what it raised, or "cancelled"."""
+    if job.status is not JobStatus.cancelled:
+        return None
+    failure = job.failure
+    raised = "" if failure is None or failure.type_name == "JobCancelled" else str(failure)
+    return job.cancel_reason or raised or "cancelled"

@@ -1,0 +1,60 @@
+"""Remembers what is being unloaded, for whom, and what did not go. Under the admission's lock."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .._core.resources import IdlePlugin, PluginKey, Request
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 30.0  # seconds after which an unloading is given up
+ROOM_KEPT = 2.0  # seconds that what was freed for a job is kept for it
+TRY_AGAIN = 3.0  # seconds before a plugin that did not go is asked again
+
+
+@dataclass(slots=True)
+class Room:
+    """What is being unloaded for one job; `until` is set when that is over."""
+
+    request: Request
+    victims: list[IdlePlugin]
+    text: str
+    begun: float
+    until: float | None = None
+
+
+class Unloading:
+    """Of one admission. Times are those of its clock, in seconds."""
+
+    def __init__(self) -> None:
+        self.room: Room | None = None
+        self.going: set[PluginKey] = set()  # their hosts were asked to unload them
+        self._not_gone: dict[PluginKey, float] = {}
+
+    def current(self, now: float) -> Room | None:
+        """Return the room that is being made or kept; one that takes too long is given up."""
+        room = self.room
+        if room is None:
+            return None
+        if room.until is None and now - room.begun > PATIENCE:
+            logger.warning("%s: no answer for %g s", room.text, PATIENCE)
+            self._not_gone.update((victim.key, now) for victim in room.victims)
+            self.room = room = None
+        elif room.until is not None and now > room.until:
+            self.room = room = None
+        return room
+
+    def willing(self, idle: Iterable[IdlePlugin], now: float) -> list[IdlePlugin]:
+        """Return those that have not just been asked in vain."""
+        self._not_gone = {k: at for k, at in self._not_gone.items() if now - at < TRY_AGAIN}
+        return [plugin for plugin in idle if plugin.key not in self._not_gone]
+
+    def ended(self, key: PluginKey, problem: str | None, now: float) -> None:
+        """Note that a host has answered: it is gone, or why it is not."""
+        self.going.discard(key)
+        if problem is not None:
+            self._not_gone[key] = now
+            logger.info("plugin %s was not unloaded: %s", key[1], problem)
