@@ -108,9 +108,10 @@ def _run(script: str, folder: Path) -> dict[str, tuple[int, str]]:
 
 
 def _verdicts(text: str) -> list[str]:
-    """What the script says of itself: its ticks, the ends of its jobs, without the figures."""
+    """What the script says of itself: its ticks, the ends of its jobs; no figures, no reasons."""
     lines = [line for line in text.splitlines() if re.search(MARKS, line)]
     own = [line for line in lines if not line.startswith(("[", "Stats: "))]
+    own = [re.sub(r"(blocked execution): .*", r"\1", line) for line in own]  # why: in our words
     return [re.sub(r"\b[0-9a-f]{8}\b|\d+(\.\d+)?", "#", line).strip() for line in own]
 
 
