@@ -83,7 +83,7 @@ $(PLUGINS)/.installed: $(VENV)/.installed .ci/make-plugins examples/plugins/make
 $(ECOSYSTEM)/.installed: $(VENV)/.installed .ci/make-ecosystem $(wildcard .ci/ecosystem/*) $(wildcard tests/ecosystem/standins/*.py) tests/ecosystem/standin_wheels.py
 	@.ci/make-ecosystem $(ECOSYSTEM) $(PYTHON_IN_VENV)
 
-$(CAPABILITIES)/.installed: .ci/make-capabilities .ci/stand-in-conda $(wildcard .ci/capabilities/*)
+$(CAPABILITIES)/.installed: .ci/make-capabilities .ci/ecosystem/conda $(wildcard .ci/capabilities/*)
 	@.ci/make-capabilities $(CAPABILITIES)
 
 $(VENV)/.lab-installed: $(VENV)/.installed

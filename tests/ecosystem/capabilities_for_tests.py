@@ -13,7 +13,6 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 MADE = REPOSITORY / "build" / "capabilities"
 MANIFESTS = MADE / "manifests"
-PROGRAMS = MADE / "envs" / "ffmpeg" / "bin"
 RUN_THERE = Path(__file__).with_name("run_capabilities_there.py")
 
 
@@ -32,11 +31,7 @@ def results_there(folder: Path, calls: list[dict[str, Any]]) -> list[dict[str, A
         [MADE / "host" / "bin" / "python", RUN_THERE, MANIFESTS],
         input=json.dumps(calls),
         cwd=folder,
-        env={
-            "HOME": str(folder),
-            "CJM_DATA_DIR": str(folder),
-            "PATH": os.pathsep.join([str(PROGRAMS), os.environ["PATH"]]),
-        },
+        env={"HOME": str(folder), "CJM_DATA_DIR": str(folder), "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         check=False,
