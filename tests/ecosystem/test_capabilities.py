@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -172,6 +173,29 @@ async def test_a_method_is_called_by_its_name(tmp_path: Path) -> None:
         assert await manager.execute_plugin_async(PYSBD, "is_available") is True
 
 
+@dataclasses.dataclass
+class Span:
+    start_char: int
+    end_char: int
+
+
+@dataclasses.dataclass
+class Found:
+    spans: list[Span]
+    metadata: dict[str, Any]
+
+
+async def test_a_registered_class_comes_as_itself_by_method_and_by_task(tmp_path: Path) -> None:
+    module = "cjm_capability_primitives.sentence_segmentation"
+    with capabilities(tmp_path, PYSBD) as manager:
+        manager.register_type(Found, f"{module}.SentenceSegmentationResult")
+        manager.register_type(Span, f"{module}.SentenceSpan")
+        expected = Found([Span(0, 3), Span(4, 7)], {"sentence_count": 2, "language": "en"})
+        task = {"task": TASK, "method": "segment_text"}
+        assert manager.execute_plugin(PYSBD, "segment_text", "Hi. Ho.") == expected
+        assert manager.execute_plugin(PYSBD, text="Hi. Ho.", **task) == expected
+
+
 TASK = "sentence_segmentation"
 REFUSED: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     ((), {}, "TypeError: .*: the call names no method; it has: is_available, segment_text"),
@@ -294,6 +318,12 @@ async def test_a_new_configuration_reaches_it_as_a_change(tmp_path: Path) -> Non
             found = await queue.submit_nowait(PYSBD, "segment_text", german)
             assert found["metadata"] == {"language": "de", "sentence_count": 2}
             assert manager.get_plugin_config(PYSBD) == {"language": "de"}
+            meta = manager.get_discovered_meta(PYSBD)
+            assert manager.load_plugin(meta, {"language": "fr"}, instance_id="french")
+            assert (await queue.submit_nowait("french", "segment_text", german))["metadata"] == {
+                "language": "fr",
+                "sentence_count": 4,
+            }
             schema = manager.get_plugin_config_schema(PYSBD)
             assert schema is not None
             assert schema["properties"]["language"]["default"] == "en"

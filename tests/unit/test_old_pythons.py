@@ -23,6 +23,7 @@ value = {"a": [1, 2.5, None, (b"x", {3})], "when": typed.datetime(2026, 1, 2, tz
 assert typed.decode(typed.encode(value, {}, foreign=True), {}) == value
 meta, parts = module.wire.pack_value(module, 10, ())
 assert meta["lost"]["reason"], meta
+assert module.load_sibling("capabilityside", module.CAPABILITIES).Capability
 print("fine")
 """
 
