@@ -367,21 +367,22 @@ class Admission:
     def _make_room(self, room: Room) -> None:
         """Aside: unload them, one after the other."""
         for victim in room.victims:
-            with self._lock:
-                if self._unloading.room is not room:
-                    break  # it was let in meanwhile
-            if not self._unload(victim.key):
+            if not self._unload(victim.key, room):
                 break
         with self._lock:
             now = self._monotonic()
             self._changed_at, room.until = now, now + ROOM_KEPT
         self.look()
 
-    def _unload(self, key: PluginKey) -> bool:
-        """Aside: have its host unload it. False: it is used again, or did not go."""
+    def _unload(self, key: PluginKey, room: Room | None = None) -> bool:
+        """Aside: have its host unload it. False: it is used again, or did not go.
+
+        Nor if it was to make room for a job that was let in meanwhile.
+        """
         host_id, name = key
         with self._lock:
-            if key in self._unloading.going or self._ledger.uses_plugin(key):
+            is_over = room is not None and self._unloading.room is not room
+            if is_over or key in self._unloading.going or self._ledger.uses_plugin(key):
                 return False
             host = self._hosts.get(host_id)
             self._unloading.going.add(key)
