@@ -397,7 +397,7 @@ async def test_a_log_of_sqlite_that_was_cut_gives_a_moment_that_was(
         os.truncate(wal, dice.randrange(wal.stat().st_size))
         with opened(copy) as again:
             again._engine.state.validate()
-            numbers = sorted(int(job.id.rpartition("-")[2]) for job in again.jobs())
+            numbers = sorted(job._record.number for job in again.jobs())
             assert numbers == list(range(1, len(numbers) + 1))
             counts.add(len(numbers))
     note(f"{len(counts)} different moments")

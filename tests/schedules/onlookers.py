@@ -193,7 +193,7 @@ class Onlooker:
         def meddling(event: JobEvent) -> None:
             if event.job_id is None or dice.random() < 0.8:
                 return
-            tracked = world.jobs.get(int(event.job_id.rpartition("-")[2]))
+            tracked = world.jobs.get(world.number_of(event.job_id))
             if tracked is not None:
                 running = tracked.record.status is JobStatus.running
                 if self.queue.cancel_nowait(tracked.job, reason="meddling") and running:
@@ -220,6 +220,6 @@ class Onlooker:
     def _judge_rows(self, rows: Sequence[dict[str, Any]]) -> None:
         """What a row says of a job is what its handle says, whatever has become of it."""
         for row in rows:
-            job = self.world.jobs[int(row["id"].rpartition("-")[2])].job
+            job = self.world.jobs[self.world.number_of(row["id"])].job
             for said, name in SAID_BY_ROWS.items():
                 self.expect(row[said], getattr(job, name), f"the {said} in a row of {job!r}")

@@ -234,8 +234,8 @@ BUGS = [
     Bug(
         "a plugin is unloaded though it was given a job meanwhile",
         "_runtime/admission.py",
-        "            if is_over or key in self._going or self._ledger.uses_plugin(key):",
-        "            if key in self._going and room is None:",
+        "            if is_over or key in self._unloading.going or self._ledger.uses_plugin(key):",
+        "            if key in self._unloading.going and room is None:",
     ),
     Bug(
         "what ran out of memory is tried again as often as it does",

@@ -8,7 +8,7 @@ import resource
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -42,7 +42,7 @@ class Clockwork:
         """Nothing to bind."""
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> Execution:
-        number = int(spec.id.rpartition("-")[2])
+        number = cast("Any", reporter).job.number
         self.started.append(number)
         end = self.now + self._dice.expovariate(1.0)
         heapq.heappush(self.running, (end, number, reporter))

@@ -109,9 +109,12 @@ class World:
         self.note(f"BROKEN: {text}")
         self.complaints.append(text)
 
-    def number_of(self, spec: JobSpec) -> int:
+    def number_of(self, job_id: str) -> int:
         """The submission number, the same in each run of the same seed; ids are not."""
-        return int(spec.id.rpartition("-")[2])
+        engine = self.queue._engine
+        number = engine.ids.number_of(job_id, frozenset({engine.run_id}))
+        assert number is not None, job_id
+        return number
 
     # -- jobs --------------------------------------------------------------------------------
 
@@ -124,7 +127,7 @@ class World:
 
     def launched(self, attempt: Attempt) -> None:
         """An executor was told to start this; was it allowed?"""
-        number = self.number_of(attempt.spec)
+        number = self.number_of(attempt.spec.id)
         self.note(f"launched {number}.{attempt.number}")
         tracked = self.jobs.get(number)
         if tracked is None:
@@ -137,14 +140,14 @@ class World:
     def gone(self, attempt: Attempt, outcome: Outcome) -> None:
         """The work of this attempt is really gone, whatever the queue is told."""
         self.check_moment()
-        self.note(f"gone {self.number_of(attempt.spec)}.{attempt.number} {outcome.kind}")
+        self.note(f"gone {self.number_of(attempt.spec.id)}.{attempt.number} {outcome.kind}")
         if attempt.alive:
             attempt.gone_at = self.outside.now
             attempt.outcome = outcome
             self.alive.remove(attempt)
 
     def _witness(self, event: JobEvent) -> None:
-        number = 0 if event.job_id is None else int(event.job_id.rpartition("-")[2])
+        number = 0 if event.job_id is None else self.number_of(event.job_id)
         self.note(f"event {event.type} {number}")
         self.events.setdefault(number, []).append(event.type)
 
@@ -183,7 +186,7 @@ class World:
         if self.over:
             return
         if spec is not None:
-            tracked = self.jobs[self.number_of(spec)]
+            tracked = self.jobs[self.number_of(spec.id)]
         else:
             tracked = self.dice.choice(list(self.jobs.values()))
         self.note(f"somebody interferes with {tracked.number}")
