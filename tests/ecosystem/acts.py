@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -325,6 +327,14 @@ async def unload(stage: Stage) -> object:
     job = await stage.run(stage.subject.calls[0])
     assert "not loaded" in job.error, job.error
     return [job.status.value, [one.name for one in stage.manager.list_plugins()]]
+
+
+@act("after its process was killed it works again, at the latest for the second job")
+async def killed(stage: Stage) -> object:
+    assert stage.manager.load_plugin(stage.found, dict(stage.subject.config) or None) is True
+    os.kill(stage.pid(), signal.SIGKILL)
+    await stage.run(stage.subject.calls[0])
+    return await stage.work(stage.subject.calls[0])
 
 
 def _lives(pid: int) -> bool:
