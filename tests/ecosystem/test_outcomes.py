@@ -6,7 +6,17 @@ import os
 
 import pytest
 
-from tests.ecosystem.outcomes import GPU, MADE, PLAYS, Cell, acts_of, outcomes
+from tests.ecosystem.outcomes import (
+    GPU,
+    MADE,
+    PLAYS,
+    REPOSITORY,
+    Cell,
+    acts_of,
+    agrees,
+    outcomes,
+    table,
+)
 from tests.ecosystem.systems import MIXED, OURS, THEIRS
 
 pytestmark = pytest.mark.timeout(170)  # the first test of a plugin plays all its acts
@@ -46,3 +56,10 @@ def test_the_reference_itself_was_really_at_work(play: str) -> None:
     working = {cell.act for cell in outcomes(play) if cell.state(THEIRS) == "works"}
     needed = {"figures", "eviction"} if play == GPU else {"discover", "load", "execute"}
     assert needed <= working
+
+
+def test_the_page_for_its_users_has_the_table_of_this_run() -> None:
+    need_environments()
+    page = REPOSITORY / "docs" / "coming-from-cjm-plugin-system.md"
+    told = table(cell for play in PLAYS for cell in outcomes(play))
+    assert agrees(page, told), f"python -m tests.ecosystem {page.relative_to(REPOSITORY)}"
