@@ -53,6 +53,7 @@ print(json.dumps({
 TOO_HEAVY = {
     "IPython",
     "anywidget",
+    "fastjsonschema",
     "ipykernel",
     "ipywidgets",
     "multiprocessing",
@@ -102,6 +103,14 @@ def test_import_opens_nothing_and_changes_nothing(import_statement: str) -> None
 
 def test_import_loads_no_heavy_module() -> None:
     assert TOO_HEAVY.isdisjoint(watch("import jobqueue_widget")["modules"])
+
+
+def test_reading_a_manifest_loads_little() -> None:
+    """The validator jsonschema compiles 38 grammars, for two seconds, where JupyterLab is."""
+    manifest = {"name": "a", "module": "m", "class": "C", "python_path": sys.executable}
+    seen = watch(f"from jobqueue_widget.plugins.manifest import meta_of; meta_of({manifest})")
+    assert {"jsonschema", "lark", "rfc3987_syntax"}.isdisjoint(seen["modules"])
+    assert seen["acts"] == []
 
 
 def test_what_a_job_imports_does_not_load_the_queue() -> None:

@@ -15,12 +15,18 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from .schema import Schema
+
 logger = logging.getLogger(__name__)
 
 FORMAT = "2.0"
 INSTALLED = ("python_path", "env_vars")  # of the flat form: what stands in `install`
-CLASS_NAME = r"^[A-Za-z_][\w.]*$"
-VARIABLE = {"type": "string", "pattern": r"^(?!JUPYTER|JPY_|JOBQUEUE_)[^=\u0000]+$"}
+VARIABLE = {
+    "type": "string",
+    "pattern": r"^(?!JUPYTER|JPY_|JOBQUEUE_)[^=\u0000]+$",
+    "title": "variable that is passed on: not JUPYTER…, JPY_… or JOBQUEUE_…, without = and NUL",
+}
+VALUE = {"pattern": r"^[^\u0000]*$", "title": "value of a variable, which cannot have a NUL"}
 NAMES = {"type": ["array", "null"], "items": {"type": "string"}}
 
 
@@ -40,8 +46,12 @@ MEMBERS = {
     ),
     "type": ["object", "null"],
 }
-PLACE = {"module": {"type": "string", "pattern": CLASS_NAME}}
-PLACE["class"] = PLACE["module"]
+DOTTED = {
+    "type": "string",
+    "pattern": r"^[A-Za-z_][\w.]*$",
+    "title": "name of a module or class: letters, digits, _ and . only, no digit first",
+}
+PLACE = {"module": DOTTED, "class": DOTTED}
 FIELDS: Mapping[str, Any] = {  # of the flat form: what only a capability has
     "adapters": _list_of(_object(["task", "module", "class"], task={"type": "string"}, **PLACE)),
     "structural_surface": MEMBERS,
@@ -50,27 +60,31 @@ FIELDS: Mapping[str, Any] = {  # of the flat form: what only a capability has
             ["name"],
             name=VARIABLE,
             secret={"type": ["boolean", "null"]},
-            default={"type": ["string", "null"], "pattern": r"^[^\u0000]*$"},
+            default={"type": ["string", "null"], **VALUE},
         )
     ),
 }
-ADAPTER_SCHEMA = _object(
-    ["task_name", "module", "class"],
-    task_name={"type": "string", "minLength": 1},
-    protocol_members=MEMBERS,
-    **PLACE,
+ADAPTER_SCHEMA = Schema(
+    _object(
+        ["task_name", "module", "class"],
+        task_name={"type": "string", "minLength": 1},
+        protocol_members=MEMBERS,
+        **PLACE,
+    )
 )
 
 
-def nested_schema(flat: Mapping[str, Any]) -> dict[str, Any]:
+def nested_schema(flat: Mapping[str, Any]) -> Schema:
     """Of a capability's manifest as it is in its file, made from the fields of the flat form."""
     installed = {name: flat[name] for name in INSTALLED}
     coded = {name: field for name, field in flat.items() if name not in INSTALLED}
-    return _object(
-        ["format_version", "install", "code"],
-        format_version={"const": FORMAT},
-        install=_object(["python_path"], **installed),
-        code=_object(["name", "module", "class"], **coded),
+    return Schema(
+        _object(
+            ["format_version", "install", "code"],
+            format_version={"const": FORMAT},
+            install=_object(["python_path"], **installed),
+            code=_object(["name", "module", "class"], **coded),
+        )
     )
 
 

@@ -17,44 +17,55 @@ from typing import Any
 from ..errors import InvalidManifestError
 from . import capabilities
 from .ownership import check_owner
+from .schema import Schema
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,99}$"  # becomes part of messages, never of a path outwards
 TEXT = {"type": ["string", "null"]}
 AMOUNT = {"type": ["number", "null"], "minimum": 0}
-SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "required": ["name", "module", "class", "python_path"],
-    "properties": {
-        "name": {"type": "string", "pattern": NAME},
-        "version": TEXT,
-        "description": TEXT,
-        "author": TEXT,
-        "category": TEXT,
-        "interface": TEXT,
-        **capabilities.PLACE,  # module, class
-        **capabilities.FIELDS,
-        "python_path": {"type": "string", "minLength": 1},
-        "env_vars": {
-            "type": ["object", "null"],
-            "propertyNames": {"pattern": r"^[^=\u0000]+$"},
-            "additionalProperties": {"type": "string", "pattern": r"^[^\u0000]*$"},
+FIELDS: Mapping[str, Any] = {
+    "name": {
+        "type": "string",
+        "pattern": NAME,
+        "title": "plugin name: letters, digits, space and . _ + - only",
+    },
+    "version": TEXT,
+    "description": TEXT,
+    "author": TEXT,
+    "category": TEXT,
+    "interface": TEXT,
+    **capabilities.PLACE,  # module, class
+    **capabilities.FIELDS,
+    "python_path": {"type": "string", "minLength": 1},
+    "env_vars": {
+        "type": ["object", "null"],
+        "propertyNames": {
+            "pattern": r"^[^=\u0000]+$",
+            "title": "name of a variable, which cannot be empty or have = or NUL",
         },
-        "pass_env": {  # ours, for PluginManager(env="listed")
-            "type": ["array", "null"],
-            "items": capabilities.VARIABLE,
-        },
-        "config_schema": {"type": ["object", "null"]},
-        "resources": {
-            "type": ["object", "null"],
-            "properties": {
-                "requires_gpu": {"type": ["boolean", "null"]},
-                "min_gpu_vram_mb": AMOUNT,
-                "min_system_ram_mb": AMOUNT,
-            },
+        "additionalProperties": {"type": "string", **capabilities.VALUE},
+    },
+    "pass_env": {  # ours, for PluginManager(env="listed")
+        "type": ["array", "null"],
+        "items": capabilities.VARIABLE,
+    },
+    "config_schema": {"type": ["object", "null"]},
+    "resources": {
+        "type": ["object", "null"],
+        "properties": {
+            "requires_gpu": {"type": ["boolean", "null"]},
+            "min_gpu_vram_mb": AMOUNT,
+            "min_system_ram_mb": AMOUNT,
         },
     },
 }
-NESTED_SCHEMA = capabilities.nested_schema(SCHEMA["properties"])
+SCHEMA = Schema(
+    {
+        "type": "object",
+        "required": ["name", "module", "class", "python_path"],
+        "properties": FIELDS,
+    }
+)
+NESTED_SCHEMA = capabilities.nested_schema(FIELDS)
 
 
 class PluginLoadWarning(UserWarning):
@@ -202,15 +213,6 @@ def defaults_of(schema: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _check_schema(manifest: Any, where: str, schema: Mapping[str, Any]) -> None:
-    import jsonschema
-
-    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(manifest))
-    if not errors:
-        return
-    error = min(errors, key=lambda one: (len(one.path), str(list(one.path))))
-    place = ".".join(str(part) for part in error.path)
-    message = error.message if len(error.message) < 300 else error.message[:299] + "…"
-    if place in ("name", "code.name") and error.validator == "pattern":
-        message = f"{error.instance!r} is no plugin name: letters, digits, space and . _ + - only"
-    raise InvalidManifestError(f"{where}: {place}: {message}" if place else f"{where}: {message}")
+def _check_schema(manifest: Any, where: str, schema: Schema) -> None:
+    if fault := schema.fault_of(manifest):
+        raise InvalidManifestError(f"{where}: {fault}")

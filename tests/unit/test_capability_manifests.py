@@ -121,7 +121,7 @@ def test_only_what_a_worker_needs_must_be_there() -> None:
     ("place", "value", "message"),
     [
         ("format_version", NOTHING, "'format_version' is a required property"),
-        ("format_version", "3.0", "format_version: '2.0' was expected"),
+        ("format_version", "3.0", "format_version: '3.0' is not '2.0'"),
         ("install", NOTHING, "'install' is a required property"),
         ("install", [], r"install: \[\] is not of type 'object'"),
         ("code", NOTHING, "'code' is a required property"),
@@ -143,8 +143,9 @@ def test_only_what_a_worker_needs_must_be_there() -> None:
         ("code.worker_env", {}, "code.worker_env: {} is not of type 'array'"),
         ("code.worker_env.0.name", NOTHING, "code.worker_env.0: 'name' is a required property"),
         ("code.worker_env.0.name", "JUPYTER_TOKEN", "code.worker_env.0.name: 'JUPYTER_TOKEN'"),
-        ("code.worker_env.0.name", "A=B", "code.worker_env.0.name: 'A=B'"),
+        ("code.worker_env.0.name", "A=B", "code.worker_env.0.name: 'A=B' is no variable that"),
         ("code.worker_env.0.default", 7, "code.worker_env.0.default: 7 is not of type"),
+        ("code.worker_env.0.default", "\0", r"code.worker_env.0.default: '\\x00' is no value of"),
         ("code.worker_env.1.secret", "no", "code.worker_env.1.secret: 'no' is not of type"),
         ("code.structural_surface", [], r"code.structural_surface: \[\] is not of type"),
         (

@@ -63,12 +63,25 @@ def test_only_what_a_worker_needs_must_be_there() -> None:
         ({"python_path": "bin/python"}, "python_path: 'bin/python' is no absolute path"),
         ({"python_path": "python"}, "python_path: 'python' is no absolute path"),
         ({"env_vars": {"TOKEN": 1}}, "env_vars.TOKEN: 1 is not of type 'string'"),
-        ({"env_vars": {"A=B": "x"}}, "env_vars: 'A=B'"),
-        ({"resources": {"min_gpu_vram_mb": "much"}}, "resources.min_gpu_vram_mb: 'much'"),
-        ({"resources": {"min_system_ram_mb": -1}}, "resources.min_system_ram_mb: -1"),
-        ({"config_schema": []}, r"config_schema: \[\] is not of type"),
-        ({"module": "os; import x"}, "module: 'os; import x'"),
-        ({"class": "../x"}, "class: '../x'"),
+        ({"env_vars": {"A=B": "x"}}, "env_vars: 'A=B' is no name of a variable"),
+        ({"env_vars": {"": "x"}}, "env_vars: '' is no name of a variable"),
+        ({"env_vars": {"A": "\0"}}, r"env_vars.A: '\\x00' is no value of a variable"),
+        ({"env_vars": {'{data}"%s': 1}}, r"env_vars.\{data\}\"%s: 1 is not of type 'string'"),
+        ({"env_vars": {"a\nb\u202e": 1}}, r"env_vars.a\\nb\\u202e: 1 is not of type 'string'"),
+        ({"env_vars": {"x" * 10**6: 1}}, "env_vars.x{90}x?…: 1 is not of type 'string'"),
+        ({"resources": {"min_gpu_vram_mb": "much"}}, "resources.min_gpu_vram_mb: 'much' is not of"),
+        ({"resources": {"min_gpu_vram_mb": True}}, "resources.min_gpu_vram_mb: True is not of"),
+        (
+            {"resources": {"min_system_ram_mb": -1}},
+            "resources.min_system_ram_mb: -1 is less",
+        ),
+        ({"pass_env": ["A", "JPY_KEY"]}, "pass_env.1: 'JPY_KEY' is no variable that is passed on"),
+        ({"config_schema": []}, r"config_schema: \[\] is not of type 'object' or 'null'"),
+        ({"python_path": ""}, "python_path: '' is too short; the least number of characters is 1"),
+        ({"python_path": {"a" * 10**6: ["b" * 10**6] * 9}}, ".{50,130} is not of type 'string'"),
+        ({"module": "os; import x"}, "module: 'os; import x' is no name of a module or class"),
+        ({"class": "../x"}, "class: '../x' is no name of a module or class"),
+        ({"class": "C\n"}, r"class: 'C\\n' is no name of a module or class"),
         ({"name": "../../../escaped"}, "name: '../../../escaped' is no plugin name"),
         ({"name": "/etc/passwd"}, "name: '/etc/passwd' is no plugin name"),
         ({"name": ".."}, "name: '..' is no plugin name"),
@@ -76,14 +89,15 @@ def test_only_what_a_worker_needs_must_be_there() -> None:
         ({"name": ""}, "name: '' is no plugin name"),
         ({"name": "x" * 500}, "name: .* is no plugin name"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_a_fault_is_told_by_file_and_field(
     change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     path = write(tmp_path, **change)
-    with pytest.raises(InvalidManifestError, match=f"^{path}: {message}"):
+    with pytest.raises(InvalidManifestError, match=f"^{path}: {message}") as caught:
         read_manifest(path)
+    assert len(str(caught.value)) < len(str(path)) + 300
 
 
 @pytest.mark.parametrize(
@@ -99,6 +113,16 @@ def test_a_file_that_is_no_manifest_is_told(text: bytes, message: str, tmp_path:
     path = tmp_path / "broken.json"
     path.write_bytes(text)
     with pytest.raises(InvalidManifestError, match=f"^{path}: {message}"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("depth", [10, 200, 900, 5_000, 100_000])
+@pytest.mark.parametrize("field", ["name", "env_vars", "resources", "adapters"])
+def test_a_deep_value_is_refused_however_deep(field: str, depth: int, tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    deep = "[" * depth + "]" * depth
+    path.write_text(json.dumps({**WHISPER, field: "HERE"}).replace('"HERE"', deep))
+    with pytest.raises(InvalidManifestError, match=f"^{path}: ({field}|cannot be read)"):
         read_manifest(path)
 
 
