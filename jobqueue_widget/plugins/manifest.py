@@ -184,7 +184,7 @@ def instance_of(meta: PluginMeta, instance_id: str, discovered: Iterable[PluginM
     Raises:
         ValueError: it is no name for a plugin, or that of another one.
     """
-    if re.match(NAME, instance_id) is None:
+    if re.fullmatch(NAME, instance_id) is None:
         raise ValueError(
             f"instance_id={instance_id!r} is no name: letters, digits, space and . _ + - only"
         )

@@ -276,7 +276,7 @@ def test_an_instance_has_a_name_and_takes_nobody_elses(tmp_path: Path) -> None:
         assert meta is not None
         with pytest.raises(ValueError, match="is the name of another plugin"):
             manager.load_plugin(meta, instance_id="workload")
-        for wrong in ("", "../up", "a\nb", "x" * 200):
+        for wrong in ("", "../up", "a\nb", "a\n", "x" * 200):
             with pytest.raises(ValueError, match="is no name"):
                 manager.load_plugin(meta, instance_id=wrong)
         assert load(manager, "toolbox", instance_id="toolbox")
