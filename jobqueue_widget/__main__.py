@@ -1,12 +1,17 @@
-"""The table of a journal in a terminal: `python -m jobqueue_widget runs.db [--follow]`."""
+"""The command line: a journal's table, `python -m jobqueue_widget runs.db [--follow]`; plugins.
+
+`python -m jobqueue_widget plugins install PACKAGE`, `plugins list`, `plugins remove NAME`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from ._core.jobs import JobStatus
 from .errors import JournalError
@@ -18,13 +23,18 @@ COLUMNS: tuple[tuple[str, int], ...] = (
     *(("took", 8), ("", 60)),
 )
 STATUSES = tuple(status.value for status in JobStatus)
+VERBS = ("install", "list", "remove", "-h", "--help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print it; the exit code."""
+    """Do what the command line says; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if _is_about_plugins(arguments):
+        return _plugins(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m jobqueue_widget",
         description="Show the jobs in the journal of a queue, also while a kernel writes it.",
+        epilog="Plugins: python -m jobqueue_widget plugins --help",
     )
     parser.add_argument("journal", help='the file that JobQueue(journal="runs.db") was given')
     parser.add_argument("--follow", action="store_true", help="go on, a line for each change")
@@ -47,6 +57,90 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     return 0
+
+
+def _is_about_plugins(arguments: Sequence[str]) -> bool:
+    """True for the sub command; a journal may be called `plugins`, too."""
+    if list(arguments[:1]) != ["plugins"]:
+        return False
+    return not os.path.isfile("plugins") or (len(arguments) > 1 and arguments[1] in VERBS)
+
+
+def _plugins(arguments: Sequence[str]) -> int:
+    from .plugins import install
+    from .plugins.environments import InstallError
+
+    given = _plugins_parser().parse_args(arguments)
+    try:
+        if given.verb == "install":
+            if len(given.package) > 1 and (given.name or given.plugin_class):
+                raise InstallError("--name and --class are of one package")
+            for package in given.package:
+                meta = install.install(
+                    package,
+                    also=given.also,
+                    python=given.python,
+                    data_dir=given.data_dir,
+                    name=given.name,
+                    plugin_class=given.plugin_class,
+                    tell=lambda line: _say(line, sys.stderr),
+                )
+                _say(f"installed {meta.name} {meta.version}: {meta.path}")
+        elif given.verb == "remove":
+            for path in install.remove(given.name, data_dir=given.data_dir):
+                _say(f"removed {path}")
+        else:
+            metas, remarks = install.discovered(given.data_dir)
+            for meta in metas:
+                _say(f"{meta.name} {meta.version} {meta.category}: {meta.path}")
+            for remark in remarks:
+                _say(remark, sys.stderr)
+    except InstallError as error:
+        for line in str(error).splitlines():
+            _say(line, sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _plugins_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m jobqueue_widget plugins",
+        description="Plugins, each in an environment of its own, as PluginManager() finds them.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    install = verbs.add_parser("install", help="make an environment and a manifest for each")
+    install.add_argument("package", nargs="+", help="as pip takes it: NAME==VERSION, NAME @ URL")
+    install.add_argument(
+        "--with",
+        dest="also",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PACKAGE",
+        help="what else its environment gets",
+    )
+    install.add_argument("--python", help="the interpreter to use; default: one from 3.12 on")
+    install.add_argument("--name", help="of environment and plugin; default: the package's")
+    install.add_argument(
+        "--class",
+        dest="plugin_class",
+        metavar="MODULE:CLASS",
+        help="the plugin, where its package does not say it",
+    )
+    listing = verbs.add_parser("list", help="those found, and what is wrong with others")
+    remove = verbs.add_parser("remove", help="remove what install has made")
+    remove.add_argument("name")
+    for verb in (install, listing, remove):
+        verb.add_argument("--data-dir", help="default: as PluginManager(): cjm.yaml, ~/.cjm …")
+    return parser
+
+
+def _say(line: str, into: TextIO | None = None) -> None:
+    into = into or sys.stdout
+    into.write(_visible(line) + "\n")
+    into.flush()
 
 
 def _chosen(records: JournalRecords, status: str | None) -> list[JournalRecord]:

@@ -111,6 +111,13 @@ def flatten(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest as cjm-substrate has it in a file, of a flat one."""
+    install = {name: flat[name] for name in INSTALLED if name in flat}
+    code = {name: field for name, field in flat.items() if name not in install}
+    return {"format_version": FORMAT, "install": install, "code": code}
+
+
 def bind(manifest: dict[str, Any], adapters: Iterable[Mapping[str, Any]]) -> None:
     """Give a capability the adapters that fit it; nothing to another plugin's manifest."""
     if is_capability(manifest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import jobqueue_widget
 
 WORKER = Path(jobqueue_widget.__file__).parent / "worker"
+METHODS = "\n def initialize(self, config): pass\n def execute(self): pass\n"
 ROUND_TRIP = """
 import importlib.util, sys
 path = sys.argv[1]
@@ -44,3 +46,23 @@ def test_the_files_of_a_plugin_worker_load_and_work(python: str) -> None:
     command = [python, "-I", "-S", "-c", ROUND_TRIP, str(WORKER / "pluginside.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "fine\n", done.stderr
+
+
+@pytest.mark.parametrize("python", interpreters())
+def test_what_asks_a_package_for_its_plugin_works(python: str, tmp_path: Path) -> None:
+    (tmp_path / "heard").mkdir()
+    (tmp_path / "heard" / "__init__.py").write_text(f"class Plugin:{METHODS}")
+    about = tmp_path / "heard-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: heard\nVersion: 1\n")
+    (about / "RECORD").write_text("heard/__init__.py,,\nheard-1.dist-info/METADATA,,\n")
+    code = f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); del sys.argv[0]; " + (
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    asked = [python, "-I", "-S", "-c", code, str(WORKER / "introspect.py"), "heard"]
+    found = json.loads(subprocess.check_output(asked, timeout=60))
+    assert found == {"candidates": ["heard:Plugin"]}
+    found = json.loads(subprocess.check_output([*asked, "heard:Plugin"], timeout=60))
+    assert found["manifest"]["class"] == "Plugin"
+    (about / "entry_points.txt").write_text("[any]\none = heard:Plugin\n")
+    assert json.loads(subprocess.check_output(asked, timeout=60)) == found
