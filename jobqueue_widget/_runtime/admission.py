@@ -47,6 +47,7 @@ from .unloading import ROOM_KEPT, Room, Unloading
 logger = logging.getLogger(__name__)
 
 FRESH = 2.0  # seconds that a look at the machine is good for
+FORGOTTEN = 60.0  # seconds after which a doubt about a job is no longer remembered
 PATIENCE = 5.0  # seconds without an answer after which that is said
 
 MEASURING = BlockReason("the machine's memory is being read")
@@ -102,6 +103,7 @@ class Admission:
         self._hosts = Hosts()
         self._loaded: dict[PluginKey, Loaded] = {}
         self._unloading = Unloading()
+        self._doubted: dict[str, float] = {}  # when a job was first found to ask for too much
         self._places: dict[PluginKey, tuple[int, ...]] = {}  # the GPUs that plugins were sent to
 
     def after_fork(self) -> None:
@@ -304,9 +306,16 @@ class Admission:
         decision = self._ledger.decide(request, stats, self._idle(), beside)
         if isinstance(decision, BlockReason) and self._begun_at < self._changed_at:
             return MEASURING  # something was given back since; it may do now
-        if (is_cut or isinstance(decision, Impossible)) and self._is_looking(now):
+        if (is_cut or isinstance(decision, Impossible)) and self._is_in_doubt(request.job_id, now):
             return MEASURING  # a monitor that tells of more may just have been registered
+        self._doubted.pop(request.job_id, None)
         return decision
+
+    def _is_in_doubt(self, job_id: str, now: float) -> bool:
+        """True until a look has ended that began after this was asked first; looks never cease."""
+        self._doubted = {k: at for k, at in self._doubted.items() if now - at < FORGOTTEN}
+        since = self._doubted.setdefault(job_id, now)
+        return self._begun_at < since and self._is_looking(now)
 
     def _is_looking(self, now: float) -> bool:
         return self._looking_since is not None and now - self._looking_since <= PATIENCE

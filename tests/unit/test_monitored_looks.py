@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 import pytest
 
-from jobqueue_widget._core.resources import Admitted, GpuStats, MachineStats
+from jobqueue_widget._core.resources import Admitted, GpuStats, Impossible, MachineStats
 from jobqueue_widget._core.told import Figures
 from jobqueue_widget._runtime.admission import MEASURING, Admission
 from jobqueue_widget.protocols import LoadedPlugin
@@ -68,4 +68,26 @@ def test_what_is_unknown_or_impossible_waits_for_the_look_that_shows_the_monitor
     decision = ask()
     assert isinstance(decision, Admitted)
     assert (decision.need, decision.unchecked) == ({"gpu_mib": 4_096}, {})
+    admission.remove_host(host)
+
+
+def test_what_is_impossible_is_said_though_the_machine_is_looked_at_all_the_time() -> None:
+    looks: list[Callable[[], None]] = []
+    now = [0.0]
+    admission = Admission(Source, monotonic=lambda: now[0], aside=looks.append)
+    host = Host()
+    admission.add_host(host)
+    told: list[object] = []
+    for _ in range(4):
+        now[0] += 1.0
+        look = looks.pop()
+        if told:
+            admission.look()  # the next one is wanted before this one has ended
+        look()
+        now[0] += 0.1
+        if not looks:
+            admission.look()
+        key = (id(host), "whisper")
+        told.append(admission.ask("1", "whisper", {"gpu_mib": 40_000.0}, key, declared=True))
+    assert any(isinstance(one, Impossible) for one in told), told
     admission.remove_host(host)
