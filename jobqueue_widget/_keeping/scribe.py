@@ -332,5 +332,8 @@ def shown_value(value: object) -> str:
     """A built-in value as text, of any other the name of its type."""
     if not is_plain(value) and type(value) is not NotKept:
         return f"<{type(value).__name__}>"
-    text = plain(" ".join(repr(value)[: 4 * SHOWN].split()))
+    try:
+        text = plain(" ".join(repr(value)[: 4 * SHOWN].split()))
+    except (ValueError, RecursionError, MemoryError):  # numbers of thousands of digits have none
+        return f"<{type(value).__name__}>"
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

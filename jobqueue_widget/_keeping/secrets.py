@@ -28,7 +28,7 @@ def secrets_of(spec: JobSpec) -> tuple[str, ...] | None:
         if is_secret(spec, name) and (spec.options.secret is True or _may_be_one(value)):
             found.add(value)
         else:
-            found.search(value)
+            found.look_into(value)
     if spec.kind != "plugin":
         found.search_target(spec.target)
     return tuple(sorted(found.texts, key=len, reverse=True)) if found.any else None
@@ -61,6 +61,10 @@ class _Finder:
             for member in value:
                 yield from self._leaves(member, depth - 1)
 
+    def look_into(self, value: object) -> None:
+        """Search it, whatever its class raises."""
+        self._named(None, value, _DEPTH + 1)
+
     def search(self, value: object, depth: int = _DEPTH) -> None:
         """Names inside a value that nobody called secret."""
         kind = type(value)
@@ -80,10 +84,13 @@ class _Finder:
                 self._named(name, member, depth)
 
     def _named(self, name: object, value: object, depth: int) -> None:
-        if isinstance(name, str) and SECRET_LIKE.search(name) and _may_be_one(value):
-            self.add(value)
-        else:
-            self.search(value, depth - 1)
+        try:
+            if isinstance(name, str) and SECRET_LIKE.search(name) and _may_be_one(value):
+                self.add(value)
+            else:
+                self.search(value, depth - 1)
+        except Exception:  # a proxy of nothing, a broken `items()`: it may hold anything
+            self.any = True
 
     def search_target(self, target: object) -> None:
         """What goes with the pickle of a function."""
@@ -107,7 +114,7 @@ class _Finder:
             self.search(function)
             return
         for name, value in _captured(function):
-            if isinstance(value, FunctionType):
+            if type(value) is FunctionType:
                 self.search_target(value)
             else:
                 self._named(name, value, _DEPTH)

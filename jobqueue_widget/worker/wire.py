@@ -419,4 +419,4 @@ def clean(text: str) -> str:
 
 def plain(text: str) -> str:
     """Text that every encoder accepts."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return str.encode(text, "utf-8", "backslashreplace").decode("utf-8")

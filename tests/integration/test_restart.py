@@ -7,7 +7,9 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -19,6 +21,7 @@ from jobqueue_widget import (
     JobFailedError,
     JobQueue,
     QueueIdleError,
+    current_job,
 )
 from jobqueue_widget._core.kept import Session
 from jobqueue_widget.errors import JournalInUseError, NotRestorableError, QueueExistsError
@@ -341,6 +344,70 @@ async def test_results_come_back_large_ones_from_files_and_odd_ones_as_text(path
             found["odd"].get_result()
         assert again.clear_history() == 4
     assert not list(path.with_name("runs.db.results").iterdir())
+
+
+class Mute(str):
+    """Cannot be encoded by its own method."""
+
+    __slots__ = ()
+
+    def encode(self, *args: object) -> bytes:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**5000, -(10**5000), {10**5000}, [{"digits": 10**5000}], b"x" * 100_000, [10**5000] * 1_000],
+    ids=lambda value: type(value).__name__,
+)
+async def test_no_value_stops_the_journal(value: object, path: Path) -> None:
+    async def give() -> object:
+        current_job().report(0.5, Mute("half"))
+        return value
+
+    async with running(path) as queue:
+        jobs = [queue.submit_nowait(give), queue.submit_nowait(double, 1)]
+        await queue.join()
+        queue.pause()
+        cancelled = queue.submit_nowait(double, 1)
+        cancelled.cancel(reason=Mute("not now"))
+    with opened(path) as again:
+        assert again[jobs[0].id].get_result() == value
+        assert again[jobs[1].id].get_result() == 2
+        assert again[cancelled.id].cancel_reason == "not now"
+
+
+class Proxy:
+    """As a library's proxy of what is not there."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        raise RuntimeError("there is nothing")
+
+
+class Closed(dict):  # type: ignore[type-arg]
+    """Tells nobody what it has."""
+
+    def items(self) -> NoReturn:
+        raise RuntimeError("closed")
+
+
+@pytest.mark.parametrize(
+    "make_one", [Proxy, lambda: Closed(a=1), lambda: [Closed()], lambda: {"token": Proxy()}]
+)
+async def test_what_cannot_be_searched_for_secrets_is_run_and_not_written(
+    make_one: Callable[[], object], path: Path
+) -> None:
+    value = make_one()
+
+    async def use(argument: object = None) -> bool:
+        return argument is not None or value is not None
+
+    async with running(path) as queue:
+        jobs = [queue.submit_nowait(use), queue.submit_nowait(use, value)]
+        assert [await job for job in jobs] == [True, True]
+    with opened(path) as again:
+        assert [again[job.id].get_result() for job in jobs] == [True, True]
 
 
 class Slow:
