@@ -161,7 +161,9 @@ class PlainUnpickler(pickle.Unpickler):
     """Loads built-in values and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Refuse: a plain value names no class."""
+        """Refuse: a plain value names no class. Complex numbers have no opcode of their own."""
+        if (module, name) == ("builtins", "complex"):
+            return complex
         raise pickle.UnpicklingError(f"{module}.{name} in a value that was said to be plain")
 
 
@@ -358,15 +360,22 @@ def not_kept(value: object, reason: str, size: int | None = None) -> dict[str, A
 
     The body has returned: whatever is wrong with its value, the job is done.
     """
-    kind = type(value)
     try:
         shown = _SHORT.repr(value)
         shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
     except BaseException as error:
         shown = f"<its repr failed: {type(error).__name__}>"
-    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
-    lost = {"reason": clean(reason), "type": clean(module + kind.__qualname__)}
+    lost = {"reason": clean(reason), "type": clean(_name_of_type(type(value)))}
     return {**PLAIN_VALUE, "lost": {**lost, "repr": clean(shown), "size": size}}
+
+
+def _name_of_type(kind: type) -> str:
+    """With its module, also of a class whose metaclass answers nothing, or no text."""
+    try:
+        module, name = f"{kind.__module__}", f"{kind.__qualname__}"
+        return name if module in ("builtins", "__main__") else f"{module}.{name}"
+    except BaseException:
+        return str(type.__dict__["__name__"].__get__(kind))
 
 
 _SHORT = reprlib.Repr()  # looks at the first items only, however many there are

@@ -218,6 +218,7 @@ plain = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False)
+    | st.complex_numbers(allow_nan=False)
     | st.text()
     | st.binary(),
     lambda inner: (
@@ -266,6 +267,36 @@ def test_a_value_that_contains_itself_is_looked_at_to_an_end() -> None:
 class Bomb:
     def __reduce__(self) -> tuple[object, ...]:
         return (os.putenv, ("JOBQUEUE_TEST_BOMB", "exploded"))
+
+
+@pytest.mark.parametrize("one", wire.PLAIN_TYPES | wire.CONTAINERS, ids=lambda kind: kind.__name__)
+def test_a_value_of_each_plain_type_is_read(one: type) -> None:
+    value = None if one is type(None) else one()
+    assert wire.is_plain([value])
+    assert wire.load_plain([memoryview(pickle.dumps([value], 5))]) == [value]
+
+
+class Nameless(type):
+    """Its classes answer nothing that they are asked."""
+
+    def __getattribute__(cls, name: str) -> object:
+        raise RuntimeError(name)
+
+
+class Numbered(type):
+    """Its classes have no text for a module."""
+
+    @property
+    def __module__(cls) -> int:  # type: ignore[override]
+        return 5
+
+
+@pytest.mark.parametrize("meta", [Nameless, Numbered])
+def test_a_value_that_is_not_kept_is_described_whatever_its_class_does(meta: type) -> None:
+    value = meta("Odd", (), {})()
+    lost = wire.not_kept(value, "no")["lost"]
+    assert lost["type"].endswith("Odd")
+    assert lost["reason"] == "no"
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
