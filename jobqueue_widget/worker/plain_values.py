@@ -72,6 +72,25 @@ def without_numpy(kind: str, shape: list[int], order: str, data: memoryview) -> 
     return flat if shape else flat[0]
 
 
+def numpy_type(description: Any) -> Any:
+    """Return the dtype that JSON tells of; the padding of a structure is no field of it."""
+    import numpy
+
+    if isinstance(description, list):
+        return numpy.lib.format.descr_to_dtype([_field(item) for item in description])
+    return numpy.dtype(description)
+
+
+def _field(item: Any) -> tuple[Any, ...]:
+    """One field of a structured dtype; JSON made lists of its tuples."""
+    name, kind, *shape = item
+    if isinstance(name, list):
+        name = tuple(name)
+    if isinstance(kind, list):
+        kind = [_field(inner) for inner in kind]
+    return (name, kind, *(tuple(one) for one in shape))
+
+
 _LETTERS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d"}
 _LETTERS.update(i1="b", i2="h", i4="i", i8="q", u1="B", u2="H", u4="I", u8="Q")
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from .plain_values import NONE, of_json, of_result, without_numpy
+from .plain_values import NONE, numpy_type, of_json, of_result, without_numpy
 
 UTC = timezone.utc  # noqa: UP017 - a plugin may run in a Python before 3.11
 Part = Any  # bytes, bytearray or memoryview
@@ -101,6 +101,7 @@ class _Encoder:
         self.parts: list[Part] = []
         self._foreign = foreign
         self._inside = 0  # how many values of unregistered types this one is in
+        self._hashed = 0  # how many keys and sets it is in
         self._names = {kind: name for name, kind in types.items()}
         self._open: set[int] = set()
 
@@ -144,6 +145,8 @@ class _Encoder:
             found = of_result(value)
         if found is NONE:
             raise _refusal(where, value)
+        if self._hashed and type(found) is list:
+            found = tuple(found)
         self._inside += 1
         try:
             return self._nested(value, lambda: self.node(found, where, depth + 1), where, depth)
@@ -174,7 +177,7 @@ class _Encoder:
                 return _tag("dict", body)
             pairs = [
                 [
-                    self.node(k, f"key {_short(k)} of {where}", depth),
+                    self._hashable(k, f"key {_short(k)} of {where}", depth),
                     self.node(v, f"{where}[{_short(k)}]", depth),
                 ]
                 for k, v in value.items()
@@ -183,11 +186,20 @@ class _Encoder:
         if _is_simple(value):
             items = list(value)
         elif kind in (set, frozenset):
-            items = [self.node(v, f"an element of {where}", depth) for v in value]
+            items = [self._hashable(v, f"an element of {where}", depth) for v in value]
         else:
             items = [self.node(v, f"{where}[{n}]", depth) for n, v in enumerate(value)]
-        is_list = kind is list or (kind is tuple and self._inside)  # as JSON has it
+        as_json = self._inside and not self._hashed
+        is_list = kind is list or (kind is tuple and as_json)
         return items if is_list else _tag(kind.__name__, items)
+
+    def _hashable(self, value: Any, where: str, depth: int) -> Any:
+        """A key, or an element of a set: what is a tuple there stays one."""
+        self._hashed += 1
+        try:
+            return self.node(value, where, depth)
+        finally:
+            self._hashed -= 1
 
     def _registered(self, value: Any, kind: type, where: str, depth: int) -> Any:
         name = self._names[kind]
@@ -241,9 +253,21 @@ class _Decoder:
             raise NotReadable(f"it has a part of an unknown kind {tag!r}")
         return reader(self, body)
 
-    def pairs(self, body: Any) -> dict[Any, Any]:
-        """A dict with any keys."""
-        return {self.value(key): self.value(value) for key, value in body}
+    def pairs(self, body: Any) -> Any:
+        """A dict with any keys; a list of pairs if what became of one cannot be a key."""
+        found = [[self.value(key), self.value(value)] for key, value in body]
+        try:
+            return dict(found)
+        except TypeError:
+            return found
+
+    def elements(self, body: Any, kind: type) -> Any:
+        """A set; a list if what became of an element cannot be in one."""
+        found = [self.value(node) for node in body]
+        try:
+            return kind(found)
+        except TypeError:
+            return found
 
     def member(self, body: Any) -> Any:
         """A member of a registered enum."""
@@ -288,9 +312,7 @@ class _Decoder:
             if found is NONE:
                 raise NotReadable("it has a numpy array, and numpy is not installed here") from None
             return found
-        if isinstance(description, list):
-            description = [_field(item) for item in description]
-        dtype = numpy.dtype(description)
+        dtype = numpy_type(description)
         if dtype.hasobject:
             raise NotReadable("it has an array of objects")
         data = self.raw(number)
@@ -301,16 +323,6 @@ class _Decoder:
         """A numpy scalar."""
         made = self.array(body)
         return made.reshape(())[()] if hasattr(made, "reshape") else made
-
-
-def _field(item: Any) -> tuple[Any, ...]:
-    """One field of a structured dtype; JSON made lists of its tuples."""
-    name, kind, *shape = item
-    if isinstance(name, list):
-        name = tuple(name)
-    if isinstance(kind, list):
-        kind = [_field(inner) for inner in kind]
-    return (name, kind, *(tuple(one) for one in shape))
 
 
 def _tag(tag: str, body: Any) -> dict[str, Any]:
@@ -419,8 +431,8 @@ _READERS: dict[str, Callable[[_Decoder, Any], Any]] = {
     "dict": lambda decoder, body: {key: decoder.value(node) for key, node in body.items()},
     "items": lambda decoder, body: decoder.pairs(body),
     "tuple": lambda decoder, body: tuple(map(decoder.value, body)),
-    "set": lambda decoder, body: set(map(decoder.value, body)),
-    "frozenset": lambda decoder, body: frozenset(map(decoder.value, body)),
+    "set": lambda decoder, body: decoder.elements(body, set),
+    "frozenset": lambda decoder, body: decoder.elements(body, frozenset),
     "enum": lambda decoder, body: decoder.member(body),
     "object": lambda decoder, body: decoder.instance(body),
     "ndarray": lambda decoder, body: decoder.array(body),

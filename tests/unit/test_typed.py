@@ -158,6 +158,8 @@ def test_what_json_would_change_stays_as_it_was(value: Any) -> None:
         numpy.array(["2024-01-01"], "M8[D]"),
         numpy.array([1.5], ">f8"),
         numpy.zeros(3, [("a", "<i4"), ("b", "<f8", (2,)), ("c", [("d", "u1")])]),
+        numpy.zeros(2, numpy.dtype([("a", "u1"), ("b", [("c", "u1"), ("d", "f8")])], align=True)),
+        numpy.zeros(2, [(("title", "a"), "i4")]),
         numpy.float32(0.1),
         numpy.datetime64("2024-01-01"),
     ],
@@ -188,6 +190,11 @@ class MyList(list):  # type: ignore[type-arg]
 @dataclasses.dataclass
 class Unknown:
     x: Any = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    x: int
 
 
 class Shade(enum.Enum):
@@ -274,6 +281,12 @@ class Attributes:
         (Shade.dark, 1),
         ([OtherLevel.low, Word.yes], [2, "yes"]),
         (Unknown({Path("/a"): {1}}), {"x": {Path("/a"): {1}}}),
+        (Unknown({(1, 2): {(3, (4,))}}), {"x": {(1, 2): {(3, (4,))}}}),
+        ({Pair(1, 2): Pair(3, (4,))}, {(1, 2): [3, [4]]}),
+        ({Pair(1, (2,)), frozenset({Pair(3, 4)})}, {(1, (2,)), frozenset({(3, 4)})}),
+        ({Fixed(1)}, [{"x": 1}]),
+        (frozenset({(Fixed(1), 2)}), [({"x": 1}, 2)]),
+        ({Fixed(1): 2}, [[{"x": 1}, 2]]),
         (MappingProxyType({1: Unknown()}), {1: {"x": 0}}),
         (UserDict(a=1), {"a": 1}),
         (UserList([1]), [1]),
@@ -398,7 +411,6 @@ def test_decoding_a_dataclass_runs_none_of_its_code() -> None:
         b'{"t":"__class__","v":0}',
         b'{"x":1}',
         b'{"t":["list"],"v":1}',
-        b'{"t":"set","v":[[1]]}',
         b'{"t":"items","v":[[1]]}',
         b'{"t":"int","v":1}',
         b'{"t":"datetime","v":["x",0,null]}',
