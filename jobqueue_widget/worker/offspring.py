@@ -19,6 +19,8 @@ GRACE = 0.3  # seconds between SIGTERM and SIGKILL, for each process
 PATIENCE = 1.5  # seconds after which the worker has to go, with everything that is its
 LOOK_INTERVAL = 0.005
 QUIET = 0.01  # seconds in which nothing new may begin, once something was ended
+LINGER = 0.25  # the same, while a newer daemon thread may go on to what comes next
+OURS = "jobqueue-"  # the names of our own threads
 
 LISTED = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # macOS and old kernels: no
 WAITING = frozenset(  # where a thread is that has nothing to do until somebody gives it work
@@ -57,6 +59,7 @@ class Offspring:
             seen from here.
         """
         names: dict[int, str] = {}
+        self._cancel_timers()
         if not has_children() and not self._has_new_threads():
             return [], True
         if self._processes is None or not LISTED:
@@ -83,7 +86,7 @@ class Offspring:
                 quiet_since = now
                 if not names and not self._has_new_threads():
                     return [], True
-            elif now - quiet_since >= QUIET:
+            elif now - quiet_since >= (LINGER if self._new_threads(daemons=True) else QUIET):
                 return list(names.values()), True
             time.sleep(LOOK_INTERVAL)
 
@@ -114,9 +117,19 @@ class Offspring:
                 found[pid] = process
         return found
 
-    def _new_threads(self) -> list[threading.Thread]:
-        """Daemons are none: as for functions, they are no work that anybody waits for."""
-        return [one for one in threading.enumerate() if one not in self._threads and not one.daemon]
+    def _new_threads(self, *, daemons: bool = False) -> list[threading.Thread]:
+        """Without daemons, or only those: as for functions, they are no work to wait for."""
+        return [
+            one
+            for one in threading.enumerate()
+            if one not in self._threads and one.daemon is daemons and not one.name.startswith(OURS)
+        ]
+
+    def _cancel_timers(self) -> None:
+        """They wait like threads that nobody gives work, and then they work."""
+        for one in threading.enumerate():
+            if isinstance(one, threading.Timer) and one not in self._threads:
+                one.finished.set()
 
     def _has_new_threads(self) -> bool:
         return threading.active_count() > 1 and bool(self._new_threads())

@@ -89,10 +89,12 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             return
         context.request_cancel()
         self.cancelling = threading.Thread(
-            target=self.call_cancel, args=(cancel, context), daemon=True
+            target=self.call_cancel, args=(cancel, context), daemon=True, name="jobqueue-cancel"
         )
         self.cancelling.start()  # it is the plugin's code, which may hang
-        threading.Thread(target=self.let_cancel, args=(number,), daemon=True).start()
+        threading.Thread(
+            target=self.let_cancel, args=(number,), daemon=True, name="jobqueue-courtesy"
+        ).start()
 
     def let_cancel(self, number: int) -> None:
         """In a thread: JobCancelled, if the call goes on after half a second."""

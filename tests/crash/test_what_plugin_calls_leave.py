@@ -158,6 +158,41 @@ async def test_what_a_stream_started_is_gone_when_nobody_reads_it_any_more(
         assert family_of(manager) == helpers
 
 
+@pytest.mark.parametrize("kind", ["timer", "daemon timer"])
+@pytest.mark.parametrize("then", ["raise", "sleep"])
+async def test_a_timer_of_a_call_that_has_ended_never_fires(
+    then: str, kind: str, tmp_path: Path
+) -> None:
+    with starter(tmp_path) as manager:
+        pid, helpers = worker_of(manager), family_of(manager)
+        async with JobQueue(manager) as queue:
+            mark = tmp_path / "begun"
+            job = queue.submit_nowait("starter", kind, then, str(mark))
+            await asyncio.to_thread(wait_until, mark.exists, SOON)
+            job.cancel()
+            await queue.wait_for_job(job, timeout=SOON)
+            after = queue.submit_nowait("starter", "timer", "wait for it")
+            assert await after == pid, "in the same worker, whose own timer has fired"
+            assert len(family_of(manager)) == len(helpers) + 1
+
+
+@pytest.mark.parametrize("then", ["sleep", "look"])
+async def test_a_daemon_thread_that_goes_on_with_the_next_process_is_ended(
+    then: str, tmp_path: Path
+) -> None:
+    with starter(tmp_path) as manager:
+        worker, helpers = worker_of(manager), family_of(manager)
+        async with JobQueue(manager) as queue:
+            mark = tmp_path / "begun"
+            job = queue.submit_nowait("starter", "one after the other", then, str(mark))
+            started = await asyncio.to_thread(begun, manager, helpers, "popen", mark)
+            job.cancel()
+            await queue.wait_for_job(job, timeout=SOON)
+            assert not any(map(alive, {worker, *started}))
+            assert await queue.submit_nowait("starter") == worker_of(manager) != worker
+            assert len(family_of(manager)) == 1
+
+
 # -- what stays ------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,8 @@ class Starter:
             raise ValueError("on purpose")
         if then == "exit":
             raise SystemExit(3)
+        if then == "wait for it":
+            self.kept[-1].finished.wait(20)
         if then == "sleep":
             time.sleep(600)
         while then == "deaf":
@@ -155,6 +157,27 @@ class Starter:
         thread = threading.Thread(target=again)
         thread.start()
         return thread
+
+    def start_one_after_the_other(self) -> Any:
+        """A daemon thread that goes on with the next when one has ended."""
+
+        def convert() -> None:
+            while True:
+                subprocess.run(SLEEP)
+                time.sleep(0.05)
+
+        thread = threading.Thread(target=convert, daemon=True)
+        thread.start()
+        return thread
+
+    def start_timer(self, *, daemon: bool = False) -> Any:
+        timer = threading.Timer(0.5, subprocess.Popen, [SLEEP])
+        timer.daemon = daemon
+        timer.start()
+        return timer
+
+    def start_daemon_timer(self) -> Any:
+        return self.start_timer(daemon=True)
 
     def start_computing(self) -> Any:
         def compute() -> None:
