@@ -97,7 +97,7 @@ def figures_of(status: Mapping[str, Any], source: str, pids: Collection[int]) ->
         source,
         gpus or told,
         ram_total_mib=total if free is not None else None,
-        ram_available_mib=free if total is not None else None,
+        ram_available_mib=None if free is None or total is None else min(free, total),
         on_gpu=_on_gpu(status, pids),
     )
 
@@ -114,7 +114,7 @@ def own_share(
     if held is not None:
         return min(gpu_mib, sum(sum(on_gpu.values()) for on_gpu in held.values()))
     used = sum(gpu.total_mib - gpu.free_mib for gpu in figures_of(status, "", ()).gpus or ())
-    return min(gpu_mib, used) if any(one.executed for one in workers) else 0.0
+    return min(gpu_mib, max(0.0, used)) if any(one.executed for one in workers) else 0.0
 
 
 def _one_gpu(status: Mapping[str, Any]) -> tuple[GpuStats, ...] | None:
@@ -126,7 +126,7 @@ def _one_gpu(status: Mapping[str, Any]) -> tuple[GpuStats, ...] | None:
         return ()
     if total is None or total < free:
         total = math.inf  # it does not say: no request is too large for it
-    return (GpuStats(total, free, str(status.get("gpu_type") or "")),)
+    return (GpuStats(total, free, _name(status, "gpu_type")),)
 
 
 def _gpus(status: Mapping[str, Any]) -> Iterator[GpuStats]:
@@ -143,7 +143,7 @@ def _gpus(status: Mapping[str, Any]) -> Iterator[GpuStats]:
         total, free = (_mib(one, name) for name in names)
         if not total or free is None:
             return
-        found.append(GpuStats(total, free, str(one.get("name") or "")))
+        found.append(GpuStats(total, min(free, total), _name(one, "name")))
     yield from found
 
 
@@ -157,7 +157,7 @@ def _on_gpu(
     holders: dict[int, dict[int, float]] = {}
     for one in map(as_mapping, listed):
         pid, number, mib = one.get("pid"), one.get("gpu_index", 0), _mib(one, "gpu_memory_mb")
-        if isinstance(pid, int) and isinstance(number, int) and mib:
+        if isinstance(pid, int) and 0 < pid < 1 << 31 and isinstance(number, int) and mib:
             on = holders.setdefault(pid, {})
             on[number] = max(on.get(number, 0.0), mib)
     if not any(map(psutil.pid_exists, holders)):
@@ -165,8 +165,17 @@ def _on_gpu(
     return holders_by_root(pids, holders)
 
 
+def _name(told: Mapping[str, Any], name: str) -> str:
+    value = told.get(name)
+    return value if type(value) is str else ""
+
+
 def _mib(told: Mapping[str, Any], name: str) -> float | None:
     value = told.get(name)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value) if value >= 0 else None
-    return None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        mib = float(value)
+    except Exception:  # an integer beyond all floats; a subclass may raise anything
+        return None
+    return mib if 0 <= mib < math.inf else None
