@@ -31,7 +31,7 @@ from .queue_resources import QueueResources
 from .runner import Run
 from .settings import Clock as Clock  # its home is there, most of its readers are here
 from .settings import Settings as Settings
-from .spool import private_folder
+from .spool import is_empty, private_folder
 from .supervisor import Supervisor
 from .timers import CallLater, Timers
 from .waiting import Waiters
@@ -392,7 +392,7 @@ class Engine:
     def drop_empty_spool(self) -> None:
         """After a stop nothing needs the folder but logs that were too large for memory."""
         with self.life.files_lock:
-            if self._spool is not None and not any(self._spool.iterdir()):
+            if self._spool is not None and is_empty(self._spool):
                 if self.life.remove_files is not None:
                     self.life.remove_files()
                 self._spool = self.life.remove_files = None

@@ -12,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 MEMORY_BYTES = 256 * 1024
 FILE_BYTES = 64 * 1024 * 1024
+GONE = b"[... the beginning was removed from the folder for temporary files ...]\n"
 
 
 class JobLog:
@@ -111,12 +112,23 @@ class JobLog:
         """Bytes from offset `start` on; where they really start (later, if that part is gone)."""
         with self._lock:
             if start < self._in_file and self._file is not None:
-                with self._file.open("rb") as file:
-                    file.seek(start)
-                    return start, file.read(min(limit, self._in_file - start))
+                found = self._from_file(start, min(limit, self._in_file - start))
+                if found is not None:
+                    return start, found
             first = self._in_file + self._dropped
             start = max(start, first)
             return start, b"".join(self._chunks)[start - first : start - first + limit]
+
+    def _from_file(self, start: int, limit: int) -> bytes | None:
+        """Under the lock. None: who cleans the folder for temporary files has removed it."""
+        try:
+            assert self._file is not None
+            with self._file.open("rb") as file:
+                file.seek(start)
+                return file.read(limit)
+        except OSError as error:
+            logger.warning("the beginning of a job's log is gone: %s", error)
+            return None
 
     def tail(self, lines: int) -> str:
         """The last `lines` lines as text; bytes that are not UTF-8 are shown escaped."""
@@ -128,9 +140,8 @@ class JobLog:
                 if self._dropped:
                     data = b"[... %d bytes were dropped here ...]\n" % self._dropped + data
                 elif self._file is not None:
-                    with self._file.open("rb") as file:
-                        file.seek(max(0, self._in_file - 1024 * 1024))
-                        data = file.read() + data
+                    found = self._from_file(max(0, self._in_file - 1024 * 1024), 1024 * 1024)
+                    data = (GONE if found is None else found) + data
         kept = data.splitlines(keepends=True)[-lines:]
         return b"".join(kept).decode("utf-8", "backslashreplace")
 

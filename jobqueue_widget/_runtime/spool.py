@@ -16,6 +16,14 @@ def private_folder(keeper: object) -> tuple[Path, weakref.finalize[Any, Any]]:
     return path, weakref.finalize(keeper, _remove, path, os.getpid())
 
 
+def is_empty(path: Path) -> bool:
+    """True also if it is gone: what cleans the folder for temporary files removes old ones."""
+    try:
+        return not any(path.iterdir())
+    except OSError:
+        return True
+
+
 def _remove(path: Path, owner: int) -> None:
     if os.getpid() == owner:  # a forked child must not remove what its parent uses
         import shutil  # tempfile has imported it

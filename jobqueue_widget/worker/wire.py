@@ -393,7 +393,12 @@ def spooled(
     if size_of(parts) <= FRAME_CAP // 2:
         return meta, parts
     path = os.path.join(spool, f"result-{os.getpid()}-{time.monotonic_ns()}")
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        fd = os.open(path, flags, 0o600)
+    except FileNotFoundError:  # old folders for temporary files are removed by who cleans there
+        os.mkdir(spool, 0o700)
+        fd = os.open(path, flags, 0o600)
     try:
         write_all(fd, join_parts(parts))
     except BaseException:

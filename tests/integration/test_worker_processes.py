@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -365,6 +366,34 @@ async def test_forcing_at_random_moments_never_loses_a_lane(seed: int) -> None:
             assert all(job.done for job in jobs)
         assert await queue.submit_nowait(pow, 2, 3) == 8
         assert queue._engine.bugs == 0
+
+
+async def test_a_queue_whose_folder_for_large_files_was_removed_goes_on_and_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    size = 40_000_000
+
+    def talk(times: int) -> None:
+        for _ in range(times):
+            print("x" * 999)
+
+    def clean() -> None:
+        for folder in tmp_path.glob("jobqueue-*"):
+            shutil.rmtree(folder)
+
+    async with JobQueue(journal=tmp_path / "runs.db") as queue:
+        for _ in range(2):
+            await queue.submit_nowait(pow, 2, 3)
+            clean()
+            assert len(await queue.submit_nowait(bytes, size)) == size
+            job = queue.submit_nowait(talk, 1_000)
+            await job
+            clean()
+            assert job.logs(10).count("x" * 999) == 10
+            await queue.stop()
+            await queue.start()
+        assert not queue._engine.notice
 
 
 # -- with a blocked loop ---------------------------------------------------------------------------

@@ -73,3 +73,15 @@ def test_removing_deletes_the_file(log: JobLog, tmp_path: Path) -> None:
     log.remove()
     assert not (tmp_path / "job.log").exists()
     assert log.tail(1) == "x\n"
+
+
+def test_what_was_removed_from_the_disk_is_named_and_the_rest_is_there(
+    log: JobLog, tmp_path: Path
+) -> None:
+    log.write("".join(f"line {number}\n" for number in range(300)))
+    (tmp_path / "job.log").unlink()
+    assert "was removed" in log.tail(300).splitlines()[0]
+    assert log.tail(2) == "line 298\nline 299\n"
+    start, data = log.read(0, 10_000)
+    assert start > 0, "the reader is told where it really is"
+    assert data.endswith(b"line 299\n")
