@@ -21,7 +21,7 @@ from .schema import Schema
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,99}$"  # becomes part of messages, never of a path outwards
 TEXT = {"type": ["string", "null"]}
-AMOUNT = {"type": ["number", "null"], "minimum": 0}
+AMOUNT = {"type": ["number", "null"], "minimum": 0, "maximum": 1e15}
 FIELDS: Mapping[str, Any] = {
     "name": {
         "type": "string",
@@ -48,7 +48,10 @@ FIELDS: Mapping[str, Any] = {
         "type": ["array", "null"],
         "items": capabilities.VARIABLE,
     },
-    "config_schema": {"type": ["object", "null"]},
+    "config_schema": {
+        "type": ["object", "null"],
+        "properties": {"properties": {"type": ["object", "null"]}},
+    },
     "resources": {
         "type": ["object", "null"],
         "properties": {
@@ -140,9 +143,14 @@ def read_manifest(path: Path, *, named: bool = True) -> PluginMeta:
 def _read(path: Path, named: bool) -> Any:
     try:
         check_owner(path, named=named)
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=_no_number)
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidManifestError(f"{path}: cannot be read: {error}") from None
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def meta_of(manifest: Any, path: Path | None = None) -> PluginMeta:

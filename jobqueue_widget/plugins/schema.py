@@ -69,6 +69,7 @@ def _words(error: JsonSchemaValueException) -> str:
     words = {
         "const": "is not",
         "minimum": "is less than",
+        "maximum": "is more than",
         "minLength": "is too short; the least number of characters is",
     }.get(error.rule or "", f"breaks the rule {error.rule}:")
     return f"{_shown(value)} {words} {expected!r}"

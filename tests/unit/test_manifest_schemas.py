@@ -124,6 +124,6 @@ def keywords(definition: Any) -> set[str]:
 @pytest.mark.parametrize("kind", SUBJECTS)
 def test_the_keywords_are_those_that_mean_the_same_in_all_drafts(kind: str) -> None:
     assert keywords(SUBJECTS[kind][0].definition) <= {
-        *("type", "const", "pattern", "title", "minLength", "minimum", "required"),
+        *("type", "const", "pattern", "title", "minLength", "minimum", "maximum", "required"),
         *("properties", "propertyNames", "additionalProperties", "items"),
     }

@@ -82,6 +82,8 @@ def test_only_what_a_worker_needs_must_be_there() -> None:
         ({"module": "os; import x"}, "module: 'os; import x' is no name of a module or class"),
         ({"class": "../x"}, "class: '../x' is no name of a module or class"),
         ({"class": "C\n"}, r"class: 'C\\n' is no name of a module or class"),
+        ({"config_schema": {"properties": [1]}}, r"config_schema.properties: \[1\] is not of"),
+        ({"resources": {"min_gpu_vram_mb": 1e300}}, "resources.min_gpu_vram_mb: 1e\\+300"),
         ({"name": "../../../escaped"}, "name: '../../../escaped' is no plugin name"),
         ({"name": "/etc/passwd"}, "name: '/etc/passwd' is no plugin name"),
         ({"name": ".."}, "name: '..' is no plugin name"),
@@ -104,6 +106,7 @@ def test_a_fault_is_told_by_file_and_field(
     ("text", "message"),
     [
         (b"{", "cannot be read"),
+        (b'{"resources": {"min_gpu_vram_mb": NaN}}', "cannot be read: NaN is no number of JSON"),
         (b"\xff\xfe", "cannot be read"),
         (b"[]", r"\[\] is not of type 'object'"),
         (b"{}", "'name' is a required property"),
