@@ -108,7 +108,7 @@ def _told(data: bytes) -> NotKept:
         size = found["size"]
         words = {name: str(found[name]) for name in ("type", "repr", "reason")}
         return NotKept(size=None if size is None else int(size), **words)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         return NotKept(reason=f"it was not kept, and why cannot be read: {error}")
 
 

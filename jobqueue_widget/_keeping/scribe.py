@@ -277,13 +277,23 @@ def options_from_json(text: str) -> JobOptions:
     """
     if text == "{}":
         return DEFAULT_OPTIONS
-    found = json.loads(text)
+    found = _loaded(text)
     for name in ("tags", "after"):
         if name in found:
             found[name] = tuple(map(str, found[name]))
     if isinstance(found.get("secret"), list):
         found["secret"] = frozenset(map(str, found["secret"]))
     return JobOptions(**found)
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"it is a {type(found).__name__} and has no names")
+    return found
 
 
 def failure_as_json(failure: JobFailure, secrets: tuple[str, ...] | None) -> str:
@@ -309,7 +319,7 @@ def failure_from_json(text: str) -> JobFailure:
         ValueError, TypeError: it is not what `failure_as_json` writes.
 
     """
-    found = json.loads(text)
+    found = _loaded(text)
     return JobFailure(
         str(found.get("type_name", "")),
         str(found.get("message", "")),

@@ -61,7 +61,7 @@ def _read_meta(connection: sqlite3.Connection, contents: Contents) -> None:
         contents.forgotten = {str(status): int(count) for status, count in forgotten.items()}
         if (pause := meta.get("pause")) is not None:
             contents.pause = (str(pause[0]), float(pause[1]))
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise Damaged(f"it does not say how it stands: {error}") from error
 
 

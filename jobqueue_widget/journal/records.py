@@ -178,6 +178,7 @@ def _record(
     gone: bool,
 ) -> JournalRecord:
     options = _loaded(request.options)
+    label, tags = options.get("label"), options.get("tags")
     failure = _loaded(standing.failure or "{}")
     status, ended = standing.status, standing.completed_at
     if status == "running" and gone:  # as it will come back
@@ -188,8 +189,8 @@ def _record(
     return JournalRecord(
         id=request.id,
         name=request.name,
-        label=options.get("label"),
-        tags=tuple(options.get("tags", ())),
+        label=label if isinstance(label, str) else None,
+        tags=tuple(map(str, tags)) if isinstance(tags, list) else (),
         arguments=request.shown,
         status=status,
         priority=standing.priority,
@@ -218,7 +219,7 @@ def _reason(standing: Standing, failure: dict[str, Any]) -> str:
 def _loaded(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

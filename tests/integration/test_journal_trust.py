@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from jobqueue_widget import JobQueue, JournalError, NotRestorableError
+from jobqueue_widget import JobQueue, JobStatus, JournalError, NotRestorableError, read_journal
 from jobqueue_widget.journal.signing import Signer
 from tests.conditions import until
 from tests.journals import as_if_killed, let_go, opened, running
@@ -203,6 +203,34 @@ COLUMNS = [
     ("standings", "message"),
     ("logs", "tail"),
 ]
+
+
+JSON_COLUMNS = [("jobs", "options"), ("standings", "failure"), ("results", "data")]
+
+
+@pytest.mark.parametrize(("table", "column"), JSON_COLUMNS)
+@pytest.mark.parametrize(
+    "text", ["[]", "5", "null", '"text"', "[" * 100_000, '{"tags":5}', '{"label":[]}', "{"]
+)
+async def test_json_of_another_shape_costs_what_it_is_about_and_nothing_else(
+    table: str, column: str, text: str, path: Path
+) -> None:
+    async with running(path) as queue:
+        job = queue.submit_nowait(use, 1)
+        await queue.join()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE results SET form = 'not kept'")
+    connection.execute(f"UPDATE {table} SET {column} = ?", (text,))
+    connection.commit()
+    connection.close()
+    async with running(path) as queue:
+        restored = queue[job.id]
+        assert restored.status is JobStatus.completed
+        assert repr(restored.result)
+        assert repr(restored.failure)
+        assert await queue.submit_nowait(use, 1) == "used"
+        assert len(queue.to_pandas()) == 2
+    assert len(list(read_journal(path))) == 2
 
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
