@@ -15,5 +15,7 @@ def cancel_text(job: JobRecord) -> str | None:
     if job.status is not JobStatus.cancelled:
         return None
     failure = job.failure
-    raised = "" if failure is None or failure.type_name == "JobCancelled" else str(failure)
-    return job.cancel_reason or raised or "cancelled"
+    if job.cancel_reason or failure is None or failure.type_name == "JobCancelled":
+        return job.cancel_reason or "cancelled"
+    is_our_kill = failure.type_name == "WorkerDied" and failure.message.endswith("(forced)")
+    return "cancelled by force: it did not stop when it was asked" if is_our_kill else str(failure)

@@ -96,6 +96,7 @@ class PluginManager(Judging):
         self.search_paths = home.search_paths
         self.discovered: list[PluginMeta] = []
         self.problems: dict[str, str] = {}  # why a plugin's last load failed; where was looked
+        self._bad_files: dict[str, str] = {}
         self._house = House(home.data_dir, home.models_dir, listed=env == "listed")
         self._loaded: dict[str, Plugin] = {}
         self._guests: dict[str, Guest] = {}  # what the user put into `plugins`
@@ -109,16 +110,19 @@ class PluginManager(Judging):
     def discover_manifests(self) -> list[PluginMeta]:
         """Read the manifests of the search paths; a file that cannot be used is warned of.
 
-        `manager.problems["manifests"]` says where was looked and how many were found.
+        `manager.problems["manifests"]` says where was looked and how many were found; what is wrong
+        with a file stands there by its path.
         """
         self.discovered, problems = find_manifests(self.search_paths, named=self._home.named)
         looked = f"manifests of {', '.join(map(str, self.search_paths)) or 'no folder'}"
         looked += f": {len(self.discovered)} found; plugins write below {self._home.data_dir}"
-        self.problems["manifests"] = looked
         logger.info("%s", looked)
-        if not self.discovered and not problems:
-            problems.append(looked)
-        for problem in (*self._home.remarks, *problems):
+        for file in self._bad_files:
+            self.problems.pop(file, None)
+        wrong = [*self._home.remarks, *problems]
+        self._bad_files = {problem.partition(": ")[0]: problem for problem in wrong}
+        self.problems.update(self._bad_files, manifests=looked)
+        for problem in wrong or ([] if self.discovered else [looked]):
             warnings.warn(problem, PluginLoadWarning, stacklevel=2)
         return self.discovered
 
@@ -149,7 +153,7 @@ class PluginManager(Judging):
 
     def load_plugin(
         self,
-        plugin_meta: PluginMeta | Mapping[str, Any] | None,
+        plugin_meta: PluginMeta | Mapping[str, Any] | str | None,
         config: Mapping[str, Any] | None = None,
         *,
         instance_id: str | None = None,
@@ -159,7 +163,7 @@ class PluginManager(Judging):
         """Start its worker and load it there; one that is loaded is replaced. Blocks.
 
         Args:
-            plugin_meta: from `discover_manifests`, or a manifest.
+            plugin_meta: from `discover_manifests`, the name of one found there, or a manifest.
             config: its configuration; default: the defaults of its schema.
             instance_id: the name that it is called by from now on, instead of its own: a plugin may
                 be loaded several times, each with a configuration and workers of its own.
@@ -171,9 +175,14 @@ class PluginManager(Judging):
         """
         if operator.index(workers) < 1:
             raise ValueError(f"workers={workers!r}: a plugin has one worker or more")
+        name = str(plugin_meta)
+        if isinstance(plugin_meta, str):
+            plugin_meta = self.get_discovered_meta(name)
         if plugin_meta is None:  # what get_discovered_meta() gives for an unknown name
-            found = ", ".join(sorted(meta.name for meta in self.discovered)) or "none"
-            return self._not_loaded("None", f"no such plugin was discovered; there are: {found}")
+            known = ", ".join(sorted(meta.name for meta in self.discovered)) or "none"
+            return self._not_loaded(name, f"no such plugin was discovered; there are: {known}")
+        if config is not None and not isinstance(config, Mapping):
+            raise TypeError(f"config must be a mapping like {{'model': 'base'}}, not {config!r}")
         meta = meta_of(plugin_meta) if isinstance(plugin_meta, Mapping) else plugin_meta
         if instance_id is not None and instance_id != meta.name:
             meta = instance_of(meta, instance_id, self.discovered)

@@ -40,6 +40,8 @@ class Capability:
         self.types = types
         self.jobside = jobside
         self.config: Any = None
+        name = getattr(tool, "name", type(tool).__name__)  # once: it may read a package's metadata
+        self.title = f"capability {name}"
         self.adapters: dict[str, Any] = {}
         for one in adapters:
             where = f"{one['module']}.{one['class']}"
@@ -113,7 +115,7 @@ class Capability:
     ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """What to call, and with which positional arguments; `whole` if the tool has `execute`."""
         task, method = call["task"], call["method"]
-        title = f"capability {getattr(self.tool, 'name', type(self.tool).__name__)}"
+        title = self.title
         if task is not None:
             if method is None or args:
                 raise TypeError(

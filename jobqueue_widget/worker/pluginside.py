@@ -360,6 +360,9 @@ class StandIns(child.OwnPackage):  # type: ignore[misc, name-defined]
 def main() -> None:
     """Set the process up, then run calls until the pipe ends."""
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
+    if not getattr(sys.flags, "safe_path", False):
+        with contextlib.suppress(OSError):  # the kernel's folder was deleted
+            sys.path.insert(0, os.getcwd())  # as for `python -m`, which the reference starts
     records.show()
     child.start(PluginWorker(int(sys.argv[1])), StandIns())
 

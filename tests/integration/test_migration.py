@@ -40,7 +40,7 @@ def blocks() -> list[str]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with one plugin of the reference system, as cjm-ctl would have left it."""
+    """A folder with one plugin of the reference system, whose module lies beside the notebook."""
     (tmp_path / "words.py").write_text(PLUGIN)
     manifest = {
         "name": "words",
@@ -48,7 +48,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "module": "words",
         "class": "Words",
         "python_path": sys.executable,
-        "env_vars": {"PYTHONPATH": str(tmp_path)},
     }
     folder = tmp_path / ".cjm" / "manifests"
     folder.mkdir(parents=True)

@@ -85,6 +85,21 @@ async def ended(queue: JobQueue, name: str, **options: Any) -> Job:
     return job
 
 
+async def test_a_monitor_that_sees_no_gpu_lets_jobs_run_at_once_and_is_not_asked_again_and_again(
+    machine: Machine, tmp_path: Path
+) -> None:
+    monitor = Monitor(**gpu(0, 0))
+    with manager_of(tmp_path, None, monitor, whisper=4_096) as manager:
+        async with JobQueue(manager) as queue:
+            for _ in range(3):
+                job = await ended(queue, "whisper")
+                assert job.status is JobStatus.completed
+                assert str(job.unchecked).startswith(NOT_CHECKED)
+                assert job.started_at is not None
+                assert job.started_at - job.created_at < 10  # a minute, each but the first, before
+        assert monitor.asked < 60
+
+
 SCHEDULERS = [None, PermissiveScheduler, SafetyScheduler, QueueScheduler]
 
 

@@ -136,6 +136,10 @@ def test_one_bad_file_hides_no_other(tmp_path: Path) -> None:
     with pytest.warns(PluginLoadWarning, match="bad.json: module: None is not of type"):
         found = manager.discover_manifests()
     assert [meta.name for meta in found] == [WHISPER["name"]]
+    assert "module: None is not of type" in manager.problems[str(tmp_path / "bad.json")]
+    (tmp_path / "bad.json").unlink()
+    manager.discover_manifests()
+    assert list(manager.problems) == ["manifests"], "and nothing of what is no more"
     assert manager.get_discovered_by_category("transcription") == found
     assert manager.get_discovered_categories() == ["transcription"]
     assert manager.get_discovered_meta("nobody") is None
