@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 
@@ -47,7 +48,7 @@ class _Finder:
         for leaf in self._leaves(value, _DEPTH):
             text = leaf.decode("utf-8", "replace") if isinstance(leaf, bytes) else str(leaf)
             if len(text) >= _SHORTEST:
-                self.texts.add(text)
+                self.texts |= {text, repr(text)[1:-1]}  # as a `repr` shows it, with its newlines
 
     def _leaves(self, value: object, depth: int) -> Iterator[str | bytes | int | float]:
         if isinstance(value, (str, bytes)) or (
@@ -164,17 +165,46 @@ def _names_used(code: object) -> Iterator[str]:
 
 
 def hide(text: str, secrets: tuple[str, ...] | None) -> str:
-    """The text without them."""
+    """The text without them, and without what a cut has left of one."""
     for secret in secrets or ():
         text = text.replace(secret, HIDDEN)
+    for secret in secrets or ():
+        text = _without_pieces(text, secret)
     return text
+
+
+_EDGE = 4  # characters; what is left of a secret beside a cut and is shorter says nothing
+_CUT = re.compile(r"…|\.\.\.|\n\[\.\.\. | \.\.\.\]\n|^|$(?!\n)")
+
+
+def _without_pieces(text: str, secret: str) -> str:
+    """Hide what stands right before or after a place where the text was cut, and is of it."""
+    for cut in reversed(list(_CUT.finditer(text))):
+        after = _common(text[cut.end() : cut.end() + len(secret)], secret)
+        text = text[: cut.end()] + HIDDEN * (after > 0) + text[cut.end() + after :]
+        start = cut.start()
+        back = _common(text[max(0, start - len(secret)) : start][::-1], secret[::-1])
+        text = text[: start - back] + HIDDEN * (back > 0) + text[start:]
+    return text
+
+
+def _common(text: str, secret: str) -> int:
+    """How many characters at the beginning of the text stand somewhere in the secret; 0 if few."""
+    if text[:_EDGE] not in secret or len(text) < _EDGE:
+        return 0
+    low, high = _EDGE, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if text[:middle] in secret else (low, middle - 1)
+    return low
 
 
 def hide_bytes(data: bytes, secrets: tuple[str, ...] | None) -> bytes:
     """The same for bytes of UTF-8."""
-    for secret in secrets or ():
-        data = data.replace(secret.encode("utf-8", "replace"), HIDDEN.encode())
-    return data
+    if not secrets:
+        return data
+    text = data.decode("utf-8", "surrogateescape")
+    return hide(text, secrets).encode("utf-8", "surrogateescape")
 
 
 def holds(data: bytes, secrets: tuple[str, ...] | None) -> bool:

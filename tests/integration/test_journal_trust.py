@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,40 @@ async def test_a_secret_is_in_no_byte_of_the_journal(way: str, path: Path) -> No
         job = again.jobs()[0]
         with pytest.raises(NotRestorableError, match="secret values are never written"):
             job.retry()
+
+
+LONG = "-----BEGIN KEY-----\n" + "".join(f"{n:03d}/" for n in range(120)) + "\n-----END KEY-----"
+
+
+class Held:
+    def __init__(self, key: str, room: int) -> None:
+        self.key, self.room, self.lock = key, room, threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Held({'x' * self.room}{self.key!r}{'x' * self.room})"
+
+
+@pytest.mark.parametrize("room", [0, 60, 185, 300])
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda room, api_key: Held(api_key, room),
+        lambda room, api_key: ("x" * room + api_key) * 30,
+        lambda room, api_key: print("x" * room + api_key),
+        lambda room, api_key: {}["x" * (5_100 + room) + api_key + "x" * 9_000],
+        lambda room, api_key: print(api_key + "x" * (1_000_000 - 500 + room)),
+    ],
+)
+async def test_what_a_cut_leaves_of_a_long_secret_is_hidden_too(
+    act: Callable[..., object], room: int, path: Path
+) -> None:
+    async with running(path, max_result_bytes=8_000) as queue:
+        queue.submit_nowait(act, room, api_key=LONG)
+        await queue.join()
+    written = b"".join(file.read_bytes() for file in path.parent.rglob("*") if file.is_file())
+    pieces = {LONG[at : at + 12] for at in range(len(LONG) - 12)}
+    shown = [one for one in pieces if one.encode() in written]
+    assert not shown
 
 
 def test_a_pending_job_with_a_secret_says_that_it_cannot_come_back(path: Path) -> None:
