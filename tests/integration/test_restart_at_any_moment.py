@@ -98,7 +98,8 @@ def compare(queue: JobQueue, copy: Path) -> tuple[int, int]:
         orphans = {  # their parent was interrupted
             job_id
             for job_id, row in rows.items()
-            if row["status"] == "pending" and (after[job_id].error or "").startswith("dependency ")
+            if row["status"] == "pending"
+            and (after[job_id].cancel_reason or "").startswith("dependency ")
         }
         rerun = {job.id for job in again.jobs("pending")} & ran
         assert [job.id for job in again.jobs("pending") if job.id not in rerun] == [
