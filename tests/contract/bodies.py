@@ -46,7 +46,8 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
 ODD_PROGRESS = {
     "nan": float("nan"),
     "inf": float("inf"),
-    "below": -1,
+    "below": -0.5,
+    "unknown": -1,
     "above": 7,
     "text": "half",
     "none": None,
