@@ -396,8 +396,6 @@ class PluginExecution:
     def _replace(self) -> None:
         """In a thread: reloading may block for long."""
         process = process_of(self._plugin)
-        if process is None:
-            self._desk.post(self._cancel_task)  # there is nothing else to end
         gone = process is not None and end_process(process)
         came_back = self._give_up_in(RELOAD_PATIENCE, _NO_ANSWER)
         problem = self._desk.reload(self._spec.name, is_dead=gone)
@@ -409,7 +407,8 @@ class PluginExecution:
         if problem is not None and not gone:
             self._give_up(self._not_reloaded or "")
         else:
-            self._later(LEAVE_PATIENCE, self._desk.post, self._cancel_task)
+            patience = 0.0 if process is None else LEAVE_PATIENCE  # without one nothing leaves
+            self._later(patience, self._desk.post, self._cancel_task)
             text = "its worker was replaced, but its host goes on with it"
             self._give_up_in(LEAVE_PATIENCE + CANCEL_PATIENCE, text)
         self._desk.post(self._kill_over.set)
