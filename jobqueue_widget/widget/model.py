@@ -34,6 +34,10 @@ class Source(Protocol):
         """All of it, of one moment."""
         ...
 
+    def is_over(self) -> bool:
+        """True when it will not change any more."""
+        ...
+
 
 class _SignsOfLife:
     """When each running job was last seen to change: `news_at` of its row."""
@@ -95,6 +99,10 @@ class QueueSource:
             "resources": shown_resources(self.queue),
         }
 
+    def is_over(self) -> bool:
+        """A queue may always be given more to do."""
+        return False
+
 
 class JobSource:
     """One job, for a live progress cell."""
@@ -107,18 +115,26 @@ class JobSource:
 
     def state(self) -> State:
         """The job's row and the summary of its queue."""
+        over = self.is_over()  # before the row is read: then the row says so, too
         board = self.queue._board(0, 0, 0)
         row = clipped(self._job.as_row())
         if row["status"] == "running":
             self._life.mark([row], board["now"])
+        summary = summary_of(board, self.epoch)
+        if over:  # what else the queue does is no matter here, and nobody waits for a heartbeat
+            summary |= {"counts": dict.fromkeys(summary["counts"], 0), "paused": None}
         return {
-            "summary": summary_of(board, self.epoch),
+            "summary": summary,
             "running": [],
             "head": [],
             "history": [],
             "job": row,
             "resources": {},
         }
+
+    def is_over(self) -> bool:
+        """A job that has ended stays as it is."""
+        return self._job.done
 
 
 def shown_resources(queue: JobQueue) -> State:

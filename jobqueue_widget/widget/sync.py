@@ -1,4 +1,4 @@
-"""Keeps the front end in step: the only thread that writes traits, and every message to a page."""
+"""Keeps the front end in step: turns that write traits, and every message to a page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .model import Source, State, clipped, sent_row
+from .pacing import PACER
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ class Sync:
         self._monotonic = monotonic
         self._port = port
         self._wanted = threading.Event()
+        self._rests_until: float | None = None  # the end of the pause after a turn; None: not begun
+        self._was_over = False
         self._closing = False
         self._seq = 0
         self._watched: dict[tuple[str, str], _Window] = {}
@@ -74,30 +77,44 @@ class Sync:
         self._last: State = {}
         self._whole_wanted = False
         self._say_again_at: float | None = None
-        self._thread = threading.Thread(target=self._run, name="jobqueue-widget", daemon=True)
-        self._stop_listening = source.queue._on_change(self._wanted.set)
+        self._stop_listening = source.queue._on_change(self.want)
 
     def first_state(self) -> State:
-        """What the model is made with; then the thread takes over."""
+        """What the model is made with; then turns follow."""
         self._last = self._next_state()
         return dict(self._last)
 
     def start(self) -> None:
         """Begin to follow the queue."""
-        self._thread.start()
+        self._rests_until = 0.0
+        PACER.join(self)
+        self._leave_if_over()
+        patience = 0.0 if self._wanted.is_set() else self._patience()
+        if patience is not None:
+            PACER.ask(self, time.monotonic() + patience)
 
     def close(self) -> None:
         """Follow it no more."""
         self._stop_listening()
         self._closing = True
-        self._wanted.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(2.0)
+        PACER.forget(self)
+
+    def want(self) -> None:
+        """Something has changed; called for every change, from any thread."""
+        if not self._wanted.is_set():
+            self._wanted.set()
+            if self._rests_until is not None:
+                PACER.ask(self, self._rests_until)
 
     def resync(self) -> None:
         """A page missed something: flush again, whole."""
         self._whole_wanted = True
-        self._wanted.set()
+        self.want()
+
+    def flush(self, patience: float = 0.3) -> None:
+        """Let what has changed be written now; waits for that, so many seconds at most."""
+        if self._wanted.is_set():
+            PACER.hurry(self, patience)
 
     def watch(self, cid: str, list_name: str, start: int, end: int) -> None:
         """Push that window to the page whenever it changes, for a while."""
@@ -105,23 +122,32 @@ class Sync:
             if len(self._watched) >= MOST_WATCHED and (cid, list_name) not in self._watched:
                 self._watched.pop(next(iter(self._watched)))
             self._watched[cid, list_name] = _Window(start, end, self._monotonic() + LEASE)
-        self._wanted.set()
+        self.want()
 
     def unwatch(self, cid: str, list_name: str) -> None:
         """No more."""
         with self._lock:
             self._watched.pop((cid, list_name), None)
 
-    # -- the thread ----------------------------------------------------------------------------
+    # -- a turn --------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while True:
-            changed = self._wanted.wait(self._patience())
-            self._wanted.clear()
-            if self._closing:
-                return
-            self._turn(changed)
-            time.sleep(FLUSH_INTERVAL)
+    def turn(self) -> float | None:
+        """Bring the model up to date. Returns when the next turn is due: seconds, or None."""
+        changed = self._wanted.is_set()
+        self._wanted.clear()
+        if self._closing:
+            return None
+        self._turn(changed)
+        self._leave_if_over()
+        self._rests_until = time.monotonic() + FLUSH_INTERVAL
+        patience = 0.0 if self._wanted.is_set() else self._patience()
+        return None if patience is None else FLUSH_INTERVAL + patience
+
+    def _leave_if_over(self) -> None:
+        """What has ended needs no more looks; a page that asks is answered all the same."""
+        if self._was_over:
+            self._stop_listening()
+            PACER.leave(self)
 
     def _turn(self, changed: bool) -> None:
         """Something has changed, or patience is over."""
@@ -149,6 +175,7 @@ class Sync:
         return None
 
     def _next_state(self) -> State:
+        self._was_over = self._source.is_over()  # before: then the state is the last one
         state = self._source.state()
         self._seq += 1
         state["summary"]["seq"] = self._seq

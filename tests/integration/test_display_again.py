@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobqueue_widget import JobQueue
+from jobqueue_widget.widget.pacing import PACER
 from tests.conditions import until
 
 
@@ -27,7 +28,7 @@ async def test_a_widget_closed_by_its_host_follows_the_queue_no_more() -> None:
         widget = queue.widget
         widget.comm.close()
         await queue.submit_nowait(noop)
-        await until(lambda: not widget._follower._thread.is_alive())
+        await until(lambda: widget._follower not in PACER._live)
 
 
 async def test_each_marimo_cell_is_given_a_widget_of_its_own() -> None:
