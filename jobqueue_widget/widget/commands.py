@@ -14,6 +14,7 @@ from ..job import Job
 from ..queue import JobQueue
 from .checking import SCHEMA, Refused, check
 from .model import clipped, memory_text, shorten
+from .outputs import Refreshable
 from .results import show_result
 from .sync import CommPort, Sync
 from .texts import visible
@@ -39,13 +40,13 @@ class Commands:
         epoch: str,
         sync: Sync,
         port: CommPort,
-        refresh_outputs: Callable[[], bool],
+        outputs: Refreshable,
     ) -> None:
         self._queue = queue
         self._epoch = epoch
         self._sync = sync
         self._port = port
-        self._refresh_outputs = refresh_outputs
+        self._outputs = outputs
         self.heard = False  # that there is a page
         self._lock = threading.Lock()
         self._answers: OrderedDict[str, Answer | None] = OrderedDict()  # None: at work on it
@@ -63,7 +64,9 @@ class Commands:
             self.refused += 1
             return
         rid = request["rid"]
-        self.heard = True
+        if not self.heard:
+            self.heard = True
+            self._outputs.page_came()
         acts = request["op"] not in READS
         if acts:  # they act once; who asks again has not heard
             with self._lock:
@@ -83,6 +86,7 @@ class Commands:
         answer = {"t": "res", "cid": request["cid"], "rid": rid, **outcome}
         if acts:
             self._answers[rid] = answer
+            self._sync.want()  # of a job that has ended nothing else brings the news
         self._port.send(answer)
 
     def _carry_out(self, request: Answer) -> Answer:
@@ -186,7 +190,7 @@ class Commands:
         return {"rows": rows, **{name: len(jobs) for name, jobs in lists.items()}}
 
     def _snapshot(self, a: Answer, cid: str) -> Answer:
-        return {"sent": self._refresh_outputs()}
+        return {"sent": self._outputs.refresh()}
 
     # -- acting --------------------------------------------------------------------------------
 

@@ -21,12 +21,16 @@ class ShownQueue:
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
         self.outputs = Outputs(self, lambda: self.widget.has_page)
-        self.widget = QueueWidget(queue, self.outputs.refresh)
+        self.widget = QueueWidget(queue, self.outputs)
 
-    def bundle(self) -> MimeBundle:
-        """The live view of the queue, with static fallbacks."""
+    def bundle(self, *, live: bool = True) -> MimeBundle:
+        """The live view of the queue, with static fallbacks, or those alone."""
         html, text = snapshot_html(self._queue), snapshot_text(self._queue)
-        return {**_live(self.widget), "text/html": html, "text/plain": text}, {}
+        return {**_live(self.widget, live), "text/html": html, "text/plain": text}, {}
+
+    def flush(self) -> None:
+        """Bring the widget up to date."""
+        self.widget.flush()
 
     def revision(self) -> object:
         """The queue's own."""
@@ -43,12 +47,16 @@ class ShownJob:
     def __init__(self, queue: JobQueue, job: Job) -> None:
         self._job = job
         self.outputs = Outputs(self, lambda: self.widget.has_page)
-        self.widget = JobWidget(queue, job, self.outputs.refresh)
+        self.widget = JobWidget(queue, job, self.outputs)
 
-    def bundle(self) -> MimeBundle:
-        """The live progress cell, with static fallbacks."""
+    def bundle(self, *, live: bool = True) -> MimeBundle:
+        """The live progress cell, with static fallbacks, or those alone."""
         html = job_html(self._job.as_row())
-        return {**_live(self.widget), "text/html": html, "text/plain": repr(self._job)}, {}
+        return {**_live(self.widget, live), "text/html": html, "text/plain": repr(self._job)}, {}
+
+    def flush(self) -> None:
+        """Bring the widget up to date."""
+        self.widget.flush()
 
     def revision(self) -> object:
         """What it came to."""
@@ -96,8 +104,8 @@ class Provider:
         return snapshot_html(queue)
 
 
-def _live(widget: QueueWidget | JobWidget) -> dict[str, Any]:
-    bundle = widget._repr_mimebundle_()
+def _live(widget: QueueWidget | JobWidget, live: bool) -> dict[str, Any]:
+    bundle = widget._repr_mimebundle_() if live else None
     data: dict[str, Any] = dict(bundle[0]) if bundle is not None else {}
     data.pop("text/plain", None)
     return data

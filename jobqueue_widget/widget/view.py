@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,12 @@ from ..job import Job
 from ..queue import JobQueue
 from .commands import Commands
 from .model import JobSource, QueueSource, Source, State, sent_row
+from .outputs import NO_OUTPUTS, Refreshable
 from .sync import CommPort, Sync
 
 STATIC = Path(__file__).parents[1] / "static"
 ROWS: dict[str, Any] = {"sync": True, "to_json": lambda rows, _: [sent_row(row) for row in rows]}
 ROW: dict[str, Any] = {"sync": True, "to_json": lambda row, _: sent_row(row)}
-
-
-def _never() -> bool:
-    """No output of this widget is brought up to date."""
-    return False
 
 
 class _StateWidget(anywidget.AnyWidget):
@@ -47,10 +42,10 @@ class _StateWidget(anywidget.AnyWidget):
     resources = traitlets.Dict(help="what is used and reserved; empty when unknown").tag(sync=True)
     features = traitlets.Dict(help="what the front end may offer").tag(sync=True)
 
-    def __init__(self, source: Source, refresh: Callable[[], bool] = _never, **traits: Any) -> None:
+    def __init__(self, source: Source, outputs: Refreshable = NO_OUTPUTS, **traits: Any) -> None:
         port = CommPort(self._write_state, self._send_message)
         self._follower = self._make_follower(source, port)
-        self._commands = Commands(source.queue, source.epoch, self._follower, port, refresh)
+        self._commands = Commands(source.queue, source.epoch, self._follower, port, outputs)
         super().__init__(**traits, **self._follower.first_state(), features={"unload": True})
         self.on_msg(self._on_message)
         self._follower.start()
@@ -96,6 +91,10 @@ class _StateWidget(anywidget.AnyWidget):
         """True once a page has asked for anything."""
         return self._commands.heard
 
+    def flush(self) -> None:
+        """Bring the state up to date; waits a moment for that, if anything has changed."""
+        self._follower.flush()
+
     def close(self) -> None:
         """Follow the queue no more and remove every view."""
         self._follower.close()
@@ -105,12 +104,12 @@ class _StateWidget(anywidget.AnyWidget):
 class QueueWidget(_StateWidget):
     """The widget of a queue; `queue.widget` gives it. Its traits may be observed."""
 
-    def __init__(self, queue: JobQueue, refresh: Callable[[], bool] = _never) -> None:
-        super().__init__(QueueSource(queue), refresh, view="queue")
+    def __init__(self, queue: JobQueue, outputs: Refreshable = NO_OUTPUTS) -> None:
+        super().__init__(QueueSource(queue), outputs, view="queue")
 
 
 class JobWidget(_StateWidget):
     """The live progress cell of one job."""
 
-    def __init__(self, queue: JobQueue, job: Job, refresh: Callable[[], bool] = _never) -> None:
-        super().__init__(JobSource(queue, job), refresh, view="job", job_id=job.id)
+    def __init__(self, queue: JobQueue, job: Job, outputs: Refreshable = NO_OUTPUTS) -> None:
+        super().__init__(JobSource(queue, job), outputs, view="job", job_id=job.id)

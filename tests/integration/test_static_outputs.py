@@ -8,6 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 
 MAKE = """
 from jobqueue_widget import JobQueue
@@ -22,11 +23,23 @@ bad = queue.options(label="bad").submit_nowait(fails, "<script>alert(1)</script>
 """
 
 
-def outputs_after(*cells: str) -> list[dict[str, Any]]:
-    """The first output of each cell, by mime type, when all have run."""
+VIEW = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
+
+
+def notebook_after(*cells: str, client: type[NotebookClient] = NotebookClient) -> Any:
+    """The notebook as it is saved when all cells have run."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    asyncio.run(NotebookClient(notebook, timeout=60, kernel_name="python3").async_execute())
-    return [cell.outputs[0]["data"] if cell.outputs else {} for cell in notebook.cells]
+    asyncio.run(client(notebook, timeout=60, kernel_name="python3").async_execute())
+    return notebook
+
+
+def outputs_after(*cells: str, **how: Any) -> list[dict[str, Any]]:
+    """The first output of each cell, by mime type, when all have run."""
+    return [
+        cell.outputs[0]["data"] if cell.outputs else {}
+        for cell in notebook_after(*cells, **how).cells
+    ]
 
 
 RUN = "queue.resume(); await queue.join(); await queue.stop()"
@@ -35,7 +48,7 @@ RUN = "queue.resume(); await queue.join(); await queue.stop()"
 @pytest.mark.parametrize("shown", ["queue", "display(queue)"])
 def test_the_output_of_an_earlier_cell_tells_how_it_ended(shown: str) -> None:
     output = outputs_after(MAKE, shown, RUN)[1]
-    assert "application/vnd.jupyter.widget-view+json" in output
+    assert VIEW not in output
     assert "0 running, 0 queued, 1 completed, 1 failed, 0 cancelled" in output["text/plain"]
     assert "1 completed, 1 failed" in output["text/html"]
     assert "<script>" not in output["text/html"]
@@ -50,7 +63,54 @@ def test_every_output_of_the_queue_follows_it_and_so_does_a_job() -> None:
     assert ">failed<" in job["text/html"]
 
 
-def test_an_output_shows_the_moment_of_its_display_while_jobs_run() -> None:
+def test_an_output_shows_the_end_of_the_last_cell_while_jobs_run() -> None:
     waits = "import time; queue.submit_nowait(time.sleep, 600)"
     output = outputs_after(MAKE, waits, "queue.resume(); queue", "await good")[2]
-    assert "0 completed, 0 failed" in output["text/html"]
+    assert "1 running, 0 queued, 1 completed, 1 failed" in output["text/html"]
+
+
+def test_the_page_that_is_made_of_it_has_the_table() -> None:
+    notebook = notebook_after(MAKE, "queue", "good", RUN)
+    exporter: Any = HTMLExporter
+    page, _ = exporter().from_notebook_node(notebook)
+    assert page.count("jqw-static") == 2
+    assert "1 completed, 1 failed" in page
+    models = notebook.metadata["widgets"][STATE]["state"].values()
+    counts = [one["state"]["summary"]["counts"] for one in models if "summary" in one["state"]]
+    assert counts[0]["completed"] == counts[0]["failed"] == 1, "the state as it was at the end"
+
+
+HELLO = """
+hello = {"t": "req", "cid": "page", "rid": "1", "op": "hello", "a": {}}
+queue.widget._on_message(None, hello, [])
+"""
+
+
+def test_a_page_that_comes_after_all_gets_the_view_and_keeps_it() -> None:
+    first, second = outputs_after(MAKE, "queue", "queue", HELLO, RUN)[1:3]
+    assert VIEW in first
+    assert VIEW in second
+    assert outputs_after(MAKE, "queue", HELLO, "queue", RUN)[3][VIEW]["model_id"]
+
+
+class SomebodyTypes(NotebookClient):
+    """As JupyterLab runs a cell: whoever sits there may be asked for input."""
+
+    async def async_start_new_kernel_client(self) -> Any:
+        """As the others do it."""
+        client = await super().async_start_new_kernel_client()
+        client.allow_stdin = True
+        return client
+
+
+def test_where_somebody_sits_the_view_stays_until_the_page_has_asked() -> None:
+    output = outputs_after(MAKE, "queue", RUN, client=SomebodyTypes)[1]
+    assert VIEW in output
+    assert "1 completed, 1 failed" in output["text/html"]
+
+
+def test_where_voila_runs_the_cells_a_page_is_about_to_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5")
+    assert VIEW in outputs_after(MAKE, "queue", RUN)[1]
