@@ -1,4 +1,4 @@
-// Builds src/ into ../jobqueue_widget/static/widget.{js,css} and holds them to their size.
+// Builds src/ into ../jobqueue_widget/static/{widget,cell}.js and widget.css and holds them to their size.
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
@@ -7,6 +7,7 @@ import { script } from "./script.mjs";
 // The bundle travels in every widget's comm_open, so its size is paid at each display.
 const MOST_BYTES = 60 * 1024;
 const MOST_GZIPPED = 25 * 1024;
+const MOST_IN_A_CELL = 1024; // of the script that each job's own cell brings
 const OUT = new URL("../jobqueue_widget/static/", import.meta.url);
 const STYLES = new URL("src/styles/", import.meta.url);
 
@@ -24,6 +25,9 @@ function checkSizes() {
   console.log(`widget.js ${bytes} bytes, widget.css ${styles}, both gzipped ${gzipped}`);
   if (bytes > MOST_BYTES || gzipped > MOST_GZIPPED) {
     throw new Error(`too large: at most ${MOST_BYTES} of script, ${MOST_GZIPPED} gzipped`);
+  }
+  if (readFileSync(new URL("cell.js", OUT)).length > MOST_IN_A_CELL) {
+    throw new Error(`cell.js is too large: at most ${MOST_IN_A_CELL} bytes`);
   }
 }
 

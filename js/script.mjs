@@ -17,8 +17,11 @@ const OURS = [
 ];
 
 export const script = {
-  entryPoints: [new URL("src/index.ts", import.meta.url).pathname],
-  outfile: new URL("../jobqueue_widget/static/widget.js", import.meta.url).pathname,
+  entryPoints: {
+    widget: new URL("src/index.ts", import.meta.url).pathname,
+    cell: new URL("src/cell.ts", import.meta.url).pathname,
+  },
+  outdir: new URL("../jobqueue_widget/static/", import.meta.url).pathname,
   bundle: true,
   format: "esm",
   target: "es2022",

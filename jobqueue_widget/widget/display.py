@@ -12,7 +12,7 @@ from ..queue import JobQueue
 from .outputs import Outputs
 from .pump import Hearing, route_by_page
 from .snapshot import job_html, snapshot_html, snapshot_text
-from .view import JobWidget, QueueWidget
+from .view import JobCell, JobWidget, QueueWidget
 
 
 class ShownQueue:
@@ -47,7 +47,7 @@ class ShownJob:
     def __init__(self, queue: JobQueue, job: Job) -> None:
         self._job = job
         self.outputs = Outputs(self, lambda: self.widget.has_page)
-        self.widget = JobWidget(queue, job, self.outputs)
+        self.widget = JobCell(queue, job, self.outputs)
 
     def bundle(self, *, live: bool = True) -> MimeBundle:
         """The live progress cell, with static fallbacks, or those alone."""

@@ -111,5 +111,19 @@ class QueueWidget(_StateWidget):
 class JobWidget(_StateWidget):
     """The live progress cell of one job."""
 
-    def __init__(self, queue: JobQueue, job: Job, outputs: Refreshable = NO_OUTPUTS) -> None:
-        super().__init__(JobSource(queue, job), outputs, view="job", job_id=job.id)
+    def __init__(
+        self, queue: JobQueue, job: Job, outputs: Refreshable = NO_OUTPUTS, **traits: Any
+    ) -> None:
+        super().__init__(JobSource(queue, job), outputs, view="job", job_id=job.id, **traits)
+
+
+class JobCell(JobWidget):
+    """The same in a cell of its own, with the script that the widget of its queue has brought."""
+
+    _esm = (STATIC / "cell.js").read_text(encoding="utf-8")
+    _css = ""
+
+    script_of = traitlets.Unicode(help="the model of the queue's widget").tag(sync=True)
+
+    def __init__(self, queue: JobQueue, job: Job, outputs: Refreshable) -> None:
+        super().__init__(queue, job, outputs, script_of=queue.widget.model_id)

@@ -8,7 +8,7 @@ const out = process.argv[2];
 if (out === undefined) throw new Error("name the folder to write to");
 const here = new URL(".", import.meta.url);
 mkdirSync(out, { recursive: true });
-await build({ ...script, outfile: join(out, "widget.js") });
+await build({ ...script, outdir: out });
 const asShipped = {
   name: "as shipped",
   setup: ({ onResolve }) =>
