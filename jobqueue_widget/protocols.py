@@ -214,19 +214,6 @@ class SupportsRestart(Protocol):
         """Replace idle workers now and busy ones after their job. Any thread."""
 
 
-class PluginHost(Protocol):
-    """The three calls of the reference manager that a queue needs."""
-
-    def get_plugin(self, name: str) -> object | None:
-        """The loaded plugin, or None."""
-
-    async def execute_plugin_async(self, name: str, *args: object, **kwargs: object) -> object:
-        """Run the plugin once."""
-
-    def reload_plugin(self, name: str, config: object = None) -> object:
-        """Replace its worker. May block for seconds, return False or raise."""
-
-
 @runtime_checkable
 class SupportsPluginLogs(Protocol):
     """A host that keeps a log per plugin."""

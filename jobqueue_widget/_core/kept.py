@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
-
-from .jobs import JobStatus
 
 
 class Request(NamedTuple):
@@ -128,7 +125,3 @@ class Contents:
     """False: writing had failed before the last session ended, so jobs may have run since."""
     notices: list[str] = field(default_factory=list)
     """What a user must be told about how it was opened."""
-
-    def by_status(self, status: JobStatus) -> Iterable[tuple[Request, Standing]]:
-        """Those that were there."""
-        return (pair for pair in self.jobs if pair[1].status == status.value)

@@ -200,10 +200,6 @@ class Ledger:
         """All of them, oldest first."""
         return self._reserved.values()
 
-    def has(self, job_id: str) -> bool:
-        """True from `reserve` to `release`."""
-        return job_id in self._reserved
-
     def uses_plugin(self, plugin: PluginKey) -> bool:
         """True if a job that was admitted runs it, or is about to."""
         return any(held.request.plugin == plugin for held in self._reserved.values())

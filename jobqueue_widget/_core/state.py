@@ -139,10 +139,6 @@ class QueueState:
         """How many `history` gives."""
         return min(len(self.ended), self.max_history)
 
-    def first_running(self) -> JobRecord | None:
-        """The running job that was started first."""
-        return next(iter(self.running.values()), None)
-
     def validate(self) -> None:
         """Raise AssertionError if anything contradicts anything (tests call it after each step)."""
         pending = self.order.slice(0)

@@ -141,8 +141,6 @@ class Engine:
                     self.dispatcher.check(event.job)
                 if self.recorder is not None and event.was is RUNNING:
                     self.recorder.note_job(event.job)
-                if event.job.entry is not None and self.resources.concerns(event.job.spec):
-                    self.dispatcher.check(event.job)
         self._perform(outside)
 
     def change_settings(self, **changed: Any) -> None:

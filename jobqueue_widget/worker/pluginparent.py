@@ -8,7 +8,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from ..protocols import IoThread
 from . import wire
@@ -20,13 +19,6 @@ logger = logging.getLogger(__name__)
 
 OnAnswer = Callable[[Sequence[memoryview] | None, str], None]
 """Called with the parts of the answer, or with None and why there is none."""
-
-
-class StreamTask(Task, Protocol):
-    """What a plugin's worker works for."""
-
-    def on_chunk(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
-        """A piece of its stream."""
 
 
 class PluginProcess(WorkerProcess):

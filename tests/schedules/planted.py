@@ -229,7 +229,7 @@ BUGS = [
         "a plugin that runs is taken for idle",
         "_runtime/admission.py",
         "            if not plugin.busy and not self._ledger.uses_plugin(plugin.key)",
-        "            if not self._ledger.has(plugin.name)",
+        "            if True",
     ),
     Bug(
         "a plugin is unloaded though it was given a job meanwhile",

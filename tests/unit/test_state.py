@@ -271,12 +271,11 @@ def test_the_back_off_doubles_up_to_a_minute() -> None:
 def test_running_jobs_are_told_in_the_order_of_their_start() -> None:
     queue = Queue()
     jobs = [queue.submit() for _ in range(3)]
-    assert queue.state.first_running() is None
     for job in reversed(jobs):
         queue.launch(job)
-    assert queue.state.first_running() is jobs[2]
+    assert list(queue.state.running.values()) == jobs[::-1]
     queue.end(jobs[2])
-    assert queue.state.first_running() is jobs[1]
+    assert list(queue.state.running.values()) == [jobs[1], jobs[0]]
     assert queue.state.lanes_taken == 2
     assert queue.state.open_count == 2
 
