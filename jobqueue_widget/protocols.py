@@ -155,10 +155,6 @@ class Executor(Protocol):
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
         """Why this job may not start now; None = it may. Owner loop, pure, quick."""
 
-    async def make_room(self, spec: JobSpec) -> bool:
-        """Try to free what `blocked_by` asked for (evict idle plugins). True: ask again."""
-        ...
-
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` (any thread) on any change that could unblock a job or change capacity."""
         ...

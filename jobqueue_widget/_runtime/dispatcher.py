@@ -37,7 +37,6 @@ class Dispatcher:
         self._opened: dict[int, tuple[Executor, Callable[[], None]]] = {}
         self._anywhere: set[int] = set()
         self._emergency: list[SupportsEmergencyStop] = []
-        self._making_room: set[str] = set()
         self._first_blocked: dict[str, float] = {}
         self._unchecked: deque[JobRecord] = deque()  # may ask for more than there will ever be
         self._turn = threading.Lock()
@@ -93,7 +92,6 @@ class Dispatcher:
         self._engine.resources.forget()
         self._anywhere.clear()
         self._emergency.clear()
-        self._making_room.clear()
 
     async def close(self) -> None:
         """Close every executor; one that fails to is logged."""
@@ -223,8 +221,6 @@ class Dispatcher:
         for job, why in blocked.items():
             if why is not MEASURING and why != job.block_reason:
                 engine.do(ev.Blocked(job, why))
-            if not why.may_be_passed and job not in short:
-                self._make_room(job)
         return chosen, blocked.keys()
 
     def _can_spare_a_lane(self) -> bool:
@@ -276,24 +272,3 @@ class Dispatcher:
             return False
         now = self._engine.monotonic()
         return now - self._first_blocked.setdefault(job.id, now) < self._max_bypass
-
-    def _make_room(self, job: JobRecord) -> None:
-        """Let the executor evict something, once at a time per job; then look again."""
-        if job.id in self._making_room:
-            return
-        if not self._engine.life.is_on_loop_thread:
-            self._engine.wake()  # a task can be made there only
-            return
-        executor = cast("Executor", job.spec.executor)
-        self._making_room.add(job.id)
-
-        async def make_room() -> None:
-            try:
-                if await executor.make_room(job.spec):
-                    self._engine.wake()
-            except Exception:
-                self._engine.logger.exception("%s.make_room failed", executor.name)
-            finally:
-                self._making_room.discard(job.id)
-
-        self._engine.spawn(make_room())

@@ -95,10 +95,6 @@ class AttachedExecutor(ABC):
             f"{which} of {engine} have a job of this queue", need={what: 1}, have={what: 0}
         )
 
-    async def make_room(self, spec: JobSpec) -> bool:
-        """There is nothing to evict."""
-        return False
-
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """The engine has grown or shrunk."""
         self._wakes.append(wake)

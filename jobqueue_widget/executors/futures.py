@@ -198,10 +198,6 @@ class FuturesExecutor:
             have={"workers": 0},
         )
 
-    async def make_room(self, spec: JobSpec) -> bool:
-        """There is nothing to evict."""
-        return False
-
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """A place is free again, or there is another executor."""
         self._wakes.append(wake)

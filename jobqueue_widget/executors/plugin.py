@@ -81,10 +81,6 @@ class PluginHostExecutor:
         """What the plugin was configured with when it last ran; None before."""
         return None if self._desk is None else self._desk.configs.get(name)
 
-    async def make_room(self, spec: JobSpec) -> bool:
-        """Memory is no matter of this executor's; the queue unloads what is idle."""
-        return False
-
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Whenever a plugin is free again."""
         return desk_of(self._host).subscribe(wake)

@@ -56,10 +56,6 @@ class LaunchingHostExecutor:
         """What its next call runs with."""
         return self._host.plugin_configuration(name)
 
-    async def make_room(self, spec: JobSpec) -> bool:
-        """A plugin that works is not evicted."""
-        return False
-
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Whenever a plugin is free again."""
         return self._host.on_change(wake)

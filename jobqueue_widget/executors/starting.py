@@ -14,10 +14,6 @@ class StartsAtOnce:
         """Never."""
         return None
 
-    async def make_room(self, spec: JobSpec) -> bool:
-        """There is nothing to evict."""
-        return False
-
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Nothing here ever changes what may start."""
         return _nothing

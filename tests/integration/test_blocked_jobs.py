@@ -21,8 +21,6 @@ class Gate(ThreadExecutor):
 
     def __init__(self, *, passable: bool = False) -> None:
         self.reason: BlockReason | None = BlockReason("the gate is shut", may_be_passed=passable)
-        self.opens_for_room = False
-        self.room_wanted = 0
         self._wake: Callable[[], None] = lambda: None
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
@@ -31,12 +29,6 @@ class Gate(ThreadExecutor):
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
         return self.reason
-
-    async def make_room(self, spec: JobSpec) -> bool:
-        self.room_wanted += 1
-        if self.opens_for_room:
-            self.reason = None
-        return self.opens_for_room
 
     def open_gate(self) -> None:
         self.reason = None
@@ -116,15 +108,6 @@ async def test_whoever_takes_the_blocked_job_away_lets_those_behind_start(act: s
         await queue.wait_for_job(free, timeout=10)
         assert free.status is JobStatus.completed
         queue.cancel_nowait(blocked)
-
-
-async def test_the_executor_is_asked_to_make_room() -> None:
-    gate = Gate()
-    gate.opens_for_room = True
-    async with JobQueue() as queue:
-        job = queue.options(executor=gate).submit_nowait(int)
-        await queue.wait_for_job(job, timeout=10)
-    assert gate.room_wanted == 1
 
 
 class BrokenGate(Gate):

@@ -239,16 +239,6 @@ class DicedExecutor:
             raise Broken("blocked_by")
         return BlockReason("the gate is shut", may_be_passed=self._gate == "passable")
 
-    async def make_room(self, spec: JobSpec) -> bool:
-        """Open the gate, or not, or break; takes a while."""
-        await self.world.dawdle()
-        fate = self.dice.random()
-        if fate < 0.1:
-            raise Broken("make_room")
-        if fate < 0.5:
-            self._gate = "open"
-        return fate < 0.5
-
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """One subscriber at a time: the queue that opened it."""
         self._wake = wake

@@ -117,10 +117,6 @@ class Place:
             return BlockReason("its plugin is busy", may_be_passed=True)
         return None
 
-    async def make_room(self, spec: JobSpec) -> bool:
-        """The queue does."""
-        return False
-
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Plugins tell when they are free."""
         return self._floor.on_change(wake)

@@ -51,9 +51,6 @@ class Clockwork:
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
         return None
 
-    async def make_room(self, spec: JobSpec) -> bool:
-        return False
-
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         return lambda: None
 
