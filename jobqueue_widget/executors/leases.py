@@ -319,7 +319,7 @@ class Leases(ABC):
             self._send_again(execution, lease.kind)
             return
         if told:
-            execution.hear(told, self._fetch)
+            self._tell(execution, told)
         execution.begun()
         if execution.asked and not execution.over:
             await self._pass_on(execution, place)
@@ -352,7 +352,10 @@ class Leases(ABC):
             for token, told in news.items():
                 execution = self._executions.get(token)
                 if execution is not None:
-                    execution.hear(told, self._fetch)
+                    self._tell(execution, told)
+
+    def _tell(self, execution: RemoteExecution, told: dict[str, Any]) -> None:
+        execution.hear(told, self._fetch)
 
     def _fetch(self, execution: RemoteExecution, size: int) -> None:
         lease: Lease = execution.place

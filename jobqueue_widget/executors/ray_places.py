@@ -8,8 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .leases import PIECE, Calls, Kind, Lease, Leases, Place
-from .piped_kernel import News, PipedKernel
+from .leases import Calls, Kind, Lease, Leases, Place
 from .ray_worker import RayStation
 from .remote import RemoteExecution
 
@@ -57,7 +56,6 @@ class ActorPlace(Place):
     def __init__(self, actor: Any, key: str) -> None:
         super().__init__(key, key, "")
         self.actor = actor
-        self.pipes: PipedKernel | None = None  # once connected: it is on this machine
 
 
 class RayCalls(Calls):
@@ -161,69 +159,27 @@ class RayPlaces(Leases):
         self._spawn(self._await_grant(lease, ActorPlace(actor, lease.key)))
 
     async def _await_grant(self, lease: Lease, place: ActorPlace) -> None:
-        pipes = PipedKernel(
-            lambda news: self._hear_by_pipe(place, news), lambda: self._on_end_of_pipe(place)
-        )
         try:
-            told = await place.actor.hello.remote(pipes.offer())
-            is_wanted = self._leases.get(lease.key) is lease and not self._closed
-            if told["piped"] and is_wanted:
-                pipes.connect()
-                place.pipes = pipes
+            told = await place.actor.hello.remote()
         except Exception as error:
             if self._leases.get(lease.key) is lease:
                 self._drop(lease)
                 self._refused(lease.kind, _in_words(error))
             return
-        finally:
-            if place.pipes is None:
-                pipes.close()
-        if is_wanted:
+        if self._leases.get(lease.key) is lease and not self._closed:
             place.words = f"{told['host']} (Ray actor, process {told['pid']})"
             self._granted_at(lease, place)
 
-    # -- places on this machine --------------------------------------------------------------
-
-    def _start(self, execution: RemoteExecution, lease: Lease, place: Place) -> None:
-        """By pipe, which takes a tenth of the time of a call; what is large by calls."""
-        assert isinstance(place, ActorPlace)
-        job = execution.job()
-        if place.pipes is None or len(job["call"]) + len(job["function"]) > PIECE:
-            super()._start(execution, lease, place)
-            return
-        execution.sent_to = place.words
-        if not place.pipes.send(execution.token, job):
-            lease.execution = None  # its process has ended while it was idle
-            self._drop(lease)
-            self._send_again(execution, lease.kind)
-
-    def _hear_by_pipe(self, place: ActorPlace, news: News) -> None:
+    def _tell(self, execution: RemoteExecution, told: dict[str, Any]) -> None:
         import ray
 
-        connected = ray.is_initialized()
-        for token, told in news.items():
-            execution = self._executions.get(token)
-            if execution is None:
-                continue
-            was_there = execution.is_there
-            if not connected:
-                told = {**told, "taken": True}  # a job's process may end before its actor does
-            execution.hear(told, self._fetch)
-            if not was_there and execution.token == token:
-                execution.begun()
-                if execution.asked and not execution.over:
-                    self._spawn(self._pass_on(execution, place))
-
-    def _on_end_of_pipe(self, place: ActorPlace) -> None:
-        """Ray will say that its process has ended, once all of it is gone."""
-        loop = asyncio.get_running_loop()
-        loop.call_later(CALL_SECONDS, self._lose_place, place, "its pipe has ended")
+        if not ray.is_initialized():
+            told = {**told, "taken": True}  # a job's process may end before its actor does
+        super()._tell(execution, told)
 
     def _cancel(self, lease: Lease) -> None:
         import ray
 
-        if isinstance(lease.place, ActorPlace) and lease.place.pipes is not None:
-            lease.place.pipes.close()
         actor = self._actors.pop(lease.key, None)
         if actor is not None and ray.is_initialized():
             try:

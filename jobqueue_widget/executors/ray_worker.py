@@ -7,8 +7,6 @@ import os
 import platform
 from typing import Any
 
-from .piped_kernel import Names, open_ends
-from .piped_station import PipedStation
 from .station import AwaitedStation
 
 POLL_SECONDS = 10.0
@@ -31,28 +29,19 @@ class RayStation:
     def __init__(self, name: str, settings: dict[str, Any]) -> None:
         self._name = name
         self._settings = settings
-        self._station: AwaitedStation | PipedStation | None = None
+        self._station: AwaitedStation | None = None
         self._puts: dict[str, bytearray] = {}
 
-    async def hello(self, pipes: Names | None) -> dict[str, Any]:
-        """It is granted: where it is, and whether it could open the kernel's pipes."""
+    async def hello(self) -> dict[str, Any]:
+        """It is granted: where it is."""
         settings = {**self._settings, "scratch": _scratch()}
-        ends = None if pipes is None else open_ends(pipes)
-        if ends is None:
-            self._station = AwaitedStation(self._name, 1, settings)
-        else:
-            self._station = PipedStation(self._name, 1, settings, ends, self._take_arguments)
-        return {"host": platform.node(), "pid": os.getpid(), "piped": ends is not None}
+        self._station = AwaitedStation(self._name, 1, settings)
+        return {"host": platform.node(), "pid": os.getpid()}
 
     @property
-    def _here(self) -> AwaitedStation | PipedStation:
+    def _here(self) -> AwaitedStation:
         assert self._station is not None, "hello comes first"
         return self._station
-
-    def _take_arguments(self, token: str) -> bytes | None:
-        """Those that came ahead, in pieces. Any thread."""
-        put = self._puts.pop(token, None)
-        return None if put is None else bytes(put)
 
     async def put(self, token: str, offset: int, data: bytes) -> None:
         """A piece of large arguments."""
@@ -62,22 +51,14 @@ class RayStation:
         self, lease: str, token: str, job: dict[str, Any]
     ) -> tuple[str, dict[str, Any]]:
         """Start one attempt of one job."""
-        station = self._here
-        arguments = self._take_arguments(token)
-        if arguments is not None:
-            job = {**job, "call": arguments}
-        if isinstance(station, AwaitedStation):
-            return await station.run(token, job)
-        station.begin(token, job)
-        return "begun", {}
+        put = self._puts.pop(token, None)
+        if put is not None:
+            job = {**job, "call": bytes(put)}
+        return await self._here.run(token, job)
 
     async def news(self, seen: int) -> tuple[int, dict[str, Any]]:
-        """What is new; waits for it. With pipes it is new only that this process has ended."""
-        station = self._here
-        if isinstance(station, AwaitedStation):
-            return await station.news(seen, POLL_SECONDS)
-        await asyncio.sleep(POLL_SECONDS)
-        return seen, {}
+        """What is new; waits for it."""
+        return await self._here.news(seen, POLL_SECONDS)
 
     async def ask(self, token: str) -> None:
         """Ask that attempt to stop."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .._core.jobs import JobFailure, JobOptions, JobSpec, Outcome
+from .._core.jobs import JobOptions, JobSpec, Outcome
 from .._runtime.supervisor import Supervisor
 from ..protocols import IoThread
 from ..worker.packing import Packed
@@ -157,11 +157,6 @@ class Station:
                 self._jobs[token] = execution
         return True
 
-    def refuse(self, token: str, job: Mapping[str, Any], failure: JobFailure) -> None:
-        """It could not be begun: that is its end."""
-        teller = _Teller(self, token, job["id"], job["attempt"])
-        teller.ended(Outcome.of_error(failure))
-
     def ask(self, token: str) -> None:
         """Ask that attempt to stop; one that has ended is left alone."""
         with self._lock:
@@ -241,24 +236,7 @@ class Station:
             self._taken = (number + 1 if taken else number, taken)
             return self._taken
 
-    def take_once(self) -> dict[str, News]:
-        """What is new, for a channel that loses nothing."""
-        with self._lock:
-            news, self._news = self._news, {}
-            for token in self._ended.intersection(news):
-                self._ended.discard(token)
-                del self._jobs[token]
-            return news
-
     # -- ending ------------------------------------------------------------------------------
-
-    def end_all(self) -> None:
-        """Force every attempt to end."""
-        with self._lock:
-            executions = list(self._jobs.values())
-        for execution in executions:
-            if execution is not None:
-                execution.kill()
 
     def close(self) -> None:
         """End everything and wait until it is gone. Not on the I/O thread."""

@@ -13,10 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
-from unittest import mock
 
 from jobqueue_widget import DaskExecutor, FuturesExecutor, JobQueue, JobStatus, RayExecutor
-from jobqueue_widget.executors.piped_kernel import PipedKernel
 
 from . import work
 from .cancel import is_there, pid_from
@@ -140,16 +138,6 @@ def _futures_itself(opened: Open) -> Measure:
     return measure
 
 
-def _by_calls(measure: Measure) -> Measure:
-    """As where the places are on other machines: without the pipes that are offered to them."""
-
-    def without_pipes(effort: Effort) -> Figures:
-        with mock.patch.object(PipedKernel, "offer", return_value=None):
-            return measure(effort)
-
-    return without_pipes
-
-
 def _ray_itself(effort: Effort) -> Figures:
     with ray() as module:
         remote: Any = module.remote(max_retries=0)(work.nothing)
@@ -231,7 +219,6 @@ PROBES = (
         {
             OURS: Side(_ours(ray, lambda _: RayExecutor())),
             "Ray": Side(_ray_itself),
-            "ours by calls": Side(_by_calls(_ours(ray, lambda _: RayExecutor()))),
         },
         size=1_000,
         quick_size=300,
@@ -291,8 +278,8 @@ ROWS = (
         want=(Limit(1, "Ray"),),
         more_is_better=True,
         analysis=(
-            "a place on this machine is told through a pipe. By calls, as where it is elsewhere, "
-            "a job is one call of an actor, which takes more of the processor than Ray's own tasks."
+            "a place is an actor that is asked for once; a job is one call of it, which takes more "
+            "of the processor than Ray's own tasks."
         ),
     ),
     Row(

@@ -52,7 +52,7 @@ def engines(
             stack.callback(client.close)
             settle(client)
             ENGINES["dask"] = client
-        if wanted & {"ray", "ray-by-calls"}:
+        if "ray" in wanted:
             stack.enter_context(ray_processes())
         yield
         ENGINES.clear()

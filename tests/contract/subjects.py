@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from jobqueue_widget import JobQueue
 from jobqueue_widget.executors.coroutine import CoroutineExecutor
 from jobqueue_widget.executors.dask import DaskExecutor
 from jobqueue_widget.executors.futures import FuturesExecutor
-from jobqueue_widget.executors.piped_kernel import PipedKernel
 from jobqueue_widget.executors.plugin import PluginHostExecutor
 from jobqueue_widget.executors.plugin_launching import LaunchingHostExecutor
 from jobqueue_widget.executors.process import ProcessExecutor
@@ -171,14 +169,6 @@ def ray(folder: Path) -> Iterator[Subject]:
 
 
 @contextmanager
-def ray_by_calls(folder: Path) -> Iterator[Subject]:
-    """As where its places are on other machines: without the pipes that are offered to them."""
-    with pytest.MonkeyPatch.context() as patch, ray(folder) as subject:
-        patch.setattr(PipedKernel, "offer", lambda self: None)
-        yield subject
-
-
-@contextmanager
 def fake_host(folder: Path) -> Iterator[Subject]:
     host = FakePluginHost(one=bodies.in_plugin, two=bodies.in_plugin)
     yield Subject(
@@ -238,7 +228,6 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
     "loky": loky,
     "dask": dask,
     "ray": ray,
-    "ray-by-calls": ray_by_calls,
     "fake-host": fake_host,
     "reference-manager": reference,
     "own-manager": own,

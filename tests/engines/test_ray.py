@@ -11,15 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from jobqueue_widget import InvalidOptionError, JobQueue, JobStatus, RayExecutor
 from jobqueue_widget.errors import MissingExtraError
 from jobqueue_widget.executors import ray as ray_executor
-from jobqueue_widget.executors.leases import Place
-from jobqueue_widget.executors.piped_kernel import PipedKernel
-from jobqueue_widget.executors.ray_places import RayCalls
 from tests.conditions import until
 from tests.contract import bodies
 from tests.contract.subjects import is_alive, until_beating
@@ -35,44 +31,12 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield module
 
 
-@pytest.fixture(params=["pipes", "calls"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """To places on this machine by pipe; to those elsewhere, which are offered none, by calls."""
-    way: str = request.param
-    if way == "calls":
-        monkeypatch.setattr(PipedKernel, "offer", lambda self: None)
-    return way
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Which methods of actors are called."""
-    made: list[str] = []
-    call = RayCalls.call
-
-    async def recorded(self: RayCalls, place: Place, what: str, **details: Any) -> Any:
-        made.append(what)
-        return await call(self, place, what, **details)
-
-    monkeypatch.setattr(RayCalls, "call", recorded)
-    return made
-
-
 def actor_pid(job: Any) -> int:
     """The process of the place that runs a job."""
     return int(job.where.rpartition(" ")[2].rstrip(")"))
 
 
-async def test_jobs_reach_a_place_on_this_machine_without_a_call(
-    way: str, calls: list[str]
-) -> None:
-    async with JobQueue(executor=RayExecutor()) as queue:
-        jobs = queue.map(abs, range(-50, 0))
-        assert [await job for job in jobs] == list(range(50, 0, -1))
-    assert calls.count("begin") == (0 if way == "pipes" else 50)
-
-
-async def test_progress_log_and_place_are_seen_while_it_runs(way: str, tmp_path: Path) -> None:
+async def test_progress_log_and_place_are_seen_while_it_runs(tmp_path: Path) -> None:
     async with JobQueue(executor=RayExecutor()) as queue:
         job = queue.submit_nowait(work.until_released, str(tmp_path))
         await until(lambda: job.progress == 0.5 and "begun" in job.logs(), 40)
@@ -86,7 +50,7 @@ async def test_progress_log_and_place_are_seen_while_it_runs(way: str, tmp_path:
         assert (bars.logs(), bars.progress) == ("from C\n", 1.0)
 
 
-async def test_a_c_loop_is_ended_and_its_place_goes_on(way: str, tmp_path: Path) -> None:
+async def test_a_c_loop_is_ended_and_its_place_goes_on(tmp_path: Path) -> None:
     async with JobQueue(executor=RayExecutor(), max_running=1) as queue:
         job = queue.submit_nowait(work.in_a_c_loop, str(tmp_path))
         await until(lambda: bodies.pids(tmp_path) and (tmp_path / "child").exists(), 40)
@@ -104,7 +68,7 @@ async def test_a_c_loop_is_ended_and_its_place_goes_on(way: str, tmp_path: Path)
 
 @pytest.mark.parametrize("idempotent", [False, True])
 async def test_a_lost_place_fails_its_job_or_sends_it_again(
-    idempotent: bool, way: str, tmp_path: Path
+    idempotent: bool, tmp_path: Path
 ) -> None:
     async with JobQueue(executor=RayExecutor()) as queue:
         options = queue.options(idempotent=idempotent)
@@ -124,13 +88,14 @@ async def test_a_lost_place_fails_its_job_or_sends_it_again(
         await until(lambda: not is_alive(child))
 
 
-async def test_a_place_that_was_lost_while_idle_costs_no_job() -> None:
-    async with JobQueue(executor=RayExecutor(), max_running=1) as queue:
+async def test_a_place_that_was_lost_while_idle_is_not_used_again() -> None:
+    executor = RayExecutor(idle_seconds=60)
+    async with JobQueue(executor=executor, max_running=1) as queue:
         first = queue.submit_nowait(pow, 2, 2)
         assert await asyncio.wait_for(first, 60) == 4
         place = actor_pid(first)
         os.kill(place, signal.SIGKILL)
-        await until(lambda: not psutil.pid_exists(place))  # no thread of it holds the pipe
+        await until(lambda: not executor._places or not executor._places._leases, 60)  # Ray says so
         after = queue.submit_nowait(pow, 3, 2)
         assert await asyncio.wait_for(after, 60) == 9
         assert actor_pid(after) != place
@@ -156,7 +121,7 @@ async def test_resources_are_asked_for_and_what_there_is_not_is_named(tmp_path: 
 
 
 @pytest.mark.parametrize("mebibytes", [1, 40])
-async def test_large_arguments_and_results_travel(mebibytes: int, way: str) -> None:
+async def test_large_arguments_and_results_travel(mebibytes: int) -> None:
     data = os.urandom(mebibytes * 1024 * 1024)
     async with JobQueue(executor=RayExecutor()) as queue:
         job = queue.submit_nowait(work.echo_bytes, data)

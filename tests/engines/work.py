@@ -60,20 +60,6 @@ def environment(name: str) -> str | None:
     return os.environ.get(name)
 
 
-def until_quietly_released(folder: str) -> None:
-    """Tells nothing."""
-    while not bodies.released(folder):
-        time.sleep(0.005)
-
-
-def say_much(folder: str, size: int) -> int:
-    """A log that no pipe takes at once."""
-    sys.stdout.write("x" * size)
-    sys.stdout.flush()
-    Path(folder, "said").touch()
-    return size
-
-
 def in_a_plugin(folder: str, *arguments: object) -> object:
     """By a plugin whose manifest is in a folder there."""
     tempfile.tempdir = folder  # what is ended by force leaves its temporary files
