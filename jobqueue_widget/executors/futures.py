@@ -14,8 +14,6 @@ from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
 from ..worker.packing import Packed, Packer
 from .futures_call import FuturesExecution
-from .lent import LentWorkers, may_lend
-from .lent_execution import LentExecution
 from .remote import check_function
 
 FIRST_LOOK = 0.05  # seconds
@@ -35,18 +33,15 @@ class FuturesExecutor:
     You made it and you shut it down. The package must be importable where its functions run.
     Most have no way to stop a call that runs: a job is asked, and keeps its lane until it returns.
     What it reports and logs, and the request to stop, go through files in `folder`; on another
-    machine that does not see it they come with the result, and nothing can be asked. An engine
-    on this machine lends a process for a second at a time instead, which takes one short job after
-    the other through pipes; a program that a job leaves running there loses whoever reads its
-    output when the process goes back.
+    machine that does not see it they come with the result, and nothing can be asked.
 
     Args:
         executor: anything with `submit(function, *args)` that gives a future.
         folder: a folder that both sides see, for engines on other machines; default: a private
-            temporary one. With it each job is a call.
+            temporary one.
         capacity: how many jobs it runs at once; default: what it says itself, else one.
         ends_running: `cancel()` of its futures ends a call that runs, as those of submitit do; then
-            a job that does not listen is forced that way. With it each job is a call.
+            a job that does not listen is forced that way.
 
     Raises:
         InvalidOptionError: it has no `submit`, or an argument is of the wrong type.
@@ -74,15 +69,13 @@ class FuturesExecutor:
         if capacity is not None and capacity < 1:
             raise InvalidOptionError(f"capacity must be an integer of at least 1, not {capacity!r}")
         self._executor = executor
-        self._folder = None if folder is None else Path(folder)
+        self._folder = None if folder is None else Path(folder).absolute()
         self._capacity = capacity
         self.can_kill = ends_running
         self._packer = Packer()
         self._lock = threading.Lock()
-        self._at_work: dict[int, FuturesExecution | LentExecution] = {}
+        self._at_work: dict[int, FuturesExecution] = {}
         self._refused = False  # a job was told that there is no worker for it
-        self._lent: LentWorkers | None = None
-        self._lends = self._may_lend()
         self._broken = ""
         self._wakes: list[Callable[[], None]] = []
         self._context: ExecutorContext | None = None
@@ -109,14 +102,7 @@ class FuturesExecutor:
         _check_submits(executor)
         with self._lock:
             self._executor, self._broken = executor, ""
-            self._lends = self._may_lend()
-            lent = self._lent
-        if lent is not None:
-            lent.give_all_back()
         self.wake()
-
-    def _may_lend(self) -> bool:
-        return self._folder is None and not self.can_kill and may_lend(self._executor)
 
     # -- protocols.Executor ------------------------------------------------------------------
 
@@ -155,28 +141,14 @@ class FuturesExecutor:
                 "make one FuturesExecutor per queue"
             )
         self._context = context
-        self._lent = LentWorkers(context, self)
 
-    def launch(self, spec: JobSpec, reporter: Reporter) -> FuturesExecution | LentExecution:
-        """Hand it to the engine, or to a process that it has lent."""
-        assert self._lent is not None, "launch before open"
-        if not self._lends:
-            call = self.call_instead(spec, reporter)
-            assert call is not None, "launch before open"
-            return call
-        execution = LentExecution(self._lent, spec, reporter, self)
-        with self._lock:
-            self._at_work[id(execution)] = execution
-        execution.begin(self._executor)
-        return execution
-
-    def call_instead(self, spec: JobSpec, reporter: Reporter) -> FuturesExecution | None:
-        """As a call of its own; None once it is closed. Any thread."""
+    def launch(self, spec: JobSpec, reporter: Reporter) -> FuturesExecution:
+        """Hand it to the engine."""
         context = self._context
-        if context is None:
-            return None
-        folder = (self._folder or context.spool_dir()) / f"{spec.id}-{reporter.attempt}"
-        execution = FuturesExecution(self, self._executor, spec, reporter, folder)
+        assert context is not None, "launch before open"
+        folder = self._folder or context.spool_dir()
+        stem = str(folder / f"{context.run_id}-{spec.id}-{reporter.attempt}")
+        execution = FuturesExecution(self, self._executor, spec, reporter, stem)
         with self._lock:
             self._at_work[id(execution)] = execution
         execution.begin(context)
@@ -213,24 +185,18 @@ class FuturesExecutor:
         self.kill_all_now()
 
     def kill_all_now(self) -> bool:
-        """Nothing is ended; what is lent goes back. True: nothing runs."""
-        lent, self._lent = self._lent, None
+        """Nothing is ended. True: nothing runs."""
         self._context = None
-        if lent is not None:
-            lent.close()
         return not self._at_work
 
     def after_fork(self) -> None:
         """In a forked child: its calls are the parent's."""
         self._lock = threading.Lock()
-        lent, self._lent = self._lent, None
         self._context = None
-        if lent is not None:
-            lent.forget_after_fork()
 
     # -- for the executions ------------------------------------------------------------------
 
-    def forget(self, execution: FuturesExecution | LentExecution) -> None:
+    def forget(self, execution: FuturesExecution) -> None:
         """It is over; its place is free."""
         with self._lock:
             self._at_work.pop(id(execution), None)
@@ -248,12 +214,6 @@ class FuturesExecutor:
                 "executor.replace(…), and the queue goes on"
             )
 
-    def has_refused(self, engine: Submits) -> None:
-        """It lends no process: from now on each job is a call."""
-        with self._lock:
-            if engine is self._executor:
-                self._lends = False
-
     def wake(self) -> None:
         """Something may start that could not before. Any thread."""
         for wake in list(self._wakes):
@@ -264,19 +224,16 @@ class FuturesExecutor:
     def _look_soon(self, seconds: float = FIRST_LOOK) -> None:
         context = self._context
         with self._lock:
-            if self._looking or context is None or not self._looked_at():
+            if self._looking or context is None or not self._at_work:
                 return
             self._looking = True
         context.io.call_later(seconds, self._look, context)
-
-    def _looked_at(self) -> list[FuturesExecution]:  # under the lock
-        return [one for one in self._at_work.values() if isinstance(one, FuturesExecution)]
 
     def _look(self, context: ExecutorContext) -> None:
         """I/O thread."""
         with self._lock:
             self._looking = False
-            executions = self._looked_at()
+            executions = list(self._at_work.values())
         for execution in executions:
             execution.look()
         quiet = [execution for execution in executions if execution.tells_nothing]

@@ -1,4 +1,4 @@
-"""One job as one call of the user's executor, watched through files in a folder."""
+"""One job as one call of the user's executor, watched through a few files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import platform
-import shutil
 import threading
 from concurrent.futures import BrokenExecutor, CancelledError
 from pathlib import Path
@@ -45,23 +44,22 @@ class FuturesExecution:
         engine: Submits,
         spec: JobSpec,
         reporter: Reporter,
-        folder: Path,
+        stem: str,
     ) -> None:
         self._executor = executor
         self._engine = engine
         self._spec = spec
         self._reporter = reporter
-        self._folder = folder
+        self._stem = stem
         self.can_be_killed = executor.can_kill
         self._future: Any = None
         self._calls = True
         self._lock = threading.Lock()
         self._reading = threading.Lock()
         self._over = False
-        self._begun = False
         self._asked = False
         self._answered = False
-        self._log_read = 0
+        self._log_start = self._log_read = 0
         self._report_seen: object = None
 
     def begin(self, context: ExecutorContext) -> None:
@@ -73,13 +71,13 @@ class FuturesExecution:
             "function": function.data,
             "call": call,
             "source": function.source,
-            "folder": str(self._folder),
+            "files": self._stem,
             "again": bool(self._spec.options.idempotent),
             "kernel": [platform.node(), os.getpid()],
             "max_result_bytes": context.max_result_bytes,
         }
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_its_file()
             self._future = self._engine.submit(guest.run, job)
         except BaseException as error:
             if isinstance(error, (BrokenExecutor, RuntimeError)):
@@ -88,20 +86,30 @@ class FuturesExecution:
             if isinstance(error, KeyboardInterrupt):
                 raise  # it happened to arrive here and is not ours to swallow
             return
-        self._reporter.phase("waiting for a worker")
         self._calls = isinstance(self._future, CallsBack)
         if self._calls:
             self._future.add_done_callback(self._on_done)
+
+    def _make_its_file(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        try:
+            fd = os.open(self._stem + guest.WAITING, flags, 0o600)
+        except FileNotFoundError:
+            Path(self._stem).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self._stem + guest.WAITING, flags, 0o600)
+        os.close(fd)
 
     # -- protocols.Execution -----------------------------------------------------------------
 
     def ask_to_stop(self) -> bool:
         """Withdraw it if it has not begun, else leave the request where it looks for it."""
         self._asked = True
+        if self._over:
+            return False
         if self._withdraw():
             return True  # its end is told, or will be by the future
         try:
-            (self._folder / guest.ASK).touch()
+            Path(self._stem + guest.ASK).touch()
         except OSError:
             return False  # it has just ended
         return True
@@ -117,20 +125,18 @@ class FuturesExecution:
             self._reporter.kill_failed("this engine cannot stop a running job")
 
     def _withdraw(self) -> bool:
-        """Keep it from beginning, by taking the place of the one who would begin it.
+        """Keep it from beginning, by taking away what whoever begins it must have.
 
         What a future says is not enough: some can be cancelled while their call runs elsewhere.
         """
         if self._future is None:
             return False
-        own = self._folder / f"{guest.CLAIM}-withdrawn"
         try:
-            own.write_text(guest.WITHDRAWN)
-            os.link(own, self._folder / guest.CLAIM)
-        except FileExistsError:
+            os.unlink(self._stem + guest.WAITING)
+        except FileNotFoundError:
             return False
         except OSError:
-            logger.debug("%s cannot be claimed: the future is believed", self._folder)
+            logger.debug("%s cannot be removed: the future is believed", self._stem)
             return bool(self._future.cancel())
         if self._future.cancel() or not self._calls:
             self._end(Outcome.of_stop())
@@ -150,9 +156,7 @@ class FuturesExecution:
         with self._reading:
             if self._answered or self._over:
                 return
-            if not self._begun:
-                self._look_for_the_claim()
-            if self._begun:
+            if self._has_begun():
                 self._read_log()
                 self._read_report()
 
@@ -171,27 +175,32 @@ class FuturesExecution:
         if done:
             self._on_done(self._future)
 
-    def _look_for_the_claim(self) -> None:
+    def _has_begun(self) -> bool:
+        if self._log_start:
+            return True
         try:
-            host, pid = json.loads((self._folder / guest.CLAIM).read_bytes())
+            with open(self._stem + guest.BEGUN, "rb") as file:
+                line = file.readline(1000)
+            host, pid = json.loads(line[: line.index(b"\n")])
         except (OSError, ValueError):
             running = getattr(self._future, "running", None)
-            if callable(running) and running() and not self._begun:
-                self._reporter.phase(None)
-            return
-        self._begun = True
+            waits = not (callable(running) and running())
+            self._reporter.phase("waiting for a worker" if waits else None)
+            return False
+        self._log_start = len(line)
         self._reporter.phase(None, f"{host} (process {pid})")
+        return True
 
     def _read_log(self) -> None:
-        with contextlib.suppress(OSError), open(self._folder / guest.LOG, "rb") as file:
-            file.seek(self._log_read)
+        with contextlib.suppress(OSError), open(self._stem + guest.BEGUN, "rb") as file:
+            file.seek(self._log_start + self._log_read)
             while data := file.read(1 << 16):
                 self._log_read += len(data)
                 self._reporter.log(data)
 
     def _read_report(self) -> None:
         try:
-            report = json.loads((self._folder / guest.REPORT).read_bytes())
+            report = json.loads(Path(self._stem + guest.REPORT).read_bytes())
         except (OSError, ValueError):
             return
         self._tell_report(report)
@@ -225,12 +234,19 @@ class FuturesExecution:
         if self._asked and answer["meta"].get("type") == guest.WITHDRAWN:
             self._end(Outcome.of_stop())
             return
-        self._end(decode(answer["meta"], [memoryview(part) for part in answer["parts"]]))
+        meta, parts = answer["meta"], [memoryview(part) for part in answer["parts"]]
+        if parts and not meta.get("plain"):  # may run code of the user's classes
+            name = f"decode-{self._spec.id}"
+            threading.Thread(
+                target=lambda: self._end(decode(meta, parts)), name=name, daemon=True
+            ).start()
+        else:
+            self._end(decode(meta, parts))
 
     def _catch_up(self, answer: dict[str, Any]) -> None:
         """What was said since the last look; the log's file may not be there, or not yet."""
         missing = answer["log_size"] - self._log_read
-        if missing > len(answer["log_tail"]):
+        if missing > len(answer["log_tail"]) and self._has_begun():
             self._read_log()
             missing = answer["log_size"] - self._log_read
         if missing > 0:
@@ -244,5 +260,7 @@ class FuturesExecution:
                 return
             self._over = True
         self._executor.forget(self)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for name in (guest.WAITING, guest.BEGUN, guest.REPORT, guest.NEW_REPORT, guest.ASK):
+            with contextlib.suppress(OSError):
+                os.unlink(self._stem + name)
         self._reporter.ended(outcome)

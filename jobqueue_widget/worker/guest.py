@@ -1,7 +1,7 @@
 """Runs one job in a process that belongs to an engine, not to us: in its pool, thread or node.
 
-Nothing here can end the job. What it says while it runs goes through files in a folder, if this
-machine can see that folder; all of it goes back with the value in any case.
+Nothing here can end the job. What it says while it runs goes through files, if this machine can see
+their folder; all of it goes back with the value in any case.
 """
 
 from __future__ import annotations
@@ -17,32 +17,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from . import wire
 from .jobside import CancelSignal, JobCancelled, JobContext, bind, bind_process, current_job
 
-CLAIM, REPORT, LOG, ASK = "claim", "report", "log", "ask"
-WITHDRAWN = "Withdrawn"  # in the place of a claim: the kernel does not want it any more
+# Each attempt has a file that the kernel makes and that whoever begins it renames, which only one
+# can do: a line that says who that is, then the log. The others are there when they say something.
+WAITING, BEGUN, REPORT, ASK = ".waiting", ".begun", ".report", ".ask"
+NEW_REPORT = ".report-new"
+WITHDRAWN = "Withdrawn"  # the kernel does not want it any more
 LOG_TAIL = 256 * 1024  # bytes of a log that travel with the value
 LOOK_INTERVAL = 0.05  # seconds for which "nobody asked" is believed
 
 HIDDEN = (__file__, wire.__file__)  # frames of ours, that no traceback shows
+_READ_AND_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 _bars: Any = None
-
-
-class Desk(Protocol):
-    """Where a job puts what it has to say, and looks for what is said to it. Any thread of it."""
-
-    def report(self, fraction: object, message: object) -> None:
-        """How far it is."""
-
-    def log(self, text: str) -> None:
-        """Append to its log."""
-
-    def is_asked(self) -> bool:
-        """Whether the kernel wants it to stop."""
-        ...
 
 
 class GuestContext(JobContext):
@@ -78,51 +68,64 @@ class GuestContext(JobContext):
         return self._asked
 
 
-class FileDesk:
-    """One of files in a folder."""
+class Desk:
+    """Where a job puts what it has to say, and looks for what is said to it. Any thread of it.
 
-    def __init__(self, folder: str) -> None:
+    Args:
+        stem: what the names of its files begin with.
+
+    """
+
+    def __init__(self, stem: str) -> None:
+        self._stem = stem
         self.last_report: tuple[object, object] | None = None
-        self.is_shared = bool(folder) and os.path.isdir(folder)
-        self.folder = folder if self.is_shared else tempfile.mkdtemp(prefix="jobqueue-guest-")
-        self.log_fd = os.open(
-            self._path(LOG), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        self.is_shared = True
+        self.log_fd = -1
+        self._log_start = 0
 
-    def _path(self, name: str) -> str:
-        return os.path.join(self.folder, name)
+    def begin(self, again: bool) -> dict[str, Any] | None:
+        """Open the log, if this attempt may begin; else why not.
 
-    def claim(self) -> bool:
-        """False if this attempt has begun before: the engine runs it a second time."""
-        words = json.dumps([platform.node(), os.getpid()]).encode()
+        Args:
+            again: it may although it has begun before.
+
+        """
         try:
-            fd = os.open(self._path(CLAIM), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return False
-        try:
-            wire.write_all(fd, [words])
-        finally:
-            os.close(fd)
-        return True
+            os.rename(self._stem + WAITING, self._stem + BEGUN)
+        except FileNotFoundError:
+            return self._begin_without_its_file(again)
+        self.log_fd = os.open(self._stem + BEGUN, _READ_AND_APPEND)
+        line = f"{json.dumps([platform.node(), os.getpid()])}\n".encode()
+        wire.write_all(self.log_fd, [line])
+        self._log_start = len(line)
+        return None
 
-    def is_withdrawn(self) -> bool:
-        """Whether the claim is the kernel's own."""
-        with contextlib.suppress(OSError):
-            return Path(self._path(CLAIM)).read_text() == WITHDRAWN
-        return False
+    def _begin_without_its_file(self, again: bool) -> dict[str, Any] | None:
+        """Elsewhere, where it cannot be seen, or for the second time, or too late."""
+        self.is_shared = os.path.isdir(os.path.dirname(self._stem))
+        if not self.is_shared:
+            with tempfile.TemporaryFile() as file:
+                self.log_fd = os.dup(file.fileno())
+            return None
+        try:
+            self.log_fd = os.open(self._stem + BEGUN, _READ_AND_APPEND)
+        except FileNotFoundError:
+            return _withdrawn()
+        self._log_start = os.pread(self.log_fd, 1000, 0).find(b"\n") + 1
+        return None if again else _refusal()
 
     def is_asked(self) -> bool:
         """Whether the kernel wants it to stop."""
-        return os.path.exists(self._path(ASK))
+        return os.path.exists(self._stem + ASK)
 
     def report(self, fraction: object, message: object) -> None:
-        """Keep the report, and show it in the folder."""
+        """Keep the report, and show it to the kernel as long as that is there."""
         report = readable_report(fraction, message)
         self.last_report = report
-        if self.is_shared:
+        if self.is_shared and os.path.exists(self._stem + BEGUN):
             with contextlib.suppress(OSError):
-                Path(self._path(REPORT + ".new")).write_text(json.dumps(report))
-                os.replace(self._path(REPORT + ".new"), self._path(REPORT))
+                Path(self._stem + NEW_REPORT).write_text(json.dumps(report))
+                os.replace(self._stem + NEW_REPORT, self._stem + REPORT)
 
     def log(self, text: str) -> None:
         """Append to the log."""
@@ -131,17 +134,15 @@ class FileDesk:
 
     def close(self) -> tuple[int, bytes]:
         """How long the log is, and its last part."""
+        fd, self.log_fd = self.log_fd, -1  # whatever the job has left says no more
+        if fd < 0:
+            return 0, b""
         try:
-            size = os.fstat(self.log_fd).st_size
-            tail = os.pread(self.log_fd, LOG_TAIL, max(0, size - LOG_TAIL))
+            end = os.fstat(fd).st_size
+            tail = os.pread(fd, LOG_TAIL, max(self._log_start, end - LOG_TAIL))
         finally:
-            os.close(self.log_fd)
-            if not self.is_shared:
-                for name in (LOG, CLAIM):
-                    Path(self._path(name)).unlink(missing_ok=True)
-                with contextlib.suppress(OSError):
-                    os.rmdir(self.folder)
-        return size, tail
+            os.close(fd)
+        return end - self._log_start, tail
 
 
 def readable_report(fraction: object, message: object) -> tuple[float | None, str | None]:
@@ -159,20 +160,16 @@ def readable_report(fraction: object, message: object) -> tuple[float | None, st
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run it and tell, as plain values, how it ended; never raises what the job raised."""
-    folder = job["folder"]
-    if not os.path.isdir(folder) and os.path.isdir(os.path.dirname(folder)):
-        return _told(_withdrawn(), [], None, (0, b""))  # this machine would see it: it is over
-    desk = FileDesk(folder)
+    pid = os.getpid()
+    desk = Desk(job["files"])
     parts: list[Any] = []
     try:
-        is_first = desk.claim()
-        if not is_first and desk.is_withdrawn():
-            meta = _withdrawn()
-        elif not is_first and not job["again"]:
-            meta = _refusal()
-        else:
+        meta = desk.begin(job["again"])
+        if meta is None:
             meta, parts = contextvars.copy_context().run(_run, job, desk)
     finally:
+        if os.getpid() != pid:  # in a fork that the job made, and that came here with it
+            os._exit(0)
         log = desk.close()
     return _told(meta, parts, desk.last_report, log)
 
@@ -197,9 +194,7 @@ def where() -> str:
 
 
 def _withdrawn() -> dict[str, Any]:
-    reason = (
-        "its folder is not there, or says that it was cancelled before it began; it did not run"
-    )
+    reason = "the kernel does not wait for it any more; it did not run"
     return {"kind": "error", "type": WITHDRAWN, "message": reason, "traceback": ""}
 
 
@@ -211,7 +206,7 @@ def _refusal() -> dict[str, Any]:
     return {"kind": "error", "type": "StartedTwice", "message": reason, "traceback": ""}
 
 
-def _run(job: dict[str, Any], desk: FileDesk) -> tuple[dict[str, Any], list[Any]]:
+def _run(job: dict[str, Any], desk: Desk) -> tuple[dict[str, Any], list[Any]]:
     context = GuestContext(job["id"], job["attempt"], desk)
     in_kernel = job["kernel"] == [platform.node(), os.getpid()]
     is_alone = not in_kernel and threading.current_thread() is threading.main_thread()
@@ -251,66 +246,34 @@ def outcome_of(
 
 
 @contextlib.contextmanager
-def _whole_process(context: JobContext, desk: FileDesk) -> Iterator[None]:
-    """While it runs, all that this process prints is its log, all bars are its progress."""
-    with printing_to(desk.log_fd):
-        bind_process(context)
-        try:
-            yield
-        finally:
-            rest()
-
-
-@contextlib.contextmanager
-def printing_to(log_fd: int) -> Iterator[Callable[[], None]]:
-    """All that this process prints, from C too; bars are progress of its current job.
-
-    Gives what a job is followed by that another one follows: it may have changed the streams.
-    """
+def _whole_process(context: JobContext, desk: Desk) -> Iterator[None]:
+    """Make all that this process prints, from C too, the job's log, and bars its progress."""
     global _bars
     if _bars is None:
         from ..capture import tqdm
 
         _bars = tqdm.install(_report_of_the_current)
+    _flush_streams()
     kept = sys.stdout, sys.stderr
-    undo = [_redirected(fd, log_fd) for fd in (1, 2)]
-    stream = _stream_to(log_fd)
-
-    def again() -> None:
-        nonlocal stream
-        if _is_broken(stream):
-            stream = _stream_to(log_fd)
-        sys.stdout = sys.stderr = stream
-        os.dup2(log_fd, 1)
-        os.dup2(log_fd, 2)
-
-    again()
+    undo = [_redirected(fd, desk.log_fd) for fd in (1, 2)]
+    stream = _stream_to(os.dup(desk.log_fd))  # its own: a thread that the job leaves may have it
+    sys.stdout = sys.stderr = stream
+    bind_process(context)
     try:
-        yield again
+        yield
     finally:
         _flush_streams()
+        bind_process(None)
+        _bars.forget()
         sys.stdout, sys.stderr = kept
         for back in undo:
             back()
+        with contextlib.suppress(ValueError):  # the job may have detached it
+            stream.close()
 
 
 def _stream_to(fd: int) -> TextIO:
-    return open(fd, "w", errors="backslashreplace", buffering=1, closefd=False)
-
-
-def _is_broken(stream: TextIO) -> bool:
-    """A job may have closed it, or taken away what it writes to."""
-    try:
-        return stream.closed
-    except ValueError:
-        return True
-
-
-def rest() -> None:
-    """A job is over: all that it printed is in its log, and its bars are closed."""
-    _flush_streams()
-    bind_process(None)
-    _bars.forget()
+    return open(fd, "w", errors="backslashreplace", buffering=1)
 
 
 def _report_of_the_current(fraction: object, message: object) -> None:
@@ -324,7 +287,6 @@ def _flush_streams() -> None:
 
 
 def _redirected(fd: int, target: int) -> Callable[[], None]:
-    _flush_streams()
     kept = os.dup(fd)
     os.dup2(target, fd)
 

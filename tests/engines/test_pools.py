@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import multiprocessing
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +28,7 @@ from jobqueue_widget import (
     current_job,
     track,
 )
+from jobqueue_widget.worker import guest
 from tests.conditions import until
 from tests.contract import bodies
 from tests.contract.subjects import is_alive
@@ -45,11 +49,11 @@ def pool() -> Iterator[ProcessPoolExecutor]:
         yield one
 
 
-@pytest.fixture(params=["a process that it lends", "one call per job, and files"])
+@pytest.fixture(params=["a private folder", "one of the user's"])
 def on_pool(
     request: pytest.FixtureRequest, pool: ProcessPoolExecutor, tmp_path: Path
 ) -> FuturesExecutor:
-    if "files" in request.param:
+    if "user" in request.param:
         return FuturesExecutor(pool, folder=tmp_path / "seen-by-both")
     return FuturesExecutor(pool)
 
@@ -110,16 +114,146 @@ async def test_closures_bars_and_what_c_prints_are_the_job_s(on_pool: FuturesExe
         assert (job.progress, job.status_message) == (1.0, "counting: 3/3")
 
 
+class OnAnotherMachine:
+    """An engine whose processes do not see the kernel's files."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+
+    def submit(self, function: Any, job: Any) -> Any:
+        return self._pool.submit(function, {**job, "files": f"/not/here{job['files']}"})
+
+
 async def test_without_a_folder_that_both_see_all_of_it_comes_with_the_result(
-    pool: ProcessPoolExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool: ProcessPoolExecutor, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(Path, "mkdir", lambda self, **_: None)
-    async with JobQueue(executor=FuturesExecutor(pool, folder=tmp_path / "elsewhere")) as queue:
+    executor = FuturesExecutor(OnAnotherMachine(pool), folder=tmp_path / "only-here")
+    async with JobQueue(executor=executor) as queue:
         job = queue.submit_nowait(typed_in_a_cell(), 3)
         assert await asyncio.wait_for(job, 20) == 3
         assert job.logs() == "from C\n"
         assert (job.progress, job.status_message) == (1.0, "counting: 3/3")
-    assert os.listdir(tmp_path) == []
+        assert os.listdir(tmp_path / "only-here") == []
+
+
+def until_released_and_deaf(folder: str) -> str:
+    bodies.begin(folder)
+    while not bodies.released(folder):
+        time.sleep(0.005)
+    return "released"
+
+
+def until_released_and_quiet(folder: str) -> None:
+    bodies.begin(folder)
+    while not bodies.released(folder):
+        time.sleep(0.005)
+        current_job().checkpoint()
+
+
+@pytest.mark.parametrize(
+    ("body", "asked", "files"),
+    [
+        (until_released_and_quiet, False, {".begun"}),
+        (until_released_and_deaf, True, {".begun", ".ask"}),
+        (until_released, False, {".begun", ".report"}),
+    ],
+)
+async def test_a_job_has_one_file_and_others_only_when_they_say_something(
+    pool: ProcessPoolExecutor, tmp_path: Path, body: Any, asked: bool, files: set[str]
+) -> None:
+    (tmp_path / "job").mkdir()
+    folder = tmp_path / "seen-by-both"
+
+    def suffixes() -> set[str]:
+        return {path.suffix for path in folder.iterdir()}
+
+    async with JobQueue(executor=FuturesExecutor(pool, folder=folder)) as queue:
+        job = queue.submit_nowait(body, str(tmp_path / "job"))
+        await until(lambda: bodies.times_begun(tmp_path / "job"))
+        if asked:
+            job.cancel()
+        await until(lambda: suffixes() >= files)
+        assert suffixes() == files
+        bodies.release(tmp_path / "job")
+        await until(lambda: job.done)
+        assert suffixes() == set()
+
+
+def write_much(size: int) -> int:
+    print("x" * size)
+    return size
+
+
+@pytest.mark.parametrize("size", [10, guest.LOG_TAIL - 1, guest.LOG_TAIL, 3 * guest.LOG_TAIL])
+async def test_a_log_of_any_size_is_whole(on_pool: FuturesExecutor, size: int) -> None:
+    async with JobQueue(executor=on_pool) as queue:
+        job = queue.submit_nowait(write_much, size)
+        assert await asyncio.wait_for(job, 20) == size
+        assert job.logs() == "x" * size + "\n"
+
+
+def doubled(data: bytes) -> bytes:
+    return data + data
+
+
+async def test_arguments_and_results_larger_than_a_frame_pass(on_pool: FuturesExecutor) -> None:
+    data = os.urandom(1 << 20) * 40
+    async with JobQueue(executor=on_pool) as queue:
+        assert await asyncio.wait_for(queue.submit_nowait(doubled, data), 60) == data + data
+
+
+def disturb(how: str) -> str:
+    if how == "replaced":
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        os.close(1)
+        os.open(os.devnull, os.O_WRONLY)
+    elif how == "closed":
+        sys.stdout.close()
+    else:
+        sys.stdout.detach()  # type: ignore[union-attr]
+    return "disturbed"
+
+
+def print_late() -> None:
+    """From a thread that is still there when the next jobs run, and has the stream."""
+
+    def say(stream: Any) -> None:
+        with contextlib.suppress(ValueError):
+            while True:
+                print("too late", file=stream, flush=True)
+                time.sleep(0.001)
+
+    threading.Thread(target=say, args=(sys.stdout,), daemon=True).start()
+
+
+def return_twice() -> bool:
+    return os.fork() > 0
+
+
+def speak() -> None:
+    print("from Python")
+    sys.stdout.flush()
+    os.write(1, b"from C\n")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        *(functools.partial(disturb, how) for how in ("replaced", "closed", "detached")),
+        print_late,
+        return_twice,
+    ],
+    ids=["replaced", "closed", "detached", "late", "twice"],
+)
+async def test_what_a_job_leaves_behind_takes_nothing_from_the_next_ones(before: Any) -> None:
+    with new_pool(1) as pool:
+        async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+            first = queue.submit_nowait(before)
+            jobs = [queue.submit_nowait(speak) for _ in range(20)]
+            await asyncio.wait_for(first, 20)
+            for job in jobs:
+                await asyncio.wait_for(job, 20)
+                assert job.logs() == "from Python\nfrom C\n"
 
 
 async def test_there_are_as_many_lanes_as_the_pool_has_workers(
@@ -262,13 +396,6 @@ class Elsewhere:
 
         self._pool.submit(function, *args).add_done_callback(tell)
         return future
-
-
-def until_released_and_deaf(folder: str) -> str:
-    bodies.begin(folder)
-    while not bodies.released(folder):
-        time.sleep(0.005)
-    return "released"
 
 
 async def test_a_future_that_says_that_it_cancelled_a_running_call_is_not_believed(
@@ -428,3 +555,34 @@ async def test_one_executor_serves_one_queue_at_a_time(caplog: pytest.LogCapture
                 assert "serves the queue a already" in caplog.text
         async with JobQueue(executor=executor, name="c") as queue:
             assert await queue.submit_nowait(pow, 2, 2) == 4
+
+
+async def test_a_queue_that_stops_leaves_a_deaf_job_its_process_and_can_be_started_again(
+    tmp_path: Path,
+) -> None:
+    with new_pool(1) as pool:
+        queue = await JobQueue(executor=FuturesExecutor(pool), cancel_timeout=0.1).start()
+        job = queue.submit_nowait(until_released_and_deaf, str(tmp_path))
+        await until(lambda: bodies.times_begun(tmp_path))
+        await queue.stop()
+        assert str(job.error).startswith("CouldNotBeEnded")
+        bodies.release(tmp_path)
+        await queue.start()
+        assert await asyncio.wait_for(queue.submit_nowait(pow, 2, 3), 20) == 8
+        await queue.close()
+
+
+async def test_one_that_is_asked_ends_and_the_next_one_is_not(
+    on_pool: FuturesExecutor, tmp_path: Path
+) -> None:
+    async with JobQueue(executor=on_pool, max_running=1) as queue:
+        for number in range(10):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            job = queue.submit_nowait(until_released, str(folder))
+            await until(functools.partial(bodies.times_begun, folder))
+            job.cancel()
+            following = queue.submit_nowait(pow, 2, number)
+            await queue.wait_for_job(job, timeout=20)
+            assert job.status is JobStatus.cancelled
+            assert await asyncio.wait_for(following, 20) == 2**number
