@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .._core.kept import KeptResult
+from ..errors import JournalError
+from .beside import FOLDER, check_folder, open_own, sibling
 
 INLINE = 1 << 20  # bytes; what is larger gets a file of its own
 _ID = re.compile(r"[0-9a-z]{1,40}(-[0-9a-z]{1,20}){1,4}")  # a UUID, or what 0.1 gave; a safe name
@@ -18,7 +20,7 @@ class ResultFiles:
     """The folder `<journal>.results` (0700), made with the first large result."""
 
     def __init__(self, journal: Path) -> None:
-        self._folder = journal.with_name(journal.name + ".results")
+        self._folder = sibling(journal, FOLDER)
 
     def put(
         self, job_id: str, result: KeptResult, *, durable: bool
@@ -26,10 +28,12 @@ class ResultFiles:
         """The columns of the result, its data moved to a file if it is large."""
         if result.form != "pickle" or len(result.data) <= INLINE:
             return result
-        self._folder.mkdir(mode=0o700, exist_ok=True)
         path = self._path(job_id)
         new = path.with_suffix(".new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        check_folder(self._folder)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        new.unlink(missing_ok=True)  # a kernel that died has left it
+        fd = open_own(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             view = memoryview(result.data)
             while len(view):
@@ -49,25 +53,35 @@ class ResultFiles:
         form, data, shown, seal = row
         if form == "file":
             try:
-                data = self._path(job_id).read_bytes()
-            except (OSError, ValueError) as error:
+                check_folder(self._folder)
+                with os.fdopen(open_own(self._path(job_id), os.O_RDONLY), "rb") as file:
+                    data = file.read()
+            except (OSError, ValueError, JournalError) as error:
                 return KeptResult("text", f"its file cannot be read: {error}".encode(), shown, None)
             form = "pickle"
         return KeptResult(form, data, shown, seal)
 
     def remove(self, job_id: str) -> None:
         """Its job is forgotten."""
-        if self._folder.exists() and _ID.fullmatch(job_id):
-            self._path(job_id).unlink(missing_ok=True)
+        if _ID.fullmatch(job_id) and self._is_ours():
+            _remove(self._path(job_id))
 
     def remove_all_but(self, wanted: Container[str]) -> None:
-        """What a kernel left that died between a file and its row."""
-        if self._folder.is_dir():
-            for path in self._folder.iterdir():
-                if path.suffix == ".new" or (path.suffix == ".pickle" and path.stem not in wanted):
-                    path.unlink(missing_ok=True)
+        """What a kernel left that died between a file and its row. Names of ours only."""
+        for path in self._folder.iterdir() if self._is_ours() else ():
+            ours = path.suffix in (".new", ".pickle") and _ID.fullmatch(path.stem)
+            if ours and (path.suffix == ".new" or path.stem not in wanted):
+                _remove(path)
+
+    def _is_ours(self) -> bool:
+        return self._folder.is_dir() and not self._folder.is_symlink()
 
     def _path(self, job_id: str) -> Path:
         if not _ID.fullmatch(job_id):
             raise ValueError(f"{job_id!r} is no id of ours")
         return self._folder / f"{job_id}.pickle"
+
+
+def _remove(path: Path) -> None:
+    if not path.is_dir():  # nobody of ours makes one there
+        path.unlink(missing_ok=True)

@@ -11,9 +11,9 @@ from typing import Any
 
 from .._core.kept import Session
 from ..errors import JournalError, JournalInUseError
+from .beside import open_own, sibling
 
 _RECORD = 4096  # bytes that are there from the start: a full disk must not keep us from a mark
-_NOT_INHERITED = getattr(os, "O_CLOEXEC", 0)
 _mine: dict[tuple[int, int], int] = {}  # (device, inode) of locks of this process -> its pid
 
 
@@ -25,7 +25,7 @@ class JournalLock:
     """
 
     def __init__(self, journal: Path) -> None:
-        self.path = journal.with_name(journal.name + ".lock")
+        self.path = sibling(journal, ".lock")
         self._fd: int | None = None
         self._key: tuple[int, int] = (0, 0)
         self._pid = 0
@@ -41,14 +41,14 @@ class JournalLock:
 
         """
         try:
-            status = os.stat(self.path)
+            status = os.lstat(self.path)
             held_here = _mine.get((status.st_dev, status.st_ino)) == os.getpid()
         except OSError:
             held_here = False
         if held_here:
             raise JournalInUseError(f"this kernel has {self._journal} open already")
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | _NOT_INHERITED, 0o600)
+            fd = open_own(self.path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise JournalError(
                 f"{self._journal} cannot be used here: {self.path.name} cannot be written "
@@ -102,13 +102,13 @@ class JournalLock:
 
 def is_in_use(journal: Path) -> bool:
     """True if some process, perhaps this one, has the journal."""
-    path = journal.with_name(journal.name + ".lock")
+    path = sibling(journal, ".lock")
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
         if _mine.get((status.st_dev, status.st_ino)) == os.getpid():
             return True  # and it must not be opened here
-        fd = os.open(path, os.O_RDWR | _NOT_INHERITED)
-    except OSError:
+        fd = open_own(path, os.O_RDWR)
+    except (OSError, JournalError):
         return False
     try:
         lock_exclusively(fd)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from .._core.kept import Contents, Request, Standing
 from ..errors import JournalError, MissingExtraError
+from .beside import check_files
 from .lock import is_in_use
 from .places import mode_of
 from .reading import as_text, is_broken, read_contents
@@ -98,25 +99,26 @@ class ReadOnly:
         self.path = Path(os.path.realpath(os.path.expanduser(path)))
         if not stat.S_ISREG(mode_of(self.path)):
             raise JournalError(f"there is no journal {str(self.path)!r}")
+        check_files(self.path, to_write=False)
         self._connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
         quoted = self.path.as_uri()
         error: sqlite3.Error | None = None
         for how in ("mode=ro", "mode=ro&immutable=1"):  # the second: in a folder of others
-            connection = sqlite3.connect(f"{quoted}?{how}", uri=True, timeout=5.0)
-            connection.isolation_level = None
-            connection.text_factory = as_text
+            connection: sqlite3.Connection | None = None
             try:
+                connection = sqlite3.connect(f"{quoted}?{how}", uri=True, timeout=5.0)
+                connection.isolation_level = None
+                connection.text_factory = as_text
                 self._check(connection)
-            except sqlite3.Error as caught:
-                connection.close()
-                error = error or caught
-            except BaseException:
-                connection.close()
-                raise
-            else:
                 return connection
+            except BaseException as caught:
+                if connection is not None:
+                    connection.close()
+                if not isinstance(caught, sqlite3.Error):
+                    raise
+                error = error or caught
         raise JournalError(f"{str(self.path)!r} cannot be read as a journal: {error}") from error
 
     def _check(self, connection: sqlite3.Connection) -> None:

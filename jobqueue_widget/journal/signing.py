@@ -71,7 +71,7 @@ def _load_or_make(path: Path) -> bytes:
         OSError, ValueError: it cannot be read or made, or others could have read it.
 
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -85,14 +85,17 @@ def _load_or_make(path: Path) -> bytes:
                 logger.debug("another kernel made the key")
         finally:
             new.unlink(missing_ok=True)
-    with path.open("rb") as file:
+    safely = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | safely)) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path} is no ordinary file: remove it")
         if sys.platform != "win32":
-            status = os.fstat(file.fileno())
             if status.st_uid != os.geteuid():
                 raise ValueError(f"{path} belongs to another user")
             if stat.S_IMODE(status.st_mode) & 0o077:
                 raise ValueError(f"{path} can be read by others: chmod 600 it, or remove it")
-        key = file.read()
+        key = file.read(KEY_BYTES + 1)
     if len(key) != KEY_BYTES:
         raise ValueError(f"{path} holds no key: remove it")
     return key

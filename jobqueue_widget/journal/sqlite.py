@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import sqlite3
 import stat
 import sys
@@ -25,6 +24,7 @@ from .._core.kept import (
     Session,
 )
 from ..errors import JournalError
+from .beside import check_files, sibling
 from .files import ResultFiles
 from .lock import JournalLock
 from .places import mode_of, refuse_network
@@ -132,6 +132,7 @@ class SqliteJournal:
             )
         if mode and not stat.S_ISREG(mode):
             raise JournalError(f"{self.place!r} is no ordinary file; choose another")
+        check_files(self.path)
         if not self._allow_network:
             refuse_network(self.path.parent)
 
@@ -169,8 +170,7 @@ class SqliteJournal:
 
     def _was_ours(self) -> bool:
         """True if a session of ours has stood beside it: then it is a damaged journal."""
-        wal = self.path.with_name(self.path.name + "-wal")
-        return wal.exists() or self._file_lock.had_owner
+        return sibling(self.path, "-wal").exists() or self._file_lock.had_owner
 
     def _is_owned(self) -> bool:
         return sys.platform == "win32" or self.path.stat().st_uid == os.geteuid()
@@ -240,13 +240,13 @@ class SqliteJournal:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         kept = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
         number = 1
-        while kept.exists():
+        while os.path.lexists(kept):
             number += 1
             kept = self.path.with_name(f"{self.path.name}.damaged-{stamp}-{number}")
-        for suffix in ("-wal", "-shm", ""):
-            source = self.path.with_name(self.path.name + suffix)
-            if source.exists():
-                shutil.move(source, kept.with_name(kept.name + suffix))
+        for suffix in ("-wal", "-shm", "-journal", ""):
+            source = sibling(self.path, suffix)
+            if os.path.lexists(source):
+                source.rename(sibling(kept, suffix))
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         logger.error("the journal %s was damaged; it is kept as %s", self.path, kept)
         return kept

@@ -1,0 +1,136 @@
+"""What may stand at the names of a journal's files: ordinary files of its owner, and no links.
+
+A folder that was cloned or downloaded may hold links under these names. Whoever follows one
+writes into, or deletes, what it leads to.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from ..errors import JournalError
+
+FILES = ("-wal", "-shm", "-journal", ".lock", ".learned.json")
+FOLDER = ".results"
+SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a rollback journal that names other files
+_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+def sibling(journal: Path, suffix: str) -> Path:
+    """The path of a file beside the journal."""
+    return journal.with_name(journal.name + suffix)
+
+
+def check_files(journal: Path, *, to_write: bool = True) -> None:
+    """Look at all of them before one is opened.
+
+    Args:
+        journal: its file, which may belong to anybody: then nothing in it is trusted.
+        to_write: False if the journal itself is only read; then it may have other names.
+
+    Raises:
+        JournalError: one is a link, no ordinary file, or another user's; nothing was touched.
+
+    """
+    owners = {_user()}
+    status = _look(journal)
+    if status is not None:
+        owners.add(status.st_uid)
+        check_kind(journal, status, None, linked=not to_write)
+    for suffix in FILES:
+        check_kind(sibling(journal, suffix), _look(sibling(journal, suffix)), owners)
+    check_folder(sibling(journal, FOLDER), owners)
+    rollback = sibling(journal, "-journal")
+    if _look(rollback) is not None and _names_other_files(rollback):
+        raise JournalError(f"{str(rollback)!r} names other files to be deleted: remove it")
+
+
+def check_kind(
+    path: Path, status: os.stat_result | None, owners: set[int] | None, *, linked: bool = False
+) -> None:
+    """Refuse what is no ordinary file with one name, of one of these users.
+
+    Raises:
+        JournalError: saying what it is, and the cure.
+
+    """
+    if status is None:
+        return
+    if stat.S_ISLNK(status.st_mode):
+        raise JournalError(f"{str(path)!r} is a link, which is not followed: remove it")
+    if not stat.S_ISREG(status.st_mode):
+        raise JournalError(f"{str(path)!r} is no ordinary file: remove it, or choose another place")
+    if status.st_nlink > 1 and not linked:
+        raise JournalError(
+            f"{str(path)!r} is a hard link: the same file has another name, which would be "
+            "written too; remove it, or copy it to a file of its own"
+        )
+    _check_owner(path, status, owners)
+
+
+def check_folder(path: Path, owners: set[int] | None = None) -> None:
+    """Refuse what is no folder, or a link to one.
+
+    Raises:
+        JournalError: saying what it is, and the cure.
+
+    """
+    status = _look(path)
+    if status is None:
+        return
+    if stat.S_ISLNK(status.st_mode):
+        raise JournalError(f"{str(path)!r} is a link, which is not followed: remove it")
+    if not stat.S_ISDIR(status.st_mode):
+        raise JournalError(f"{str(path)!r} is no folder: remove it, or choose another place")
+    _check_owner(path, status, owners)
+
+
+def open_own(path: Path, flags: int) -> int:
+    """A descriptor of an ordinary file with one name; a new one is its owner's only.
+
+    Neither follows a link nor waits for the other end of a named pipe.
+
+    Raises:
+        JournalError: it is something else.
+        OSError: it cannot be opened.
+
+    """
+    check_kind(path, _look(path), None)
+    fd = os.open(path, flags | _SAFE, 0o600)
+    try:
+        check_kind(path, os.fstat(fd), None)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _look(path: Path) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise JournalError(f"{str(path)!r} cannot be looked at ({error.strerror})") from error
+
+
+def _check_owner(path: Path, status: os.stat_result, owners: set[int] | None) -> None:
+    if sys.platform != "win32" and owners is not None and status.st_uid not in owners:
+        raise JournalError(f"{str(path)!r} belongs to another user: remove it, or chown it")
+
+
+def _user() -> int:
+    return 0 if sys.platform == "win32" else os.geteuid()
+
+
+def _names_other_files(path: Path) -> bool:
+    try:
+        fd = open_own(path, os.O_RDONLY)
+    except OSError as error:
+        raise JournalError(f"{str(path)!r} cannot be read ({error.strerror})") from error
+    with os.fdopen(fd, "rb") as file:
+        file.seek(max(0, os.fstat(fd).st_size - len(SUPER_JOURNAL)))
+        return file.read() == SUPER_JOURNAL
