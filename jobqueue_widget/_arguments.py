@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ._core.jobs import JobSpec
-from .worker.wire import is_plain, plain
+from ._core.words import LINE, cut
+from .worker.wire import plain
 
 HIDDEN = "•••"
 SECRET_LIKE = re.compile(
@@ -22,6 +23,7 @@ SECRET_LIKE = re.compile(
     re.IGNORECASE,
 )
 
+TOLD = 2_000  # characters of the line of arguments in a job's details
 LONGEST = 40  # characters of one value
 FAR = 10**15  # numbers beyond may be too long
 
@@ -69,20 +71,22 @@ def _may_hide(spec: JobSpec) -> bool:
 
 
 def arguments_line(spec: JobSpec) -> str:
-    """`describe_arguments` for a row, made when the job is first shown and kept.
+    """`describe_arguments` for a row, made when the job is first shown or written, and kept.
 
     Not under a lock: the `repr` of an argument is the user's code.
     """
-    shown = spec.shown
-    if shown is None:
-        shown = spec.shown = describe_arguments(spec)
-    return shown
+    if spec.shown is None:
+        spec.shown = describe_arguments(spec)
+    return cut(spec.shown)
 
 
-def describe_arguments(spec: JobSpec, limit: int = 80) -> str:
-    """The arguments as they would be typed, on one line of at most `limit` characters."""
-    if spec.restored and spec.shown is not None:  # as it was shown when it was submitted
-        return spec.shown if len(spec.shown) <= limit else spec.shown[: limit - 1] + "…"
+def describe_arguments(spec: JobSpec, limit: int = LINE) -> str:
+    """The arguments as they would be typed, on one line of at most `limit` characters.
+
+    What was shown before is shown again: an argument may be another by now, or gone.
+    """
+    if spec.shown is not None and (spec.restored or limit == LINE):
+        return cut(spec.shown, limit)
     args, kwargs = shown_arguments(spec) if spec.restored else _without_secrets(spec)
     parts: list[str] = []
     left = limit + 2
@@ -99,8 +103,7 @@ def describe_arguments(spec: JobSpec, limit: int = 80) -> str:
             left -= len(text) + 2
             if left < 0:
                 break
-    line = ", ".join(parts)
-    return line if left >= 0 else line[: limit - 1] + "…"
+    return cut(", ".join(parts), limit)
 
 
 def _repr(value: object) -> str:
@@ -121,19 +124,6 @@ def _repr(value: object) -> str:
     except Exception as error:
         text = f"<{type(value).__name__}: its repr() raised {type(error).__name__}>"
     return plain(" ".join(text.split()))
-
-
-def type_names_line(spec: JobSpec, limit: int = 80) -> str:
-    """As `describe_arguments`, but of what is no built-in value only the name of its type."""
-
-    def shown(value: object) -> str:
-        return _repr(value) if value is HIDDEN or is_plain(value) else f"<{type(value).__name__}>"
-
-    args, kwargs = shown_arguments(spec)
-    parts = [shown(value) for value in args]
-    parts += [f"{name}={shown(value)}" for name, value in kwargs.items()]
-    line = ", ".join(parts)
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def is_secret(spec: JobSpec, name: str | None) -> bool:

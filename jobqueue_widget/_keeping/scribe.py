@@ -7,10 +7,11 @@ import pickle
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from .._arguments import arguments_line, type_names_line
+from .._arguments import TOLD, describe_arguments
 from .._core.causes import kinds_from, stated_as_plain, stated_from
 from .._core.jobs import DEFAULT_OPTIONS, JobFailure, JobOptions, JobRecord, JobSpec, NotKept
 from .._core.kept import KeptFunction, KeptResult, Request, Standing
+from .._core.words import cut
 from .._runtime.logs import JobLog
 from ..errors import UnpicklableJobError
 from ..journal.signing import Signer
@@ -70,6 +71,8 @@ class SealedScribe:
             spec.kept = Kept(self._sealed(request))
             return
         secrets = secrets_of(spec)
+        told = hide(describe_arguments(spec, TOLD), secrets)
+        spec.shown = cut(told)  # what a restart brings back is what was shown
         function, call, missing = None, None, SECRET
         if secrets is None:
             function, call, missing = self._packed(spec)
@@ -79,7 +82,7 @@ class SealedScribe:
             spec.kind,
             plain(spec.name),
             options_as_json(spec.options, secrets),
-            hide(plain(shown_of(spec)), secrets),
+            told,
             missing or None,
             None if function is None else function.digest,
             call,
@@ -329,13 +332,6 @@ def failure_from_json(text: str) -> JobFailure:
         kinds=kinds_from(found.get("kinds", [found.get("type_name")])),
         stated=stated_from(found.get("stated")),
     )
-
-
-def shown_of(spec: JobSpec) -> str:
-    """The arguments as text, without running the `repr` of the user's classes."""
-    if spec.shown is not None or (is_plain(spec.args) and is_plain(dict(spec.kwargs))):
-        return arguments_line(spec)
-    return type_names_line(spec)
 
 
 def shown_value(value: object) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .._core.kept import Contents, Request, Standing
+from .._core.words import cut
 from ..errors import JournalError, MissingExtraError
 from .beside import check_files
 from .lock import is_in_use
@@ -193,7 +194,7 @@ def _record(
         name=request.name,
         label=label if isinstance(label, str) else None,
         tags=tuple(map(str, tags)) if isinstance(tags, list) else (),
-        arguments=request.shown,
+        arguments=cut(request.shown),
         status=status,
         priority=standing.priority,
         attempt=standing.attempt,

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from .._arguments import TOLD
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
@@ -160,7 +161,7 @@ class Commands:
             "failure": told,
             "traceback": failure.traceback[-TRACEBACK_LIMIT:] if failure is not None else "",
             "memory": memory_text(job),
-            "kwargs_text": visible(job.describe_arguments(2_000)),
+            "kwargs_text": visible(job.describe_arguments(TOLD)),
         }
 
     def _result(self, a: Answer, cid: str) -> Answer:

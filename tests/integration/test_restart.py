@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import csv
+import datetime
+import enum
 import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from jobqueue_widget import (
@@ -22,6 +28,7 @@ from jobqueue_widget import (
     JobQueue,
     QueueIdleError,
     current_job,
+    read_journal,
 )
 from jobqueue_widget._core.kept import Session
 from jobqueue_widget.errors import JournalInUseError, NotRestorableError, QueueExistsError
@@ -408,6 +415,76 @@ async def test_what_cannot_be_searched_for_secrets_is_run_and_not_written(
         assert [await job for job in jobs] == [True, True]
     with opened(path) as again:
         assert [again[job.id].get_result() for job in jobs] == [True, True]
+
+
+@dataclass
+class Part:
+    name: str
+    folder: Path
+
+
+class Shade(enum.Enum):
+    DARK = 1
+
+
+class Nameless:
+    def __repr__(self) -> str:
+        raise ValueError("on purpose")
+
+
+BUSY: dict[str, Any] = {f"option_{number}": Path(f"part-{number:04}") for number in range(20)}
+SHOWN: list[tuple[tuple[object, ...], dict[str, Any]]] = [
+    ((Path("part-0001.csv"),), {}),
+    (({"lr": 0.1, "path": Path("a")},), {}),
+    ((datetime.date(2026, 1, 2),), {"shade": Shade.DARK}),
+    ((np.float64(0.25), np.arange(3)), {"frame": pd.DataFrame({"a": [1, 2]})}),
+    ((Part("a", Path("b")), [Part("c", Path("d"))]), {}),
+    ((Nameless(), "plain", 3), {}),
+    (("x" * 300, ["y" * 50] * 50), {}),
+    ((Path("first"),), BUSY),
+    (("a" * 37, "b" * 37), {}),  # 80 characters, and one more
+    (("a" * 37, "b" * 38), {"note": ""}),
+    ((Path("with =formula"), "zeile\nzwei \ud800"), {}),
+]
+
+
+def lines_of(queue: JobQueue, path: Path) -> list[tuple[Any, ...]]:
+    """A job's arguments wherever a user meets them as one line."""
+    file = queue.export(path.with_name("out.csv"))
+    with file.open(encoding="utf-8", newline="") as rows:
+        exported = {row["id"]: row["arguments"] for row in csv.DictReader(rows)}
+    read = {record.id: record.arguments for record in read_journal(path)}
+    return [
+        (
+            *(job.id, job.describe_arguments(), job.describe_arguments(2_000)),
+            *(job.as_row()["args"], exported[job.id], read[job.id]),
+        )
+        for job in sorted(queue.jobs(), key=lambda job: job._record.number)
+    ]
+
+
+async def test_the_line_of_arguments_that_was_shown_is_kept(path: Path) -> None:
+    async def take(*args: object, **kwargs: object) -> None: ...
+
+    queue = JobQueue(journal=path)
+    for args, kwargs in SHOWN:
+        queue.submit_nowait(take, *args, **kwargs)
+    changed = [Path("as it was")]
+    queue.submit_nowait(take, changed)
+    changed.append(Path("changed"))
+    before = lines_of(queue, path)
+    let_go(queue)
+    assert len({line[1] for line in before}) == len(SHOWN) + 1
+    assert "part-0001.csv" in str(before[0])
+    assert "changed" not in str(before[-1][1:2])
+    for _ in range(2):
+        with opened(path) as again:
+            after = lines_of(again, path)
+            assert [line[:2] + line[3:] for line in after] == [
+                line[:2] + line[3:] for line in before
+            ]
+            # Longer ones too, but for what was changed since.
+            assert [line[2] for line in after[:-1]] == [line[2] for line in before[:-1]]
 
 
 class Slow:
