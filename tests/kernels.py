@@ -78,9 +78,13 @@ class Kernel:
 
     def send_comm(self, comm: str, data: dict[str, Any]) -> None:
         """What a page sends on a comm, to the main shell."""
-        content = {"comm_id": comm, "data": data}
-        session = self._client.session
-        self._client.shell_channel.send(session.msg("comm_msg", content))
+        self.send_message("comm_msg", {"comm_id": comm, "data": data})
+
+    def send_message(self, kind: str, content: dict[str, Any]) -> str:
+        """Any message to the main shell; its id."""
+        message = self._client.session.msg(kind, content)
+        self._client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
 
     def click(self, comm: str, op: str, **arguments: object) -> str:
         """A request of a page; its id."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import threading
 from collections import deque
@@ -113,7 +114,7 @@ class Publisher:
     ) -> None:
         self._logger = logger
         self._request_delivery = request_delivery
-        self._subscribers: dict[int, tuple[Subscriber, list[int]]] = {}
+        self._subscribers: dict[int, tuple[Subscriber, contextvars.Context, list[int]]] = {}
         self._streams: list[EventStream] = []
         self._listeners: list[Callable[[], object]] = []
         self._queue: deque[JobEvent] = deque(maxlen=BACKLOG)
@@ -123,10 +124,14 @@ class Publisher:
         self.active = False
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
-        """Call back on the owner loop; returns what ends it."""
+        """Call back on the owner loop; returns what ends it.
+
+        Each call runs in the context of this one: what a notebook's subscriber prints goes to the
+        cell that subscribed it, whichever has made it happen.
+        """
         key = self._next
         self._next += 1
-        self._subscribers[key] = (callback, [0])
+        self._subscribers[key] = (callback, contextvars.copy_context(), [0])
         self.active = True
 
         def unsubscribe() -> None:
@@ -193,9 +198,9 @@ class Publisher:
             event = events.popleft()
             if event.type == "progress" and newest[event.job_id] is not event:
                 continue
-            for key, (callback, strikes) in tuple(self._subscribers.items()):
+            for key, (callback, variables, strikes) in tuple(self._subscribers.items()):
                 try:
-                    callback(event)
+                    variables.copy().run(callback, event)
                 except KeyboardInterrupt:
                     self._queue.extendleft(reversed(events))
                     raise

@@ -10,7 +10,8 @@ from ..job import Job
 from ..protocols import MimeBundle
 from ..queue import JobQueue
 from .outputs import Outputs
-from .pump import Hearing, route_by_page
+from .parents import keep_parents
+from .pump import Hearing, route_by_page, this_kernel
 from .snapshot import job_html, snapshot_html, snapshot_text
 from .view import JobCell, JobWidget, QueueWidget
 
@@ -98,6 +99,7 @@ class Provider:
     def _listen(self, widget: QueueWidget | JobWidget) -> None:
         register_hearing(self._hearing)
         route_by_page(widget.comm)
+        keep_parents(this_kernel(), widget.comm)
 
     def to_html(self, queue: JobQueue) -> str:
         """The static table."""

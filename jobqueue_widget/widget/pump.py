@@ -156,7 +156,7 @@ class Hearing:
 
     def __call__(self) -> Pump | None:
         """The pump, on the main loop of an ipykernel; None anywhere else."""
-        kernel = _kernel()
+        kernel = this_kernel()
         if kernel is None or not _is_on_main_loop(kernel):
             return None
         if not self._looked:
@@ -178,7 +178,8 @@ def route_by_page(comm: Any) -> None:
         comm._reply_subshell_for = lambda data, default: default
 
 
-def _kernel() -> Any:
+def this_kernel() -> Any:
+    """Return the ipykernel that this process is; None if it is none."""
     base = sys.modules.get("ipykernel.kernelbase")
     return base.Kernel.instance() if base is not None and base.Kernel.initialized() else None
 
