@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from .worker.jobside import JobCancelled, JobContext, NoJob, bind, current_job, track
+from .capture import tqdm
+from .capture.inside import Capture
+from .worker.jobside import (
+    JobCancelled,
+    JobContext,
+    NoJob,
+    bind,
+    bound_job,
+    current_job,
+    outside,
+    track,
+)
 
 if TYPE_CHECKING:
     from .protocols import Reporter
 
 
 class LocalJobContext(JobContext):
-    """A job that runs in this process, as a task or a thread."""
+    """A job that runs in this process, as a task or a thread. Prepares the process for it."""
 
     def __init__(self, reporter: Reporter) -> None:
-        super().__init__(reporter.job_id, reporter.attempt, reporter.progress, reporter.log)
+        log = outside(reporter.log)
+        super().__init__(reporter.job_id, reporter.attempt, outside(reporter.progress), log)
+        CAPTURE.prepare()
+
+    def takes(self, text: str) -> bool:
+        """Append it to the job's log, also of a thread that the job has left behind."""
+        self._log(text)
+        return True
 
 
-__all__ = ["JobCancelled", "JobContext", "LocalJobContext", "NoJob", "bind", "current_job", "track"]
+CAPTURE = Capture(bound_job, current_job, tqdm.hooks)
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: bind(None))  # a copy of a job is no job
+
+__all__ = [
+    "CAPTURE",
+    "JobCancelled",
+    "JobContext",
+    "LocalJobContext",
+    "NoJob",
+    "bind",
+    "bound_job",
+    "current_job",
+    "outside",
+    "track",
+]

@@ -58,6 +58,7 @@ FORBIDDEN_IN_CORE = {"asyncio", "threading", "time", "logging", "os", "subproces
 STANDARD_LIBRARY_ONLY = (
     "worker/child.py",
     "worker/baseline.py",
+    "capture/inside.py",
     "capture/tqdm.py",
     "worker/wire.py",
     "worker/jobside.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import threading
 from collections import deque
@@ -23,7 +24,11 @@ def give_up(task: asyncio.Task[None]) -> None:
 
 
 class LoopBridge:
-    """The one door to an event loop. A burst of calls from other threads costs one wake-up."""
+    """The one door to an event loop. A burst of calls from other threads costs one wake-up.
+
+    Calls run in the context in which this was made: they are the queue's, whoever posts them. A job
+    that posts one would else have in its log what they say.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -31,6 +36,7 @@ class LoopBridge:
         self._calls: deque[tuple[Callback, tuple[object, ...]]] = deque()
         self._scheduled = False
         self._lock = threading.Lock()
+        self._variables = contextvars.copy_context()
 
     @property
     def is_here(self) -> bool:
@@ -44,11 +50,12 @@ class LoopBridge:
             if self._scheduled:
                 return not self.loop.is_closed()
             self._scheduled = True
+        variables = self._variables.copy()  # the loop may run nested, in none twice
         try:
             if self.is_here:
-                self.loop.call_soon(self._drain)
+                self.loop.call_soon(self._drain, context=variables)
             else:
-                self.loop.call_soon_threadsafe(self._drain)
+                self.loop.call_soon_threadsafe(self._drain, context=variables)
         except RuntimeError:  # the loop is closed
             return False
         return True

@@ -1,4 +1,4 @@
-"""Turns tqdm bars inside a worker into progress, without any change to the user's code.
+"""Turns tqdm bars of jobs into progress, without any change to the user's code.
 
 The method of the class is replaced, so that names imported earlier and subclasses are covered too.
 tqdm calls `display` at most ten times a second and bar, so an iteration costs what it cost before.
@@ -7,10 +7,7 @@ Loaded by path in the worker; standard library only.
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.machinery
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +15,7 @@ Report = Callable[[object, object], None]
 
 
 class BarWatch:
-    """The bars that are open now, outermost first; tells about all of them in one line."""
+    """The bars of one job that are open, outermost first; tells about all of them in one line."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -44,10 +41,6 @@ class BarWatch:
         """A bar is done."""
         self._open.pop(id(bar), None)
 
-    def forget(self) -> None:
-        """Between jobs: bars that were never closed are over."""
-        self._open.clear()
-
 
 def describe_bar(bar: Any) -> str:
     """A bar in words, as in `epochs: 3/10 it, 12 s left`."""
@@ -71,19 +64,33 @@ class _NoFile:
         """Nothing."""
 
 
-def hook_std(module: ModuleType, watch: BarWatch) -> None:
+def watch_of(bar: Any, current: Callable[[], Any]) -> BarWatch | None:
+    """What watches this bar: of the job that it was first drawn in; None outside of jobs."""
+    known: dict[str, Any] = vars(bar)
+    if "_jobqueue_watch" not in known:
+        job = current()
+        known["_jobqueue_watch"] = (
+            None if job.id is None else vars(job).setdefault("bars", BarWatch(job.report))
+        )
+    watch: BarWatch | None = known["_jobqueue_watch"]
+    return watch
+
+
+def hook_std(module: ModuleType, current: Callable[[], Any]) -> None:
     """Replace `display` and `close` of the class tqdm.std.tqdm."""
     bar_class: Any = module.tqdm
-    if getattr(bar_class, "_jobqueue_hooked", False):
-        return
-    original_close = bar_class.close
+    original_display, original_close = bar_class.display, bar_class.close
 
-    def display(self: Any, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self: Any, *args: Any, **kwargs: Any) -> Any:
+        watch = watch_of(self, current)
+        if watch is None:
+            return original_display(self, *args, **kwargs)
         watch.shown(self)
         return True
 
     def close(self: Any) -> None:
-        if self.disable:
+        watch = None if self.disable else watch_of(self, current)
+        if watch is None:
             original_close(self)
             return
         watch.shown(self)
@@ -95,52 +102,26 @@ def hook_std(module: ModuleType, watch: BarWatch) -> None:
             watch.closed(self)
 
     bar_class.display, bar_class.close = display, close
-    bar_class._jobqueue_hooked = True
 
 
-def hook_notebook(module: ModuleType, watch: BarWatch) -> None:
-    """A worker has no front end: notebook bars are plain ones there."""
-    std = importlib.import_module("tqdm.std")
-    names: Any = module
-    names.tqdm = names.tqdm_notebook = std.tqdm
-    names.trange = names.tnrange = std.trange
+def hook_notebook(module: ModuleType, current: Callable[[], Any]) -> None:
+    """A job has no cell: its notebook bars are plain ones."""
+    notebook_bar: Any = module.tqdm_notebook
+    make = notebook_bar.__new__
+
+    def new(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        if current().id is None:
+            return make(cls, *args, **kwargs)
+        kwargs.pop("display", None)
+        plain = next(one for one in cls.__mro__ if not issubclass(one, notebook_bar))
+        return plain(*args, **kwargs)
+
+    notebook_bar.__new__ = staticmethod(new)
 
 
-class _HookOnImport(importlib.abc.MetaPathFinder):
-    """Lets the normal import run, then hooks the module; each once."""
-
-    def __init__(self, hooks: dict[str, Callable[[ModuleType], None]]) -> None:
-        self._hooks = hooks
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        """Only for what is to be hooked."""
-        hook = self._hooks.pop(name, None)
-        if hook is None:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
-        if spec is None or spec.loader is None:
-            return None
-        execute = spec.loader.exec_module
-
-        def execute_and_hook(module: ModuleType) -> None:
-            execute(module)
-            hook(module)
-
-        spec.loader.exec_module = execute_and_hook  # type: ignore[method-assign]
-        return spec
-
-
-def install(report: Report) -> BarWatch:
-    """Hook tqdm now if it is imported, else when it is."""
-    watch = BarWatch(report)
-    hooks: dict[str, Callable[[ModuleType], None]] = {
-        "tqdm.std": lambda module: hook_std(module, watch),
-        "tqdm.notebook": lambda module: hook_notebook(module, watch),
+def hooks(current: Callable[[], Any]) -> dict[str, Callable[[ModuleType], None]]:
+    """What to do with the modules of tqdm. `current` gives the job that runs."""
+    return {
+        "tqdm.std": lambda module: hook_std(module, current),
+        "tqdm.notebook": lambda module: hook_notebook(module, current),
     }
-    for name in [name for name in hooks if name in sys.modules]:
-        hooks.pop(name)(sys.modules[name])
-    if hooks:
-        sys.meta_path.insert(0, _HookOnImport(hooks))
-    return watch

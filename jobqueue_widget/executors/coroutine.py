@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from .._core.jobs import JobSpec, Outcome
 from .._runtime.failures import failure_of
-from ..context import LocalJobContext, bind
+from ..context import LocalJobContext, bind, outside
 from ..protocols import ExecutorContext, Reporter
 from .starting import StartsAtOnce
 
@@ -116,7 +116,7 @@ class CoroutineExecution:
     def _end(self, outcome: Outcome) -> None:
         self._reported = True
         self._context.finish()
-        self._reporter.ended(outcome)
+        outside(self._reporter.ended)(outcome)
 
     def ask_to_stop(self) -> bool:
         """Cancel the task, from any thread."""

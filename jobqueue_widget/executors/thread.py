@@ -52,11 +52,15 @@ class ThreadExecution:
         self._context = LocalJobContext(reporter)
         variables = contextvars.copy_context()
         thread = threading.Thread(
-            target=variables.run, args=(self._body,), name=f"job-{spec.id}", daemon=True
+            target=self._run, args=(variables,), name=f"job-{spec.id}", daemon=True
         )
         thread.start()
 
-    def _body(self) -> None:
+    def _run(self, variables: contextvars.Context) -> None:
+        """Tell the end as nobody's: what the queue logs then is not the job's."""
+        self._reporter.ended(variables.run(self._body))
+
+    def _body(self) -> Outcome:
         bind(self._context)
         spec = self._spec
         try:
@@ -69,7 +73,7 @@ class ThreadExecution:
             else:
                 outcome = Outcome.of_error(failure_of(error))
         self._context.finish()
-        self._reporter.ended(outcome)
+        return outcome
 
     def ask_to_stop(self) -> bool:
         """Set the flag that `current_job().cancel_requested` and `checkpoint()` read."""

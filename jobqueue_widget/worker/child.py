@@ -40,6 +40,9 @@ def load_sibling(name: str, path: str) -> Any:
 wire = load_sibling("jobqueue_widget.worker.wire", os.path.join(HERE, "wire.py"))
 jobside = load_sibling("jobqueue_widget.worker.jobside", os.path.join(HERE, "jobside.py"))
 state = load_sibling("jobqueue_widget.worker.baseline", os.path.join(HERE, "baseline.py"))
+CAPTURE = os.path.join(os.path.dirname(HERE), "capture")
+inside = load_sibling("jobqueue_widget.capture.inside", os.path.join(CAPTURE, "inside.py"))
+tqdm = load_sibling("jobqueue_widget.capture.tqdm", os.path.join(CAPTURE, "tqdm.py"))
 MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process starts is found
 OUR_FILES = (os.path.abspath(__file__), wire.__file__, jobside.__file__)
 
@@ -159,6 +162,19 @@ class Body:
             self.context = None
 
 
+class WorkerJob(jobside.JobContext):  # type: ignore[misc, name-defined]
+    """A job of a worker. What it has left behind is silent: the next one has the log now."""
+
+    def log(self, text: object) -> None:
+        """Write a line to the job's log."""
+        if not self.is_over:
+            super().log(text)
+
+    def takes(self, text: str) -> bool:
+        """Drop it after the end; until then all that this process prints is the job's."""
+        return bool(self.is_over)
+
+
 class Worker:
     """Runs jobs one after the other."""
 
@@ -166,7 +182,7 @@ class Worker:
         self.pipes = Pipes(control)
         self.body = Body()
         self.held_back = threading.Event()
-        self.bars: Any = None
+        self.capture: Any = None
         self.spool = ""
         self.max_result_bytes: int | None = None
         self.base: Any = None
@@ -199,6 +215,7 @@ class Worker:
         self.is_copy = True
         self.pipes.let_go()
         jobside.bind_process(None)
+        jobside.bind(None)
 
     # -- jobs --------------------------------------------------------------------------------
 
@@ -224,17 +241,18 @@ class Worker:
         job_id, attempt, setup, function, call, source = pickle.loads(data)
         del data
         self.set_up(setup)
-        context = jobside.JobContext(
-            job_id, attempt, self.sender(number), write_log, self.held_back.set
-        )
+        context = WorkerJob(job_id, attempt, self.sender(number), write_log, self.held_back.set)
         context.number = number
         self.body.begin(context)
         jobside.bind_process(context)
+        jobside.bind(context)
+        self.capture.prepare()
         try:
             meta, parts = self.outcome(context, function, call, source)
         except BaseException as error:  # a late ask, or no memory to say how it ended
             meta, parts = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES), []
         self.body.end()
+        jobside.bind(None)
         jobside.bind_process(None)
         context.finish()
         self.clean_up(meta)
@@ -319,8 +337,6 @@ class Worker:
         if not self.base.restore():
             meta["limits"] = True
         state.flush_streams()
-        if self.bars is not None:
-            self.bars.forget()
         left = [
             thread
             for thread in threading.enumerate()
@@ -383,14 +399,8 @@ def start(worker: Worker, last_finder: OwnPackage) -> None:
     if ASK_SIGNAL is not None:
         signal.signal(ASK_SIGNAL, worker.body.on_signal)
     sys.meta_path.append(last_finder)
-    capture = load_sibling(
-        "_jobqueue_tqdm", os.path.join(os.path.dirname(HERE), "capture", "tqdm.py")
-    )
-
-    def report(fraction: object, message: object) -> None:
-        jobside.current_job().report(fraction, message)
-
-    worker.bars = capture.install(report)
+    worker.capture = inside.Capture(jobside.bound_job, jobside.current_job, tqdm.hooks)
+    worker.capture.prepare()
     sys.modules["__main__"] = state.clean_main()
     worker.run_forever()
 

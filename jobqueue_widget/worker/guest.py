@@ -19,8 +19,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..capture import tqdm
+from ..capture.inside import Capture
 from . import wire
-from .jobside import CancelSignal, JobCancelled, JobContext, bind, bind_process, current_job
+from .jobside import (
+    CancelSignal,
+    JobCancelled,
+    JobContext,
+    bind,
+    bind_process,
+    bound_job,
+    current_job,
+    outside,
+)
 
 # Each attempt has a file that the kernel makes and that whoever begins it renames, which only one
 # can do: a line that says who that is, then the log. The others are there when they say something.
@@ -32,14 +43,13 @@ LOOK_INTERVAL = 0.05  # seconds for which "nobody asked" is believed
 
 HIDDEN = (__file__, wire.__file__)  # frames of ours, that no traceback shows
 _READ_AND_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
-_bars: Any = None
 
 
 class GuestContext(JobContext):
     """A job that hears that it shall stop when it looks."""
 
     def __init__(self, job_id: str, attempt: int, desk: Desk) -> None:
-        super().__init__(job_id, attempt, desk.report, desk.log)
+        super().__init__(job_id, attempt, outside(desk.report), outside(desk.log))
         self._desk = desk
         self._looked = 0.0
         self._watches = False
@@ -51,6 +61,12 @@ class GuestContext(JobContext):
             self._watches = True
             threading.Thread(target=self._watch, name="jobqueue-watch", daemon=True).start()
         return signal
+
+    def takes(self, text: str) -> bool:
+        """Append it to the job's log; after the end, when that is closed, drop it."""
+        if not self._over:
+            self._log(text)
+        return True
 
     def _watch(self) -> None:
         while not self._over:
@@ -230,6 +246,7 @@ def outcome_of(
     """Run it, and pack what came of it."""
     nothing = value = object()
     bind(context)
+    Capture(bound_job, current_job, tqdm.hooks).prepare()
     try:
         context.checkpoint()
         target, args, kwargs = wire.load_call(function, call, source)
@@ -248,11 +265,6 @@ def outcome_of(
 @contextlib.contextmanager
 def _whole_process(context: JobContext, desk: Desk) -> Iterator[None]:
     """Make all that this process prints, from C too, the job's log, and bars its progress."""
-    global _bars
-    if _bars is None:
-        from ..capture import tqdm
-
-        _bars = tqdm.install(_report_of_the_current)
     _flush_streams()
     kept = sys.stdout, sys.stderr
     undo = [_redirected(fd, desk.log_fd) for fd in (1, 2)]
@@ -264,7 +276,6 @@ def _whole_process(context: JobContext, desk: Desk) -> Iterator[None]:
     finally:
         _flush_streams()
         bind_process(None)
-        _bars.forget()
         sys.stdout, sys.stderr = kept
         for back in undo:
             back()
@@ -274,10 +285,6 @@ def _whole_process(context: JobContext, desk: Desk) -> Iterator[None]:
 
 def _stream_to(fd: int) -> TextIO:
     return open(fd, "w", errors="backslashreplace", buffering=1)
-
-
-def _report_of_the_current(fraction: object, message: object) -> None:
-    current_job().report(fraction, message)
 
 
 def _flush_streams() -> None:

@@ -136,6 +136,15 @@ class JobContext:
 
     # -- for whoever runs the job ----------------------------------------------------------------
 
+    @property
+    def is_over(self) -> bool:
+        """True once the body has ended; what it left behind may go on."""
+        return self._over
+
+    def takes(self, text: str) -> bool:
+        """Take what its code prints. False: whatever it was printed to has it, which is its log."""
+        return False
+
     def request_cancel(self) -> None:
         """Somebody wants it to stop. Any thread."""
         self._asked = True
@@ -218,9 +227,27 @@ _bound: contextvars.ContextVar[JobContext | None] = contextvars.ContextVar(
 _of_process: list[JobContext | None] = [None]
 
 
-def bind(context: JobContext) -> None:
-    """Make it the current job of this task or thread."""
+def bind(context: JobContext | None) -> None:
+    """Make it the current job of this task or thread, and of the threads that these start."""
     _bound.set(context)
+
+
+def bound_job() -> JobContext | None:
+    """The job that this context belongs to: never one that merely shares the process."""
+    return _bound.get()
+
+
+def outside(act: Callable[..., None]) -> Callable[..., None]:
+    """Return `act` as called by no job: what the queue itself logs meanwhile is not the job's."""
+
+    def call(*args: object) -> None:
+        token = _bound.set(None)
+        try:
+            act(*args)
+        finally:
+            _bound.reset(token)
+
+    return call
 
 
 def bind_process(context: JobContext | None) -> None:

@@ -303,8 +303,6 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         with contextlib.suppress(Exception):
             ctypes.CDLL(None).fflush(None)  # what C code printed
         self.pipes.set_standard_ones()
-        if self.bars is not None:
-            self.bars.forget()
 
 
 def end_newer(before: Any) -> dict[str, Any]:
