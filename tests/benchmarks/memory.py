@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 
 import psutil
 
@@ -16,6 +17,7 @@ from .scale import FUNCTION, PLUGIN, REFERENCE
 
 MIB = 1024 * 1024
 BATCH = 1_000
+LARGE = 80_000_000  # bytes
 SETTLED_AFTER = 20_000  # twice `keep_ended`
 
 
@@ -70,7 +72,22 @@ def _many(effort: Effort) -> Figures:
     return asyncio.run(run())
 
 
+def _large(effort: Effort) -> Figures:
+    """Jobs of an 80 MB argument and an 80 MB result, each awaited and dropped."""
+
+    async def run() -> Figures:
+        async with JobQueue() as queue:
+            await queue.submit_nowait(work.as_large, b"")
+            before = resident()
+            for _ in range(effort.size):
+                await queue.submit_nowait(work.as_large, os.urandom(LARGE))
+            return {"growth": (resident() - before) / MIB}
+
+    return asyncio.run(run())
+
+
 PROBES = (
+    Probe("large", {OURS: Side(_large, samples=1)}, size=100, quick_size=10, patience=600.0),
     Probe(
         "memory",
         {
@@ -93,6 +110,15 @@ PROBES = (
 )
 
 ROWS = (
+    Row(
+        "memory-large",
+        "100 jobs of an 80 MB argument and result, awaited and dropped: what stays in memory",
+        "large",
+        "growth",
+        "MiB",
+        must=(Limit(1_024),),
+        want=(Limit(300),),
+    ),
     Row(
         "memory-pending",
         "memory per pending job, small arguments",

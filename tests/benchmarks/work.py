@@ -18,6 +18,11 @@ async def nothing_async(*args: object) -> None:
     """The same as a coroutine."""
 
 
+def as_large(data: bytes) -> bytes:
+    """Gives back another value of that size."""
+    return bytes(len(data))
+
+
 def ten_milliseconds() -> None:
     """Sleeps: any system that loses time between two jobs shows it."""
     time.sleep(0.01)
