@@ -323,23 +323,31 @@ class JobSpec:
 
 
 class Late:
-    """Stands for a result that is fetched when somebody looks at it. Any thread."""
+    """Stands for a result that is fetched when somebody looks at it. Any thread.
 
-    __slots__ = ("_load", "_value", "shown")
+    `load` gives it, and what says whether it would be another one by now; None: never.
+    """
 
-    def __init__(self, load: Callable[[], object], shown: Callable[[], str]) -> None:
+    __slots__ = ("_is_outdated", "_load", "_value", "shown")
+
+    def __init__(
+        self,
+        load: Callable[[], tuple[object, Callable[[], bool] | None]],
+        shown: Callable[[], str],
+    ) -> None:
         self.shown = shown  # as text, without loading it
-        self._load: Callable[[], object] | None = load
+        self._load = load
         self._value: object = None
+        self._is_outdated: Callable[[], bool] | None = lambda: True
 
     def get(self) -> object:
         """The result, or a `NotKept`; raises what loading it raises."""
-        load = self._load
-        if load is None:
+        is_outdated = self._is_outdated
+        if is_outdated is None or not is_outdated():
             return self._value
-        value = load()
+        value, is_outdated = self._load()
         if type(value) is not NotKept:  # what cannot be read now is asked for again
-            self._value, self._load = value, None
+            self._value, self._is_outdated = value, is_outdated
         return value
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import pickle
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any, cast
@@ -16,12 +16,14 @@ from ..errors import JournalError, NotRestorableError
 from ..executors.missing import MissingExecutor
 from ..journal.signing import Signer
 from ..protocols import Executor, Journal, TakesPacked
+from ..worker import loading
 from ..worker.packing import Packed
 from .scribe import WRITTEN, sealed_parts
 
 __all__ = ["MISSING", "Archive", "RestoredSpec", "restored_log"]
 
 MISSING = MissingExecutor()
+ANOTHER_CLASS = "a restored result is of a class that this notebook does not have"
 
 
 class Archive:
@@ -58,32 +60,42 @@ class Archive:
             raise NotRestorableError(f"its function cannot be read: {error}") from error
         if kept is None:
             raise NotRestorableError("its function is not in the journal any more")
-        source = None if kept.source is None else json.loads(kept.source)
-        packed = Packed(kept.data, None if source is None else (source[0], source[1]))
+        sources = None if kept.source is None else json.loads(kept.source)
+        if isinstance(sources, list):  # as 0.1 wrote it: of the function alone
+            sources = {sources[0]: sources[1]}
+        packed = Packed(kept.data, sources)
         if packed.digest != digest:
             raise NotRestorableError("its function was changed in the journal: it is not unpickled")
         return self._functions.setdefault(digest, packed)
 
-    def result(self, job_id: str) -> object:
-        """What the job returned, or a `NotKept` if it was not kept or cannot be read or proved."""
+    def result(self, job_id: str) -> tuple[object, Callable[[], bool] | None]:
+        """What the job returned, or a `NotKept` if it was not kept or cannot be read or proved.
+
+        And what says whether a cell has defined a class of it since: then it is read again.
+        """
         try:
             kept = self._journal.result(job_id)
         except JournalError as error:
-            return NotKept(reason=f"it cannot be restored: {error}")
+            return NotKept(reason=f"it cannot be restored: {error}"), None
         if kept is None:
-            return NotKept(reason="it cannot be restored: its kernel ended before it was written")
+            lost = "it cannot be restored: its kernel ended before it was written"
+            return NotKept(reason=lost), None
         if kept.form == "not kept":
-            return _told(kept.data)
+            return _told(kept.data), None
         why = kept.data.decode("utf-8", "replace") if kept.form != "pickle" else self._why_not
         sealed = (kept.seal, b"result", job_id.encode(), kept.data)
         if why is None and not self._signer.proves(*sealed):
             why = "it is not sealed with this user's key, so it is not unpickled"
         if why is None:
             try:
-                return pickle.loads(kept.data)
+                found = loading.read(kept.data)
             except Exception as error:
                 why = f"unpickling failed ({type(error).__name__}: {error})"
-        return NotKept(repr=kept.shown, reason=f"it cannot be restored: {why}")
+            else:
+                for how in found.differences:
+                    warnings.warn(f"{ANOTHER_CLASS}: {how}", UserWarning, stacklevel=5)
+                return found.value, found.is_outdated if found.strangers else None
+        return NotKept(repr=kept.shown, reason=f"it cannot be restored: {why}"), None
 
     def shown(self, job_id: str) -> str:
         """The result as text; why not, if it cannot be read."""
@@ -146,9 +158,9 @@ class RestoredSpec(JobSpec):
             if name == "payload":
                 self.payload = self._payload()
             elif name == "target":
-                self.target = pickle.loads(self._function().data)
+                self.target = loading.load(self._function().data)
             else:
-                args, kwargs = pickle.loads(self.request.call or b"")
+                args, kwargs, *_ = loading.load(self.request.call or b"")
                 self.args, self.kwargs = args, kwargs
         except NotRestorableError:
             raise

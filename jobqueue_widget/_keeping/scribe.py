@@ -15,8 +15,9 @@ from .._core.words import cut
 from .._runtime.logs import JobLog
 from ..errors import UnpicklableJobError
 from ..journal.signing import Signer
+from ..worker import byvalue
 from ..worker.packing import Packed, Packer
-from ..worker.wire import best_dumps, is_plain, plain
+from ..worker.wire import is_plain, plain
 from .secrets import hide, hide_bytes, holds, secrets_of
 
 if TYPE_CHECKING:
@@ -211,10 +212,7 @@ class SealedScribe:
             words = {"reason": hide(value.reason, secrets), "repr": hide(value.repr, secrets)}
             return KeptResult("not kept", json.dumps({**told, **words}).encode(), shown, None)
         try:
-            if is_plain(value):
-                data = pickle.dumps(value, 5)
-            else:
-                data = cast("bytes", best_dumps()(value, protocol=5))
+            data = pickle.dumps(value, 5) if is_plain(value) else byvalue.dumps(value)
         except BaseException as error:
             return _text(f"it cannot be pickled ({type(error).__name__}); it was {shown}", shown)
         if holds(data, secrets):

@@ -9,6 +9,7 @@ from types import FunctionType, ModuleType
 
 from .._arguments import SECRET_LIKE, is_secret, positional_names
 from .._core.jobs import JobSpec
+from ..worker.byvalue import MAIN, is_made_by_hand, names_in_texts
 
 HIDDEN = "•••"
 _DEPTH = 6
@@ -150,8 +151,8 @@ def _captured(function: FunctionType) -> Iterator[tuple[str, object]]:
             yield name, cell.cell_contents
         except ValueError:  # not set yet
             continue
-    if function.__module__ == "__main__":
-        for name in _names_used(code):
+    if function.__module__ == MAIN or is_made_by_hand(function.__module__):
+        for name in (*_names_used(code), *names_in_texts(function)):
             if name in function.__globals__:
                 yield name, function.__globals__[name]
 

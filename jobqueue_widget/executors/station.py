@@ -149,8 +149,7 @@ class Station:
             self._jobs[token] = None
         spec = JobSpec(job["id"], "function", job["name"], job["name"])
         spec.options = JobOptions(fresh=job["fresh"])
-        source = None if job["source"] is None else (job["source"][0], list(job["source"][1]))
-        spec.payload = (Packed(job["function"], source), job["call"])
+        spec.payload = (Packed(job["function"], job["source"]), job["call"])
         execution = self._executor.launch(spec, _Teller(self, token, job["id"], job["attempt"]))
         with self._lock:
             if token not in self._ended:

@@ -37,6 +37,8 @@ def load_sibling(name: str, path: str) -> Any:
 
 
 # Under their real names, so that what jobs import from us is the same module, installed or not.
+byvalue = load_sibling("jobqueue_widget.worker.byvalue", os.path.join(HERE, "byvalue.py"))
+loading = load_sibling("jobqueue_widget.worker.loading", os.path.join(HERE, "loading.py"))
 wire = load_sibling("jobqueue_widget.worker.wire", os.path.join(HERE, "wire.py"))
 jobside = load_sibling("jobqueue_widget.worker.jobside", os.path.join(HERE, "jobside.py"))
 state = load_sibling("jobqueue_widget.worker.baseline", os.path.join(HERE, "baseline.py"))
@@ -44,7 +46,10 @@ CAPTURE = os.path.join(os.path.dirname(HERE), "capture")
 inside = load_sibling("jobqueue_widget.capture.inside", os.path.join(CAPTURE, "inside.py"))
 tqdm = load_sibling("jobqueue_widget.capture.tqdm", os.path.join(CAPTURE, "tqdm.py"))
 MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process starts is found
-OUR_FILES = (os.path.abspath(__file__), wire.__file__, jobside.__file__)
+OUR_FILES = (
+    os.path.abspath(__file__),
+    *(module.__file__ for module in (byvalue, loading, wire, jobside)),
+)
 
 
 class Pipes:
@@ -248,7 +253,8 @@ class Worker:
         jobside.bind(context)
         self.capture.prepare()
         try:
-            meta, parts = self.outcome(context, function, call, source)
+            with loading.Main() as main:
+                meta, parts = self.outcome(context, function, call, source, main)
         except BaseException as error:  # a late ask, or no memory to say how it ended
             meta, parts = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES), []
         self.body.end()
@@ -259,7 +265,7 @@ class Worker:
         self.pipes.write(wire.end_frame(number, meta, parts))
 
     def outcome(
-        self, context: Any, function: bytes, call: bytes, source: tuple[str, list[str]] | None
+        self, context: Any, function: bytes, call: bytes, source: dict[str, Any] | None, main: Any
     ) -> tuple[dict[str, Any], list[Any]]:
         """Run it and pack what came of it."""
         body = self.body
@@ -267,8 +273,9 @@ class Worker:
         try:
             body.number = context.number
             context.checkpoint()
-            target, args, kwargs = wire.load_call(function, call, source)
-            value = target(*args, **kwargs)
+            brought = loading.Loading(main)
+            target, args, kwargs = loading.load_call(function, call, source, brought)
+            value = jobside.run_body(target, args, kwargs)
             body.number = 0
         except BaseException as error:
             body.number = 0

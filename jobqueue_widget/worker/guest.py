@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from ..capture import tqdm
 from ..capture.inside import Capture
-from . import wire
+from . import byvalue, jobside, loading, wire
 from .jobside import (
     CancelSignal,
     JobCancelled,
@@ -31,6 +31,7 @@ from .jobside import (
     bound_job,
     current_job,
     outside,
+    run_body,
 )
 
 # Each attempt has a file that the kernel makes and that whoever begins it renames, which only one
@@ -41,7 +42,10 @@ WITHDRAWN = "Withdrawn"  # the kernel does not want it any more
 LOG_TAIL = 256 * 1024  # bytes of a log that travel with the value
 LOOK_INTERVAL = 0.05  # seconds for which "nobody asked" is believed
 
-HIDDEN = (__file__, wire.__file__)  # frames of ours, that no traceback shows
+HIDDEN = (  # frames of ours, that no traceback shows
+    __file__,
+    *(str(module.__file__) for module in (byvalue, loading, wire, jobside)),
+)
 _READ_AND_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
 
@@ -230,27 +234,34 @@ def _run(job: dict[str, Any], desk: Desk) -> tuple[dict[str, Any], list[Any]]:
     def pack(value: object) -> tuple[dict[str, Any], list[Any]]:
         return wire.pack_value(value, job["max_result_bytes"], HIDDEN)
 
-    with _whole_process(context, desk) if is_alone else contextlib.nullcontext():
-        source = None if in_kernel else job["source"]
-        return outcome_of(context, job["function"], job["call"], source, desk.log, pack)
+    with contextlib.ExitStack() as stack:
+        main = None
+        if is_alone:
+            stack.enter_context(_whole_process(context, desk))
+            main = stack.enter_context(loading.Main())
+        brought = loading.Loading(main, fresh=not in_kernel)
+        function, call, source = job["function"], job["call"], job["source"]
+        return outcome_of(context, function, call, source, desk.log, pack, brought)
 
 
 def outcome_of(
     context: JobContext,
     function: bytes,
     call: bytes,
-    source: tuple[str, list[str]] | None,
+    source: dict[str, list[str]] | None,
     log: Callable[[str], None],
     pack: Callable[[object], tuple[dict[str, Any], list[Any]]],
+    brought: loading.Loading | None = None,
 ) -> tuple[dict[str, Any], list[Any]]:
-    """Run it, and pack what came of it."""
+    """Run it, and pack what came of it; `brought`: of what classes, else of its own."""
+    brought = brought or loading.Loading(fresh=True)
     nothing = value = object()
     bind(context)
     Capture(bound_job, current_job, tqdm.hooks).prepare()
     try:
         context.checkpoint()
-        target, args, kwargs = wire.load_call(function, call, source)
-        value = target(*args, **kwargs)
+        target, args, kwargs = loading.load_call(function, call, source, brought)
+        value = run_body(target, args, kwargs)
     except BaseException as error:
         if value is nothing or not isinstance(error, JobCancelled):
             meta = wire.failure_meta(error, JobCancelled, HIDDEN)

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from types import CoroutineType
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -15,6 +16,28 @@ Item = TypeVar("Item")
 MIN_INTERVAL = 0.05  # seconds between reports that are sent at once: 20 a second
 
 Send = Callable[[object, object], None]
+
+
+def run_body(
+    target: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+) -> object:
+    """Call it as a script would: a coroutine is run to its end, and `sys.exit(0)` is a good end."""
+    try:
+        value = target(*args, **kwargs)
+        if isinstance(value, CoroutineType):
+            import asyncio
+
+            value = asyncio.run(value)
+    except SystemExit as error:
+        if is_good_end(error):
+            return None
+        raise
+    return value
+
+
+def is_good_end(error: BaseException) -> bool:
+    """Whether it says that all went well."""
+    return isinstance(error, SystemExit) and (error.code is None or error.code == 0)
 
 
 class JobCancelled(BaseException):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import linecache
 import pickle
 import sys
 import weakref
@@ -13,9 +12,10 @@ from collections.abc import Callable, Mapping
 import cloudpickle
 
 from ..errors import UnpicklableJobError
+from . import byvalue
 from .wire import is_plain
 
-SOURCE_CAP = 64 * 1024
+Sources = dict[str, list[str]]  # lines by file or cell
 
 
 class Packed:
@@ -23,10 +23,10 @@ class Packed:
 
     __slots__ = ("__weakref__", "_digest", "data", "source")
 
-    def __init__(self, data: bytes, source: tuple[str, list[str]] | None = None) -> None:
+    def __init__(self, data: bytes, sources: Sources | None = None) -> None:
         self._digest: bytes | None = None
         self.data = data
-        self.source = source  # for tracebacks in the worker
+        self.source = sources  # for tracebacks in the worker
 
     @property
     def digest(self) -> bytes:
@@ -67,15 +67,15 @@ class Packer:
             return known
         importable = is_importable(target)
         try:
-            data = pickle.dumps(target, 5) if importable else cloudpickle.dumps(target, protocol=5)
+            if importable:
+                packed = self._importable[target] = Packed(pickle.dumps(target, 5))
+                return packed
+            data, sources = byvalue.pack_function(target)
         except Exception as error:
             raise UnpicklableJobError(_blame_function(target, error)) from error
-        if importable:
-            packed = self._importable[target] = Packed(data)
-            return packed
         digest = hashlib.sha256(data).digest()
         known = self._by_digest.get(digest)
-        return known or self._by_digest.setdefault(digest, Packed(data, source_of(target)))
+        return known or self._by_digest.setdefault(digest, Packed(data, sources))
 
     def pack_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> bytes:
         """The pickle of both.
@@ -86,19 +86,9 @@ class Packer:
         if is_plain(args) and is_plain(kwargs):
             return pickle.dumps((args, kwargs), 5)
         try:
-            data: bytes = cloudpickle.dumps((args, kwargs), protocol=5)
+            return byvalue.pack_call(args, kwargs)
         except Exception as error:
             raise UnpicklableJobError(_blame_arguments(args, kwargs, error)) from error
-        return data
-
-
-def source_of(target: object) -> tuple[str, list[str]] | None:
-    """Where the function was typed, which its pickle does not tell: file name, a cell's lines."""
-    code = getattr(inspect.unwrap(target) if callable(target) else None, "__code__", None)
-    if code is None:
-        return None
-    lines = linecache.getlines(code.co_filename)
-    return code.co_filename, lines if sum(map(len, lines)) <= SOURCE_CAP else []
 
 
 def is_importable(target: object) -> bool:
@@ -107,6 +97,8 @@ def is_importable(target: object) -> bool:
         return False
     module = sys.modules.get(target.__module__ or "")
     if module is None or module.__name__ == "__main__" or module.__spec__ is None:
+        return False
+    if byvalue.is_made_by_hand(module.__name__):
         return False
     if module.__name__ in cloudpickle.list_registry_pickle_by_value():
         return False
@@ -118,7 +110,7 @@ def is_importable(target: object) -> bool:
 
 def _fails(value: object) -> Exception | None:
     try:
-        cloudpickle.dumps(value, protocol=5)
+        byvalue.dumps(value)
     except Exception as error:
         return error
     return None

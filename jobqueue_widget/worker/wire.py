@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import linecache
 import os
 import pickle
 import reprlib
@@ -13,8 +12,10 @@ import struct
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from types import CodeType, FunctionType
 from typing import Any, cast
+
+from .byvalue import dumps as by_value
+from .loading import load as load_here
 
 HEADER = struct.Struct(">cIQ")  # type, job number, length of the payload in bytes
 FRAME_CAP = 64 * 1024 * 1024
@@ -115,18 +116,9 @@ def dump(value: object, dumps: Callable[..., bytes]) -> list[bytes | memoryview]
     return [head, *(buffer.raw() for buffer in buffers)]
 
 
-def best_dumps() -> Any:
-    """Cloudpickle's where there is one: it also packs what was typed in a notebook."""
-    try:
-        import cloudpickle
-    except ImportError:
-        return pickle.dumps
-    return cloudpickle.dumps
-
-
 def load(parts: Sequence[memoryview]) -> Any:
-    """The value that `dump` packed. May run code of the user's classes."""
-    return pickle.loads(parts[0], buffers=parts[1:])
+    """The value that `dump` packed, of the classes that live here. May run the user's code."""
+    return load_here(parts[0], parts[1:])
 
 
 CONTAINERS = frozenset({list, tuple, set, frozenset})
@@ -197,33 +189,6 @@ def describe(error: BaseException, hidden: tuple[str, ...] = ()) -> tuple[str, s
             f"{shown}: {message[:1000]}\n<its traceback cannot be shown: {type(other).__name__}>\n"
         )
     return clean(name), clean(message), clean(text)
-
-
-def load_call(
-    function: bytes, call: bytes, source: tuple[str, list[str]] | None
-) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """What a job calls, and with what. Runs code of the user's classes."""
-    target = pickle.loads(function)
-    if source is not None:
-        give_source(target, *source)
-    args, kwargs = pickle.loads(call)
-    return target, args, kwargs
-
-
-def give_source(target: Any, name: str, lines: list[str]) -> None:
-    """Name the file or cell again that pickling forgot, so that tracebacks show its lines."""
-    if lines:
-        linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
-    if type(target) is FunctionType:
-        target.__code__ = renamed(target.__code__, name)
-
-
-def renamed(code: CodeType, name: str) -> CodeType:
-    """The code, and what is nested in it, as if compiled from that file."""
-    constants = tuple(
-        renamed(one, name) if isinstance(one, CodeType) else one for one in code.co_consts
-    )
-    return code.replace(co_filename=name, co_consts=constants)
 
 
 def failure_meta(
@@ -315,7 +280,7 @@ def pack_exception(error: BaseException, log: Callable[[str], object]) -> list[b
     """The exception object, if it can travel and is small."""
     try:
         error.__traceback__ = None
-        parts = dump(error, best_dumps())
+        parts = dump(error, by_value)
         if sum(len(part) for part in parts) <= TEXT_CAP:
             return parts
     except BaseException as other:
@@ -329,7 +294,7 @@ def pack_value(
     """A result ready to be sent, or why it cannot be: what `read_end` reads."""
     is_of_built_ins = is_plain(value)
     try:
-        parts = dump(value, pickle.dumps if is_of_built_ins else best_dumps())
+        parts = dump(value, pickle.dumps if is_of_built_ins else by_value)
     except BaseException as error:
         name, message, _ = describe(error, hidden)
         return not_kept(value, f"it cannot be pickled: {name}: {message}"), []

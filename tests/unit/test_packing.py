@@ -13,7 +13,7 @@ import cloudpickle
 import pytest
 
 from jobqueue_widget.errors import UnpicklableJobError
-from jobqueue_widget.worker.packing import Packer, is_importable, source_of
+from jobqueue_widget.worker.packing import Packer, is_importable
 
 
 def typed_in_a_cell(source: str, name: str, **variables: object) -> Any:
@@ -139,8 +139,7 @@ def test_a_callable_without_a_hash_can_be_packed() -> None:
 
 
 def test_the_source_of_a_function_is_told_for_tracebacks() -> None:
-    told = source_of(test_arguments_are_a_snapshot)
+    told = Packer().pack_function(adder(1)).source
     assert told is not None
-    assert told[0] == __file__
-    assert '"""Packing at submit' in told[1][0]
-    assert source_of(len) is None
+    assert '"""Packing at submit' in told[__file__][0]
+    assert Packer().pack_function(len).source is None
