@@ -59,8 +59,8 @@ test-long: $(VENV)/.installed ## the tests that take minutes, with a new seed (o
 	@$(PYTHON_IN_VENV) -m pytest -m long -o timeout=1800 -o faulthandler_timeout=3600 \
 	  --hypothesis-profile=long --hypothesis-seed=$(SEED) --seed=$(SEED)
 
-bench: $(BENCH_VENV)/.installed ## measure against the peers, in an environment of its own
-	@$(BENCH_VENV)/bin/python -m tests.benchmarks
+bench: $(BENCH_VENV)/.installed ## measure against the peers, in an environment of its own (ONLY=text: some rows)
+	@$(BENCH_VENV)/bin/python -m tests.benchmarks --only "$(ONLY)"
 
 lock: ## write requirements-dev.lock anew (needs uv)
 	@uv pip compile pyproject.toml --extra dev --upgrade --universal --python-version 3.11 \

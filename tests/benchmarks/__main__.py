@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from .catalogue import PROBES, ROWS
@@ -18,11 +17,20 @@ from .table import as_json, render, size_of
 def arguments() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    names = [row.name for row in ROWS]
-    parser.add_argument("--only", action="append", choices=names, help="this row; may be repeated")
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose names hold it")
     parser.add_argument("--quick", action="store_true", help="one small sample each, no growth")
     parser.add_argument("--json", type=Path, default=REPOSITORY / "build" / "bench.json")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if not chosen(given.only):
+        parser.error(
+            f"no row has {given.only!r} in its name: {', '.join(row.name for row in ROWS)}"
+        )
+    return given
+
+
+def chosen(text: str) -> list[Row]:
+    """The rows whose names hold it."""
+    return [row for row in ROWS if text in row.name]
 
 
 def measure(probe: Probe, *, quick: bool) -> Results:
@@ -67,7 +75,7 @@ def about() -> str:
 def main() -> None:
     """Measure, print, write JSON."""
     given = arguments()
-    rows: Sequence[Row] = [row for row in ROWS if not given.only or row.name in given.only]
+    rows = chosen(given.only)
     machine = about()
     results: Results = {}
     for name in dict.fromkeys(row.probe for row in rows):

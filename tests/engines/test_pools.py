@@ -218,10 +218,10 @@ def print_late() -> None:
     """From a thread that is still there when the next jobs run, and has the stream."""
 
     def say(stream: Any) -> None:
-        with contextlib.suppress(ValueError):
-            while True:
+        for _ in range(1000):
+            with contextlib.suppress(OSError, ValueError):
                 print("too late", file=stream, flush=True)
-                time.sleep(0.001)
+            time.sleep(0.001)
 
     threading.Thread(target=say, args=(sys.stdout,), daemon=True).start()
 
