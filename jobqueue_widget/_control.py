@@ -15,6 +15,7 @@ from ._runtime.engine import Engine
 from ._runtime.kernel import can_nest, run_nested
 from ._runtime.logs import JobLog
 from ._runtime.waiting import Waiter
+from ._unawaited import to_be_awaited
 from ._views import add_arguments, row
 from .context import current_job
 from .errors import (
@@ -292,6 +293,7 @@ class OptionsView:
         self._options = options
         self._priority = priority
 
+    @to_be_awaited("await it, or use submit_nowait")
     async def submit(self, target: object = MISSING, /, *args: Any, **kwargs: Any) -> str:
         """Enqueue a job with these options and return its id."""
         return self.submit_nowait(target, *args, **kwargs).id

@@ -20,6 +20,7 @@ from ._rerun import warn_if_replaced
 from ._resources import shared_admission
 from ._runtime.engine import Engine, Settings
 from ._runtime.publish import EventStream, Subscriber
+from ._unawaited import to_be_awaited
 from .errors import (
     InvalidOptionError,
     InvalidTargetError,
@@ -130,6 +131,7 @@ class JobQueue(Journaled, ReferenceNames):
 
     # -- running and stopping --------------------------------------------------------------
 
+    @to_be_awaited("await it")
     async def start(self) -> JobQueue:
         """Begin to run jobs. Idempotent; may follow a `stop`, also on another loop.
 
@@ -140,6 +142,7 @@ class JobQueue(Journaled, ReferenceNames):
         await self._engine.life.start_after_stop()
         return self
 
+    @to_be_awaited("await it")
     async def stop(
         self, running: Literal["cancel", "wait"] = "cancel", timeout: float = 5.0
     ) -> None:
@@ -158,6 +161,7 @@ class JobQueue(Journaled, ReferenceNames):
             raise InvalidOptionError(f'running must be "cancel" or "wait", not {running!r}')
         await self._engine.life.stop(running, check_seconds("timeout", timeout))
 
+    @to_be_awaited("await it")
     async def close(self) -> None:
         """Stop for good: pending jobs are cancelled and further submits refused. Idempotent."""
         self._engine.life.refuse()
@@ -198,6 +202,7 @@ class JobQueue(Journaled, ReferenceNames):
 
     # -- submitting --------------------------------------------------------------------------
 
+    @to_be_awaited("await it, or use submit_nowait")
     async def submit(
         self, target: object = MISSING, /, *args: Any, priority: int = 0, **kwargs: Any
     ) -> str:
@@ -264,6 +269,7 @@ class JobQueue(Journaled, ReferenceNames):
 
     # -- changing what is queued -------------------------------------------------------------
 
+    @to_be_awaited("await it, or use cancel_nowait")
     async def cancel(
         self,
         job_id: str | Job,
@@ -519,6 +525,7 @@ class JobQueue(Journaled, ReferenceNames):
 
     # -- waiting ------------------------------------------------------------------------------
 
+    @to_be_awaited("await it, or use wait(job)")
     async def wait_for_job(self, job_id: str | Job, timeout: float | None = None) -> Job:
         """Wait until the job has ended, however; on any loop.
 
@@ -533,6 +540,7 @@ class JobQueue(Journaled, ReferenceNames):
         await self._control.wait_for(record, timeout)
         return Job(record, self._control)
 
+    @to_be_awaited("await it, or use wait()")
     async def join(self, timeout: float | None = None) -> None:
         """Wait until nothing is pending or running; on any loop.
 

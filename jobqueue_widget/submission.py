@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ._core.jobs import EMPTY, JobOptions, JobRecord, JobSpec, TargetKind
 from .errors import InvalidOptionError, InvalidTargetError
-from .options import check_resource_names
+from .options import KNOWN, check_resource_names
 from .protocols import AdmitsByItself, LaunchesPlugins, SupportsRestart
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ MISSING = object()
 ACCEPTED = (
     "a target is a plugin name (str), a coroutine function or a plain callable, "
     "followed by its arguments"
+)
+
+
+CALLED = (
+    "; if that is what f(1, 2) gave, you called the function: pass it and its arguments apart, "
+    "as in submit(f, 1, 2)"
 )
 
 
@@ -51,6 +57,8 @@ class Submission:
         """
         engine = self._engine
         kind, name = classify(target)
+        if kwargs:
+            refuse_options(target, kwargs)
         parents = self.parents(options) if options.after else ()
         if options.resources is not None:
             self.check_resources(options)
@@ -163,7 +171,7 @@ class Submission:
         if self._manager is None:
             raise InvalidTargetError(
                 "a text target names a plugin, and this queue has no plugin manager: "
-                "use JobQueue(manager), or pass the function itself"
+                f"use JobQueue(manager), or pass the function itself{CALLED}"
             )
         if isinstance(self._manager, LaunchesPlugins):
             from .executors.plugin_launching import LaunchingHostExecutor
@@ -199,11 +207,11 @@ def classify(target: object) -> tuple[TargetKind, str]:
     if inspect.iscoroutine(target) or inspect.isawaitable(target):
         _close_quietly(target)
         raise InvalidTargetError(
-            "submit got a coroutine or another awaitable that is already made: pass f, not f(); "
-            "its arguments go after it, as in submit(f, 1, 2)"
+            "submit got a coroutine or another awaitable that is already made: you called the "
+            "function; pass f, not f(): its arguments go after it, as in submit(f, 1, 2)"
         )
     if not callable(target):
-        raise InvalidTargetError(f"{type(target).__name__} cannot be run; {ACCEPTED}")
+        raise InvalidTargetError(f"{type(target).__name__} cannot be run{CALLED}; {ACCEPTED}")
     if inspect.isasyncgenfunction(target) or inspect.isgeneratorfunction(target):
         raise InvalidTargetError(
             f"{_name_of(target)!r} is a generator function: calling it runs nothing; "
@@ -213,6 +221,31 @@ def classify(target: object) -> tuple[TargetKind, str]:
     if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(call):
         return "coroutine", _name_of(target)
     return "function", _name_of(target)
+
+
+def refuse_options(target: object, kwargs: Mapping[str, object]) -> None:
+    """Raise if a keyword is an option's name, and nothing that the target takes.
+
+    Raises:
+        InvalidOptionError: it would fail the job when it runs, perhaps after hours.
+
+    """
+    suspects = [name for name in kwargs if name in KNOWN]
+    if not suspects or isinstance(target, str):
+        return
+    try:
+        parameters = inspect.signature(cast("Callable[..., object]", target)).parameters
+    except (TypeError, ValueError):  # a built-in that does not tell
+        return
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+        return
+    for name in suspects:
+        one = parameters.get(name)
+        if one is None or one.kind is inspect.Parameter.POSITIONAL_ONLY:
+            raise InvalidOptionError(
+                f"{_name_of(target)} takes no argument {name!r}: did you mean "
+                f"options({name}=…).submit(…)? What is given to submit goes to the function"
+            )
 
 
 def _close_quietly(target: object) -> None:

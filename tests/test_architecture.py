@@ -40,6 +40,7 @@ LAYERS = {
     "journal": 3,
     "_keeping": 4,
     "_rerun": 4,
+    "_unawaited": 4,
     "_journaled": 4,
     "_reference_names": 4,
     "options": 4,
