@@ -27,7 +27,7 @@ from .errors import (
     WouldDeadlockError,
 )
 from .job import Job
-from .options import check_priority, check_seconds
+from .options import check_priority, check_seconds, check_text
 from .submission import MISSING, Submission, target_of
 
 Scope = Literal["pending", "running", "all"]
@@ -153,6 +153,7 @@ class Control:
         limit = self.engine.settings.cancel_timeout
         if timeout is not None:
             limit = check_seconds("timeout", timeout)
+        check_text("reason", reason)
         return self.engine.do(ev.CancelRequested(record, force, limit, reason))
 
     def cancel_all(self, scope: Scope, tag: str | None) -> int:

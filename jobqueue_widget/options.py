@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +12,7 @@ from ._core.jobs import DEFAULT_OPTIONS, JobOptions, Resources
 from ._core.resources import GPUS, NAMES
 from ._runtime.engine import Settings
 from .errors import InvalidOptionError
+from .worker.wire import plain
 
 KNOWN = (
     "priority",
@@ -76,6 +78,35 @@ def check_count(name: str, value: object, least: int) -> int:
     return value
 
 
+def check_text(name: str, value: object) -> str:
+    """A text that every front end, journal and file can hold.
+
+    Raises:
+        InvalidOptionError: it is none.
+
+    """
+    if not isinstance(value, str):
+        raise InvalidOptionError(f"{name} must be a text, not {_show(value)}")
+    return plain(str.__str__(value))
+
+
+def check_callback(value: object) -> None:
+    """Something that can be called and does its work then.
+
+    Raises:
+        InvalidOptionError: it cannot be called, or is an `async def`.
+
+    """
+    if not callable(value):
+        raise InvalidOptionError(f"a subscriber must be callable, not {_show(value)}")
+    call = getattr(value, "__call__", None)  # noqa: B004 - the method itself is inspected
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(call):
+        raise InvalidOptionError(
+            f"a subscriber is called and never awaited: pass a plain function, or use "
+            f"`async for event in queue.events()`; got {_show(value)}"
+        )
+
+
 def make_options(given: Mapping[str, Any]) -> tuple[JobOptions, int | None]:
     """The checked options and the priority, if one was given.
 
@@ -97,7 +128,7 @@ def make_options(given: Mapping[str, Any]) -> tuple[JobOptions, int | None]:
 def _check_label(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InvalidOptionError(f"label must be a text that is not empty, not {_show(value)}")
-    return value
+    return check_text("label", value)
 
 
 def _check_tags(value: object) -> tuple[str, ...]:
@@ -107,7 +138,7 @@ def _check_tags(value: object) -> tuple[str, ...]:
     listed = tuple(tags)
     if not all(isinstance(tag, str) and tag for tag in listed):
         raise InvalidOptionError(f"tags must be texts that are not empty, not {_show(value)}")
-    return listed
+    return tuple(check_text("tags", tag) for tag in listed)
 
 
 def _check_bool(name: str, value: object) -> bool:
@@ -212,8 +243,6 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
     if given["loop"] not in ("current", "thread"):
         raise InvalidOptionError(f'loop must be "current" or "thread", not {_show(given["loop"])}')
     name = given["name"]
-    if name is not None and not isinstance(name, str):
-        raise InvalidOptionError(f"name must be a text, not {_show(name)}")
     env = given["env"]
     if env is not None and not (
         isinstance(env, Mapping)
@@ -224,7 +253,7 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
         given[name] for name in ("max_result_bytes", "recycle_after", "max_running")
     )
     return Settings(
-        name=name or "",
+        name="" if name is None else check_text("name", name),
         max_history=check_count("max_history", given["max_history"], 0),
         keep_ended=check_count("keep_ended", given["keep_ended"], 0),
         cancel_timeout=check_seconds("cancel_timeout", given["cancel_timeout"]),

@@ -15,6 +15,7 @@ from ._core import events as ev
 from ._core.jobs import DEFAULT_OPTIONS, JobRecord, JobStatus
 from ._display import provider
 from ._journaled import Journaled
+from ._owners import claim
 from ._reference_names import ReferenceNames
 from ._rerun import warn_if_replaced
 from ._resources import shared_admission
@@ -28,7 +29,14 @@ from .errors import (
     UnsupportedLoopError,
 )
 from .job import Job
-from .options import check_priority, check_seconds, make_options, make_settings
+from .options import (
+    check_callback,
+    check_priority,
+    check_seconds,
+    check_text,
+    make_options,
+    make_settings,
+)
 from .protocols import MimeBundle, OffersResources
 from .submission import MISSING, Submission, target_of
 
@@ -112,6 +120,7 @@ class JobQueue(Journaled, ReferenceNames):
         self._engine = self._make_engine(settings)
         if executor is not None and not isinstance(executor, str):
             self._engine.main_executor = cast("Executor", executor)
+        claim(executor, self._engine)
         self._submission = Submission(self._engine, manager, executor)
         self._control = Control(self._engine, self._submission, weakref.ref(self))
         self._warned = False
@@ -259,6 +268,7 @@ class JobQueue(Journaled, ReferenceNames):
 
         """
         checked, priority = make_options(options)
+        claim(checked.executor, self._engine)
         self._submission.parents(checked)
         self._submission.check_resources(checked)
         return OptionsView(self._control, checked, priority or 0)
@@ -375,7 +385,7 @@ class JobQueue(Journaled, ReferenceNames):
 
     def pause(self, reason: str = "") -> None:
         """Start nothing new; what runs goes on. Any thread."""
-        self._engine.set_pause(reason)
+        self._engine.set_pause(check_text("reason", reason))
 
     def resume(self) -> None:
         """Start jobs again. Any thread."""
@@ -582,6 +592,11 @@ class JobQueue(Journaled, ReferenceNames):
         """Call `callback(event)` on the queue's loop for each event; returns what ends it.
 
         One that raises is logged, and dropped after three times.
+
+        Raises:
+            InvalidOptionError: it cannot be called, or is an `async def`: nothing would await it.
+
         """
+        check_callback(callback)
         with self._engine.lock:
             return self._engine.publisher.subscribe(callback)

@@ -39,6 +39,7 @@ LAYERS = {
     "plugins": 3,
     "journal": 3,
     "_keeping": 4,
+    "_owners": 4,
     "_rerun": 4,
     "_unawaited": 4,
     "_journaled": 4,

@@ -41,6 +41,7 @@ class Dispatcher:
         self._unchecked: deque[JobRecord] = deque()  # may ask for more than there will ever be
         self._turn = threading.Lock()
         self._wanted = False
+        self._why_not = ""  # the executor that was tried last could not be opened
 
     @property
     def max_running(self) -> int:
@@ -58,8 +59,9 @@ class Dispatcher:
             unsubscribe = executor.subscribe(self._engine.wake)
         except KeyboardInterrupt:
             raise
-        except BaseException:
+        except BaseException as error:
             self._engine.logger.exception("the executor %r could not be opened", executor)
+            self._why_not = f"{type(error).__name__}: {error}"
             return False
         self._opened[id(executor)] = (executor, unsubscribe)
         self._engine.resources.open(executor)
@@ -165,7 +167,7 @@ class Dispatcher:
         if opened:
             run.start(executor)
         else:
-            text = f"its executor {executor.name!r} could not be opened; the log says why"
+            text = f"its executor {executor.name!r} could not be opened: {self._why_not}"
             run.ended(Outcome.of_error(JobFailure("ExecutorError", text)))
         return True
 

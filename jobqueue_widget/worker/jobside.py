@@ -13,6 +13,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
+CO_COROUTINE = 0x80  # as the module `inspect` has it, which takes long to import
 MIN_INTERVAL = 0.05  # seconds between reports that are sent at once: 20 a second
 
 Send = Callable[[object, object], None]
@@ -238,6 +239,11 @@ def checked(callback: Callable[[], object]) -> Callable[[], object]:
     if not callable(callback):
         raise TypeError(
             f"cancel_signal_to() takes what can be called, such as process.kill; got {callback!r}"
+        )
+    code = getattr(callback, "__code__", None)
+    if code is not None and code.co_flags & CO_COROUTINE:
+        raise TypeError(
+            f"cancel_signal_to() calls and never awaits: pass a plain function, not {callback!r}"
         )
     return callback
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from jobqueue_widget import (
+    FuturesExecutor,
     InvalidOptionError,
     InvalidTargetError,
     JobQueue,
     QueueClosedError,
     UnknownJobError,
 )
+from jobqueue_widget.executors.thread import ThreadExecutor
 
 
 async def fine(*args: object) -> object:
@@ -236,3 +241,89 @@ async def test_start_without_a_loop_names_the_ways_that_work() -> None:
         await asyncio.to_thread(queue._engine.life.start)
     with pytest.raises(RuntimeError, match="async with"):
         queue.__enter__()
+
+
+class Awaits:
+    async def __call__(self, event: object) -> None:
+        """It would never be awaited."""
+
+
+async def awaits(event: object) -> None:
+    """It would never be awaited."""
+
+
+@pytest.mark.parametrize("callback", [awaits, Awaits(), functools.partial(awaits), None, "text"])
+def test_a_subscriber_that_nothing_would_call_is_refused(callback: Any) -> None:
+    with pytest.raises(InvalidOptionError, match="a subscriber"):
+        JobQueue().subscribe(callback)
+
+
+class Word(str):
+    """A text of a class of its own, which others may not be able to write down."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+TEXTS: dict[str, Callable[[JobQueue, Any], object]] = {
+    "label": lambda queue, text: queue.options(label=text),
+    "tags": lambda queue, text: queue.options(tags=[text]),
+    "pause": lambda queue, text: queue.pause(text),
+    "cancel": lambda queue, text: queue.jobs()[0].cancel(reason=text),
+    "name": lambda queue, text: JobQueue(name=text),
+}
+
+
+@pytest.mark.parametrize("where", TEXTS)
+@pytest.mark.parametrize("value", [3, 1.5, b"bytes", ["list"], object()])
+async def test_what_is_no_text_is_refused_where_it_is_given(where: str, value: object) -> None:
+    async with JobQueue() as queue:
+        queue.pause()
+        queue.submit_nowait(fine)
+        with pytest.raises(InvalidOptionError):
+            TEXTS[where](queue, value)
+
+
+@pytest.mark.parametrize("value", [Word("word"), "half of \ud83d a pair"])
+async def test_any_text_can_be_shown(value: str) -> None:
+    async with JobQueue(name=value) as queue:
+        queue.pause(value)
+        queue.options(label=value, tags=[value]).submit_nowait(fine)
+        json.dumps(queue.widget.get_state(), ensure_ascii=False).encode()
+        assert "of" in queue.to_html() or "word" in queue.to_html()
+        queue.widget.close()
+
+
+def test_an_executor_object_of_another_queue_is_refused_where_it_is_given() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        executor = FuturesExecutor(pool)
+        first = JobQueue(executor=executor)
+        for act in (
+            lambda: JobQueue(executor=executor),
+            lambda: JobQueue().options(executor=executor),
+        ):
+            with pytest.raises(InvalidOptionError, match="belongs to another queue"):
+                act()
+        first.options(executor=executor)
+        del first
+        JobQueue(executor=executor)
+
+
+async def test_an_executor_object_may_go_on_to_the_next_queue() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        executor = FuturesExecutor(pool)
+        for _ in range(2):
+            async with JobQueue(executor=executor) as queue:
+                assert await queue.submit_nowait(len, "abc") == 3
+
+
+class WillNotOpen(ThreadExecutor):
+    def open(self, context: object) -> None:
+        raise RuntimeError("the licence server is away")
+
+
+async def test_why_an_executor_could_not_be_opened_is_the_error_of_its_jobs() -> None:
+    async with JobQueue(executor=WillNotOpen()) as queue:
+        job = queue.submit_nowait(len, "abc")
+        await queue.wait_for_job(job)
+        assert "could not be opened: RuntimeError: the licence server is away" in str(job.error)
