@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import operator
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -249,6 +250,8 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
         and all(isinstance(key, str) and isinstance(value, str) for key, value in env.items())
     ):
         raise InvalidOptionError(f"env must be a mapping of texts to texts, not {_show(env)}")
+    for key, value in (env or {}).items():
+        check_variable(key, value)
     limit, recycle, lanes = (
         given[name] for name in ("max_result_bytes", "recycle_after", "max_running")
     )
@@ -269,6 +272,24 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
         recycle_after=None if recycle is None else check_count("recycle_after", recycle, 1),
         keep_kernel_alive=_check_bool("keep_kernel_alive", given["keep_kernel_alive"]),
     )
+
+
+def check_variable(name: str, value: str) -> None:
+    """Of an environment.
+
+    Raises:
+        InvalidOptionError: no process can be started with it.
+
+    """
+    if not name or "=" in name or "\0" in name + value:
+        what = f"the value of {name!r} has a NUL" if name and "\0" in value else _show(name)
+        raise InvalidOptionError(
+            f'env: {what}; names are not empty and hold no "=", and neither they nor values a NUL'
+        )
+    try:
+        os.fsencode(name + value)
+    except UnicodeEncodeError:
+        raise InvalidOptionError(f"env: {name!r} or its value cannot be encoded") from None
 
 
 def _show(value: object) -> str:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from . import effects as fx
 from . import events as ev
+from .ending import Out, arm, disarm, end, unblock_those_behind
 from .jobs import CANCELLED, JobRecord
-from .rules import Out, arm, disarm, end, unblock_those_behind
 
 if TYPE_CHECKING:
     from .state import QueueState

@@ -70,6 +70,12 @@ class Evict(Effect):
     __slots__ = ()
 
 
+class Paused(Effect):
+    """The queue was paused because of this job."""
+
+    __slots__ = ()
+
+
 class Reranked(Effect):
     """Its rank was changed to make room for another: nothing to tell, but something to keep."""
 

@@ -28,7 +28,7 @@ EMPTY_AMOUNTS: Mapping[str, float] = MappingProxyType({})
 
 TargetKind = Literal["plugin", "coroutine", "function"]
 CancelPhase = Literal["asked", "forcing"]
-OutcomeKind = Literal["value", "error", "cancelled"]
+OutcomeKind = Literal["value", "error", "cancelled", "unstarted"]
 Resources = Mapping[str, float] | Literal["learned"]
 
 
@@ -180,6 +180,11 @@ class Outcome:
     def of_error(cls, failure: JobFailure) -> Outcome:
         """The job raised, its process died, or it could not be started."""
         return cls("error", None, failure)
+
+    @classmethod
+    def of_start(cls, failure: JobFailure) -> Outcome:
+        """Its body never began, for a reason that is not the job's: it will be tried again."""
+        return cls("unstarted", None, failure)
 
     @classmethod
     def of_stop(cls, failure: JobFailure | None = None) -> Outcome:
@@ -366,6 +371,7 @@ class JobRecord:
         "created_at",
         "entry",
         "executor_name",
+        "failed_starts",
         "failure",
         "finished_before_cancel",
         "held",
@@ -414,6 +420,7 @@ class JobRecord:
         self.hold_then: Literal["release", "cancel"] = "release"
         self.hold_until: float | None = None
         self.backing_off = False
+        self.failed_starts = 0  # of this attempt, through no fault of its own
         self.rescue: Rescue | None = None  # after it ran out of memory
         self.parents_left = 0
         self.children: list[JobRecord] | None = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import events as ev
+from .ending import Out, arm, end
 from .jobs import CANCELLED, FAILED, PENDING, JobFailure, JobRecord
-from .rules import Out, arm, end, submit
+from .rules import submit
 
 if TYPE_CHECKING:
     from .state import QueueState

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from . import effects as fx
 from . import events as ev
+from .ending import (
+    Out,
+    again,
+    arm,
+    cancel_orphan,
+    disarm,
+    end,
+    free_lane,
+    wait_again,
+)
 from .jobs import (
     CANCELLED,
     COMPLETED,
     FAILED,
-    PENDING,
     RUNNING,
     BlockReason,
     JobFailure,
     JobRecord,
-    JobStatus,
 )
 from .rescue import PATIENCE, Rescue, may_be_rescued
+from .starting import start_again_or_fail
 
 if TYPE_CHECKING:
     from .state import QueueState
-
-Out = list[fx.Effect]
 
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
@@ -56,7 +62,7 @@ def submit(
     state.order.add(job)
     out.append(fx.Publish(job, how))
     if failed is not None:
-        _cancel_orphan(state, job, failed, out)
+        cancel_orphan(state, job, failed, out)
     elif job.entry is not None:
         out.append(fx.Wake(job))
 
@@ -70,6 +76,9 @@ def backoff_over(state: QueueState, event: ev.BackoffOver, out: Out) -> None:
             _room_is_made(state, job, (), out)
             return
         job.backing_off = False
+        if job.lane_taken:  # it waited for another start
+            free_lane(state, job, out)
+            job.block_reason = None
         state.order.refile(job)
         out += (fx.Publish(job, "released"), fx.Wake(job))
 
@@ -96,7 +105,7 @@ def _room_is_made(state: QueueState, job: JobRecord, unloaded: tuple[str, ...], 
     else:
         seconds = backoff_seconds(job.attempt - 1)
         arm(job, "backoff", seconds, out)
-        out.append(fx.Publish(job, "retrying", _again(job, seconds)))
+        out.append(fx.Publish(job, "retrying", again(job, seconds)))
 
 
 def block(state: QueueState, event: ev.Blocked, out: Out) -> None:
@@ -230,7 +239,11 @@ def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
     job, outcome = event.job, event.outcome
     if event.attempt != job.attempt:
         return
-    _free_lane(state, job, out)
+    if outcome.kind == "unstarted" and outcome.failure is not None:
+        start_again_or_fail(state, job, outcome.failure, out)
+        return
+    free_lane(state, job, out)
+    state.unstarted_in_a_row = 0
     if outcome.kind == "value":
         job.result, job.failure = outcome.value, None
         end(state, job, COMPLETED, out)
@@ -247,7 +260,7 @@ def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
     job, outcome = event.job, event.outcome
     if event.attempt != job.attempt:
         return
-    _free_lane(state, job, out)
+    free_lane(state, job, out)
     if outcome.kind == "value":
         job.result, job.failure = outcome.value, None
     if outcome.kind == "value" and not outcome.noticed:
@@ -272,7 +285,7 @@ def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
 def work_gone(state: QueueState, event: ev.Ended, out: Out) -> None:
     """The real end of work that could not be ended before."""
     if event.attempt == event.job.attempt:
-        _free_lane(state, event.job, out)
+        free_lane(state, event.job, out)
 
 
 def ignore(state: QueueState, event: ev.JobEvent, out: Out) -> None:
@@ -280,17 +293,6 @@ def ignore(state: QueueState, event: ev.JobEvent, out: Out) -> None:
 
 
 # -- shared pieces ---------------------------------------------------------------------------
-
-
-def arm(job: JobRecord, kind: fx.TimerKind, seconds: float, out: Out) -> None:
-    job.timers |= fx.TIMER_BITS[kind]
-    out.append(fx.ArmTimer(job, kind, seconds))
-
-
-def disarm(job: JobRecord, kind: fx.TimerKind, out: Out) -> None:
-    if job.timers & fx.TIMER_BITS[kind]:
-        job.timers &= ~fx.TIMER_BITS[kind]
-        out.append(fx.DisarmTimer(job, kind))
 
 
 def _begin_stop(job: JobRecord, force: bool, timeout: float, out: Out) -> None:
@@ -312,22 +314,6 @@ def _force(job: JobRecord, out: Out) -> None:
     out += (fx.Kill(job), fx.Publish(job, "cancel_forced"))
 
 
-def _free_lane(state: QueueState, job: JobRecord, out: Out) -> None:
-    if job.lane_taken:
-        job.lane_taken = False
-        state.lanes_taken -= 1
-        state.running.pop(job.id, None)
-        state.lingering.pop(job.id, None)
-        out.append(fx.Wake(job))
-
-
-def unblock_those_behind(job: JobRecord, out: Out) -> None:
-    """It could not start and kept others from it; now it stands in nobody's way."""
-    if job.block_reason is not None:
-        job.block_reason = None
-        out.append(fx.Wake(job))
-
-
 def _unasked() -> JobFailure:
     return JobFailure("CancelledError", "the job was cancelled, but not by its queue")
 
@@ -341,73 +327,15 @@ def _retry_or_fail(state: QueueState, job: JobRecord, out: Out, idle: tuple[str,
     seconds = backoff_seconds(job.attempt)
     if job.failure is not None and job.failure.retry_after is not None:
         seconds = max(seconds, min(job.failure.retry_after, LONGEST_WISH))
-    for kind in fx.TIMER_BITS:
-        disarm(job, kind, out)
     job.attempt += 1
-    job.status = PENDING
-    job.cancel_phase = job.run_phase = None
-    job.limit_hit = False
-    job.where = None
-    job.backing_off = True
-    state.order.add(job)
+    job.failed_starts = 0
+    wait_again(state, job, out)
     if rescued:
         job.rescue = Rescue(job.attempt, idle)
         job.block_reason = BlockReason(job.rescue.text)
         arm(job, "backoff", PATIENCE, out)  # whoever unloads may hang
-        payload = {**_again(job, 0.0), "unloading": idle}
+        payload = {**again(job, 0.0), "unloading": idle}
         out += (fx.MakeRoom(job), fx.Publish(job, "retrying", payload))
         return
     arm(job, "backoff", seconds, out)
-    out.append(fx.Publish(job, "retrying", _again(job, seconds)))
-
-
-def _again(job: JobRecord, seconds: float) -> Mapping[str, object]:
-    return {"attempt": job.attempt, "seconds": seconds, "error": str(job.failure)}
-
-
-def end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
-    """End the job, then whatever depended on it, without recursion (chains may be long)."""
-    _end_one(state, job, status, out)
-    queue = [job]
-    while queue:
-        parent = queue.pop()
-        children, parent.children = parent.children or (), None
-        for child in children:
-            if child.status is not PENDING:
-                continue
-            if parent.status is COMPLETED:
-                child.parents_left -= 1
-                if not child.parents_left:
-                    state.order.refile(child)
-                    out.append(fx.Wake(child))
-            else:
-                child.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
-                _end_one(state, child, CANCELLED, out)
-                queue.append(child)
-
-
-def _cancel_orphan(state: QueueState, job: JobRecord, parent: JobRecord, out: Out) -> None:
-    job.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
-    end(state, job, CANCELLED, out)
-
-
-def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
-    if job.timers:
-        for kind in fx.TIMER_BITS:
-            disarm(job, kind, out)
-    if job.entry is not None:
-        job.hold_until = None
-        state.order.remove(job)
-        unblock_those_behind(job, out)
-    elif job.lane_taken:
-        state.running.pop(job.id, None)
-        state.lingering[job.id] = job
-    job.status = status
-    job.cancel_phase = job.run_phase = job.block_reason = None
-    job.held = job.backing_off = False
-    job.completed_at = state.now
-    if status is COMPLETED:
-        job.progress = 1.0
-    state.totals.count(status)
-    out += (fx.Publish(job, "ended"), fx.ReleaseWaiters(job))
-    state.retire(job, out)
+    out.append(fx.Publish(job, "retrying", again(job, seconds)))

@@ -35,6 +35,8 @@ class QueueState:
         self.order = PendingOrder()
         self.running: dict[str, JobRecord] = {}
         self.lingering: dict[str, JobRecord] = {}  # declared failed, their work is not gone yet
+        self.resting: dict[str, JobRecord] = {}  # pending again, their lane waits with them
+        self.unstarted_in_a_row = 0  # jobs that failed because nothing could be started
         self.jobs: dict[str, JobRecord] = {}
         self.ended: deque[JobRecord] = deque()  # oldest first
         self.totals = Totals()
@@ -82,8 +84,13 @@ class QueueState:
         changed = (pause is None) != (self.pause is None)
         if changed:
             self.pause = pause
+            self.unstarted_in_a_row = 0
             self.revision += 1
         return changed
+
+    def pause_now(self, reason: str) -> None:
+        """For a rule that finds that nothing more shall start."""
+        self.set_pause(Pause(reason, self.now))
 
     def count_forgotten(self, completed: int, failed: int, cancelled: int) -> None:
         """Before the first job: how many a journal has counted and keeps no longer."""
@@ -149,7 +156,8 @@ class QueueState:
         assert all(job.status is JobStatus.running for job in self.running.values())
         assert all(job.lane_taken for job in self.running.values())
         assert all(job.status is JobStatus.failed for job in self.lingering.values())
-        assert self.lanes_taken == len(self.running) + len(self.lingering)
+        assert all(job in pending and job.lane_taken for job in self.resting.values())
+        assert self.lanes_taken == len(self.running) + len(self.lingering) + len(self.resting)
         assert all(job.status.ended and not job.timers for job in self.ended)
         assert self.totals.accepted == self.open_count + self.totals.ended
         known = len(pending) + len(self.running) + len(self.ended)

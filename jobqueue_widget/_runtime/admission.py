@@ -148,9 +148,11 @@ class Admission:
             if self._looking_since is not None:
                 self._look_again = True
                 return
-            self._looking_since = self._monotonic()
-            self._look_again = False
-        self._aside(self._look)
+            self._looking_since, self._look_again = self._monotonic(), False
+        try:
+            self._aside(self._look)
+        except RuntimeError:
+            self._looking_since = None  # no thread to be had: the next look tries again
 
     def look_once(self) -> None:
         """The same, unless a look is on its way that will show what was given back last."""
@@ -296,8 +298,7 @@ class Admission:
         if request.plugin in self._unloading.going:
             return BlockReason("its plugin is being unloaded; it is loaded again then")
         if stats is None or now - self._done_at > FRESH:
-            since = self._looking_since
-            if since is not None and now - since > PATIENCE:
+            if self._looking_since is not None and not self._is_looking(now):
                 return BlockReason("the machine's memory cannot be read: no answer", request.need)
             if self._problem and now - self._done_at <= FRESH:
                 return BlockReason(self._problem, request.need)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, cast
 
 from .._core import events as ev
 from .._core.causes import Stated
-from .._core.jobs import BlockReason, JobFailure, JobRecord, Outcome
+from .._core.jobs import BlockReason, JobFailure, JobRecord
 from .._core.resources import Impossible
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
 from .admission import MEASURING
+from .failures import outcome_of_start, said_of
 
 if TYPE_CHECKING:
     from ..protocols import Executor
@@ -41,7 +43,6 @@ class Dispatcher:
         self._unchecked: deque[JobRecord] = deque()  # may ask for more than there will ever be
         self._turn = threading.Lock()
         self._wanted = False
-        self._why_not = ""  # the executor that was tried last could not be opened
 
     @property
     def max_running(self) -> int:
@@ -50,10 +51,10 @@ class Dispatcher:
 
     # -- executors ---------------------------------------------------------------------------
 
-    def open(self, executor: Executor) -> bool:
-        """Open it for this start of the queue, once; False if it could not be."""
+    def open(self, executor: Executor) -> BaseException | None:
+        """Open it for this start of the queue, once; why it could not be, if so."""
         if id(executor) in self._opened:
-            return True
+            return None
         try:
             executor.open(self._engine.context)
             unsubscribe = executor.subscribe(self._engine.wake)
@@ -61,15 +62,14 @@ class Dispatcher:
             raise
         except BaseException as error:
             self._engine.logger.exception("the executor %r could not be opened", executor)
-            self._why_not = f"{type(error).__name__}: {error}"
-            return False
+            return error
         self._opened[id(executor)] = (executor, unsubscribe)
         self._engine.resources.open(executor)
         if isinstance(executor, LaunchesAnywhere) and executor.launches_anywhere:
             self._anywhere.add(id(executor))
         if isinstance(executor, SupportsEmergencyStop):
             self._emergency.append(executor)
-        return True
+        return None
 
     def kill_all_now(self) -> set[int]:
         """The loop or the interpreter is gone: end what can be ended. Any thread.
@@ -95,15 +95,22 @@ class Dispatcher:
         self._anywhere.clear()
         self._emergency.clear()
 
-    async def close(self) -> None:
-        """Close every executor; one that fails to is logged."""
+    async def close(self, deadline: float) -> None:
+        """Close every executor, by then (monotonic); one that fails to is logged."""
         executors = [executor for executor, _ in self._opened.values()]
         self.forget()
         for executor in executors:
-            try:
-                await executor.close()
-            except Exception:
-                self._engine.logger.exception("the executor %s failed to close", executor.name)
+            task = asyncio.ensure_future(executor.close())
+            left = max(0.0, deadline - self._engine.monotonic())
+            done, _ = await asyncio.wait({task}, timeout=left)
+            if not done:  # whatever it makes of that is not waited for
+                task.cancel()
+                self._engine.logger.error("the executor %s did not close in time", executor.name)
+                await asyncio.sleep(0)
+            elif not task.cancelled() and (error := task.exception()) is not None:
+                self._engine.logger.error(
+                    "the executor %s failed to close", executor.name, exc_info=error
+                )
 
     # -- dispatch ----------------------------------------------------------------------------
 
@@ -158,17 +165,17 @@ class Dispatcher:
         if job is None:
             return False
         executor = cast("Executor", job.spec.executor)
-        opened = id(executor) in self._opened or self.open(executor)
+        problem = self.open(executor)
         run = engine.launch(job, executor, passed)
         if run is None:  # another thread was quicker: cancelled, held or moved it
             engine.resources.give_back(job)
             return True
         self._first_blocked.pop(job.id, None)
-        if opened:
+        if problem is None:
             run.start(executor)
         else:
-            text = f"its executor {executor.name!r} could not be opened: {self._why_not}"
-            run.ended(Outcome.of_error(JobFailure("ExecutorError", text)))
+            text = f"its executor {executor.name!r} could not be opened: {said_of(problem)}"
+            run.ended(outcome_of_start(problem, text, "ExecutorError"))
         return True
 
     def _choose(self) -> tuple[JobRecord | None, Collection[JobRecord]]:
@@ -257,7 +264,7 @@ class Dispatcher:
 
     def _blocked(self, job: JobRecord) -> BlockReason | None:
         executor = cast("Executor", job.spec.executor)
-        if id(executor) not in self._opened and not self.open(executor):
+        if self.open(executor) is not None:
             return None  # opened before it is asked: it must be able to wake us
         try:
             return executor.blocked_by(job.spec)

@@ -61,7 +61,7 @@ class Engine:
         self.lock = threading.Lock()
         self.state = QueueState(settings.max_history, settings.keep_ended)
         self.title = f"jobqueue-{settings.name or self.run_id}"
-        self.io = Supervisor(f"{self.title}-io")
+        self.io = Supervisor(f"{self.title}-io", lambda turn: self.life.lend(turn))
         self._call_later = call_later or self.io.call_later
         self.now = clock.wall
         self.monotonic = clock.monotonic
@@ -137,8 +137,6 @@ class Engine:
             for event in events:  # made one by one: a child looks for its parents
                 effects = self.state.apply(event, self.now())
                 outside += self._perform_inside(effects or [])
-                if event.job.entry is not None and self.resources.concerns(event.job.spec):
-                    self.dispatcher.check(event.job)
                 if self.recorder is not None and event.was is RUNNING:
                     self.recorder.note_job(event.job)
         self._perform(outside)
@@ -163,7 +161,7 @@ class Engine:
     def launch(
         self, job: JobRecord, executor: Executor, passed: Collection[JobRecord]
     ) -> Run | None:
-        """Give the job a lane if it still may have one.
+        """Give the job a lane if it still may have one; its run knows what failed after that.
 
         Other threads may have changed the order since the job was chosen: it must still be the
         first but for those that it passes because they are blocked.
@@ -178,14 +176,14 @@ class Engine:
                 ready = state.order.ready()
                 if next(ahead for ahead in ready if ahead not in passed) is not job:
                     return None
+            run = Run(self, job)
             event = ev.Launched(job, executor.name, executor.can_kill)
             effects = state.apply(event, self.now()) or []
-            run = self.runs[job.id] = Run(self, job)
-            self._perform_inside(effects)
-        self.keep()  # before it begins: at most once
-        self.watch.begin()
-        self.alive.begin()
-        self.resources.begin()
+            self.runs[job.id] = run
+            try:
+                self._perform_inside(effects)
+            except BaseException as error:
+                run.problem = error
         return run
 
     def end_run(self, run: Run, outcome: Outcome) -> None:
@@ -215,12 +213,17 @@ class Engine:
             pause = None if reason is None else Pause(reason, self.now())
             changed = self.state.set_pause(pause)
             if changed:
-                self.publish("resumed" if pause is None else "paused", {"reason": reason or ""})
-                if self.recorder is not None:
-                    self.recorder.note_pause()
+                self._tell_pause()
         self.wake()
         self._perform([])
         return changed
+
+    def _tell_pause(self) -> None:  # under the lock
+        pause = self.state.pause
+        reason = "" if pause is None else pause.reason
+        self.publish("resumed" if pause is None else "paused", {"reason": reason})
+        if self.recorder is not None:
+            self.recorder.note_pause()
 
     def clear_history(self) -> int:
         """Forget the ended jobs; how many."""
@@ -261,6 +264,8 @@ class Engine:
             elif kind is fx.DisarmTimer:
                 assert isinstance(effect, fx.DisarmTimer)
                 self.timers.disarm(effect.job, effect.kind)
+            elif kind is fx.Paused:
+                self._tell_pause()
             elif kind is not fx.Launch:  # the dispatcher, which caused it, launches
                 rest.append(effect)
         return rest

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .._core.jobs import JobFailure
+from .._core.jobs import JobFailure, Outcome
+from .._core.starting import lies_with_the_machine
 from ..worker.wire import describe, nature_of
 
 _OURS = str(Path(__file__).parent.parent)
@@ -28,4 +29,17 @@ def failure_of(error: BaseException) -> JobFailure:
     return JobFailure.of_end(told, error)
 
 
-__all__ = ["failure_of"]
+def outcome_of_start(error: BaseException, text: str, name: str = "") -> Outcome:
+    """How an attempt ends whose body never began; `text` says what failed."""
+    failure = JobFailure(name or type(error).__name__, text)
+    if lies_with_the_machine(error):
+        return Outcome.of_start(failure)
+    return Outcome.of_error(failure)
+
+
+def said_of(error: BaseException) -> str:
+    """Its message, or its name if it has none."""
+    return str(error) or type(error).__name__
+
+
+__all__ = ["failure_of", "outcome_of_start", "said_of"]

@@ -38,8 +38,8 @@ class LoopWatch:
     def begin(self) -> None:
         """A job runs: tick until none does."""
         if not self._ticking:
-            self._ticking = True
             self._call_later(TICK, self._tick)
+            self._ticking = True
 
     def end(self) -> None:
         """The queue lets go of its loop, and the I/O thread of its timers."""

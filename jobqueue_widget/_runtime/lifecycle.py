@@ -22,6 +22,8 @@ from .waiting import Waiter
 if TYPE_CHECKING:
     from .engine import Engine
 
+LENT_TICK = 0.25
+STOP_MARGIN = 2.0  # seconds beyond its own time limit that a stop may take in all
 FORCE_PATIENCE = 1.0  # seconds for work that `stop` forces to be gone
 
 Phase = Literal["not started", "started", "stopping", "stopped", "closed"]
@@ -93,6 +95,11 @@ class Lifecycle:
             return True
         self.loop_is_lost = True  # handled by whoever holds no lock next
         return False
+
+    def lend(self, turn: Callable[[], object]) -> bool:
+        """The I/O thread cannot be started: its timers are looked at from the loop, once a tick."""
+        bridge = self._bridge
+        return bridge is not None and bridge.post(bridge.loop.call_later, LENT_TICK, turn)
 
     # -- start -------------------------------------------------------------------------------
 
@@ -234,7 +241,7 @@ class Lifecycle:
             if run is not None:
                 why = "was not over in time" if job.can_kill else "cannot be forced"
                 run.kill_failed(f"the queue stopped, and this work {why}")
-        await engine.dispatcher.close()
+        await engine.dispatcher.close(deadline + STOP_MARGIN)
         with self._lock:  # nobody starts it in between: whoever waits from then on is not stopped
             self._unbind("stopped")
             engine.waiters.stop(error, pending_only=False)

@@ -250,8 +250,13 @@ class Recorder:
             self._heavy += jobs
             if self._pickler is None:
                 name = f"{self._engine.title}-results"
-                self._pickler = threading.Thread(target=self._pickle_all, name=name, daemon=True)
-                self._pickler.start()
+                thread = threading.Thread(target=self._pickle_all, name=name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # the next heavy result tries again
+                    logger.warning("a result waits to be written: %s", error)
+                    return
+                self._pickler = thread
 
     def _pickle_all(self) -> None:
         """A thread that ends when there is nothing left."""

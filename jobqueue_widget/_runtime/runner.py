@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING, SupportsFloat
 
 from .._core import events as ev
-from .._core.jobs import JobFailure, JobRecord, Outcome
+from .._core.jobs import JobRecord, Outcome
 from ..errors import InvalidTransition
 from ..worker.wire import plain
+from .failures import outcome_of_start, said_of
 
 if TYPE_CHECKING:
     from ..protocols import Execution, Executor
@@ -24,7 +25,17 @@ class Run:
     execution exists is delivered as soon as it does.
     """
 
-    __slots__ = ("_asks", "_engine", "_execution", "_kills", "attempt", "job", "job_id", "over")
+    __slots__ = (
+        "_asks",
+        "_engine",
+        "_execution",
+        "_kills",
+        "attempt",
+        "job",
+        "job_id",
+        "over",
+        "problem",
+    )
 
     def __init__(self, engine: Engine, job: JobRecord) -> None:
         self._engine = engine
@@ -35,6 +46,7 @@ class Run:
         self.job_id = job.id
         self.attempt = job.attempt
         self.over = False
+        self.problem: BaseException | None = None  # since it has its lane, before its start
 
     @property
     def execution(self) -> Execution | None:
@@ -44,16 +56,23 @@ class Run:
     # -- towards the execution ---------------------------------------------------------------
 
     def start(self, executor: Executor) -> None:
-        """Launch; an executor that raises has failed the job, not the queue."""
+        """Launch. Whatever fails on the way has ended this run, and not the queue."""
         try:
+            if self.problem is not None:
+                raise self.problem
+            self._begin_what_goes_on_beside_jobs()
             execution = executor.launch(self.job.spec, self)
         except BaseException as error:
-            self._engine.logger.exception("%s could not launch %s", executor.name, self.job_id)
-            text = f"the {executor.name} executor could not start it: {error}"
-            self.ended(Outcome.of_error(JobFailure(type(error).__name__, text)))
+            text = f"the {executor.name} executor could not start it: {said_of(error)}"
+            outcome = outcome_of_start(error, text)
+            if outcome.kind == "error":  # else the row says why, and it is tried again
+                self._engine.logger.exception("%s could not launch %s", executor.name, self.job_id)
+            self.ended(outcome)
             if isinstance(error, KeyboardInterrupt):
                 raise  # it happened to arrive here and is not ours to swallow
             return
+        finally:
+            self.problem = None
         with self._engine.lock:
             if not self.over:
                 self._execution = execution
@@ -62,6 +81,13 @@ class Run:
             self._deliver_ask(execution)
         if kills and not self.over:
             self._deliver_kill(execution)
+
+    def _begin_what_goes_on_beside_jobs(self) -> None:
+        engine = self._engine
+        engine.keep()  # before it begins: at most once
+        engine.watch.begin()
+        engine.alive.begin()
+        engine.resources.begin()
 
     def ask(self) -> None:
         """Pass the request to stop on. Any thread."""

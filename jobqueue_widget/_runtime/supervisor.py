@@ -24,10 +24,15 @@ class Supervisor:
 
     It starts with its first use and ends with `close`; then it may be used again. Callbacks must be
     quick and must not raise; one that raises is logged and the thread goes on.
+
+    Where it cannot be started, `call` and `watch` raise and timers are kept. The next use tries
+    again; until then `turn` fires what is due, and `lend` is asked to call that soon.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lend: Callable[[Callback], bool] | None = None) -> None:
         self._name = name
+        self._lend = lend
+        self._lent = self._said = False  # that it cannot be started
         self._lock = threading.Lock()
         self._calls: deque[tuple[Callback, tuple[object, ...]]] = deque()
         self._timers: list[tuple[float, int, list[Callback | tuple[object, ...]]]] = []
@@ -46,8 +51,8 @@ class Supervisor:
     def call(self, callback: Callback, *args: object) -> None:
         """Run the callback on the I/O thread soon, in order of the calls."""
         with self._lock:
+            self._wake()  # before it is queued: what raised will not be run
             self._calls.append((callback, args))
-            self._wake()
 
     def call_later(self, seconds: float, callback: Callback, *args: object) -> Callable[[], None]:
         """Run the callback on the I/O thread after `seconds`; returns what cancels it."""
@@ -55,8 +60,8 @@ class Supervisor:
         due = time.monotonic() + max(0.0, seconds)
         with self._lock:
             heapq.heappush(self._timers, (due, next(self._count), entry))
-            if self._timers[0][2] is entry:
-                self._wake()
+            if self._timers[0][2] is entry or self._thread is None:
+                self._wake_for_timers()
         return lambda: self._cancel(entry)
 
     def _cancel(self, entry: list[Callback | tuple[object, ...]]) -> None:
@@ -73,27 +78,33 @@ class Supervisor:
     def watch(self, fd: int, on_readable: Callback) -> None:
         """Call back on the I/O thread whenever `fd` can be read."""
         with self._lock:
-            self._readers[fd] = on_readable
-            self._calls.append((self._register_soon, (fd,)))
             self._wake()
+            self._readers[fd] = on_readable
+            if not self.is_current_thread:
+                self._calls.append((self._register_soon, (fd,)))
+                return
+            try:
+                self._register(fd)
+            except BaseException:
+                del self._readers[fd]
+                raise
 
     def watch_writable(self, fd: int, on_writable: Callback | None) -> None:
         """Call back whenever `fd` can be written; None ends it."""
         with self._lock:
+            self._wake()
             if on_writable is None:
                 self._writers.pop(fd, None)
             else:
                 self._writers[fd] = on_writable
             self._calls.append((self._register_soon, (fd,)))
-            self._wake()
 
     def unwatch(self, fd: int) -> None:
         """Forget `fd`; after this returns no callback for it starts. Call before closing it."""
         with self._lock:
             self._readers.pop(fd, None)
             self._writers.pop(fd, None)
-            if self._selector is not None:
-                self._register(fd)
+            self._register_or_say(fd)
 
     @property
     def is_current_thread(self) -> bool:
@@ -116,7 +127,7 @@ class Supervisor:
 
     def after_fork(self) -> None:
         """In a forked child the thread does not exist: forget it, leave the parent's fds alone."""
-        self.__init__(self._name)  # type: ignore[misc]
+        self.__init__(self._name, self._lend)  # type: ignore[misc]
 
     # -- the thread -------------------------------------------------------------------------
 
@@ -129,19 +140,59 @@ class Supervisor:
                 os.write(self._wake_fds[1], b"\0")
 
     def _start(self) -> None:  # under the lock
-        self._selector = selectors.DefaultSelector()
-        self._wake_fds = os.pipe()
-        for fd in self._wake_fds:
-            os.set_blocking(fd, False)
-        self._selector.register(self._wake_fds[0], selectors.EVENT_READ)
-        self._closing = False
-        self._awake = True
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-        self._thread.start()
+        try:
+            self._selector = selectors.DefaultSelector()
+            self._wake_fds = os.pipe()
+            for fd in self._wake_fds:
+                os.set_blocking(fd, False)
+            self._selector.register(self._wake_fds[0], selectors.EVENT_READ)
+            self._closing = False
+            self._awake = True
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            thread.start()
+        except BaseException:
+            self._close_descriptors()
+            raise
+        self._thread = thread
+        self._said = False
+
+    def _wake_for_timers(self) -> None:  # under the lock
+        """A timer is never lost: where no thread can be started, `turn` fires it."""
+        try:
+            self._wake()
+        except Exception as error:
+            if not self._said:
+                logger.warning("the I/O thread %s could not be started: %s", self._name, error)
+            self._said = True
+            self._lent = self._lent or (self._lend is not None and self._lend(self.turn))
+
+    def turn(self) -> None:
+        """While no thread can be started: fire here what is due. Any thread."""
+        while True:
+            with self._lock:
+                self._lent = False
+                if self._thread is not None:
+                    return
+                wait = self._until_next_timer()
+                if wait is None:
+                    return
+                if wait > 0:
+                    self._wake_for_timers()
+                    return
+                _, _, entry = heapq.heappop(self._timers)
+                callback, args = entry
+                entry.clear()
+            self._guard(callback, args)  # type: ignore[arg-type]
 
     def _register_soon(self, fd: int) -> None:
         with self._lock:
+            self._register_or_say(fd)
+
+    def _register_or_say(self, fd: int) -> None:  # under the lock
+        try:
             self._register(fd)
+        except (OSError, ValueError, KeyError) as error:
+            logger.warning("cannot watch fd %d: %s", fd, error)
 
     def _register(self, fd: int) -> None:  # under the lock
         selector = self._selector
@@ -150,17 +201,14 @@ class Supervisor:
         events = (selectors.EVENT_READ if fd in self._readers else 0) | (
             selectors.EVENT_WRITE if fd in self._writers else 0
         )
-        try:
-            known = fd in selector.get_map()
-            if not events:
-                if known:
-                    selector.unregister(fd)
-            elif known:
-                selector.modify(fd, events)
-            else:
-                selector.register(fd, events)
-        except (OSError, ValueError, KeyError) as error:
-            logger.warning("cannot watch fd %d: %s", fd, error)
+        known = fd in selector.get_map()
+        if not events:
+            if known:
+                selector.unregister(fd)
+        elif known:
+            selector.modify(fd, events)
+        else:
+            selector.register(fd, events)
 
     def _run(self) -> None:
         while True:
@@ -181,14 +229,25 @@ class Supervisor:
                 selector, wake_fds = self._selector, self._wake_fds
             if selector is None or wake_fds is None:
                 return
-            for key, mask in selector.select(wait):
+            for key, mask in self._select(selector, wait):
                 if key.fd == wake_fds[0]:
-                    os.read(wake_fds[0], 4096)
+                    self._guard(os.read, (wake_fds[0], 4096))
                     continue
                 if mask & selectors.EVENT_READ and (reader := self._readers.get(key.fd)):
                     self._guard(reader, ())
                 if mask & selectors.EVENT_WRITE and (writer := self._writers.get(key.fd)):
                     self._guard(writer, ())
+
+    @staticmethod
+    def _select(
+        selector: selectors.BaseSelector, wait: float | None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        try:
+            return selector.select(wait)
+        except Exception:  # for want of memory, say: the thread is needed all the same
+            logger.exception("the I/O thread cannot look at its descriptors")
+            time.sleep(0.05)
+            return []
 
     def _fire_timers(self) -> None:
         """Run what is due."""
@@ -217,13 +276,17 @@ class Supervisor:
         except Exception:
             logger.exception("a callback of the I/O thread failed: %r", callback)
 
-    def _shut(self) -> None:  # under the lock
+    def _close_descriptors(self) -> None:  # under the lock
         if self._selector is not None:
             self._selector.close()
         if self._wake_fds is not None:
             for fd in self._wake_fds:
                 os.close(fd)
-        self._selector = self._wake_fds = self._thread = None
+        self._selector = self._wake_fds = None
+
+    def _shut(self) -> None:  # under the lock
+        self._close_descriptors()
+        self._thread = None
         self._readers.clear()
         self._writers.clear()
         self._timers.clear()

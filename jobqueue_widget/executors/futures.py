@@ -242,7 +242,8 @@ class FuturesExecutor:
             self._asking = threading.Thread(
                 target=_ask_whether_done, args=(quiet,), name=f"done-{self.name}", daemon=True
             )
-            self._asking.start()
+            with contextlib.suppress(RuntimeError):  # no thread to be had: see the next look
+                self._asking.start()
         self._look_soon(min(1.0, context.progress_poll_interval))
 
 

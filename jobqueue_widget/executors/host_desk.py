@@ -55,15 +55,19 @@ class HostDesk:
     def enter(self) -> None:
         """One more executor uses the host."""
         with self._lock:
+            if not self._users:
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(
+                    target=_run_loop, args=(loop,), name="jobqueue-plugin-host", daemon=True
+                )
+                try:
+                    thread.start()
+                except BaseException:
+                    loop.close()
+                    raise
+                self._loop, self._thread = loop, thread
+                self._unhook = self._hook_scheduler()
             self._users += 1
-            if self._users > 1:
-                return
-            loop = self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=_run_loop, args=(loop,), name="jobqueue-plugin-host", daemon=True
-            )
-            self._thread.start()
-            self._unhook = self._hook_scheduler()
 
     def leave(self) -> None:
         """One fewer; the last one ends the loop and takes our hook out of the host."""

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._core.jobs import JobFailure, JobSpec, Outcome
+from .._core.starting import STARTS, wait_seconds
 from ..protocols import Reporter
 from ..worker.piped import PipedWorker
-from ..worker.unpacking import decode
+from ..worker.unpacking import decode, undecoded
 
 
 class PipedExecution(ABC):
@@ -72,24 +73,34 @@ class PipedExecution(ABC):
             outcome = self._outcome
         self._end(outcome or Outcome.of_error(failure))
 
+    def on_not_started(self, failure: JobFailure) -> None:
+        """It never ran."""
+        self._end(Outcome.of_start(failure))
+
     def on_kill_failed(self, reason: str) -> None:
         """Pass on."""
         self._reporter.kill_failed(reason)
 
     # -- reading how it ended --------------------------------------------------------------------
 
-    def _begin_decoding(self) -> None:
+    def _begin_decoding(self, failed: int = 0) -> None:
         """Here what runs nobody's code, in a thread of its own what may."""
         assert self._ending is not None
         meta, parts = self._ending
         self._decoding = True
-        if self._runs_code_here(meta, parts):
-            name = f"decode-{self._spec.id}"
-            threading.Thread(
-                target=self._decode, args=(meta, parts), name=name, daemon=True
-            ).start()
-        else:
-            self._decode(meta, parts)
+        if not self._runs_code_here(meta, parts):
+            self._take(self._outcome_of(meta, parts))
+            return
+        name = f"decode-{self._spec.id}"
+        thread = threading.Thread(target=self._decode, args=(meta, parts), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # there may be room for one in a moment
+            failed += 1
+            if self._worker is None or failed >= STARTS:
+                self._take(undecoded(error, meta, parts))
+            else:
+                self._worker.call_later(wait_seconds(failed), self._begin_decoding, failed)
 
     def _runs_code_here(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
         return bool(meta.get("file") or (parts and not meta.get("plain")))
@@ -98,7 +109,9 @@ class PipedExecution(ABC):
         return decode(meta, parts)
 
     def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
-        outcome = self._outcome_of(meta, parts)
+        self._take(self._outcome_of(meta, parts))
+
+    def _take(self, outcome: Outcome) -> None:
         with self._lock:
             self._outcome, self._decoding = outcome, False
             if self._await_death:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .._core.jobs import BlockReason, JobFailure, JobSpec, Outcome
+from .._core.starting import lies_with_the_machine
 from .._runtime.failures import failure_of
 from ..errors import InvalidTargetError
 from ..protocols import ExecutorContext, OffersResources, Reporter
@@ -155,7 +156,8 @@ class PluginExecution:
         try:
             outcome = await self._step(self._prepare()) or await self._run()
         except BaseException as error:
-            outcome = Outcome.of_error(failure_of(error))
+            not_begun = not self._started and lies_with_the_machine(error)
+            outcome = (Outcome.of_start if not_begun else Outcome.of_error)(failure_of(error))
         if not self._let_go():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._kill_over.wait(), RELOAD_PATIENCE)
@@ -289,11 +291,9 @@ class PluginExecution:
     def _watch_worker(self) -> Callable[[], None]:
         """Notice at once when the plugin's own process dies; returns what ends the watch."""
         process = process_of(self._plugin)
-        if process is None or not hasattr(os, "pidfd_open"):
-            return _nothing
         try:
             fd = os.pidfd_open(process.pid)
-        except OSError:
+        except (AttributeError, OSError):  # no process, or no such call here
             return _nothing
         self._context.io.watch(fd, lambda: self._on_death(process, fd))
 
@@ -386,8 +386,8 @@ class PluginExecution:
         with self._lock:
             if self._forcing or self._over:
                 return
+            threading.Thread(target=self._replace, name="plugin-kill", daemon=True).start()
             self._forcing = True
-        threading.Thread(target=self._replace, name="plugin-kill", daemon=True).start()
 
     def _replace(self) -> None:
         """In a thread: reloading may block for long."""

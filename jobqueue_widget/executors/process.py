@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from .._core.jobs import JobFailure, JobSpec, Outcome
+from .._runtime.failures import outcome_of_start, said_of
 from ..protocols import ExecutorContext, Reporter
 from ..worker.environment import Surroundings, environment_for_workers
 from ..worker.guard import GUARD
@@ -92,8 +93,14 @@ class ProcessExecutor(StartsAtOnce):
             if not empty.done():
                 empty.set_result(None)
 
+        pool = self._pool
         if context is not None and self.begin_close(lambda: context.call_on_loop(on_empty)):
-            await empty
+            try:
+                await empty
+            except asyncio.CancelledError:
+                assert pool is not None
+                pool.kill_now()
+                raise
 
     def begin_close(self, on_empty: Callable[[], None]) -> bool:
         """End every worker; `on_empty` is called, on the I/O thread, when all are gone.
@@ -187,9 +194,17 @@ class ProcessExecution(PipedExecution):
 
     def _begin_with_a_new_one(self, pool: Pool) -> None:
         """I/O thread."""
-        if not self._over:
-            pool.add_worker()
-            self.begin()
+        if self._over:
+            return
+        try:
+            problem = pool.add_worker()
+            if problem is None:
+                self.begin()
+        except Exception as error:
+            problem = error
+        if problem is not None:
+            text = f"its worker could not be started: {said_of(problem)}"
+            self._end(outcome_of_start(problem, text, "WorkerDied"))
 
     # -- protocols.Execution -------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
 from ..worker import wire
 from ..worker.packing import Packed
-from ..worker.unpacking import decode
+from ..worker.unpacking import decode, undecoded
 
 RESENDS = 3  # times that an idempotent job is sent again after its worker was lost
 
@@ -151,9 +151,13 @@ class RemoteExecution:
     def _decode_in_a_thread(self, meta: dict[str, Any], parts: list[memoryview]) -> None:
         """Unpickling may run code of the user's classes."""
         name = f"decode-{self.spec.id}"
-        threading.Thread(
+        thread = threading.Thread(
             target=lambda: self.end(decode(meta, parts)), name=name, daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self.end(undecoded(error, meta, parts))
 
     def end(self, outcome: Outcome) -> None:
         """The one end."""

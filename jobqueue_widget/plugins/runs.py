@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._core.jobs import JobFailure, Outcome
+from .._runtime.failures import outcome_of_start, said_of
 from ..protocols import Reporter
 from ..worker import typed, wire
 from ..worker.pipes import call_frames
@@ -148,7 +150,12 @@ class PluginRun:
             self._slot = slot
         if not slot.is_loaded:
             self.phase("starting")
-        self._advance()
+        try:
+            self._advance()
+        except Exception as error:  # whatever it is, the slot is for others
+            slot.release(self)
+            text = f"plugin {self.plugin.meta.name!r} could not be called: {said_of(error)}"
+            self._end(outcome_of_start(error, text))
 
     def _advance(self) -> None:
         """Take the next step, on a worker that can."""
@@ -284,6 +291,13 @@ class PluginRun:
             slot.died(self, during_work=worked and not self._memory_was_short)
         self._end(outcome or Outcome.of_error(failure))
 
+    def on_not_started(self, failure: JobFailure) -> None:
+        """Its worker could not be started, for a reason that is not the plugin's."""
+        slot = self._slot
+        if slot is not None:
+            slot.died(self, during_work=False)
+        self._end(Outcome.of_start(failure))
+
     def _of_preparation(self, outcome: Outcome) -> Outcome:
         """A call that never began says that, and not only what its plugin raised."""
         failure = outcome.failure
@@ -312,13 +326,14 @@ class PluginRun:
             return
         meta, parts = ending
         if "file" in meta or sum(map(len, parts)) > DECODED_HERE or len(parts) > 1:
-            threading.Thread(
-                target=lambda: self._end(self._decode(meta, parts)),
-                name=f"decode-{self.reporter.job_id}",
-                daemon=True,
-            ).start()
-        else:
-            self._end(self._decode(meta, parts))
+            with contextlib.suppress(RuntimeError):  # no thread to be had: here, however long
+                threading.Thread(
+                    target=lambda: self._end(self._decode(meta, parts)),
+                    name=f"decode-{self.reporter.job_id}",
+                    daemon=True,
+                ).start()
+                return
+        self._end(self._decode(meta, parts))
 
     def fail(self, failure: JobFailure) -> None:
         """It never began, and will not."""

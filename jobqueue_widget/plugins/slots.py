@@ -56,7 +56,7 @@ class Slot:
             plugin, house = self.plugin, self.plugin.house
             manifest = plugin.meta.manifest
             self.version = -1
-            self.worker = worker = PluginProcess(
+            worker = PluginProcess(
                 house.io,
                 [manifest["python_path"]],
                 house.environment(manifest),
@@ -65,7 +65,12 @@ class Slot:
                 plugin.log.write,
             )
             house.workers.add(worker)
-            house.io.call(worker.start)
+            try:
+                house.io.call(worker.start)
+            except BaseException:
+                house.workers.discard(worker)
+                raise
+            self.worker = worker
         return self.worker
 
     def next_step(self, operation: Operation) -> Operation:

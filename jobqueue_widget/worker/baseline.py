@@ -36,6 +36,7 @@ GUARDED_SIGNALS = (
     "SIGCHLD",
     "SIGPIPE",
 )
+ROOT = os.path.abspath(os.sep)
 OURS = {name: module for name, module in sys.modules.items() if name != "__main__"}
 
 
@@ -43,7 +44,7 @@ class Baseline:
     """The state of the process that every job starts from."""
 
     def __init__(self) -> None:
-        self.cwd = os.getcwd()
+        self.cwd = folder_of_this_process()
         self.environ_object = os.environ
         self.environ = dict(os.environ)
         self.raw_environ = dict(raw_environment())
@@ -119,6 +120,15 @@ class Baseline:
         if moved:
             with contextlib.suppress(OSError):
                 os.chdir(self.cwd)
+
+
+def folder_of_this_process() -> str:
+    """Where it is; the root if that was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        os.chdir(ROOT)
+        return ROOT
 
 
 def blocked_signals() -> set[int]:

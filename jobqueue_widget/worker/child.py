@@ -1,9 +1,9 @@
 """The worker process: reads jobs from its pipe, runs one at a time, writes back how each ended.
 
 Started by path with any interpreter; needs the standard library only (and cloudpickle for functions
-that are not importable). fd 0 brings jobs, fd 1 takes frames, fd 2 is the log; the first two are
-moved away at once, so that whatever the job prints, from C too, can only land in the log. A fourth
-pipe, whose number is the argument, brings what must be heard while a job runs.
+that are not importable). fd 1 and 2 are the log from the first instruction, so that whatever is
+printed here, from C or by a `sitecustomize` too, can only land there. The arguments are the numbers
+of three more pipes: what must be heard while a job runs, the jobs, and what takes frames.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from types import ModuleType
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ASK_SIGNAL = getattr(signal, "SIGUSR1", None)
+TRY_LATER = 75  # exit code: this machine has no room for a worker now
 SWITCH_SECONDS = 0.001  # within which a busy job lets the thread run that hears "stop"
 
 
@@ -55,12 +57,11 @@ OUR_FILES = (
 class Pipes:
     """The private ends of the pipes."""
 
-    def __init__(self, control: int) -> None:
-        self.control = control
-        os.set_inheritable(control, False)
-        self.jobs = self._move(0)
-        self.frames = self._move(1)
-        self._log = self._move(2)
+    def __init__(self, control: int, jobs: int, frames: int) -> None:
+        self.control, self.jobs, self.frames = control, jobs, frames
+        for fd in (control, jobs, frames):
+            os.set_inheritable(fd, False)
+        self._log = os.dup(2)
         self._null = os.open(os.devnull, os.O_RDWR)
         self._lock = threading.Lock()
         self.set_standard_ones()
@@ -76,12 +77,6 @@ class Pipes:
         for fd in (self.jobs, self.frames, self.control):
             os.dup2(self._null, fd, inheritable=False)
         self._lock = threading.Lock()
-
-    @staticmethod
-    def _move(fd: int) -> int:
-        moved = os.dup(fd)
-        os.set_inheritable(moved, False)
-        return moved
 
     def send(self, kind: bytes, number: int, parts: list[Any]) -> None:
         """Write one frame."""
@@ -183,8 +178,8 @@ class WorkerJob(jobside.JobContext):  # type: ignore[misc, name-defined]
 class Worker:
     """Runs jobs one after the other."""
 
-    def __init__(self, control: int) -> None:
-        self.pipes = Pipes(control)
+    def __init__(self, control: int, jobs: int, frames: int) -> None:
+        self.pipes = Pipes(control, jobs, frames)
         self.body = Body()
         self.held_back = threading.Event()
         self.capture: Any = None
@@ -224,8 +219,8 @@ class Worker:
 
     # -- jobs --------------------------------------------------------------------------------
 
-    def run_forever(self) -> None:
-        """The main thread."""
+    def begin(self) -> None:
+        """Tell the kernel that it can work."""
         for target in (self.listen, self.flush_reports):
             threading.Thread(target=target, daemon=True, name=f"jobqueue-{target.__name__}").start()
         self.threads = set(threading.enumerate())
@@ -233,6 +228,9 @@ class Worker:
             os.register_at_fork(after_in_child=self.become_a_copy)
         self.base = state.Baseline()
         self.pipes.send(wire.READY, 0, [json.dumps({"pid": os.getpid()}).encode()])
+
+    def run_forever(self) -> None:
+        """The main thread."""
         more: list[bytearray] = []
         while True:
             kind, number, data = self.pipes.read_frame(self.pipes.jobs)
@@ -330,8 +328,13 @@ class Worker:
         os.environ.clear()
         os.environ.update({**setup["environ"], **marks})
         sys.path[:] = setup["path"]
-        with contextlib.suppress(OSError):
+        try:
             os.chdir(setup["cwd"])
+        except OSError as error:
+            os.chdir(state.ROOT)
+            write_log(f"[{error.strerror}: {setup['cwd']!r}; jobs run in {state.ROOT}]\n")
+        if setup["notice"]:
+            write_log(f"[{setup['notice']}]\n")
         self.base = state.Baseline()
 
     def clean_up(self, meta: dict[str, Any]) -> None:
@@ -393,12 +396,22 @@ class OwnPackage:
 
 def main() -> None:
     """Set the process up, then run jobs until the pipe ends."""
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
-    start(Worker(int(sys.argv[1])), OwnPackage())
+    sys.path[:] = [entry for entry in sys.path if not entry or os.path.abspath(entry) != HERE]
+    start(Worker(*map(int, sys.argv[1:4])), OwnPackage())
 
 
 def start(worker: Worker, last_finder: OwnPackage) -> None:
     """Make this process what its jobs expect, and let it work."""
+    try:
+        make_ready(worker, last_finder)
+    except (OSError, MemoryError, RuntimeError):
+        traceback.print_exc()
+        os._exit(TRY_LATER)
+    worker.run_forever()
+
+
+def make_ready(worker: Worker, last_finder: OwnPackage) -> None:
+    """All that comes before the first job; what fails here has nothing to do with one."""
     sys.setswitchinterval(SWITCH_SECONDS)
     state.adopt_orphans()
     state.make_streams()
@@ -409,7 +422,7 @@ def start(worker: Worker, last_finder: OwnPackage) -> None:
     worker.capture = inside.Capture(jobside.bound_job, jobside.current_job, tqdm.hooks)
     worker.capture.prepare()
     sys.modules["__main__"] = state.clean_main()
-    worker.run_forever()
+    worker.begin()
 
 
 if __name__ == "__main__":

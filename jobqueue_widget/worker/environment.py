@@ -7,8 +7,18 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
+ROOT = os.path.abspath(os.sep)
 DENIED_PREFIXES = ("JUPYTER_", "JPY_", "JUPYTERHUB_", "JOBQUEUE_")
 """The notebook server's own: its tokens and addresses are no business of a job."""
+
+
+def missing_folder() -> str | None:
+    """Where a child starts if the folder of this process was removed under it; else None."""
+    try:
+        os.getcwd()
+    except OSError:
+        return ROOT
+    return None
 
 
 def environment_for_workers(extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -103,15 +113,17 @@ class Surroundings:
 
     def now(self) -> dict[str, Any]:
         """The same object as long as nothing has changed."""
+        notice = ""
         try:
             cwd = os.getcwd()
         except OSError:
-            cwd = "/"
+            cwd, notice = ROOT, f"the kernel's folder was removed: jobs run in {ROOT}"
         seen = (cwd, sys.path, _raw_environment())
         if seen != self._seen:
             self._seen = (cwd, list(sys.path), dict(seen[2]))
             environ = environment_for_workers(self._extra)
-            self._current = {**self._fixed, "cwd": cwd, "path": list(sys.path), "environ": environ}
+            current = {"cwd": cwd, "notice": notice, "path": list(sys.path), "environ": environ}
+            self._current = {**self._fixed, **current}
         return self._current
 
 

@@ -10,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+from .environment import missing_folder
+
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0  # between two starts, should it die at once each time
@@ -81,16 +83,17 @@ class Guard:
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
                 start_new_session=True,
+                cwd=missing_folder(),
             )
-        except OSError as error:
+            threading.Thread(
+                target=self._replace, args=(self._process,), name="jobqueue-guard", daemon=True
+            ).start()
+        except Exception as error:  # a worker does without; the next one tries again
             logger.warning(
                 "no guardian: if this kernel is killed, workers may outlive it: %s", error
             )
+            self._drop()
             return
-        watch = threading.Thread(
-            target=self._replace, args=(self._process,), name="jobqueue-guard", daemon=True
-        )
-        watch.start()
         for group, worker_id in self._groups.items():
             self._say(f"+{group} {worker_id}\n")
         for folder in self._folders:

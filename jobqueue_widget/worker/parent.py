@@ -12,11 +12,13 @@ from pathlib import Path
 import psutil
 
 from .._core.jobs import JobFailure
+from .._core.starting import lies_with_the_machine
 from ..protocols import IoThread
 from . import wire
+from .environment import missing_folder
 from .guard import GUARD
 from .piped import PipedWorker
-from .pipes import FROM_WORKERS
+from .pipes import FROM_WORKERS, open_pipes
 from .remains import ID_VARIABLE, death_of, descendants_of, end_remains, signal_group
 from .task import Task
 
@@ -29,6 +31,7 @@ START_PATIENCE = 60.0
 EXIT_PATIENCE = 0.5
 SWEEP_INTERVAL = 0.01
 CLOSED_PIPE_PATIENCE = 0.2
+TRY_LATER = 75  # the exit code of a child that the machine kept from starting
 
 
 class WorkerProcess(PipedWorker):
@@ -52,6 +55,7 @@ class WorkerProcess(PipedWorker):
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
         self._control = -1
+        self._ends: tuple[int, ...] = ()
         self._log_tail = b""
         self._known: list[psutil.Process] = []
         self._why = ""
@@ -66,42 +70,51 @@ class WorkerProcess(PipedWorker):
     def start(self) -> None:
         """Start the process. One that cannot be started dies like one that ended."""
         try:
-            theirs, ours = os.pipe()
-            try:
-                process = subprocess.Popen(
-                    [*self._command, str(self.script), str(theirs)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    bufsize=0,
-                    env=self._environ,
-                    pass_fds=(theirs,),
-                    start_new_session=True,
-                )
-            except BaseException:
-                os.close(ours)
-                raise
-            finally:
-                os.close(theirs)
-            self._control = ours
-            os.set_blocking(ours, False)
-        except OSError as error:
-            self._why = f"could not be started: {error}"
+            self._start()
+        except Exception as error:
+            self.start_error = error
+            self._end_at_once()
+            self._why = f"could not be started: {str(error) or type(error).__name__}"
             self._finish(JobFailure("WorkerDied", f"worker {self._why}"))
-            return
-        self._process = process
-        GUARD.add(process.pid, self.id)
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        ends = process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno()
-        self._open(*ends, self.kinds)
-        if hasattr(os, "pidfd_open"):
-            self._pidfd = os.pidfd_open(process.pid)
-            self._io.watch(self._pidfd, self._on_exit)
-        else:
-            self._later(0.02, self._poll_exit)
+
+    def _start(self) -> None:
+        pipes = open_pipes(4)
+        (control, self._control), (jobs, to_jobs), (of_frames, frames), (of_log, log) = pipes
+        self._ends = (to_jobs, of_frames, of_log)
+        try:
+            self._process = subprocess.Popen(
+                [*self._command, str(self.script), *map(str, (control, jobs, frames))],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environ,
+                cwd=missing_folder(),
+                pass_fds=(control, jobs, frames),
+                start_new_session=True,
+            )
+        finally:
+            for fd in (control, jobs, frames, log):
+                os.close(fd)
+        os.set_blocking(self._control, False)
+        GUARD.add(self.pid, self.id)
+        self._open(*self._ends, self.kinds)
+        self._watch_exit()
         self._later(START_PATIENCE, self._check_started)
+
+    def _end_at_once(self) -> None:
+        """What was begun of a start that failed."""
+        if self._process is not None:
+            signal_group(self.pid, signal.SIGKILL)
+            self._process.wait()
+            end_remains(self.pid, self.id, self._known)
+
+    def _watch_exit(self) -> None:
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except (AttributeError, OSError):  # not here, not allowed here, or no descriptor is left
+            self._later(0.02, self._poll_exit)
+        else:
+            self._io.watch(self._pidfd, self._on_exit)
 
     def _poll_exit(self) -> None:
         """Where there is no pidfd."""
@@ -176,10 +189,7 @@ class WorkerProcess(PipedWorker):
         assert self._process is not None
         with self._lock:
             self._dying = True
-        if self._pidfd >= 0:
-            self._io.unwatch(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
+        self._close_pidfd()
         self._process.wait()
         self._read_frames()
         self._later(KILL_PATIENCE, self._tell_kill_failed)
@@ -195,26 +205,48 @@ class WorkerProcess(PipedWorker):
         self._drain_log()
         self._finish(death_of(self._process.returncode, self._why, self._ready, self._log_tail))
 
+    def _close_pidfd(self) -> None:
+        if self._pidfd >= 0:
+            self._io.unwatch(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    @property
+    def kept_from_starting(self) -> bool:
+        """It is gone and has not begun what it was to do, for a reason of the machine."""
+        if self.start_error is not None:
+            return lies_with_the_machine(self.start_error)
+        if self._ready:
+            return False
+        code = 0 if self._process is None else self._process.returncode
+        return code < 0 or code == TRY_LATER
+
     def _finish(self, failure: JobFailure) -> None:
         for cancel in self._cancel_timers:
             cancel()
-        process = self._process
+        self._close_pidfd()
         with self._lock:
             self.gone = True
             self._writer = None
             task, self._task = self._task, None
-            if self._control >= 0:
-                os.close(self._control)
-                self._control = -1
-        if process is not None:
-            for stream in (process.stdin, process.stdout, process.stderr):
-                if stream is not None:
-                    self._io.unwatch(stream.fileno())
-                    stream.close()
-            GUARD.remove(process.pid)
+            self._close_ends(self._io.unwatch)
+        if self._process is not None:
+            GUARD.remove(self._process.pid)
         self._on_gone(self)
-        if task is not None:
+        if task is None:
+            return
+        if self.kept_from_starting:
+            task.on_not_started(failure)
+        else:
             task.on_death(failure)
+
+    def _close_ends(self, before: Callable[[int], object]) -> None:
+        for fd in self._ends:
+            before(fd)
+            os.close(fd)
+        if self._control >= 0:
+            os.close(self._control)
+        self._ends, self._control = (), -1
 
     # -- without the I/O thread --------------------------------------------------------------------
 
@@ -238,10 +270,6 @@ class WorkerProcess(PipedWorker):
     def forget_after_fork(self) -> None:
         """In a forked child: close its copies of our pipe ends."""
         self.gone = True
-        if self._control >= 0:
-            os.close(self._control)
+        self._close_ends(lambda fd: None)
         if self._process is not None:
             self._process.returncode = 0  # not our child: never wait for it
-            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-                if stream is not None:
-                    stream.close()

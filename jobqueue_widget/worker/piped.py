@@ -43,6 +43,7 @@ class PipedWorker(ABC):
         self._log_poll = select.poll()
         self._cancel_timers: list[Callable[[], None]] = []
         self.jobs_done = 0
+        self.start_error: BaseException | None = None  # what kept it, or its last job, from running
         self.setup: dict[str, Any] | None = None  # what it has taken over last
 
     @property
@@ -54,6 +55,10 @@ class PipedWorker(ABC):
     def was_ready(self) -> bool:
         """True if it ever could take a job."""
         return self._ready
+
+    def call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
+        """Call back on the I/O thread, whatever becomes of this worker."""
+        self._io.call_later(seconds, callback, *args)
 
     def _later(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
         self._cancel_timers.append(self._io.call_later(seconds, callback, *args))
@@ -71,7 +76,10 @@ class PipedWorker(ABC):
                 self._queued = frames
                 task.on_starting()
                 return True
-        self._write(frames)
+        try:
+            self._write(frames)
+        except Exception as error:  # it has the task now: that ends with it, and not twice
+            self._io.call(self._on_unsent, error)
         return True
 
     def take_back(self, task: Task) -> bool:
@@ -127,9 +135,17 @@ class PipedWorker(ABC):
                 self._io.watch_writable(self._writer.fd, self._write_rest)
 
     def _write_rest(self) -> None:
-        with self._lock:
-            if not self.gone and self._writer is not None and self._writer.write(()):
-                self._io.watch_writable(self._writer.fd, None)
+        try:
+            with self._lock:
+                if not self.gone and self._writer is not None and self._writer.write(()):
+                    self._io.watch_writable(self._writer.fd, None)
+        except Exception as error:
+            self._on_unsent(error)
+
+    def _on_unsent(self, error: Exception) -> None:
+        """I/O thread: half a job is of no use, and nothing can be sent behind it."""
+        self.start_error = error
+        self._break(f"could not be sent its job: {error}")
 
     def _read_frames(self) -> None:
         """I/O thread: everything that is in the pipe."""

@@ -30,6 +30,18 @@ def prepare_pipe(fd: int) -> None:
         return
 
 
+def open_pipes(count: int) -> list[tuple[int, int]]:
+    """Pairs of ends, to read and to write; all of them or none."""
+    pipes: list[tuple[int, int]] = []
+    try:
+        pipes.extend(os.pipe() for _ in range(count))  # one that fails keeps those before it
+    except BaseException:
+        for fd in (end for pipe in pipes for end in pipe):
+            os.close(fd)
+        raise
+    return pipes
+
+
 class PipeWriter:
     """Bytes on their way to a worker. The caller holds a lock."""
 
@@ -39,7 +51,11 @@ class PipeWriter:
         self._left: deque[bytes | memoryview] = deque()
 
     def write(self, pieces: Iterable[bytes | memoryview]) -> bool:
-        """Write bytes, as many as the pipe takes now; False if some are left for a later call."""
+        """Write bytes, as many as the pipe takes now; False if some are left for a later call.
+
+        Raises:
+            OSError: the system takes none; those that are left are forgotten.
+        """
         left = self._left
         left.extend(filter(len, pieces))
         try:
@@ -52,9 +68,12 @@ class PipeWriter:
                     count -= len(left.popleft())
         except BlockingIOError:
             return False
-        except OSError:  # its other end is closed: that the worker has ended is noticed elsewhere
+        except BrokenPipeError:  # that the worker has ended is noticed elsewhere
             left.clear()
             self.broken = True
+        except BaseException:
+            left.clear()
+            raise
         return True
 
 

@@ -43,6 +43,13 @@ class PluginProcess(WorkerProcess):
         self._question_numbers = itertools.count(1)
         self.ended = threading.Event()  # no process of it is there
 
+    @property
+    def kept_from_starting(self) -> bool:
+        """As for any worker; but that its interpreter is not there is the plugin's matter."""
+        if isinstance(self.start_error, (FileNotFoundError, PermissionError, NotADirectoryError)):
+            return False
+        return super().kept_from_starting
+
     def question(self, text: str, on_answer: OnAnswer) -> None:
         """Ask its control thread; the answer comes on the I/O thread. Any thread."""
         number = next(self._question_numbers) & 0xFFFFFFFF

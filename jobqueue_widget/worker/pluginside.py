@@ -51,8 +51,8 @@ Ended = tuple[dict[str, Any], list[Any]]
 class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
     """Runs the calls of one plugin, one after the other."""
 
-    def __init__(self, control: int) -> None:
-        super().__init__(control)
+    def __init__(self, control: int, jobs: int, frames: int) -> None:
+        super().__init__(control, jobs, frames)
         self.plugin: Any = None
         self.types: dict[str, type] = {}
         self.credit = threading.Semaphore(0)
@@ -357,12 +357,12 @@ class StandIns(child.OwnPackage):  # type: ignore[misc, name-defined]
 
 def main() -> None:
     """Set the process up, then run calls until the pipe ends."""
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
+    sys.path[:] = [entry for entry in sys.path if not entry or os.path.abspath(entry) != HERE]
     if not getattr(sys.flags, "safe_path", False):
         with contextlib.suppress(OSError):  # the kernel's folder was deleted
             sys.path.insert(0, os.getcwd())  # as for `python -m`, which the reference starts
     records.show()
-    child.start(PluginWorker(int(sys.argv[1])), StandIns())
+    child.start(PluginWorker(*map(int, sys.argv[1:4])), StandIns())
 
 
 if __name__ == "__main__":

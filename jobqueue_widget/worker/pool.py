@@ -54,7 +54,12 @@ class Pool:
                 spare_wanted = not self._idle
             if worker is None:
                 return None
-            number, frames = make(worker)
+            try:
+                number, frames = make(worker)
+            except BaseException:
+                with self._lock:
+                    self._idle.append(worker)
+                raise
             if worker.give(task, frames, number):
                 if spare_wanted:
                     self._io.call_later(SPARE_DELAY, self.keep_spare)
@@ -90,17 +95,18 @@ class Pool:
 
     # -- I/O thread --------------------------------------------------------------------------
 
-    def add_worker(self) -> None:
-        """Start one more."""
+    def add_worker(self) -> BaseException | None:
+        """Start one more; why it could not be started, if so."""
         worker = WorkerProcess(
             self._io, [sys.executable], self._environ(), self._run_id, self._freed, self._lost
         )
         with self._lock:
             if self._closing:
-                return
+                return None
             self._all.add(worker)
             self._idle.insert(0, worker)
         worker.start()
+        return worker.start_error
 
     def keep_spare(self) -> None:
         """One idle worker beside those at work, so that the next job never waits for a start."""
@@ -137,7 +143,7 @@ class Pool:
             empty = self._on_empty if not self._all else None
         if empty is not None:
             empty()
-        else:
+        elif worker.was_ready:
             self.keep_spare()
 
     # -- replacing and closing -----------------------------------------------------------------
@@ -156,7 +162,7 @@ class Pool:
             self._old.add(worker)
 
     def close(self, on_empty: Callable[[], None]) -> None:
-        """Let every worker go; `on_empty` is called, on the I/O thread, when all are gone."""
+        """Let every worker go; `on_empty` is called when all are gone. Any thread."""
         with self._lock:
             self._closing = True
             self._on_empty = on_empty
@@ -168,7 +174,7 @@ class Pool:
             else:
                 worker.kill(None, "the queue stopped")
         if not workers:
-            self._io.call(on_empty)
+            on_empty()
 
     def kill_now(self) -> bool:
         """Without the I/O thread: end all at once, within a second. True: all are gone."""

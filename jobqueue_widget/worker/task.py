@@ -33,5 +33,8 @@ class Task(Protocol):
     def on_death(self, failure: JobFailure) -> None:
         """The process died or was killed, and everything that was its is gone."""
 
+    def on_not_started(self, failure: JobFailure) -> None:
+        """In the place of `on_death`: its worker never came up, for a reason of the machine."""
+
     def on_kill_failed(self, reason: str) -> None:
         """It was killed and is still there."""

@@ -30,6 +30,13 @@ def decode(meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
     return Outcome.of_stop(failure) if kind == "cancelled" else Outcome.of_error(failure)
 
 
+def undecoded(error: BaseException, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
+    """The same where `error` keeps it from being read: what is known without that."""
+    if meta["kind"] != "value":
+        return decode(meta, ())
+    return Outcome.of_value(unreadable(error, parts), noticed=meta.get("noticed") is True)
+
+
 def _value(meta: dict[str, Any], parts: Sequence[memoryview]) -> object:
     """The value, or what says why it is not here: the job has done its work in any case."""
     if "lost" in meta:

@@ -93,13 +93,13 @@ BUGS = [
     ),
     Bug(
         "children of a failed job wait for ever",
-        "_core/rules.py",
+        "_core/ending.py",
         "                _end_one(state, child, CANCELLED, out)\n",
         "                continue\n",
     ),
     Bug(
         "a child starts after its first parent",
-        "_core/rules.py",
+        "_core/ending.py",
         "                if not child.parents_left:\n",
         "                if child.parents_left < 2:\n                    child.parents_left = 0\n",
     ),
@@ -118,13 +118,13 @@ BUGS = [
     ),
     Bug(
         "a lane is free as soon as the job is told to have ended",
-        "_core/rules.py",
+        "_core/ending.py",
         "        state.lingering[job.id] = job\n",
-        "        state.lingering[job.id] = job\n        _free_lane(state, job, out)\n",
+        "        state.lingering[job.id] = job\n        free_lane(state, job, out)\n",
     ),
     Bug(
         "a retry does not wait",
-        "_core/rules.py",
+        "_core/ending.py",
         "    job.backing_off = True\n",
         "",
     ),
@@ -136,7 +136,7 @@ BUGS = [
     ),
     Bug(
         "the request to stop outlives its attempt",
-        "_core/rules.py",
+        "_core/ending.py",
         "    job.cancel_phase = job.run_phase = None\n    job.limit_hit = False\n",
         "    job.run_phase = None\n",
     ),
@@ -191,7 +191,7 @@ BUGS = [
     ),
     Bug(
         "who cancels the job that blocks the others lets them sleep on",
-        "_core/rules.py",
+        "_core/ending.py",
         "        state.order.remove(job)\n        unblock_those_behind(job, out)\n",
         "        state.order.remove(job)\n",
     ),
@@ -264,7 +264,7 @@ BUGS = [
     Bug(
         "a launch that raises leaves its job running",
         "_runtime/runner.py",
-        "            self.ended(Outcome.of_error(JobFailure(type(error).__name__, text)))\n",
+        "            self.ended(outcome)\n",
         "",
     ),
     Bug(

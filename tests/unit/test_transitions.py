@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jobqueue_widget._core import effects as fx
 from jobqueue_widget._core import events as ev
 from jobqueue_widget._core.jobs import (
     BlockReason,
@@ -203,6 +204,84 @@ def test_a_job_that_can_never_start_has_failed_whatever_its_retries() -> None:
     assert str(bench.job.failure) == "ImpossibleRequest: too much"
     assert bench.job.started_at is None
     assert bench.state.totals.failed == 1
+
+
+MACHINE = JobFailure("OSError", "too many open files")
+
+
+def test_a_start_that_failed_through_no_fault_of_the_job_is_made_again_and_uses_no_retry() -> None:
+    bench = Bench(retries=1)
+    bench.bring_to("running")
+    for wait in (1, 2, 4, 8):
+        effects = bench.state.apply(ev.Ended(bench.job, 1, Out.of_start(MACHINE)), 100.0)
+        bench.state.validate()
+        assert [e.seconds for e in effects or [] if isinstance(e, fx.ArmTimer)] == [wait]
+        assert bench.job.status.value == "pending"
+        assert bench.state.order.position(bench.job) == 0
+        assert bench.state.lanes_taken == 1
+        assert "too many open files" in str(bench.job.block_reason)
+        bench.apply(ev.BackoffOver(bench.job, 1))
+        assert bench.state.lanes_taken == 0
+        assert bench.job.block_reason is None
+        bench.apply(ev.Launched(bench.job, "process", True))
+    bench.apply(ev.Ended(bench.job, 1, Out.of_start(MACHINE)))
+    assert bench.job.status.value == "failed"
+    assert bench.job.attempt == 1
+    assert str(bench.job.failure) == "OSError: too many open files (tried 5 times)"
+    assert bench.state.pause is None
+
+
+def fail_to_start(bench: Bench, job: JobRecord) -> list[str]:
+    effects: list[str] = []
+    bench.apply(ev.Submitted(job))
+    while job.status.value == "pending":
+        bench.apply(ev.BackoffOver(job, 1))
+        bench.apply(ev.Launched(job, "process", True))
+        effects = bench.apply(ev.Ended(job, 1, Out.of_start(MACHINE))) or []
+    return effects
+
+
+def test_two_jobs_in_a_row_that_cannot_be_started_pause_the_queue() -> None:
+    bench = Bench()
+    assert "Paused" not in fail_to_start(bench, bench.job)
+    assert fail_to_start(bench, bench.make())[-1] == "Paused"
+    assert bench.state.pause is not None
+    assert "too many open files" in bench.state.pause.reason
+    bench.state.set_pause(None)
+    assert "Paused" not in fail_to_start(bench, bench.make()), "counted anew"
+
+
+def test_jobs_that_cannot_be_started_are_counted_in_a_row_only() -> None:
+    bench = Bench()
+    fail_to_start(bench, bench.job)
+    other = bench.make()
+    bench.apply(ev.Submitted(other))
+    bench.apply(ev.Launched(other, "process", True))
+    bench.apply(ev.Ended(other, 1, Out.of_error(FAILURE)))
+    assert "Paused" not in fail_to_start(bench, bench.make())
+
+
+@pytest.mark.parametrize("stage", ["asked", "forcing"])
+def test_a_start_that_failed_after_a_request_to_stop_is_not_made_again(stage: str) -> None:
+    bench = Bench()
+    bench.bring_to(stage)
+    bench.apply(ev.Ended(bench.job, 1, Out.of_start(MACHINE)))
+    assert bench.job.status.value == "cancelled"
+    assert bench.state.lanes_taken == 0
+
+
+@pytest.mark.parametrize("how", ["cancel", "hold and cancel"])
+def test_a_job_that_waits_for_another_start_gives_its_lane_back_when_it_is_cancelled(
+    how: str,
+) -> None:
+    bench = Bench()
+    bench.bring_to("running")
+    bench.apply(ev.Ended(bench.job, 1, Out.of_start(MACHINE)))
+    if how != "cancel":
+        bench.apply(ev.Held(bench.job, None, "release"))
+    bench.apply(ev.CancelRequested(bench.job, False, 3.0, "why"))
+    assert bench.job.status.value == "cancelled"
+    assert bench.state.lanes_taken == 0
 
 
 @pytest.mark.parametrize("how", ["error", "stop", "stop with an error"])

@@ -1,0 +1,109 @@
+"""How a job leaves its lane: back to its place for another attempt, or ended for good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from . import effects as fx
+from .jobs import CANCELLED, COMPLETED, PENDING, JobFailure, JobRecord, JobStatus
+
+if TYPE_CHECKING:
+    from .state import QueueState
+
+Out = list[fx.Effect]
+
+
+def arm(job: JobRecord, kind: fx.TimerKind, seconds: float, out: Out) -> None:
+    job.timers |= fx.TIMER_BITS[kind]
+    out.append(fx.ArmTimer(job, kind, seconds))
+
+
+def disarm(job: JobRecord, kind: fx.TimerKind, out: Out) -> None:
+    if job.timers & fx.TIMER_BITS[kind]:
+        job.timers &= ~fx.TIMER_BITS[kind]
+        out.append(fx.DisarmTimer(job, kind))
+
+
+def free_lane(state: QueueState, job: JobRecord, out: Out) -> None:
+    if job.lane_taken:
+        job.lane_taken = False
+        state.lanes_taken -= 1
+        state.running.pop(job.id, None)
+        state.lingering.pop(job.id, None)
+        state.resting.pop(job.id, None)
+        out.append(fx.Wake(job))
+
+
+def unblock_those_behind(job: JobRecord, out: Out) -> None:
+    """It could not start and kept others from it; now it stands in nobody's way."""
+    if job.block_reason is not None:
+        job.block_reason = None
+        out.append(fx.Wake(job))
+
+
+def wait_again(state: QueueState, job: JobRecord, out: Out) -> None:
+    """Back to its place in the order, until its back-off is over."""
+    for kind in fx.TIMER_BITS:
+        disarm(job, kind, out)
+    job.status = PENDING
+    job.cancel_phase = job.run_phase = None
+    job.limit_hit = False
+    job.where = None
+    job.backing_off = True
+    state.order.add(job)
+
+
+def again(
+    job: JobRecord, seconds: float, failure: JobFailure | None = None
+) -> Mapping[str, object]:
+    return {"attempt": job.attempt, "seconds": seconds, "error": str(failure or job.failure)}
+
+
+def end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
+    """End the job, then whatever depended on it, without recursion (chains may be long)."""
+    _end_one(state, job, status, out)
+    queue = [job]
+    while queue:
+        parent = queue.pop()
+        children, parent.children = parent.children or (), None
+        for child in children:
+            if child.status is not PENDING:
+                continue
+            if parent.status is COMPLETED:
+                child.parents_left -= 1
+                if not child.parents_left:
+                    state.order.refile(child)
+                    out.append(fx.Wake(child))
+            else:
+                child.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
+                _end_one(state, child, CANCELLED, out)
+                queue.append(child)
+
+
+def cancel_orphan(state: QueueState, job: JobRecord, parent: JobRecord, out: Out) -> None:
+    job.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
+    end(state, job, CANCELLED, out)
+
+
+def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
+    if job.timers:
+        for kind in fx.TIMER_BITS:
+            disarm(job, kind, out)
+    if job.entry is not None:
+        job.hold_until = None
+        state.order.remove(job)
+        unblock_those_behind(job, out)
+        free_lane(state, job, out)
+    elif job.lane_taken:
+        state.running.pop(job.id, None)
+        state.lingering[job.id] = job
+    job.status = status
+    job.cancel_phase = job.run_phase = job.block_reason = None
+    job.held = job.backing_off = False
+    job.completed_at = state.now
+    if status is COMPLETED:
+        job.progress = 1.0
+    state.totals.count(status)
+    out += (fx.Publish(job, "ended"), fx.ReleaseWaiters(job))
+    state.retire(job, out)
