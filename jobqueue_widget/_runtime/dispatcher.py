@@ -174,7 +174,8 @@ class Dispatcher:
         if problem is None:
             run.start(executor)
         else:
-            text = f"its executor {executor.name!r} could not be opened: {said_of(problem)}"
+            why = f"{type(problem).__name__}: {said_of(problem)}"
+            text = f"its executor {executor.name!r} could not be opened: {why}"
             run.ended(outcome_of_start(problem, text, "ExecutorError"))
         return True
 
