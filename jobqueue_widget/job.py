@@ -149,6 +149,15 @@ class Job:
         return dict(usage.planned) or None if isinstance(usage, Usage) else None
 
     @property
+    def gpus(self) -> tuple[str, ...]:
+        """The GPUs that are or were reserved for it, by UUID, else by number; empty: none.
+
+        A function in a worker process finds them in CUDA_VISIBLE_DEVICES.
+        """
+        usage = self._record.usage
+        return usage.devices if isinstance(usage, Usage) else ()
+
+    @property
     def unchecked(self) -> str | None:
         """What its plugin's manifest asks for and nobody could check here, and why; None: nothing.
 

@@ -34,6 +34,11 @@ class Reporter(Protocol):
         """That of the job now, for engines that have an order of their own."""
         ...
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The GPUs that were reserved for it, as CUDA_VISIBLE_DEVICES names them."""
+        ...
+
     def phase(self, text: str | None, where: str | None = None) -> None:
         """What it does before its body runs ("starting", …); None: the body runs.
 
@@ -200,6 +205,13 @@ class TakesPacked(Protocol):
     def payload_of(self, function: Any, call: bytes) -> object:
         """The payload that `prepare` would make."""
         ...
+
+
+@runtime_checkable
+class SetsSurroundings(Protocol):
+    """An executor whose jobs have a folder and an environment of their own (`env=`, `cwd=`)."""
+
+    sets_surroundings: bool
 
 
 @runtime_checkable

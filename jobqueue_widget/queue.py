@@ -261,7 +261,7 @@ class JobQueue(Journaled, ReferenceNames):
 
         Args:
             options: priority, label, tags, timeout (s), retries, idempotent, after, resources,
-                executor, secret, fresh.
+                executor, secret, fresh, env, cwd.
 
         Raises:
             InvalidOptionError: an unknown option or a bad value.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from ._core.jobs import EMPTY, JobOptions, JobRecord, JobSpec, TargetKind
 from .errors import InvalidOptionError, InvalidTargetError
 from .options import KNOWN, check_resource_names
-from .protocols import AdmitsByItself, LaunchesPlugins, SupportsRestart
+from .protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
+from .worker.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from ._runtime.engine import Engine
@@ -38,6 +40,7 @@ class Submission:
         self._manager = manager
         self._default = default
         self._executors: dict[str, Executor] = {}
+        self.surroundings = Surroundings()
 
     def record(
         self,
@@ -74,6 +77,10 @@ class Submission:
         )
         executor = self.executor_for(spec)
         spec.executor = executor
+        if options.env is not None or options.cwd is not None:
+            self._check_surroundings(spec)
+        if self.is_local(executor):
+            spec.surroundings = self.surroundings.now()
         spec.payload = executor.prepare(spec)
         return JobRecord(spec, priority, number, engine.now()), parents
 
@@ -105,6 +112,18 @@ class Submission:
         executor = options.executor or self._default
         if not (isinstance(executor, AdmitsByItself) and executor.admits_by_itself):
             check_resource_names(options.resources)
+
+    def is_local(self, executor: object) -> bool:
+        """True if its jobs get the folder and the environment of this kernel."""
+        return executor is self._executors.get("process")
+
+    def _check_surroundings(self, spec: JobSpec) -> None:
+        executor, cwd = cast("Executor", spec.executor), spec.options.cwd
+        if not (isinstance(executor, SetsSurroundings) and executor.sets_surroundings):
+            name = "cwd" if spec.options.env is None else "env"
+            raise InvalidOptionError(f"{name}= does not go with {spec.name!r}: {_whose(spec)}")
+        if cwd is not None and self.is_local(executor) and not os.path.isdir(cwd):
+            raise InvalidOptionError(f"cwd={cwd!r} is no folder")
 
     def _parent(self, job_id: str) -> JobRecord:
         record = self._engine.state.jobs.get(job_id)
@@ -246,6 +265,16 @@ def refuse_options(target: object, kwargs: Mapping[str, object]) -> None:
                 f"{_name_of(target)} takes no argument {name!r}: did you mean "
                 f"options({name}=…).submit(…)? What is given to submit goes to the function"
             )
+
+
+def _whose(spec: JobSpec) -> str:
+    """Why it cannot have surroundings of its own."""
+    if spec.kind == "plugin":
+        return "a plugin has its worker's, which its manifest names"
+    if spec.kind == "coroutine" or cast("Executor", spec.executor).name == "thread":
+        where = "coroutine" if spec.kind == "coroutine" else "thread"
+        return f"a {where} shares the one environment and folder of this process"
+    return f"{cast('Executor', spec.executor).name!r} runs it in processes of its own"
 
 
 def _close_quietly(target: object) -> None:

@@ -28,6 +28,7 @@ class Machine:
         self.gpus: list[float] | None = list(gpus)
         self.taken = 0.0
         self.gpu_taken = [0.0] * len(gpus)
+        self.uuids = [""] * len(gpus)
         self.holds: dict[int, ProcessMemory] = {}
         self.looks = 0
         self.hangs = threading.Event()  # cleared: `read` waits
@@ -48,6 +49,7 @@ class Machine:
                     total
                     - self.gpu_taken[number]
                     - sum(one.gpu_mib.get(number, 0.0) for one in held),
+                    uuid=self.uuids[number],
                 )
                 for number, total in enumerate(self.gpus)
             )

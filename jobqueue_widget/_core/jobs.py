@@ -253,6 +253,8 @@ class JobOptions:
     executor: object = None
     secret: bool | frozenset[str] = False
     fresh: bool = False
+    env: Mapping[str, str | None] | None = None  # None as a value: not set
+    cwd: str | None = None
 
 
 DEFAULT_OPTIONS = JobOptions()
@@ -276,6 +278,7 @@ class JobSpec:
         "options",
         "payload",
         "shown",
+        "surroundings",
         "target",
     )
     restored = False  # True for those that a journal brought back: they load what they need late
@@ -302,6 +305,7 @@ class JobSpec:
         self.executor: object = None  # where it will run; resolved once, at submit
         self.shown: str | None = None  # its arguments as text; made when it is first shown
         self.kept: object = None  # what a journal is to keep of it, until that is written
+        self.surroundings: object = None  # folder and environment of its submit, where it gets them
 
     def again(self, id: str) -> JobSpec:
         """The same under another id."""
@@ -316,6 +320,7 @@ class JobSpec:
             self.payload,
         )
         spec.executor = self.executor
+        spec.surroundings = self.surroundings
         return spec
 
     @property

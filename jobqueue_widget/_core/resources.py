@@ -31,6 +31,7 @@ class GpuStats:
     total_mib: float
     free_mib: float
     name: str = ""
+    uuid: str = field(default="", compare=False)  # how its driver calls it
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +141,13 @@ class IdlePlugin:
 class Admitted:
     """It may start, on these GPUs; they are its own until it has ended.
 
-    `need` is what was reserved; `unchecked` says by the name of a resource why that was not.
+    `devices` names the GPUs as CUDA does. `need` is what was reserved; `unchecked` says by the name
+    of a resource why that was not.
     """
 
     gpus: tuple[int, ...] = ()
     need: Amounts = field(default_factory=dict, compare=False)
+    devices: tuple[str, ...] = field(default=(), compare=False)
     unchecked: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 

@@ -47,7 +47,9 @@ def as_told(stats: MachineStats, figures: Figures | None) -> MachineStats:
             gpu_use_known=seen is not None,
         )
     elif gpus is not None and stats.gpus and len(gpus) == len(stats.gpus):
-        stats = replace(stats, gpus=gpus, monitored=True)
+        named = zip(gpus, stats.gpus, strict=True)
+        told = tuple(replace(gpu, uuid=gpu.uuid or ours.uuid) for gpu, ours in named)
+        stats = replace(stats, gpus=told, monitored=True)
     if figures.ram_total_mib is not None and figures.ram_available_mib is not None:
         stats = replace(
             stats,

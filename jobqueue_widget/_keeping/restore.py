@@ -29,7 +29,14 @@ from ..journal.sqlite import SqliteJournal
 from . import orphans
 from .learned import LearnedFile
 from .restored import MISSING, Archive, RestoredSpec, restored_log
-from .scribe import SealedScribe, failure_from_json, options_from_json
+from .scribe import (
+    Kept,
+    SealedScribe,
+    failure_from_json,
+    options_from_json,
+    surroundings_from_json,
+)
+from .surroundings import restored, texts_of
 
 if TYPE_CHECKING:
     from .._runtime.engine import Engine
@@ -202,6 +209,9 @@ class _Restorer:
         if spec.missing is not None:
             job.held = True
             job.block_reason = BlockReason(spec.missing)
+        elif was is PENDING and spec.lacks is not None:
+            job.held = True
+            job.block_reason = BlockReason(f"{spec.lacks}; then release it")
         asked = bool(standing.asked)
         return Restored(job, was, parents, asked, self._seen_at, hold_left)
 
@@ -215,12 +225,25 @@ class _Restorer:
         if missing is None:
             try:
                 spec.executor = self._submission.executor_for(cast("JobSpec", spec))
+                self._surround(spec)
             except JobQueueError as error:
                 spec.missing = f"it cannot run in this queue: {error}"
+            except (ValueError, TypeError) as error:
+                spec.missing = f"it cannot be restored: {error}"
         if spec.missing is not None:
             spec.executor = MISSING
             spec.payload = None
         return spec
+
+    def _surround(self, spec: RestoredSpec) -> None:
+        """Give it the folder and the environment of its submit, as far as they are here."""
+        if self._submission.is_local(spec.executor):
+            kept = surroundings_from_json(spec.request.options)
+            snapshot = restored(kept, self._submission.surroundings)
+            spec.surroundings = snapshot
+            spec.lacks = snapshot.lacks(spec.options.cwd)
+            if texts := texts_of(spec):
+                spec.kept = Kept(None, None, texts)
 
     def _give_result(self, job: JobRecord) -> None:
         if job.id in self._contents.with_result:

@@ -18,6 +18,7 @@ from ..journal.signing import Signer
 from ..protocols import Executor, Journal, TakesPacked
 from ..worker import loading
 from ..worker.packing import Packed
+from ..worker.surroundings import Snapshot
 from .scribe import WRITTEN, sealed_parts
 
 __all__ = ["MISSING", "Archive", "RestoredSpec", "restored_log"]
@@ -130,7 +131,7 @@ class RestoredSpec(JobSpec):
     `missing`: why they cannot be. Then looking at them raises NotRestorableError.
     """
 
-    __slots__ = ("_archive", "missing", "request")
+    __slots__ = ("_archive", "lacks", "missing", "request")
     restored = True
 
     def __init__(
@@ -144,6 +145,8 @@ class RestoredSpec(JobSpec):
         self.name = request.name
         self.options = options
         self.executor = None
+        self.surroundings: object = None
+        self.lacks: str | None = None  # what must be here before it can run
         self.shown = request.shown
         self.kept = WRITTEN
         if request.kind == "plugin":
@@ -170,6 +173,11 @@ class RestoredSpec(JobSpec):
             ) from error
         return object.__getattribute__(self, name)
 
+    @property
+    def is_lost(self) -> bool:
+        """It cannot run, as far as is known."""
+        return self.missing is not None or self.lacks is not None
+
     def _check(self) -> None:
         if self.missing is not None:
             raise NotRestorableError(f"{self.name!r}: {self.missing}")
@@ -191,9 +199,13 @@ class RestoredSpec(JobSpec):
 
         """
         self._check()
+        snapshot = self.surroundings
+        if isinstance(snapshot, Snapshot) and (lacks := snapshot.lacks(self.options.cwd)):
+            raise NotRestorableError(f"{self.name!r}: {lacks}")
         spec = RestoredSpec(self.request, self.options, None, self._archive)
         spec.id = id
         spec.executor = self.executor
+        spec.surroundings = snapshot
         return spec
 
 

@@ -19,6 +19,7 @@ from ..worker import byvalue
 from ..worker.packing import Packed, Packer
 from ..worker.wire import is_plain, plain
 from .secrets import hide, hide_bytes, holds, secrets_of
+from .surroundings import is_env, kept_of, texts_of, without_secrets
 
 if TYPE_CHECKING:
     from .restored import RestoredSpec
@@ -69,7 +70,7 @@ class SealedScribe:
             request = cast("RestoredSpec", spec).request._replace(
                 id=job.id, number=job.number, retry_of=job.retry_of, created_at=job.created_at
             )
-            spec.kept = Kept(self._sealed(request))
+            spec.kept = Kept(self._sealed(request), None, texts_of(spec) or None)
             return
         secrets = secrets_of(spec)
         told = hide(describe_arguments(spec, TOLD), secrets)
@@ -82,7 +83,7 @@ class SealedScribe:
             job.id,
             spec.kind,
             plain(spec.name),
-            options_as_json(spec.options, secrets),
+            options_as_json(spec.options, secrets, None if missing else kept_of(spec)),
             told,
             missing or None,
             None if function is None else function.digest,
@@ -91,6 +92,8 @@ class SealedScribe:
             job.retry_of,
             job.created_at,
         )
+        if texts := texts_of(spec):
+            secrets = (*texts, *(secrets or ()))
         spec.kept = Kept(self._sealed(request), function, secrets)
 
     def _packed(self, spec: JobSpec) -> tuple[KeptFunction | None, bytes | None, str]:
@@ -147,7 +150,7 @@ class SealedScribe:
 
     def standing(self, job: JobRecord, ended_number: int | None) -> Standing:
         """Where it is, without its failure. Under the engine's lock: quick."""
-        lost = job.spec.restored and cast("RestoredSpec", job.spec).missing is not None
+        lost = job.spec.restored and cast("RestoredSpec", job.spec).is_lost
         return Standing(
             job.number,
             job.id,
@@ -249,17 +252,21 @@ def secrets_kept(job: JobRecord) -> tuple[str, ...] | None:
     return kept.secrets if isinstance(kept, Kept) else None
 
 
-def options_as_json(options: JobOptions, secrets: tuple[str, ...] | None) -> str:
+def options_as_json(
+    options: JobOptions, secrets: tuple[str, ...] | None, surroundings: object = None
+) -> str:
     """All that are set; an executor object by its name only."""
+    found: dict[str, Any] = {} if surroundings is None else {"surroundings": surroundings}
     if options is DEFAULT_OPTIONS:
-        return "{}"
-    found: dict[str, Any] = {}
+        return json.dumps(found)
     for name in JobOptions.__dataclass_fields__:
         value = getattr(options, name)
         if value != getattr(DEFAULT_OPTIONS, name):
             found[name] = value
     if isinstance(found.get("secret"), frozenset):
         found["secret"] = sorted(found["secret"])
+    if options.env is not None:
+        found["env"] = without_secrets(options.env)[0]
     if "executor" in found and not isinstance(found["executor"], str):
         del found["executor"]
     if secrets and "label" in found:
@@ -279,12 +286,22 @@ def options_from_json(text: str) -> JobOptions:
     if text == "{}":
         return DEFAULT_OPTIONS
     found = _loaded(text)
+    found.pop("surroundings", None)
+    if not found:
+        return DEFAULT_OPTIONS
+    if not is_env(found.get("env", {})) or not isinstance(found.get("cwd", ""), str):
+        raise ValueError("env or cwd is something else")
     for name in ("tags", "after"):
         if name in found:
             found[name] = tuple(map(str, found[name]))
     if isinstance(found.get("secret"), list):
         found["secret"] = frozenset(map(str, found["secret"]))
     return JobOptions(**found)
+
+
+def surroundings_from_json(text: str) -> object:
+    """What `options_as_json` was given of them; None: nothing."""
+    return None if text == "{}" else _loaded(text).get("surroundings")
 
 
 def _loaded(text: str) -> dict[str, Any]:

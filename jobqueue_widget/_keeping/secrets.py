@@ -14,7 +14,7 @@ from ..worker.byvalue import MAIN, is_made_by_hand, names_in_texts
 HIDDEN = "•••"
 _DEPTH = 6
 _MOST = 2_000  # values looked at per job
-_SHORTEST = 3  # characters; what is shorter says nothing and would hide half of every text
+SHORTEST = 3  # characters; what is shorter says nothing and would hide half of every text
 
 
 def secrets_of(spec: JobSpec) -> tuple[str, ...] | None:
@@ -36,6 +36,16 @@ def secrets_of(spec: JobSpec) -> tuple[str, ...] | None:
     return tuple(sorted(found.texts, key=len, reverse=True)) if found.any else None
 
 
+def looks_secret(name: str) -> bool:
+    """True for the name of an environment variable whose value may be a secret."""
+    return _SECRET_VARIABLE.search(name) is not None or SECRET_LIKE.search(name) is not None
+
+
+_SECRET_VARIABLE = re.compile(
+    r"PASS|PWD$|_KEY$|_PAT$|DSN$|CREDS|COOKIE|(DATABASE|DB|REDIS|MONGO\w*)_UR[LI]$", re.IGNORECASE
+)
+
+
 class _Finder:
     def __init__(self) -> None:
         self.texts: set[str] = set()
@@ -48,7 +58,7 @@ class _Finder:
         self.any = True
         for leaf in self._leaves(value, _DEPTH):
             text = leaf.decode("utf-8", "replace") if isinstance(leaf, bytes) else str(leaf)
-            if len(text) >= _SHORTEST:
+            if len(text) >= SHORTEST:
                 self.texts |= {text, repr(text)[1:-1]}  # as a `repr` shows it, with its newlines
 
     def _leaves(self, value: object, depth: int) -> Iterator[str | bytes | int | float]:

@@ -49,15 +49,17 @@ EMPTY_NOTES: Mapping[str, str] = {}
 class Usage:
     """Of one job: what is reserved for it, on which GPUs, and the most that it was seen to hold."""
 
-    __slots__ = ("gpus", "peak", "planned", "unchecked")
+    __slots__ = ("devices", "gpus", "peak", "planned", "unchecked")
 
     def __init__(
         self,
         planned: Amounts,
         gpus: tuple[int, ...] = (),
         unchecked: Mapping[str, str] = EMPTY_NOTES,
+        devices: tuple[str, ...] = (),
     ) -> None:
         self.planned = planned
+        self.devices = devices  # the same GPUs, as CUDA_VISIBLE_DEVICES names them
         self.gpus = gpus
         self.unchecked = unchecked  # what its plugin asks for besides, and why nobody looked
         self.peak = NOTHING
@@ -265,7 +267,7 @@ class QueueResources:
             may_evict=may_evict,
         )
         if isinstance(decision, Admitted):
-            job.usage = Usage(decision.need, decision.gpus, decision.unchecked)
+            job.usage = Usage(decision.need, decision.gpus, decision.unchecked, decision.devices)
             return None
         return decision
 

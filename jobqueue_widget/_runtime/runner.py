@@ -10,6 +10,7 @@ from .._core.jobs import JobRecord, Outcome
 from ..errors import InvalidTransition
 from ..worker.wire import plain
 from .failures import outcome_of_start, said_of
+from .queue_resources import Usage
 
 if TYPE_CHECKING:
     from ..protocols import Execution, Executor
@@ -126,6 +127,12 @@ class Run:
     def priority(self) -> int:
         """For engines that have an order of their own."""
         return self.job.priority
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The GPUs that were reserved for it."""
+        usage = self.job.usage
+        return usage.devices if isinstance(usage, Usage) else ()
 
     # -- from the execution: `protocols.Reporter`, any thread ----------------------------------
 

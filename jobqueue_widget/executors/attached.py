@@ -22,6 +22,7 @@ class AttachedExecutor(ABC):
     name = ""
     can_kill = True
     launches_anywhere = True
+    sets_surroundings = True  # on the other side
     admits_by_itself = True  # what a job needs, it needs of the engine
 
     def __init__(self, idle_seconds: float) -> None:

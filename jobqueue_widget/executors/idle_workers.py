@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..protocols import LoadedPlugin
 
 if TYPE_CHECKING:
+    from ..worker.parent import WorkerProcess
     from ..worker.pool import Pool
 
 GONE_PATIENCE = 5.0
@@ -39,10 +40,10 @@ class IdleWorkers:
             if worker.pid
         ]
 
-    def next_name(self) -> str | None:
-        """The worker that the next job would get."""
+    def next_name(self, fits: Callable[[WorkerProcess], bool]) -> str | None:
+        """The worker that the next job would get, of those that fit it."""
         pool = self._pool()
-        worker = None if pool is None else pool.next_worker()
+        worker = None if pool is None else pool.next_worker(fits)
         return None if worker is None or not worker.pid else name_of(worker.pid)
 
     def evict(self, name: str) -> str | None:

@@ -5,24 +5,35 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from .._core.jobs import JobFailure, JobSpec, Outcome
+from .._core.jobs import JobFailure, JobOptions, JobSpec, Outcome
+from .._core.resources import CPUS, GPU, GPUS
 from .._runtime.failures import outcome_of_start, said_of
+from ..errors import JobQueueError
 from ..protocols import ExecutorContext, Reporter
-from ..worker.environment import Surroundings, environment_for_workers
 from ..worker.guard import GUARD
 from ..worker.packing import Packed, Packer
 from ..worker.parent import KILL_PATIENCE, WorkerProcess
 from ..worker.pipes import job_frames
 from ..worker.pool import Pool
+from ..worker.surroundings import (
+    Setup,
+    Snapshot,
+    Surroundings,
+    changed,
+    processors,
+    send_to,
+)
 from ..worker.unpacking import decode
 from .idle_workers import IdleWorkers
 from .piped_execution import PipedExecution
 from .starting import StartsAtOnce
 
 logger = logging.getLogger(__name__)
+
+SETUPS_KEPT = 64  # of jobs that were submitted in other surroundings
 
 
 class ProcessExecutor(StartsAtOnce):
@@ -32,6 +43,7 @@ class ProcessExecutor(StartsAtOnce):
     capacity: int | None = None
     can_kill = True
     launches_anywhere = True
+    sets_surroundings = True
     decodes = True  # False: whoever is told of an end reads it elsewhere
 
     def __init__(self) -> None:
@@ -41,6 +53,7 @@ class ProcessExecutor(StartsAtOnce):
         self._pool: Pool | None = None
         self._context: ExecutorContext | None = None
         self._surroundings: Surroundings | None = None
+        self._setups: dict[object, Setup] = {}
 
     def prepare(self, spec: JobSpec) -> tuple[Packed, bytes]:
         """Pickle the function and its arguments now.
@@ -57,16 +70,10 @@ class ProcessExecutor(StartsAtOnce):
 
     def open(self, context: ExecutorContext) -> None:
         """Bind to a queue; the first worker starts with the first job."""
-        env = context.env
         self._context = context
-        self._surroundings = None
-        self._pool = Pool(
-            context.io,
-            context.max_running,
-            lambda: environment_for_workers(env),
-            context.run_id,
-            context.recycle_after,
-        )
+        self._surroundings = Surroundings()
+        self._setups = {}
+        self._pool = Pool(context.io, context.max_running, context.run_id, context.recycle_after)
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> ProcessExecution:
         """Give it to a warm worker, or to a new one."""
@@ -77,7 +84,16 @@ class ProcessExecutor(StartsAtOnce):
 
     def worker_for(self, spec: JobSpec) -> str | None:
         """The warm worker that this job would get now, by its name in `workers`."""
-        return None if spec.options.fresh else self.workers.next_name()
+        if self._pool is None or spec.options.fresh:
+            return None
+        try:
+            setup = self.setup_for(spec)
+        except SurroundingsError:
+            return None
+        resources = spec.options.resources
+        if not isinstance(resources, Mapping) or not (resources.get(GPU) or resources.get(GPUS)):
+            return self.workers.next_name(lambda worker: worker.serves(setup))
+        return self.workers.next_name(lambda worker: worker.serves_on_a_gpu(setup))
 
     def restart_workers(self) -> None:
         """Replace idle workers now and busy ones after their job."""
@@ -145,23 +161,70 @@ class ProcessExecutor(StartsAtOnce):
         assert self._context is not None
         return self._context
 
+    def setup_for(self, spec: JobSpec, devices: tuple[str, ...] = ()) -> Setup:
+        """What its worker has to take over: of this queue, of its submit, and of its options.
+
+        Raises:
+            SurroundingsError: it cannot be had here any more.
+
+        """
+        assert self._surroundings is not None, "launch before open"
+        snapshot = cast("Snapshot | None", spec.surroundings) or self._surroundings.now()
+        options = spec.options
+        lacks = snapshot.lacks(options.cwd) if snapshot.borrowed or options.cwd else None
+        if lacks is not None:
+            raise SurroundingsError(lacks)
+        threads = self._threads(spec)
+        env = options.env and tuple(options.env.items())
+        key = snapshot, options.cwd, env, devices, threads
+        setup = self._setups.get(key)
+        if setup is None:
+            setup = self._make_setup(snapshot, options, devices, threads)
+            if len(self._setups) >= SETUPS_KEPT:
+                self._setups.clear()
+            if not snapshot.borrowed:
+                self._setups[key] = setup
+        return setup
+
+    def _threads(self, spec: JobSpec) -> int:
+        """How many a library may use that makes as many as there are processors."""
+        resources = spec.options.resources
+        wanted = resources.get(CPUS) if isinstance(resources, Mapping) else None
+        return max(1, int(wanted or processors() / self.context.max_running))
+
+    def _make_setup(
+        self, snapshot: Snapshot, options: JobOptions, devices: tuple[str, ...], threads: int
+    ) -> Setup:
+        context = self.context
+        spool = str(context.spool_dir())
+        GUARD.add_folder(spool)
+        environ = snapshot.environ(context.env)
+        send_to(environ, devices)
+        changed(environ, options.env)
+        sent = {
+            "spool": spool,
+            "max_result_bytes": context.max_result_bytes,
+            "cwd": options.cwd or snapshot.cwd,
+            "notice": "" if options.cwd else snapshot.notice,
+            "path": snapshot.path,
+        }
+        return Setup(environ, sent, threads)
+
     def frames_for(
-        self, worker: WorkerProcess, spec: JobSpec, attempt: int
+        self, worker: WorkerProcess, spec: JobSpec, attempt: int, setup: Setup
     ) -> tuple[int, list[bytes | memoryview]]:
-        """The job, and what changed in the kernel since this worker's last one."""
-        if self._surroundings is None:
-            context = self.context
-            spool = str(context.spool_dir())
-            GUARD.add_folder(spool)
-            self._surroundings = Surroundings(context.env, spool, context.max_result_bytes)
-        now = self._surroundings.now()
-        setup = None if worker.setup is now else now
-        worker.setup = now
+        """The job, and what its worker has to take over before it, if that is another than now."""
+        sent = None if worker.setup is setup else setup.sent
+        worker.setup = setup
         function, call = cast("tuple[Packed, bytes]", spec.payload)
         number = next(self._numbers) & 0xFFFFFFFF
         return number, job_frames(
-            number, (spec.id, attempt, setup, function.data, call, function.source)
+            number, (spec.id, attempt, sent, function.data, call, function.source)
         )
+
+
+class SurroundingsError(JobQueueError):
+    """The folder or a variable of a job is not there when it starts."""
 
 
 class ProcessExecution(PipedExecution):
@@ -173,6 +236,7 @@ class ProcessExecution(PipedExecution):
         super().__init__(spec, reporter)
         self._executor = executor
         self._worker: WorkerProcess | None = None
+        self._setup: Setup | None = None
 
     def begin(self) -> None:
         """Find a worker, or have one started."""
@@ -180,24 +244,32 @@ class ProcessExecution(PipedExecution):
         if pool is None or self._over:
             return
         spec, attempt = self._spec, self._reporter.attempt
+        try:
+            setup = self._setup = self._setup or self._executor.setup_for(
+                spec, self._reporter.devices
+            )
+        except SurroundingsError as error:
+            self._end(Outcome.of_error(JobFailure("SurroundingsError", str(error))))
+            return
         worker = pool.give(
             self,
-            lambda worker: self._executor.frames_for(worker, spec, attempt),
+            lambda worker: self._executor.frames_for(worker, spec, attempt, setup),
+            setup,
             fresh=spec.options.fresh,
         )
         if worker is None:
             self.on_starting()
-            self._executor.context.io.call(self._begin_with_a_new_one, pool)
+            self._executor.context.io.call(self._begin_with_a_new_one, pool, setup)
             return
         with self._lock:
             self._worker = worker
 
-    def _begin_with_a_new_one(self, pool: Pool) -> None:
+    def _begin_with_a_new_one(self, pool: Pool, setup: Setup) -> None:
         """I/O thread."""
         if self._over:
             return
         try:
-            problem = pool.add_worker()
+            problem = pool.add_worker(setup)
             if problem is None:
                 self.begin()
         except Exception as error:

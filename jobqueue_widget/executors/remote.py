@@ -75,6 +75,8 @@ class RemoteExecution:
             "source": function.source,
             "call": call,
             "fresh": self.spec.options.fresh,
+            "env": self.spec.options.env,
+            "cwd": self.spec.options.cwd,
         }
 
     def begun(self) -> None:

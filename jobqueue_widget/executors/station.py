@@ -91,6 +91,7 @@ class _Teller:
         self.job_id = job_id
         self.attempt = attempt
         self.priority = 0
+        self.devices: tuple[str, ...] = ()  # its engine keeps the account
 
     def phase(self, text: str | None, where: str | None = None) -> None:
         self._station.tell(self._token, phase=[text])
@@ -148,7 +149,7 @@ class Station:
                 return False
             self._jobs[token] = None
         spec = JobSpec(job["id"], "function", job["name"], job["name"])
-        spec.options = JobOptions(fresh=job["fresh"])
+        spec.options = JobOptions(fresh=job["fresh"], env=job["env"], cwd=job["cwd"])
         spec.payload = (Packed(job["function"], job["source"]), job["call"])
         execution = self._executor.launch(spec, _Teller(self, token, job["id"], job["attempt"]))
         with self._lock:

@@ -87,7 +87,8 @@ def _read(nvml: Any) -> GpuLook:
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
         name = nvml.nvmlDeviceGetName(handle)
         name = name.decode() if isinstance(name, bytes) else str(name)
-        gpus.append(GpuStats(memory.total / MIB, memory.free / MIB, name))
+        uuid = _uuid(nvml, handle)
+        gpus.append(GpuStats(memory.total / MIB, memory.free / MIB, name, uuid))
         busy.append(_busy(nvml, handle))
         for process in _processes(nvml, handle):
             if process.usedGpuMemory:  # None where the driver does not tell (WSL, MIG)
@@ -108,6 +109,15 @@ def _processes(nvml: Any, handle: Any) -> list[Any]:
         except nvml.NVMLError as error:
             logger.debug("NVML does not tell who uses a GPU: %s", error)
     return found
+
+
+def _uuid(nvml: Any, handle: Any) -> str:
+    try:
+        uuid = nvml.nvmlDeviceGetUUID(handle)
+    except nvml.NVMLError as error:
+        logger.debug("NVML does not tell the UUID of a GPU: %s", error)
+        return ""
+    return uuid.decode() if isinstance(uuid, bytes) else str(uuid)
 
 
 def _busy(nvml: Any, handle: Any) -> float:

@@ -116,6 +116,7 @@ class Quiet:
         self._caller = caller
         self.attempt = 1
         self.priority = 0
+        self.devices: tuple[str, ...] = ()
         self.done: Future[Outcome] = Future()
 
     def phase(self, text: str | None, where: str | None = None) -> None:

@@ -11,11 +11,15 @@ import contextlib
 import ctypes
 import gc
 import io
+import locale
 import logging
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
+import warnings
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -65,11 +69,23 @@ class Baseline:
         self.switch_interval = sys.getswitchinterval()
         self.umask = os.umask(0o077)
         os.umask(self.umask)
+        self.niceness = niceness()
+        self.tracing = sys.gettrace(), sys.getprofile()
+        self.hooks = sys.excepthook, sys.displayhook, sys.unraisablehook
+        self.disabled = logging.root.manager.disable
+        self.filters = list(warnings.filters)
+        self.showwarning = warnings.showwarning
+        self.locale = locale.setlocale(locale.LC_ALL)
 
     def restore(self) -> bool:
-        """Back to it. False: a limit of the process cannot be taken back."""
+        """Back to it. False: a limit, or another thing of the process, cannot be taken back."""
         stop_timers()
-        unlimited = limits() == self.limits or set_limits(self.limits)
+        as_it_was = limits() == self.limits or set_limits(self.limits)
+        if niceness() != self.niceness and not set_niceness(self.niceness):
+            as_it_was = False
+        if len(sys.modules) < self.modules:
+            sys.modules.update(OURS)
+            as_it_was = False  # many of them cannot be loaded twice
         self._restore_interpreter()
         self._restore_signals()
         sys.stdin, sys.stdout, sys.stderr = self.streams
@@ -82,14 +98,16 @@ class Baseline:
             root.handlers[:] = self.root_handlers
         if root.level != self.root_level:
             root.setLevel(self.root_level)
+        if root.manager.disable != self.disabled:
+            logging.disable(self.disabled)
         main = sys.modules.get("__main__")
         if type(main) is not ModuleType or len(vars(main)) > 10:
             sys.modules["__main__"] = clean_main()
-        return unlimited
+        return as_it_was
 
     def _restore_interpreter(self) -> None:
-        if len(sys.modules) < self.modules:
-            sys.modules.update(OURS)
+        self._restore_hooks()
+        self._restore_warnings()
         self.modules = len(sys.modules)
         if sys.getrecursionlimit() != self.recursion_limit:
             sys.setrecursionlimit(self.recursion_limit)
@@ -99,6 +117,28 @@ class Baseline:
         sys.argv = list(self.argv)
         if sys.path != self.path:
             sys.path = list(self.path)
+
+    def _restore_hooks(self) -> None:
+        if (sys.gettrace(), sys.getprofile()) != self.tracing:
+            sys.settrace(self.tracing[0])
+            sys.setprofile(self.tracing[1])
+        threading.settrace(self.tracing[0])
+        threading.setprofile(self.tracing[1])
+        sys.excepthook, sys.displayhook, sys.unraisablehook = self.hooks
+        if locale.setlocale(locale.LC_ALL) != self.locale:
+            locale.setlocale(locale.LC_ALL, self.locale)
+
+    def _restore_warnings(self) -> None:
+        """Those of modules that the job has imported stay: they are still there, too."""
+        warnings.showwarning = self.showwarning
+        if warnings.filters == self.filters:
+            return
+        if len(sys.modules) > self.modules:
+            new = [one for one in warnings.filters if one not in self.filters]
+            self.filters = [one for one in new if is_of_a_library(one)] + self.filters
+        warnings.resetwarnings()  # also what is remembered of the filters before
+        filters: Any = warnings.filters
+        filters[:] = self.filters
 
     def _restore_signals(self) -> None:
         for number, handler in self.signals.items():
@@ -113,6 +153,7 @@ class Baseline:
         if raw_environment() != self.raw_environ:
             os.environ.clear()
             os.environ.update(self.environ)
+            set_clock()
         try:
             moved = os.getcwd() != self.cwd
         except OSError:
@@ -129,6 +170,26 @@ def folder_of_this_process() -> str:
     except OSError:
         os.chdir(ROOT)
         return ROOT
+
+
+def is_of_a_library(entry: tuple[Any, ...]) -> bool:
+    """True for a filter that is about certain messages, modules or a category of its own."""
+    _, message, category, module, _ = entry
+    return bool(message or module or category.__module__ != "builtins")
+
+
+def niceness() -> int:
+    """How far this process stands back behind others."""
+    return os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else 0
+
+
+def set_niceness(wanted: int) -> bool:
+    """False if it cannot be had: only root may come forward again."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, wanted)
+    except OSError:
+        return False
+    return True
 
 
 def blocked_signals() -> set[int]:
@@ -197,6 +258,12 @@ def raw_environment() -> dict[Any, Any]:
     """The dict inside os.environ: os.environ itself decodes every variable to be compared."""
     raw: dict[Any, Any] | None = getattr(os.environ, "_data", None)
     return dict(os.environ) if raw is None else raw
+
+
+def set_clock() -> None:
+    """The C library reads TZ when it is told to."""
+    if hasattr(time, "tzset"):
+        time.tzset()
 
 
 def has_children() -> bool:

@@ -47,6 +47,7 @@ state = load_sibling("jobqueue_widget.worker.baseline", os.path.join(HERE, "base
 CAPTURE = os.path.join(os.path.dirname(HERE), "capture")
 inside = load_sibling("jobqueue_widget.capture.inside", os.path.join(CAPTURE, "inside.py"))
 tqdm = load_sibling("jobqueue_widget.capture.tqdm", os.path.join(CAPTURE, "tqdm.py"))
+libraries = load_sibling("jobqueue_widget.worker.libraries", os.path.join(HERE, "libraries.py"))
 MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process starts is found
 OUR_FILES = (
     os.path.abspath(__file__),
@@ -186,6 +187,7 @@ class Worker:
         self.spool = ""
         self.max_result_bytes: int | None = None
         self.base: Any = None
+        self.pools = libraries.ThreadPools()
         self.threads: set[threading.Thread] = set()
         self.is_copy = False
 
@@ -271,6 +273,7 @@ class Worker:
         try:
             body.number = context.number
             context.checkpoint()
+            libraries.seed_anew()
             brought = loading.Loading(main)
             target, args, kwargs = loading.load_call(function, call, source, brought)
             value = jobside.run_body(target, args, kwargs)
@@ -335,6 +338,8 @@ class Worker:
             write_log(f"[{error.strerror}: {setup['cwd']!r}; jobs run in {state.ROOT}]\n")
         if setup["notice"]:
             write_log(f"[{setup['notice']}]\n")
+        state.set_clock()
+        self.pools.resize(setup["threads"])
         self.base = state.Baseline()
 
     def clean_up(self, meta: dict[str, Any]) -> None:
@@ -344,6 +349,7 @@ class Worker:
         """
         self.pipes.set_standard_ones()
         state.flush_streams()
+        libraries.take_back()
         if not self.base.restore():
             meta["limits"] = True
         state.flush_streams()

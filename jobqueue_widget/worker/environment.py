@@ -21,20 +21,15 @@ def missing_folder() -> str | None:
     return None
 
 
-def environment_for_workers(extra: Mapping[str, str] | None) -> dict[str, str]:
-    """The kernel's environment without the server's variables, with the queue's `env=`."""
-    environ = _of_this_process()
-    environ.update(extra or {})
-    return environ
+def passed(name: str, value: str) -> bool:
+    """True if a worker gets it."""
+    if name == "MPLBACKEND" and value.startswith("module://"):
+        return False  # draws into notebook cells; a worker has none
+    return not name.startswith(DENIED_PREFIXES)
 
 
 def _of_this_process() -> dict[str, str]:
-    environ = {
-        name: value for name, value in os.environ.items() if not name.startswith(DENIED_PREFIXES)
-    }
-    if environ.get("MPLBACKEND", "").startswith("module://"):
-        del environ["MPLBACKEND"]  # draws into notebook cells; a worker has none
-    return environ
+    return {name: value for name, value in os.environ.items() if passed(name, value)}
 
 
 ALLOWED = frozenset(
@@ -96,38 +91,7 @@ def _activate(environ: dict[str, str], prefix: str) -> None:
         environ["CONDA_DEFAULT_ENV"] = os.path.basename(prefix)
 
 
-class Surroundings:
-    """Folder, import path and environment of the kernel as they are now, made anew on change.
-
-    Workers take over what is newer than what they have, so that `os.chdir` or `os.environ` in a
-    cell holds for the jobs submitted after it. Looking whether something changed costs 2 µs.
-    """
-
-    def __init__(
-        self, extra: Mapping[str, str] | None, spool: str, max_result_bytes: int | None
-    ) -> None:
-        self._extra = extra
-        self._fixed = {"spool": spool, "max_result_bytes": max_result_bytes}
-        self._seen: tuple[str, list[str], dict[Any, Any]] = ("", [], {})
-        self._current: dict[str, Any] = {}
-
-    def now(self) -> dict[str, Any]:
-        """The same object as long as nothing has changed."""
-        notice = ""
-        try:
-            cwd = os.getcwd()
-        except OSError:
-            cwd, notice = ROOT, f"the kernel's folder was removed: jobs run in {ROOT}"
-        seen = (cwd, sys.path, _raw_environment())
-        if seen != self._seen:
-            self._seen = (cwd, list(sys.path), dict(seen[2]))
-            environ = environment_for_workers(self._extra)
-            current = {"cwd": cwd, "notice": notice, "path": list(sys.path), "environ": environ}
-            self._current = {**self._fixed, **current}
-        return self._current
-
-
-def _raw_environment() -> dict[Any, Any]:
+def raw_environment() -> dict[Any, Any]:
     """The dict inside os.environ: os.environ itself decodes every variable to be compared."""
     raw: dict[Any, Any] | None = getattr(os.environ, "_data", None)
     return dict(os.environ) if raw is None else raw

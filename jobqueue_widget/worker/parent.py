@@ -20,6 +20,7 @@ from .guard import GUARD
 from .piped import PipedWorker
 from .pipes import FROM_WORKERS, open_pipes
 from .remains import ID_VARIABLE, death_of, descendants_of, end_remains, signal_group
+from .surroundings import DEVICE_VARIABLES, Setup
 from .task import Task
 
 logger = logging.getLogger(__name__)
@@ -47,10 +48,12 @@ class WorkerProcess(PipedWorker):
         run_id: str,
         on_free: Callable[[WorkerProcess], None],
         on_gone: Callable[[WorkerProcess], None],
+        at_start: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(io, on_free, on_gone)
         self._command = list(command)
         self.id = os.urandom(16).hex()
+        self._at_start = at_start
         self._environ = {**environ, ID_VARIABLE: self.id, "JOBQUEUE_RUN_ID": run_id}
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -64,6 +67,19 @@ class WorkerProcess(PipedWorker):
     def pid(self) -> int:
         """The process id; also its group's. 0 before it is started."""
         return self._process.pid if self._process is not None else 0
+
+    def serves(self, setup: Setup) -> bool:
+        """True if it can take a job now or soon that wants this."""
+        born = self._at_start
+        return self.usable and (born is setup.at_start or born == setup.at_start)
+
+    def serves_on_a_gpu(self, setup: Setup) -> bool:
+        """The same of one that was sent to a GPU; which one is yet to be said."""
+        born = self._at_start or {}
+        names = {*born, *setup.at_start} - set(DEVICE_VARIABLES)
+        is_there = DEVICE_VARIABLES[0] in born
+        alike = all(born.get(name) == setup.at_start.get(name) for name in names)
+        return self.usable and is_there and alike
 
     # -- starting (I/O thread) -----------------------------------------------------------------
 

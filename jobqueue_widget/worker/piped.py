@@ -44,7 +44,7 @@ class PipedWorker(ABC):
         self._cancel_timers: list[Callable[[], None]] = []
         self.jobs_done = 0
         self.start_error: BaseException | None = None  # what kept it, or its last job, from running
-        self.setup: dict[str, Any] | None = None  # what it has taken over last
+        self.setup: object = None  # what it has taken over last
 
     @property
     def usable(self) -> bool:

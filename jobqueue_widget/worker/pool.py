@@ -6,10 +6,11 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from ..protocols import IoThread
 from .parent import WorkerProcess
+from .surroundings import Setup
 from .task import Task
 
 logger = logging.getLogger(__name__)
@@ -29,28 +30,30 @@ class Pool:
         self,
         io: IoThread,
         lanes: int,
-        environ: Callable[[], Mapping[str, str]],
         run_id: str,
         recycle_after: int | None,
     ) -> None:
         self._io = io
         self._lanes = lanes
-        self._environ = environ
         self._run_id = run_id
         self._recycle_after = recycle_after
         self._lock = threading.Lock()
         self._idle: list[WorkerProcess] = []  # the last one was used last
         self._all: set[WorkerProcess] = set()
         self._old: set[WorkerProcess] = set()  # to be replaced after their job
+        self._latest: Setup | None = None  # what the next job will want, as far as is known
         self._failed_starts = 0
         self._closing = False
         self._on_empty: Callable[[], None] | None = None
 
-    def give(self, task: Task, make: MakeFrames, *, fresh: bool) -> WorkerProcess | None:
+    def give(
+        self, task: Task, make: MakeFrames, setup: Setup, *, fresh: bool
+    ) -> WorkerProcess | None:
         """The worker that has `task` now; None if there is none: add one, then try again."""
         while True:
             with self._lock:
-                worker = self._pick(fresh)
+                self._latest = setup
+                worker = self._pick(fresh, setup)
                 spare_wanted = not self._idle
             if worker is None:
                 return None
@@ -65,10 +68,10 @@ class Pool:
                     self._io.call_later(SPARE_DELAY, self.keep_spare)
                 return worker
 
-    def _pick(self, fresh: bool) -> WorkerProcess | None:
+    def _pick(self, fresh: bool, setup: Setup) -> WorkerProcess | None:
         for place in range(len(self._idle) - 1, -1, -1):
             worker = self._idle[place]
-            if not worker.usable or (fresh and worker.jobs_done):
+            if not worker.serves(setup) or (fresh and worker.jobs_done):
                 continue
             del self._idle[place]
             return worker
@@ -79,10 +82,10 @@ class Pool:
         with self._lock:
             return [(worker, worker not in self._idle) for worker in self._all]
 
-    def next_worker(self) -> WorkerProcess | None:
-        """The idle one that the next job would get."""
+    def next_worker(self, fits: Callable[[WorkerProcess], bool]) -> WorkerProcess | None:
+        """The idle one that the next job would get, of those that fit it."""
         with self._lock:
-            return next((worker for worker in reversed(self._idle) if worker.usable), None)
+            return next((worker for worker in reversed(self._idle) if fits(worker)), None)
 
     def let_go(self, worker: WorkerProcess) -> bool:
         """End an idle one. False: it is at work."""
@@ -95,30 +98,49 @@ class Pool:
 
     # -- I/O thread --------------------------------------------------------------------------
 
-    def add_worker(self) -> BaseException | None:
-        """Start one more; why it could not be started, if so."""
+    def add_worker(self, setup: Setup) -> BaseException | None:
+        """Start one more, in the place of one that waits in other surroundings if need be.
+
+        Returns:
+            Why it could not be started, if so.
+
+        """
         worker = WorkerProcess(
-            self._io, [sys.executable], self._environ(), self._run_id, self._freed, self._lost
+            self._io,
+            [sys.executable],
+            setup.environ,
+            self._run_id,
+            self._freed,
+            self._lost,
+            setup.at_start,
         )
+        leaves: list[WorkerProcess] = []
         with self._lock:
             if self._closing:
                 return None
+            if len(self._all) > self._lanes:
+                leaves = [other for other in self._idle if not other.serves(setup)][:1]
+                self._idle = [other for other in self._idle if other not in leaves]
             self._all.add(worker)
             self._idle.insert(0, worker)
+        for other in leaves:
+            other.close()
         worker.start()
         return worker.start_error
 
     def keep_spare(self) -> None:
         """One idle worker beside those at work, so that the next job never waits for a start."""
         with self._lock:
+            setup = self._latest
             wanted = (
                 not self._closing
-                and not any(worker.usable for worker in self._idle)
+                and setup is not None
+                and not any(worker.serves(setup) for worker in self._idle)
                 and len(self._all) <= self._lanes
                 and self._failed_starts < FAILED_STARTS
             )
-        if wanted:
-            self.add_worker()
+        if wanted and setup is not None:
+            self.add_worker(setup)
 
     def _freed(self, worker: WorkerProcess) -> None:
         with self._lock:

@@ -26,6 +26,7 @@ class Recorder:
         self.job_id = job_id
         self.attempt = 1
         self.priority = 0
+        self.devices: tuple[str, ...] = ()
         self.phases: list[str | None] = []
         self.where: str | None = None
         self.reports: list[tuple[object, object]] = []

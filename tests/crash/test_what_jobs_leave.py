@@ -113,8 +113,15 @@ async def test_a_forked_copy_of_the_job_that_returns_changes_nothing() -> None:
 
 def look_around() -> dict[str, Any]:
     """What a job can see of what another may have changed."""
+    import decimal
     import gc
+    import locale
+    import logging
     import resource
+    import socket
+    import warnings
+
+    import numpy
 
     print("looking")
     sys.stderr.write("around\n")
@@ -139,6 +146,15 @@ def look_around() -> dict[str, Any]:
         "files": resource.getrlimit(resource.RLIMIT_NOFILE),
         "umask": umask,
         "garbage": gc.isenabled(),
+        "clock": time.strftime("%z"),
+        "warnings": [entry[0] for entry in warnings.filters if entry[2] is Warning],
+        "logging": logging.root.manager.disable,
+        "socket": socket.getdefaulttimeout(),
+        "calculation": (numpy.geterr(), numpy.geterrcall(), decimal.getcontext().prec),
+        "traced": (sys.gettrace(), sys.getprofile()),
+        "hooks": (sys.excepthook is sys.__excepthook__, sys.displayhook is sys.__displayhook__),
+        "niceness": os.nice(0),
+        "locale": locale.setlocale(locale.LC_ALL),
         "streams": (sys.stdin is None, sys.stdout.encoding, sys.stderr.encoding),
     }
 
@@ -262,9 +278,115 @@ def traces() -> None:
     threading.settrace(lambda *_: come_to_grief("error"))
 
 
+async def test_random_numbers_of_a_job_are_no_repetition_of_another_s() -> None:
+    """Whatever was seeded before; in a process of its own a job may seed as it likes."""
+
+    def draws(seed: int | None) -> tuple[float, float]:
+        import random
+
+        import numpy
+
+        if seed is not None:
+            random.seed(seed)
+            numpy.random.seed(seed)
+        return random.random(), float(numpy.random.random())
+
+    async with JobQueue() as queue:
+        seeded = [await queue.submit_nowait(draws, 7) for _ in range(2)]
+        assert len(set(seeded)) == 1
+        free = [await queue.submit_nowait(draws, None) for _ in range(20)]
+        assert len({number for pair in free for number in pair}) == 40
+
+
+async def test_filters_of_warnings_that_an_imported_module_has_set_stay_with_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "quiet.py").write_text(
+        "import warnings\nwarnings.filterwarnings('ignore', message='known')\n"
+    )
+
+    def imports() -> None:
+        import importlib
+        import warnings
+
+        sys.path.insert(0, str(tmp_path))
+        importlib.import_module("quiet")
+        warnings.simplefilter("ignore")
+
+    def warns() -> None:
+        import warnings
+
+        warnings.warn("known", stacklevel=1)
+        warnings.warn("news", stacklevel=1)
+
+    async with JobQueue() as queue:
+        await queue.submit_nowait(imports)
+        job = queue.submit_nowait(warns)
+        await job
+        assert "news" in job.logs()
+        assert "known" not in job.logs()
+
+
+def moves_the_clock() -> None:
+    os.environ["TZ"] = "IST-5:30"
+    time.tzset()
+
+
+def silences_and_shouts() -> None:
+    import logging
+    import warnings
+
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("error")
+    warnings.showwarning = None  # type: ignore[assignment]
+
+
+def calculates_in_its_own_way() -> None:
+    import decimal
+    import locale
+
+    import numpy
+
+    numpy.seterr(all="raise")
+    numpy.seterrcall(lambda *_: come_to_grief("error"))
+    decimal.getcontext().prec = 2
+    locale.setlocale(locale.LC_ALL, "C.UTF-8")
+
+
+def waits_for_no_one() -> None:
+    import socket
+
+    socket.setdefaulttimeout(0.001)
+
+
+def hooks_itself_in() -> None:
+    sys.excepthook = lambda *_: come_to_grief("error")
+    sys.displayhook = lambda _: come_to_grief("error")
+    sys.setprofile(lambda *_: None)
+    threading.setprofile(lambda *_: None)
+
+
+def stands_back() -> None:
+    os.nice(5)
+
+
+def stands_back_for_good() -> None:
+    os.nice(5)
+    if os.geteuid() == 0:
+        os.seteuid(65534)  # root could come forward again
+
+
 @pytest.mark.parametrize(
     "act",
     [
+        moves_the_clock,
+        silences_and_shouts,
+        calculates_in_its_own_way,
+        waits_for_no_one,
+        hooks_itself_in,
+        stands_back,
+        stands_back_for_good,
         changes_the_environment,
         replaces_the_environment,
         replaces_the_lists,

@@ -95,7 +95,7 @@ async def test_a_worker_that_dies_while_idle_is_replaced_silently() -> None:
         assert await queue.submit_nowait(os.getpid) != pid
 
 
-async def test_jobs_see_the_folder_path_and_environment_of_when_they_start(
+async def test_jobs_see_the_folder_path_and_environment_of_their_submit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with JobQueue(env={"GIVEN": "by the queue"}) as queue:
@@ -113,11 +113,11 @@ async def test_jobs_see_the_folder_path_and_environment_of_when_they_start(
             names = ("SET_IN_A_CELL", "GIVEN", "JUPYTER_TOKEN")
             return os.getcwd(), [os.environ.get(name) for name in names], written_in_a_cell.value
 
-        assert await queue.submit_nowait(look) == (
-            str(tmp_path),
-            ["yes", "by the queue", None],
-            41,
-        )
+        job = queue.submit_nowait(look)
+        monkeypatch.setenv("SET_IN_A_CELL", "too late")
+        monkeypatch.chdir("/")
+        sys.path.remove(str(tmp_path))
+        assert await job == (str(tmp_path), ["yes", "by the queue", None], 41)
 
 
 async def test_a_job_starts_from_a_clean_process() -> None:

@@ -169,6 +169,9 @@ class FakeNvml(types.ModuleType):
     def nvmlDeviceGetName(self, handle: int) -> bytes:
         return b"Card %d" % handle
 
+    def nvmlDeviceGetUUID(self, handle: int) -> bytes:
+        return b"GPU-%d" % handle
+
     def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:
         raise self.NVMLError("not supported")
 

@@ -1,0 +1,99 @@
+"""What libraries keep from one job to the next in a warm worker: taken back, or seeded anew.
+
+Loaded by path in the worker; standard library only. It looks at what a job has imported and imports
+nothing itself, so that a job that imports nothing pays nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+LIBRARIES = ("numpy", "scipy", "torch", "sklearn")  # that bring thread pools with them
+
+
+def seed_anew() -> None:
+    """Other random numbers than the job before, whatever that one has seeded."""
+    modules = sys.modules
+    if "random" in modules:
+        modules["random"].seed(int.from_bytes(os.urandom(16), "little"))
+    if "numpy.random" in modules:
+        with contextlib.suppress(Exception):  # of a library that is half imported
+            modules["numpy.random"].seed(list(memoryview(os.urandom(16)).cast("I")))
+    if "torch" in modules:
+        with contextlib.suppress(Exception):
+            modules["torch"].manual_seed(int.from_bytes(os.urandom(7), "little"))
+
+
+def take_back() -> None:
+    """Figures, error states and modes of calculation."""
+    modules = sys.modules
+    for name, reset in RESETS.items():
+        if name in modules:
+            with contextlib.suppress(Exception):  # a job may have changed what it likes in there
+                reset(modules[name])
+
+
+def _numpy(numpy: Any) -> None:
+    if numpy.geterr() != NUMPY_ERRORS:
+        numpy.seterr(**NUMPY_ERRORS)
+    if numpy.geterrcall() is not None:
+        numpy.seterrcall(None)
+
+
+def _pyplot(pyplot: Any) -> None:
+    if pyplot.get_fignums():
+        pyplot.close("all")
+
+
+def _torch(torch: Any) -> None:
+    if not torch.is_grad_enabled():
+        torch.set_grad_enabled(True)
+
+
+def _decimal(decimal: Any) -> None:
+    decimal.setcontext(decimal.Context())
+
+
+def _socket(socket: Any) -> None:
+    socket.setdefaulttimeout(None)
+
+
+RESETS: dict[str, Callable[[Any], None]] = {
+    "socket": _socket,
+    "decimal": _decimal,
+    "numpy": _numpy,
+    "matplotlib.pyplot": _pyplot,
+    "torch": _torch,
+}
+
+
+class ThreadPools:
+    """Of BLAS and OpenMP: as large as a job may use processors.
+
+    A library that is yet to be loaded reads the environment; one that is there is told, if the
+    worker's environment has threadpoolctl.
+    """
+
+    def __init__(self) -> None:
+        self._size: int | None = None
+
+    def resize(self, size: int | None) -> None:
+        """None: the user has said how large they are."""
+        if size == self._size:
+            return
+        self._size = size
+        if size is None or not any(name in sys.modules for name in LIBRARIES):
+            return
+        with contextlib.suppress(Exception):
+            if importlib.util.find_spec("threadpoolctl") is not None:
+                importlib.import_module("threadpoolctl").threadpool_limits(size)
+        if "torch" in sys.modules:
+            with contextlib.suppress(Exception):
+                sys.modules["torch"].set_num_threads(size)
