@@ -257,7 +257,8 @@ class Ledger:
             gpus = self._choose_gpus(request, stats, beside, have)
         short = [name for name in NAMES if name in have and have[name] < need[name]]
         if not short and gpus is not None:
-            return Admitted(gpus)
+            known = stats.gpus or ()
+            return Admitted(gpus, devices=tuple(known[n].uuid or str(n) for n in gpus))
         return self._blocked(request, have, short, idle, stats)
 
     def _free_ram(self, request: Request, stats: MachineStats, beside: Request | None) -> float:

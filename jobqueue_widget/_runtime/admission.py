@@ -241,8 +241,7 @@ class Admission:
             request = self._request(job_id, title, need, plugin)
             decision = self._decide(request, beside, is_cut=bool(unchecked))
             if isinstance(decision, Admitted):
-                devices = self._devices(decision.gpus)
-                decision = replace(decision, need=need, unchecked=unchecked, devices=devices)
+                decision = replace(decision, need=need, unchecked=unchecked)
                 if need:
                     self._ledger.reserve(request, decision.gpus)
                 if plugin is not None and decision.gpus:
@@ -265,12 +264,6 @@ class Admission:
         elif decision is MEASURING:
             self.look_once()
         return decision
-
-    def _devices(self, gpus: tuple[int, ...]) -> tuple[str, ...]:
-        """Their names: that of the driver, else the number, in the order of the slots."""
-        known = (self._stats and self._stats.gpus) or ()
-        named = {number: gpu.uuid for number, gpu in enumerate(known)}
-        return tuple(named.get(number) or str(number) for number in gpus)
 
     def _request(self, job_id: str, title: str, need: Amounts, plugin: PluginKey | None) -> Request:
         loaded = self._loaded.get(plugin) if plugin is not None else None

@@ -188,6 +188,8 @@ class Worker:
         self.max_result_bytes: int | None = None
         self.base: Any = None
         self.pools = libraries.ThreadPools()
+        self.begun = 0.0
+        self.sources: Any = None
         self.threads: set[threading.Thread] = set()
         self.is_copy = False
 
@@ -229,6 +231,7 @@ class Worker:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.become_a_copy)
         self.base = state.Baseline()
+        self.sources = libraries.Sources(os.path.dirname(HERE))
         self.pipes.send(wire.READY, 0, [json.dumps({"pid": os.getpid()}).encode()])
 
     def run_forever(self) -> None:
@@ -243,6 +246,7 @@ class Worker:
 
     def run_one(self, number: int, data: bytearray) -> None:
         """One job, to one END frame whatever happens."""
+        self.begun = time.time()
         job_id, attempt, setup, function, call, source = pickle.loads(data)
         del data
         self.set_up(setup)
@@ -349,6 +353,9 @@ class Worker:
         """
         self.pipes.set_standard_ones()
         state.flush_streams()
+        new = self.sources.new(self.begun)
+        if new:
+            meta["modules"] = new
         libraries.take_back()
         if not self.base.restore():
             meta["limits"] = True

@@ -97,3 +97,32 @@ class ThreadPools:
         if "torch" in sys.modules:
             with contextlib.suppress(Exception):
                 sys.modules["torch"].set_num_threads(size)
+
+
+class Sources:
+    """Files of the user's own modules: of what is not installed beside the interpreter."""
+
+    def __init__(self, own: str) -> None:
+        installed = {sys.prefix, sys.base_prefix, sys.exec_prefix, own}
+        self._installed = tuple(os.path.join(folder, "") for folder in installed)
+        self._names = set(sys.modules)
+
+    def new(self, begun: float) -> list[tuple[str, tuple[int, ...] | None]]:
+        """Those imported since the last call, with what tells their content.
+
+        None stands for a file that was changed after `begun`: what was read of it is not known.
+        """
+        if len(sys.modules) == len(self._names):
+            return []
+        found: list[tuple[str, tuple[int, ...] | None]] = []
+        for name in sys.modules.keys() - self._names:
+            path = getattr(sys.modules.get(name), "__file__", None)
+            if isinstance(path, str) and not path.startswith(self._installed):
+                with contextlib.suppress(OSError, ValueError):
+                    status = os.stat(path)
+                    times = status.st_mtime_ns, status.st_ctime_ns
+                    stamp = (*times, status.st_size, status.st_ino)
+                    is_known = max(times) < begun * 1e9
+                    found.append((os.path.abspath(path), stamp if is_known else None))
+        self._names = set(sys.modules)
+        return found

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -20,6 +21,7 @@ from .guard import GUARD
 from .piped import PipedWorker
 from .pipes import FROM_WORKERS, open_pipes
 from .remains import ID_VARIABLE, death_of, descendants_of, end_remains, signal_group
+from .sources import Sources
 from .surroundings import DEVICE_VARIABLES, Setup
 from .task import Task
 
@@ -54,6 +56,7 @@ class WorkerProcess(PipedWorker):
         self._command = list(command)
         self.id = os.urandom(16).hex()
         self._at_start = at_start
+        self.sources = Sources()
         self._environ = {**environ, ID_VARIABLE: self.id, "JOBQUEUE_RUN_ID": run_id}
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -170,6 +173,10 @@ class WorkerProcess(PipedWorker):
 
     def _on_closed_pipe(self) -> None:
         self._later(CLOSED_PIPE_PATIENCE, self._break, "closed its pipe")
+
+    def _end_task(self, task: Task, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        self.sources.hear(meta.get("modules"))
+        super()._end_task(task, meta, parts)
 
     def _replace(self, task: Task) -> None:
         self._kill(task, "its job left something behind")

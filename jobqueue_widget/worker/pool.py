@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable
 
 from ..protocols import IoThread
 from .parent import WorkerProcess
+from .sources import stamp_of
 from .surroundings import Setup
 from .task import Task
 
@@ -41,6 +43,7 @@ class Pool:
         self._idle: list[WorkerProcess] = []  # the last one was used last
         self._all: set[WorkerProcess] = set()
         self._old: set[WorkerProcess] = set()  # to be replaced after their job
+        self._told: set[object] = set()  # changes of modules that a log has told of
         self._latest: Setup | None = None  # what the next job will want, as far as is known
         self._failed_starts = 0
         self._closing = False
@@ -57,6 +60,9 @@ class Pool:
                 spare_wanted = not self._idle
             if worker is None:
                 return None
+            if self._is_stale(worker, task):
+                worker.close()
+                continue
             try:
                 number, frames = make(worker)
             except BaseException:
@@ -67,6 +73,19 @@ class Pool:
                 if spare_wanted:
                     self._io.call_later(SPARE_DELAY, self.keep_spare)
                 return worker
+
+    def _is_stale(self, worker: WorkerProcess, task: Task) -> bool:
+        """True if a module of the user's has changed after it was imported there; told once."""
+        path = worker.sources.changed()
+        if path is None:
+            return False
+        news = path, stamp_of(path)
+        if news not in self._told:
+            self._told.add(news)
+            name = os.path.basename(path)
+            text = f"[{name} has changed since it was imported: a new worker runs this job]\n"
+            task.on_log(text.encode("utf-8", "backslashreplace"))
+        return True
 
     def _pick(self, fresh: bool, setup: Setup) -> WorkerProcess | None:
         for place in range(len(self._idle) - 1, -1, -1):

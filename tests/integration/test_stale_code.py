@@ -1,0 +1,149 @@
+"""Jobs run the user's modules as they are now, whatever a warm worker has imported."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobqueue_widget import JobQueue
+from tests.conditions import until
+from tests.kernels import VERSIONS, Kernel
+
+NEWS = "trainer_of_mine.py has changed since it was imported"
+
+
+def source(answer: int) -> str:
+    return f"ANSWER = {answer}\n\n\ndef train():\n    import os\n    return ANSWER, os.getpid()\n"
+
+
+def edit(path: Path) -> None:
+    path.write_text(source(2))
+
+
+def edit_and_keep_the_time(path: Path) -> None:
+    status = path.stat()
+    path.write_text(source(2))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def replace(path: Path) -> None:
+    new = path.with_name("new")
+    new.write_text(source(2))
+    new.replace(path)
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # of the same second and size it would count
+    path = tmp_path / "trainer_of_mine.py"
+    path.write_text(source(1))
+    yield path
+    sys.modules.pop("trainer_of_mine", None)
+
+
+def inside() -> tuple[int, int]:
+    """A function of its own that imports it."""
+    answer: tuple[int, int] = importlib.import_module("trainer_of_mine").train()
+    return answer
+
+
+@pytest.mark.parametrize("change", [edit, edit_and_keep_the_time, replace])
+@pytest.mark.parametrize("by", ["reference", "import"])
+async def test_a_changed_module_costs_the_warm_worker_and_is_told_once(
+    by: str, change: Callable[[Path], None], module: Path
+) -> None:
+    train = importlib.import_module("trainer_of_mine").train if by == "reference" else inside
+    async with JobQueue() as queue:
+        first = await queue.submit_nowait(train)
+        assert await queue.submit_nowait(train) == first
+        assert first[0] == 1
+        change(module)
+        jobs = [queue.submit_nowait(train) for _ in range(3)]
+        results = [await job for job in jobs]
+        assert len(set(results)) == 1
+        assert results[0][0] == 2
+        assert results[0][1] != first[1]
+        assert [NEWS in job.logs() for job in jobs] == [True, False, False]
+
+
+async def test_what_is_changed_while_its_job_runs_is_new_for_the_next(
+    module: Path, tmp_path: Path
+) -> None:
+    def runs_long() -> int:
+        import time
+
+        answer, _ = inside()
+        (tmp_path / "imported").touch()
+        while not (tmp_path / "go").exists():
+            time.sleep(0.01)
+        return answer
+
+    async with JobQueue() as queue:
+        job = queue.submit_nowait(runs_long)
+        await until((tmp_path / "imported").exists)
+        edit(module)
+        (tmp_path / "go").touch()
+        assert await job == 1
+        assert (await queue.submit_nowait(inside))[0] == 2
+
+
+async def test_installed_modules_and_our_own_are_not_looked_at() -> None:
+    def imports() -> int:
+        for name in ("json", "numpy", "pandas", "jobqueue_widget", "jobqueue_widget.queue"):
+            importlib.import_module(name)
+        return os.getpid()
+
+    async with JobQueue() as queue:
+        pid = await queue.submit_nowait(imports)
+        (worker, _), *_ = [
+            (one, busy)
+            for one, busy in queue._submission.built_in("process").pool.workers()  # type: ignore[attr-defined]
+            if one.pid == pid
+        ]
+        assert [path for path in worker.sources._stamps if "site-packages" in path] == []
+        assert [path for path in worker.sources._stamps if "jobqueue_widget" in path] == []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("notebook")
+
+
+@pytest.fixture(scope="module")
+def kernel(folder: Path) -> Iterator[Kernel]:
+    kernel = Kernel(VERSIONS[0], cwd=folder, environ={"PYTHONDONTWRITEBYTECODE": "1"})
+    yield kernel
+    kernel.close()
+
+
+@pytest.mark.parametrize("way", ["importlib.reload(mine)", "%autoreload 2"])
+def test_a_notebook_that_reloads_its_module_gets_the_new_one_in_jobs(
+    way: str, kernel: Kernel, folder: Path
+) -> None:
+    name = "mine_1" if way.startswith("%") else "mine_2"
+    path = folder / f"{name}.py"
+    path.write_text(source(1))
+    if way.startswith("%"):
+        kernel.run(f"%load_ext autoreload\n{way}")
+    kernel.run(
+        f"import importlib, {name} as mine\n"
+        "from jobqueue_widget import JobQueue\n"
+        "queue = await JobQueue().start()\n"
+        "first = await queue.submit_nowait(mine.train)"
+    )
+    path.write_text(source(2) + "def added():\n    return 'added'\n")
+    if not way.startswith("%"):
+        kernel.run(way)
+    kernel.run(
+        "second = await queue.submit_nowait(mine.train)\n"
+        "third = await queue.submit_nowait(mine.added)\n"
+        "await queue.stop()"
+    )
+    assert kernel.value_of("(first[0], second[0], third)") == (1, 2, "added")
