@@ -228,30 +228,21 @@ def _check_env(value: object) -> Mapping[str, str | None]:
             f'env must be a mapping like {{"CUDA_VISIBLE_DEVICES": "1"}}, not {_show(value)}'
         )
     for name, text in value.items():
-        if not isinstance(name, str) or not name or "=" in name or not _is_sendable(name):
-            raise InvalidOptionError(f"env: {_show(name)} cannot be the name of a variable")
+        if not isinstance(name, str) or not isinstance(text, str | None):
+            raise InvalidOptionError(
+                f"env: {_show(name)} and {_show(text)} must be texts; None removes a variable"
+            )
+        check_variable(name, text or "")
         if name.startswith("JOBQUEUE_"):
             raise InvalidOptionError(f"env: {name} is the queue's own; take another name")
-        if text is not None and not (isinstance(text, str) and _is_sendable(text)):
-            raise InvalidOptionError(
-                f"env[{name!r}] must be a text without NUL, or None to remove it, not {_show(text)}"
-            )
     return dict(value)
-
-
-def _is_sendable(text: str) -> bool:
-    """Whether a process can be started with it."""
-    try:
-        return b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
 
 
 def _check_cwd(value: object) -> str:
     if not isinstance(value, (str, os.PathLike)):
         raise InvalidOptionError(f"cwd must be a folder, not {_show(value)}")
     folder = os.fspath(value)
-    if not isinstance(folder, str) or not folder or not _is_sendable(folder):
+    if not isinstance(folder, str) or not folder or "\0" in folder:
         raise InvalidOptionError(f"cwd must be a folder, not {_show(value)}")
     return os.path.abspath(os.path.expanduser(folder))
 

@@ -68,6 +68,7 @@ STANDARD_LIBRARY_ONLY = (
     "worker/loading.py",
     "worker/wire.py",
     "worker/jobside.py",
+    "worker/libraries.py",
     "worker/guardian.py",
     "worker/interface.py",
     "worker/introspect.py",
