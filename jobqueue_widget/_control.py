@@ -28,7 +28,7 @@ from .errors import (
 )
 from .job import Job
 from .options import check_priority, check_seconds, check_text
-from .submission import MISSING, Submission, target_of
+from .submission import MISSING, Submission, changed_text, differs_now, target_of
 
 Scope = Literal["pending", "running", "all"]
 
@@ -75,9 +75,11 @@ class Control:
         self.engine.submit(made)
         return [Job(record, self) for record, _ in made]
 
-    def retry(self, record: JobRecord) -> Job:
-        """The same again, as a new job."""
-        again = self.submission.again(record)
+    def retry(self, record: JobRecord, latest: bool = False) -> Job:
+        """The same again, as a new job; with `latest` by the function as it is now."""
+        again = self.submission.as_now(record) if latest else self.submission.again(record)
+        if not latest and differs_now(record.spec):
+            self.engine.log_of(again).write(f"[{changed_text(record.spec)}]\n")
         self.engine.submit([(again, ())])
         return Job(again, self)
 

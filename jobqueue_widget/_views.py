@@ -8,11 +8,12 @@ from itertools import chain, islice
 from typing import Any, Literal
 
 from ._arguments import arguments_line
-from ._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
+from ._core.jobs import PENDING, BlockReason, JobRecord, JobSpec, JobStatus, NotKept
 from ._core.told import unchecked_text
 from ._core.words import cancel_text, error_text
 from ._runtime.engine import Engine
 from ._runtime.queue_resources import Usage
+from .submission import differs_now, stands_for
 
 HISTORY_IN_STATE = 20
 
@@ -209,21 +210,34 @@ def note_of(job: JobRecord) -> str | None:
         return "finished before the cancel"
     if type(job.result) is NotKept:
         return f"result not kept: {job.result.reason}"
+    if job.status.ended and is_defined_anew(job.spec) and differs_now(job.spec):
+        return f"{job.spec.name} differs now; Retry runs it as it was"
     if job.cancel_phase is None and isinstance(job.usage, Usage) and job.usage.unchecked:
         return unchecked_text(job.usage.unchecked)
     return cancel_note(job)
 
 
+def is_defined_anew(spec: JobSpec) -> bool:
+    """True, quickly, if a cell with its function has run again; not of what that calls."""
+    now = stands_for(spec)
+    return now is not None and now is not spec.target
+
+
 class Shown:
     """A row to be shown, as of one moment."""
 
-    __slots__ = ("job", "revision", "row", "stays")
+    __slots__ = ("job", "now", "revision", "row", "stays")
 
     def __init__(self, job: JobRecord, row: RowDict) -> None:
         self.job = job
         self.revision = job.revision
         self.row = row
         self.stays = job.status is not JobStatus.running
+        self.now = stands_for(job.spec) if job.status.ended else None
+
+    def is_outdated(self) -> bool:
+        """True if a cell has defined its function anew."""
+        return self.now is not None and self.now is not stands_for(self.job.spec)
 
 
 class KnownRows:
@@ -247,7 +261,7 @@ class KnownRows:
         known, found = self._known, []
         for job in jobs:
             shown = known.get(job.id)
-            if shown is None or shown.revision != job.revision:
+            if shown is None or shown.revision != job.revision or shown.is_outdated():
                 shown = Shown(job, row(engine, job))
                 self._new.append(shown)
             found.append(shown)

@@ -284,9 +284,16 @@ class Job:
         """Cancel it; see `JobQueue.cancel`. Any thread."""
         return self._control.cancel(self._record, force, timeout, reason)
 
-    def retry(self) -> Job:
-        """Submit the same again, as a new job. Any thread."""
-        return self._control.retry(self._record)
+    def retry(self, *, latest: bool = False) -> Job:
+        """Submit the same again, as a new job. Any thread.
+
+        Args:
+            latest: run the function that its name stands for now, with the arguments and options of
+                then, in the folder and environment of now; else as it was, and if it differs now,
+                the row and the log say so.
+
+        """
+        return self._control.retry(self._record, latest)
 
     def logs(self, lines: int = 100) -> str:
         """The last lines of what it printed."""

@@ -273,9 +273,9 @@ class JobQueue(Journaled, ReferenceNames):
         self._submission.check_resources(checked)
         return OptionsView(self._control, checked, priority or 0)
 
-    def retry(self, job_id: str | Job) -> Job:
-        """Submit the same target, arguments and options again, as a new job. Any thread."""
-        return self._control.retry(self._control.record(job_id))
+    def retry(self, job_id: str | Job, *, latest: bool = False) -> Job:
+        """Submit the same target, arguments and options again. Any thread. See `Job.retry`."""
+        return self._control.retry(self._control.record(job_id), latest)
 
     # -- changing what is queued -------------------------------------------------------------
 

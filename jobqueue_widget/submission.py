@@ -6,13 +6,16 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from ._core.jobs import EMPTY, JobOptions, JobRecord, JobSpec, TargetKind
 from .errors import InvalidOptionError, InvalidTargetError
 from .options import KNOWN, check_resource_names
 from .protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
+from .worker.definitions import now_of, print_of
+from .worker.packing import Packed
 from .worker.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -90,6 +93,27 @@ class Submission:
         number, job_id = engine.next_number()
         spec = job.spec.again(job_id)
         record = JobRecord(spec, job.priority, number, engine.now())
+        record.retry_of = job.id
+        return record
+
+    def as_now(self, job: JobRecord) -> JobRecord:
+        """A new job with the function that its name stands for now, in the surroundings of now.
+
+        Raises:
+            InvalidTargetError: it stands for no function any more.
+
+        """
+        spec = job.spec
+        now = spec.target if spec.kind == "plugin" else now_of(spec.target)
+        if now is None:
+            raise InvalidTargetError(
+                f"{spec.name!r} stands for nothing that can be called now: define it, or retry() it"
+            )
+        options = replace(spec.options, after=())
+        record, _ = self.record(now, spec.args, spec.kwargs, options, job.priority)
+        packed, earlier = record.spec.payload, spec.payload
+        if _is_packed(packed) and _is_packed(earlier):
+            record.spec.payload = packed[0], earlier[1]  # the arguments of its submit
         record.retry_of = job.id
         return record
 
@@ -275,6 +299,27 @@ def _whose(spec: JobSpec) -> str:
         where = "coroutine" if spec.kind == "coroutine" else "thread"
         return f"a {where} shares the one environment and folder of this process"
     return f"{cast('Executor', spec.executor).name!r} runs it in processes of its own"
+
+
+def _is_packed(payload: object) -> TypeGuard[tuple[Packed, bytes]]:
+    return isinstance(payload, tuple) and len(payload) == 2 and isinstance(payload[0], Packed)
+
+
+def stands_for(spec: JobSpec) -> object | None:
+    """What the name of its function stands for now; None where nothing can be said."""
+    return None if spec.restored or spec.kind == "plugin" else now_of(spec.target)
+
+
+def differs_now(spec: JobSpec) -> bool:
+    """True if its function, or one that this calls, is defined otherwise than at its submit."""
+    now = stands_for(spec)
+    then = spec.payload[0].print if _is_packed(spec.payload) else print_of(spec.target)
+    return now is not None and then is not None and then != print_of(now)
+
+
+def changed_text(spec: JobSpec) -> str:
+    """What is said of such a job."""
+    return f"{spec.name} differs now; this is as it was: retry(latest=True) runs it as it is now"
 
 
 def _close_quietly(target: object) -> None:

@@ -13,6 +13,7 @@ import cloudpickle
 
 from ..errors import UnpicklableJobError
 from . import byvalue
+from .definitions import print_of
 from .wire import is_plain
 
 Sources = dict[str, list[str]]  # lines by file or cell
@@ -21,12 +22,15 @@ Sources = dict[str, list[str]]  # lines by file or cell
 class Packed:
     """The pickle of a function; equal ones are kept once."""
 
-    __slots__ = ("__weakref__", "_digest", "data", "source")
+    __slots__ = ("__weakref__", "_digest", "data", "print", "source")
 
-    def __init__(self, data: bytes, sources: Sources | None = None) -> None:
+    def __init__(
+        self, data: bytes, sources: Sources | None = None, print_: bytes | None = None
+    ) -> None:
         self._digest: bytes | None = None
         self.data = data
         self.source = sources  # for tracebacks in the worker
+        self.print = print_  # of the code that was packed by value, where that is known
 
     @property
     def digest(self) -> bytes:
@@ -75,7 +79,9 @@ class Packer:
             raise UnpicklableJobError(_blame_function(target, error)) from error
         digest = hashlib.sha256(data).digest()
         known = self._by_digest.get(digest)
-        return known or self._by_digest.setdefault(digest, Packed(data, sources))
+        if known is not None:
+            return known
+        return self._by_digest.setdefault(digest, Packed(data, sources, print_of(target)))
 
     def pack_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> bytes:
         """The pickle of both.

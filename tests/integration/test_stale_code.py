@@ -147,3 +147,73 @@ def test_a_notebook_that_reloads_its_module_gets_the_new_one_in_jobs(
         "await queue.stop()"
     )
     assert kernel.value_of("(first[0], second[0], third)") == (1, 2, "added")
+
+
+# -- a function that was fixed in its cell ---------------------------------------------------------
+
+FIRST = """
+def helper(x):
+    return x + 1
+
+def train(x):
+    return helper(x) / 0
+"""
+SAID = "train differs now"
+
+
+def test_a_retry_after_the_cell_was_fixed_says_so_and_runs_either(kernel: Kernel) -> None:
+    kernel.run(
+        "import asyncio\nfrom jobqueue_widget import JobQueue, JobFailedError\n"
+        "queue = await JobQueue().start()\n"
+        "async def end(job):\n"
+        "    await queue.wait_for_job(job)\n"
+        "    row, = (row for row in queue.window('history', 0, 9).rows if row['id'] == job.id)\n"
+        "    return job.status.value, job.result, row['note'], job.logs()"
+    )
+    kernel.run(FIRST)
+    kernel.run("job = queue.submit_nowait(train, 1)\ntold = await end(job)")
+    assert kernel.value_of("told") == ("failed", None, None, "")
+    kernel.run(FIRST + "\nanother_line = 1")
+    kernel.run("told = await end(job), await end(job.retry())")
+    assert kernel.value_of("told") == (("failed", None, None, ""),) * 2
+
+    kernel.run(FIRST.replace("/ 0", "/ 1"))
+    kernel.run("told = await end(job), await end(job.retry()), await end(job.retry(latest=True))")
+    old, again, latest = kernel.value_of("told")
+    assert old == ("failed", None, "train differs now; Retry runs it as it was", "")
+    assert again[:2] == ("failed", None)
+    assert SAID in again[3]
+    assert latest == ("completed", 2.0, None, "")
+
+    kernel.run("def helper(x):\n    return 41")
+    kernel.run(
+        "job = queue.jobs()[0]\n"
+        "told = await end(job.retry()), await end(queue.retry(job, latest=True))\n"
+        "del train\n"
+        "try:\n    job.retry(latest=True)\nexcept TypeError as error:\n    said = str(error)\n"
+        "await queue.stop()"
+    )
+    again, latest = kernel.value_of("told")
+    assert again[:2] == ("completed", 2.0)
+    assert SAID in again[3]
+    assert latest == ("completed", 41.0, None, "")
+    assert "stands for nothing" in kernel.value_of("said")
+
+
+def total(numbers: list[int]) -> tuple[int, str | None]:
+    return sum(numbers), os.environ.get("SET_SINCE")
+
+
+async def test_a_latest_retry_has_the_arguments_of_its_submit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = [1, 2]
+    async with JobQueue() as queue:
+        job = queue.options(label="sum").submit_nowait(total, numbers)
+        numbers.append(3)
+        monkeypatch.setenv("SET_SINCE", "yes")
+        assert await job == (3, None)
+        assert await job.retry() == (3, None)
+        latest = job.retry(latest=True)
+        assert await latest == (3, "yes")
+        assert (latest.label, latest.retry_of) == ("sum", job.id)
