@@ -8,6 +8,7 @@ from typing import Protocol
 
 from .._core.effects import TimerKind
 from .._core.jobs import JobRecord
+from .listeners import nothing
 
 Key = tuple[str, TimerKind]
 Fire = Callable[[JobRecord, TimerKind, int], None]
@@ -51,7 +52,7 @@ class Timers:
 
     def _arm_at(self, job: JobRecord, kind: TimerKind, due: float) -> None:
         self._token += 1
-        cancel: Callable[[], None] = _nothing
+        cancel: Callable[[], None] = nothing
         if not self._suspended:
             seconds = max(0.0, due - self._monotonic())
             cancel = self._call_later(seconds, self._fire, job, kind, self._token)
@@ -92,7 +93,3 @@ class Timers:
         self._suspended = False
         for (_, kind), (_, due, job, _) in list(self._armed.items()):
             self._arm_at(job, kind, due)
-
-
-def _nothing() -> None:
-    """Cancels nothing."""

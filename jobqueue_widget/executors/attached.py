@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from .._core.jobs import BlockReason, JobSpec, Outcome
+from .._runtime.listeners import Listeners
 from ..protocols import ExecutorContext, Reporter
 from ..worker.packing import Packed, Packer
 from .leases import Kind, Leases
@@ -30,7 +31,7 @@ class AttachedExecutor(ABC):
         self._packer = Packer()
         self._lock = threading.Lock()
         self._at_work: set[RemoteExecution] = set()
-        self._wakes: list[Callable[[], None]] = []
+        self._listeners = Listeners()
         self._context: ExecutorContext | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -98,17 +99,7 @@ class AttachedExecutor(ABC):
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """The engine has grown or shrunk."""
-        self._wakes.append(wake)
-
-        def unsubscribe() -> None:
-            with contextlib.suppress(ValueError):
-                self._wakes.remove(wake)
-
-        return unsubscribe
-
-    def _wake(self) -> None:
-        for wake in list(self._wakes):
-            wake()
+        return self._listeners.add(wake)
 
     def _lose_all(self, why: str) -> None:
         """The engine is gone without a word."""

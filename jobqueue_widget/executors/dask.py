@@ -104,14 +104,14 @@ class DaskExecutor(AttachedExecutor):
         if cluster is not None:
             cluster.abandon()
         self._lose_all("the Dask client was closed")
-        self._wake()
+        self._listeners.tell()
 
     def _enter(self, context: ExecutorContext) -> None:
         from .. import __version__
 
         if self._context is context and self._cluster is None:
             self._cluster = Cluster(
-                self._client, context, self._idle_seconds, __version__, self._wake
+                self._client, context, self._idle_seconds, __version__, self._listeners.tell
             )
             self._place_all()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from .._core.jobs import BlockReason, JobSpec
+from .._runtime.listeners import Listeners
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
 from ..worker.packing import Packed, Packer
@@ -77,7 +77,7 @@ class FuturesExecutor:
         self._at_work: dict[int, FuturesExecution] = {}
         self._refused = False  # a job was told that there is no worker for it
         self._broken = ""
-        self._wakes: list[Callable[[], None]] = []
+        self._listeners = Listeners()
         self._context: ExecutorContext | None = None
         self._looking = False
         self._asking: threading.Thread | None = None
@@ -102,7 +102,7 @@ class FuturesExecutor:
         _check_submits(executor)
         with self._lock:
             self._executor, self._broken = executor, ""
-        self.wake()
+        self._listeners.tell()
 
     # -- protocols.Executor ------------------------------------------------------------------
 
@@ -172,13 +172,7 @@ class FuturesExecutor:
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """A place is free again, or there is another executor."""
-        self._wakes.append(wake)
-
-        def unsubscribe() -> None:
-            with contextlib.suppress(ValueError):
-                self._wakes.remove(wake)
-
-        return unsubscribe
+        return self._listeners.add(wake)
 
     async def close(self) -> None:
         """The user's executor is left as it is; what still runs tells its end when it has one."""
@@ -202,7 +196,7 @@ class FuturesExecutor:
             self._at_work.pop(id(execution), None)
             wakes, self._refused = self._refused, False
         if wakes:
-            self.wake()
+            self._listeners.tell()
 
     def has_broken(self, engine: Submits, error: BaseException) -> None:
         """No further job would start: keep them, unless there is another one already."""
@@ -213,11 +207,6 @@ class FuturesExecutor:
                 f"{type(error).__name__}: {error}; give it a new one: "
                 "executor.replace(…), and the queue goes on"
             )
-
-    def wake(self) -> None:
-        """Something may start that could not before. Any thread."""
-        for wake in list(self._wakes):
-            wake()
 
     # -- looking: a tick while jobs run ------------------------------------------------------
 

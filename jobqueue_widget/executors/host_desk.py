@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .._runtime.failures import failure_of
+from .._runtime.listeners import Listeners
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class HostDesk:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._claims: dict[str, str] = {}
-        self._wakers: list[Callable[[], None]] = []
+        self._listeners = Listeners()
         self._starting: dict[str, Callable[[], None]] = {}
         self._unhook: Callable[[], None] | None = None
         self.broken: set[str] = set()  # plugins to reload before their next run
@@ -116,21 +117,11 @@ class HostDesk:
         """Give it back and let every queue look again."""
         with self._lock:
             self._claims.pop(plugin, None)
-            wakers = list(self._wakers)
-        for wake in wakers:
-            wake()
+        self._listeners.tell()
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` whenever a plugin is given back."""
-        with self._lock:
-            self._wakers.append(wake)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                if wake in self._wakers:
-                    self._wakers.remove(wake)
-
-        return unsubscribe
+        return self._listeners.add(wake)
 
     # -- waiting for resources ---------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from .._runtime.listeners import nothing
 from ..protocols import LoadedPlugin
 
 if TYPE_CHECKING:
@@ -62,13 +63,9 @@ class IdleWorkers:
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """What matters of them is told by the ends of their jobs."""
-        return _nothing
+        return nothing
 
 
 def name_of(pid: int) -> str:
     """How a worker is called in a sentence."""
     return f"worker {pid}"
-
-
-def _nothing() -> None:
-    """Ends no subscription."""

@@ -94,7 +94,7 @@ class RayExecutor(AttachedExecutor):
 
     def _enter(self, context: ExecutorContext) -> None:
         if self._context is context:
-            self._places = RayPlaces(context, self._idle_seconds, self._wake)
+            self._places = RayPlaces(context, self._idle_seconds, self._listeners.tell)
             self._place_all()
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._core.jobs import BlockReason, JobSpec
+from .._runtime.listeners import nothing
 
 
 class StartsAtOnce:
@@ -16,8 +17,4 @@ class StartsAtOnce:
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Nothing here ever changes what may start."""
-        return _nothing
-
-
-def _nothing() -> None:
-    """Ends no subscription."""
+        return nothing
