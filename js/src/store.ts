@@ -142,7 +142,7 @@ export class Store {
       const usual = this.#usual(row.name, kernelNow);
       const spent = kernelNow - (row.started_at ?? kernelNow);
       const left = secondsLeftOf(row, kernelNow) ?? (usual === null ? null : usual - spent);
-      if (left === null) return null;
+      if (left === null || left < -spent / 2) return null; // it is not like the others
       work += Math.max(0, left);
     }
     let queued = 0;
@@ -202,12 +202,14 @@ export class Store {
   }
 }
 
+const JUST_BEGUN = 10; // seconds in which a share says nothing of the rest: it loads its data
+
 /** Seconds a running job still takes at the pace so far; null when that says nothing. */
 export function secondsLeftOf(row: Row, kernelNow: number): number | null {
   if (row.started_at === null || row.progress < 0.02 || row.progress > 1) return null;
   const told = row.news_at ?? kernelNow;
   const spent = told - row.started_at;
-  if (spent < 2) return null;
+  if (spent < JUST_BEGUN) return null;
   const left = (spent * (1 - row.progress)) / row.progress - (kernelNow - told);
   return Math.max(0, left);
 }

@@ -267,7 +267,7 @@ def test_a_state_saved_with_the_notebook_is_shown_as_what_it_is(
         page = notebook.open_page()
         view = regions(page)
         expect(view).to_contain_text("no luck at all")
-        sentence = "the kernel is busy or gone"  # it cannot know which
+        sentence = "the kernel or its connection is busy or gone"  # it cannot know which
         expect(view.locator(".jqw-strip")).to_contain_text(sentence, timeout=10_000)
     finally:
         save_widget_states(lab, False)

@@ -36,9 +36,10 @@ export function ago(seconds: number): string {
   return seconds < 5 ? "just now" : `${rough(seconds)} ago`;
 }
 
-/** "14:31", of epoch seconds. */
+/** "14:31", of epoch seconds; with its date, unless that is today's. */
 export function clock(epochSeconds: number): string {
-  return clockFormat.format(epochSeconds * 1000);
+  const at = new Date(epochSeconds * 1000);
+  return (at.toDateString() === new Date().toDateString() ? clockFormat : dayFormat).format(at);
 }
 
 export function day(epochSeconds: number): string {

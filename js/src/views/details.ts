@@ -192,7 +192,7 @@ export class Details {
     add("State", [words.state, words.info || words.ahead].filter(Boolean).join(": "));
     if (row.status === "running" && knownProgress(row) >= 0) {
       const rate = row.started_at === null ? 0 : row.progress / Math.max(1, now - row.started_at);
-      const pace = rate > 0 ? `, ${(rate * 6000).toPrecision(2)} % a minute` : "";
+      const pace = rate > 1e-6 ? `, ${+(rate * 6000).toPrecision(2)} % a minute` : "";
       add("Progress", `${Math.floor(row.progress * 100)} %${pace}`);
     }
     if (row.name !== row.title) add("Function", row.name);

@@ -1,6 +1,7 @@
 // Memory and processors in use and reserved, and idle plugins that could give theirs back.
 
 import type { Meter } from "../protocol";
+import { amount } from "../ui/amount";
 import { attr, button, enable, h, setText, show, span } from "../ui/dom";
 import type { Context } from "./context";
 
@@ -21,7 +22,7 @@ export class ResourcesView {
   }
 
   #idle({ plugin, holds, unit }: { plugin: string; holds: number; unit: string }): Node {
-    const held = holds > 0 ? ` holds ${amount(holds)} ${unit}` : "";
+    const held = holds > 0 ? ` holds ${rounded(holds)} ${unit}` : "";
     const node = span("meter", `${plugin} idle${held}`);
     if (this.context.store.canUnload) {
       const act = (): void => void this.context.act("unload", { plugin }, "unload");
@@ -43,15 +44,15 @@ function meter({ name, used, reserved, unused, total, unit }: Meter): Node {
   };
   if (known) track.append(part(used + unused, "jqw-reserved"), part(used, "jqw-fill-bar"));
   const text = h("span", {});
-  const of = known ? ` of ${amount(total)}` : "";
-  setText(text, `${name} ${amount(used)}${of} ${unit}`);
-  const kept = reserved > 0 ? `, ${amount(reserved)} reserved` : "";
+  const of = known ? ` of ${rounded(total)}` : "";
+  setText(text, `${name} ${rounded(used)}${of} ${unit}`);
+  const kept = reserved > 0 ? `, ${rounded(reserved)} reserved` : "";
   if (kept) text.append(span("meter-reserved", kept));
   const node = span("meter", ...(known ? [track] : []), text);
   attr(node, "title", `${name}: in use and reserved`);
   return node;
 }
 
-function amount(value: number): string {
-  return value.toLocaleString(undefined, { maximumFractionDigits: value < 10 ? 1 : 0 });
+function rounded(value: number): string {
+  return amount(+value.toFixed(value < 10 ? 1 : 0));
 }

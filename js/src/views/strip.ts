@@ -36,25 +36,23 @@ export class Strip {
     const told: [string, string][] = [];
     const page = context.page();
     const heard = store.heardAt;
-    if (line.gone) {
-      const at = clock(summary.t > 0 ? summary.t : page);
-      return [["gone", `Kernel gone ${at} — last known state`]];
-    }
+    const at = clock(summary.t || page);
+    if (line.gone) return [["gone", `Kernel gone ${at} — last known state`]];
     if (context.unheard !== null && page - context.unheard > UNHEARD_AFTER) {
-      const since = clock(summary.t > 0 ? summary.t : page);
-      told.push(["busy", `No answer since ${since}: the kernel is busy or gone`]);
+      told.push(["busy", `No answer since ${at}: ${SILENCE}`]);
     } else if (line.late) {
       told.push(["busy", BUSY]);
     } else if (store.silent(page) && heard !== null) {
-      told.push(["busy", `Not updating for ${rough(page - heard)}: the kernel does not answer`]);
+      told.push(["busy", `Not updating for ${rough(page - heard)}: ${SILENCE}`]);
     } else if (summary.lag > LAG_SHOWN) {
       told.push(["busy", `The event loop has not answered for ${rough(summary.lag)}`]);
     }
     if (summary.paused !== null) {
       const { reason, since } = summary.paused;
-      const why = reason === "" ? "" : `: ${reason}`;
+      const said = reason === "" ? "" : `: ${reason}`;
       const when = since > 0 ? ` since ${clock(since)}` : "";
-      told.push(["paused", `Paused${when}${why}. Running jobs go on; none is started.`]);
+      const rest = summary.counts.running ? " Running jobs go on; none is started." : "";
+      told.push(["paused", `Paused${when}${said}.${rest}`]);
     }
     const words = PHASES[summary.phase];
     if (words !== undefined) told.push(["phase", words]);
@@ -65,6 +63,7 @@ export class Strip {
   }
 }
 
+const SILENCE = "the kernel or its connection is busy or gone";
 const BUSY = "Kernel is busy; your request is sent and will be handled when the cell yields";
 const PHASES: Record<string, string> = {
   "not started": "Not started: jobs are queued, none is run yet",

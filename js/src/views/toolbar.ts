@@ -18,20 +18,18 @@ export class Toolbar {
   #start: HTMLButtonElement;
   #all: HTMLButtonElement;
   #panel = h("div", { class: "jqw-ask", role: "group", "aria-label": "Cancel all" });
-  #choices: [scope: string, node: HTMLButtonElement][];
+  #choices: HTMLButtonElement[];
   #asking = false;
 
   constructor(private context: Context) {
     this.#pause = button("Pause", "Pause queue", () => context.togglePause());
     this.#start = button("Start", "Start queue", () => void context.act("start", {}, "start"));
     this.#all = button("Cancel all…", "Cancel all…", () => this.#ask(!this.#asking));
-    this.#choices = ["pending", "running", "all"].map((scope) => {
-      const node = button("", scope, () => this.#cancelMany(scope), "jqw-danger");
-      return [scope, node];
-    });
+    this.#choices = ["pending", "running", "all"].map((scope) =>
+      button("", scope, () => this.#cancelMany(scope), "jqw-danger"));
     this.#panel.append(
       h("span", {}, "Cancel:"),
-      ...this.#choices.map(([, node]) => node),
+      ...this.#choices,
       button("Keep all", "Keep all", () => this.#ask(false)),
     );
     this.#panel.addEventListener("keydown", (event) => {
@@ -65,21 +63,18 @@ export class Toolbar {
     setText(this.#pause, paused ? "Resume" : "Pause");
     attr(this.#pause, "aria-label", paused ? "Resume queue" : "Pause queue");
     show(this.#start, phase === "not started");
-    const any = counts.running + counts.pending > 0;
+    const both = counts.running + counts.pending;
     enable(this.#pause, enabled);
     enable(this.#start, enabled);
-    enable(this.#all, enabled && any);
-    if (this.#asking && !any) this.#ask(false);
-    const amounts: Record<string, number> = {
-      pending: counts.pending, running: counts.running, all: counts.pending + counts.running,
-    };
-    const words: Record<string, string> = { pending: "queued", running: "running", all: "both" };
-    for (const [scope, node] of this.#choices) {
-      const label = `${amount(amounts[scope] ?? 0)} ${words[scope]}`;
+    enable(this.#all, enabled && both > 0);
+    if (this.#asking && !both) this.#ask(false);
+    const told = [`${amount(counts.pending)} queued`, parts[0] ?? "", `${amount(both)} both`];
+    this.#choices.forEach((node, index) => {
+      const label = told[index] ?? "";
       setText(node, label);
       attr(node, "aria-label", `Cancel ${label}`);
-      enable(node, enabled && (amounts[scope] ?? 0) > 0);
-    }
+      enable(node, enabled && !label.startsWith("0 "));
+    });
   }
 
   #ask(asking: boolean): void {
@@ -87,7 +82,7 @@ export class Toolbar {
     this.#asking = asking;
     show(this.#panel, asking);
     attr(this.#all, "aria-expanded", String(asking));
-    if (asking) this.#choices[0]?.[1].focus();
+    if (asking) this.#choices[0]?.focus();
     else if (inside) this.#all.focus();
   }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import protocol from "../../../jobqueue_widget/widget/protocol.json";
 import { cleanRow, type Row } from "../../src/protocol";
-import { Store } from "../../src/store";
+import { secondsLeftOf, Store } from "../../src/store";
 import { knownProgress, wordsOf } from "../../src/views/words";
 import { makeRow } from "../harness/kernel";
 
@@ -147,4 +147,12 @@ test("how long it takes is told by jobs of the same function only", () => {
   assert.equal(wait(0.5, 3), 210);
   assert.equal(wait(0.5, 4), null); // the fourth is a function never seen
   assert.equal(wait(-1, 0, [{ name: "big", started_at: 840 }]), 30); // the last one took 70 s
+  assert.equal(wait(-1, 0, [{ name: "big", started_at: 875 }]), 0); // a little more than usual
+  assert.equal(wait(-1, 0, [{ name: "big", started_at: 895 }]), null); // it is not like the others
+});
+
+test("a share says nothing of the rest while a job has just begun", () => {
+  const left = (spent: number): number | null =>
+    secondsLeftOf(makeRow("r", { started_at: 1000 - spent, progress: 0.5 }), 1000);
+  assert.deepEqual([0, 2, 9.9, 10, 60].map(left), [null, null, null, 10, 60]);
 });

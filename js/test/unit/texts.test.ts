@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AnsiLines, visible } from "../../src/ui/ansi";
 import { commandOf } from "../../src/ui/keys";
-import { ago, elapsed, guess, rough, took } from "../../src/ui/time";
+import { ago, clock, elapsed, guess, rough, took } from "../../src/ui/time";
 
 function plain(...pieces: string[]): string[] {
   const lines = new AnsiLines();
@@ -63,4 +63,16 @@ test("keys mean what the contract says", () => {
     ["remove", "force", "undo", "undo"]);
   assert.deepEqual([key("s", "c"), key("a"), key("Z", "cs")], [null, null, null]);
   assert.deepEqual([key("Enter", "", false), key("p", "", false)], [null, "pause"]);
+});
+
+test("a clock that is not of today has its date", () => {
+  const now = new Date();
+  const of = (days: number): string =>
+    clock(new Date(now.getFullYear(), now.getMonth(), now.getDate() - days, 22, 37).getTime() / 1000);
+  assert.equal(of(0), "22:37");
+  for (const days of [1, 2, 40, 365, 366]) {
+    const year = new Date(now.getFullYear(), now.getMonth(), now.getDate() - days).getFullYear();
+    assert.match(of(days), /22:37/);
+    assert.ok(of(days).includes(String(year)), of(days));
+  }
 });
