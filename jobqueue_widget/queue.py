@@ -15,7 +15,6 @@ from ._core import events as ev
 from ._core.jobs import DEFAULT_OPTIONS, JobRecord, JobStatus
 from ._display import provider
 from ._journaled import Journaled
-from ._owners import claim
 from ._reference_names import ReferenceNames
 from ._rerun import warn_if_replaced
 from ._resources import shared_admission
@@ -120,7 +119,6 @@ class JobQueue(Journaled, ReferenceNames):
         self._engine = self._make_engine(settings)
         if executor is not None and not isinstance(executor, str):
             self._engine.main_executor = cast("Executor", executor)
-        claim(executor, self._engine)
         self._submission = Submission(self._engine, manager, executor)
         self._control = Control(self._engine, self._submission, weakref.ref(self))
         self._warned = False
@@ -268,9 +266,7 @@ class JobQueue(Journaled, ReferenceNames):
 
         """
         checked, priority = make_options(options)
-        claim(checked.executor, self._engine)
-        self._submission.parents(checked)
-        self._submission.check_resources(checked)
+        self._submission.check(checked)
         return OptionsView(self._control, checked, priority or 0)
 
     def retry(self, job_id: str | Job, *, latest: bool = False) -> Job:

@@ -11,6 +11,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from ._core.jobs import EMPTY, JobOptions, JobRecord, JobSpec, TargetKind
+from ._owners import claim
 from .errors import InvalidOptionError, InvalidTargetError
 from .options import KNOWN, check_resource_names
 from .protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
@@ -44,6 +45,7 @@ class Submission:
         self._default = default
         self._executors: dict[str, Executor] = {}
         self.surroundings = Surroundings()
+        claim(default, engine)
 
     def record(
         self,
@@ -116,6 +118,17 @@ class Submission:
             record.spec.payload = packed[0], earlier[1]  # the arguments of its submit
         record.retry_of = job.id
         return record
+
+    def check(self, options: JobOptions) -> None:
+        """What can be known before there is a target.
+
+        Raises:
+            InvalidOptionError: a job or resource is not known, or the executor is another's.
+
+        """
+        claim(options.executor, self._engine)
+        self.parents(options)
+        self.check_resources(options)
 
     def parents(self, options: JobOptions) -> tuple[JobRecord, ...]:
         """The jobs that `after` names.
