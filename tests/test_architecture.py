@@ -63,6 +63,7 @@ STANDARD_LIBRARY_ONLY = (
     "worker/child.py",
     "worker/baseline.py",
     "capture/inside.py",
+    "capture/logs.py",
     "capture/tqdm.py",
     "worker/byvalue.py",
     "worker/loading.py",

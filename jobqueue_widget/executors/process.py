@@ -11,6 +11,7 @@ from typing import Any, cast
 from .._core.jobs import JobFailure, JobOptions, JobSpec, Outcome
 from .._core.resources import CPUS, GPU, GPUS
 from .._runtime.failures import outcome_of_start, said_of
+from ..capture.logs import as_configured
 from ..errors import JobQueueError
 from ..protocols import ExecutorContext, Reporter
 from ..worker.guard import GUARD
@@ -218,8 +219,9 @@ class ProcessExecutor(StartsAtOnce):
         worker.setup = setup
         function, call = cast("tuple[Packed, bytes]", spec.payload)
         number = next(self._numbers) & 0xFFFFFFFF
+        logs = as_configured()
         return number, job_frames(
-            number, (spec.id, attempt, sent, function.data, call, function.source)
+            number, (spec.id, attempt, sent, function.data, call, function.source, logs)
         )
 
 

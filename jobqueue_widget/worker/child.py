@@ -46,6 +46,7 @@ jobside = load_sibling("jobqueue_widget.worker.jobside", os.path.join(HERE, "job
 state = load_sibling("jobqueue_widget.worker.baseline", os.path.join(HERE, "baseline.py"))
 CAPTURE = os.path.join(os.path.dirname(HERE), "capture")
 inside = load_sibling("jobqueue_widget.capture.inside", os.path.join(CAPTURE, "inside.py"))
+logs = load_sibling("jobqueue_widget.capture.logs", os.path.join(CAPTURE, "logs.py"))
 tqdm = load_sibling("jobqueue_widget.capture.tqdm", os.path.join(CAPTURE, "tqdm.py"))
 libraries = load_sibling("jobqueue_widget.worker.libraries", os.path.join(HERE, "libraries.py"))
 MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process starts is found
@@ -184,6 +185,7 @@ class Worker:
         self.body = Body()
         self.held_back = threading.Event()
         self.capture: Any = None
+        self.logging = logs.Configuration()
         self.spool = ""
         self.max_result_bytes: int | None = None
         self.base: Any = None
@@ -247,9 +249,10 @@ class Worker:
     def run_one(self, number: int, data: bytearray) -> None:
         """One job, to one END frame whatever happens."""
         self.begun = time.time()
-        job_id, attempt, setup, function, call, source = pickle.loads(data)
+        job_id, attempt, setup, function, call, source, logging_there = pickle.loads(data)
         del data
         self.set_up(setup)
+        self.logging.take_over(logging_there)
         context = WorkerJob(job_id, attempt, self.sender(number), write_log, self.held_back.set)
         context.number = number
         self.body.begin(context)
