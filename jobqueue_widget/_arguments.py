@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ._core.jobs import JobSpec
 from ._core.words import LINE, cut
-from .worker.wire import plain
+from .worker.wire import is_plain, plain
 
 HIDDEN = "•••"
 SECRET_LIKE = re.compile(
@@ -36,14 +36,17 @@ _short.maxlevel = 3
 def shown_arguments(spec: JobSpec) -> tuple[tuple[object, ...], dict[str, object]]:
     """Positional and keyword arguments with `•••` where one is secret.
 
-    Those of a restored job may be lost, and unpickling them may fail: then as text.
+    Those of a restored job may be lost, and so may those of one that completed long ago; and
+    unpickling them may fail: then as text.
     """
-    if spec.restored:  # secrets are never written, so what came back is none
-        try:
+    try:
+        if spec.restored:  # secrets are never written, so what came back is none
             return spec.args, dict(spec.kwargs)
-        except Exception:
-            return (spec.shown or "",), {}
-    args, kwargs = _without_secrets(spec)
+        args, kwargs = _without_secrets(spec)
+    except Exception:
+        if not spec.restored and spec.late is None:
+            raise
+        return (spec.shown or "",), {}
     return args, dict(kwargs)
 
 
@@ -80,14 +83,28 @@ def arguments_line(spec: JobSpec) -> str:
     return cut(spec.shown)
 
 
+def quiet_line(spec: JobSpec) -> str:
+    """The same without running the `repr` of the user's classes, if it was not shown before."""
+    if spec.shown is not None or (is_plain(spec.args) and is_plain(dict(spec.kwargs))):
+        return arguments_line(spec)
+    args, kwargs = shown_arguments(spec)
+    parts = [_quietly(value) for value in args]
+    return cut(", ".join(parts + [f"{name}={_quietly(kwargs[name])}" for name in kwargs]))
+
+
+def _quietly(value: object) -> str:
+    return _repr(value) if value is HIDDEN or is_plain(value) else f"<{type(value).__name__}>"
+
+
 def describe_arguments(spec: JobSpec, limit: int = LINE) -> str:
     """The arguments as they would be typed, on one line of at most `limit` characters.
 
     What was shown before is shown again: an argument may be another by now, or gone.
     """
-    if spec.shown is not None and (spec.restored or limit == LINE):
+    is_late = spec.restored or spec.late is not None
+    if spec.shown is not None and (is_late or limit == LINE):
         return cut(spec.shown, limit)
-    args, kwargs = shown_arguments(spec) if spec.restored else _without_secrets(spec)
+    args, kwargs = shown_arguments(spec) if is_late else _without_secrets(spec)
     parts: list[str] = []
     left = limit + 2
     for value in args:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import describe_arguments, shown_arguments
-from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, Late, NotKept
+from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, NotKept
+from ._core.late import Late
 from ._core.told import unchecked_text
 from ._core.words import cancel_text, error_text
 from ._display import provider
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from ._control import Control
 
 
+_making = threading.RLock()  # the collector may run inside it, and code of the user's in that
+
+
 class Job:
     """One request to run something.
 
@@ -32,10 +38,19 @@ class Job:
     """
 
     __slots__ = ("__weakref__", "_control", "_record")
+    _record: JobRecord
+    _control: Control
 
-    def __init__(self, record: JobRecord, control: Control) -> None:
-        self._record = record
-        self._control = control
+    def __new__(cls, record: JobRecord, control: Control) -> Job:
+        """The handle that there is of it, else a new one: so it can be told whether one is held."""
+        with _making:
+            known = None if record.handle is None else record.handle()
+            if isinstance(known, cls) and known._control is control:
+                return known
+            made = super().__new__(cls)
+            made._record, made._control = record, control
+            record.handle = weakref.ref(made)
+            return made
 
     # -- what was asked for --------------------------------------------------------------------
 

@@ -281,13 +281,15 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
         raise InvalidOptionError(f"env must be a mapping of texts to texts, not {_show(env)}")
     for key, value in (env or {}).items():
         check_variable(key, value)
-    limit, recycle, lanes = (
-        given[name] for name in ("max_result_bytes", "recycle_after", "max_running")
+    limit, recycle, lanes, spool = (
+        given[name] for name in ("max_result_bytes", "recycle_after", "max_running", "spool_bytes")
     )
     return Settings(
         name="" if name is None else check_text("name", name),
         max_history=check_count("max_history", given["max_history"], 0),
         keep_ended=check_count("keep_ended", given["keep_ended"], 0),
+        keep_bytes=check_count("keep_bytes", given["keep_bytes"], 0),
+        spool_bytes=None if spool is None else check_count("spool_bytes", spool, 0),
         cancel_timeout=check_seconds("cancel_timeout", given["cancel_timeout"]),
         progress_poll_interval=check_seconds(
             "progress_poll_interval", given["progress_poll_interval"], zero=False

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from . import _views
+from ._arguments import quiet_line
 from ._control import Control, OptionsView, Scope
 from ._core import events as ev
 from ._core.jobs import DEFAULT_OPTIONS, JobRecord, JobStatus
@@ -62,6 +63,10 @@ class JobQueue(Journaled, ReferenceNames):
         max_running: how many jobs run at a time (lanes); default 1, or with an executor object
             as many as it says that it can run, now and whenever that changes.
         keep_ended: how many ended jobs can be fetched by id.
+        keep_bytes: how much ended jobs may leave in memory, results and arguments together. Above
+            it results move into files, and arguments of completed jobs are let go.
+        spool_bytes: how much of results may stand in files; None = a tenth of what is free on the
+            disk, at most 20 GiB. Above it the oldest that nobody holds a handle of are let go.
         loop: "current" = the loop that runs `start()`; "thread" = a private loop in a thread.
         backfill: let later jobs pass one that waits for resources, for at most `max_bypass` s.
         max_bypass: seconds; see `backfill`.
@@ -100,6 +105,8 @@ class JobQueue(Journaled, ReferenceNames):
         executor: object = None,
         max_running: int | None = None,
         keep_ended: int = 10_000,
+        keep_bytes: int = 256 * 1024 * 1024,
+        spool_bytes: int | None = None,
         loop: Literal["current", "thread"] = "current",
         backfill: bool = False,
         max_bypass: float = 120.0,
@@ -119,6 +126,7 @@ class JobQueue(Journaled, ReferenceNames):
         self._engine = self._make_engine(settings)
         if executor is not None and not isinstance(executor, str):
             self._engine.main_executor = cast("Executor", executor)
+        self._engine.keeper.describe = quiet_line
         self._submission = Submission(self._engine, manager, executor)
         self._control = Control(self._engine, self._submission, weakref.ref(self))
         self._warned = False

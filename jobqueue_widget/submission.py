@@ -326,8 +326,11 @@ def stands_for(spec: JobSpec) -> object | None:
 def differs_now(spec: JobSpec) -> bool:
     """True if its function, or one that this calls, is defined otherwise than at its submit."""
     now = stands_for(spec)
-    then = spec.payload[0].print if _is_packed(spec.payload) else print_of(spec.target)
-    return now is not None and then is not None and then != print_of(now)
+    if now is None:
+        return False
+    packed = None if spec.lost else spec.payload
+    then = packed[0].print if _is_packed(packed) else print_of(spec.target)
+    return then is not None and then != print_of(now)
 
 
 def changed_text(spec: JobSpec) -> str:

@@ -102,6 +102,9 @@ def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> 
     job.cancel_phase = job.run_phase = job.block_reason = None
     job.held = job.backing_off = False
     job.completed_at = state.now
+    for parent in job.parents:
+        parent.needed_by -= 1
+    job.parents = ()
     if status is COMPLETED:
         job.progress = 1.0
     state.totals.count(status)

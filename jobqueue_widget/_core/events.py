@@ -199,6 +199,14 @@ class KillFailed(JobEventBase):
     code: ClassVar[str] = "K"
 
 
+@dataclass(slots=True)
+class ResultMoved(JobEventBase):
+    """What an ended job returned is kept in another place, or (a `NotKept`) no longer."""
+
+    result: object
+    code: ClassVar[str] = "k"
+
+
 JobEvent = (
     Submitted
     | Restored
@@ -219,5 +227,6 @@ JobEvent = (
     | TimedOut
     | Ended
     | KillFailed
+    | ResultMoved
 )
 """Every event about a job; ended parents reach their children inside the core."""

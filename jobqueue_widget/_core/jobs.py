@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .causes import (
     NOTHING_STATED,
@@ -154,10 +154,11 @@ class NotKept:
 class Outcome:
     """How one attempt of a job ended: a value, an error, or a stop (`cancelled`).
 
-    `noticed`: the work knew of a request to stop before it returned its value.
+    `noticed`: the work knew of a request to stop before it returned its value. `size`: the bytes
+    that the value came in, if it is a copy of what the job returned; 0 if it is that very object.
     """
 
-    __slots__ = ("failure", "kind", "noticed", "value")
+    __slots__ = ("failure", "kind", "noticed", "size", "value")
 
     def __init__(
         self,
@@ -165,16 +166,18 @@ class Outcome:
         value: object = None,
         failure: JobFailure | None = None,
         noticed: bool = False,
+        size: int = 0,
     ) -> None:
         self.kind = kind
         self.value = value
         self.failure = failure
         self.noticed = noticed
+        self.size = size
 
     @classmethod
-    def of_value(cls, value: object, *, noticed: bool = False) -> Outcome:
+    def of_value(cls, value: object, *, noticed: bool = False, size: int = 0) -> Outcome:
         """The job returned `value`; `noticed` if it knew then that it was asked to stop."""
-        return cls("value", value, noticed=noticed)
+        return cls("value", value, noticed=noticed, size=size)
 
     @classmethod
     def of_error(cls, failure: JobFailure) -> Outcome:
@@ -260,11 +263,17 @@ class JobOptions:
 DEFAULT_OPTIONS = JobOptions()
 
 
+LET_GO = frozenset({"args", "kwargs", "payload"})
+
+
 class JobSpec:
     """The unchanging part of a job: what to run. Executors see this and nothing else of it.
 
     `target` is a plugin name, a coroutine function or a plain callable; `name` is how it is shown.
     `payload` is what the executor's `prepare` made of it at submit (a pickle, for instance).
+
+    After the end of its job `args`, `kwargs` and `payload` may be let go: then `late` gives them
+    when somebody looks at them, and `lost` says why it cannot.
     """
 
     __slots__ = (
@@ -274,6 +283,8 @@ class JobSpec:
         "kept",
         "kind",
         "kwargs",
+        "late",
+        "lost",
         "name",
         "options",
         "payload",
@@ -306,22 +317,40 @@ class JobSpec:
         self.shown: str | None = None  # its arguments as text; made when it is first shown
         self.kept: object = None  # what a journal is to keep of it, until that is written
         self.surroundings: object = None  # folder and environment of its submit, where it gets them
+        self.late: Callable[[str], object] | None = None
+        self.lost = ""
+
+    def __getattr__(self, name: str) -> Any:
+        """A slot that was emptied after the end of the job: `late` raises what is to be told."""
+        if name not in LET_GO:
+            raise AttributeError(name)
+        assert self.late is not None
+        return self.late(name)
 
     def again(self, id: str) -> JobSpec:
-        """The same under another id."""
-        spec = JobSpec(
-            id,
-            self.kind,
-            self.target,
-            self.name,
-            self.args,
-            self.kwargs,
-            self.options,
-            self.payload,
-        )
+        """The same under another id.
+
+        Raises:
+            NotRestorableError: what it needs was let go.
+        """
+        spec = JobSpec(id, self.kind, self.target, self.name, options=self.options)
+        spec.payload = self.payload
         spec.executor = self.executor
         spec.surroundings = self.surroundings
+        if self.late is None:
+            spec.args, spec.kwargs = self.args, self.kwargs
+        else:
+            spec.empty("args", "kwargs")
+            spec.late, spec.shown = self.late, self.shown
         return spec
+
+    def empty(self, *names: str) -> None:
+        """Let go of what these slots hold; those that hold nothing are left as they are."""
+        for name in names:
+            try:
+                delattr(self, name)
+            except AttributeError:
+                continue
 
     @property
     def title(self) -> str:
@@ -330,35 +359,6 @@ class JobSpec:
 
     def __repr__(self) -> str:
         return f"JobSpec({self.id}, {self.kind} {self.name})"
-
-
-class Late:
-    """Stands for a result that is fetched when somebody looks at it. Any thread.
-
-    `load` gives it, and what says whether it would be another one by now; None: never.
-    """
-
-    __slots__ = ("_is_outdated", "_load", "_value", "shown")
-
-    def __init__(
-        self,
-        load: Callable[[], tuple[object, Callable[[], bool] | None]],
-        shown: Callable[[], str],
-    ) -> None:
-        self.shown = shown  # as text, without loading it
-        self._load = load
-        self._value: object = None
-        self._is_outdated: Callable[[], bool] | None = lambda: True
-
-    def get(self) -> object:
-        """The result, or a `NotKept`; raises what loading it raises."""
-        is_outdated = self._is_outdated
-        if is_outdated is None or not is_outdated():
-            return self._value
-        value, is_outdated = self._load()
-        if type(value) is not NotKept:  # what cannot be read now is asked for again
-            self._value, self._is_outdated = value, is_outdated
-        return value
 
 
 class JobRecord:
@@ -379,6 +379,7 @@ class JobRecord:
         "failed_starts",
         "failure",
         "finished_before_cancel",
+        "handle",
         "held",
         "hold_then",
         "hold_until",
@@ -387,7 +388,9 @@ class JobRecord:
         "limit_hit",
         "log",
         "message",
+        "needed_by",
         "number",
+        "parents",
         "parents_left",
         "priority",
         "progress",
@@ -427,8 +430,10 @@ class JobRecord:
         self.backing_off = False
         self.failed_starts = 0  # of this attempt, through no fault of its own
         self.rescue: Rescue | None = None  # after it ran out of memory
+        self.parents: tuple[JobRecord, ...] = ()  # until it has ended
         self.parents_left = 0
         self.children: list[JobRecord] | None = None
+        self.needed_by = 0  # how many jobs after it have not ended
         self.block_reason: BlockReason | None = None
         # while running
         self.executor_name = ""
@@ -448,12 +453,19 @@ class JobRecord:
         self.finished_before_cancel = False
         self.retry_of: str | None = None
         self.log: object = None  # the runtime's; made when the job first writes something
+        self.handle: Callable[[], object] | None = None  # a weak reference to what its user holds
         self.usage: object = None  # the runtime's: what it reserved and was seen to use
 
     @property
     def startable(self) -> bool:
         """True if nothing of its own keeps a pending job from starting."""
         return not (self.held or self.backing_off or self.parents_left)
+
+    @property
+    def is_held(self) -> bool:
+        """True if its user has a handle of it, or a job after it has not ended."""
+        handle = self.handle
+        return self.needed_by > 0 or (handle is not None and handle() is not None)
 
     def __lt__(self, other: JobRecord) -> bool:
         """Breaks ties of (-priority, rank): after moves two ranks may be equal."""

@@ -24,6 +24,7 @@ from .jobs import (
     BlockReason,
     JobFailure,
     JobRecord,
+    NotKept,
 )
 from .rescue import PATIENCE, Rescue, may_be_rescued
 from .starting import start_again_or_fail
@@ -51,7 +52,9 @@ def submit(
     job = event.job
     state.accept(job)
     failed = None
+    job.parents = event.parents
     for parent in event.parents:
+        parent.needed_by += 1
         if not parent.status.ended:
             job.parents_left += 1
             if parent.children is None:
@@ -286,6 +289,13 @@ def work_gone(state: QueueState, event: ev.Ended, out: Out) -> None:
     """The real end of work that could not be ended before."""
     if event.attempt == event.job.attempt:
         free_lane(state, event.job, out)
+
+
+def move_result(state: QueueState, event: ev.ResultMoved, out: Out) -> None:
+    """What it returned stands elsewhere now, which nobody need know; or it was let go."""
+    event.job.result = event.result
+    if type(event.result) is NotKept:
+        out.append(fx.Publish(event.job, "result_let_go", {"reason": event.result.reason}))
 
 
 def ignore(state: QueueState, event: ev.JobEvent, out: Out) -> None:

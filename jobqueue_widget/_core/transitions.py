@@ -48,6 +48,7 @@ TABLE: dict[tuple[Stage, type[ev.JobEventBase]], Rule] = {
     ("forcing", ev.Ended): rules.end_asked,
     ("forcing", ev.KillFailed): rules.kill_failed,
     ("ended", ev.Ended): rules.work_gone,
+    ("ended", ev.ResultMoved): rules.move_result,
     # Timers and reports that crossed the change they were about on their way here.
     ("pending", ev.PhaseChanged): rules.ignore,
     ("pending", ev.Progressed): rules.ignore,

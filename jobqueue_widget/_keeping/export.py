@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from .._arguments import describe_arguments
-from .._core.jobs import JobRecord, Late
+from .._core.jobs import JobRecord
+from .._core.late import Late
 from .._core.words import cancel_text, error_text
 from .._runtime.logs import JobLog
 from ..errors import InvalidOptionError

@@ -19,9 +19,9 @@ from .._core.jobs import (
     JobRecord,
     JobSpec,
     JobStatus,
-    Late,
 )
 from .._core.kept import Contents, Request, Session, Standing
+from .._core.late import Late
 from .._runtime.recorder import Recorder, warn
 from ..errors import InvalidOptionError, JobQueueError
 from ..journal.signing import Signer
@@ -83,7 +83,9 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
             file = LearnedFile(journal.path)
             engine.learning.keep(signer.seal(b"learned"), file.load(), file.save)
         why_not = None if contents.owned else "the journal belongs to another user"
-        restorer = _Restorer(engine, submission, contents, Archive(journal, signer, why_not))
+        archive = Archive(journal, signer, why_not)
+        engine.keeper.read_back = archive.result
+        restorer = _Restorer(engine, submission, contents, archive)
         engine.continue_after(contents.numbers_given)
         if contents.jobs:
             last = contents.jobs[-1][0]
@@ -248,7 +250,11 @@ class _Restorer:
     def _give_result(self, job: JobRecord) -> None:
         if job.id in self._contents.with_result:
             archive, job_id = self._archive, job.id
-            job.result = Late(lambda: archive.result(job_id), lambda: archive.shown(job_id))
+            job.result = Late(
+                lambda: archive.result(job_id),
+                lambda: archive.shown(job_id),
+                lambda value: self._engine.keeper.note_loaded(job, value),
+            )
 
     def _hold(self, job: JobRecord, standing: Standing) -> float | None:
         """Seconds left, by the wall clock but never more than it was when it was written."""

@@ -149,6 +149,8 @@ class RestoredSpec(JobSpec):
         self.lacks: str | None = None  # what must be here before it can run
         self.shown = request.shown
         self.kept = WRITTEN
+        self.late = None
+        self.lost = ""
         if request.kind == "plugin":
             self.target = request.name
 

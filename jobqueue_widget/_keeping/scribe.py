@@ -11,6 +11,7 @@ from .._arguments import TOLD, describe_arguments
 from .._core.causes import kinds_from, stated_as_plain, stated_from
 from .._core.jobs import DEFAULT_OPTIONS, JobFailure, JobOptions, JobRecord, JobSpec, NotKept
 from .._core.kept import KeptFunction, KeptResult, Request, Standing
+from .._core.late import Late
 from .._core.words import cut
 from .._runtime.logs import JobLog
 from ..errors import UnpicklableJobError
@@ -203,12 +204,12 @@ class SealedScribe:
 
     def result_to_come(self, job: JobRecord) -> KeptResult:
         """What stands there until its result is pickled."""
-        shown = hide(shown_value(job.result), secrets_kept(job))
+        shown = hide(shown_value(value_of(job)), secrets_kept(job))
         return _text(f"its kernel ended before it was written; it was {shown}", shown)
 
     def result(self, job: JobRecord) -> KeptResult:
         """Its result as it will be kept. May run the user's code; never raises."""
-        value, secrets = job.result, secrets_kept(job)
+        value, secrets = value_of(job), secrets_kept(job)
         shown = hide(shown_value(value), secrets)
         if type(value) is NotKept:
             told = {"type": value.type, "size": value.size}
@@ -227,6 +228,11 @@ class SealedScribe:
         if seal is None:
             return _text(f"{self._signer.why_not}; it was {shown}", shown)
         return KeptResult("pickle", data, shown, seal)
+
+
+def value_of(job: JobRecord) -> object:
+    """What it returned, wherever that stands."""
+    return job.result.get() if type(job.result) is Late else job.result
 
 
 def _text(why: str, shown: str) -> KeptResult:

@@ -161,6 +161,12 @@ class Dispatcher:
         state = engine.state
         if not engine.accepts_dispatch or state.pause is not None:
             return False
+        if (full := engine.keeper.full) is not None:
+            with engine.lock:
+                first = state.order.first_ready()
+            if first is not None and first.block_reason != full:
+                engine.do(ev.Blocked(first, full))
+            return False
         job, passed = self._choose()
         if job is None:
             return False

@@ -21,6 +21,7 @@ from .._core.words import cancel_text, error_text
 from .alive import KeepAlive
 from .bridge import give_up
 from .dispatcher import Dispatcher
+from .keeper import Keeper
 from .lag import LoopWatch
 from .learning import Learning
 from .lending import Context
@@ -31,7 +32,7 @@ from .queue_resources import QueueResources
 from .runner import Run
 from .settings import Clock as Clock  # its home is there, most of its readers are here
 from .settings import Settings as Settings
-from .spool import is_empty, private_folder
+from .spool import is_empty, is_there, private_folder
 from .supervisor import Supervisor
 from .timers import CallLater, Timers
 from .waiting import Waiters
@@ -69,6 +70,7 @@ class Engine:
         self.logger: logging.Logger = LOGGER  # of what the queue itself has to say; may be another
         self.publisher = Publisher(self._request_delivery, lambda: self.logger)
         self.learning = Learning(self)
+        self.keeper = Keeper(self, self._call_later)
         self.resources = QueueResources(self, admission, self._call_later)
         self.dispatcher = Dispatcher(self, settings.backfill, settings.max_bypass)
         self.life = Lifecycle(self)
@@ -200,6 +202,7 @@ class Engine:
             started_at = run.job.started_at
             outside = self._perform_inside(self.state.apply(event, self.now()) or [])
         self.learning.note_end(run.job, started_at)
+        self.keeper.note_end(run.job, outcome)
         if run.job.usage is not None:
             self.resources.ended(run.job)
         try:
@@ -290,8 +293,10 @@ class Engine:
                         run.kill()
             elif kind is fx.MakeRoom:
                 self.resources.make_room(job)
-            elif kind is fx.Evict and isinstance(job.log, JobLog):
-                job.log.remove()
+            elif kind is fx.Evict:
+                self.keeper.evicted(job)
+                if isinstance(job.log, JobLog):
+                    job.log.remove()
         self.waiters.check_idle()  # also a hold may leave nothing that could start
         if self.life.loop_is_lost:
             self.life.handle_lost_loop()
@@ -386,9 +391,9 @@ class Engine:
             return job.log
 
     def spool_dir(self) -> Path:
-        """A private folder for large files, removed when the queue is closed or collected."""
+        """A private folder for large files; what is in it goes with the queue."""
         with self.life.files_lock:
-            if self._spool is None:
+            if self._spool is None or not is_there(self._spool):
                 self._spool, self.life.remove_files = private_folder(self)
             return self._spool
 
@@ -424,8 +429,9 @@ class Engine:
         if self.recorder is not None:
             self.learning.save()
             self.recorder.close()
-        if self.life.remove_files is not None:
-            self.life.remove_files()
+        self.keeper.settle()
+        if self.life.remove_files is not None and not self.keeper.disk:
+            self.life.remove_files()  # else when nobody has the queue or a job of it any more
 
     def after_fork(self) -> None:
         """In a forked child: threads, workers and files are the parent's."""

@@ -242,6 +242,7 @@ class Lifecycle:
                 why = "was not over in time" if job.can_kill else "cannot be forced"
                 run.kill_failed(f"the queue stopped, and this work {why}")
         await engine.dispatcher.close(deadline + STOP_MARGIN)
+        engine.keeper.settle()
         with self._lock:  # nobody starts it in between: whoever waits from then on is not stopped
             self._unbind("stopped")
             engine.waiters.stop(error, pending_only=False)

@@ -90,6 +90,7 @@ class Recorder:
         self._pause_changed = False
         self._results: deque[tuple[str, KeptResult]] = deque()
         self._heavy: deque[JobRecord] = deque()
+        self._leaving: deque[JobRecord] = deque()  # somebody may still ask for their results
         self._pickler: threading.Thread | None = None
         self._lock = threading.Lock()
         self._writer: int | None = None
@@ -135,6 +136,8 @@ class Recorder:
 
     def _forget(self, job: JobRecord) -> None:
         self._dirty.pop(job, None)
+        if job.is_held:
+            self._leaving.append(job)
         status = job.status.value
         self._counted[status] = self._counted.get(status, 0) + 1
         if self._writer is not None or self._scribe.request(job) is None:
@@ -182,6 +185,8 @@ class Recorder:
             numbers = engine.numbers_given
         results = list(self._results)
         try:
+            while self._leaving:
+                engine.keeper.take_over(self._leaving.popleft())
             changes = Changes(
                 engine.run_id,
                 engine.now(),
@@ -211,6 +216,10 @@ class Recorder:
             self._results.popleft()
         for job in dirty:
             scribe.written(job)
+        to_come = {job.id for job in heavy}
+        for job_id, result in changes.results:
+            if job_id not in to_come:
+                engine.keeper.note_written(job_id, result.form == "pickle")
         if self.trouble:
             self._recover()
         elif self.doubtful and pause_changed and pause is None:

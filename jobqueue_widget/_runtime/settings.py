@@ -14,6 +14,8 @@ class Settings:
     name: str = ""
     max_history: int = 100
     keep_ended: int = 10_000
+    keep_bytes: int = 256 * 1024 * 1024
+    spool_bytes: int | None = None
     cancel_timeout: float = 3.0
     progress_poll_interval: float = 1.0
     max_running: int | None = None

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
+import stat
 import weakref
 from pathlib import Path
 from typing import Any
+
+from ..worker import byvalue, loading
 
 
 def private_folder(keeper: object) -> tuple[Path, weakref.finalize[Any, Any]]:
@@ -14,6 +18,16 @@ def private_folder(keeper: object) -> tuple[Path, weakref.finalize[Any, Any]]:
 
     path = Path(tempfile.mkdtemp(prefix="jobqueue-"))
     return path, weakref.finalize(keeper, _remove, path, os.getpid())
+
+
+def is_there(path: Path) -> bool:
+    """Make the folder anew if who cleans there has removed it; False if another took its place."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        path.mkdir(mode=0o700, parents=True)
+        return True
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
 def is_empty(path: Path) -> bool:
@@ -29,3 +43,33 @@ def _remove(path: Path, owner: int) -> None:
         import shutil  # tempfile has imported it
 
         shutil.rmtree(path, ignore_errors=True)
+
+
+def write_value(path: Path, value: object) -> int:
+    """Pickle a value into a file, without a copy of it in memory; how many bytes that took.
+
+    By the names of its classes where they have not changed: they live in this process.
+
+    Raises:
+        OSError: there is no room for it. As with any other exception nothing of it is left.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            try:
+                pickle.Pickler(file, 5).dump(value)
+            except OSError:
+                raise
+            except Exception:
+                file.seek(0)
+                file.truncate()
+                byvalue.pickler()(file, 5, None).dump(value)
+        return path.stat().st_size
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def read_value(path: Path) -> object:
+    """The value that `write_value` wrote. May run code of the user's classes."""
+    return loading.load(path.read_bytes())

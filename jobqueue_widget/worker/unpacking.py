@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ def decode(meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
     """The outcome that an end frame tells of. Any thread; never raises."""
     kind = meta["kind"]
     if kind == "value":
-        return Outcome.of_value(_value(meta, parts), noticed=meta.get("noticed") is True)
+        value, size = _value(meta, parts)
+        return Outcome.of_value(value, noticed=meta.get("noticed") is True, size=size)
     exception = None
     if parts:
         try:
@@ -37,16 +37,17 @@ def undecoded(error: BaseException, meta: dict[str, Any], parts: Sequence[memory
     return Outcome.of_value(unreadable(error, parts), noticed=meta.get("noticed") is True)
 
 
-def _value(meta: dict[str, Any], parts: Sequence[memoryview]) -> object:
-    """The value, or what says why it is not here: the job has done its work in any case."""
+def _value(meta: dict[str, Any], parts: Sequence[memoryview]) -> tuple[object, int]:
+    """The value and its size, or what says why it is not here: the job has done its work."""
     if "lost" in meta:
-        return lost_value(meta["lost"])
+        return lost_value(meta["lost"]), 0
     try:
         if "file" in meta:
             parts = read_spooled(meta["file"])
-        return wire.load_plain(parts) if meta["plain"] else wire.load(parts)
+        value = wire.load_plain(parts) if meta["plain"] else wire.load(parts)
+        return value, wire.size_of(parts)
     except BaseException as error:
-        return unreadable(error, parts)
+        return unreadable(error, parts), 0
 
 
 def lost_value(told: Any) -> NotKept:
@@ -66,10 +67,8 @@ def unreadable(error: BaseException, parts: Sequence[memoryview]) -> NotKept:
 
 
 def read_spooled(path: str) -> list[memoryview]:
-    """The parts of a large result, mapped and not read; its file has no name any more."""
+    """The parts of a large result, in memory; its file is gone then."""
     try:
-        with open(path, "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        return wire.read_file(path)
     finally:
         Path(path).unlink(missing_ok=True)
-    return wire.split_parts(memoryview(data))

@@ -358,11 +358,21 @@ def spooled(
     if size_of(parts) <= FRAME_CAP // 2:
         return meta, parts
     path = os.path.join(spool, f"result-{os.getpid()}-{time.monotonic_ns()}")
+    write_file(path, parts)
+    return {**meta, "file": path}, []
+
+
+def write_file(path: str, parts: Sequence[bytes | memoryview]) -> None:
+    """Write what `read_file` reads, in a folder of ours.
+
+    Raises:
+        OSError: there is no room for it; nothing of it is left.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         fd = os.open(path, flags, 0o600)
     except FileNotFoundError:  # old folders for temporary files are removed by who cleans there
-        os.mkdir(spool, 0o700)
+        os.mkdir(os.path.dirname(path), 0o700)
         fd = os.open(path, flags, 0o600)
     try:
         write_all(fd, join_parts(parts))
@@ -371,7 +381,16 @@ def spooled(
         raise
     finally:
         os.close(fd)
-    return {**meta, "file": path}, []
+
+
+def read_file(path: str) -> list[memoryview]:
+    """The parts of a large value, in memory: what a file without a name takes nobody can see."""
+    with open(path, "rb", buffering=0) as file:
+        data = bytearray(os.fstat(file.fileno()).st_size)
+        view = memoryview(data)
+        while len(view) and (count := file.readinto(view)):
+            view = view[count:]
+    return split_parts(memoryview(data))
 
 
 def _hide(report: traceback.TracebackException, hidden: tuple[str, ...]) -> None:

@@ -188,7 +188,7 @@ async def test_a_job_that_cannot_come_back_fails_in_words_if_it_is_released(path
         job = again.jobs()[0]
         again.release(job)
         await again.wait_for_job(job)
-        assert job.error == f"NotRestorableError: {job._record.spec.missing}"  # type: ignore[attr-defined]
+        assert job.error == f"NotRestorableError: {job._record.spec.missing}"
 
 
 # -- what may be unpickled -------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from jobqueue_widget._core.jobs import (
     JobRecord,
     JobSpec,
     JobStatus,
+    NotKept,
 )
 from jobqueue_widget._core.jobs import Outcome as Out
 from jobqueue_widget._core.state import QueueState
@@ -94,6 +95,7 @@ EVENTS: dict[str, Callable[[JobRecord], ev.JobEvent]] = {
     "TimedOut": lambda job: ev.TimedOut(job, job.attempt, 3.0),
     "Ended": lambda job: ev.Ended(job, job.attempt, Out.of_value(7)),
     "KillFailed": lambda job: ev.KillFailed(job, job.attempt, "too strong"),
+    "ResultMoved": lambda job: ev.ResultMoved(job, NotKept(reason="no room")),
 }
 COMMANDS = {"Reprioritized", "Moved", "Held", "Released", "CancelRequested"}
 END = ["Publish ended", "ReleaseWaiters"]
@@ -136,6 +138,7 @@ CELLS: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("forcing", "Ended"): ("ended", DONE),
     ("forcing", "KillFailed"): ("ended", END),
     ("ended", "Ended"): ("ended", NOTHING),
+    ("ended", "ResultMoved"): ("ended", ["Publish result_let_go"]),
 }
 # Timers and reports that crossed the change they were about: nothing happens.
 LATE: set[tuple[str, str]] = {

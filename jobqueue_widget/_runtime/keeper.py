@@ -1,0 +1,411 @@
+"""Bounds what ended jobs leave: arguments and results in memory, results and arguments in files.
+
+What is small is not counted. Arguments of completed jobs go first; then results move into files
+(or stand in the journal already), oldest first; then files of what nobody holds are let go.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .._core import events as ev
+from .._core.jobs import COMPLETED, BlockReason, JobRecord, JobSpec, NotKept
+from .._core.late import IsOutdated, Late
+from ..errors import NotRestorableError
+from ..worker import loading, wire
+from ..worker.packing import Packed
+from ..worker.unpacking import lost_value
+from .sizes import size_of
+from .spool import read_value, write_value
+
+if TYPE_CHECKING:
+    from .._core.jobs import Outcome
+    from .engine import Engine
+    from .timers import CallLater
+
+logger = logging.getLogger(__name__)
+
+ARGUMENTS_SHARE = 4  # a quarter of what may be kept in memory
+LIGHT = 4096  # bytes that are not counted
+LARGE_FUNCTION = 1 << 20  # bytes of a pickled function that holds data
+SPOOL_SHARE, LARGEST_SPOOL = 10, 20 << 30  # a tenth of the disk's free space, at most 20 GiB
+LOOK_AGAIN = 1.0  # seconds, while nothing may start
+SETTLE_PATIENCE = 5.0
+
+
+class Shelf:
+    """What some jobs have left, oldest first, and how many bytes that is."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._sizes: dict[JobRecord, int] = {}
+
+    def __contains__(self, job: JobRecord) -> bool:
+        return job in self._sizes
+
+    def put(self, job: JobRecord, size: int) -> None:
+        """As the newest."""
+        self.take(job)
+        self._sizes[job] = size
+        self.total += size
+
+    def take(self, job: JobRecord) -> int:
+        """Off the shelf; its size, 0 if it was not there."""
+        size = self._sizes.pop(job, 0)
+        self.total -= size
+        return size
+
+    def jobs(self) -> list[JobRecord]:
+        """Oldest first."""
+        return list(self._sizes)
+
+    def size(self, job: JobRecord) -> int:
+        """0 if it is not there."""
+        return self._sizes.get(job, 0)
+
+
+class Keeper:
+    """Of one queue. Any thread; what takes long, or runs the user's code, is done in its own."""
+
+    def __init__(self, engine: Engine, call_later: CallLater) -> None:
+        self._engine = engine
+        self._call_later = call_later
+        self._lock = threading.Lock()
+        self._arguments = Shelf()
+        self._results = Shelf()
+        self._files = Shelf()
+        self._copies: set[JobRecord] = set()  # whose results are not the user's own objects
+        self._told: dict[JobRecord, NotKept] = {}  # what is in the files, should it be let go
+        self._in_journal: dict[str, bool] = {}  # what its journal answered of these results
+        self._gone: deque[JobRecord] = deque()  # evicted, and their last handle was dropped
+        self._watched: set[weakref.ref[object]] = set()
+        self._thread: threading.Thread | None = None
+        self._wanted = False
+        self._spool_bytes = engine.settings.spool_bytes
+        self.full: BlockReason | None = None  # why nothing may start
+        self._no_room = ""
+        self.describe: Callable[[JobSpec], str] = lambda spec: spec.name  # without users' code
+        self.read_back: Callable[[str], tuple[object, IsOutdated]] | None = (
+            None  # a result, from the journal
+        )
+
+    @property
+    def memory(self) -> int:
+        """Bytes of arguments and results that are counted."""
+        return self._arguments.total + self._results.total
+
+    @property
+    def disk(self) -> int:
+        """Bytes of files."""
+        return self._files.total
+
+    # -- what happens ------------------------------------------------------------------------
+
+    def note_end(self, job: JobRecord, outcome: Outcome) -> None:
+        """An attempt has ended, and perhaps its job. Runs nobody's code."""
+        if self._gone:
+            self._drop_gone()
+        if not job.status.ended:
+            return
+        if job.status is COMPLETED:
+            self._note_arguments(job)
+        value = job.result
+        if value is not None and type(value) is not NotKept:
+            size = outcome.size or size_of(value)
+            if size > LIGHT:
+                with self._lock:
+                    self._results.put(job, size)
+                    if outcome.size:
+                        self._copies.add(job)
+        keep = self._engine.settings.keep_bytes
+        if self.memory > keep or self._arguments.total > keep // ARGUMENTS_SHARE:
+            self._let_arguments_go(keep)
+            if self.memory > keep:
+                self.tidy()
+
+    def note_loaded(self, job: JobRecord, value: object) -> None:
+        """A result was read back, and is in memory until the room is needed."""
+        size = self._files.size(job) or size_of(value)
+        if size > LIGHT:
+            with self._lock:
+                self._results.put(job, size)
+                self._copies.add(job)
+            if self.memory > self._engine.settings.keep_bytes:
+                self.tidy()
+
+    def note_written(self, job_id: str, whole: bool) -> None:
+        """The journal has this result now, or it never will."""
+        self._in_journal[job_id] = whole
+        if self.memory > self._engine.settings.keep_bytes:
+            self.tidy()
+
+    def take_over(self, job: JobRecord) -> None:
+        """The journal is about to forget a job that its user holds."""
+        late = job.result
+        if type(late) is Late and job not in self._files:
+            value = late.get()
+            self._engine.do(ev.ResultMoved(job, value))
+            if type(value) is not NotKept:
+                self.note_loaded(job, value)
+
+    def evicted(self, job: JobRecord) -> None:
+        """It is found by its handles only; with the last of them it goes."""
+        self._in_journal.pop(job.id, None)
+        handle = None if job.handle is None else job.handle()
+        if handle is None:
+            self._drop(job)
+        elif job in self._results or job in self._files or job in self._arguments:
+            watched = self._watched
+
+            def dropped(reference: weakref.ref[object]) -> None:
+                watched.discard(reference)
+                self._gone.append(job)  # the collector may call this anywhere: no lock
+
+            watched.add(weakref.ref(handle, dropped))
+
+    def _drop_gone(self) -> None:
+        while self._gone:
+            self._drop(self._gone.popleft())
+
+    def _drop(self, job: JobRecord) -> None:
+        with self._lock:
+            self._arguments.take(job)
+            self._results.take(job)
+            self._copies.discard(job)
+            in_file = self._files.take(job)
+            self._told.pop(job, None)
+        if in_file:
+            self._path(job).unlink(missing_ok=True)
+
+    # -- arguments ---------------------------------------------------------------------------
+
+    def _note_arguments(self, job: JobRecord) -> None:
+        """Of what was pickled the pickle is kept, which is what ran; not the objects as well."""
+        spec = job.spec
+        if spec.restored:  # they stand in the journal
+            spec.empty("args", "kwargs", "payload")
+            return
+        payload = spec.payload
+        if isinstance(payload, tuple) and payload and isinstance(payload[0], Packed):
+            function, call = payload
+            size = len(call)
+            if len(function.data) > LARGE_FUNCTION:
+                size += 2 * len(function.data)  # the function itself holds the same
+            if size <= LIGHT:
+                return
+            spec.shown = self.describe(spec)
+            spec.late = lambda name: _from_call(call, name)
+            spec.empty("args", "kwargs")
+        else:
+            size = size_of(spec.args) + (size_of(spec.kwargs) if spec.kwargs else 0)
+            if size <= LIGHT:
+                return
+        with self._lock:
+            self._arguments.put(job, size)
+
+    def _let_arguments_go(self, keep: int) -> None:
+        for job in self._arguments.jobs():
+            if self.memory <= keep and self._arguments.total <= keep // ARGUMENTS_SHARE:
+                break
+            with self._lock:
+                size = self._arguments.take(job)
+            spec = job.spec
+            if spec.shown is None:
+                spec.shown = self.describe(spec)
+            spec.lost = (
+                f"its arguments ({size:,} bytes) were let go after it had completed, "
+                f"for those of ended jobs may take a quarter of keep_bytes={keep:,}"
+            )
+            spec.late = _Lost(f"job {spec.title!r} ({job.id}): {spec.lost}; submit it again")
+            spec.empty("args", "kwargs", "payload")
+
+    # -- results -----------------------------------------------------------------------------
+
+    def tidy(self) -> None:
+        """Soon, in a thread that ends when there is nothing left to do."""
+        with self._lock:
+            self._wanted = True
+            if self._thread is None:
+                name = f"{self._engine.title}-keeper"
+                self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+                self._thread.start()
+
+    def settle(self, seconds: float = SETTLE_PATIENCE) -> None:
+        """Wait for what is being moved."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._wanted:
+                    self._thread = None
+                    return
+                self._wanted = False
+            try:
+                self._make_room()
+            except Exception:
+                self._engine.logger.exception("results of ended jobs could not be moved")
+
+    def _make_room(self) -> None:
+        self._drop_gone()
+        keep = self._engine.settings.keep_bytes
+        self._no_room = ""
+        theirs = 0  # what cannot be moved, for it is somebody's own object
+        for job in self._results.jobs():
+            if self.memory - theirs <= keep:
+                break
+            if not self._move(job):
+                theirs += self._results.size(job)
+        self._set_full(self.memory - theirs > keep and bool(self._no_room))
+
+    def _move(self, job: JobRecord) -> bool:
+        """Out of memory, if it can be. False: it is no copy, and its user may have it."""
+        value, is_held = job.result, job.is_held
+        if type(value) is Late:
+            value.forget()
+            self._off_memory(job)
+            return True
+        if job not in self._copies and is_held:
+            return False
+        recorder = self._engine.recorder
+        if recorder is not None and job.id in self._engine.state.jobs:
+            whole = self._in_journal.get(job.id)
+            if whole is None and not recorder.trouble:
+                return True  # it is on its way there
+            if whole and self.read_back is not None:
+                self._now_late(job, self._from_journal)
+                return True
+        self._into_file(job, value, is_held)
+        return True
+
+    def _into_file(self, job: JobRecord, value: object, is_held: bool) -> None:
+        size, limit = self._results.size(job), self._limit()
+        told = lost_value(wire.not_kept(value, "", size)["lost"])
+        if not self._fits_on_disk(size, limit):
+            self._no_room = f"results that are held fill spool_bytes={limit:,}"
+            if not is_held:
+                self._let_go(job, told, f"kept results had filled spool_bytes={limit:,}")
+            return
+        try:
+            size = write_value(self._path(job), value)
+        except OSError as error:
+            self._no_room = f"results that are held cannot be written to a file: {error}"
+            if not is_held:
+                self._let_go(job, told, f"there was no room for its file: {error}")
+            return
+        except BaseException as error:
+            if is_held:
+                self._off_memory(job)  # nothing can be done about it
+            else:
+                why = f"it cannot be pickled into a file ({type(error).__name__})"
+                self._let_go(job, told, why)
+            return
+        with self._lock:
+            self._files.put(job, size)
+            self._told[job] = told
+        self._now_late(job, self._from_file)
+
+    def _fits_on_disk(self, size: int, limit: int) -> bool:
+        """After letting go of older ones that nobody holds, if it must be."""
+        if size > limit:
+            return False
+        for job in self._files.jobs():
+            if self._files.total + size <= limit:
+                break
+            if not job.is_held:
+                why = f"kept results had filled spool_bytes={limit:,}, and it was the oldest"
+                self._let_go(job, self._told.get(job) or NotKept(), why)
+        return self._files.total + size <= limit
+
+    def _limit(self) -> int:
+        """Bytes of files; if nobody has said it, a part of what is free when it is first asked."""
+        if self._spool_bytes is None:
+            free = shutil.disk_usage(self._engine.spool_dir()).free
+            self._spool_bytes = min(free // SPOOL_SHARE, LARGEST_SPOOL)
+        return self._spool_bytes
+
+    def _let_go(self, job: JobRecord, told: NotKept, why: str) -> None:
+        reason = f"it was let go: {why}, and nobody held a handle of its job"
+        gone = NotKept(told.type, told.repr, told.size, reason)
+        self._engine.do(ev.ResultMoved(job, gone))
+        with self._lock:
+            self._results.take(job)
+            self._copies.discard(job)
+            in_file = self._files.take(job)
+            self._told.pop(job, None)
+        if in_file:
+            self._path(job).unlink(missing_ok=True)
+
+    def _now_late(
+        self, job: JobRecord, load: Callable[[JobRecord], tuple[object, IsOutdated]]
+    ) -> None:
+        told = type(job.result).__name__
+        late = Late(
+            lambda: load(job), lambda: f"<{told}>", lambda value: self.note_loaded(job, value)
+        )
+        self._engine.do(ev.ResultMoved(job, late))
+        self._off_memory(job)
+
+    def _off_memory(self, job: JobRecord) -> None:
+        with self._lock:
+            self._results.take(job)
+
+    def _path(self, job: JobRecord) -> Path:
+        return self._engine.spool_dir() / f"kept-{job.number}"
+
+    def _from_file(self, job: JobRecord) -> tuple[object, IsOutdated]:
+        try:
+            return read_value(self._path(job)), None
+        except OSError as error:
+            told = self._told.get(job) or NotKept()
+            reason = f"its file was removed: {error}"
+            return NotKept(told.type, told.repr, told.size, reason), None
+        except BaseException as error:
+            reason = f"its file cannot be read: {type(error).__name__}: {error}"
+            return NotKept(reason=reason), None
+
+    def _from_journal(self, job: JobRecord) -> tuple[object, IsOutdated]:
+        assert self.read_back is not None
+        return self.read_back(job.id)
+
+    # -- a full spool ------------------------------------------------------------------------
+
+    def _set_full(self, is_full: bool) -> None:
+        """Nothing new may start while results that are held fill memory and files."""
+        engine, was = self._engine, self.full
+        if not is_full:
+            self.full = None
+            if was is not None:
+                engine.wake()
+            return
+        keep = engine.settings.keep_bytes
+        self.full = BlockReason(
+            f"{self._no_room}, and others more than keep_bytes={keep:,}; "
+            "drop handles of ended jobs (del job)"
+        )
+        if engine.accepts_dispatch:
+            self._call_later(LOOK_AGAIN, self.tidy)
+
+
+class _Lost:
+    """What `JobSpec.late` is when there is nothing left to give."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __call__(self, name: str) -> object:
+        raise NotRestorableError(self._text)
+
+
+def _from_call(call: bytes, name: str) -> object:
+    args, kwargs = loading.load(call)[:2]
+    return args if name == "args" else kwargs

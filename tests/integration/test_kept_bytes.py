@@ -1,0 +1,308 @@
+"""What ended jobs leave is bounded; what somebody can still ask for is there, or says why not."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jobqueue_widget import Job, JobQueue, NotKept, NotRestorableError, ResultNotKeptError
+from jobqueue_widget._core.late import Late
+from jobqueue_widget._runtime.keeper import LIGHT
+from tests.conditions import until
+from tests.journals import let_go, opened
+
+KIB = 1024
+KEEP, SPOOL = 64 * KIB, 96 * KIB
+
+
+def make(number: int, size: int) -> bytes:
+    """A value that tells by itself which job it is of."""
+    return bytes([number % 251]) * size
+
+
+async def make_here(number: int, size: int) -> bytes:
+    return make(number, size)
+
+
+async def fail_here(data: bytes) -> None:
+    raise ValueError(len(data))
+
+
+def length(data: bytes) -> int:
+    return len(data)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One job to come, and what its user does with it."""
+
+    size: int
+    is_held: bool  # the handle is kept to the end
+    has_child: bool  # that waits all the time
+    asks_again: bool  # for the result of some earlier job
+
+
+SIZES = st.integers(0, 12).map(lambda step: step * 4 * KIB) | st.just(200 * KIB)
+ASKED = st.lists(
+    st.builds(Asked, SIZES, st.booleans(), st.integers(0, 9).map(lambda n: n == 0), st.booleans()),
+    min_size=1,
+    max_size=16,
+)
+
+
+def in_memory(queue: JobQueue, kept: list[Job]) -> int:
+    """Bytes of the results that this process has, but those that are too small to be counted."""
+    records = {*queue._engine.state.ended, *(job._record for job in kept)}
+    found = 0
+    for record in records:
+        value = record.result
+        if type(value) is Late:
+            value = value.in_memory
+        size = len(value) if isinstance(value, bytes) else 0
+        found += size if size > LIGHT else 0
+    return found
+
+
+def on_disk(queue: JobQueue) -> int:
+    spool = queue._engine._spool
+    return 0 if spool is None else sum(file.stat().st_size for file in spool.glob("kept-*"))
+
+
+def is_there(job: Job, number: int, size: int) -> bool:
+    """The result is right; or it is said that it is not there, and then both ways say it."""
+    found = job.result
+    if type(found) is NotKept:
+        assert found.reason.startswith("it was let go: ")
+        assert found.type == "bytes"
+        assert found.size is not None
+        assert size <= found.size < size + 64  # of its pickle, where it came from a worker
+        assert job.note is not None
+        assert "not kept" in job.note
+        with pytest.raises(ResultNotKeptError, match="let go"):
+            job.get_result()
+        return False
+    assert found == make(number, size)
+    return True
+
+
+class Play:
+    """One queue, and what its user does, checked after each step."""
+
+    def __init__(self, queue: JobQueue, function: Any, *, copies: bool, kept: bool) -> None:
+        self.queue = queue
+        self.function = function
+        self.copies = copies  # results are no objects of the user's own
+        self.kept = kept  # a journal has them
+        self.ids: list[str] = []
+        self.sizes: list[int] = []
+        self.held: dict[int, Job] = {}
+        self.needed: set[int] = set()
+        self.lost = 0
+
+    async def step(self, asked: Asked) -> None:
+        queue, number = self.queue, len(self.ids)
+        job = queue.submit_nowait(self.function, number, asked.size)
+        self.ids.append(job.id)
+        self.sizes.append(asked.size)
+        if asked.has_child:
+            queue.hold(queue.options(after=job).submit_nowait(length, b""))
+            self.needed.add(number)
+        if asked.is_held:
+            self.held[number] = job
+        await job
+        del job
+        if asked.asks_again:
+            self.look(number // 2)
+        await self.check()
+
+    async def check(self) -> None:
+        queue, keeper = self.queue, self.queue._engine.keeper
+
+        def settled() -> bool:
+            keeper.tidy()
+            keeper.settle()
+            theirs = 0
+            if not self.copies:
+                held = {*self.held, *self.needed}
+                theirs = sum(self.sizes[n] for n in held if self.sizes[n] > LIGHT)
+            return keeper.full is not None or in_memory(queue, []) <= KEEP + theirs
+
+        await until(settled)
+        assert on_disk(queue) <= SPOOL
+        assert on_disk(queue) == keeper.disk
+        if keeper.full is not None:
+            held = sum(self.sizes[n] for n in {*self.held, *self.needed})
+            assert held > SPOOL or max(self.sizes) > SPOOL
+
+    def look(self, number: int) -> None:
+        job = self.queue.get_job(self.ids[number])
+        assert job is not None
+        there = is_there(job, number, self.sizes[number])
+        if number in self.held or number in self.needed or self.kept:
+            assert there
+        self.lost += not there
+
+    async def end(self) -> None:
+        """Everything is asked for once more; then nobody holds anything, and the queue goes on."""
+        for number in range(len(self.ids)):
+            self.look(number)
+        await self.check()
+        self.held.clear()
+        self.queue.cancel_all("pending")
+        self.needed.clear()
+        gc.collect()
+        self.queue._engine.keeper.tidy()
+        await until(lambda: self.queue._engine.keeper.full is None)
+        await self.check()
+        assert await self.queue.submit_nowait(make_here, 1, 1) == make(1, 1)
+
+
+async def play(asked: list[Asked], queue: JobQueue, **how: Any) -> Play:
+    played = Play(queue, **how)
+    for one in asked:
+        if queue._engine.keeper.full is not None:
+            break  # nothing more starts
+        await played.step(one)
+    await played.end()
+    return played
+
+
+@given(ASKED)
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+def test_values_of_this_process_are_bounded_but_for_those_that_are_held(asked: list[Asked]) -> None:
+    async def run() -> None:
+        async with JobQueue(keep_bytes=KEEP, spool_bytes=SPOOL) as queue:
+            await play(asked, queue, function=make_here, copies=False, kept=False)
+
+    asyncio.run(run())
+
+
+@given(ASKED)
+@settings(max_examples=4, suppress_health_check=list(HealthCheck))
+def test_values_of_workers_are_bounded_also_those_that_are_held(asked: list[Asked]) -> None:
+    async def run() -> None:
+        async with JobQueue(keep_bytes=KEEP, spool_bytes=SPOOL) as queue:
+            await play(asked, queue, function=make, copies=True, kept=False)
+
+    asyncio.run(run())
+
+
+@given(ASKED)
+@settings(max_examples=4, suppress_health_check=list(HealthCheck))
+def test_with_a_journal_nothing_is_lost_and_no_file_is_needed(asked: list[Asked]) -> None:
+    async def run(folder: str) -> list[str]:
+        queue = JobQueue(keep_bytes=KEEP, spool_bytes=0, journal=Path(folder) / "runs.db")
+        async with queue:
+            played = await play(asked, queue, function=make_here, copies=False, kept=True)
+            assert played.lost == 0
+            assert on_disk(queue) == 0
+        let_go(queue)
+        return played.ids
+
+    with tempfile.TemporaryDirectory() as folder:
+        ids = asyncio.run(run(folder))
+        with opened(Path(folder) / "runs.db", keep_bytes=KEEP, spool_bytes=0) as queue:
+            for number, job_id in enumerate(ids):
+                job = queue.get_job(job_id)
+                assert job is not None
+                assert job.result == make(number, asked[number].size)
+                queue._engine.keeper.tidy()
+                queue._engine.keeper.settle()
+                assert in_memory(queue, []) <= KEEP
+
+
+def kept_arguments(queue: JobQueue) -> int:
+    """Bytes of arguments, as objects or pickled, that ended jobs still have."""
+    found = 0
+    for record in queue._engine.state.ended:
+        spec = record.spec
+        if not spec.lost:
+            found += len(spec.args[0])  # type: ignore[arg-type]
+    return found
+
+
+async def take_here(data: bytes) -> int:
+    return len(data)
+
+
+@pytest.mark.parametrize("function", [length, take_here])
+async def test_arguments_of_completed_jobs_go_and_a_retry_says_so(function: Any) -> None:
+    async with JobQueue(keep_bytes=KEEP) as queue:
+        jobs = [queue.submit_nowait(function, make(n, 10 * KIB)) for n in range(8)]
+        for job in jobs:
+            assert await job == 10 * KIB
+        assert kept_arguments(queue) <= KEEP // 4
+        assert jobs[-1].args == (make(7, 10 * KIB),)
+        assert await jobs[-1].retry() == 10 * KIB
+        with pytest.raises(NotRestorableError, match=r"bytes.*let go.*keep_bytes=65,536.*submit"):
+            jobs[0].retry()
+        with pytest.raises(NotRestorableError, match="let go"):
+            _ = jobs[0].args
+        assert jobs[0].describe_arguments().startswith("b'")
+        assert jobs[0].as_row()["args"] == jobs[0].describe_arguments()
+        assert jobs[0].as_dict()["args"] == (jobs[0].describe_arguments(),)
+
+
+async def test_arguments_of_a_completed_job_are_those_that_ran() -> None:
+    data = bytearray(10 * KIB)
+    async with JobQueue() as queue:
+        job = queue.submit_nowait(length, data)
+        assert await job == 10 * KIB
+        data += b"more"
+        assert job.args == (bytearray(10 * KIB),)
+        assert await job.retry() == 10 * KIB
+
+
+async def test_what_failed_keeps_its_arguments_for_a_retry() -> None:
+    async with JobQueue(keep_bytes=0) as queue:
+        failed = queue.submit_nowait(fail_here, make(1, 10 * KIB))
+        await queue.join()
+        assert failed.args == (make(1, 10 * KIB),)
+        await queue.wait_for_job(failed.retry())
+
+
+async def test_a_full_spool_stops_new_starts_and_says_why() -> None:
+    async with JobQueue(keep_bytes=KEEP, spool_bytes=KEEP) as queue:
+        held: list[Job] = []
+        while queue._engine.keeper.full is None:
+            held.append(queue.submit_nowait(make, len(held), 20 * KIB))
+            await held[-1]
+            queue._engine.keeper.settle()
+        waiting = queue.submit_nowait(length, b"x")
+        await until(lambda: waiting.block_reason)
+        assert "spool_bytes=65,536" in str(waiting.block_reason)
+        assert waiting.status == "pending"
+        assert [job.result for job in held] == [make(n, 20 * KIB) for n in range(len(held))]
+        held.clear()
+        assert await waiting == 1
+
+
+async def test_a_result_of_an_evicted_job_stays_with_its_handle_and_its_file_goes_with_it() -> None:
+    async with JobQueue(keep_bytes=0, keep_ended=1, max_history=1) as queue:
+        job = queue.submit_nowait(make, 1, 20 * KIB)
+        await job
+        for n in range(3):
+            await queue.submit_nowait(make, n, 0)
+        await until(lambda: on_disk(queue) > 0)
+        assert job.result == make(1, 20 * KIB)
+        del job
+        await queue.submit_nowait(make, 2, 0)
+        await until(lambda: on_disk(queue) == 0)
+
+
+async def test_results_in_files_outlive_the_close_of_their_queue() -> None:
+    queue = JobQueue(keep_bytes=0)
+    await queue.start()
+    job = queue.submit_nowait(make, 1, 20 * KIB)
+    await job
+    await queue.close()
+    assert on_disk(queue) > 0
+    assert job.result == make(1, 20 * KIB)

@@ -1,0 +1,72 @@
+"""How large a value is: close enough for what tells, and never an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jobqueue_widget._runtime.sizes import size_of
+
+MIB = 1 << 20
+
+
+@dataclass
+class Holds:
+    data: object
+
+
+class Closed(dict):  # type: ignore[type-arg]
+    def values(self) -> NoReturn:
+        raise RuntimeError("closed")
+
+
+class Lies:
+    nbytes = "many"
+
+
+class Proxy:
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        raise RuntimeError("there is nothing")
+
+
+ARRAY = np.zeros(MIB, np.uint8)
+LARGE = [
+    b"x" * MIB,
+    bytearray(MIB),
+    "x" * MIB,
+    memoryview(b"x" * MIB),
+    ARRAY,
+    pd.DataFrame({"a": ARRAY}),
+    pd.Series(ARRAY),
+    [ARRAY],
+    {"a": (1, {2: ARRAY})},
+    Holds(ARRAY),
+    [ARRAY, ARRAY],  # once
+    Closed(a=ARRAY),
+    [bytes([n % 256]) * 100 + str(n).encode() for n in range(10_000)],
+]
+
+
+@pytest.mark.parametrize("value", LARGE, ids=lambda value: type(value).__name__)
+def test_what_it_holds_is_counted_once(value: object) -> None:
+    expected = MIB
+    if type(value) is list and type(value[0]) is bytes:
+        expected = sum(map(len, value))
+    assert 0.9 * expected <= size_of(value) <= 1.5 * expected + 2_000
+
+
+def test_what_is_small_or_odd_is_small() -> None:
+    odd: list[object] = [None, 1, True, 2.5, 1j, "", b"", Lies(), Proxy(), [Proxy()], [], {}]
+    for value in odd:
+        assert size_of(value) < 200
+
+
+def test_a_cycle_ends() -> None:
+    loop: list[object] = []
+    loop.append(loop)
+    assert size_of(loop) < 200
