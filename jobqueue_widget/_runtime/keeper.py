@@ -118,7 +118,7 @@ class Keeper:
             self._note_arguments(job)
         value = job.result
         if value is not None and type(value) is not NotKept:
-            size = outcome.size or size_of(value)
+            size = max(outcome.size, size_of(value))
             if size > LIGHT:
                 with self._lock:
                     self._results.put(job, size)

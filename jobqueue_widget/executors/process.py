@@ -27,7 +27,7 @@ from ..worker.surroundings import (
     processors,
     send_to,
 )
-from ..worker.unpacking import decode
+from ..worker.unpacking import decode, drop_unfinished
 from .idle_workers import IdleWorkers
 from .piped_execution import PipedExecution
 from .starting import StartsAtOnce
@@ -330,6 +330,13 @@ class ProcessExecution(PipedExecution):
             self._await_death = True
             self._begin_decoding()
         return must_go
+
+    def on_death(self, failure: JobFailure) -> None:
+        """Nothing of it is left, also of a file that it was writing."""
+        worker = self._worker
+        if self._ending is None and worker is not None and isinstance(worker.setup, Setup):
+            drop_unfinished(worker.setup.sent["spool"], worker.id, worker.number)
+        super().on_death(failure)
 
     def _runs_code_here(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
         return self._executor.decodes and super()._runs_code_here(meta, parts)

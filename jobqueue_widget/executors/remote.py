@@ -167,6 +167,8 @@ class RemoteExecution:
             if self.over:
                 return
             self.over = True
+        if self._meta:  # a large result was being fetched
+            self.spool().unlink(missing_ok=True)
         self._carrier.over(self)
         self.reporter.ended(outcome)
 

@@ -19,7 +19,7 @@ from ..protocols import Reporter
 from ..worker import typed, wire
 from ..worker.pipes import call_frames
 from ..worker.remains import has_started_since
-from ..worker.unpacking import lost_value, read_spooled, unreadable
+from ..worker.unpacking import drop_unfinished, lost_value, read_spooled, unreadable
 
 if TYPE_CHECKING:
     from .slots import Plugin, Slot
@@ -280,7 +280,9 @@ class PluginRun:
         outcome = None
         if ending is not None:
             outcome = self._decode(*ending)
-        elif self._step == "load":
+        elif self._slot is not None and (worker := self._slot.worker) is not None:
+            drop_unfinished(str(self.plugin.spool), worker.id, worker.number)
+        if ending is None and self._step == "load":
             tail = self.plugin.log.tail(30)
             failure = replace(failure, traceback=failure.traceback or tail)
         if self.is_work and self._step in ("load", "initialize"):
@@ -345,7 +347,9 @@ class PluginRun:
             failure = JobFailure.of_end(meta)
             stopped = meta["kind"] == "cancelled"
             return Outcome.of_stop(failure) if stopped else Outcome.of_error(failure)
-        return Outcome.of_value(self._value(meta, parts), noticed=meta.get("noticed") is True)
+        value = self._value(meta, parts)
+        size = wire.size_of(parts) or 1  # it is a copy, also if it came in a file
+        return Outcome.of_value(value, noticed=meta.get("noticed") is True, size=size)
 
     def _value(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> object:
         """The value, or what says why it is not here: the plugin has done its work in any case."""

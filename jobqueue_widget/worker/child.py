@@ -182,6 +182,7 @@ class Worker:
 
     def __init__(self, control: int, jobs: int, frames: int) -> None:
         self.pipes = Pipes(control, jobs, frames)
+        self.id = os.environ.get(MARKS[0], "")
         self.body = Body()
         self.held_back = threading.Event()
         self.capture: Any = None
@@ -238,19 +239,24 @@ class Worker:
 
     def run_forever(self) -> None:
         """The main thread."""
-        more: list[bytearray] = []
+        while True:
+            self.run_one(*self.next_job())  # what waits here holds nothing of the last one
+
+    def next_job(self) -> tuple[int, list[bytearray]]:
+        """Its number, and the pieces that it came in."""
+        pieces: list[bytearray] = []
         while True:
             kind, number, data = self.pipes.read_frame(self.pipes.jobs)
-            more.append(data)
+            pieces.append(data)
             if kind == wire.JOB:
-                data, more = bytearray().join(more) if len(more) > 1 else data, []
-                self.run_one(number, data)
+                return number, pieces
 
-    def run_one(self, number: int, data: bytearray) -> None:
+    def run_one(self, number: int, pieces: list[bytearray]) -> None:
         """One job, to one END frame whatever happens."""
         self.begun = time.time()
-        job_id, attempt, setup, function, call, source, logging_there = pickle.loads(data)
-        del data
+        job = pickle.loads(joined(pieces))
+        job_id, attempt, setup, function, call, source, logging_there = job
+        del job
         self.set_up(setup)
         self.logging.take_over(logging_there)
         context = WorkerJob(job_id, attempt, self.sender(number), write_log, self.held_back.set)
@@ -297,18 +303,16 @@ class Worker:
             state.end_copy(None)
         noticed = context.noticed
         meta, parts = wire.pack_value(value, self.max_result_bytes, OUR_FILES)
-        return self.spooled(value, wire.noted(meta, noticed), parts)
+        return self.spooled(wire.noted(meta, noticed), parts)
 
-    def spooled(
-        self, value: object, meta: dict[str, Any], parts: list[Any]
-    ) -> tuple[dict[str, Any], list[Any]]:
-        """What is sent of a value; one for which there is no room is not kept."""
+    def spooled(self, meta: dict[str, Any], parts: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+        """What is sent of a value; a large one through a file, or the pipe if that has no room."""
+        number = 0 if self.body.context is None else self.body.context.number
         try:
-            packed: tuple[dict[str, Any], list[Any]] = wire.spooled(meta, parts, self.spool)
-        except OSError as error:
-            reason = f"there is no room for it in {self.spool}: {error}"
-            lost = wire.not_kept(value, reason, wire.size_of(parts))
-            return wire.noted(lost, meta.get("noticed", False)), []
+            packed: tuple[dict[str, Any], list[Any]]
+            packed = wire.spooled(meta, parts, self.spool, f"{self.id}-{number}")
+        except OSError:
+            return meta, parts
         return packed
 
     def sender(self, number: int) -> Any:
@@ -374,6 +378,13 @@ class Worker:
             meta["processes"] = True
         if "torch" in sys.modules or "cupy" in sys.modules or "jax" in sys.modules:
             meta["gpu"] = state.holds_gpu()
+
+
+def joined(pieces: list[bytearray]) -> bytearray:
+    """All of them in one, which are not needed twice: `pieces` is empty then."""
+    data = pieces[0] if len(pieces) == 1 else bytearray().join(pieces)
+    pieces.clear()
+    return data
 
 
 def write_log(text: str) -> None:

@@ -37,6 +37,7 @@ class PipedWorker(ABC):
         self._task: Task | None = None
         self._number = 0
         self._queued: list[bytes | memoryview] | None = None
+        self._pieces: list[bytearray] = []  # of an end that is too large for one frame
         self._writer: PipeWriter | None = None
         self._reader: FrameReader | None = None
         self._log_fd = -1
@@ -50,6 +51,11 @@ class PipedWorker(ABC):
     def usable(self) -> bool:
         """True while it can take a job, now or when it is ready."""
         return not self._dying and not self.gone
+
+    @property
+    def number(self) -> int:
+        """That of its job, or of its last one."""
+        return self._number
 
     @property
     def was_ready(self) -> bool:
@@ -153,12 +159,23 @@ class PipedWorker(ABC):
         if reader is None or self.gone:
             return
         try:
-            if reader.read(self._handle):
+            if reader.read(self._gather):
                 return
             self._io.unwatch(reader.fd)
             self._on_closed_pipe()
         except wire.ProtocolError as error:
             self._break(str(error))
+
+    def _gather(self, kind: bytes, number: int, body: bytearray) -> None:
+        """One frame; what came before the last one of its kind belongs to it."""
+        if kind == wire.MORE:
+            if self._task is not None and number == self._number:
+                self._pieces.append(body)
+            return
+        if self._pieces:
+            body = bytearray().join([*self._pieces, body])
+            self._pieces.clear()
+        self._handle(kind, number, body)
 
     def _handle(self, kind: bytes, number: int, body: bytearray) -> None:
         task = self._task

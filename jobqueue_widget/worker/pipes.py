@@ -13,8 +13,8 @@ READ_SIZE = 1 << 16
 PIPE_SIZE = 1 << 20
 F_SETPIPE_SZ = 1031
 
-FROM_WORKERS = frozenset({wire.READY, wire.PROGRESS, wire.END, wire.VALUE})
-FROM_PLUGINS = frozenset({wire.READY, wire.PROGRESS, wire.END, wire.ANSWER, wire.CHUNK})
+FROM_WORKERS = frozenset({wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.VALUE})
+FROM_PLUGINS = FROM_WORKERS - {wire.VALUE} | {wire.ANSWER, wire.CHUNK}
 
 OnFrame = Callable[[bytes, int, bytearray], None]
 
@@ -147,12 +147,4 @@ def job_frames(number: int, job: tuple[object, ...]) -> list[bytes | memoryview]
 
 def call_frames(number: int, parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
     """The frames of what follows one another, each under the cap; large parts are not copied."""
-    step = wire.FRAME_CAP // 2
-    if sum(map(len, parts)) <= step:
-        return wire.frame(wire.JOB, number, parts)
-    views = [memoryview(part) for part in parts]
-    slices = [view[at : at + step] for view in views for at in range(0, len(view), step)]
-    pieces: list[bytes | memoryview] = []
-    for one in slices[:-1]:
-        pieces += [wire.HEADER.pack(wire.MORE, number, len(one)), one]
-    return [*pieces, *wire.frame(wire.JOB, number, slices[-1:])]
+    return wire.pieces(wire.JOB, number, parts)

@@ -140,9 +140,9 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
 
     # -- calls ---------------------------------------------------------------------------------
 
-    def run_one(self, number: int, data: bytearray) -> None:
+    def run_one(self, number: int, pieces: list[bytearray]) -> None:
         """One call, to one END frame whatever happens."""
-        head, *parts = wire.split_parts(memoryview(data))
+        head, *parts = wire.split_parts(memoryview(child.joined(pieces)))
         call = json.loads(bytes(head))
         context = jobside.JobContext(
             call["job"], call["attempt"], self.sender(number), child.write_log, self.held_back.set
@@ -162,8 +162,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         jobside.bind_process(None)
         context.finish()
         self.rest()
-        meta_part = json.dumps(meta).encode()
-        self.pipes.send(wire.END, number, wire.join_parts([meta_part, *back]))
+        self.pipes.write(wire.pieces(wire.END, number, wire.end_parts(meta, back)))
 
     def outcome_of(self, context: Any, call: dict[str, Any], parts: list[Any]) -> Ended:
         """Run it and pack what came of it."""
@@ -203,7 +202,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             return wire.noted(wire.not_kept(value, reason), noticed), []
         if why := wire.too_large(parts, self.max_result_bytes):
             return wire.noted(wire.not_kept(value, why, wire.size_of(parts)), noticed), []
-        packed: Ended = self.spooled(value, wire.noted(wire.PLAIN_VALUE, noticed), parts)
+        packed: Ended = self.spooled(wire.noted(wire.PLAIN_VALUE, noticed), parts)
         return packed
 
     def op_load(self, call: dict[str, Any], args: Any, kwargs: Any) -> dict[str, Any]:
@@ -253,9 +252,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
                 meta, parts = self.pack(piece, f"chunk {count}")
                 if "lost" in meta:
                     raise typed.NotSendable(meta["lost"]["reason"])
-                self.pipes.send(
-                    wire.CHUNK, number, wire.join_parts([json.dumps(meta).encode(), *parts])
-                )
+                self.pipes.write(wire.pieces(wire.CHUNK, number, wire.end_parts(meta, parts)))
                 body.number = number
                 jobside.current_job().checkpoint()
         finally:

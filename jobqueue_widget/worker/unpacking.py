@@ -72,3 +72,9 @@ def read_spooled(path: str) -> list[memoryview]:
         return wire.read_file(path)
     finally:
         Path(path).unlink(missing_ok=True)
+
+
+def drop_unfinished(spool: str, worker: str, number: int) -> None:
+    """A worker died before it told an end: what it had written of that result goes too."""
+    for path in Path(spool).glob(f"result-{worker}-{number}-*"):
+        path.unlink(missing_ok=True)

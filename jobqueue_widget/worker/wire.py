@@ -22,6 +22,7 @@ FRAME_CAP = 64 * 1024 * 1024
 TEXT_CAP = 64 * 1024
 SMALL = 16 * 1024  # what is copied rather than written piece by piece
 
+# MORE goes both ways: what comes before the last piece of a large frame
 # kernel -> worker; all but the first two on the control pipe, the last two to plugins only
 JOB, MORE, ASK, EXIT, QUESTION, NEXT = b"J", b"M", b"A", b"X", b"Q", b"N"
 # worker -> kernel; the last two from plugins only
@@ -56,9 +57,31 @@ def end_frame(
     number: int, meta: dict[str, Any], parts: Sequence[bytes | memoryview]
 ) -> list[bytes | memoryview]:
     """How a job ended, for `read_end`; the commonest end in the shortest words."""
-    if meta == PLAIN_VALUE:
+    if meta == PLAIN_VALUE and size_of(parts) <= FRAME_CAP // 2:
         return frame(VALUE, number, parts)
-    return frame(END, number, join_parts([json.dumps(meta).encode(), *parts]))
+    return pieces(END, number, end_parts(meta, parts))
+
+
+def end_parts(
+    meta: dict[str, Any], parts: Sequence[bytes | memoryview]
+) -> list[bytes | memoryview]:
+    """What an END frame holds."""
+    return join_parts([json.dumps(meta).encode(), *parts])
+
+
+def pieces(
+    kind: bytes, number: int, parts: Sequence[bytes | memoryview]
+) -> list[bytes | memoryview]:
+    """A frame, or as many as it takes for each to be under the cap; parts are not copied."""
+    step = FRAME_CAP // 2
+    if size_of(parts) <= step:
+        return frame(kind, number, parts)
+    views = [memoryview(part).cast("B") for part in parts if len(part)]
+    slices = [view[at : at + step] for view in views for at in range(0, len(view), step)]
+    found: list[bytes | memoryview] = []
+    for one in slices[:-1]:
+        found += [HEADER.pack(MORE, number, len(one)), one]
+    return [*found, *frame(kind, number, slices[-1:])]
 
 
 def split_parts(data: memoryview) -> list[memoryview]:
@@ -348,16 +371,16 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN
 
 
 def spooled(
-    meta: dict[str, Any], parts: list[bytes | memoryview], spool: str
+    meta: dict[str, Any], parts: list[bytes | memoryview], spool: str, whose: str = ""
 ) -> tuple[dict[str, Any], list[bytes | memoryview]]:
-    """The same; what is too large for a frame has gone into a file in `spool`.
+    """The same; what is too large for a frame has gone into a file in `spool`, by `whose` name.
 
     Raises:
         OSError: there is no room for it; nothing of it is left.
     """
     if size_of(parts) <= FRAME_CAP // 2:
         return meta, parts
-    path = os.path.join(spool, f"result-{os.getpid()}-{time.monotonic_ns()}")
+    path = os.path.join(spool, f"result-{whose or os.getpid()}-{time.monotonic_ns()}")
     write_file(path, parts)
     return {**meta, "file": path}, []
 
