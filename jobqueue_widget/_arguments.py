@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import reprlib
 import weakref
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 from ._core.jobs import JobSpec
 from ._core.words import LINE, cut
-from .worker.wire import is_plain, plain
+from .worker.wire import ShortRepr, is_plain, plain
 
 HIDDEN = "•••"
 SECRET_LIKE = re.compile(
@@ -27,7 +26,7 @@ TOLD = 2_000  # characters of the line of arguments in a job's details
 LONGEST = 40  # characters of one value
 FAR = 10**15  # numbers beyond may be too long
 
-_short = reprlib.Repr()
+_short = ShortRepr()
 _short.maxstring = _short.maxother = LONGEST
 _short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = 4
 _short.maxlevel = 3

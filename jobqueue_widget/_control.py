@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any, Literal
 
+from ._arguments import quiet_line
 from ._core import events as ev
 from ._core.jobs import JobOptions, JobRecord, JobStatus
 from ._core.words import cancel_text, error_text
@@ -40,6 +41,7 @@ class Control:
         self, engine: Engine, submission: Submission, queue: Callable[[], object | None]
     ) -> None:
         self.engine = engine
+        engine.keeper.describe = quiet_line
         self.submission = submission
         self.queue = queue
 

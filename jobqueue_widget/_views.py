@@ -13,6 +13,7 @@ from ._core.told import unchecked_text
 from ._core.words import cancel_text, error_text
 from ._runtime.engine import Engine
 from ._runtime.queue_resources import Usage
+from .errors import MissingExtraError
 from .submission import differs_now, stands_for
 
 HISTORY_IN_STATE = 20
@@ -335,3 +336,18 @@ def window(engine: Engine, which: WindowName, start: int, stop: int) -> Rows:
         revision = state.revision
     add_arguments(rows, jobs)
     return Rows(revision, total, rows)
+
+
+def data_frame(rows: Sequence[dict[str, Any]]) -> Any:
+    """One row per job, for pandas.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingExtraError(
+            'to_pandas needs pandas: pip install "jobqueue-widget[pandas]"'
+        ) from error
+    return pd.DataFrame(rows)

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from . import _views
-from ._arguments import quiet_line
 from ._control import Control, OptionsView, Scope
 from ._core import events as ev
 from ._core.jobs import DEFAULT_OPTIONS, JobRecord, JobStatus
@@ -25,7 +24,6 @@ from ._unawaited import to_be_awaited
 from .errors import (
     InvalidOptionError,
     InvalidTargetError,
-    MissingExtraError,
     UnsupportedLoopError,
 )
 from .job import Job
@@ -126,7 +124,6 @@ class JobQueue(Journaled, ReferenceNames):
         self._engine = self._make_engine(settings)
         if executor is not None and not isinstance(executor, str):
             self._engine.main_executor = cast("Executor", executor)
-        self._engine.keeper.describe = quiet_line
         self._submission = Submission(self._engine, manager, executor)
         self._control = Control(self._engine, self._submission, weakref.ref(self))
         self._warned = False
@@ -520,13 +517,7 @@ class JobQueue(Journaled, ReferenceNames):
             MissingExtraError: pandas is not installed.
 
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise MissingExtraError(
-                'to_pandas needs pandas: pip install "jobqueue-widget[pandas]"'
-            ) from error
-        return pd.DataFrame([job.as_dict() for job in self.jobs()])
+        return _views.data_frame([job.as_dict() for job in self.jobs()])
 
     def __repr__(self) -> str:
         state = self._engine.state

@@ -295,8 +295,6 @@ class Engine:
                 self.resources.make_room(job)
             elif kind is fx.Evict:
                 self.keeper.evicted(job)
-                if isinstance(job.log, JobLog):
-                    job.log.remove()
         self.waiters.check_idle()  # also a hold may leave nothing that could start
         if self.life.loop_is_lost:
             self.life.handle_lost_loop()
@@ -429,7 +427,6 @@ class Engine:
         if self.recorder is not None:
             self.learning.save()
             self.recorder.close()
-        self.keeper.settle()
         if self.life.remove_files is not None and not self.keeper.disk:
             self.life.remove_files()  # else when nobody has the queue or a job of it any more
 

@@ -22,6 +22,8 @@ from ..errors import NotRestorableError
 from ..worker import loading, wire
 from ..worker.packing import Packed
 from ..worker.unpacking import lost_value
+from .logs import JobLog
+from .shelf import Shelf
 from .sizes import size_of
 from .spool import read_value, write_value
 
@@ -36,39 +38,9 @@ ARGUMENTS_SHARE = 4  # a quarter of what may be kept in memory
 LIGHT = 4096  # bytes that are not counted
 LARGE_FUNCTION = 1 << 20  # bytes of a pickled function that holds data
 SPOOL_SHARE, LARGEST_SPOOL = 10, 20 << 30  # a tenth of the disk's free space, at most 20 GiB
+LOG_MEMORY, LOG_FILES = 64 << 20, 1 << 30  # bytes of logs of ended jobs
 LOOK_AGAIN = 1.0  # seconds, while nothing may start
 SETTLE_PATIENCE = 5.0
-
-
-class Shelf:
-    """What some jobs have left, oldest first, and how many bytes that is."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self._sizes: dict[JobRecord, int] = {}
-
-    def __contains__(self, job: JobRecord) -> bool:
-        return job in self._sizes
-
-    def put(self, job: JobRecord, size: int) -> None:
-        """As the newest."""
-        self.take(job)
-        self._sizes[job] = size
-        self.total += size
-
-    def take(self, job: JobRecord) -> int:
-        """Off the shelf; its size, 0 if it was not there."""
-        size = self._sizes.pop(job, 0)
-        self.total -= size
-        return size
-
-    def jobs(self) -> list[JobRecord]:
-        """Oldest first."""
-        return list(self._sizes)
-
-    def size(self, job: JobRecord) -> int:
-        """0 if it is not there."""
-        return self._sizes.get(job, 0)
 
 
 class Keeper:
@@ -81,6 +53,8 @@ class Keeper:
         self._arguments = Shelf()
         self._results = Shelf()
         self._files = Shelf()
+        self._logs = Shelf()
+        self._log_files = Shelf()
         self._copies: set[JobRecord] = set()  # whose results are not the user's own objects
         self._told: dict[JobRecord, NotKept] = {}  # what is in the files, should it be let go
         self._in_journal: dict[str, bool] = {}  # what its journal answered of these results
@@ -114,6 +88,8 @@ class Keeper:
             self._drop_gone()
         if not job.status.ended:
             return
+        if type(job.log) is JobLog:
+            self._note_log(job, job.log)
         if job.status is COMPLETED:
             self._note_arguments(job)
         value = job.result
@@ -157,6 +133,8 @@ class Keeper:
 
     def evicted(self, job: JobRecord) -> None:
         """It is found by its handles only; with the last of them it goes."""
+        if isinstance(job.log, JobLog):
+            job.log.remove()
         self._in_journal.pop(job.id, None)
         handle = None if job.handle is None else job.handle()
         if handle is None:
@@ -176,13 +154,29 @@ class Keeper:
 
     def _drop(self, job: JobRecord) -> None:
         with self._lock:
-            self._arguments.take(job)
-            self._results.take(job)
+            for shelf in (self._arguments, self._results, self._logs, self._log_files):
+                shelf.take(job)
             self._copies.discard(job)
             in_file = self._files.take(job)
             self._told.pop(job, None)
         if in_file:
             self._path(job).unlink(missing_ok=True)
+
+    # -- logs --------------------------------------------------------------------------------
+
+    def _note_log(self, job: JobRecord, log: JobLog) -> None:
+        """Of the oldest of ended jobs the end stays."""
+        with self._lock:
+            for shelf, size in zip((self._logs, self._log_files), log.kept, strict=True):
+                if size > LIGHT:
+                    shelf.put(job, size)
+        for shelf, limit in ((self._logs, LOG_MEMORY), (self._log_files, LOG_FILES)):
+            while shelf.total > limit and (jobs := shelf.jobs()):
+                with self._lock:
+                    self._logs.take(jobs[0])
+                    self._log_files.take(jobs[0])
+                if isinstance(jobs[0].log, JobLog):
+                    jobs[0].log.shorten(LIGHT)
 
     # -- arguments ---------------------------------------------------------------------------
 

@@ -145,6 +145,20 @@ class JobLog:
         kept = data.splitlines(keepends=True)[-lines:]
         return b"".join(kept).decode("utf-8", "backslashreplace")
 
+    @property
+    def kept(self) -> tuple[int, int]:
+        """Bytes in memory and in the file."""
+        return self._in_memory, self._in_file
+
+    def shorten(self, limit: int) -> None:
+        """Keep the newest `limit` bytes only: the rest counts as dropped."""
+        with self._lock:
+            data = b"".join(self._chunks)
+            self._chunks = deque([data[-limit:]])
+            self._dropped += len(data) - len(self._chunks[0])
+            self._in_memory = len(self._chunks[0])
+        self.remove()
+
     def remove(self) -> None:
         """Delete the file; memory goes with the object."""
         with self._lock:

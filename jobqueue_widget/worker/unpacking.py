@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,19 @@ def unreadable(error: BaseException, parts: Sequence[memoryview]) -> NotKept:
 
 
 def read_spooled(path: str) -> list[memoryview]:
-    """The parts of a large result, in memory; its file is gone then."""
+    """The parts of a large result, in memory; its file is gone then.
+
+    They are not mapped: what a file without a name takes on a disk nobody can see.
+    """
     try:
-        return wire.read_file(path)
+        with open(path, "rb", buffering=0) as file:
+            data = bytearray(os.fstat(file.fileno()).st_size)
+            view = memoryview(data)
+            while len(view) and (count := file.readinto(view)):
+                view = view[count:]
     finally:
         Path(path).unlink(missing_ok=True)
+    return wire.split_parts(memoryview(data))
 
 
 def drop_unfinished(spool: str, worker: str, number: int) -> None:

@@ -366,7 +366,18 @@ def _name_of_type(kind: type) -> str:
         return str(type.__dict__["__name__"].__get__(kind))
 
 
-_SHORT = reprlib.Repr()  # looks at the first items only, however many there are
+class ShortRepr(reprlib.Repr):
+    """Looks at the first items only, however many there are, also of bytes."""
+
+    def repr_bytes(self, value: bytes, level: int) -> str:
+        """Both ends."""
+        ends = value if len(value) <= 2 * SHOWN else value[:SHOWN] + value[-SHOWN:]
+        return self.repr_instance(ends, level)
+
+    repr_bytearray = repr_bytes
+
+
+_SHORT = ShortRepr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN
 
 
@@ -381,22 +392,9 @@ def spooled(
     if size_of(parts) <= FRAME_CAP // 2:
         return meta, parts
     path = os.path.join(spool, f"result-{whose or os.getpid()}-{time.monotonic_ns()}")
-    write_file(path, parts)
-    return {**meta, "file": path}, []
-
-
-def write_file(path: str, parts: Sequence[bytes | memoryview]) -> None:
-    """Write what `read_file` reads, in a folder of ours.
-
-    Raises:
-        OSError: there is no room for it; nothing of it is left.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    try:
-        fd = os.open(path, flags, 0o600)
-    except FileNotFoundError:  # old folders for temporary files are removed by who cleans there
-        os.mkdir(os.path.dirname(path), 0o700)
-        fd = os.open(path, flags, 0o600)
+    # Old folders for temporary files are removed by who cleans there.
+    os.makedirs(spool, 0o700, exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         write_all(fd, join_parts(parts))
     except BaseException:
@@ -404,16 +402,7 @@ def write_file(path: str, parts: Sequence[bytes | memoryview]) -> None:
         raise
     finally:
         os.close(fd)
-
-
-def read_file(path: str) -> list[memoryview]:
-    """The parts of a large value, in memory: what a file without a name takes nobody can see."""
-    with open(path, "rb", buffering=0) as file:
-        data = bytearray(os.fstat(file.fileno()).st_size)
-        view = memoryview(data)
-        while len(view) and (count := file.readinto(view)):
-            view = view[count:]
-    return split_parts(memoryview(data))
+    return {**meta, "file": path}, []
 
 
 def _hide(report: traceback.TracebackException, hidden: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ import gc
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from jobqueue_widget import Job, JobQueue, NotKept, NotRestorableError, ResultNotKeptError
 from jobqueue_widget._core.late import Late
+from jobqueue_widget._runtime import keeper
 from jobqueue_widget._runtime.keeper import LIGHT
+from jobqueue_widget._runtime.logs import JobLog
 from tests.conditions import until
 from tests.journals import let_go, opened
 
@@ -124,21 +126,21 @@ class Play:
         await self.check()
 
     async def check(self) -> None:
-        queue, keeper = self.queue, self.queue._engine.keeper
+        queue, mine = self.queue, self.queue._engine.keeper
 
         def settled() -> bool:
-            keeper.tidy()
-            keeper.settle()
+            mine.tidy()
+            mine.settle()
             theirs = 0
             if not self.copies:
                 held = {*self.held, *self.needed}
                 theirs = sum(self.sizes[n] for n in held if self.sizes[n] > LIGHT)
-            return keeper.full is not None or in_memory(queue, []) <= KEEP + theirs
+            return mine.full is not None or in_memory(queue, []) <= KEEP + theirs
 
         await until(settled)
         assert on_disk(queue) <= SPOOL
-        assert on_disk(queue) == keeper.disk
-        if keeper.full is not None:
+        assert on_disk(queue) == mine.disk
+        if mine.full is not None:
             held = sum(self.sizes[n] for n in {*self.held, *self.needed})
             assert held > SPOOL or max(self.sizes) > SPOOL
 
@@ -296,6 +298,30 @@ async def test_a_result_of_an_evicted_job_stays_with_its_handle_and_its_file_goe
         del job
         await queue.submit_nowait(make, 2, 0)
         await until(lambda: on_disk(queue) == 0)
+
+
+def talk(count: int) -> None:
+    for number in range(count):
+        print(f"{number:1023d}")
+
+
+async def test_logs_of_ended_jobs_have_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "LOG_MEMORY", 400 * KIB)
+    monkeypatch.setattr(keeper, "LOG_FILES", 600 * KIB)
+    async with JobQueue() as queue:
+        jobs: list[Job] = []
+        for count in (100, 700, 50, 600, 3, 500):
+            jobs.append(queue.submit_nowait(talk, count))
+            await jobs[-1]
+            kept = [cast("JobLog", job._record.log).kept for job in jobs]
+            assert sum(memory for memory, _ in kept) <= 400 * KIB + len(jobs) * LIGHT
+            assert sum(file for _, file in kept) <= 600 * KIB
+            spool = queue._engine._spool
+            files = [] if spool is None else list(spool.glob("*.log"))
+            assert sum(file.stat().st_size for file in files) <= 600 * KIB
+        assert jobs[-1].logs(1).strip() == "499"
+        assert jobs[1].logs(1).strip() == "699"
+        assert "bytes were dropped here" in jobs[1].logs(100)
 
 
 async def test_results_in_files_outlive_the_close_of_their_queue() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -26,6 +27,20 @@ def spec(*args: Any, secret: bool | frozenset[str] = False, **kwargs: Any) -> Jo
 
 def test_arguments_are_shown_as_they_would_be_typed() -> None:
     assert describe_arguments(spec("ada", "x", lr=0.1)) == f"'ada', {HIDDEN}, lr=0.1"
+
+
+@pytest.mark.parametrize("make", [bytes, bytearray, lambda data: [data], lambda data: {"a": data}])
+def test_a_line_of_large_bytes_shows_both_ends_and_makes_no_text_of_all(make: Any) -> None:
+    value = make(b"begin" + bytes(8 << 20) + b"end")
+    tracemalloc.start()
+    try:
+        line = describe_arguments(spec(value))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "b'begin" in line
+    assert "end'" in line
+    assert peak < 1 << 20
 
 
 @pytest.mark.parametrize(
