@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 from ._arguments import quiet_line
@@ -16,6 +16,7 @@ from ._runtime.engine import Engine
 from ._runtime.kernel import can_nest, run_nested
 from ._runtime.logs import JobLog
 from ._runtime.waiting import Waiter
+from ._runtime.waits import WAITS
 from ._unawaited import to_be_awaited
 from ._views import add_arguments, row
 from .context import current_job
@@ -207,7 +208,8 @@ class Control:
         self._check_can_wait(record)
         waiter = engine.waiters.for_job(record)
         try:
-            await _within(timeout, waiter)
+            with WAITS.entered(engine, record, waiter, timeout):
+                await _within(timeout, waiter)
         except TimeoutError:
             raise WaitTimeoutError(
                 f"job {record.spec.title!r} is still {record.status.value} after {timeout:g} s; "
@@ -238,7 +240,8 @@ class Control:
         """For these jobs, or for all, in a thread or in a plain cell of the loop's own thread."""
         if timeout is not None:
             timeout = check_seconds("timeout", timeout)
-        self._check_not_inside()
+        if not records:
+            self._check_not_inside()
         engine = self.engine
         engine.life.handle_lost_loop()
         deadline = None if timeout is None else engine.monotonic() + timeout
@@ -262,8 +265,13 @@ class Control:
         waiters: list[tuple[Waiter, JobRecord | None]]
         waiters = [(engine.waiters.for_job(record), record) for record in records]
         for waiter, waited_for in waiters or [(engine.waiters.for_all(), None)]:
+            entered: AbstractContextManager[None] = nullcontext()
+            if waited_for is not None:
+                entered = WAITS.entered(engine, waited_for, waiter, timeout)
             try:
-                if not waiter.wait_blocking(left()):
+                with entered:
+                    is_over = waiter.wait_blocking(left())
+                if not is_over:
                     raise WaitTimeoutError(f"still not over after {timeout:g} s; the jobs go on")
             finally:
                 engine.waiters.forget(waiter, waited_for)
@@ -277,12 +285,8 @@ class Control:
 
     def _check_can_wait(self, record: JobRecord) -> None:
         engine = self.engine
-        inside = current_job().id
-        if inside in engine.state.running and (inside == record.id or engine.max_running == 1):
-            raise WouldDeadlockError(
-                f"job {inside} would wait for {record.id} while it holds the only lane; "
-                "use options(after=…), or max_running=2"
-            )
+        if record.id in engine.state.running and current_job().id == record.id:
+            raise WouldDeadlockError(f"job {record.spec.title!r} would wait for itself")
         if engine.life.phase in ("stopped", "closed") and record.entry is not None:
             raise QueueStoppedError(
                 f"the queue is {engine.life.phase} and job {record.spec.title!r} will not run; "

@@ -409,6 +409,11 @@ def outlives_its_loop(executor: object) -> bool:
     return anywhere or isinstance(executor, SupportsEmergencyStop)
 
 
+def started_engines() -> list[Engine]:
+    """Of all queues of this process that are started."""
+    return list(_started)
+
+
 def _install_hooks() -> None:
     """Once per process, with the first queue: interpreter exit and fork."""
     global _hooks_installed
