@@ -11,6 +11,7 @@ import contextlib
 import errno
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -30,7 +31,9 @@ from jobqueue_widget._runtime.runner import Run
 from jobqueue_widget.errors import InvalidOptionError
 from jobqueue_widget.executors.thread import ThreadExecutor
 from jobqueue_widget.worker.piped import PipedWorker
+from tests.crash.processes import wait_until
 from tests.leaks import Resources
+from tests.own_manager import own_manager
 
 PACKAGE = str(Path(jobqueue_widget.__file__).parent)
 CAN_FAIL = {
@@ -42,14 +45,7 @@ CAN_FAIL = {
     "_pickle",
 }  # of the system, or large
 CANNOT_FAIL = {"getpid", "fspath", "getppid", "register_at_fork"}
-ENDS_OF_THREADS = (
-    "close",
-    "waitpid",
-    "kill",
-    "killpg",
-    "unlink",
-    "rmdir",
-)  # of undoing, not of doing
+UNDOING = {"close", "waitpid", "kill", "killpg", "unlink", "rmdir", "__exit__"}
 NOT_OURS = {"posix.read in _execute_child", "io.open in __init__"}  # `subprocess` leaks there
 SAID = "as the test wants it"
 NUMBERS = ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC", "EACCES")
@@ -115,12 +111,12 @@ def _can_fail(call: Any) -> bool:
     module = getattr(call, "__module__", None) or type(owner).__module__
     if module == "_thread":
         return bool(name == "start_new_thread")
-    return module in CAN_FAIL and name not in (*CANNOT_FAIL, *ENDS_OF_THREADS) and name[0] != "W"
+    return module in CAN_FAIL and name not in (*CANNOT_FAIL, *UNDOING) and name[0] != "W"
 
 
 def _is_ours(frame: FrameType | None) -> bool:
-    if threading.current_thread().name in ("jobqueue-guard",):
-        return False  # it has begun; a failure there is nobody's start
+    if threading.current_thread().name in ("jobqueue-guard", "jobqueue-resources"):
+        return False  # a failure there is nobody's start
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):
             return True
@@ -142,8 +138,22 @@ def _name(call: Any) -> str:
 class Kind:
     """One way for a job to start: what is submitted, and what is there before."""
 
-    def __init__(self, name: str, submit: Callable[[JobQueue], Any], *, warm: bool = False) -> None:
-        self.name, self.submit, self.warm = name, submit, warm
+    def __init__(self, name: str, submit: Callable[[JobQueue], Any], before: str = "") -> None:
+        self.name, self.submit, self.before = name, submit, before
+
+    @contextlib.contextmanager
+    def queue(self, folder: Path) -> Iterator[JobQueue]:
+        with contextlib.ExitStack() as stack:
+            manager = None
+            if self.before == "a plugin without its worker":
+                folder.mkdir()
+                manager = stack.enter_context(own_manager(folder, plugins=["toolbox"]))
+                plugin = manager.get_plugin("toolbox")
+                assert plugin is not None
+                assert plugin.pid is not None
+                os.kill(plugin.pid, signal.SIGKILL)
+                wait_until(lambda: plugin.pid is None, 10)
+            yield JobQueue(manager, cancel_timeout=0.2)
 
 
 async def in_the_loop() -> int:
@@ -156,17 +166,26 @@ def elsewhere() -> int:
 
 KINDS = [
     Kind("process", lambda queue: queue.submit_nowait(elsewhere)),
-    Kind("warm process", lambda queue: queue.submit_nowait(elsewhere), warm=True),
+    Kind("warm process", lambda queue: queue.submit_nowait(elsewhere), "a job"),
     Kind("thread", lambda queue: queue.options(executor="thread").submit_nowait(elsewhere)),
     Kind("coroutine", lambda queue: queue.submit_nowait(in_the_loop)),
+    Kind(
+        "plugin",
+        lambda queue: queue.submit_nowait("toolbox", "echo", 3),
+        "a plugin without its worker",
+    ),
 ]
 
 
-async def play(kind: Kind, fault: Fault) -> Any:
+async def play(kind: Kind, fault: Fault, folder: Path) -> Any:
     """One job while the fault is there, one after it, and the end of the queue."""
-    queue = JobQueue(cancel_timeout=0.2)
+    with kind.queue(folder) as queue:
+        return await play_in(queue, kind, fault)
+
+
+async def play_in(queue: JobQueue, kind: Kind, fault: Fault) -> Any:
     await queue.start()
-    if kind.warm:
+    if kind.before == "a job":
         assert await asyncio.wait_for(kind.submit(queue), 20) == 3
     with fault.watching():
         job = kind.submit(queue)
@@ -189,14 +208,18 @@ def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 async def test_a_start_that_fails_anywhere_ends_or_is_tried_again_and_wedges_nothing(
-    kind: Kind, quick_waits: None, note: Callable[[str], None], caplog: pytest.LogCaptureFixture
+    kind: Kind,
+    tmp_path: Path,
+    quick_waits: None,
+    note: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     watch = Fault()
-    assert (await play(kind, watch)).status.value == "completed"
+    assert (await play(kind, watch, tmp_path / "watched")).status.value == "completed"
     names = list(ERRORS)
     for number, site in enumerate(watch.sites):
-        await one_fault(kind, number, names[number % len(names)], site)
+        await one_fault(kind, number, names[number % len(names)], site, tmp_path / str(number))
     note(f"{kind.name}: {len(watch.sites)} calls")
 
 
@@ -204,22 +227,26 @@ async def test_a_start_that_fails_anywhere_ends_or_is_tried_again_and_wedges_not
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 async def test_a_start_may_fail_anywhere_with_anything(
-    kind: Kind, quick_waits: None, note: Callable[[str], None], caplog: pytest.LogCaptureFixture
+    kind: Kind,
+    tmp_path: Path,
+    quick_waits: None,
+    note: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     watch = Fault()
-    await play(kind, watch)
+    await play(kind, watch, tmp_path / "watched")
     for number, site in enumerate(watch.sites):
         for name in ERRORS:
-            await one_fault(kind, number, name, site)
+            await one_fault(kind, number, name, site, tmp_path / f"{number} {name}")
     note(f"{kind.name}: {len(watch.sites)} calls, each with {len(ERRORS)} errors")
 
 
-async def one_fault(kind: Kind, number: int, name: str, site: str) -> None:
+async def one_fault(kind: Kind, number: int, name: str, site: str, folder: Path) -> None:
     before = Resources.now()
     fault = Fault(number, ERRORS[name]())
     try:
-        job = await play(kind, fault)
+        job = await play(kind, fault, folder)
     except BaseException as error:
         raise AssertionError(
             f"{name} at call {number}, {fault.raised or site}: {error!r}"
