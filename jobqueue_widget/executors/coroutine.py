@@ -11,6 +11,7 @@ from .._core.jobs import JobSpec, Outcome
 from .._runtime.failures import failure_of
 from ..context import LocalJobContext, bind, outside
 from ..protocols import ExecutorContext, Reporter
+from ..worker.jobside import is_good_end
 from .starting import StartsAtOnce
 
 
@@ -105,6 +106,8 @@ class CoroutineExecution:
     def _outcome_of(self, error: BaseException) -> Outcome:
         if self._context.is_stop(error):
             return Outcome.of_stop()
+        if is_good_end(error):
+            return Outcome.of_value(None, noticed=self._context.noticed)
         return Outcome.of_error(failure_of(error))
 
     def _done(self, task: asyncio.Task[None]) -> None:

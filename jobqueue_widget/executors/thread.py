@@ -11,6 +11,7 @@ from .._core.jobs import JobSpec, Outcome
 from .._runtime.failures import failure_of
 from ..context import LocalJobContext, bind
 from ..protocols import ExecutorContext, Reporter
+from ..worker.jobside import run_body
 from .starting import StartsAtOnce
 
 
@@ -65,7 +66,7 @@ class ThreadExecution:
         spec = self._spec
         try:
             target = cast("Callable[..., object]", spec.target)
-            value = target(*spec.args, **spec.kwargs)
+            value = run_body(target, spec.args, dict(spec.kwargs))
             outcome = Outcome.of_value(value, noticed=self._context.noticed)
         except BaseException as error:
             if self._context.is_stop(error):

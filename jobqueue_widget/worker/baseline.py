@@ -7,6 +7,7 @@ from __future__ import annotations
 
 # What the module `signal` offers makes enum members, which takes ten times as long, for every job.
 import _signal  # type: ignore[import-not-found]
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -190,6 +191,45 @@ def set_niceness(wanted: int) -> bool:
     except OSError:
         return False
     return True
+
+
+class Farewells:
+    """What a job's own code registers with `atexit` runs when the job ends: the process lives on.
+
+    What modules register, which stay imported, runs when the process leaves.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[Any] = []
+        self._register, self._unregister = atexit.register, atexit.unregister
+        atexit.register, atexit.unregister = self.register, self.unregister
+
+    def register(self, func: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Instead of `atexit.register`."""
+        if sys._getframe(1).f_globals.get("__name__") != "__main__":
+            return self._register(func, *args, **kwargs)
+        self._kept.append((func, args, kwargs))
+        return func
+
+    def unregister(self, func: Any, /) -> None:
+        """Instead of `atexit.unregister`."""
+        self._kept = [one for one in self._kept if one[0] != func]
+        self._unregister(func)
+
+    def run(self) -> None:
+        """Those of this job, the last one first; one that fails is told in its log."""
+        while self._kept:
+            func, args, kwargs = self._kept.pop()
+            try:
+                func(*args, **kwargs)
+            except BaseException as error:
+                traceback.print_exception(error)
+
+    def leave(self) -> NoReturn:
+        """End the process, after what modules have registered; temporary folders go with it."""
+        with contextlib.suppress(BaseException):
+            atexit._run_exitfuncs()
+        os._exit(0)
 
 
 def blocked_signals() -> set[int]:

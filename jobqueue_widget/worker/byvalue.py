@@ -124,6 +124,8 @@ def names_in_texts(function: FunctionType) -> Iterator[str]:
 
 def annotations_of(holder: Any) -> Mapping[str, object]:
     """Those of a function or class; none where they cannot be read."""
+    if isinstance(holder, type) and sys.version_info < (3, 14):  # asking a class would give it some
+        return vars(holder).get("__annotations__") or {}
     try:
         found = holder.__annotations__
     except Exception:  # they are evaluated when they are read, from Python 3.14 on
@@ -279,6 +281,11 @@ def _reduce_cached_property(value: Any) -> Any:
     return functools.cached_property, (value.func,), state
 
 
+def _reduce_weak(value: Any) -> Any:
+    """Such as the cache of `functools.singledispatch`."""
+    return type(value), (dict(value),)
+
+
 @functools.cache
 def pickler() -> Any:
     """Our class of pickler.
@@ -309,6 +316,8 @@ def pickler() -> Any:
         object: reduce_object,
         functools.cached_property: _reduce_cached_property,
         type(cached_example): _reduce_cached,
+        weakref.WeakKeyDictionary: _reduce_weak,
+        weakref.WeakValueDictionary: _reduce_weak,
     }
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -340,15 +349,20 @@ def pickler() -> Any:
                 return super().reducer_override(obj)
             if issubclass(kind, type):
                 if is_made_by_hand(getattr(obj, "__module__", None)):
-                    return cloudpickle._dynamic_class_reduce(obj)
-                made = super().reducer_override(obj)
-                if type(made) is tuple and made[0] in by_value and obj.__module__ == MAIN:
-                    self._name(_words(annotations_of(obj).values()), vars(sys.modules[MAIN]))
+                    made = cloudpickle._dynamic_class_reduce(obj)
+                else:
+                    made = super().reducer_override(obj)
+                if type(made) is tuple and made[0] in by_value:
+                    self._look_at_class(obj, made)
                 return made
             if isinstance(obj, BaseException):
                 return reduce_exception(obj)
             name = sentinel_name(obj)
             return NotImplemented if name is None else name
+
+        def _look_at_class(self, kind: Any, made: Any) -> None:
+            if kind.__module__ == MAIN:
+                self._name(_words(annotations_of(kind).values()), vars(sys.modules[MAIN]))
 
         def _function_getnewargs(self, func: FunctionType) -> Any:
             made = super()._function_getnewargs(func)

@@ -195,6 +195,7 @@ class Worker:
         self.sources: Any = None
         self.threads: set[threading.Thread] = set()
         self.is_copy = False
+        self.farewells = state.Farewells()
 
     # -- threads of our own ------------------------------------------------------------------
 
@@ -205,7 +206,7 @@ class Worker:
             if kind == wire.ASK:
                 self.body.ask(number)
             elif kind == wire.EXIT:
-                os._exit(0)
+                self.farewells.leave()
 
     def flush_reports(self) -> None:
         """The flusher thread: a report that was held back is sent a moment later."""
@@ -268,6 +269,7 @@ class Worker:
         try:
             with loading.Main() as main:
                 meta, parts = self.outcome(context, function, call, source, main)
+                self.farewells.run()
         except BaseException as error:  # a late ask, or no memory to say how it ended
             meta, parts = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES), []
         self.body.end()
