@@ -361,6 +361,9 @@ def pickler() -> Any:
             return NotImplemented if name is None else name
 
         def _look_at_class(self, kind: Any, made: Any) -> None:
+            """Slots are made with a class, or never, and then its values could not come back."""
+            if vars(kind).get("__slots__") and made[0] is by_value[0]:
+                made[1][3]["__slots__"] = kind.__slots__
             if kind.__module__ == MAIN:
                 self._name(_words(annotations_of(kind).values()), vars(sys.modules[MAIN]))
 
