@@ -10,7 +10,7 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from jobqueue_widget import JobQueue
@@ -24,8 +24,8 @@ Note = Callable[[str], None]
 QUICK = settings(  # a value that is small already is not worth a thousand jobs more
     max_examples=15, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
-LONG = settings(QUICK, max_examples=800)
-VERY_LONG = settings(LONG, max_examples=8_000)
+LONG = settings(QUICK, max_examples=200, derandomize=False)
+PARTS = 5  # no test may take three minutes
 PLACES = ["process", "thread", "coroutine", "a pool of threads", "a pool of processes"]
 
 
@@ -71,11 +71,12 @@ def comes_back(
     counted[0] += len(drawn)
 
 
-def play(place: str, limits: settings, note: Note) -> None:
+def play(place: str, limits: settings, note: Note, part: int = 0) -> None:
     counted = [0]
     with notebook() as names, echoes(place, names) as through:
         made = st.lists(values(names), min_size=5, max_size=40)
 
+        @seed(part)
         @limits
         @given(made)
         def each(drawn: list[object]) -> None:
@@ -96,13 +97,14 @@ def test_a_value_comes_back_from_a_job_and_changes_no_class(place: str, note: No
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(170)
+@pytest.mark.parametrize("part", range(1, PARTS + 1))
 @pytest.mark.parametrize("place", PLACES)
-def test_very_many_values_come_back_from_jobs(place: str, note: Note) -> None:
-    play(place, LONG, note)
+def test_very_many_values_come_back_from_jobs(place: str, part: int, note: Note) -> None:
+    play(place, LONG, note, part)
 
 
-def play_restart(kind: str, limits: settings, folder: Path, note: Note) -> None:
+def play_restart(kind: str, limits: settings, folder: Path, note: Note, part: int = 0) -> None:
     counted, place = [0], [0]
     with notebook() as names:
 
@@ -123,6 +125,7 @@ def play_restart(kind: str, limits: settings, folder: Path, note: Note) -> None:
             finally:
                 let_go(again)
 
+        @seed(part)
         @limits
         @given(st.lists(values(names), min_size=5, max_size=40))
         def each(drawn: list[object]) -> None:
@@ -139,19 +142,24 @@ def test_a_value_comes_back_after_a_restart(kind: str, tmp_path: Path, note: Not
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(170)
+@pytest.mark.parametrize("part", range(1, PARTS + 1))
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-def test_very_many_values_come_back_after_a_restart(kind: str, tmp_path: Path, note: Note) -> None:
-    play_restart(kind, settings(LONG, max_examples=500), tmp_path, note)
+def test_very_many_values_come_back_after_a_restart(
+    kind: str, part: int, tmp_path: Path, note: Note
+) -> None:
+    play_restart(kind, settings(LONG, max_examples=60), tmp_path, note, part)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3_600)
-def test_very_many_values_are_read_as_they_were_pickled(note: Note) -> None:
+@pytest.mark.timeout(170)
+@pytest.mark.parametrize("part", range(1, 8 * PARTS + 1))
+def test_very_many_values_are_read_as_they_were_pickled(part: int, note: Note) -> None:
     counted = [0]
     with notebook() as names:
 
-        @VERY_LONG
+        @seed(part)
+        @settings(LONG, max_examples=300)
         @given(st.lists(values(names), min_size=5, max_size=40))
         def each(drawn: list[object]) -> None:
             comes_back(lambda v: loading.load(byvalue.dumps(v)), names, drawn, counted)
