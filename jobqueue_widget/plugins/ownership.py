@@ -26,8 +26,11 @@ def check_owner(path: Path, *, named: bool) -> None:
     folder = path.parent.stat()
     if file.st_mode & stat.S_IWOTH:
         raise PermissionError("every user may change this file; chmod o-w it")
-    if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
-        raise PermissionError("every user may change its folder; chmod o-w it")
+    for above in dict.fromkeys((*path.absolute().parents, *path.resolve().parents)):
+        mode = above.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            which = "its folder" if above == path.absolute().parent else str(above)
+            raise PermissionError(f"every user may change {which}; chmod o-w it")
     trusted = {0, os.geteuid(), *([folder.st_uid] if named else [])}
     if file.st_uid not in trusted or (not named and folder.st_uid not in trusted):
         whose = "it" if file.st_uid not in trusted else "its folder"

@@ -162,8 +162,22 @@ def folder_for_all(path: Path) -> None:
     path.parent.chmod(0o777)
 
 
+def folder_above_for_all(path: Path) -> None:
+    path.parent.parent.chmod(0o777)  # who may rename its folder may put another there
+
+
+def link_into_a_folder_for_all(path: Path) -> None:
+    shared = path.parent.parent / "shared"
+    shared.mkdir()
+    path.rename(shared / path.name)
+    path.symlink_to(shared / path.name)
+    shared.chmod(0o777)
+
+
 @pytest.mark.parametrize("named", [True, False])
-@pytest.mark.parametrize("open_up", [for_all, folder_for_all])
+@pytest.mark.parametrize(
+    "open_up", [for_all, folder_for_all, folder_above_for_all, link_into_a_folder_for_all]
+)
 def test_a_manifest_that_any_user_may_change_is_refused(
     open_up: Callable[[Path], None], named: bool, tmp_path: Path
 ) -> None:
@@ -186,6 +200,10 @@ def a_folder(path: Path) -> None:
 
 def deep(path: Path) -> None:
     path.write_text("[" * 100_000 + "]" * 100_000)
+
+
+def nested(path: Path) -> None:
+    path.write_text(f'{{"name": "bad", "config_schema": {"[" * 900}{"]" * 900}}}')
 
 
 def a_loop(path: Path) -> None:
