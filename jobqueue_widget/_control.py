@@ -172,7 +172,10 @@ class Control:
             records = [] if scope == "running" else state.order.slice(0)
             records += [] if scope == "pending" else state.running.values()
         chosen = [r for r in records if tag is None or tag in r.spec.options.tags]
-        return sum(self.cancel(record, False, None, "cancel all") for record in chosen)
+        limit = self.engine.settings.cancel_timeout
+        return self.engine.do_all(
+            ev.CancelRequested(record, False, limit, "cancel all") for record in chosen
+        )
 
     def row(self, record: JobRecord) -> dict[str, Any]:
         """One job as plain values."""

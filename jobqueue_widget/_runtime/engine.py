@@ -84,8 +84,7 @@ class Engine:
         self._orphans = ""
         self.earlier_runs: frozenset[str] = frozenset()  # of kernels that had the journal before
         self.bugs = 0  # runtime events that did not fit; always 0 if we and the executors are right
-        self.late_reports = 0
-        self.odd_reports = 0
+        self.late_reports = self.odd_reports = 0
         self._numbers = itertools.count(1)
         self.numbers_given = 0
         self._spool: Path | None = None
@@ -108,6 +107,21 @@ class Engine:
         if effects:
             self._perform(outside or [])
         return effects is not None
+
+    def do_all(self, commands: Iterable[ev.JobEvent]) -> int:
+        """Apply commands, one after the other; how many fitted. With a journal one transaction.
+
+        Others get the lock now and then: there may be hundreds of thousands.
+        """
+        fitted, left, outside = 0, iter(commands), list[fx.Effect]()
+        while some := list(itertools.islice(left, 500)):
+            with self.lock:
+                for event in some:
+                    effects = self.state.apply(event, self.now())
+                    fitted += effects is not None
+                    outside += self._perform_inside(effects or [])
+        self._perform(outside)
+        return fitted
 
     def submit(self, jobs: Sequence[tuple[JobRecord, tuple[JobRecord, ...]]]) -> None:
         """Accept jobs, all of them or (if the queue is closed) none, in one step.
@@ -231,9 +245,7 @@ class Engine:
     def clear_history(self) -> int:
         """Forget the ended jobs; how many."""
         with self.lock:
-            effects = self.state.clear_history()
-            if self.recorder is not None:
-                self.recorder.note(effects)
+            effects = self._perform_inside(self.state.clear_history())
             self.publish("history_cleared", {"count": len(effects)})
         self._perform(effects)
         return len(effects)

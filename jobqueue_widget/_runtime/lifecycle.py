@@ -256,8 +256,7 @@ class Lifecycle:
         with engine.lock:
             self.phase = "stopping"
             unasked = [job for job in engine.state.running.values() if job.cancel_phase is None]
-        for job in unasked:
-            engine.do(ev.CancelRequested(job, False, grace, "queue stopped"))
+        engine.do_all(ev.CancelRequested(job, False, grace, "queue stopped") for job in unasked)
 
     async def _until_idle(self, deadline: float) -> None:
         """Wait until no job is running, at most until `deadline` (monotonic)."""
@@ -315,8 +314,7 @@ class Lifecycle:
             self.phase = "closed"
             engine.publish("queue_closed")
             pending = engine.state.order.slice(0)
-        for job in pending:
-            engine.do(ev.CancelRequested(job, False, 0.0, "queue closed"))
+        engine.do_all(ev.CancelRequested(job, False, 0.0, "queue closed") for job in pending)
         engine.publisher.deliver()
         engine.publisher.close()
         engine.io.close()

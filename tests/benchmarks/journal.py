@@ -93,6 +93,29 @@ def _again(effort: Effort) -> Figures:
         return _restore(effort)
 
 
+MANY = "cancel", "close"
+
+
+def _many(effort: Effort) -> Figures:
+    """A cell that cancels what waits, and one that closes the queue with it."""
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        return {how: asyncio.run(_end_many(effort, Path(folder), how)) for how in MANY}
+
+
+async def _end_many(effort: Effort, folder: Path, how: str) -> float:
+    async with JobQueue(journal=folder / f"{how}.db") as queue:
+        queue.pause()
+        queue.map(work.nothing_async, range(effort.size))
+        begin = time.perf_counter()
+        if how == "cancel":
+            queue.cancel_all("pending")
+        else:
+            await queue.close()
+        seconds = time.perf_counter() - begin
+        await queue.close()
+    return seconds
+
+
 PROBES = (
     Probe(
         "journal-submit",
@@ -105,6 +128,7 @@ PROBES = (
         size=1_000,
         quick_size=100,
     ),
+    Probe("journal-many", {OURS: Side(_many)}, size=20_000, quick_size=2_000),
     Probe(
         "journal-restore",
         {OURS: Side(_again)},
@@ -143,5 +167,18 @@ ROWS = (
         "ms",
         must=(Limit(300),),
         analysis="O(n): a row, a seal and a place in the order for each; results stay in the file.",
+    ),
+    *(
+        Row(
+            f"journal-{how}-many",
+            f"{words} with 20,000 pending, with a journal",
+            "journal-many",
+            how,
+            "s",
+            must=(Limit(0.3),),
+            want=(Limit(0.1),),
+            analysis="O(n): a transition and a row for each; one transaction.",
+        )
+        for how, words in (("cancel", "cancel_all"), ("close", "close"))
     ),
 )
