@@ -7,6 +7,7 @@ import re
 import weakref
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import BuiltinFunctionType, FunctionType
 from typing import NamedTuple
 
 from ._core.jobs import JobSpec
@@ -135,6 +136,8 @@ def _repr(value: object) -> str:
                 return text
     elif type(value) is float or type(value) is bool or value is None:
         return repr(value)
+    elif type(value) in (FunctionType, BuiltinFunctionType, type):
+        return plain(str(value.__name__))  # type: ignore[attr-defined]  # its repr has an address
     try:
         text = _short.repr(value)
     except Exception as error:

@@ -450,3 +450,19 @@ class Journal(Protocol):
 
     def close(self) -> None:
         """Let go of it. Idempotent, never raises."""
+
+
+@runtime_checkable
+class NoticesLoss(Protocol):
+    """A journal that knows when somebody else has changed or removed what it writes."""
+
+    def lost(self) -> str:
+        """What has happened to it, in words; "" if nothing. Quick: asked twice a second."""
+        ...
+
+    def renew(self) -> tuple[bool, str]:
+        """Begin anew: whether all that was written is there again, and what was found and kept.
+
+        Any exception: it cannot begin anew now, and refuses to write until it can.
+        """
+        ...

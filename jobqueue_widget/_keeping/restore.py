@@ -22,10 +22,12 @@ from .._core.jobs import (
 )
 from .._core.kept import Contents, Request, Session, Standing
 from .._core.late import Late
+from .._runtime import journal_watch
 from .._runtime.recorder import Recorder, warn
 from ..errors import InvalidOptionError, JobQueueError
 from ..journal.signing import Signer
 from ..journal.sqlite import SqliteJournal
+from ..protocols import NoticesLoss
 from . import orphans
 from .learned import LearnedFile
 from .restored import MISSING, Archive, RestoredSpec, restored_log
@@ -97,6 +99,8 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         engine.recorder = None
         journal.close()
         raise
+    if isinstance(journal, NoticesLoss):
+        journal_watch.begin(recorder)
     for notice in recorder.notices:
         warn(notice)
     if contents.sessions and contents.sessions[-1].ended_at is None:
@@ -192,7 +196,7 @@ class _Restorer:
         if standing.failure is not None:
             try:
                 job.failure = failure_from_json(standing.failure)
-            except (ValueError, TypeError, AttributeError) as error:
+            except ValueError as error:
                 job.failure = JobFailure("Unreadable", f"its failure cannot be read: {error}")
         if job.id in self._contents.with_log:
             job.log = restored_log(lambda: self._archive.log(job.id))
@@ -221,7 +225,7 @@ class _Restorer:
         try:
             options = options_from_json(request.options)
             missing = self._archive.why_lost(request)
-        except (ValueError, TypeError) as error:
+        except (ValueError, ArithmeticError) as error:
             options, missing = options_from_json("{}"), f"its options cannot be read: {error}"
         spec = RestoredSpec(request, options, missing, self._archive)
         if missing is None:

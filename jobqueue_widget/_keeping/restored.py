@@ -61,10 +61,7 @@ class Archive:
             raise NotRestorableError(f"its function cannot be read: {error}") from error
         if kept is None:
             raise NotRestorableError("its function is not in the journal any more")
-        sources = None if kept.source is None else json.loads(kept.source)
-        if isinstance(sources, list):  # as 0.1 wrote it: of the function alone
-            sources = {sources[0]: sources[1]}
-        packed = Packed(kept.data, sources)
+        packed = Packed(kept.data, _sources(kept.source))
         if packed.digest != digest:
             raise NotRestorableError("its function was changed in the journal: it is not unpickled")
         return self._functions.setdefault(digest, packed)
@@ -114,13 +111,25 @@ class Archive:
             return f"[{error}]\n".encode("utf-8", "backslashreplace")
 
 
+def _sources(text: str | None) -> dict[str, list[str]] | None:
+    """What was typed, as the scribe has written it; tracebacks can do without."""
+    try:
+        found = json.loads(text or "null")
+        if isinstance(found, list):  # as 0.1 wrote it: of the function alone
+            found = {found[0]: found[1]}
+        sound = all(isinstance(line, str) for lines in found.values() for line in lines)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+    return found if sound and all(isinstance(lines, list) for lines in found.values()) else None
+
+
 def _told(data: bytes) -> NotKept:
     """Read what `scribe` wrote of a result that was never there."""
     try:
         found = json.loads(data)
         size = found["size"]
         words = {name: str(found[name]) for name in ("type", "repr", "reason")}
-        return NotKept(size=None if size is None else int(size), **words)
+        return NotKept(size=size if isinstance(size, int) else None, **words)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         return NotKept(reason=f"it was not kept, and why cannot be read: {error}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .._arguments import TOLD, describe_arguments
@@ -16,6 +17,7 @@ from .._core.words import cut
 from .._runtime.logs import JobLog
 from ..errors import UnpicklableJobError
 from ..journal.signing import Signer
+from ..options import make_options
 from ..worker import byvalue
 from ..worker.packing import Packed, Packer
 from ..worker.wire import is_plain, plain
@@ -146,6 +148,11 @@ class SealedScribe:
             if kept.function is not None:
                 self._functions.add(kept.function.digest)
             job.spec.kept = Kept(None, None, kept.secrets) if kept.secrets else WRITTEN
+
+    def anew(self, job: JobRecord) -> None:
+        """What was asked for, and its function, are written no longer: pack it again."""
+        self._functions.clear()
+        self.prepare(job)
 
     # -- where it is ---------------------------------------------------------------------------
 
@@ -286,23 +293,18 @@ def options_from_json(text: str) -> JobOptions:
     """The options as they were.
 
     Raises:
-        ValueError, TypeError: it is not what `options_as_json` writes.
+        ValueError, ArithmeticError: it is not what `options_as_json` writes.
 
     """
     if text == "{}":
         return DEFAULT_OPTIONS
     found = _loaded(text)
     found.pop("surroundings", None)
-    if not found:
-        return DEFAULT_OPTIONS
-    if not is_env(found.get("env", {})) or not isinstance(found.get("cwd", ""), str):
+    cwd = found.pop("cwd", None)  # as it was: a folder that is gone is told when the job starts
+    if not is_env(found.get("env", {})) or not isinstance(cwd, (str, type(None))):
         raise ValueError("env or cwd is something else")
-    for name in ("tags", "after"):
-        if name in found:
-            found[name] = tuple(map(str, found[name]))
-    if isinstance(found.get("secret"), list):
-        found["secret"] = frozenset(map(str, found["secret"]))
-    return JobOptions(**found)
+    options, _ = make_options(found)
+    return options if cwd is None else replace(options, cwd=cwd)
 
 
 def surroundings_from_json(text: str) -> object:
@@ -340,14 +342,19 @@ def failure_from_json(text: str) -> JobFailure:
     """The failure as it was, without its exception object.
 
     Raises:
-        ValueError, TypeError: it is not what `failure_as_json` writes.
+        ValueError: it is not what `failure_as_json` writes.
 
     """
     found = _loaded(text)
+    texts = ("type_name", "message", "traceback", "signal_name")
+    if not all(isinstance(found.get(name) or "", str) for name in texts):
+        raise ValueError("its words are no texts")
+    if not isinstance(found.get("exit_code"), (int, type(None))):
+        raise ValueError("its exit code is no number")
     return JobFailure(
-        str(found.get("type_name", "")),
-        str(found.get("message", "")),
-        str(found.get("traceback", "")),
+        found.get("type_name") or "",
+        found.get("message") or "",
+        found.get("traceback") or "",
         found.get("exit_code"),
         found.get("signal_name"),
         kinds=kinds_from(found.get("kinds", [found.get("type_name")])),
@@ -357,6 +364,8 @@ def failure_from_json(text: str) -> JobFailure:
 
 def shown_value(value: object) -> str:
     """A built-in value as text, of any other the name of its type."""
+    if isinstance(value, Late):
+        return value.shown()
     if not is_plain(value) and type(value) is not NotKept:
         return f"<{type(value).__name__}>"
     try:

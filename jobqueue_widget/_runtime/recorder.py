@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 from .._core import effects as fx
 from .._core.jobs import JobRecord
 from .._core.kept import Changes, KeptFunction, KeptResult, Request, Standing
-from ..errors import JournalWarning
+from ..errors import JournalError, JournalWarning
+from ..protocols import NoticesLoss
+from . import journal_watch
 
 if TYPE_CHECKING:
     from ..protocols import Journal
@@ -52,6 +54,9 @@ class Scribe(Protocol):
     def finish(self, job: JobRecord, standing: Standing) -> Standing:
         """Add its failure, and hide what is secret."""
         ...
+
+    def anew(self, job: JobRecord) -> None:
+        """What was asked for, and its function, are written no longer: pack it again."""
 
     def log(self, job: JobRecord) -> bytes:
         """The end of its log."""
@@ -287,6 +292,62 @@ class Recorder:
         if thread is not None and thread is not threading.current_thread():
             thread.join(seconds)
 
+    # -- somebody else has changed the journal's files ---------------------------------------------
+
+    def look(self) -> None:
+        """If they are lost, write them anew and say so. On the thread of `journal_watch`."""
+        journal = self.journal
+        lost = journal.lost() if isinstance(journal, NoticesLoss) and not self._closed else ""
+        if not lost or (self.trouble and self._engine.monotonic() < self._retry_at):
+            return
+        with self._lock:
+            self._writer = threading.get_ident()
+            try:
+                assert isinstance(journal, NoticesLoss)
+                whole, kept = journal.renew()
+                self.trouble = ""
+                if not whole:
+                    self._note_all()
+            except Exception as error:
+                self._fail(JournalError(f"{lost}; {error}"))
+                return
+            finally:
+                self._writer = None
+        self.flush()
+        self._say_renewed(lost, whole, kept)
+
+    def _note_all(self) -> None:
+        """What this kernel knows is all there is: write it."""
+        with self._engine.lock:
+            state = self._engine.state
+            jobs = [*state.ended, *state.running.values(), *state.order.slice(0)]
+        for job in jobs:
+            self._scribe.anew(job)
+        with self._engine.lock:
+            for job in jobs:
+                if job.id in state.jobs:
+                    number = self._dirty.get(job)
+                    if number is None and job.status.ended:
+                        number = self._ended = self._ended + 1
+                    self._dirty[job] = number
+            self._pause_changed = True
+
+    def _say_renewed(self, lost: str, whole: bool, kept: str) -> None:
+        text = f"The journal's {lost} while it was in use; it is written anew"
+        if not whole:
+            text += (
+                " from what this kernel knows: what earlier ones left and nobody looked at is gone"
+            )
+        if kept:
+            text += f"; what stood there is kept as {kept}"
+        self.notices.append(f"{text}.")
+        engine = self._engine
+        engine.logger.error("%s: %s", self.journal.place, text)
+        with engine.lock:
+            engine.publish("journal_failed", {"error": lost})
+            engine.publish("journal_recovered")
+        warn(f"{text}. {self.journal.place}")
+
     # -- trouble and the end ---------------------------------------------------------------------
 
     def _fail(self, error: Exception) -> None:
@@ -323,6 +384,7 @@ class Recorder:
         """Write what is left, say goodbye and let go of the journal."""
         if self._closed:
             return
+        journal_watch.end(self)
         self.settle()
         with self._lock:
             self._writer = threading.get_ident()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..errors import JournalError
 from .beside import FOLDER, check_folder, open_own, sibling
 
 INLINE = 1 << 20  # bytes; what is larger gets a file of its own
-_ID = re.compile(r"[0-9a-z]{1,40}(-[0-9a-z]{1,20}){1,4}")  # a UUID, or what 0.1 gave; a safe name
+ID = re.compile(r"[0-9a-z]{1,40}(-[0-9a-z]{1,20}){1,4}")  # a UUID, or what 0.1 gave; a safe name
 
 
 class ResultFiles:
@@ -61,15 +61,16 @@ class ResultFiles:
             form = "pickle"
         return KeptResult(form, data, shown, seal)
 
-    def remove(self, job_id: str) -> None:
-        """Its job is forgotten."""
-        if _ID.fullmatch(job_id) and self._is_ours():
-            _remove(self._path(job_id))
+    def remove(self, job_ids: Iterable[str]) -> None:
+        """These jobs are forgotten."""
+        for job_id in job_ids if self._is_ours() else ():
+            if ID.fullmatch(job_id):
+                _remove(self._path(job_id))
 
     def remove_all_but(self, wanted: Container[str]) -> None:
         """What a kernel left that died between a file and its row. Names of ours only."""
         for path in self._folder.iterdir() if self._is_ours() else ():
-            ours = path.suffix in (".new", ".pickle") and _ID.fullmatch(path.stem)
+            ours = path.suffix in (".new", ".pickle") and ID.fullmatch(path.stem)
             if ours and (path.suffix == ".new" or path.stem not in wanted):
                 _remove(path)
 
@@ -77,7 +78,7 @@ class ResultFiles:
         return self._folder.is_dir() and not self._folder.is_symlink()
 
     def _path(self, job_id: str) -> Path:
-        if not _ID.fullmatch(job_id):
+        if not ID.fullmatch(job_id):
             raise ValueError(f"{job_id!r} is no id of ours")
         return self._folder / f"{job_id}.pickle"
 

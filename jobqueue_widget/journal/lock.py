@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
@@ -12,7 +14,9 @@ from typing import Any
 from .._core.kept import Session
 from ..errors import JournalError, JournalInUseError
 from .beside import open_own, sibling
+from .presence import Identity, identity
 
+TAKEN = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})  # what a lock of others gives
 _RECORD = 4096  # bytes that are there from the start: a full disk must not keep us from a mark
 _mine: dict[tuple[int, int], int] = {}  # (device, inode) of locks of this process -> its pid
 
@@ -27,7 +31,7 @@ class JournalLock:
     def __init__(self, journal: Path) -> None:
         self.path = sibling(journal, ".lock")
         self._fd: int | None = None
-        self._key: tuple[int, int] = (0, 0)
+        self.key: Identity = (0, 0)
         self._pid = 0
         self.was_complete = True
         self.had_owner = False
@@ -54,20 +58,53 @@ class JournalLock:
                 f"{self._journal} cannot be used here: {self.path.name} cannot be written "
                 f"({error.strerror}); choose a folder that you may write"
             ) from error
+        self._session = session
+        self._hold(fd, as_told=True)
+
+    def _hold(self, fd: int, *, as_told: bool) -> None:
+        """Lock it, and write who has it; if anything fails it is closed."""
+        try:
+            self._lock(fd)
+            told = _read(fd)
+            if as_told:
+                self.had_owner = bool(told)
+                self.was_complete = bool(told.get("complete", True))
+            status = os.fstat(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd, self.key, self._pid = fd, (status.st_dev, status.st_ino), os.getpid()
+        _mine[self.key] = self._pid
+        self._write(complete=self.was_complete)
+
+    def _lock(self, fd: int) -> None:
         try:
             lock_exclusively(fd)
         except OSError as error:
-            told = _read(fd)
-            os.close(fd)
-            raise JournalInUseError(_in_use(self._journal, told)) from error
-        told = _read(fd)
-        self.had_owner = bool(told)
-        self.was_complete = bool(told.get("complete", True))
-        status = os.fstat(fd)
-        self._fd, self._key, self._pid = fd, (status.st_dev, status.st_ino), os.getpid()
-        _mine[self._key] = self._pid
-        self._session = session
-        self._write(complete=self.was_complete)
+            if error.errno not in TAKEN:
+                raise JournalError(
+                    f"{self._journal} cannot be used here: {self.path.name} cannot be locked "
+                    f"({error.strerror})"
+                ) from error
+            raise JournalInUseError(_in_use(self._journal, _read(fd))) from error
+
+    def is_there(self) -> bool:
+        """False if others would lock another file than this."""
+        return identity(self.path) == self.key
+
+    def take_again(self) -> None:
+        """Lock what stands there now; the old one is nobody's any more.
+
+        Raises:
+            JournalInUseError: another kernel has that.
+            JournalError, OSError: it cannot be made or locked.
+
+        """
+        old, key = self._fd, self.key
+        self._hold(open_own(self.path, os.O_RDWR | os.O_CREAT), as_told=False)
+        _mine.pop(key, None)
+        if old is not None:
+            os.close(old)
 
     @property
     def _journal(self) -> str:
@@ -75,6 +112,7 @@ class JournalLock:
 
     def mark(self, *, complete: bool) -> None:
         """Note whether all was written. In place: it needs no room on a full disk."""
+        self.was_complete = complete
         if self._fd is not None and self._pid == os.getpid():
             self._write(complete=complete)
 
@@ -95,9 +133,10 @@ class JournalLock:
         """Let go. Idempotent; in a forked child it leaves the parent's alone."""
         fd, self._fd = self._fd, None
         if fd is not None:
-            os.close(fd)
             if self._pid == os.getpid():
-                _mine.pop(self._key, None)
+                _mine.pop(self.key, None)
+            with contextlib.suppress(OSError):  # it is closed all the same
+                os.close(fd)
 
 
 def is_in_use(journal: Path) -> bool:

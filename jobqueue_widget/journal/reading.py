@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 from .._core.jobs import JobStatus
 from .._core.kept import Contents, Request, Session, Standing
+from .files import ID
 
 BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -40,6 +43,7 @@ def read_contents(connection: sqlite3.Connection) -> Contents:
     """
     connection.execute("BEGIN")
     try:
+        check_schema(connection)
         contents = Contents(
             jobs=_jobs(connection),
             sessions=_sessions(connection),
@@ -47,9 +51,58 @@ def read_contents(connection: sqlite3.Connection) -> Contents:
             with_result=_ids(connection, "results"),
         )
         _read_meta(connection, contents)
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+            raise Damaged(str(error)) from error  # a table or a column is not there
+        raise
     finally:
         connection.execute("COMMIT")
     return contents
+
+
+SCHEMA = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
+_COLUMN = re.compile(  # nothing that computes: no check, expression, collation or generated value
+    r"[a-z_]+ (?:TEXT|INTEGER|REAL|BLOB)(?: PRIMARY KEY)?(?: NOT NULL)?"
+    r"(?: DEFAULT (?:''|NULL|-?[0-9]+))?"
+)
+_TABLE = re.compile(r"CREATE TABLE (\w+) ?\( ?(.*?) ?\)( WITHOUT ROWID)?", re.IGNORECASE)
+
+
+def _columns(sql: str) -> tuple[str, list[str]] | None:
+    """The name and the columns of a table, if it is as plain as ours."""
+    found = _TABLE.fullmatch(" ".join(sql.split()))
+    if found is None:
+        return None
+    columns = re.split(r" ?, ?", found[2])
+    return (found[1], columns) if all(map(_COLUMN.fullmatch, columns)) else None
+
+
+_OURS = dict(
+    found
+    for statement in re.sub(r"--.*", "", SCHEMA).split(";")
+    if (found := _columns(statement.strip())) is not None
+)
+
+
+def check_schema(connection: sqlite3.Connection) -> None:
+    """Refuse views, triggers and tables that compute: a query would run what somebody else wrote.
+
+    Tables and columns that a later version has added are as plain as ours.
+
+    Raises:
+        Damaged: there is one, or a table of ours has other columns.
+
+    """
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_master")
+    for kind, name, sql in rows:
+        if sql is None and kind == "index":  # of a primary key
+            continue
+        found = _columns(sql) if kind == "table" and isinstance(sql, str) else None
+        if found is None or found[0] != name:
+            raise Damaged(f"it holds a {kind} that nobody of ours made: {name!s:.40}")
+        ours = _OURS.get(name, [])
+        if any(theirs != own for theirs, own in zip(found[1], ours, strict=False)):
+            raise Damaged(f"its table {name} has other columns")
 
 
 def _read_meta(connection: sqlite3.Connection, contents: Contents) -> None:
@@ -61,8 +114,16 @@ def _read_meta(connection: sqlite3.Connection, contents: Contents) -> None:
         contents.forgotten = {str(status): int(count) for status, count in forgotten.items()}
         if (pause := meta.get("pause")) is not None:
             contents.pause = (str(pause[0]), float(pause[1]))
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         raise Damaged(f"it does not say how it stands: {error}") from error
+    counts = contents.forgotten.values()
+    since = 0.0 if contents.pause is None else contents.pause[1]
+    if not (
+        0 <= contents.numbers_given <= MOST
+        and all(0 <= count <= MOST for count in counts)
+        and -FAR <= since <= FAR
+    ):
+        raise Damaged("it counts, or times, what cannot be")
 
 
 Types = tuple[tuple[type, ...], ...]
@@ -83,6 +144,8 @@ _STANDING: Types = (
 FUNCTION: Types = ((bytes,), (bytes,), _MAYBE_TEXT)
 RESULT: Types = (_TEXT, (bytes,), _TEXT, _MAYBE_BYTES)
 LOG: Types = ((bytes,),)
+MOST = 2**30  # jobs of a journal: their ranks are larger by 2**32, and SQLite has 63 bits
+FAR = 2.0**36  # seconds from 1970, to either side: clocks may be wrong, but not by millennia
 _STATUSES = frozenset(status.value for status in JobStatus)
 _KINDS = frozenset({"plugin", "coroutine", "function"})
 
@@ -90,7 +153,7 @@ _KINDS = frozenset({"plugin", "coroutine", "function"})
 def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, Standing]]:
     split, wanted = len(Request._fields), (*_REQUEST, *_STANDING)
     known: set[tuple[type, ...]] = set()  # the types of rows that were looked at
-    found = []
+    found, last = [], 0
     for row in connection.execute(
         "SELECT jobs.*, standings.* FROM jobs JOIN standings USING (number) ORDER BY number"
     ):
@@ -101,12 +164,29 @@ def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, Standing]]:
         request, standing = Request._make(row[:split]), Standing._make(row[split:])
         if standing.status not in _STATUSES or request.kind not in _KINDS:
             raise Damaged(f"a job is {standing.status[:20]!r}, a {request.kind[:20]!r}")
-        if standing.id != request.id:
+        if standing.id != request.id or ID.fullmatch(request.id) is None:
             raise Damaged("what was asked for and where it stands do not belong together")
+        if not last < request.number <= MOST or not _can_be(request, standing):
+            raise Damaged("a job has a number or a time that cannot be")
+        last = request.number
         found.append((request, standing))
     if len({request.id for request, _ in found}) != len(found):
         raise Damaged("two jobs have the same id")
     return found
+
+
+def _can_be(request: Request, standing: Standing) -> bool:
+    """Infinite times, and numbers that cannot be counted on from, would fail much later."""
+    hold, start, end = standing.hold_until, standing.started_at, standing.completed_at
+    return (
+        -FAR <= request.created_at <= FAR
+        and (hold is None or abs(hold) < float("inf"))  # "hold it for ever" is a user's to say
+        and (start is None or -FAR <= start <= FAR)
+        and (end is None or -FAR <= end <= FAR)
+        and 0 <= standing.attempt <= MOST
+        and -(2**62) <= standing.rank <= 2**62
+        and 0 <= (standing.ended_number or 0) <= MOST
+    )
 
 
 def _sessions(connection: sqlite3.Connection) -> list[Session]:
@@ -114,7 +194,11 @@ def _sessions(connection: sqlite3.Connection) -> list[Session]:
     found = []
     for row in connection.execute("SELECT * FROM sessions ORDER BY rowid"):
         check(row, wanted)
-        found.append(Session._make(row))
+        session = Session._make(row)
+        times = (session.started_at, session.seen_at, session.ended_at or 0.0)
+        if not all(-FAR <= time <= FAR for time in times):
+            raise Damaged("a kernel has a time that cannot be")
+        found.append(session)
     return found
 
 

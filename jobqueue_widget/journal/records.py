@@ -193,7 +193,7 @@ def _record(
         id=request.id,
         name=request.name,
         label=label if isinstance(label, str) else None,
-        tags=tuple(map(str, tags)) if isinstance(tags, list) else (),
+        tags=_texts(tags),
         arguments=cut(request.shown),
         status=status,
         priority=standing.priority,
@@ -204,7 +204,7 @@ def _record(
         message=standing.message,
         error=_joined(failure) if status == "failed" else None,
         cancel_reason=_reason(standing, failure) if status == "cancelled" else None,
-        traceback=str(failure.get("traceback", "")),
+        traceback="".join(_texts([failure.get("traceback")])),
         result=results.get(request.id, ""),
         executor=standing.executor,
         where=standing.place,
@@ -228,5 +228,9 @@ def _loaded(text: str) -> dict[str, Any]:
 
 
 def _joined(failure: dict[str, Any]) -> str:
-    words = (failure.get("type_name"), failure.get("message"))
-    return ": ".join(str(word) for word in words if word)
+    return ": ".join(filter(None, _texts([failure.get("type_name"), failure.get("message")])))
+
+
+def _texts(found: object) -> tuple[str, ...]:
+    """Those that are texts: what else stands there was not written by us."""
+    return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()

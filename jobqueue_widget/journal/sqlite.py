@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import sqlite3
-import stat
-import sys
 import threading
-import time
 import weakref
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,14 +19,24 @@ from .._core.kept import (
     Session,
 )
 from ..errors import JournalError
-from .beside import check_files, sibling
+from .beside import sibling
 from .files import ResultFiles
 from .lock import JournalLock
-from .places import mode_of, refuse_network
+from .opening import (
+    check_application,
+    check_header,
+    check_place,
+    check_version,
+    is_owned,
+    keep_aside,
+    make_empty,
+)
+from .presence import Presence, owner_of, refuse_living_owner
 from .reading import (
     FUNCTION,
     LOG,
     RESULT,
+    SCHEMA,
     Damaged,
     Types,
     as_text,
@@ -40,10 +45,20 @@ from .reading import (
     read_contents,
 )
 from .records import APPLICATION, VERSION
+from .statements import (
+    OF_A_PARENT,
+    check_pages,
+    copy_to,
+    insert,
+    is_sound,
+    leave,
+    let_go,
+    pragma,
+    put,
+)
 
 logger = logging.getLogger(__name__)
 
-MAGIC = b"SQLite format 3\x00"
 SEEN_EVERY = 1.0  # seconds between signs of life: each is another page to write
 STEPS: dict[int, str] = {}
 """Version n to n + 1, as SQL."""
@@ -82,6 +97,9 @@ class SqliteJournal:
         self._forgotten: dict[str, int] = {}
         self._seen_at = 0.0
         self._pid = 0
+        self._presence = Presence(self.path)
+        self._session: Session | None = None  # while it is open
+        self._gone = ""  # what has happened to its file, until it is written anew
 
     @property
     def place(self) -> str:
@@ -98,17 +116,19 @@ class SqliteJournal:
             JournalError: it cannot be used; the message says why and what to do.
 
         """
-        self._check_place()
-        self._file_lock.take(session)
+        check_place(self.path, allow_network=self._allow_network)
         try:
-            self._check_header()
+            self._file_lock.take(session)
+            check_header(self.path, was_ours=self._file_lock.had_owner)
             try:
                 contents = self._read_all(session, thorough=not self._file_lock.was_complete)
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if not is_broken(error):
                     raise
                 self._disconnect()
-                kept = self._keep_aside()
+                kept = keep_aside(self.path, "damaged")
+                logger.error("the journal %s was damaged; it is kept as %s", self.path, kept)
+                make_empty(self.path)
                 contents = self._read_all(session, thorough=False)
                 contents.notices.append(
                     f"the journal was damaged ({error}) and begins anew; "
@@ -122,59 +142,6 @@ class SqliteJournal:
             raise
         return contents
 
-    def _check_place(self) -> None:
-        mode = mode_of(self.path)
-        if stat.S_ISDIR(mode):
-            raise JournalError(f"{self.place!r} is a folder; name a file in it, like runs.db")
-        if not stat.S_ISDIR(mode_of(self.path.parent)):
-            raise JournalError(
-                f"there is no folder {str(self.path.parent)!r}; make it, or choose another place"
-            )
-        if mode and not stat.S_ISREG(mode):
-            raise JournalError(f"{self.place!r} is no ordinary file; choose another")
-        check_files(self.path)
-        if not self._allow_network:
-            refuse_network(self.path.parent)
-
-    def _check_header(self) -> None:
-        """Look before SQLite does: it may write as soon as it opens.
-
-        Raises:
-            JournalError: it is no journal, or one of a newer version; nothing was changed.
-            sqlite3.DatabaseError: never; what looks damaged is left to `_read_all`.
-
-        """
-        if not self.path.exists():
-            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            return
-        with self.path.open("rb") as file:
-            header = file.read(100)
-        if not header or len(header) < 100 or not header.startswith(MAGIC):
-            if not header or self._was_ours():
-                return
-            raise JournalError(f"{self.place!r} is no journal and was left alone; choose another")
-        application = int.from_bytes(header[68:72], "big")
-        version = int.from_bytes(header[60:64], "big")
-        if application != APPLICATION:
-            raise JournalError(
-                f"{self.place!r} is a database of another program and was left alone; "
-                "choose another file"
-            )
-        if version > VERSION:
-            raise JournalError(
-                f"{self.place!r} was written by a newer jobqueue_widget (its version {version}, "
-                f"known here {VERSION}) and was left alone; update the package, or use another file"
-            )
-        if self._is_owned() and sys.platform != "win32":
-            self.path.chmod(stat.S_IRUSR | stat.S_IWUSR)
-
-    def _was_ours(self) -> bool:
-        """True if a session of ours has stood beside it: then it is a damaged journal."""
-        return sibling(self.path, "-wal").exists() or self._file_lock.had_owner
-
-    def _is_owned(self) -> bool:
-        return sys.platform == "win32" or self.path.stat().st_uid == os.geteuid()
-
     def _connect(self) -> sqlite3.Connection:
         """The seam where tests put a connection that fails."""
         return sqlite3.connect(
@@ -182,28 +149,12 @@ class SqliteJournal:
         )
 
     def _read_all(self, session: Session, *, thorough: bool) -> Contents:
-        self._pid = os.getpid()
-        connection = self._connection = self._connect()
-        # A queue that is dropped lets go of it; at exit the system does, and that is quicker.
-        weakref.finalize(self, _let_go, connection, self._file_lock, self._pid).atexit = False
-        connection.text_factory = as_text
-        if self._allow_network:
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # no memory shared by mmap
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {self._sync}")
-        connection.execute("PRAGMA trusted_schema = OFF")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._make_schema(connection)
-            version = VERSION
-        for old in range(version, VERSION):
-            connection.executescript(
-                f"BEGIN; {STEPS[old]}; PRAGMA user_version = {old + 1}; COMMIT"
-            )
+        connection = self._begin()
         contents = read_contents(connection)
-        contents.owned = self._is_owned()
+        refuse_living_owner(connection, self.path, self._file_lock.key)
+        contents.owned = is_owned(self.path)
         if thorough or (contents.sessions and contents.sessions[-1].ended_at is None):
-            self._check_pages(connection)
+            check_pages(connection)
         self._numbers_given = contents.numbers_given
         self._forgotten = dict(contents.forgotten)
         with connection:
@@ -218,38 +169,140 @@ class SqliteJournal:
                 " WHEN 36 THEN substr(id, 10, 4) || substr(id, 25, 4)"  # _core/ids.py
                 " ELSE substr(id, 1, instr(id, '-') - 1) END FROM jobs)"
             )
-            connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", session)
+            self._sign(connection, session)
         self._files.remove_all_but(contents.with_result)
+        self._presence.note()
         return contents
 
+    def _begin(self) -> sqlite3.Connection:
+        """Connect, and make the tables if there are none."""
+        self._pid = os.getpid()
+        connection = self._connection = self._connect()
+        # A queue that is dropped lets go of it; at exit the system does, and that is quicker.
+        weakref.finalize(self, let_go, connection, self._file_lock, self._pid).atexit = False
+        connection.text_factory = as_text
+        if self._allow_network:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # no memory shared by mmap
+        holds = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if holds:  # its log may say another than its header
+            check_application(self.path, pragma(connection, "application_id"))
+            check_version(self.path, pragma(connection, "user_version"))
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {self._sync}")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        version = pragma(connection, "user_version")
+        if holds and version == 0:
+            raise Damaged("it holds tables and is of no version")
+        if not holds:
+            self._make_schema(connection)
+            version = VERSION
+        for old in range(version, VERSION):
+            connection.executescript(
+                f"BEGIN; {STEPS[old]}; PRAGMA user_version = {old + 1}; COMMIT"
+            )
+        return connection
+
+    def _sign(self, connection: sqlite3.Connection, session: Session) -> None:
+        """Say who has it."""
+        self._session = session
+        connection.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", session)
+        put(connection, "owner", owner_of(self.path, self._file_lock.key))
+
+    # -- somebody else has changed its files -------------------------------------------------
+
+    def lost(self) -> str:
+        """What has happened to its files, in words; "" if they are as they were.
+
+        A lock file that was deleted is made again.
+        """
+        with self._lock:
+            if self._session is None or self._pid != os.getpid():
+                return ""
+            self._gone = self._gone or self._presence.trouble(self._is_sound)
+            if not self._gone and not self._file_lock.is_there():
+                self._lock_again()
+            return self._gone
+
+    def _lock_again(self) -> None:
+        try:
+            self._file_lock.take_again()
+            with self._connected() as connection:
+                put(connection, "owner", owner_of(self.path, self._file_lock.key))
+            self._presence.note()
+        except (JournalError, OSError, sqlite3.Error) as error:  # it is tried again
+            logger.warning("the lock of %s was deleted, and cannot be made: %s", self.path, error)
+        else:
+            logger.warning(
+                "the lock file of the journal %s was deleted; it is there again", self.path
+            )
+
+    def _is_sound(self) -> bool:
+        assert self._session is not None
+        return self._allow_network or is_sound(self._connect, self._session.run_id)
+
+    def renew(self) -> tuple[bool, str]:
+        """Begin anew where it was: whether all that was written is there again, and what is kept.
+
+        Raises:
+            JournalError, OSError, sqlite3.Error: it cannot be; nothing is written until it can.
+
+        """
+        with self._lock:
+            if self._session is None:
+                raise JournalError("it is closed")
+            if not self._file_lock.is_there():
+                self._file_lock.take_again()
+            new = sibling(self.path, f".{os.getpid()}.new")
+            new.unlink(missing_ok=True)
+            make_empty(new)
+            try:
+                whole = self._connection is not None and copy_to(self._connection, new)
+                kept = ""
+                if os.path.lexists(self.path):
+                    kept = self._keep_what_is_there().name
+                self._leave_for_good()
+                new.rename(self.path)
+            finally:
+                new.unlink(missing_ok=True)
+            connection = self._begin()
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                self._sign(connection, self._session)
+                put(connection, "numbers_given", self._numbers_given)
+                put(connection, "forgotten", self._forgotten)
+            self._presence.note()
+            self._gone = ""
+            return whole, kept
+
+    def _keep_what_is_there(self) -> Path:
+        if self._presence.is_ours(self.path):
+            return keep_aside(self.path, "damaged")
+        theirs = [
+            one
+            for one in ("-wal", "-journal")
+            if not self._presence.is_ours(sibling(self.path, one))
+        ]
+        return keep_aside(self.path, "found", theirs)
+
+    def _leave_for_good(self) -> None:
+        """Who has renamed the file may open it, whole; SQLite writes no more into it by itself."""
+        if self._connection is not None:
+            leave(self._connection, self._pid)
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._disconnect()
+        log = sibling(self.path, "-wal")
+        if self._presence.is_ours(log):
+            log.unlink()
+        elif os.path.lexists(log):
+            raise JournalError(f"{log.name} is another program's")
+
     def _make_schema(self, connection: sqlite3.Connection) -> None:
-        schema = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
         connection.executescript(
-            f"BEGIN; {schema} PRAGMA application_id = {APPLICATION};"
+            f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION};"
             f" PRAGMA user_version = {VERSION}; COMMIT"
         )
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the header tells what it is
-
-    def _check_pages(self, connection: sqlite3.Connection) -> None:
-        told = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if told != "ok":
-            raise Damaged(told)
-
-    def _keep_aside(self) -> Path:
-        """Give the damaged file, with what belongs to it, another name."""
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        kept = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
-        number = 1
-        while os.path.lexists(kept):
-            number += 1
-            kept = self.path.with_name(f"{self.path.name}.damaged-{stamp}-{number}")
-        for suffix in ("-wal", "-shm", "-journal", ""):
-            source = sibling(self.path, suffix)
-            if os.path.lexists(source):
-                source.rename(sibling(kept, suffix))
-        os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        logger.error("the journal %s was damaged; it is kept as %s", self.path, kept)
-        return kept
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -257,6 +310,8 @@ class SqliteJournal:
         """Keep all of it or nothing."""
         with self._lock:
             connection = self._connected()
+            if self._gone:
+                raise JournalError(self._gone)
             results = [
                 (job_id, *self._files.put(job_id, result, durable=self._sync == "full"))
                 for job_id, result in changes.results
@@ -264,11 +319,11 @@ class SqliteJournal:
             forgotten = dict(self._forgotten)
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                _insert(connection, "functions", changes.functions, 3)
-                _insert(connection, "jobs", changes.requests, 12)
-                _insert(connection, "standings", changes.standings, 19)
-                _insert(connection, "logs", changes.logs, 2)
-                _insert(connection, "results", results, 5)
+                insert(connection, "functions", changes.functions, 3)
+                insert(connection, "jobs", changes.requests, 12)
+                insert(connection, "standings", changes.standings, 19)
+                insert(connection, "logs", changes.logs, 2)
+                insert(connection, "results", results, 5)
                 if changes.forgotten or changes.counted:
                     self._forget(connection, changes, forgotten)
                 self._write_rest(connection, changes)
@@ -277,9 +332,11 @@ class SqliteJournal:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+            finally:
+                self._presence.note()
             self._numbers_given, self._forgotten = changes.numbers_given, forgotten
-        for _, job_id in changes.forgotten:
-            self._files.remove(job_id)
+        if changes.forgotten:
+            self._files.remove(job_id for _, job_id in changes.forgotten)
 
     def _forget(
         self, connection: sqlite3.Connection, changes: Changes, counts: dict[str, int]
@@ -292,13 +349,13 @@ class SqliteJournal:
             connection.executemany(f"DELETE FROM {table} WHERE number = ?", numbers)
         for table in ("results", "logs"):
             connection.executemany(f"DELETE FROM {table} WHERE id = ?", ids)
-        _set(connection, "forgotten", counts)
+        put(connection, "forgotten", counts)
 
     def _write_rest(self, connection: sqlite3.Connection, changes: Changes) -> None:
         if changes.numbers_given != self._numbers_given:
-            _set(connection, "numbers_given", changes.numbers_given)
+            put(connection, "numbers_given", changes.numbers_given)
         if changes.pause_changed:
-            _set(connection, "pause", changes.pause)
+            put(connection, "pause", changes.pause)
         if changes.ended or not 0 <= changes.seen_at - self._seen_at < SEEN_EVERY:
             connection.execute(
                 "UPDATE sessions SET seen_at = ?, ended_at = ? WHERE run_id = ?",
@@ -362,42 +419,21 @@ class SqliteJournal:
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
-            self._disconnect()
-            self._file_lock.release()
+            signed, self._session = self._session is not None, None
+            with contextlib.ExitStack() as last:  # whatever is raised on the way
+                last.callback(self._file_lock.release)
+                last.callback(self._disconnect)
+                if signed and self._connection is not None:
+                    leave(self._connection, self._pid)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
         if self._pid != os.getpid():
-            _OF_A_PARENT.append(connection)  # closing it here would write into the parent's file
+            OF_A_PARENT.append(connection)  # closing it here would write into the parent's file
             return
         try:
             connection.close()
-        except sqlite3.Error as error:
+        except Exception as error:
             logger.warning("the journal %s did not close well: %s", self.path, error)
-
-
-_OF_A_PARENT: list[sqlite3.Connection] = []
-
-
-def _let_go(connection: sqlite3.Connection, lock: JournalLock, pid: int) -> None:
-    """Of a journal that nobody has any more."""
-    if pid != os.getpid():
-        _OF_A_PARENT.append(connection)
-        return
-    with contextlib.suppress(sqlite3.Error):
-        connection.close()
-    lock.release()
-
-
-def _insert(
-    connection: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]], width: int
-) -> None:
-    if rows:
-        places = ", ".join("?" * width)
-        connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
-
-
-def _set(connection: sqlite3.Connection, key: str, value: object) -> None:
-    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))

@@ -339,13 +339,16 @@ def copy_of(sound: Path, folder: Path) -> Path:
     return folder / sound.name
 
 
+LOGS = ("-wal", "-shm")  # kept aside with the file
+
+
 def open_damaged(path: Path, before: bytes, note: list[str]) -> None:
     """It opens, or is kept aside as it was and begins anew with one warning; never a crash."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", JournalWarning)
         queue = JobQueue(journal=path)
         queue._engine.state.validate()
-        kept = [file for file in path.parent.iterdir() if ".damaged-" in file.name]
+        kept = [one for one in path.parent.glob("*.damaged-*") if one.name[-4:] not in LOGS]
         note.append("aside" if kept else "opened")
         said = [str(one.message) for one in told if one.category is JournalWarning]
         assert len(said) == len(kept), said

@@ -245,7 +245,7 @@ async def test_a_folder_of_results_that_becomes_a_link_is_not_followed(
     KINDS[kind](path.with_name(path.name + ".results"), precious)
     with pytest.raises(JournalError):
         files.put("0123abcd-1", KeptResult("pickle", bytes(INLINE + 1), "", b""), durable=True)
-    files.remove("0123abcd-1")
+    files.remove(["0123abcd-1"])
     files.remove_all_but(())
     assert precious.read_bytes() == PRECIOUS
     assert os.listdir(elsewhere) == [precious.name]
@@ -274,14 +274,14 @@ def test_a_key_that_is_no_file_of_this_user_seals_nothing(
     assert tree(tmp_path) == before
 
 
-def test_a_journal_keeps_its_jobs_whatever_sqlite_files_were_left(path: Path) -> None:
-    """An empty log, or one of another database: SQLite's own rules, without an exception."""
+def test_a_log_of_another_database_is_refused_in_words(path: Path) -> None:
     with opened(path) as queue:
         queue.submit_nowait(small)
     other = sqlite3.connect(path.with_name("other.db"))
     other.execute("PRAGMA journal_mode = WAL")
     other.execute("CREATE TABLE precious (x)")
-    shutil.copy(path.with_name("other.db-wal"), path.with_name("runs.db-wal"))
+    log = path.with_name("runs.db-wal")
+    shutil.copy(path.with_name("other.db-wal"), log)
     other.close()
-    with opened(path) as queue:
-        assert len(queue.jobs()) <= 1
+    with pytest.raises(JournalError, match="another program"):
+        JobQueue(journal=path)

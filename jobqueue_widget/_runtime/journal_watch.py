@@ -1,0 +1,74 @@
+"""Looks twice a second whether the files of open journals are still there: a thread per kernel."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from typing import Protocol
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 0.4  # seconds; what has happened is noticed, and made good, within one
+
+
+class Looks(Protocol):
+    """What is called."""
+
+    def look(self) -> None:
+        """Quick if all is well."""
+
+
+_watched: weakref.WeakSet[Looks] = weakref.WeakSet()
+_lock = threading.Lock()
+_wake = threading.Event()
+_thread: threading.Thread | None = None
+
+
+def begin(one: Looks) -> None:
+    """Look at it from now on, as long as somebody holds it."""
+    global _thread
+    with _lock:
+        _watched.add(one)
+        if _thread is not None and _thread.is_alive():  # after a fork it is not
+            return
+        _wake.clear()
+        thread = threading.Thread(target=_run, name="jobqueue-journals", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads: the next journal tries again
+            logger.warning("nobody looks after the files of journals: %s", error)
+        else:
+            _thread = thread
+
+
+def end(one: Looks) -> None:
+    """Look at it no longer; the thread ends with the last one."""
+    with _lock:
+        _watched.discard(one)
+        thread = None if _watched else _thread
+        if thread is not None:
+            _wake.set()
+    if thread is not None and thread is not threading.current_thread() and thread.is_alive():
+        thread.join()
+
+
+def _run() -> None:
+    global _thread
+    while True:
+        _wake.wait(INTERVAL)
+        with _lock:
+            if not _watched:
+                _thread = None
+                return
+            _wake.clear()
+        _look_at_all()
+
+
+def _look_at_all() -> None:
+    """Holds none of them afterwards: a queue that is dropped is gone."""
+    for one in list(_watched):
+        try:
+            one.look()
+        except Exception:
+            logger.exception("a journal cannot be looked after")

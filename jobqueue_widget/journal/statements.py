@@ -1,0 +1,90 @@
+"""What is done to a journal's connection: short statements, and how it is let go of."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from .lock import JournalLock
+from .opening import make_empty
+from .reading import Damaged, is_broken, read_contents
+
+OF_A_PARENT: list[sqlite3.Connection] = []
+
+
+def let_go(connection: sqlite3.Connection, lock: JournalLock, pid: int) -> None:
+    """Of a journal that nobody has any more."""
+    if pid != os.getpid():
+        OF_A_PARENT.append(connection)
+        return
+    with contextlib.suppress(sqlite3.Error):
+        leave(connection, pid)
+        connection.close()
+    lock.release()
+
+
+def leave(connection: sqlite3.Connection, pid: int) -> None:
+    """Nobody has it any more; what cannot be written now is told by the lock."""
+    if pid == os.getpid():
+        with contextlib.suppress(sqlite3.Error, MemoryError):
+            connection.execute("DELETE FROM meta WHERE key = 'owner'")
+
+
+def pragma(connection: sqlite3.Connection, name: str) -> int:
+    """A number that stands in the header."""
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def check_pages(connection: sqlite3.Connection) -> None:
+    """Let SQLite look at all of it.
+
+    Raises:
+        Damaged: it is.
+
+    """
+    told = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if told != "ok":
+        raise Damaged(told)
+
+
+def insert(
+    connection: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]], width: int
+) -> None:
+    """Rows, each in the place of the one with its key."""
+    if rows:
+        places = ", ".join("?" * width)
+        connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
+
+
+def put(connection: sqlite3.Connection, key: str, value: object) -> None:
+    """An entry of the table `meta`, as JSON."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+
+def is_sound(connect: Callable[[], sqlite3.Connection], run_id: str) -> bool:
+    """As somebody finds it who opens it now: what we have read of it may be no more."""
+    try:
+        with contextlib.closing(connect()) as connection:
+            check_pages(connection)
+            known = "SELECT count(*) FROM sessions WHERE run_id = ?"
+            return bool(connection.execute(known, (run_id,)).fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        return not is_broken(error) and "no such table" not in str(error)
+
+
+def copy_to(connection: sqlite3.Connection, new: Path) -> bool:
+    """What a connection still reads: of a file that has only lost its name, all of it."""
+    try:
+        with contextlib.closing(sqlite3.connect(new)) as target:
+            connection.backup(target)
+            check_pages(target)
+            read_contents(target)
+        return True
+    except sqlite3.Error:
+        new.unlink()
+        make_empty(new)
+        return False
