@@ -181,7 +181,7 @@ class _Restorer:
 
     def _event(self, request: Request, standing: Standing) -> Restored:
         was = _status(standing)
-        spec = self._spec(request)
+        spec = self._spec(request, ended=was.ended)
         job = JobRecord(spec, standing.priority, request.number, request.created_at)
         job.rank = standing.rank
         job.attempt = standing.attempt
@@ -221,12 +221,15 @@ class _Restorer:
         asked = bool(standing.asked)
         return Restored(job, was, parents, asked, self._seen_at, hold_left)
 
-    def _spec(self, request: Request) -> RestoredSpec:
+    def _spec(self, request: Request, *, ended: bool) -> RestoredSpec:
         try:
             options = options_from_json(request.options)
             missing = self._archive.why_lost(request)
         except (ValueError, ArithmeticError) as error:
             options, missing = options_from_json("{}"), f"its options cannot be read: {error}"
+        if missing is None and not ended:
+            why = self._archive.why_no_function(request.function)
+            missing = why and f"its function cannot be restored: {why}"
         spec = RestoredSpec(request, options, missing, self._archive)
         if missing is None:
             try:

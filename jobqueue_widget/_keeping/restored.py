@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import warnings
@@ -19,6 +20,7 @@ from ..protocols import Executor, Journal, TakesPacked
 from ..worker import loading
 from ..worker.packing import Packed
 from ..worker.surroundings import Snapshot
+from .pythons import unmarked, why_foreign
 from .scribe import WRITTEN, sealed_parts
 
 __all__ = ["MISSING", "Archive", "RestoredSpec", "restored_log"]
@@ -34,16 +36,24 @@ class Archive:
         self._journal = journal
         self._signer = signer
         self._why_not = why_not
+        self._foreign: dict[bytes, str | None] = {}  # digests of functions that were looked at
         self._functions: weakref.WeakValueDictionary[bytes, Packed] = weakref.WeakValueDictionary()
 
     def why_lost(self, request: Request) -> str | None:
-        """Why it cannot run again; None if it can."""
-        why = request.missing or self._why_not
+        """Why it cannot run again; None if it can, as far as its arguments tell."""
+        why = request.missing or self._why_not or why_foreign(request.call or b"")
         if why is None and not self._signer.proves(request.seal, *sealed_parts(request)):
             why = self._signer.why_not or (
                 "they are not sealed with this user's key, so they are not unpickled"
             )
         return None if why is None else f"arguments cannot be restored: {why}"
+
+    def why_no_function(self, digest: bytes | None) -> str | None:
+        """Why its function cannot run here; None if it can, or if that shows later."""
+        if digest is not None and digest not in self._foreign:
+            with contextlib.suppress(NotRestorableError):
+                self.function(digest)
+        return None if digest is None else self._foreign.get(digest)
 
     def function(self, digest: bytes) -> Packed:
         """Its pickle, which the seal of its job proves.
@@ -61,7 +71,10 @@ class Archive:
             raise NotRestorableError(f"its function cannot be read: {error}") from error
         if kept is None:
             raise NotRestorableError("its function is not in the journal any more")
-        packed = Packed(kept.data, _sources(kept.source))
+        why = self._foreign[digest] = why_foreign(kept.data)
+        if why is not None:
+            raise NotRestorableError(f"its function cannot be restored: {why}")
+        packed = Packed(unmarked(kept.data), _sources(kept.source))
         if packed.digest != digest:
             raise NotRestorableError("its function was changed in the journal: it is not unpickled")
         return self._functions.setdefault(digest, packed)
@@ -84,6 +97,7 @@ class Archive:
         sealed = (kept.seal, b"result", job_id.encode(), kept.data)
         if why is None and not self._signer.proves(*sealed):
             why = "it is not sealed with this user's key, so it is not unpickled"
+        why = why or why_foreign(kept.data)
         if why is None:
             try:
                 found = loading.read(kept.data)

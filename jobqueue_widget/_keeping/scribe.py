@@ -21,6 +21,7 @@ from ..options import make_options
 from ..worker import byvalue
 from ..worker.packing import Packed, Packer
 from ..worker.wire import is_plain, plain
+from .pythons import marked
 from .secrets import hide, hide_bytes, holds, secrets_of
 from .surroundings import is_env, kept_of, texts_of, without_secrets
 
@@ -114,13 +115,14 @@ class SealedScribe:
                 call = self._packer.pack_call(spec.args, dict(spec.kwargs))
         except UnpicklableJobError as error:
             return None, None, plain(str(error))
+        call = marked(call)
         size = len(call) + (0 if packed is None else len(packed.data))
         if size > CALL_CAP:
             return None, None, f"{size >> 20} MiB of arguments are more than a journal keeps"
         if packed is None:
             return None, call, ""
         source = None if packed.source is None else json.dumps(packed.source)
-        return KeptFunction(packed.digest, packed.data, source), call, ""
+        return KeptFunction(packed.digest, marked(packed.data), source), call, ""
 
     def _sealed(self, request: Request) -> Request:
         if request.missing is not None:
@@ -223,7 +225,7 @@ class SealedScribe:
             words = {"reason": hide(value.reason, secrets), "repr": hide(value.repr, secrets)}
             return KeptResult("not kept", json.dumps({**told, **words}).encode(), shown, None)
         try:
-            data = pickle.dumps(value, 5) if is_plain(value) else byvalue.dumps(value)
+            data = pickle.dumps(value, 5) if is_plain(value) else marked(byvalue.dumps(value))
         except BaseException as error:
             return _text(f"it cannot be pickled ({type(error).__name__}); it was {shown}", shown)
         if holds(data, secrets):
