@@ -12,6 +12,7 @@ from ._core import events as ev
 from ._core.jobs import JobOptions, JobRecord, JobStatus
 from ._core.words import cancel_text, error_text
 from ._display import hearing
+from ._runtime.batches import do_all
 from ._runtime.engine import Engine
 from ._runtime.kernel import can_nest, run_nested
 from ._runtime.logs import JobLog
@@ -173,9 +174,8 @@ class Control:
             records += [] if scope == "pending" else state.running.values()
         chosen = [r for r in records if tag is None or tag in r.spec.options.tags]
         limit = self.engine.settings.cancel_timeout
-        return self.engine.do_all(
-            ev.CancelRequested(record, False, limit, "cancel all") for record in chosen
-        )
+        commands = (ev.CancelRequested(record, False, limit, "cancel all") for record in chosen)
+        return do_all(self.engine, commands)
 
     def row(self, record: JobRecord) -> dict[str, Any]:
         """One job as plain values."""

@@ -103,25 +103,10 @@ class Engine:
         """
         with self.lock:
             effects = self.state.apply(event, self.now())
-            outside = self._perform_inside(effects) if effects else None
+            outside = self.perform_inside(effects) if effects else None
         if effects:
-            self._perform(outside or [])
+            self.perform(outside or [])
         return effects is not None
-
-    def do_all(self, commands: Iterable[ev.JobEvent]) -> int:
-        """Apply commands, one after the other; how many fitted. With a journal one transaction.
-
-        Others get the lock now and then: there may be hundreds of thousands.
-        """
-        fitted, left, outside = 0, iter(commands), list[fx.Effect]()
-        while some := list(itertools.islice(left, 500)):
-            with self.lock:
-                for event in some:
-                    effects = self.state.apply(event, self.now())
-                    fitted += effects is not None
-                    outside += self._perform_inside(effects or [])
-        self._perform(outside)
-        return fitted
 
     def submit(self, jobs: Sequence[tuple[JobRecord, tuple[JobRecord, ...]]]) -> None:
         """Accept jobs, all of them or (if the queue is closed) none, in one step.
@@ -136,10 +121,10 @@ class Engine:
             outside: list[fx.Effect] = []
             for job, parents in jobs:
                 effects = self.state.apply(ev.Submitted(job, parents), self.now())
-                outside += self._perform_inside(effects or [])
+                outside += self.perform_inside(effects or [])
                 if self.resources.concerns(job.spec):
                     self.dispatcher.check(job)
-        self._perform(outside)
+        self.perform(outside)
 
     def restore(self, events: Iterable[ev.Restored], forgotten: Mapping[str, int]) -> None:
         """Bring back what a journal kept; before anything else happens here."""
@@ -152,10 +137,10 @@ class Engine:
             )
             for event in events:  # made one by one: a child looks for its parents
                 effects = self.state.apply(event, self.now())
-                outside += self._perform_inside(effects or [])
+                outside += self.perform_inside(effects or [])
                 if self.recorder is not None and event.was is RUNNING:
                     self.recorder.note_job(event.job)
-        self._perform(outside)
+        self.perform(outside)
 
     def change_settings(self, **changed: Any) -> None:
         """Replace settings that may change, already checked; they hold from now on."""
@@ -197,7 +182,7 @@ class Engine:
             effects = state.apply(event, self.now()) or []
             self.runs[job.id] = run
             try:
-                self._perform_inside(effects)
+                self.perform_inside(effects)
             except BaseException as error:
                 run.problem = error
         return run
@@ -214,7 +199,7 @@ class Engine:
                 del self.runs[run.job_id]
             event = ev.Ended(run.job, run.attempt, outcome, idle)
             started_at = run.job.started_at
-            outside = self._perform_inside(self.state.apply(event, self.now()) or [])
+            outside = self.perform_inside(self.state.apply(event, self.now()) or [])
         self.learning.note_end(run.job, started_at)
         self.keeper.note_end(run.job, outcome)
         if run.job.usage is not None:
@@ -222,7 +207,7 @@ class Engine:
         try:
             self.dispatcher.run()  # the next job starts now instead of one turn of the loop later
         finally:
-            self._perform(outside, awake=True)
+            self.perform(outside, awake=True)
 
     def set_pause(self, reason: str | None) -> bool:
         """Pause (with a reason) or resume (None)."""
@@ -232,7 +217,7 @@ class Engine:
             if changed:
                 self._tell_pause()
         self.wake()
-        self._perform([])
+        self.perform([])
         return changed
 
     def _tell_pause(self) -> None:  # under the lock
@@ -245,9 +230,9 @@ class Engine:
     def clear_history(self) -> int:
         """Forget the ended jobs; how many."""
         with self.lock:
-            effects = self._perform_inside(self.state.clear_history())
+            effects = self.perform_inside(self.state.clear_history())
             self.publish("history_cleared", {"count": len(effects)})
-        self._perform(effects)
+        self.perform(effects)
         return len(effects)
 
     @property
@@ -260,7 +245,7 @@ class Engine:
 
     # -- effects -----------------------------------------------------------------------------
 
-    def _perform_inside(self, effects: list[fx.Effect]) -> list[fx.Effect]:
+    def perform_inside(self, effects: list[fx.Effect]) -> list[fx.Effect]:
         """Under the lock: what must keep the order of the transitions. Returns the rest."""
         rest: list[fx.Effect] = []
         if self.recorder is not None:
@@ -285,7 +270,7 @@ class Engine:
                 rest.append(effect)
         return rest
 
-    def _perform(self, effects: list[fx.Effect], *, awake: bool = False) -> None:
+    def perform(self, effects: list[fx.Effect], *, awake: bool = False) -> None:
         """Outside the lock. `awake`: the dispatcher has looked already."""
         if self.recorder is not None:  # before anybody is told
             self.recorder.flush()
@@ -371,8 +356,8 @@ class Engine:
                 event = ev.BackoffOver(job, job.attempt)
             else:
                 event = ev.HoldExpired(job)
-            outside = self._perform_inside(self.state.apply(event, self.now()) or [])
-        self._perform(outside)
+            outside = self.perform_inside(self.state.apply(event, self.now()) or [])
+        self.perform(outside)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine of our own as a task that is not lost. Owner loop."""

@@ -15,6 +15,7 @@ from .._core import events as ev
 from .._core.jobs import JobFailure, Outcome
 from ..errors import QueueClosedError, QueueStoppedError, UnsupportedLoopError
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
+from .batches import do_all
 from .bridge import LoopBridge, give_up
 from .private_loop import PrivateLoop
 from .waiting import Waiter
@@ -256,7 +257,7 @@ class Lifecycle:
         with engine.lock:
             self.phase = "stopping"
             unasked = [job for job in engine.state.running.values() if job.cancel_phase is None]
-        engine.do_all(ev.CancelRequested(job, False, grace, "queue stopped") for job in unasked)
+        do_all(engine, (ev.CancelRequested(job, False, grace, "queue stopped") for job in unasked))
 
     async def _until_idle(self, deadline: float) -> None:
         """Wait until no job is running, at most until `deadline` (monotonic)."""
@@ -314,7 +315,7 @@ class Lifecycle:
             self.phase = "closed"
             engine.publish("queue_closed")
             pending = engine.state.order.slice(0)
-        engine.do_all(ev.CancelRequested(job, False, 0.0, "queue closed") for job in pending)
+        do_all(engine, (ev.CancelRequested(job, False, 0.0, "queue closed") for job in pending))
         engine.publisher.deliver()
         engine.publisher.close()
         engine.io.close()

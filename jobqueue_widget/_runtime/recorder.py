@@ -340,13 +340,13 @@ class Recorder:
             )
         if kept:
             text += f"; what stood there is kept as {kept}"
+        warn(f"{text}. {self.journal.place}")
         self.notices.append(f"{text}.")
         engine = self._engine
         engine.logger.error("%s: %s", self.journal.place, text)
         with engine.lock:
             engine.publish("journal_failed", {"error": lost})
             engine.publish("journal_recovered")
-        warn(f"{text}. {self.journal.place}")
 
     # -- trouble and the end ---------------------------------------------------------------------
 
