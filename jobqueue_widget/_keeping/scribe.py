@@ -19,7 +19,7 @@ from ..errors import UnpicklableJobError
 from ..journal.signing import Signer
 from ..options import make_options
 from ..worker import byvalue
-from ..worker.packing import Packed, Packer
+from ..worker.packing import Packed, Packer, call_bytes
 from ..worker.wire import is_plain, plain
 from .pythons import marked
 from .secrets import hide, hide_bytes, holds, secrets_of
@@ -107,12 +107,12 @@ class SealedScribe:
         payload, packed = spec.payload, None
         try:
             if isinstance(payload, tuple) and payload and isinstance(payload[0], Packed):
-                packed, call = payload[0], cast("bytes", payload[1])
+                packed, call = payload[0], call_bytes(payload[1])
             else:
                 if spec.kind != "plugin":
                     target = cast("Callable[..., object]", spec.target)
                     packed = self._packer.pack_function(target)
-                call = self._packer.pack_call(spec.args, dict(spec.kwargs))
+                call = call_bytes(self._packer.pack_call(spec.args, dict(spec.kwargs)))
         except UnpicklableJobError as error:
             return None, None, plain(str(error))
         call = marked(call)

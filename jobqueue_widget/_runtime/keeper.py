@@ -20,7 +20,7 @@ from .._core.jobs import COMPLETED, BlockReason, JobRecord, JobSpec, NotKept
 from .._core.late import IsOutdated, Late
 from ..errors import NotRestorableError
 from ..worker import loading, wire
-from ..worker.packing import Packed
+from ..worker.packing import Packed, PackedCall, call_bytes
 from ..worker.unpacking import lost_value
 from .logs import JobLog
 from .shelf import Shelf
@@ -400,6 +400,6 @@ class _Lost:
         raise NotRestorableError(self._text)
 
 
-def _from_call(call: bytes, name: str) -> object:
-    args, kwargs = loading.load(call)[:2]
+def _from_call(call: bytes | PackedCall, name: str) -> object:
+    args, kwargs = loading.load(call_bytes(call))[:2]
     return args if name == "args" else kwargs

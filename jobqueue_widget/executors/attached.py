@@ -12,7 +12,7 @@ from typing import cast
 from .._core.jobs import BlockReason, JobSpec, Outcome
 from .._runtime.listeners import Listeners
 from ..protocols import ExecutorContext, Reporter
-from ..worker.packing import Packed, Packer
+from ..worker.packing import Packed, PackedCall, Packer
 from .leases import Kind, Leases
 from .remote import RemoteExecution, check_function, lost
 
@@ -50,7 +50,7 @@ class AttachedExecutor(ABC):
         leases = self._leases
         return None if leases is None else leases.capacity
 
-    def prepare(self, spec: JobSpec) -> tuple[Packed, bytes]:
+    def prepare(self, spec: JobSpec) -> tuple[Packed, bytes | PackedCall]:
         """Pickle the function and its arguments now.
 
         Raises:

@@ -13,7 +13,7 @@ from .._core.jobs import BlockReason, JobSpec
 from .._runtime.listeners import Listeners
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
-from ..worker.packing import Packed, Packer
+from ..worker.packing import Packed, PackedCall, Packer
 from .futures_call import FuturesExecution
 from .remote import check_function
 
@@ -107,7 +107,7 @@ class FuturesExecutor:
 
     # -- protocols.Executor ------------------------------------------------------------------
 
-    def prepare(self, spec: JobSpec) -> tuple[Packed, bytes]:
+    def prepare(self, spec: JobSpec) -> tuple[Packed, bytes | PackedCall]:
         """Pickle the function and its arguments now.
 
         Raises:

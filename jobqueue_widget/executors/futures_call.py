@@ -16,7 +16,7 @@ from .._core.jobs import JobSpec, Outcome
 from .._runtime.failures import failure_of
 from ..protocols import ExecutorContext, Reporter
 from ..worker import guest
-from ..worker.packing import Packed
+from ..worker.packing import Packed, PackedCall, call_bytes
 from ..worker.unpacking import decode
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ class FuturesExecution:
 
     def begin(self, context: ExecutorContext) -> None:
         """Submit it; what the engine refuses is told."""
-        function, call = cast("tuple[Packed, bytes]", self._spec.payload)
+        function, call = cast("tuple[Packed, bytes | PackedCall]", self._spec.payload)
         job = {
             "id": self._spec.id,
             "attempt": self._reporter.attempt,
             "function": function.data,
-            "call": call,
+            "call": call_bytes(call),
             "source": function.source,
             "files": self._stem,
             "again": bool(self._spec.options.idempotent),

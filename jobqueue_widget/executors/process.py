@@ -15,7 +15,7 @@ from ..capture.logs import as_configured
 from ..errors import JobQueueError
 from ..protocols import ExecutorContext, Reporter
 from ..worker.guard import GUARD
-from ..worker.packing import Packed, Packer
+from ..worker.packing import Packed, PackedCall, Packer, call_bytes
 from ..worker.parent import KILL_PATIENCE, WorkerProcess
 from ..worker.pipes import job_frames
 from ..worker.pool import Pool
@@ -56,7 +56,7 @@ class ProcessExecutor(StartsAtOnce):
         self._surroundings: Surroundings | None = None
         self._setups: dict[object, Setup] = {}
 
-    def prepare(self, spec: JobSpec) -> tuple[Packed, bytes]:
+    def prepare(self, spec: JobSpec) -> tuple[Packed, bytes | PackedCall]:
         """Pickle the function and its arguments now.
 
         Raises:
@@ -217,11 +217,12 @@ class ProcessExecutor(StartsAtOnce):
         """The job, and what its worker has to take over before it, if that is another than now."""
         sent = None if worker.setup is setup else setup.sent
         worker.setup = setup
-        function, call = cast("tuple[Packed, bytes]", spec.payload)
+        function, call = cast("tuple[Packed, bytes | PackedCall]", spec.payload)
         number = next(self._numbers) & 0xFFFFFFFF
         logs = as_configured()
         return number, job_frames(
-            number, (spec.id, attempt, sent, function.data, call, function.source, logs)
+            number,
+            (spec.id, attempt, sent, function.data, call_bytes(call), function.source, logs),
         )
 
 

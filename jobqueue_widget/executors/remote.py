@@ -12,7 +12,7 @@ from .._core.jobs import JobFailure, JobSpec, Outcome
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
 from ..worker import wire
-from ..worker.packing import Packed
+from ..worker.packing import Packed, PackedCall, call_bytes
 from ..worker.unpacking import decode, undecoded
 
 RESENDS = 3  # times that an idempotent job is sent again after its worker was lost
@@ -66,14 +66,14 @@ class RemoteExecution:
 
     def job(self) -> dict[str, Any]:
         """What a station needs to begin it."""
-        function, call = cast("tuple[Packed, bytes]", self.spec.payload)
+        function, call = cast("tuple[Packed, bytes | PackedCall]", self.spec.payload)
         return {
             "id": self.spec.id,
             "attempt": self.reporter.attempt,
             "name": wire.plain(self.spec.name),
             "function": function.data,
             "source": function.source,
-            "call": call,
+            "call": call_bytes(call),
             "fresh": self.spec.options.fresh,
             "env": self.spec.options.env,
             "cwd": self.spec.options.cwd,

@@ -61,16 +61,18 @@ def pack_function(target: object) -> tuple[bytes, dict[str, list[str]]]:
         names.update(more)
 
 
-def pack_call(args: tuple[object, ...], kwargs: dict[str, object]) -> bytes:
-    """Its pickle, with what by-value classes and functions in it name, and their source."""
+def pack_call(
+    args: tuple[object, ...], kwargs: dict[str, object], new_file: Callable[[], Any] = io.BytesIO
+) -> Any:
+    """A file of its pickle, with what by-value classes and functions name, and their source."""
     names: dict[str, object] = {}
     while True:
-        file = io.BytesIO()
+        file = new_file()
         packing = pickler()(file, 5, None, names, own_files=True)
         packing.dump((args, kwargs, names, Sources(packing.files)))
         more = _sendable(packing.named, names)
         if not more:
-            return file.getvalue()
+            return file
         names.update(more)
 
 

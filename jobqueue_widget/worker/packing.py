@@ -7,7 +7,8 @@ import inspect
 import pickle
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import cloudpickle
 
@@ -17,6 +18,9 @@ from .definitions import print_of
 from .wire import is_plain
 
 Sources = dict[str, list[str]]  # lines by file or cell
+
+SMALL = 1024
+SHARED = 64 * 1024  # bytes from which on equal parts of arguments are kept once
 
 
 class Packed:
@@ -40,16 +44,78 @@ class Packed:
         return self._digest
 
 
+class Piece:
+    """Bytes of a pickled call that may be in others too; equal ones are kept once."""
+
+    __slots__ = ("__weakref__", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class PackedCall:
+    """The pickle of large arguments, in pieces."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(self, pieces: Sequence[bytes | Piece]) -> None:
+        self.pieces = pieces
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts()))
+
+    def parts(self) -> list[bytes]:
+        """What follows one another."""
+        return [one.data if isinstance(one, Piece) else one for one in self.pieces]
+
+
+def call_bytes(call: bytes | PackedCall) -> bytes:
+    """The pickle of a call as one."""
+    return b"".join(call.parts()) if isinstance(call, PackedCall) else call
+
+
+class _Collector:
+    """The file that a pickler writes into: large bytes come one by one, and are not copied."""
+
+    def __init__(self, share: Callable[[bytes], Piece]) -> None:
+        self.pieces: list[bytes | Piece] = []
+        self._share = share
+        self._small: list[bytes] = []
+
+    def write(self, data: bytes | pickle.PickleBuffer) -> int:
+        if isinstance(data, pickle.PickleBuffer):
+            data = bytes(data.raw())
+        if len(data) < SHARED:
+            self._small.append(data)
+        else:
+            self._end_small()
+            self.pieces.append(self._share(data))
+        return len(data)
+
+    def _end_small(self) -> None:
+        if self._small:
+            self.pieces.append(b"".join(self._small))
+            self._small.clear()
+
+    def call(self) -> bytes | PackedCall:
+        self._end_small()
+        first = self.pieces[0]
+        return (
+            first if len(self.pieces) == 1 and isinstance(first, bytes) else PackedCall(self.pieces)
+        )
+
+
 class Packer:
     """Makes payloads: `(packed function, pickled arguments)`. Any thread."""
 
     def __init__(self) -> None:
+        self._shared: weakref.WeakValueDictionary[bytes, Piece] = weakref.WeakValueDictionary()
         self._by_digest: weakref.WeakValueDictionary[bytes, Packed] = weakref.WeakValueDictionary()
         self._importable: weakref.WeakKeyDictionary[object, Packed] = weakref.WeakKeyDictionary()
 
     def pack(
         self, target: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]
-    ) -> tuple[Packed, bytes]:
+    ) -> tuple[Packed, bytes | PackedCall]:
         """Pickle now: what the job gets is a snapshot.
 
         Raises:
@@ -83,18 +149,35 @@ class Packer:
             return known
         return self._by_digest.setdefault(digest, Packed(data, sources, print_of(target)))
 
-    def pack_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> bytes:
+    def pack_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> bytes | PackedCall:
         """The pickle of both.
 
         Raises:
             UnpicklableJobError: naming what is in the way.
         """
-        if is_plain(args) and is_plain(kwargs):
+        if all(map(_is_small, args)) and all(map(_is_small, kwargs.values())):
             return pickle.dumps((args, kwargs), 5)
+        into = _Collector(self._piece)
         try:
-            return byvalue.pack_call(args, kwargs)
+            if is_plain(args) and is_plain(kwargs):
+                pickle.Pickler(into, 5).dump((args, kwargs))
+            else:
+                into = byvalue.pack_call(args, kwargs, lambda: _Collector(self._piece))
         except Exception as error:
             raise UnpicklableJobError(_blame_arguments(args, kwargs, error)) from error
+        return into.call()
+
+    def _piece(self, data: bytes) -> Piece:
+        digest = hashlib.sha256(data).digest()
+        known = self._shared.get(digest)
+        return known or self._shared.setdefault(digest, Piece(data))
+
+
+def _is_small(value: object) -> bool:
+    kind = type(value)
+    if kind is str or kind is bytes:
+        return len(cast("str", value)) < SMALL
+    return kind is int or kind is float or kind is bool or value is None
 
 
 def is_importable(target: object) -> bool:

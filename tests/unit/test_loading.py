@@ -131,10 +131,10 @@ def f(plain):
     )
     kind = notebook["Plain"]
     kind.extra = 1
-    jobs = [(byvalue.pack_function(notebook["f"])[0], byvalue.pack_call((kind(),), {}))]
+    jobs = [(byvalue.pack_function(notebook["f"])[0], byvalue.pack_call((kind(),), {}).getvalue())]
     del kind.extra
     kind.rate = 99
-    jobs += [(byvalue.pack_function(notebook["f"])[0], byvalue.pack_call((kind(),), {}))]
+    jobs += [(byvalue.pack_function(notebook["f"])[0], byvalue.pack_call((kind(),), {}).getvalue())]
     code = IN_A_WORKER.format(path=sys.path, jobs=jobs)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "(1, True, False, True)\n(99, False, False, True)\n", done.stderr

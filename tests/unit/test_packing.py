@@ -10,10 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
+import numpy as np
+import pandas as pd
 import pytest
 
 from jobqueue_widget.errors import UnpicklableJobError
-from jobqueue_widget.worker.packing import Packer, is_importable
+from jobqueue_widget.worker import loading
+from jobqueue_widget.worker.packing import SHARED, PackedCall, Packer, call_bytes, is_importable
 
 
 def typed_in_a_cell(source: str, name: str, **variables: object) -> Any:
@@ -31,7 +34,47 @@ def test_arguments_are_a_snapshot() -> None:
     numbers = [1, 2]
     _, call = Packer().pack(sum, (numbers,), {})
     numbers.append(3)
-    assert pickle.loads(call) == (([1, 2],), {})
+    assert pickle.loads(call_bytes(call)) == (([1, 2],), {})
+
+
+def large_parts(call: bytes | PackedCall) -> list[bytes]:
+    parts = call.parts() if isinstance(call, PackedCall) else [call]
+    return [part for part in parts if len(part) >= SHARED]
+
+
+DATA = bytes(range(256)) * (SHARED // 128)
+ARGUMENTS: dict[str, Callable[[], object]] = {
+    "bytes": lambda: bytes(bytearray(DATA)),
+    "bytearray": lambda: bytearray(DATA),
+    "str": lambda: DATA.decode("latin-1"),
+    "array": lambda: np.frombuffer(DATA, np.uint8).copy(),
+    "frame": lambda: pd.DataFrame({"a": np.frombuffer(DATA, np.float64).copy()}),
+    "nested": lambda: {"a": [np.frombuffer(DATA, np.uint8).copy()]},
+}
+
+
+@pytest.mark.parametrize("make", ARGUMENTS.values(), ids=ARGUMENTS)
+def test_equal_large_arguments_of_many_jobs_are_kept_once(make: Callable[[], object]) -> None:
+    packer = Packer()
+    calls = [packer.pack_call((number, make(), str(number)), {}) for number in range(5)]
+    parts = [large_parts(call) for call in calls]
+    assert parts[0]
+    assert {tuple(map(id, one)) for one in parts} == {tuple(map(id, parts[0]))}
+    for number, call in enumerate(calls):
+        (first, value, last), *_ = loading.load(call_bytes(call))
+        assert (first, last) == (number, str(number))
+        assert pickle.dumps(value) == pickle.dumps(make())
+        assert len(call) == len(call_bytes(call))
+
+
+def test_large_bytes_are_not_copied_and_go_with_the_last_call() -> None:
+    packer, data = Packer(), bytes(SHARED)
+    call: object = packer.pack_call((data,), {})
+    assert isinstance(call, PackedCall)
+    assert large_parts(call)[0] is data
+    assert len(packer._shared) == 1
+    del call
+    assert not packer._shared
 
 
 def test_a_function_that_a_worker_can_import_is_sent_by_name() -> None:
