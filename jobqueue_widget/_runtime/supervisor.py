@@ -135,9 +135,9 @@ class Supervisor:
         if self._thread is None:
             self._start()
         elif not self._awake and not self.is_current_thread:
-            self._awake = True
             if self._wake_fds is not None:
                 os.write(self._wake_fds[1], b"\0")
+            self._awake = True  # not before: what fails leaves it asleep
 
     def _start(self) -> None:  # under the lock
         try:

@@ -46,7 +46,8 @@ class PluginProcess(WorkerProcess):
     @property
     def kept_from_starting(self) -> bool:
         """As for any worker; but that its interpreter is not there is the plugin's matter."""
-        if isinstance(self.start_error, (FileNotFoundError, PermissionError, NotADirectoryError)):
+        error = self.start_error
+        if isinstance(error, OSError) and error.filename == self._command[0]:
             return False
         return super().kept_from_starting
 

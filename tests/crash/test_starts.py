@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -24,10 +24,11 @@ from typing import Any
 import pytest
 
 import jobqueue_widget
-from jobqueue_widget import JobQueue
+from jobqueue_widget import JobQueue, PluginManager
 from jobqueue_widget._core import rules, starting
 from jobqueue_widget._core.starting import lies_with_the_machine
 from jobqueue_widget._runtime.runner import Run
+from jobqueue_widget._runtime.supervisor import Supervisor
 from jobqueue_widget.errors import InvalidOptionError
 from jobqueue_widget.executors.thread import ThreadExecutor
 from jobqueue_widget.worker.piped import PipedWorker
@@ -68,12 +69,17 @@ class Fault:
         self._begun = self._over = False
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self, threads: Sequence[Supervisor]) -> Iterator[None]:
+        """This thread, those that begin meanwhile, and these, which may be there."""
         threading.setprofile(self._on_event)
         sys.setprofile(self._on_event)
+        for thread in threads:
+            thread.call(sys.setprofile, self._on_event)
         try:
             yield
         finally:
+            for thread in threads:
+                thread.call(sys.setprofile, None)
             sys.setprofile(None)
             threading.setprofile(None)
 
@@ -185,9 +191,14 @@ async def play(kind: Kind, fault: Fault, folder: Path) -> Any:
 
 async def play_in(queue: JobQueue, kind: Kind, fault: Fault) -> Any:
     await queue.start()
+    threads = []
+    if isinstance(queue.manager, PluginManager):
+        threads.append(queue.manager._house.io)
+    elif kind.before:
+        threads.append(queue._engine.io)
     if kind.before == "a job":
         assert await asyncio.wait_for(kind.submit(queue), 20) == 3
-    with fault.watching():
+    with fault.watching(threads):
         job = kind.submit(queue)
         await asyncio.wait_for(queue.wait_for_job(job), 20)
     assert await asyncio.wait_for(kind.submit(queue), 20) == 3, "the next job"
