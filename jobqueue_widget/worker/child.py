@@ -278,6 +278,7 @@ class Worker:
         context.finish()
         self.clean_up(meta)
         self.pipes.write(wire.end_frame(number, meta, parts))
+        libraries.seed_anew()  # now, while the kernel reads that: it takes as long as a short job
 
     def outcome(
         self, context: Any, function: bytes, call: bytes, source: dict[str, Any] | None, main: Any
@@ -288,7 +289,6 @@ class Worker:
         try:
             body.number = context.number
             context.checkpoint()
-            libraries.seed_anew()
             brought = loading.Loading(main)
             target, args, kwargs = loading.load_call(function, call, source, brought)
             value = jobside.run_body(target, args, kwargs)

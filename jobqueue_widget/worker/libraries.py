@@ -22,7 +22,8 @@ def seed_anew() -> None:
     """Other random numbers than the job before, whatever that one has seeded."""
     modules = sys.modules
     if "random" in modules:
-        modules["random"].seed(int.from_bytes(os.urandom(16), "little"))
+        with contextlib.suppress(Exception):
+            modules["random"].seed(int.from_bytes(os.urandom(16), "little"))
     if "numpy.random" in modules:
         with contextlib.suppress(Exception):  # of a library that is half imported
             modules["numpy.random"].seed(list(memoryview(os.urandom(16)).cast("I")))
