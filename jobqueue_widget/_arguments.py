@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-import weakref
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from types import BuiltinFunctionType, FunctionType
-from typing import NamedTuple
 
+from ._core.hiding import HIDDEN
 from ._core.jobs import JobSpec
 from ._core.words import LINE, cut
+from ._secrets.finder import Part, search, texts_in
 from .worker.wire import ShortRepr, is_plain, plain
-
-HIDDEN = "•••"
-SECRET_LIKE = re.compile(
-    r"passw(or)?d|passphrase|secret|api_?key|access_?key|private_?key|credential"
-    r"|auth(?!or(?!i[sz]))"  # but not author, authority
-    r"|token(?!i[sz]|s|_?(ids?|count|limit|len|type)\b)"  # but not tokenizer, max_tokens
-    r"|(access|api|auth|bearer|refresh)_?tokens",
-    re.IGNORECASE,
-)
 
 TOLD = 2_000  # characters of the line of arguments in a job's details
 LONGEST = 40  # characters of one value
@@ -34,7 +22,7 @@ _short.maxlevel = 3
 
 
 def shown_arguments(spec: JobSpec) -> tuple[tuple[object, ...], dict[str, object]]:
-    """Positional and keyword arguments with `•••` where one is secret.
+    """Positional and keyword arguments; a text in place of one that is secret or holds a secret.
 
     Those of a restored job may be lost, and so may those of one that completed long ago; and
     unpickling them may fail: then as text.
@@ -47,30 +35,52 @@ def shown_arguments(spec: JobSpec) -> tuple[tuple[object, ...], dict[str, object
         if not spec.restored and spec.late is None:
             raise
         return (spec.shown or "",), {}
-    return args, dict(kwargs)
+    return tuple(map(_untold, args)), {name: _untold(value) for name, value in kwargs.items()}
 
 
 def _without_secrets(spec: JobSpec) -> tuple[tuple[object, ...], Mapping[str, object]]:
+    """As they are now: what was put into them after the submit is searched too."""
     args, kwargs = spec.args, spec.kwargs
-    if not _may_hide(spec):
+    found = None if spec.restored else search(spec)
+    if found is None:
         return args, kwargs
-    names = positional_names(spec)
+    known = [one for one in (spec.secrets, found.secrets()) if one is not None]
+    if not known:
+        return args, kwargs
+
+    def shown(value: object, part: Part) -> object:
+        if part.hidden:
+            return HIDDEN
+        if part.closed or part.short:
+            return _Told(f"<{type(value).__name__}>")
+        if not part.found and not is_plain(value):
+            return value
+        text = told = _repr(value)
+        for secrets in known:
+            told = secrets.hide(told)
+        return value if text == told and not part.found else _Told(told)
+
     return (
-        tuple(
-            HIDDEN if is_secret(spec, name) else value
-            for name, value in zip(names, args, strict=True)
-        ),
-        {name: HIDDEN if is_secret(spec, name) else value for name, value in kwargs.items()},
+        tuple(map(shown, args, found.args)),
+        {name: shown(value, found.kwargs[name]) for name, value in kwargs.items()},
     )
 
 
-def _may_hide(spec: JobSpec) -> bool:
-    """False for most jobs: not a name of theirs sounds secret, and the user has named none."""
-    if spec.options.secret is not False:
-        return True
-    if spec.args and callable(spec.target) and _parameters(spec.target).sound_secret:
-        return True
-    return bool(spec.kwargs) and any(map(_sounds_secret, spec.kwargs))
+def shown_result(spec: JobSpec, value: object) -> object:
+    """The value, or `•••` where it has, or may have, a secret of its job in it."""
+    if spec.secrets is None or not spec.secrets.stands_in_any(texts_in(value)):
+        return value
+    return HIDDEN
+
+
+def _untold(value: object) -> object:
+    return str(value) if type(value) is _Told else value
+
+
+class _Told(str):
+    """Stands for an argument: what may be said of it."""
+
+    __slots__ = ()
 
 
 def arguments_line(spec: JobSpec) -> str:
@@ -125,8 +135,8 @@ def describe_arguments(spec: JobSpec, limit: int = LINE) -> str:
 
 def _repr(value: object) -> str:
     """Of any object: bounded work for large containers, and no error of its own `repr`."""
-    if value is HIDDEN:
-        return HIDDEN
+    if value is HIDDEN or type(value) is _Told:
+        return str(value)
     if type(value) is int and -FAR < value < FAR:
         return repr(value)
     if type(value) is str:  # most are short and need nothing of what follows
@@ -143,64 +153,3 @@ def _repr(value: object) -> str:
     except Exception as error:
         text = f"<{type(value).__name__}: its repr() raised {type(error).__name__}>"
     return plain(" ".join(text.split()))
-
-
-def is_secret(spec: JobSpec, name: str | None) -> bool:
-    """True if the argument of that name must not be shown, nor written."""
-    secret = spec.options.secret
-    if secret is True:
-        return True
-    if name is None:
-        return False
-    return _sounds_secret(name) or (secret is not False and name in secret)
-
-
-@lru_cache(maxsize=1024)  # parameters have few names
-def _sounds_secret(name: str) -> bool:
-    return SECRET_LIKE.search(name) is not None
-
-
-def positional_names(spec: JobSpec) -> list[str | None]:
-    """The parameter name of each positional argument, where the target tells."""
-    count = len(spec.args)
-    names: list[str | None] = []
-    if count and callable(spec.target):
-        parameters = _parameters(spec.target)
-        names += parameters.named
-        if parameters.rest is not None:
-            names += [parameters.rest] * (count - len(names))
-    return (names + [None] * count)[:count]
-
-
-class _Parameters(NamedTuple):
-    """The names of what may be given by position, and of `*args`."""
-
-    named: tuple[str, ...] = ()
-    rest: str | None = None
-    sound_secret: bool = False  # any of them
-
-
-_known: weakref.WeakKeyDictionary[object, _Parameters] = weakref.WeakKeyDictionary()
-
-
-def _parameters(target: Callable[..., object]) -> _Parameters:
-    """What its signature says; asked once per target."""
-    try:
-        known = _known.get(target)
-    except TypeError:  # not hashable, or no weak reference to it
-        return _read_parameters(target)
-    if known is None:
-        known = _known[target] = _read_parameters(target)
-    return known
-
-
-def _read_parameters(target: Callable[..., object]) -> _Parameters:
-    try:
-        parameters = list(inspect.signature(target).parameters.values())
-    except (TypeError, ValueError):
-        return _Parameters()  # built-ins may not tell
-    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    named = tuple(p.name for p in parameters if p.kind in by_position)
-    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-    names = named if rest is None else (*named, rest)
-    return _Parameters(named, rest, any(map(_sounds_secret, names)))

@@ -16,10 +16,11 @@ from ._runtime.batches import do_all
 from ._runtime.engine import Engine
 from ._runtime.kernel import can_nest, run_nested
 from ._runtime.logs import JobLog
+from ._runtime.recorder import warn
 from ._runtime.waiting import Waiter
 from ._runtime.waits import WAITS
 from ._unawaited import to_be_awaited
-from ._views import add_arguments, row
+from ._views import WILL_NOT_SURVIVE, add_arguments, row
 from .context import current_job
 from .errors import (
     AmbiguousJobError,
@@ -34,6 +35,7 @@ from .options import check_priority, check_seconds, check_text
 from .submission import MISSING, Submission, changed_text, differs_now, target_of
 
 Scope = Literal["pending", "running", "all"]
+CURE = "options(secret=False) keeps it"
 
 
 class Control:
@@ -46,6 +48,7 @@ class Control:
         engine.keeper.describe = quiet_line
         self.submission = submission
         self.queue = queue
+        self._said: set[tuple[str, str]] = set()  # of which function's arguments, and what
 
     # -- submitting ----------------------------------------------------------------------------
 
@@ -61,6 +64,7 @@ class Control:
         checked = check_priority(priority)
         self.engine.life.check_open()
         record, parents = self.submission.record(target, args, kwargs, options, checked)
+        self._say_what_is_lost([record])
         self.engine.submit([(record, parents)])
         return Job(record, self)
 
@@ -76,6 +80,7 @@ class Control:
         make = self.submission.record
         items = zip(*iterables, strict=False)  # as the built-in map: the shortest one ends it
         made = [make(function, item, {}, options, priority) for item in items]
+        self._say_what_is_lost([record for record, _ in made])
         self.engine.submit(made)
         return [Job(record, self) for record, _ in made]
 
@@ -86,6 +91,18 @@ class Control:
             self.engine.log_of(again).write(f"[{changed_text(record.spec)}]\n")
         self.engine.submit([(again, ())])
         return Job(again, self)
+
+    def _say_what_is_lost(self, records: list[JobRecord]) -> None:
+        """With a journal: what only looks secret is not written, and whose job that is knows it."""
+        if self.engine.recorder is None:
+            return
+        for record in records:
+            spec = record.spec
+            if spec.secrets is not None and spec.secrets.warning:
+                said = (spec.name, spec.secrets.warning)
+                if said not in self._said:
+                    self._said.add(said)
+                    warn(f"{spec.secrets.warning}, so this job {WILL_NOT_SURVIVE}; {CURE}")
 
     # -- finding -------------------------------------------------------------------------------
 
@@ -160,6 +177,8 @@ class Control:
         if timeout is not None:
             limit = check_seconds("timeout", timeout)
         check_text("reason", reason)
+        if record.spec.secrets is not None:
+            reason = record.spec.secrets.hide(reason)
         return self.engine.do(ev.CancelRequested(record, force, limit, reason))
 
     def cancel_all(self, scope: Scope, tag: str | None) -> int:

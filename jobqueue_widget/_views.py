@@ -17,6 +17,7 @@ from .errors import MissingExtraError
 from .submission import differs_now, stands_for
 
 HISTORY_IN_STATE = 20
+WILL_NOT_SURVIVE = "will not survive a restart"
 
 WindowName = Literal["running", "pending", "history"]
 RowDict = dict[str, Any]
@@ -168,6 +169,8 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
     shown["hold_until"] = job.hold_until
     if reason is not None:
         shown["block_reason"] = reason.text
+    if spec.secrets is not None:
+        shown["note"] = note_of(job)
     if job.status is not PENDING or job.started_at is not None:
         _add_what_it_did(shown, engine, job)
     return shown
@@ -205,8 +208,12 @@ def cancel_note(job: JobRecord) -> str | None:
     return f"asked to stop; a {job.executor_name} cannot be forced"
 
 
+def _is_withheld(job: JobRecord) -> bool:
+    return job.spec.secrets is not None and job.spec.secrets.withheld
+
+
 def note_of(job: JobRecord) -> str | None:
-    """What else there is to say of a job that runs or has ended, in a few words."""
+    """What else there is to say of a job, in a few words."""
     if job.finished_before_cancel:
         return "finished before the cancel"
     if type(job.result) is NotKept:
@@ -215,6 +222,8 @@ def note_of(job: JobRecord) -> str | None:
         return f"{job.spec.name} differs now; Retry runs it as it was"
     if job.cancel_phase is None and isinstance(job.usage, Usage) and job.usage.unchecked:
         return unchecked_text(job.usage.unchecked)
+    if job.cancel_phase is None and not job.status.ended and _is_withheld(job):
+        return WILL_NOT_SURVIVE if job.spec.kept is not None else None
     return cancel_note(job)
 
 

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import describe_arguments, shown_arguments
+from ._arguments import describe_arguments, shown_arguments, shown_result
 from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, NotKept
 from ._core.late import Late
 from ._core.told import unchecked_text
@@ -262,6 +262,10 @@ class Job:
         """True if it was asked to stop but returned a value first, which is kept."""
         return self._record.finished_before_cancel
 
+    def _shown_result(self) -> Any:
+        """`result` or `partial_result` for tables: a text where it has a secret of the job."""
+        return shown_result(self._record.spec, self._value())
+
     def get_result(self) -> Any:
         """The result of a job that has ended.
 
@@ -352,10 +356,13 @@ class Job:
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, for tables (`args` and `result` as they are).
 
-        Arguments that are secret, or whose names say so, are shown as `•••`.
+        What is secret of the arguments, as named or by its name, is left out, in the result too.
         """
         args, kwargs = shown_arguments(self._record.spec)
         known = {"status": self.status.value, "args": args, "kwargs": kwargs}
+        if self._record.spec.secrets is not None:
+            completed = self._record.status is JobStatus.completed
+            known["result" if completed else "partial_result"] = self._shown_result()
         return {name: known[name] if name in known else getattr(self, name) for name in _FIELDS}
 
     # -- a value among others ------------------------------------------------------------------

@@ -219,7 +219,7 @@ def _check_secret(value: object) -> bool | frozenset[str]:
         listed = list(names)
         if all(isinstance(name, str) for name in listed):
             return frozenset(listed)
-    raise InvalidOptionError(f"secret must be True or parameter names, not {_show(value)}")
+    raise InvalidOptionError(f"secret must be True, False or parameter names, not {_show(value)}")
 
 
 def _check_env(value: object) -> Mapping[str, str | None]:

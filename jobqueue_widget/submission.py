@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import os
@@ -10,9 +11,13 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
+from ._core.hiding import with_texts
 from ._core.jobs import EMPTY, JobOptions, JobRecord, JobSpec, TargetKind
+from ._keeping.surroundings import texts_of
 from ._owners import claim
-from .errors import InvalidOptionError, InvalidTargetError
+from ._parameters import parameters_of
+from ._secrets.finder import secrets_of
+from .errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
 from .options import KNOWN, check_resource_names
 from .protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
 from .worker.definitions import now_of, print_of
@@ -20,6 +25,7 @@ from .worker.packing import Packed
 from .worker.surroundings import Surroundings
 
 if TYPE_CHECKING:
+    from ._core.hiding import Secrets
     from ._runtime.engine import Engine
     from .protocols import Executor
 
@@ -80,14 +86,33 @@ class Submission:
             kwargs or EMPTY,
             options,
         )
+        if options.secret:
+            check_secret_names(spec)
         executor = self.executor_for(spec)
         spec.executor = executor
         if options.env is not None or options.cwd is not None:
             self._check_surroundings(spec)
         if self.is_local(executor):
             spec.surroundings = self.surroundings.now()
-        spec.payload = executor.prepare(spec)
+        spec.secrets = with_texts(secrets_of(spec), texts_of(spec))
+        if spec.secrets is None:
+            spec.payload = executor.prepare(spec)
+        else:
+            self._prepare(spec, executor, spec.secrets)
         return JobRecord(spec, priority, number, engine.now()), parents
+
+    def _prepare(self, spec: JobSpec, executor: Executor, secrets: Secrets) -> None:
+        """Pack it, and say nothing of what is secret: not in an error, nor where it is shown."""
+        options = spec.options
+        label = options.label and secrets.hide(options.label)
+        spec.options = replace(options, label=label, tags=tuple(map(secrets.hide, options.tags)))
+        try:
+            spec.payload = executor.prepare(spec)
+        except UnpicklableJobError as error:
+            told = secrets.hide(str(error))
+            if told == str(error):
+                raise
+            raise UnpicklableJobError(told) from None
 
     def again(self, job: JobRecord) -> JobRecord:
         """A new job with the same target, arguments (as they were packed) and options."""
@@ -236,6 +261,25 @@ class Submission:
         from .executors.plugin import PluginHostExecutor
 
         return PluginHostExecutor(self._manager)
+
+
+def check_secret_names(spec: JobSpec) -> None:
+    """What `secret=` names must be there: a misspelt name would hide nothing.
+
+    Raises:
+        InvalidOptionError: one is no argument of the target.
+
+    """
+    secret = spec.options.secret
+    if not isinstance(secret, frozenset):
+        return
+    known = {*spec.kwargs}
+    if callable(spec.target):
+        known.update(parameters_of(spec.target).names)
+    for name in sorted(secret - known):
+        close = difflib.get_close_matches(name, known, 1)
+        cure = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(sorted(known))}"
+        raise InvalidOptionError(f"secret: {spec.name!r} has no argument {name!r}; {cure}")
 
 
 def target_of(target: object, kwargs: dict[str, Any]) -> object:

@@ -53,6 +53,8 @@ LAYERS = {
     "_display": 4,
     "_views": 4,
     "_resources": 4,
+    "_parameters": 4,
+    "_secrets": 4,
     "testing": 4,
     "widget": 5,
     "__init__": 6,

@@ -21,6 +21,7 @@ from .causes import (
 )
 
 if TYPE_CHECKING:
+    from .hiding import Secrets
     from .rescue import Rescue
 
 EMPTY: Mapping[str, object] = MappingProxyType({})
@@ -254,7 +255,7 @@ class JobOptions:
     after: tuple[str, ...] = ()
     resources: Resources | None = None
     executor: object = None
-    secret: bool | frozenset[str] = False
+    secret: bool | frozenset[str] | None = None  # None: not said
     fresh: bool = False
     env: Mapping[str, str | None] | None = None  # None as a value: not set
     cwd: str | None = None
@@ -288,10 +289,12 @@ class JobSpec:
         "name",
         "options",
         "payload",
+        "secrets",
         "shown",
         "surroundings",
         "target",
     )
+    missing: str | None = None  # why it can never run; only of those that came back
     restored = False  # True for those that a journal brought back: they load what they need late
 
     def __init__(
@@ -315,6 +318,7 @@ class JobSpec:
         self.payload = payload
         self.executor: object = None  # where it will run; resolved once, at submit
         self.shown: str | None = None  # its arguments as text; made when it is first shown
+        self.secrets: Secrets | None = None  # what no text of it may show
         self.kept: object = None  # what a journal is to keep of it, until that is written
         self.surroundings: object = None  # folder and environment of its submit, where it gets them
         self.late: Callable[[str], object] | None = None
@@ -337,6 +341,7 @@ class JobSpec:
         spec.payload = self.payload
         spec.executor = self.executor
         spec.surroundings = self.surroundings
+        spec.secrets = self.secrets
         if self.late is None:
             spec.args, spec.kwargs = self.args, self.kwargs
         else:

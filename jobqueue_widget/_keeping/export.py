@@ -17,7 +17,6 @@ from .._runtime.logs import JobLog
 from ..errors import InvalidOptionError
 from ..journal.records import JournalRecord
 from .scribe import shown_value
-from .secrets import hide, secrets_of
 
 LOG_LINES = 100
 
@@ -51,17 +50,17 @@ def export(jobs: Iterable[JobRecord], path: str | os.PathLike[str]) -> Path:
 def record_of(job: JobRecord) -> JournalRecord:
     """The job as a journal would show it."""
     spec = job.spec
-    secrets = None if spec.restored else secrets_of(spec)
     failure, value = job.failure, job.result
     shown = value.shown() if isinstance(value, Late) else shown_value(value)
+    if spec.secrets is not None:
+        shown = spec.secrets.hide(shown)
     result = "" if value is None else shown
     log = job.log.tail(LOG_LINES) if isinstance(job.log, JobLog) else ""
-    error, reason = error_text(job), cancel_text(job)
     return JournalRecord(
         id=job.id,
         name=spec.name,
-        label=spec.options.label and hide(spec.options.label, secrets),
-        tags=tuple(hide(tag, secrets) for tag in spec.options.tags),
+        label=spec.options.label,
+        tags=spec.options.tags,
         arguments=describe_arguments(spec),
         status=job.status.value,
         priority=job.priority,
@@ -69,15 +68,15 @@ def record_of(job: JobRecord) -> JournalRecord:
         created_at=job.created_at,
         started_at=job.started_at,
         completed_at=job.completed_at,
-        message=hide(job.message, secrets),
-        error=error and hide(error, secrets),
-        cancel_reason=reason and hide(reason, secrets),
-        traceback=hide(failure.traceback, secrets) if failure is not None else "",
-        result=hide(result, secrets),
+        message=job.message,
+        error=error_text(job),
+        cancel_reason=cancel_text(job),
+        traceback=failure.traceback if failure is not None else "",
+        result=result,
         executor=job.executor_name,
         where=job.where,
         retry_of=job.retry_of,
-        log=hide(log, secrets),
+        log=log,
     )
 
 

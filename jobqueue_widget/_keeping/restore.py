@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from .._core.events import Restored
+from .._core.hiding import with_texts
 from .._core.jobs import (
     PENDING,
     RUNNING,
@@ -32,7 +33,6 @@ from . import orphans
 from .learned import LearnedFile
 from .restored import MISSING, Archive, RestoredSpec, restored_log
 from .scribe import (
-    Kept,
     SealedScribe,
     failure_from_json,
     options_from_json,
@@ -251,8 +251,7 @@ class _Restorer:
             snapshot = restored(kept, self._submission.surroundings)
             spec.surroundings = snapshot
             spec.lacks = snapshot.lacks(spec.options.cwd)
-            if texts := texts_of(spec):
-                spec.kept = Kept(None, None, texts)
+            spec.secrets = with_texts(None, texts_of(spec))
 
     def _give_result(self, job: JobRecord) -> None:
         if job.id in self._contents.with_result:

@@ -171,6 +171,7 @@ class RestoredSpec(JobSpec):
         self.surroundings: object = None
         self.lacks: str | None = None  # what must be here before it can run
         self.shown = request.shown
+        self.secrets = None
         self.kept = WRITTEN
         self.late = None
         self.lost = ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from .._arguments import TOLD, describe_arguments
 from .._core.causes import kinds_from, stated_as_plain, stated_from
+from .._core.hiding import with_texts
 from .._core.jobs import DEFAULT_OPTIONS, JobFailure, JobOptions, JobRecord, JobSpec, NotKept
 from .._core.kept import KeptFunction, KeptResult, Request, Standing
 from .._core.late import Late
@@ -22,7 +23,7 @@ from ..worker import byvalue
 from ..worker.packing import Packed, Packer, call_bytes
 from ..worker.wire import is_plain, plain
 from .pythons import marked
-from .secrets import hide, hide_bytes, holds, secrets_of
+from .sources import own_lines
 from .surroundings import is_env, kept_of, texts_of, without_secrets
 
 if TYPE_CHECKING:
@@ -33,25 +34,20 @@ RESULT_CAP = 256 * 1024 * 1024  # bytes of a pickled result
 LARGEST = 2**63 - 1  # what SQLite can keep; a priority beyond it comes back as this
 LOG_TAIL = 32 * 1024  # bytes
 LIGHT = 64 * 1024  # characters or bytes of a result that is pickled at once
+_BY_VALUE = b"cloudpickle"  # stands in the pickle of what is not found by its name
 _ABSENT: tuple[object, ...] = (None, "", [], {})
 SHOWN = 200  # characters of a result as text
 SECRET = "secret values are never written; submit the job again"
 
 
 class Kept:
-    """What is to be written of one job, until it is; then only what must stay hidden."""
+    """What is to be written of one job, until it is."""
 
-    __slots__ = ("function", "request", "secrets")
+    __slots__ = ("function", "request")
 
-    def __init__(
-        self,
-        request: Request | None,
-        function: KeptFunction | None = None,
-        secrets: tuple[str, ...] | None = None,
-    ) -> None:
+    def __init__(self, request: Request | None, function: KeptFunction | None = None) -> None:
         self.request = request
         self.function = function
-        self.secrets = secrets
 
 
 WRITTEN: Final = Kept(None)
@@ -74,20 +70,20 @@ class SealedScribe:
             request = cast("RestoredSpec", spec).request._replace(
                 id=job.id, number=job.number, retry_of=job.retry_of, created_at=job.created_at
             )
-            spec.kept = Kept(self._sealed(request), None, texts_of(spec) or None)
+            spec.kept = Kept(self._sealed(request))
+            spec.secrets = with_texts(None, texts_of(spec))
             return
-        secrets = secrets_of(spec)
-        told = hide(describe_arguments(spec, TOLD), secrets)
+        told = describe_arguments(spec, TOLD)
         spec.shown = cut(told)  # what a restart brings back is what was shown
         function, call, missing = None, None, SECRET
-        if secrets is None:
+        if spec.secrets is None or not spec.secrets.withheld:
             function, call, missing = self._packed(spec)
         request = Request(
             job.number,
             job.id,
             spec.kind,
             plain(spec.name),
-            options_as_json(spec.options, secrets, None if missing else kept_of(spec)),
+            options_as_json(spec.options, None if missing else kept_of(spec)),
             told,
             missing or None,
             None if function is None else function.digest,
@@ -96,23 +92,25 @@ class SealedScribe:
             job.retry_of,
             job.created_at,
         )
-        if texts := texts_of(spec):
-            secrets = (*texts, *(secrets or ()))
-        spec.kept = Kept(self._sealed(request), function, secrets)
+        spec.kept = Kept(self._sealed(request), function)
 
     def _packed(self, spec: JobSpec) -> tuple[KeptFunction | None, bytes | None, str]:
         """Function, call, and if there is none why not."""
         if spec.options.executor is not None and not isinstance(spec.options.executor, str):
             return None, None, "its executor is an object of the kernel that is gone"
+        if spec.lost:  # of a journal that is written anew
+            return None, None, plain(spec.lost)
         payload, packed = spec.payload, None
         try:
             if isinstance(payload, tuple) and payload and isinstance(payload[0], Packed):
                 packed, call = payload[0], call_bytes(payload[1])
+                if _BY_VALUE in call:  # its cells go with it, with all else that stands in them
+                    call = self._pack_call(spec)
             else:
                 if spec.kind != "plugin":
                     target = cast("Callable[..., object]", spec.target)
                     packed = self._packer.pack_function(target)
-                call = call_bytes(self._packer.pack_call(spec.args, dict(spec.kwargs)))
+                call = self._pack_call(spec)
         except UnpicklableJobError as error:
             return None, None, plain(str(error))
         call = marked(call)
@@ -121,8 +119,18 @@ class SealedScribe:
             return None, None, f"{size >> 20} MiB of arguments are more than a journal keeps"
         if packed is None:
             return None, call, ""
-        source = None if packed.source is None else json.dumps(packed.source)
-        return KeptFunction(packed.digest, marked(packed.data), source), call, ""
+        data = marked(packed.data)
+        return KeptFunction(packed.digest, data, self._source(packed, spec)), call, ""
+
+    def _pack_call(self, spec: JobSpec) -> bytes:
+        call = self._packer.pack_call(spec.args, dict(spec.kwargs), with_sources=False)
+        return call_bytes(call)
+
+    def _source(self, packed: Packed, spec: JobSpec) -> str | None:
+        if packed.source is None or packed.digest in self._functions:
+            return None  # there is none, or it is written already
+        lines = own_lines(spec.target, packed.source)
+        return json.dumps(lines)
 
     def _sealed(self, request: Request) -> Request:
         if request.missing is not None:
@@ -149,7 +157,7 @@ class SealedScribe:
         if isinstance(kept, Kept) and kept.request is not None:
             if kept.function is not None:
                 self._functions.add(kept.function.digest)
-            job.spec.kept = Kept(None, None, kept.secrets) if kept.secrets else WRITTEN
+            job.spec.kept = WRITTEN
 
     def anew(self, job: JobRecord) -> None:
         """What was asked for, and its function, are written no longer: pack it again."""
@@ -184,13 +192,13 @@ class SealedScribe:
         )
 
     def finish(self, job: JobRecord, standing: Standing) -> Standing:
-        """Add its failure, and hide what is secret."""
-        failure, secrets = job.failure, secrets_kept(job)
+        """Add its failure, and see to it that every text can be written."""
+        failure = job.failure
         return standing._replace(
-            failure=None if failure is None else failure_as_json(failure, secrets),
-            message=hide(plain(standing.message), secrets),
+            failure=None if failure is None else failure_as_json(failure),
+            message=plain(standing.message),
             executor=plain(standing.executor),
-            cancel_reason=hide(plain(standing.cancel_reason), secrets),
+            cancel_reason=plain(standing.cancel_reason),
             place=None if standing.place is None else plain(standing.place),
         )
 
@@ -199,7 +207,7 @@ class SealedScribe:
         if not isinstance(job.log, JobLog):
             return b""
         _, tail = job.log.read(max(0, job.log.size - LOG_TAIL), LOG_TAIL)
-        return hide_bytes(tail, secrets_kept(job))
+        return tail
 
     # -- what it returned ----------------------------------------------------------------------
 
@@ -213,22 +221,21 @@ class SealedScribe:
 
     def result_to_come(self, job: JobRecord) -> KeptResult:
         """What stands there until its result is pickled."""
-        shown = hide(shown_value(value_of(job)), secrets_kept(job))
+        shown = _shown(job)
         return _text(f"its kernel ended before it was written; it was {shown}", shown)
 
     def result(self, job: JobRecord) -> KeptResult:
         """Its result as it will be kept. May run the user's code; never raises."""
-        value, secrets = value_of(job), secrets_kept(job)
-        shown = hide(shown_value(value), secrets)
+        value, secrets, shown = value_of(job), job.spec.secrets, _shown(job)
         if type(value) is NotKept:
             told = {"type": value.type, "size": value.size}
-            words = {"reason": hide(value.reason, secrets), "repr": hide(value.repr, secrets)}
-            return KeptResult("not kept", json.dumps({**told, **words}).encode(), shown, None)
+            told |= {"reason": value.reason, "repr": value.repr}
+            return KeptResult("not kept", json.dumps(told).encode(), shown, None)
         try:
             data = pickle.dumps(value, 5) if is_plain(value) else marked(byvalue.dumps(value))
         except BaseException as error:
             return _text(f"it cannot be pickled ({type(error).__name__}); it was {shown}", shown)
-        if holds(data, secrets):
+        if secrets is not None and secrets.stands_in(data):
             return _text("it holds a secret of its job, which is never written", "•••")
         if len(data) > RESULT_CAP:
             size = f"{len(data) >> 20} MiB are more than a journal keeps"
@@ -242,6 +249,11 @@ class SealedScribe:
 def value_of(job: JobRecord) -> object:
     """What it returned, wherever that stands."""
     return job.result.get() if type(job.result) is Late else job.result
+
+
+def _shown(job: JobRecord) -> str:
+    shown, secrets = shown_value(value_of(job)), job.spec.secrets
+    return shown if secrets is None else secrets.hide(shown)
 
 
 def _text(why: str, shown: str) -> KeptResult:
@@ -261,15 +273,7 @@ def sealed_parts(request: Request) -> tuple[bytes, ...]:
     )
 
 
-def secrets_kept(job: JobRecord) -> tuple[str, ...] | None:
-    """What must stay hidden of it."""
-    kept = job.spec.kept
-    return kept.secrets if isinstance(kept, Kept) else None
-
-
-def options_as_json(
-    options: JobOptions, secrets: tuple[str, ...] | None, surroundings: object = None
-) -> str:
+def options_as_json(options: JobOptions, surroundings: object = None) -> str:
     """All that are set; an executor object by its name only."""
     found: dict[str, Any] = {} if surroundings is None else {"surroundings": surroundings}
     if options is DEFAULT_OPTIONS:
@@ -284,10 +288,6 @@ def options_as_json(
         found["env"] = without_secrets(options.env)[0]
     if "executor" in found and not isinstance(found["executor"], str):
         del found["executor"]
-    if secrets and "label" in found:
-        found["label"] = hide(found["label"], secrets)
-    if secrets and "tags" in found:
-        found["tags"] = [hide(tag, secrets) for tag in found["tags"]]
     return json.dumps(found)
 
 
@@ -324,15 +324,15 @@ def _loaded(text: str) -> dict[str, Any]:
     return found
 
 
-def failure_as_json(failure: JobFailure, secrets: tuple[str, ...] | None) -> str:
+def failure_as_json(failure: JobFailure) -> str:
     """All of it but the exception object."""
     told = {
         "type_name": failure.type_name,
-        "message": hide(failure.message, secrets),
-        "traceback": hide(failure.traceback, secrets),
+        "message": failure.message,
+        "traceback": failure.traceback,
         "exit_code": failure.exit_code,
         "signal_name": failure.signal_name,
-        "kinds": [plain(hide(name, secrets)) for name in failure.kinds],
+        "kinds": [plain(name) for name in failure.kinds],
         "stated": stated_as_plain(failure.stated),
     }
     if told["kinds"] == [failure.type_name]:

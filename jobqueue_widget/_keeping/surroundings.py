@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
+from .._core.hiding import SHORTEST
 from .._core.jobs import JobSpec
+from .._core.secret_names import looks_secret as is_secret_name
 from ..worker.surroundings import Changes, Snapshot, Surroundings
-from .secrets import SHORTEST, looks_secret
 
 Kept = dict[str, Any]
+
+_SECRET_VARIABLE = re.compile(
+    r"PASS|PWD$|_KEY$|_PAT$|DSN$|CREDS|COOKIE|(DATABASE|DB|REDIS|MONGO\w*)_UR[LI]$", re.IGNORECASE
+)
+
+
+def looks_secret(name: str) -> bool:
+    """True for the name of an environment variable whose value may be a secret."""
+    return _SECRET_VARIABLE.search(name) is not None or is_secret_name(name)
 
 
 def written_of(snapshot: Snapshot) -> Kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import threading
 import warnings
 import weakref
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 logger = logging.getLogger(__name__)
+_PACKAGE = f"{__name__.partition('.')[0]}."
 
 RECORDED = frozenset(
     {"submitted", "moved", "held", "released", "started", "retrying", "ended"}
@@ -411,11 +413,14 @@ def _at_exit() -> None:
 
 
 def warn(text: str) -> None:
-    """One Python warning; where warnings are errors, a line in the log instead.
+    """One Python warning, at the line that called us; where warnings are errors, a line in the log.
 
     It may be said on any thread, in the middle of a transition.
     """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
     try:
-        warnings.warn(text, JournalWarning, stacklevel=2)
+        warnings.warn(text, JournalWarning, stacklevel=level)
     except JournalWarning:
         logger.warning("%s", text)

@@ -10,6 +10,7 @@ from .._core.jobs import JobRecord, Outcome
 from ..errors import InvalidTransition
 from ..worker.wire import plain
 from .failures import outcome_of_start, said_of
+from .hidden_output import HiddenOutput
 from .queue_resources import Usage
 
 if TYPE_CHECKING:
@@ -27,15 +28,8 @@ class Run:
     """
 
     __slots__ = (
-        "_asks",
-        "_engine",
-        "_execution",
-        "_kills",
-        "attempt",
-        "job",
-        "job_id",
-        "over",
-        "problem",
+        *("_asks", "_engine", "_execution", "_kills", "_output", "_secrets"),
+        *("attempt", "job", "job_id", "over", "problem"),
     )
 
     def __init__(self, engine: Engine, job: JobRecord) -> None:
@@ -43,6 +37,8 @@ class Run:
         self._execution: Execution | None = None
         self._asks = 0
         self._kills = 0
+        self._secrets = job.spec.secrets
+        self._output = None if self._secrets is None else HiddenOutput(self._secrets)
         self.job = job
         self.job_id = job.id
         self.attempt = job.attempt
@@ -150,14 +146,22 @@ class Run:
         if not clean:
             self._engine.odd_reports += 1
         text = None if message is None else read_message(message)
+        if text and self._secrets is not None:
+            text = self._secrets.hide(text)
         self._tell(ev.Progressed(self.job, self.attempt, known, text))
 
     def log(self, data: bytes | str) -> None:
         """Append to the job's log."""
+        if self._output is not None:
+            data = self._output.pass_on(data)
         self._engine.log_of(self.job).write(data)
 
     def ended(self, outcome: Outcome) -> None:
         """The one end. A second one is counted and ignored."""
+        if self._output is not None and self._secrets is not None:
+            if left := self._output.rest():
+                self._engine.log_of(self.job).write(left)
+            outcome = self._secrets.hide_in_outcome(outcome)
         self._engine.end_run(self, outcome)
         self._execution = None  # it knows us: without a cycle both are freed now
 

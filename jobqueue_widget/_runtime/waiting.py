@@ -156,13 +156,18 @@ class Waiters:
         waiting = len(state.order) - state.order.ready_count
         if not causes and (state.order.ready_count or not waiting):
             return None
-        held = sum(1 for job in state.order.waiting() if job.held)
-        if held:
-            causes.insert(0, f"{held} job{'s'[: held > 1]} held")
+        held = [job for job in state.order.waiting() if job.held]
+        lost = [job for job in held if job.spec.missing is not None]
+        if len(held) > len(lost):
+            causes.insert(0, f"{_jobs(len(held) - len(lost))} held")
+        cures = ["resume(), release(…) or start() lets it go on"] if causes else []
+        if lost:
+            causes.append(f"{_jobs(len(lost))} cannot run again ({lost[0].spec.missing})")
+            cures.append(f"cancel() takes {'it' if len(lost) == 1 else 'them'} away")
         if not causes:
             return None
-        cures = "resume(), release(…) or start() lets it go on"
-        return f"{len(state.order)} pending, none can start: {', '.join(causes)}; {cures}"
+        told, cure = ", ".join(causes), "; ".join(cures)
+        return f"{len(state.order)} pending, none can start: {told}; {cure}"
 
     def stop(self, error: Exception, *, pending_only: bool) -> None:
         """Wake everybody who waits for what will not run now."""
@@ -178,3 +183,7 @@ class Waiters:
             self._by_job = left
         for waiter in (*joiners, *stopped):
             waiter.settle(error)
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job{'s'[: count > 1]}"

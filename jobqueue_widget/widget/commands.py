@@ -168,7 +168,7 @@ class Commands:
         job = self._named(a["job"])
         if job.status.value != "completed" and job.partial_result is None:
             return {"kind": "none"}
-        return show_result(job.result if job.partial_result is None else job.partial_result)
+        return show_result(job._shown_result())
 
     def _find(self, a: Answer, cid: str) -> Answer:
         """Of each list how many and the first; `status` is of ended jobs, alone it means no others.

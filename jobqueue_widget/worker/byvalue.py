@@ -62,14 +62,18 @@ def pack_function(target: object) -> tuple[bytes, dict[str, list[str]]]:
 
 
 def pack_call(
-    args: tuple[object, ...], kwargs: dict[str, object], new_file: Callable[[], Any] = io.BytesIO
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    new_file: Callable[[], Any] = io.BytesIO,
+    *,
+    with_sources: bool = True,
 ) -> Any:
     """A file of its pickle, with what by-value classes and functions name, and their source."""
     names: dict[str, object] = {}
     while True:
         file = new_file()
         packing = pickler()(file, 5, None, names, own_files=True)
-        packing.dump((args, kwargs, names, Sources(packing.files)))
+        packing.dump((args, kwargs, names, Sources(packing.files if with_sources else ())))
         more = _sendable(packing.named, names)
         if not more:
             return file

@@ -149,7 +149,9 @@ class Packer:
             return known
         return self._by_digest.setdefault(digest, Packed(data, sources, print_of(target)))
 
-    def pack_call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> bytes | PackedCall:
+    def pack_call(
+        self, args: tuple[object, ...], kwargs: dict[str, object], *, with_sources: bool = True
+    ) -> bytes | PackedCall:
         """The pickle of both.
 
         Raises:
@@ -162,7 +164,8 @@ class Packer:
             if is_plain(args) and is_plain(kwargs):
                 pickle.Pickler(into, 5).dump((args, kwargs))
             else:
-                into = byvalue.pack_call(args, kwargs, lambda: _Collector(self._piece))
+                new = lambda: _Collector(self._piece)  # noqa: E731
+                into = byvalue.pack_call(args, kwargs, new, with_sources=with_sources)
         except Exception as error:
             raise UnpicklableJobError(_blame_arguments(args, kwargs, error)) from error
         return into.call()

@@ -118,7 +118,7 @@ async def test_a_secret_is_in_no_byte_of_the_journal(way: str, path: Path) -> No
         WAYS[way](queue)
         await queue.join()
         if way in ("by position", "in an error"):
-            assert CANARY in queue.jobs()[0].logs() + str(queue.jobs()[0].error)
+            assert "•••" in queue.jobs()[0].logs() + str(queue.jobs()[0].error)
         copy = as_if_killed(path)
         assert CANARY.encode() not in bytes_of(copy)
         assert CANARY.encode() not in bytes_of(path)

@@ -41,7 +41,7 @@ def test_a_failure_is_put_into_its_category(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_a_journal_keeps_what_a_failure_is(name: str) -> None:
     failure = failed(CASES[name].source)
-    kept = failure_from_json(failure_as_json(failure, None))
+    kept = failure_from_json(failure_as_json(failure))
     assert kept == failure
     assert told(kept) == told(failure)
 

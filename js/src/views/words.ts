@@ -47,7 +47,7 @@ function pending(row: Row, mark: string, store: Store, now: number): Words {
   if (mark === "move") words.info = "moving…";
   else if (row.block !== null) Object.assign(words, { icon: "blocked", state: "blocked" });
   const ahead = row.position ?? 0;
-  words.info ||= row.block ?? "";
+  words.info ||= row.block ?? row.note ?? "";
   if (words.info === "") words.ahead = ahead === 0 ? "next" : `${amount(ahead)} ahead`;
   const wait = store.secondsUntil(ahead, now);
   if (wait !== null && row.block === null) words.time = `~${guess(wait)}`;

@@ -1,0 +1,160 @@
+"""Takes secret texts out of what a job says: messages, errors, output."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from string import ascii_letters, digits
+
+from .jobs import JobFailure, NotKept, Outcome
+
+HIDDEN = "•••"
+SHORTEST = 3  # characters; what is shorter says nothing and would hide half of every text
+_EDGE = 4  # characters; what is left of a secret beside a cut and is shorter says nothing
+_LINE = 8  # characters of a line that is hidden by itself too
+_CUT = re.compile(r"…|\.\.\.|\n\[\.\.\. | \.\.\.\]\n")
+_CUT_OR_END = re.compile(_CUT.pattern + r"|^|$(?!\n)")
+
+
+class Secrets:
+    """What is secret of one job: it is never written, and no text of it is shown.
+
+    Args:
+        texts: the secret values as text, in each form in which they may be met.
+        uncountable: there are too many, or too long ones, to look for; nothing can be shown then.
+        withheld: the job has them, so that it is not written; else they are its environment's.
+        warning: what the user is told at submit; "" if it is the user who called them secret.
+
+    """
+
+    def __init__(
+        self, texts: frozenset[str], *, uncountable: bool, warning: str, withheld: bool = True
+    ) -> None:
+        self.texts = tuple(sorted(texts, key=len, reverse=True))
+        self.uncountable = uncountable
+        self.warning = warning
+        self.withheld = withheld
+
+    def hide(self, text: str) -> str:
+        """The text without them, and without what a cut has left of one."""
+        return self._hidden(text, _CUT_OR_END)
+
+    def _hidden(self, text: str, cuts: re.Pattern[str]) -> str:
+        if self.uncountable:
+            return HIDDEN if text else ""
+        for secret in self.texts:
+            text = text.replace(secret, HIDDEN)
+        for cut in reversed(list(cuts.finditer(text))):
+            text = self._without_pieces(text, cut.start(), cut.end())
+        return text
+
+    def _without_pieces(self, text: str, start: int, end: int) -> str:
+        """Hide what stands right before or after a place where the text was cut."""
+        for secret in self.texts:
+            after = _common(text[end : end + len(secret)], secret)
+            text = text[:end] + HIDDEN * (after > 0) + text[end + after :]
+            back = _common(text[max(0, start - len(secret)) : start][::-1], secret[::-1])
+            if back:
+                text = text[: start - back] + HIDDEN + text[start:]
+                start += len(HIDDEN) - back
+                end += len(HIDDEN) - back
+        return text
+
+    def stands_in(self, data: bytes) -> bool:
+        """True if one of them stands in the data as it is."""
+        return self.uncountable or any(secret in data for secret in self.as_bytes)
+
+    def stands_in_any(self, texts: Iterable[str] | None) -> bool:
+        """True if one of them stands in one of the texts, or if these are not known (None)."""
+        if texts is None or self.uncountable:
+            return True
+        return any(secret in text for text in texts for secret in self.texts)
+
+    @cached_property
+    def as_bytes(self) -> tuple[bytes, ...]:
+        """The same in UTF-8."""
+        return tuple(text.encode("utf-8", "surrogatepass") for text in self.texts)
+
+    def hide_in_bytes(self, data: bytes) -> bytes:
+        """Of a piece of a stream, whose ends are no cuts."""
+        text = data.decode("utf-8", "surrogateescape")
+        return self._hidden(text, _CUT).encode("utf-8", "surrogateescape")
+
+    def hide_in_outcome(self, outcome: Outcome) -> Outcome:
+        """How a job ended, without them; an exception that has one is not kept."""
+        failure, value = outcome.failure, outcome.value
+        if type(value) is NotKept:
+            value = replace(value, repr=self.hide(value.repr), reason=self.hide(value.reason))
+        if failure is not None:
+            failure = self._hide_in_failure(failure)
+        return Outcome(outcome.kind, value, failure, outcome.noticed)
+
+    def _hide_in_failure(self, failure: JobFailure) -> JobFailure:
+        told = replace(
+            failure,
+            type_name=self.hide(failure.type_name),
+            message=self.hide(failure.message),
+            traceback=self.hide(failure.traceback),
+            kinds=tuple(map(self.hide, failure.kinds)),
+        )
+        return told if told == failure else replace(told, exception=None)
+
+
+def with_texts(found: Secrets | None, texts: Iterable[str]) -> Secrets | None:
+    """What was found in a job, and the texts of its environment's secrets."""
+    more = {form for text in texts for form in forms_of(text) if len(form) >= SHORTEST}
+    if not more:
+        return found
+    if found is None:
+        return Secrets(frozenset(more), uncountable=False, warning="", withheld=False)
+    known = more.union(found.texts)
+    return Secrets(frozenset(known), uncountable=found.uncountable, warning=found.warning)
+
+
+def _common(text: str, secret: str) -> int:
+    """How many characters at the beginning of the text stand somewhere in the secret; 0 if few."""
+    if text[:_EDGE] not in secret or len(text) < _EDGE:
+        return 0
+    low, high = _EDGE, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if text[:middle] in secret else (low, middle - 1)
+    return low
+
+
+def forms_of(text: str) -> Iterator[str]:
+    """How a text may be met in messages and output: as it is, escaped in the usual ways, by lines.
+
+    What is too short to be looked for has none.
+    """
+    if len(text) < SHORTEST:
+        return
+    yield text
+    if text.isascii() and text.isalnum():
+        return
+    yield repr(text)[1:-1]
+    yield repr(repr(text))[1:-1].strip("'\"")
+    yield ascii(text)[1:-1]
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    safe = text.encode("utf-8", "replace")
+    yield repr(safe)[2:-1]
+    for code in ("%{:02X}", "%{:02x}"):
+        quoted = _quoted(safe, code, "/")
+        yield from (quoted, _quoted(safe, code, ""), _quoted(safe, code, "").replace("%20", "+"))
+    yield html.escape(text)
+    yield html.escape(text, quote=False)
+    yield shlex.quote(text)[1:-1] if "'" in text else text
+    if "\n" in text:
+        yield from (line for line in text.splitlines() if len(line.strip()) >= _LINE)
+
+
+def _quoted(data: bytes, code: str, also: str) -> str:
+    """As in a URL (RFC 3986, section 2.3)."""
+    kept = frozenset(f"{ascii_letters}{digits}-._~{also}".encode())
+    return "".join(chr(byte) if byte in kept else code.format(byte) for byte in data)

@@ -1,0 +1,64 @@
+"""The names of what a target takes, asked once per target."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ._core.jobs import JobSpec
+from ._core.secret_names import looks_secret
+
+
+class Parameters(NamedTuple):
+    """What may be given by position, the name of `*args`, what may be given by name only."""
+
+    named: tuple[str, ...] = ()
+    rest: str | None = None
+    by_name: tuple[str, ...] = ()
+    any_secret: bool = False  # by their names, of those that may be given by position
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, but for what `**kwargs` takes."""
+        return (*self.named, *self.by_name, *(() if self.rest is None else (self.rest,)))
+
+
+_known: weakref.WeakKeyDictionary[object, Parameters] = weakref.WeakKeyDictionary()
+
+
+def parameters_of(target: Callable[..., object]) -> Parameters:
+    """What its signature says; nothing where it has none that can be read."""
+    try:
+        known = _known.get(target)
+    except TypeError:  # not hashable, or no weak reference to it
+        return _read(target)
+    if known is None:
+        known = _known[target] = _read(target)
+    return known
+
+
+def _read(target: Callable[..., object]) -> Parameters:
+    try:
+        parameters = list(inspect.signature(target).parameters.values())
+    except (TypeError, ValueError):
+        return Parameters()  # built-ins may not tell
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    named = tuple(p.name for p in parameters if p.kind in by_position)
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    by_name = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    names = named if rest is None else (*named, rest)
+    return Parameters(named, rest, by_name, any(map(looks_secret, names)))
+
+
+def positional_names(spec: JobSpec) -> list[str | None]:
+    """The parameter name of each positional argument, where the target tells."""
+    count = len(spec.args)
+    names: list[str | None] = []
+    if count and callable(spec.target):
+        parameters = parameters_of(spec.target)
+        names += parameters.named
+        if parameters.rest is not None:
+            names += [parameters.rest] * (count - len(names))
+    return (names + [None] * count)[:count]

@@ -1,0 +1,147 @@
+"""What objects hold, each part with its name: whatever their class, and calling little of it."""
+
+from __future__ import annotations
+
+import array
+import copyreg
+import datetime
+import enum
+import functools
+import sys
+import uuid
+from collections import deque
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import PurePath
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
+from typing import Any, cast
+
+from .functions import Parts, is_by_value, of_class, of_function
+from .tables import of_table
+
+TEXTS = (str, bytes, bytearray, int, float, Decimal, Fraction, datetime.date, datetime.time)
+LEAVES = (*TEXTS, datetime.timedelta, uuid.UUID, PurePath)
+"""What has no parts that have names, and says all that it is in its text."""
+CONTAINERS = (list, tuple, set, frozenset, deque)
+
+_WHOLE = (*LEAVES, *CONTAINERS, dict, bytearray, memoryview, array.array)
+
+_MACHINERY = frozenset(
+    {"IPython", "ipykernel", "ipywidgets", "traitlets", "tornado", "zmq"}
+    | {"asyncio", "concurrent", "logging", "multiprocessing", "threading"}
+    | {__name__.partition(".")[0]}
+)
+"""Packages whose objects are the kernel's own: each leads to all others, none is written."""
+
+_NEVER_SECRET = (
+    *(bool, type(None), type, FunctionType, MethodType, BuiltinFunctionType, ModuleType, property),
+    *(classmethod, staticmethod, functools.partialmethod, functools.cached_property),
+    *(MemberDescriptorType, functools.partial),
+)
+
+
+def may_be_secret(value: object, *, is_weak: bool) -> bool:
+    """A class, function or module called `Token` is no secret, nor are True, None and "".
+
+    `is_weak`: nor is an object called `token`, which is searched like any other.
+    """
+    if isinstance(value, (str, bytes, list, tuple, dict, set, frozenset)):
+        return len(value) > 0
+    return isinstance(value, (*LEAVES, deque)) if is_weak else not isinstance(value, _NEVER_SECRET)
+
+
+def parts_of(value: object, *, everything: bool) -> Parts:
+    """Of what is neither a plain value nor a built-in container.
+
+    `everything`: also cells that are plain values of columns without a name that says anything.
+    """
+    if isinstance(value, ModuleType):
+        return list(vars(value).items()) if is_by_value(value) else ()
+    if isinstance(value, type):
+        return of_class(value)
+    if isinstance(value, FunctionType):
+        return of_function(value)
+    if isinstance(value, MethodType):
+        return [(None, value.__self__), (None, value.__func__)]
+    if isinstance(value, functools.partial):
+        named = list(value.keywords.items())
+        rest = [(None, part) for part in (value.func, *value.args)]
+        return [*named, *rest, *_attributes(value)]
+    table = of_table(value, everything)
+    return _of_object(value) if table is None else table
+
+
+def _of_object(value: object) -> Parts:
+    kind = type(value)
+    if kind.__module__.partition(".")[0] in _MACHINERY:
+        return ()
+    cookies = sys.modules.get("http.cookiejar")
+    if cookies is not None and isinstance(value, cookies.CookieJar):
+        return [("cookie", cookie.value) for cookie in cast("Iterable[Any]", value)]
+    parts = list(_attributes(value))
+    if isinstance(value, enum.Enum):
+        parts.append((value.name, value.value))
+    elif isinstance(value, BaseException):
+        parts.append((None, value.args))
+    elif isinstance(value, Mapping) and not isinstance(value, dict):
+        parts += value.items()
+    elif isinstance(value, ItemsView):
+        parts += value
+    elif isinstance(value, (KeysView, ValuesView)):
+        parts += [(None, part) for part in value]
+    elif _is_more_than_attributes(kind) and not isinstance(value, _WHOLE):
+        parts += _of_its_pickle(value)
+    for base in kind.__mro__[:-1]:
+        if is_by_value(base):
+            parts.append((None, base))
+    return parts
+
+
+def _attributes(value: object) -> Iterator[tuple[object, object]]:
+    """What stands in its `__dict__` and its slots, also those of its bases."""
+    kind = type(value)
+    if kind.__dictoffset__:
+        yield from cast("dict[str, object]", value.__dict__).items()
+    for base in kind.__mro__:
+        for name, slot in _slots(base):
+            try:
+                yield name, slot.__get__(value, kind)
+            except AttributeError:  # not set
+                continue
+
+
+@functools.lru_cache(maxsize=512)
+def _slots(kind: type) -> tuple[tuple[str, Any], ...]:
+    if "__slots__" not in vars(kind):
+        return ()
+    found = vars(kind).items()
+    return tuple((name, slot) for name, slot in found if isinstance(slot, MemberDescriptorType))
+
+
+def _is_more_than_attributes(kind: type) -> bool:
+    """True for a class of C, or of one of those, which keeps something where nobody can look."""
+    size = object.__basicsize__ + 8 * sum(len(_slots(base)) for base in kind.__mro__)
+    size += 8 * (kind.__dictoffset__ > 0) + 8 * (kind.__weakrefoffset__ > 0)
+    is_numbers = any(hasattr(kind, name) for name in ("__dlpack__", "__array_interface__"))
+    return kind.__basicsize__ > size and not is_numbers
+
+
+def _of_its_pickle(value: object) -> Parts:
+    """What a pickle would hold of it. What has none is not written anywhere."""
+    try:
+        reducer = copyreg.dispatch_table.get(type(value))
+        reduced = value.__reduce_ex__(4) if reducer is None else reducer(value)
+    except TypeError:
+        return ()
+    if isinstance(reduced, str):
+        return ()
+    _, args, state, members, items = (*reduced, None, None, None)[:5]
+    found = [(None, args), (None, state), *((None, member) for member in members or ())]
+    return [*found, *(items or ())]

@@ -1,0 +1,74 @@
+"""What arrays and frames hold: columns by their names, and cells that are objects."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from typing import Any
+
+from .._core.secret_names import looks_secret, may_look_secret
+from .functions import Parts
+
+NUMBERS = object()
+"""Stands for an array of numbers: secret if its name says so, though nothing of it is a text."""
+
+
+def of_table(value: Any, everything: bool) -> Parts | None:
+    """Of arrays and frames: columns by their names, and cells that are objects."""
+    numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
+    if numpy is not None:
+        if isinstance(value, numpy.ndarray):
+            return _of_array(value, everything)
+        if isinstance(value, numpy.void):
+            return [(name, value[name]) for name in value.dtype.names or ()]
+        if isinstance(value, numpy.generic):
+            return [(None, value.item())] if value.dtype.kind in "SU" else ()
+    if pandas is not None:
+        if isinstance(value, pandas.DataFrame):
+            columns = zip(value.columns, value.dtypes, strict=True)
+            chosen = [
+                (name, value.iloc[:, at].tolist())
+                for at, (name, dtype) in enumerate(columns)
+                if everything or _is_objects(dtype) or looks_secret(name_text(name))
+            ]
+            return [*chosen, (None, value.index), (None, value.attrs)]
+        if isinstance(value, pandas.Series):
+            return [*_of_series(value, everything), (None, value.attrs)]
+        if isinstance(value, pandas.Index):
+            names = "/".join(map(name_text, value.names))
+            return [(names, value.tolist())] if everything or looks_secret(names) else ()
+    return None
+
+
+def _is_objects(dtype: object) -> bool:
+    return getattr(dtype, "hasobject", False) is True
+
+
+def _of_array(value: Any, everything: bool) -> Parts:
+    if value.dtype.names:
+        return [(name, value[name]) for name in value.dtype.names]
+    if _is_objects(value.dtype) or (everything and value.dtype.kind in "SU"):
+        return [(None, value.ravel().tolist())]
+    return [(None, NUMBERS)] if everything and value.size else ()
+
+
+def _of_series(value: Any, everything: bool) -> Parts:
+    labels = [] if value.index.dtype.kind in "iufbmM" else list(map(name_text, value.index))
+    cells = value.tolist() if everything or _is_objects(value.dtype) else ()
+    parts: list[tuple[object, object]] = [(value.name, cells), (None, value.index)]
+    if looks_secret(name_text(value.name)):
+        parts.append((value.name, value.tolist()))
+    if may_look_secret("\n".join(labels)):
+        parts += zip(labels, value, strict=True)
+    return parts
+
+
+def name_text(name: object) -> str:
+    """What a key or a label says, whatever it is."""
+    if isinstance(name, str):
+        return str.__str__(name)
+    if isinstance(name, bytes):
+        return name.decode("utf-8", "replace")
+    if isinstance(name, enum.Enum):
+        return name.name
+    return "/".join(map(name_text, name)) if isinstance(name, tuple) else ""

@@ -1,0 +1,98 @@
+"""Every place where something of a job may be seen or kept, as one text each."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import string
+import subprocess
+import traceback
+from pathlib import Path
+from typing import Any
+
+from jobqueue_widget import Job, JobQueue
+from jobqueue_widget.errors import JobQueueError
+from jobqueue_widget.widget.snapshot import job_html
+from tests.journals import as_if_killed
+
+
+def canary(rng: random.Random) -> tuple[str, str]:
+    """A secret with everything in it that is ever escaped, and the part of it that never is."""
+    core = "".join(rng.choices(string.ascii_letters + string.digits, k=12))
+    return f"k/{core[:3]}\"'ä {core}&\\<=%\n{core[::-1]}z", core
+
+
+def texts_of(queue: JobQueue, journal: Path, events: list[object]) -> dict[str, str]:
+    """What each outlet of the queue shows now."""
+    jobs = queue.jobs()
+    state = queue.widget.get_state()
+    found = {
+        "html": queue.to_html(),
+        "bundle": str(queue._repr_mimebundle_()),
+        "saved widget state": json.dumps(state, default=str, ensure_ascii=False),
+        "rows": str([queue.window(w, 0, 10_000).rows for w in ("running", "pending", "history")]),
+        "state": str(queue.get_state()),
+        "pandas": queue.to_pandas().to_csv(),
+        "pandas, as Python": str(queue.to_pandas().to_dict()),
+        "events": str(events),
+        "repr": str(jobs),
+        "commands": subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout,
+        "journal": _bytes_below(journal.parent),
+        "journal of a killed kernel": _bytes_below(as_if_killed(journal).parent),
+    }
+    for ending in ("csv", "json", "jsonl"):
+        found[ending] = queue.export(journal.parent.parent / f"jobs.{ending}").read_text()
+    for job in jobs:
+        for name, text in _texts_of_job(job).items():
+            found[name] = found.get(name, "") + text
+    return found
+
+
+def _texts_of_job(job: Job) -> dict[str, str]:
+    raised = ""
+    if job.done:
+        with contextlib.suppress(JobQueueError):
+            job.get_result()
+        try:
+            job.get_result()
+        except JobQueueError as error:
+            raised = "".join(traceback.format_exception(error))
+    return {
+        "log": job.logs(10_000),
+        "log by bytes": job.read_log(0, 10**6)[1].decode("utf-8", "replace"),
+        "error": f"{job.error} {job.failure} {job.failure and job.failure.traceback}",
+        "raised": raised,
+        "message": job.status_message,
+        "arguments": job.describe_arguments(10_000),
+        "cell of a job": job_html(job.as_row()),
+    }
+
+
+def _bytes_below(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return "".join(path.read_bytes().decode("utf-8", "replace") for path in files)
+
+
+def hits(texts: dict[str, str], cores: dict[str, str]) -> list[str]:
+    """Which shape is seen where: any six characters of it in a row."""
+    found = []
+    for shape, core in cores.items():
+        pieces = {part[at : at + 6] for part in (core, core[::-1]) for at in range(len(core) - 5)}
+        found += [
+            f"{shape} in {outlet}"
+            for outlet, text in texts.items()
+            if any(piece in text for piece in pieces)
+        ]
+    return found
+
+
+def add(queue: JobQueue, name: str, call: Any, secret: str, fails: bool) -> None:
+    """Submit it, to a worker if it can be sent to one."""
+    made = call(secret)
+    for options in (made.options, {**made.options, "executor": "thread"}):
+        with contextlib.suppress(JobQueueError):
+            view = queue.options(**options)
+            view.submit_nowait(made.target, secret.encode().hex(), fails, *made.args, **made.kwargs)
+            return
+    raise AssertionError(f"{name} cannot be submitted")
