@@ -134,10 +134,10 @@ def _set_pause(engine: Engine, contents: Contents, on_restore: OnRestore) -> Non
         reason = f"{jobs} restored from {clock(seen, engine.now())} — {REVIEW}"
         if not contents.complete:
             reason += "; the journal had failed, some may have run since"
-        elif earlier is not None and REVIEW not in earlier[0]:
+        elif earlier is not None and REVIEW not in earlier[0] and on_restore == "pause":
             reason += f" (was paused{': ' + earlier[0] if earlier[0] else ''})"
         engine.set_pause(reason)
-    elif earlier is not None and REVIEW not in earlier[0]:
+    elif earlier is not None and REVIEW not in earlier[0] and on_restore == "pause":
         engine.set_pause(earlier[0])
     elif earlier is not None:
         with engine.lock:

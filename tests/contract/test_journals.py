@@ -237,7 +237,7 @@ async def test_a_queue_comes_back(again: Again) -> None:
     async with running(again(), on_restore="run") as queue:
         assert queue[done.id].result == 8
         assert [job.id for job in queue.jobs("completed")] == [done.id]
-        assert queue.paused  # by the user: that is no restore's business
+        assert not queue.paused  # whoever says "run" means it
         queue.resume()
         await queue.join()
         assert [queue[job.id].result for job in waits] == [0, 2, 4]
