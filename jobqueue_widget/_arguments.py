@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import BuiltinFunctionType, FunctionType
 
 from ._core.hiding import HIDDEN
-from ._core.jobs import JobSpec
+from ._core.spec import JobSpec
 from ._core.words import LINE, cut
 from ._secrets.finder import Part, search, texts_in
 from .worker.wire import ShortRepr, is_plain, plain

@@ -9,14 +9,15 @@ from typing import Any, Literal
 
 from ._arguments import quiet_line
 from ._core import events as ev
-from ._core.jobs import JobOptions, JobRecord, JobStatus
+from ._core.jobs import JobRecord, JobStatus
+from ._core.spec import JobOptions
 from ._core.words import cancel_text, error_text
 from ._display import hearing
 from ._runtime.batches import do_all
 from ._runtime.engine import Engine
 from ._runtime.kernel import can_nest, run_nested
 from ._runtime.logs import JobLog
-from ._runtime.recorder import warn
+from ._runtime.notices import warn
 from ._runtime.waiting import Waiter
 from ._runtime.waits import WAITS
 from ._unawaited import to_be_awaited

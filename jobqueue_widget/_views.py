@@ -8,7 +8,8 @@ from itertools import chain, islice
 from typing import Any, Literal
 
 from ._arguments import arguments_line
-from ._core.jobs import PENDING, BlockReason, JobRecord, JobSpec, JobStatus, NotKept
+from ._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
+from ._core.spec import JobSpec
 from ._core.told import unchecked_text
 from ._core.words import cancel_text, error_text
 from ._runtime.engine import Engine

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ._core.jobs import DEFAULT_OPTIONS, JobOptions, Resources
 from ._core.resources import GPUS, NAMES
+from ._core.spec import DEFAULT_OPTIONS, JobOptions, Resources
 from ._runtime.engine import Settings
 from .errors import InvalidOptionError
 from .worker.wire import plain

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from ._core.jobs import BlockReason, JobSpec, Outcome
+from ._core.jobs import BlockReason, Outcome
 from ._core.kept import Changes, Contents, KeptFunction, KeptResult, Session
 from ._core.resources import MachineStats
+from ._core.spec import JobSpec
 from ._core.told import Figures
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from . import _views
 from ._control import Control, OptionsView, Scope
 from ._core import events as ev
-from ._core.jobs import DEFAULT_OPTIONS, JobRecord, JobStatus
+from ._core.jobs import JobRecord, JobStatus
+from ._core.spec import DEFAULT_OPTIONS
 from ._display import provider
 from ._journaled import Journaled
 from ._reference_names import ReferenceNames

@@ -12,11 +12,12 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from ._core.hiding import with_texts
-from ._core.jobs import EMPTY, JobOptions, JobRecord, JobSpec, TargetKind
-from ._keeping.surroundings import texts_of
+from ._core.jobs import JobRecord
+from ._core.spec import EMPTY, JobOptions, JobSpec, TargetKind
 from ._owners import claim
 from ._parameters import parameters_of
 from ._secrets.finder import secrets_of
+from ._secrets.variables import texts_of
 from .errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
 from .options import KNOWN, check_resource_names
 from .protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .jobs import EMPTY, JobRecord
+from .jobs import JobRecord
+from .spec import EMPTY
 
 TimerKind = Literal["ladder", "limit", "backoff", "hold"]
 TIMER_BITS: dict[TimerKind, int] = {"ladder": 1, "limit": 2, "backoff": 4, "hold": 8}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from .causes import (
     NOTHING_STATED,
@@ -19,18 +19,15 @@ from .causes import (
     shortfall_of,
     stated_from,
 )
+from .spec import JobSpec
 
 if TYPE_CHECKING:
-    from .hiding import Secrets
     from .rescue import Rescue
 
-EMPTY: Mapping[str, object] = MappingProxyType({})
 EMPTY_AMOUNTS: Mapping[str, float] = MappingProxyType({})
 
-TargetKind = Literal["plugin", "coroutine", "function"]
 CancelPhase = Literal["asked", "forcing"]
 OutcomeKind = Literal["value", "error", "cancelled", "unstarted"]
-Resources = Mapping[str, float] | Literal["learned"]
 
 
 class JobStatus(str, Enum):
@@ -241,129 +238,6 @@ class BlockReason:
 
     def __str__(self) -> str:
         return self.text
-
-
-@dataclass(frozen=True, slots=True)
-class JobOptions:
-    """What `queue.options(...)` sets. Times are seconds; `None` means not set."""
-
-    label: str | None = None
-    tags: tuple[str, ...] = ()
-    timeout: float | None = None
-    retries: int = 0
-    idempotent: bool | None = None  # None: not said
-    after: tuple[str, ...] = ()
-    resources: Resources | None = None
-    executor: object = None
-    secret: bool | frozenset[str] | None = None  # None: not said
-    fresh: bool = False
-    env: Mapping[str, str | None] | None = None  # None as a value: not set
-    cwd: str | None = None
-
-
-DEFAULT_OPTIONS = JobOptions()
-
-
-LET_GO = frozenset({"args", "kwargs", "payload"})
-
-
-class JobSpec:
-    """The unchanging part of a job: what to run. Executors see this and nothing else of it.
-
-    `target` is a plugin name, a coroutine function or a plain callable; `name` is how it is shown.
-    `payload` is what the executor's `prepare` made of it at submit (a pickle, for instance).
-
-    After the end of its job `args`, `kwargs` and `payload` may be let go: then `late` gives them
-    when somebody looks at them, and `lost` says why it cannot.
-    """
-
-    __slots__ = (
-        "args",
-        "executor",
-        "id",
-        "kept",
-        "kind",
-        "kwargs",
-        "late",
-        "lost",
-        "name",
-        "options",
-        "payload",
-        "secrets",
-        "shown",
-        "surroundings",
-        "target",
-    )
-    missing: str | None = None  # why it can never run; only of those that came back
-    restored = False  # True for those that a journal brought back: they load what they need late
-
-    def __init__(
-        self,
-        id: str,
-        kind: TargetKind,
-        target: str | Callable[..., object],
-        name: str,
-        args: tuple[object, ...] = (),
-        kwargs: Mapping[str, object] = EMPTY,
-        options: JobOptions = DEFAULT_OPTIONS,
-        payload: object = None,
-    ) -> None:
-        self.id = id
-        self.kind = kind
-        self.target = target
-        self.name = name
-        self.args = args
-        self.kwargs = kwargs
-        self.options = options
-        self.payload = payload
-        self.executor: object = None  # where it will run; resolved once, at submit
-        self.shown: str | None = None  # its arguments as text; made when it is first shown
-        self.secrets: Secrets | None = None  # what no text of it may show
-        self.kept: object = None  # what a journal is to keep of it, until that is written
-        self.surroundings: object = None  # folder and environment of its submit, where it gets them
-        self.late: Callable[[str], object] | None = None
-        self.lost = ""
-
-    def __getattr__(self, name: str) -> Any:
-        """A slot that was emptied after the end of the job: `late` raises what is to be told."""
-        if name not in LET_GO:
-            raise AttributeError(name)
-        assert self.late is not None
-        return self.late(name)
-
-    def again(self, id: str) -> JobSpec:
-        """The same under another id.
-
-        Raises:
-            NotRestorableError: what it needs was let go.
-        """
-        spec = JobSpec(id, self.kind, self.target, self.name, options=self.options)
-        spec.payload = self.payload
-        spec.executor = self.executor
-        spec.surroundings = self.surroundings
-        spec.secrets = self.secrets
-        if self.late is None:
-            spec.args, spec.kwargs = self.args, self.kwargs
-        else:
-            spec.empty("args", "kwargs")
-            spec.late, spec.shown = self.late, self.shown
-        return spec
-
-    def empty(self, *names: str) -> None:
-        """Let go of what these slots hold; those that hold nothing are left as they are."""
-        for name in names:
-            try:
-                delattr(self, name)
-            except AttributeError:
-                continue
-
-    @property
-    def title(self) -> str:
-        """The label if there is one, else the name."""
-        return self.options.label or self.name
-
-    def __repr__(self) -> str:
-        return f"JobSpec({self.id}, {self.kind} {self.name})"
 
 
 class JobRecord:

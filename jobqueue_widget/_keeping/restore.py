@@ -12,19 +12,14 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from .._core.events import Restored
 from .._core.hiding import with_texts
-from .._core.jobs import (
-    PENDING,
-    RUNNING,
-    BlockReason,
-    JobFailure,
-    JobRecord,
-    JobSpec,
-    JobStatus,
-)
+from .._core.jobs import PENDING, RUNNING, BlockReason, JobFailure, JobRecord, JobStatus
 from .._core.kept import Contents, Request, Session, Standing
 from .._core.late import Late
+from .._core.spec import JobSpec
 from .._runtime import journal_watch
-from .._runtime.recorder import Recorder, warn
+from .._runtime.notices import warn
+from .._runtime.recorder import Recorder
+from .._secrets.variables import texts_of
 from ..errors import InvalidOptionError, JobQueueError
 from ..journal.signing import Signer
 from ..journal.sqlite import SqliteJournal
@@ -38,7 +33,7 @@ from .scribe import (
     options_from_json,
     surroundings_from_json,
 )
-from .surroundings import restored, texts_of
+from .surroundings import restored
 
 if TYPE_CHECKING:
     from .._runtime.engine import Engine

@@ -10,8 +10,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
-from .._core.jobs import JobOptions, JobSpec, NotKept
+from .._core.jobs import NotKept
 from .._core.kept import Request
+from .._core.spec import JobOptions, JobSpec
 from .._runtime.logs import JobLog
 from ..errors import JournalError, NotRestorableError
 from ..executors.missing import MissingExecutor

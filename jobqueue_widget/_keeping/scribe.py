@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from .._arguments import TOLD, describe_arguments
 from .._core.causes import kinds_from, stated_as_plain, stated_from
 from .._core.hiding import with_texts
-from .._core.jobs import DEFAULT_OPTIONS, JobFailure, JobOptions, JobRecord, JobSpec, NotKept
+from .._core.jobs import JobFailure, JobRecord, NotKept
 from .._core.kept import KeptFunction, KeptResult, Request, Standing
 from .._core.late import Late
+from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
 from .._core.words import cut
 from .._runtime.logs import JobLog
+from .._secrets.variables import texts_of
 from ..errors import UnpicklableJobError
 from ..journal.signing import Signer
 from ..options import make_options
@@ -24,7 +26,7 @@ from ..worker.packing import Packed, Packer, call_bytes
 from ..worker.wire import is_plain, plain
 from .pythons import marked
 from .sources import own_lines
-from .surroundings import is_env, kept_of, texts_of, without_secrets
+from .surroundings import is_env, kept_of, without_secrets
 
 if TYPE_CHECKING:
     from .restored import RestoredSpec

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from .._core.hiding import SHORTEST
-from .._core.jobs import JobSpec
-from .._core.secret_names import looks_secret as is_secret_name
+from .._core.spec import JobSpec
+from .._secrets.variables import looks_secret
 from ..worker.surroundings import Changes, Snapshot, Surroundings
 
 Kept = dict[str, Any]
-
-_SECRET_VARIABLE = re.compile(
-    r"PASS|PWD$|_KEY$|_PAT$|DSN$|CREDS|COOKIE|(DATABASE|DB|REDIS|MONGO\w*)_UR[LI]$", re.IGNORECASE
-)
-
-
-def looks_secret(name: str) -> bool:
-    """True for the name of an environment variable whose value may be a secret."""
-    return _SECRET_VARIABLE.search(name) is not None or is_secret_name(name)
 
 
 def written_of(snapshot: Snapshot) -> Kept:
@@ -51,17 +39,6 @@ def kept_of(spec: JobSpec) -> Kept | None:
     if hidden:
         kept["borrowed"] = sorted({*kept.get("borrowed", ()), *hidden})
     return kept or None
-
-
-def texts_of(spec: JobSpec) -> tuple[str, ...]:
-    """Values of its variables that must not stand in what it says either, the longest first."""
-    snapshot, env = spec.surroundings, spec.options.env
-    if not isinstance(snapshot, Snapshot) or not (snapshot.changes or snapshot.borrowed or env):
-        return ()
-    found = {name: os.environ.get(name) for name in snapshot.borrowed}
-    found.update({**snapshot.changes, **(env or {})})
-    texts = {value for name, value in found.items() if value and looks_secret(name)}
-    return tuple(sorted((text for text in texts if len(text) >= SHORTEST), key=len, reverse=True))
 
 
 def restored(kept: object, surroundings: Surroundings) -> Snapshot:

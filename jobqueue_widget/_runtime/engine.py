@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from .._core import effects as fx
 from .._core import events as ev
 from .._core.ids import JobIds
-from .._core.jobs import EMPTY, RUNNING, JobRecord, Outcome
+from .._core.jobs import RUNNING, JobRecord, Outcome
+from .._core.spec import EMPTY
 from .._core.state import Pause, QueueState
 from .._core.words import cancel_text, error_text
 from .alive import KeepAlive

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._core import events as ev
-from .._core.jobs import COMPLETED, BlockReason, JobRecord, JobSpec, NotKept
+from .._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
 from .._core.late import IsOutdated, Late
+from .._core.spec import JobSpec
 from ..errors import NotRestorableError
 from ..worker import loading, wire
 from ..worker.packing import Packed, PackedCall, call_bytes

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
-from .._core.jobs import EMPTY
+from .._core.spec import EMPTY
 
 BACKLOG = 10_000
 STREAM_BACKLOG = 1_000

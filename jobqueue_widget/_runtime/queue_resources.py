@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._core import events as ev
-from .._core.jobs import BlockReason, JobRecord, JobSpec, Outcome
+from .._core.jobs import BlockReason, JobRecord, Outcome
 from .._core.resources import (
     GPU,
     NOTHING,
@@ -23,6 +23,7 @@ from .._core.resources import (
     Request,
     clean,
 )
+from .._core.spec import JobSpec
 from ..protocols import (
     AdmitsByItself,
     HasProcess,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
-import sys
 import threading
-import warnings
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
@@ -14,16 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 from .._core import effects as fx
 from .._core.jobs import JobRecord
 from .._core.kept import Changes, KeptFunction, KeptResult, Request, Standing
-from ..errors import JournalError, JournalWarning
+from ..errors import JournalError
 from ..protocols import NoticesLoss
 from . import journal_watch
+from .notices import warn
 
 if TYPE_CHECKING:
     from ..protocols import Journal
     from .engine import Engine
 
 logger = logging.getLogger(__name__)
-_PACKAGE = f"{__name__.partition('.')[0]}."
 
 RECORDED = frozenset(
     {"submitted", "moved", "held", "released", "started", "retrying", "ended"}
@@ -410,17 +408,3 @@ class Recorder:
 def _at_exit() -> None:
     for recorder in list(_recorders):
         recorder.at_exit()
-
-
-def warn(text: str) -> None:
-    """One Python warning, at the line that called us; where warnings are errors, a line in the log.
-
-    It may be said on any thread, in the middle of a transition.
-    """
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
-    try:
-        warnings.warn(text, JournalWarning, stacklevel=level)
-    except JournalWarning:
-        logger.warning("%s", text)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .._core.hiding import SHORTEST, Secrets, forms_of
-from .._core.jobs import JobOptions, JobSpec
 from .._core.secret_names import is_mere_word, may_look_secret, strength_of
+from .._core.spec import JobOptions, JobSpec
 from .._parameters import parameters_of, positional_names
 from ..worker.wire import PLAIN_TYPES as PLAIN
 from .functions import says_nothing

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Told = tuple[int, list[tuple[str, int, bool, list[tuple[int, str, str | None, str]]]]]
-"""The level of `logging.disable`, and of each logger that is not as new: name, level, whether it
-propagates, and of each handler that writes to a standard stream level, format, dates, style."""
+if TYPE_CHECKING:  # Python 3.9 cannot evaluate these
+    Stream = logging.StreamHandler[Any]
+    Told = tuple[int, list[tuple[str, int, bool, list[tuple[int, str, str | None, str]]]]]
+    # The level of `logging.disable`, and of each logger that is not as new: name, level, whether
+    # it propagates, and of each handler of a standard stream: level, format, dates, style.
+else:
+    Stream = logging.StreamHandler
 
 STYLES = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}
 
@@ -79,7 +83,7 @@ def _handler(level: int, words: str, dates: str | None, style: Any) -> logging.H
     return handler
 
 
-class _ToStderr(logging.StreamHandler[Any]):
+class _ToStderr(Stream):
     """Writes to whatever sys.stderr is now: a job may have closed the one of before."""
 
     def __init__(self, level: int) -> None:

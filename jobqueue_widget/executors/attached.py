@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import cast
 
-from .._core.jobs import BlockReason, JobSpec, Outcome
+from .._core.jobs import BlockReason, Outcome
+from .._core.spec import JobSpec
 from .._runtime.listeners import Listeners
 from ..protocols import ExecutorContext, Reporter
 from ..worker.packing import Packed, PackedCall, Packer

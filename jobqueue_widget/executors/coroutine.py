@@ -7,7 +7,8 @@ import contextvars
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from .._core.jobs import JobSpec, Outcome
+from .._core.jobs import Outcome
+from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from ..context import LocalJobContext, bind, outside
 from ..protocols import ExecutorContext, Reporter

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from .._core.jobs import BlockReason, JobSpec
+from .._core.jobs import BlockReason
+from .._core.spec import JobSpec
 from ..errors import InvalidOptionError, MissingExtraError
 from ..protocols import ExecutorContext
 from .attached import AttachedExecutor

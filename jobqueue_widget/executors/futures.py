@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from .._core.jobs import BlockReason, JobSpec
+from .._core.jobs import BlockReason
+from .._core.spec import JobSpec
 from .._runtime.listeners import Listeners
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter

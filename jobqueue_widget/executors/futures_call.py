@@ -12,7 +12,8 @@ from concurrent.futures import BrokenExecutor, CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from .._core.jobs import JobSpec, Outcome
+from .._core.jobs import Outcome
+from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from ..protocols import ExecutorContext, Reporter
 from ..worker import guest

@@ -15,7 +15,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._core.jobs import JobFailure, JobSpec, Outcome
+from .._core.jobs import JobFailure, Outcome
+from .._core.spec import JobSpec
 from .remote import RESENDS, RemoteExecution, lost, resources_of
 
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .._core.jobs import JobFailure, JobSpec, Outcome
+from .._core.jobs import JobFailure, Outcome
+from .._core.spec import JobSpec
 from ..protocols import ExecutorContext, Reporter
 from .starting import StartsAtOnce
 

@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from .._core.jobs import JobFailure, JobSpec, Outcome
+from .._core.jobs import JobFailure, Outcome
+from .._core.spec import JobSpec
 from .._core.starting import STARTS, wait_seconds
 from ..protocols import Reporter
 from ..worker.piped import PipedWorker

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .._core.jobs import BlockReason, JobFailure, JobSpec, Outcome
+from .._core.jobs import BlockReason, JobFailure, Outcome
+from .._core.spec import JobSpec
 from .._core.starting import lies_with_the_machine
 from .._runtime.failures import failure_of
 from ..errors import InvalidTargetError

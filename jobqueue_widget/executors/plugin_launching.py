@@ -5,7 +5,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
-from .._core.jobs import BlockReason, JobSpec
+from .._core.jobs import BlockReason
+from .._core.spec import JobSpec
 from ..protocols import (
     ExecutorContext,
     LaunchesPlugins,

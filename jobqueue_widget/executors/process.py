@@ -8,8 +8,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from .._core.jobs import JobFailure, JobOptions, JobSpec, Outcome
+from .._core.jobs import JobFailure, Outcome
 from .._core.resources import CPUS, GPU, GPUS
+from .._core.spec import JobOptions, JobSpec
 from .._runtime.failures import outcome_of_start, said_of
 from ..capture.logs import as_configured
 from ..errors import JobQueueError

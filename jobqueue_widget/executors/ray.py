@@ -7,7 +7,8 @@ import logging
 import os
 import warnings
 
-from .._core.jobs import BlockReason, JobSpec
+from .._core.jobs import BlockReason
+from .._core.spec import JobSpec
 from .._runtime.private_loop import PrivateLoop
 from ..errors import InvalidOptionError, MissingExtraError
 from ..protocols import ExecutorContext

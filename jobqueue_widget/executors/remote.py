@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from .._core.jobs import JobFailure, JobSpec, Outcome
+from .._core.jobs import JobFailure, Outcome
+from .._core.spec import JobSpec
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
 from ..worker import wire

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._core.jobs import BlockReason, JobSpec
+from .._core.jobs import BlockReason
+from .._core.spec import JobSpec
 from .._runtime.listeners import nothing
 
 

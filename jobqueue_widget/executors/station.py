@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .._core.jobs import JobOptions, JobSpec, Outcome
+from .._core.jobs import Outcome
+from .._core.spec import JobOptions, JobSpec
 from .._runtime.supervisor import Supervisor
 from ..protocols import IoThread
 from ..worker.packing import Packed

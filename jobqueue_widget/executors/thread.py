@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import cast
 
-from .._core.jobs import JobSpec, Outcome
+from .._core.jobs import Outcome
+from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from ..context import LocalJobContext, bind
 from ..protocols import ExecutorContext, Reporter

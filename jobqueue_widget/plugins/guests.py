@@ -8,7 +8,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from .._core.jobs import JobSpec, Outcome
+from .._core.jobs import Outcome
+from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from ..errors import PluginDisabledError
 from ..protocols import LoadedPlugin, Reporter

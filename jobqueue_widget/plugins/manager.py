@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from .._core.jobs import BlockReason, Holder, JobSpec
+from .._core.jobs import BlockReason, Holder
+from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from .._runtime.logs import JobLog
 from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedError

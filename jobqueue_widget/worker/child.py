@@ -8,7 +8,6 @@ of three more pipes: what must be heard while a job runs, the jobs, and what tak
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
@@ -42,6 +41,9 @@ def load_sibling(name: str, path: str) -> Any:
 byvalue = load_sibling("jobqueue_widget.worker.byvalue", os.path.join(HERE, "byvalue.py"))
 loading = load_sibling("jobqueue_widget.worker.loading", os.path.join(HERE, "loading.py"))
 wire = load_sibling("jobqueue_widget.worker.wire", os.path.join(HERE, "wire.py"))
+child_pipes = load_sibling(
+    "jobqueue_widget.worker.child_pipes", os.path.join(HERE, "child_pipes.py")
+)
 jobside = load_sibling("jobqueue_widget.worker.jobside", os.path.join(HERE, "jobside.py"))
 state = load_sibling("jobqueue_widget.worker.baseline", os.path.join(HERE, "baseline.py"))
 CAPTURE = os.path.join(os.path.dirname(HERE), "capture")
@@ -54,64 +56,6 @@ OUR_FILES = (
     os.path.abspath(__file__),
     *(module.__file__ for module in (byvalue, loading, wire, jobside)),
 )
-
-
-class Pipes:
-    """The private ends of the pipes."""
-
-    def __init__(self, control: int, jobs: int, frames: int) -> None:
-        self.control, self.jobs, self.frames = control, jobs, frames
-        for fd in (control, jobs, frames):
-            os.set_inheritable(fd, False)
-        self._log = os.dup(2)
-        self._null = os.open(os.devnull, os.O_RDWR)
-        self._lock = threading.Lock()
-        self.set_standard_ones()
-
-    def set_standard_ones(self) -> None:
-        """Nothing to read, and what is printed goes to the log; whatever a job did to these."""
-        os.dup2(self._null, 0)
-        os.dup2(self._log, 1)
-        os.dup2(self._log, 2)
-
-    def let_go(self) -> None:
-        """In a forked copy of this process: nothing that it says is taken for the worker's."""
-        for fd in (self.jobs, self.frames, self.control):
-            os.dup2(self._null, fd, inheritable=False)
-        self._lock = threading.Lock()
-
-    def send(self, kind: bytes, number: int, parts: list[Any]) -> None:
-        """Write one frame."""
-        self.write(wire.frame(kind, number, parts))
-
-    def write(self, frame: list[Any]) -> None:
-        """Frames of different threads do not mix."""
-        with self._lock:
-            wire.write_all(self.frames, frame)
-
-    def read_frame(self, fd: int) -> tuple[bytes, int, bytearray]:
-        """The next frame; the end of a pipe means that the kernel is gone."""
-        head = self._read(fd, wire.HEADER.size)
-        if head is not None:
-            kind, number, length = wire.HEADER.unpack(head)
-            data = self._read(fd, length)
-            if data is not None:
-                return kind, number, data
-        die_with_group()
-        raise SystemExit
-
-    @staticmethod
-    def _read(fd: int, count: int) -> bytearray | None:
-        """Exactly `count` bytes, or None at the end of the pipe."""
-        data = bytearray(count)
-        view = memoryview(data)
-        while len(view):
-            got = os.read(fd, min(len(view), 1 << 20))
-            if not got:
-                return None
-            view[: len(got)] = got
-            view = view[len(got) :]
-        return data
 
 
 class Body:
@@ -181,7 +125,7 @@ class Worker:
     """Runs jobs one after the other."""
 
     def __init__(self, control: int, jobs: int, frames: int) -> None:
-        self.pipes = Pipes(control, jobs, frames)
+        self.pipes = child_pipes.Pipes(control, jobs, frames)
         self.id = os.environ.get(MARKS[0], "")
         self.body = Body()
         self.held_back = threading.Event()
@@ -255,12 +199,14 @@ class Worker:
     def run_one(self, number: int, pieces: list[bytearray]) -> None:
         """One job, to one END frame whatever happens."""
         self.begun = time.time()
-        job = pickle.loads(joined(pieces))
+        job = pickle.loads(child_pipes.joined(pieces))
         job_id, attempt, setup, function, call, source, logging_there = job
         del job
         self.set_up(setup)
         self.logging.take_over(logging_there)
-        context = WorkerJob(job_id, attempt, self.sender(number), write_log, self.held_back.set)
+        context = WorkerJob(
+            job_id, attempt, self.sender(number), child_pipes.write_log, self.held_back.set
+        )
         context.number = number
         self.body.begin(context)
         jobside.bind_process(context)
@@ -299,7 +245,7 @@ class Worker:
                 state.end_copy(error)
             if value is nothing or not isinstance(error, jobside.JobCancelled):
                 meta = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES)
-                return meta, wire.pack_exception(error, write_log)
+                return meta, wire.pack_exception(error, child_pipes.write_log)
             body.take_back()
         if self.is_copy:
             state.end_copy(None)
@@ -348,9 +294,11 @@ class Worker:
             os.chdir(setup["cwd"])
         except OSError as error:
             os.chdir(state.ROOT)
-            write_log(f"[{error.strerror}: {setup['cwd']!r}; jobs run in {state.ROOT}]\n")
+            child_pipes.write_log(
+                f"[{error.strerror}: {setup['cwd']!r}; jobs run in {state.ROOT}]\n"
+            )
         if setup["notice"]:
-            write_log(f"[{setup['notice']}]\n")
+            child_pipes.write_log(f"[{setup['notice']}]\n")
         state.set_clock()
         self.pools.resize(setup["threads"])
         self.base = state.Baseline()
@@ -380,26 +328,6 @@ class Worker:
             meta["processes"] = True
         if "torch" in sys.modules or "cupy" in sys.modules or "jax" in sys.modules:
             meta["gpu"] = state.holds_gpu()
-
-
-def joined(pieces: list[bytearray]) -> bytearray:
-    """All of them in one, which are not needed twice: `pieces` is empty then."""
-    data = pieces[0] if len(pieces) == 1 else bytearray().join(pieces)
-    pieces.clear()
-    return data
-
-
-def write_log(text: str) -> None:
-    """Into the log, whatever sys.stderr is now."""
-    with contextlib.suppress(OSError):
-        wire.write_all(2, [text.encode("utf-8", "backslashreplace")])
-
-
-def die_with_group() -> None:
-    """The kernel is gone: nothing of this session outlives it."""
-    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)
-    os._exit(113)
 
 
 class OwnPackage:

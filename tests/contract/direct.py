@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from jobqueue_widget._core.jobs import JobSpec, Outcome
+from jobqueue_widget._core.jobs import Outcome
+from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._runtime.supervisor import Supervisor
 from jobqueue_widget.protocols import Execution, Executor, IoThread
 from jobqueue_widget.submission import classify

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from jobqueue_widget import BlockReason, Job, JobQueue, JobStatus, current_job
-from jobqueue_widget._core.jobs import JobSpec
+from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget.executors.thread import ThreadExecution, ThreadExecutor
 from jobqueue_widget.protocols import ExecutorContext, Reporter
 from tests.conditions import until

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from jobqueue_widget import InvalidOptionError, JobQueue, JournalWarning, QueueIdleError
-from jobqueue_widget._core.jobs import JobSpec
+from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._secrets.finder import MOST, Search, search
 from tests.journals import opened, running
 from tests.kernels import VERSIONS, Kernel

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobSpec, Outcome, OutcomeKind
+from jobqueue_widget._core.jobs import BlockReason, JobFailure, Outcome, OutcomeKind
+from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget.executors.coroutine import CoroutineExecution, CoroutineExecutor
 from jobqueue_widget.protocols import ExecutorContext, Reporter
 

@@ -18,15 +18,8 @@ from hypothesis.stateful import (
 
 from jobqueue_widget._core import effects as fx
 from jobqueue_widget._core import events as ev
-from jobqueue_widget._core.jobs import (
-    BlockReason,
-    JobFailure,
-    JobOptions,
-    JobRecord,
-    JobSpec,
-    Outcome,
-    TargetKind,
-)
+from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobRecord, Outcome
+from jobqueue_widget._core.spec import JobOptions, JobSpec, TargetKind
 from jobqueue_widget._core.state import Pause, QueueState
 
 from .model import PlainJob, PlainQueue

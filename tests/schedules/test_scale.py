@@ -13,7 +13,8 @@ from typing import Any, cast
 import pytest
 
 from jobqueue_widget import JobQueue
-from jobqueue_widget._core.jobs import BlockReason, JobSpec, Outcome
+from jobqueue_widget._core.jobs import BlockReason, Outcome
+from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._runtime.engine import Clock, Engine
 from jobqueue_widget._runtime.settings import Settings
 from jobqueue_widget.protocols import Execution, ExecutorContext, Reporter

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobqueue_widget._core.jobs import JobRecord, JobSpec, JobStatus, Outcome
+from jobqueue_widget._core.jobs import JobRecord, JobStatus, Outcome
+from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
 from jobqueue_widget._runtime.publish import JobEvent
 from jobqueue_widget.job import Job

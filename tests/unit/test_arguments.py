@@ -10,7 +10,7 @@ import pytest
 from jobqueue_widget import JobQueue
 from jobqueue_widget._arguments import describe_arguments, shown_arguments
 from jobqueue_widget._core.hiding import HIDDEN
-from jobqueue_widget._core.jobs import JobOptions, JobSpec
+from jobqueue_widget._core.spec import JobOptions, JobSpec
 
 
 def login(user: str, password: str = "", *rest: str, **more: Any) -> None:

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from jobqueue_widget._core import events as ev
-from jobqueue_widget._core.jobs import JobRecord, JobSpec, Outcome
+from jobqueue_widget._core.jobs import JobRecord, Outcome
+from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
 from jobqueue_widget._runtime.publish import JobEvent
 

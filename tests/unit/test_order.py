@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobqueue_widget._core.jobs import JobRecord, JobSpec
+from jobqueue_widget._core.jobs import JobRecord
 from jobqueue_widget._core.order import PendingOrder
+from jobqueue_widget._core.spec import JobSpec
 
 
 def record(number: int, priority: int = 0, *, held: bool = False) -> JobRecord:

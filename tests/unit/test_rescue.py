@@ -7,10 +7,11 @@ import itertools
 import pytest
 
 from jobqueue_widget._core import events as ev
-from jobqueue_widget._core.jobs import JobFailure, JobOptions, JobRecord, JobSpec, TargetKind
+from jobqueue_widget._core.jobs import JobFailure, JobRecord
 from jobqueue_widget._core.jobs import Outcome as Out
 from jobqueue_widget._core.rescue import who_makes_room
 from jobqueue_widget._core.resources import IdlePlugin, ProcessMemory
+from jobqueue_widget._core.spec import JobOptions, JobSpec, TargetKind
 from tests.unit.test_transitions import Bench
 
 SHORT = Out.of_error(JobFailure("OutOfMemoryError", "CUDA out of memory."))

@@ -9,8 +9,9 @@ import pytest
 
 from jobqueue_widget._core import effects as fx
 from jobqueue_widget._core import events as ev
-from jobqueue_widget._core.jobs import JobFailure, JobOptions, JobRecord, JobSpec, Outcome
+from jobqueue_widget._core.jobs import JobFailure, JobRecord, Outcome
 from jobqueue_widget._core.rules import backoff_seconds
+from jobqueue_widget._core.spec import JobOptions, JobSpec
 from jobqueue_widget._core.state import Pause, QueueState
 
 BROKEN = Outcome.of_error(JobFailure("ValueError", "no"))

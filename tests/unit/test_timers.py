@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jobqueue_widget._core.jobs import JobRecord, JobSpec
+from jobqueue_widget._core.jobs import JobRecord
+from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._runtime.timers import Timers
 
 

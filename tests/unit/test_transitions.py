@@ -12,16 +12,9 @@ import pytest
 
 from jobqueue_widget._core import effects as fx
 from jobqueue_widget._core import events as ev
-from jobqueue_widget._core.jobs import (
-    BlockReason,
-    JobFailure,
-    JobOptions,
-    JobRecord,
-    JobSpec,
-    JobStatus,
-    NotKept,
-)
+from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobRecord, JobStatus, NotKept
 from jobqueue_widget._core.jobs import Outcome as Out
+from jobqueue_widget._core.spec import JobOptions, JobSpec
 from jobqueue_widget._core.state import QueueState
 from jobqueue_widget._core.transitions import TABLE, stage_of
 from jobqueue_widget.errors import InvalidTransition

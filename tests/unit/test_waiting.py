@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from jobqueue_widget._core import events as ev
-from jobqueue_widget._core.jobs import JobFailure, JobOptions, JobRecord, JobSpec, Outcome
+from jobqueue_widget._core.jobs import JobFailure, JobRecord, Outcome
+from jobqueue_widget._core.spec import JobOptions, JobSpec
 from jobqueue_widget._runtime.engine import Engine, Settings
 from jobqueue_widget._runtime.waiting import Waiter
 from jobqueue_widget.errors import QueueIdleError, QueueStoppedError

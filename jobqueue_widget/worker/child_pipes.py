@@ -1,0 +1,92 @@
+"""The worker's private ends of its pipes: frames to and from the kernel, and its log.
+
+Loaded by path in the worker; standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from typing import Any
+
+from .wire import HEADER, frame, write_all
+
+
+class Pipes:
+    """The private ends of the pipes."""
+
+    def __init__(self, control: int, jobs: int, frames: int) -> None:
+        self.control, self.jobs, self.frames = control, jobs, frames
+        for fd in (control, jobs, frames):
+            os.set_inheritable(fd, False)
+        self._log = os.dup(2)
+        self._null = os.open(os.devnull, os.O_RDWR)
+        self._lock = threading.Lock()
+        self.set_standard_ones()
+
+    def set_standard_ones(self) -> None:
+        """Nothing to read, and what is printed goes to the log; whatever a job did to these."""
+        os.dup2(self._null, 0)
+        os.dup2(self._log, 1)
+        os.dup2(self._log, 2)
+
+    def let_go(self) -> None:
+        """In a forked copy of this process: nothing that it says is taken for the worker's."""
+        for fd in (self.jobs, self.frames, self.control):
+            os.dup2(self._null, fd, inheritable=False)
+        self._lock = threading.Lock()
+
+    def send(self, kind: bytes, number: int, parts: list[Any]) -> None:
+        """Write one frame."""
+        self.write(frame(kind, number, parts))
+
+    def write(self, whole: list[Any]) -> None:
+        """Frames of different threads do not mix."""
+        with self._lock:
+            write_all(self.frames, whole)
+
+    def read_frame(self, fd: int) -> tuple[bytes, int, bytearray]:
+        """The next frame; the end of a pipe means that the kernel is gone."""
+        head = self._read(fd, HEADER.size)
+        if head is not None:
+            kind, number, length = HEADER.unpack(head)
+            data = self._read(fd, length)
+            if data is not None:
+                return kind, number, data
+        die_with_group()
+        raise SystemExit
+
+    @staticmethod
+    def _read(fd: int, count: int) -> bytearray | None:
+        """Exactly `count` bytes, or None at the end of the pipe."""
+        data = bytearray(count)
+        view = memoryview(data)
+        while len(view):
+            got = os.read(fd, min(len(view), 1 << 20))
+            if not got:
+                return None
+            view[: len(got)] = got
+            view = view[len(got) :]
+        return data
+
+
+def joined(pieces: list[bytearray]) -> bytearray:
+    """All of them in one, which are not needed twice: `pieces` is empty then."""
+    data = pieces[0] if len(pieces) == 1 else bytearray().join(pieces)
+    pieces.clear()
+    return data
+
+
+def write_log(text: str) -> None:
+    """Into the log, whatever sys.stderr is now."""
+    with contextlib.suppress(OSError):
+        write_all(2, [text.encode("utf-8", "backslashreplace")])
+
+
+def die_with_group() -> None:
+    """The kernel is gone: nothing of this session outlives it."""
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(113)
