@@ -111,7 +111,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         try:
             cancel()
         except BaseException as error:
-            child.write_log(f"[cancel() raised {type(error).__name__}]\n")
+            child.child_pipes.write_log(f"[cancel() raised {type(error).__name__}]\n")
         else:
             context.noticed = True
 
@@ -142,10 +142,14 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
 
     def run_one(self, number: int, pieces: list[bytearray]) -> None:
         """One call, to one END frame whatever happens."""
-        head, *parts = wire.split_parts(memoryview(child.joined(pieces)))
+        head, *parts = wire.split_parts(memoryview(child.child_pipes.joined(pieces)))
         call = json.loads(bytes(head))
         context = jobside.JobContext(
-            call["job"], call["attempt"], self.sender(number), child.write_log, self.held_back.set
+            call["job"],
+            call["attempt"],
+            self.sender(number),
+            child.child_pipes.write_log,
+            self.held_back.set,
         )
         context.number = number
         before = offspring.Offspring()
@@ -309,7 +313,9 @@ def end_newer(before: Any) -> dict[str, Any]:
     """
     names, nothing_left = before.end_newer()
     if names:
-        child.write_log(f"[ended with this call, which had started it: {', '.join(names)}]\n")
+        child.child_pipes.write_log(
+            f"[ended with this call, which had started it: {', '.join(names)}]\n"
+        )
     if nothing_left is None:
         return {"unseen": True}
     return {} if nothing_left else {"left": True}
