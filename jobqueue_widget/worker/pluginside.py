@@ -43,6 +43,7 @@ interface = load_sibling("jobqueue_widget.worker.interface", os.path.join(HERE, 
 offspring = load_sibling("jobqueue_widget.worker.offspring", os.path.join(HERE, "offspring.py"))
 records = load_sibling("jobqueue_widget.worker.records", os.path.join(HERE, "records.py"))
 wire, jobside, state = child.wire, child.jobside, child.state
+child_pipes = child.child_pipes
 CAPABILITIES = os.path.join(HERE, "capabilityside.py")
 OUR_FILES = (*child.OUR_FILES, os.path.abspath(__file__), CAPABILITIES)
 Ended = tuple[dict[str, Any], list[Any]]
@@ -111,7 +112,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         try:
             cancel()
         except BaseException as error:
-            child.child_pipes.write_log(f"[cancel() raised {type(error).__name__}]\n")
+            child_pipes.write_log(f"[cancel() raised {type(error).__name__}]\n")
         else:
             context.noticed = True
 
@@ -142,13 +143,13 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
 
     def run_one(self, number: int, pieces: list[bytearray]) -> None:
         """One call, to one END frame whatever happens."""
-        head, *parts = wire.split_parts(memoryview(child.child_pipes.joined(pieces)))
+        head, *parts = wire.split_parts(memoryview(child_pipes.joined(pieces)))
         call = json.loads(bytes(head))
         context = jobside.JobContext(
             call["job"],
             call["attempt"],
             self.sender(number),
-            child.child_pipes.write_log,
+            child_pipes.write_log,
             self.held_back.set,
         )
         context.number = number
@@ -313,9 +314,7 @@ def end_newer(before: Any) -> dict[str, Any]:
     """
     names, nothing_left = before.end_newer()
     if names:
-        child.child_pipes.write_log(
-            f"[ended with this call, which had started it: {', '.join(names)}]\n"
-        )
+        child_pipes.write_log(f"[ended with this call, which had started it: {', '.join(names)}]\n")
     if nothing_left is None:
         return {"unseen": True}
     return {} if nothing_left else {"left": True}
