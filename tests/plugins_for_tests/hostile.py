@@ -11,6 +11,8 @@ from typing import Any
 
 from jobqueue_widget.worker import typed, wire
 
+_, JOBS, FRAMES = map(int, sys.argv[-3:]) if __name__ == "__main__" else (0, 0, 0)
+
 
 class Bomb:
     def __reduce__(self) -> tuple[Any, ...]:
@@ -20,7 +22,7 @@ class Bomb:
 def read(count: int) -> bytes:
     data = b""
     while len(data) < count:
-        got = os.read(0, count - len(data))
+        got = os.read(JOBS, count - len(data))
         if not got:
             raise SystemExit
         data += got
@@ -28,7 +30,7 @@ def read(count: int) -> bytes:
 
 
 def send(kind: bytes, number: int, body: bytes) -> None:
-    os.write(1, wire.HEADER.pack(kind, number, len(body)) + body)
+    os.write(FRAMES, wire.HEADER.pack(kind, number, len(body)) + body)
 
 
 def end(number: int, meta: object, *parts: bytes) -> None:
@@ -59,9 +61,9 @@ def attack(how: str, number: int) -> None:
         spool = os.environ["SPOOL"]
         end(number, {"kind": "value", "plain": True, "file": f"{spool}/../victim"})
     elif how == "a length without end":
-        os.write(1, struct.pack(">cIQ", wire.END, number, 1 << 60))
+        os.write(FRAMES, struct.pack(">cIQ", wire.END, number, 1 << 60))
     elif how == "no frame at all":
-        os.write(1, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        os.write(FRAMES, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
     elif how == "an end without words":
         end(number, {"kind": "error"})
     elif how == "an end that is a list":
