@@ -216,8 +216,8 @@ def fourth(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return texts | execute(after, folder)
 
 
-def test_the_first_time_there_is_nothing_and_then_there_are_jobs(fourth: dict[str, str]) -> None:
-    assert "0 running, 0 queued, 0 completed" in fourth["before: open"]
+def test_what_was_shown_tells_how_things_stood_before_the_kill(fourth: dict[str, str]) -> None:
+    assert "1 running, 2 queued, 2 completed" in fourth["before: open"]
     assert "1 running, 2 pending, 2 ended" in fourth["before: submit"]
 
 
