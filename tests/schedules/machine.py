@@ -85,7 +85,7 @@ class Execution:
 
 
 class Place:
-    """The executor of both queues; plugins of the floor are its host's."""
+    """The executor of a queue, alike for both; plugins of the floor are its host's."""
 
     name = "place"
     capacity: int | None = None
@@ -94,7 +94,7 @@ class Place:
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
         self.offers = floor
-        self.launches_anywhere = floor.dice.random() < 0.5
+        self.launches_anywhere = floor.launches_anywhere
 
     def config_of(self, name: str) -> object:
         """They have none."""
@@ -131,6 +131,7 @@ class FloorQueue(JobQueue):
 
     def __init__(self, floor: Floor, **arguments: Any) -> None:
         self._floor = floor
+        self.place = Place(floor)
         super().__init__(**arguments)
 
     def _make_engine(self, settings: Settings) -> Engine:
@@ -163,8 +164,8 @@ class Floor:
         self._plugin_pids = {name: 1 + n for n, name in enumerate(self.needs)}
         self._callbacks: list[Callable[[], None]] = []
         self.admission = Admission(lambda: self, self.outside.monotonic, self._aside)
-        self.place = Place(self)
-        self.queues: list[JobQueue] = [
+        self.launches_anywhere = self.dice.random() < 0.5
+        self.queues: list[FloorQueue] = [
             FloorQueue(
                 self,
                 manager=self,
@@ -352,9 +353,9 @@ class Floor:
             for job in queue.jobs("pending"):
                 queue.release(job)
             await queue.join()
-        for queue, job in self.jobs:
+        for owner, job in self.jobs:
             if not job.done:
-                self.complain(f"{job} of {queue} has not ended")
+                self.complain(f"{job} of {owner} has not ended")
         left = list(self.admission._ledger.reservations())
         if left:
             self.complain(f"still reserved: {left}")
@@ -365,7 +366,7 @@ class Floor:
         self.blocked += event.type == "blocked"
         self.note(f"{event.type} {event.payload.get('reason', '')}")
 
-    async def _act(self, queue: JobQueue) -> None:
+    async def _act(self, queue: FloorQueue) -> None:
         dice = self.dice
         for _ in range(dice.randint(3, 14)):
             fate = dice.random()
@@ -382,10 +383,10 @@ class Floor:
                 self.outside.block(dice.choice((0.1, 2.5)))
             await asyncio.sleep(dice.choice((0.0, 0.0, 0.01, 0.5, 2.0)))
 
-    def _submit(self, queue: JobQueue) -> None:
+    def _submit(self, queue: FloorQueue) -> None:
         dice = self.dice
         fate = dice.random()
-        options: dict[str, Any] = {"executor": self.place, "priority": dice.choice((0, 0, 1))}
+        options: dict[str, Any] = {"executor": queue.place, "priority": dice.choice((0, 0, 1))}
         target: Any = int
         impossible = False
         if fate < 0.4:
