@@ -198,13 +198,10 @@ class ProcessExecutor(StartsAtOnce):
         self, snapshot: Snapshot, options: JobOptions, devices: tuple[str, ...], threads: int
     ) -> Setup:
         context = self.context
-        spool = str(context.spool_dir())
-        GUARD.add_folder(spool)
         environ = snapshot.environ(context.env)
         send_to(environ, devices)
         changed(environ, options.env)
         sent = {
-            "spool": spool,
             "max_result_bytes": context.max_result_bytes,
             "cwd": options.cwd or snapshot.cwd,
             "notice": "" if options.cwd else snapshot.notice,
@@ -216,6 +213,9 @@ class ProcessExecutor(StartsAtOnce):
         self, worker: WorkerProcess, spec: JobSpec, attempt: int, setup: Setup
     ) -> tuple[int, list[bytes | memoryview]]:
         """The job, and what its worker has to take over before it, if that is another than now."""
+        if "spool" not in setup.sent:  # not before there is a worker, and with it a guardian
+            setup.sent["spool"] = str(self.context.spool_dir())
+            GUARD.add_folder(setup.sent["spool"])
         sent = None if worker.setup is setup else setup.sent
         worker.setup = setup
         function, call = cast("tuple[Packed, bytes | PackedCall]", spec.payload)
