@@ -497,11 +497,12 @@ async def test_a_cluster_whose_workers_cannot_be_reached_from_here(
             assert await queue.submit_nowait(pow, 2, 2) == 4
 
 
-async def test_two_queues_share_a_client(client: Any) -> None:
-    a, b = JobQueue(executor=DaskExecutor(client)), JobQueue(executor=DaskExecutor(client))
-    async with a, b:
-        jobs = [*a.map(pow, range(10), [2] * 10), *b.map(pow, range(10), [3] * 10)]
-        results = [await asyncio.wait_for(job, 30) for job in jobs]
+async def test_two_queues_share_a_client(engine: DaskProcesses) -> None:
+    with engine.client() as one:  # its own: it keeps as many connections as it needed at a time
+        a, b = JobQueue(executor=DaskExecutor(one)), JobQueue(executor=DaskExecutor(one))
+        async with a, b:
+            jobs = [*a.map(pow, range(10), [2] * 10), *b.map(pow, range(10), [3] * 10)]
+            results = [await asyncio.wait_for(job, 30) for job in jobs]
     assert results == [*(n**2 for n in range(10)), *(n**3 for n in range(10))]
 
 
