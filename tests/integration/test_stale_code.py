@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobqueue_widget import JobQueue
+from jobqueue_widget import JobQueue, NotRestorableError
 from tests.conditions import until
 from tests.kernels import VERSIONS, Kernel
 
@@ -217,3 +217,23 @@ async def test_a_latest_retry_has_the_arguments_of_its_submit(
         latest = job.retry(latest=True)
         assert await latest == (3, "yes")
         assert (latest.label, latest.retry_of) == ("sum", job.id)
+
+
+def weigh(data: bytes) -> int:
+    return len(data)
+
+
+async def test_a_row_whose_arguments_were_let_go_says_that_its_function_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with JobQueue(keep_bytes=1 << 20) as queue:
+        jobs = [queue.submit_nowait(weigh, bytes(1 << 20)) for _ in range(3)]
+        await queue.join()
+        monkeypatch.setattr(sys.modules[__name__], "weigh", total)
+        rows = {row["id"]: row for row in queue.window("history", 0, 9).rows}
+        assert all("differs now" in rows[job.id]["note"] for job in jobs)
+        assert queue.to_html()
+        with pytest.raises(NotRestorableError, match="let go"):
+            jobs[0].retry()
+        with pytest.raises(NotRestorableError, match="let go"):
+            jobs[0].retry(latest=True)
