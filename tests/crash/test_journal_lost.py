@@ -200,6 +200,24 @@ async def test_a_folder_that_comes_back_gets_its_journal_again(tmp_path: Path) -
         assert [job.result for job in again.jobs()] in ([1, 2], [2, 1])
 
 
+async def test_jobs_whose_arguments_were_let_go_are_written_anew_without_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "runs.db"
+    async with running(path, keep_bytes=1 << 20) as queue:
+        jobs = [queue.submit_nowait(value, number, "x" * (1 << 20)) for number in range(3)]
+        assert [await job for job in jobs] == [0, 1, 2]
+        assert all(job._record.spec.lost for job in jobs)
+        shown = [job.describe_arguments() for job in queue.jobs()]
+        replace_by_text(path)
+        await until(lambda: "is written anew" in told(queue), 20)
+        assert await queue.submit_nowait(value, 3) == 3
+    with opened(path) as again:
+        restored = [job for job in again.jobs() if job.result != 3]
+        assert [job.describe_arguments() for job in restored] == shown
+        assert sorted(job.result for job in restored) == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     "harmless",
     [
