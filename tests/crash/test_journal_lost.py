@@ -209,7 +209,7 @@ async def test_jobs_whose_arguments_were_let_go_are_written_anew_without_them(
         assert [await job for job in jobs] == [0, 1, 2]
         assert all(job._record.spec.lost for job in jobs)
         shown = [job.describe_arguments() for job in queue.jobs()]
-        replace_by_text(path)
+        overwrite(path)
         await until(lambda: "is written anew" in told(queue), 20)
         assert await queue.submit_nowait(value, 3) == 3
     with opened(path) as again:
