@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator
 from types import BuiltinFunctionType, CodeType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, NamedTuple
 
-import cloudpickle
-
 from .._core.secret_names import is_mere_word, looks_secret
 from ..worker import byvalue
+from ..worker.packing import is_found_by_name
 from ..worker.wire import PLAIN_TYPES
 
 Parts = Iterable[tuple[object, object]]
@@ -21,16 +20,9 @@ Parts = Iterable[tuple[object, object]]
 def is_by_value(thing: type | FunctionType | ModuleType) -> bool:
     """True if its pickle holds it, not only where it is found."""
     if isinstance(thing, ModuleType):
-        return sys.modules.get(thing.__name__) is not thing
-    module = sys.modules.get(thing.__module__ or "")
-    if module is None or module.__name__ == "__main__" or module.__spec__ is None:
-        return True
-    if module.__name__ in cloudpickle.list_registry_pickle_by_value():
-        return True
-    found: object = module
-    for name in thing.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is not thing
+        name = thing.__name__
+        return sys.modules.get(name) is not thing or byvalue.is_made_by_hand(name)
+    return not is_found_by_name(thing)
 
 
 def of_function(function: FunctionType) -> Parts:

@@ -8,7 +8,7 @@ import pickle
 import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import cloudpickle
 
@@ -185,9 +185,12 @@ def _is_small(value: object) -> bool:
 
 def is_importable(target: object) -> bool:
     """True for a plain function or built-in that a worker finds by its module and name."""
-    if not isinstance(target, (type(len), type(is_plain))):
-        return False
-    module = sys.modules.get(target.__module__ or "")
+    return isinstance(target, (type(len), type(is_plain))) and is_found_by_name(target)
+
+
+def is_found_by_name(thing: Any) -> bool:
+    """True for a function or class whose pickle is its module and name; else it goes by value."""
+    module = sys.modules.get(thing.__module__ or "")
     if module is None or module.__name__ == "__main__" or module.__spec__ is None:
         return False
     if byvalue.is_made_by_hand(module.__name__):
@@ -195,9 +198,9 @@ def is_importable(target: object) -> bool:
     if module.__name__ in cloudpickle.list_registry_pickle_by_value():
         return False
     found: object = module
-    for name in target.__qualname__.split("."):
+    for name in thing.__qualname__.split("."):
         found = getattr(found, name, None)
-    return found is target
+    return found is thing
 
 
 def _fails(value: object) -> Exception | None:

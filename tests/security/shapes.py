@@ -6,6 +6,8 @@ import collections
 import dataclasses
 import enum
 import functools
+import importlib.machinery
+import itertools
 import json
 import random
 import sys
@@ -113,6 +115,20 @@ def of_class(source: str, **variables: object) -> Any:
     return typed(f"class C:\n{source}\n    def run(self): return 1\n", "C", **variables)()
 
 
+_numbers = itertools.count()
+
+
+def from_elsewhere(source: str, **variables: object) -> Any:
+    """A module as it is loaded from a file by its path: it has a spec, but nobody else finds it."""
+    name = f"loaded_by_its_path_{next(_numbers)}"
+    module = types.ModuleType(name)
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+    vars(module).update(variables)
+    sys.modules[name] = module
+    exec(source, vars(module))
+    return module
+
+
 def listed(value: str) -> list[object]:
     inner: list[object] = [{"password": value}]
     inner.append(inner)
@@ -185,6 +201,13 @@ VALUES: dict[str, Callable[[str], object]] = {
     ),
     "class itself": lambda v: typed(f"class C:\n    api_key = {v!r}\n", "C"),
     "function": lambda v: typed("def f(): return API_KEY", "f", API_KEY=v),
+    "function of a file elsewhere": lambda v: (
+        from_elsewhere("def f(): return API_KEY", API_KEY=v).f
+    ),
+    "class of a file elsewhere": lambda v: from_elsewhere(
+        "class C:\n    api_key = value\n", value=v
+    ).C(),
+    "file elsewhere": lambda v: from_elsewhere("", API_KEY=v),
 }
 
 
