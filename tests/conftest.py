@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from hypothesis import settings
+from jupyter_core.utils import ensure_event_loop
 
 from tests.leaks import PATIENCE, Resources
 from tests.schedules.loop import OtherThread
@@ -63,6 +64,14 @@ def thread() -> Iterator[OtherThread]:
     other = OtherThread()
     yield other
     other.close()
+
+
+@pytest.fixture(scope="module")
+def loop_of_the_client() -> Iterator[None]:
+    """For blocking clients of kernels, which share a loop that they never close."""
+    loop = ensure_event_loop()  # jupyter_core keeps it for the thread: no test leaves it behind
+    yield
+    loop.close()
 
 
 # -- coroutine tests ---------------------------------------------------------------------------

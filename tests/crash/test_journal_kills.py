@@ -10,17 +10,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager, start_new_kernel
-from jupyter_core.utils import ensure_event_loop
 
 from tests.crash.processes import alive, all_below, wait_until
 from tests.journals import opened, running
+
+pytestmark = pytest.mark.usefixtures("loop_of_the_client")
 
 REPOSITORY = str(Path(__file__).parents[2])
 KEEP = {"keep_ended": 1_000_000, "max_history": 1_000_000}
@@ -169,14 +170,6 @@ while True:
     submit_and_tell(queue, {marks!r}, dice)
     await asyncio.sleep(dice.random() * 0.01)
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loop_of_the_clients() -> Iterator[None]:
-    """The blocking clients share one event loop that they never close."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 def live(manager: KernelManager, client: BlockingKernelClient, setup: str, go: str) -> int:

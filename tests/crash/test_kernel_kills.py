@@ -14,11 +14,10 @@ import psutil
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager, start_new_kernel
-from jupyter_core.utils import ensure_event_loop
 
 from tests.crash.processes import alive, all_below, pids_in, wait_until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("loop_of_the_client")]
 
 REPOSITORY = str(Path(__file__).parents[2])
 C_CODE = "in C with the GIL held"
@@ -28,14 +27,6 @@ from jobqueue_widget import JobQueue
 from tests.crash.grief import FAMILY, live_with_family
 queue = await JobQueue(max_running=2).start()
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loop_of_the_clients() -> Iterator[None]:
-    """The blocking clients share one event loop that they never close."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 @pytest.fixture

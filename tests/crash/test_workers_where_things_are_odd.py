@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyter_core.utils import ensure_event_loop
 
 from tests.kernels import VERSIONS, Kernel, search_path
+
+pytestmark = pytest.mark.usefixtures("loop_of_the_client")
 
 CELL = """
 from jobqueue_widget import JobQueue
@@ -21,14 +22,6 @@ def shout(x): return x, os.system("echo from a shell")
 queue = await JobQueue().start()
 """
 Start = Callable[..., Kernel]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loop_of_the_client() -> Iterator[None]:
-    """Made here, since jupyter_core keeps it for the thread: no test leaves it behind."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 @pytest.fixture

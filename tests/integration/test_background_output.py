@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyter_core.utils import ensure_event_loop
 
 from tests.kernels import VERSIONS, Kernel
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("loop_of_the_client")]
 
 SETUP = """
 import asyncio, threading, time
@@ -40,14 +39,6 @@ def tick():
 threading.Thread(target=tick, daemon=True).start()
 stop = queue.subscribe(lambda event: print(f"told {event.type}.", flush=True))
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loop_of_the_client() -> Iterator[None]:
-    """Made here, since jupyter_core keeps it for the thread: no test leaves it behind."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 @pytest.fixture(params=VERSIONS)

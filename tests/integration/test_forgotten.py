@@ -6,11 +6,10 @@ import asyncio
 import gc
 import inspect
 import warnings
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from jupyter_core.utils import ensure_event_loop
 
 from jobqueue_widget import InvalidOptionError, InvalidTargetError, JobQueue
 from jobqueue_widget._control import OptionsView
@@ -133,14 +132,6 @@ def test_a_call_in_the_place_of_a_function_is_named(value: object) -> None:
 def test_a_called_coroutine_function_is_named() -> None:
     with pytest.raises(InvalidTargetError, match="you called the function"):
         JobQueue().submit_nowait(coroutine(1))
-
-
-@pytest.fixture
-def loop_of_the_client() -> Iterator[None]:
-    """Made here, since jupyter_core keeps it for the thread: no test leaves it behind."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 @pytest.mark.usefixtures("loop_of_the_client")

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_core.utils import ensure_event_loop
 
 REPOSITORY = str(Path(__file__).parents[2])
 PATIENCE = 40.0
@@ -105,12 +104,10 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    loop = ensure_event_loop()  # jupyter_core keeps it for the thread: no test leaves it behind
+def server(loop_of_the_client: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server"))
     yield server
     server.close()
-    loop.close()
 
 
 def test_a_kernel_is_not_culled_while_jobs_run_that_nobody_watches(server: Server) -> None:

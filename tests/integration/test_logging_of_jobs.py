@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from jupyter_core.utils import ensure_event_loop
 
 from tests.kernels import VERSIONS, Kernel
+
+pytestmark = pytest.mark.usefixtures("loop_of_the_client")
 
 SAY = """
 import logging
@@ -47,14 +46,6 @@ CONFIGURATIONS = (
     OWN + "logging.basicConfig(level=40)",
     "",  # and nothing of all that is left
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loop_of_the_client() -> Iterator[None]:
-    """Made here, since jupyter_core keeps it for the thread: no test leaves it behind."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 @pytest.mark.timeout(120)

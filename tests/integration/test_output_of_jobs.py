@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import tqdm.std
-from jupyter_core.utils import ensure_event_loop
 
 from jobqueue_widget import FuturesExecutor, Job, JobQueue, current_job
 from tests.kernels import VERSIONS, Kernel
 from tests.sayings import WAYS
+
+pytestmark = pytest.mark.usefixtures("loop_of_the_client")
 
 EXECUTORS = ("process", "thread", "coroutine", "pool of threads")
 
@@ -35,14 +36,6 @@ class Place:
             return function(*args)
 
         return self.queue.submit_nowait(call)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loop_of_the_client() -> Iterator[None]:
-    """Made here, since jupyter_core keeps it for the thread: no test leaves it behind."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 @pytest.fixture

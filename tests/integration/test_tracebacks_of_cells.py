@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from jupyter_core.utils import ensure_event_loop
 
 from tests.kernels import VERSIONS, Kernel
+
+pytestmark = pytest.mark.usefixtures("loop_of_the_client")
 
 CELLS = (
     "from jobqueue_widget import JobQueue\nqueue = await JobQueue().start()",
@@ -36,14 +35,6 @@ def work(value):
 """,
 )
 PLACES = ("in the decorator", "in the job", "in the method", "in the helper")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loop_of_the_client() -> Iterator[None]:
-    """Made here, since jupyter_core keeps it for the thread: no test leaves it behind."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 @pytest.mark.timeout(120)

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from jupyter_core.utils import ensure_event_loop
 
 from jobqueue_widget.widget.pump import Hearing
 from tests.kernels import VERSIONS, Kernel
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("loop_of_the_client")]
 
 SETUP = """
 import asyncio, time
@@ -40,14 +39,6 @@ AWAITS = (
     "await asyncio.gather(queue.join(), queue.wait_for_job(job), queue.join())",
 )
 PLAIN = ("queue.wait()", "queue.wait(job)")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loop_of_the_client() -> Iterator[None]:
-    """Made here, since jupyter_core keeps it for the thread: no test leaves it behind."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 @pytest.fixture(params=VERSIONS)

@@ -7,13 +7,13 @@ kernel is started anew in the same folder. The last cell prints `RIGHT`, or `WRO
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jupyter_core.utils import ensure_event_loop
 
 from tests.kernels import VERSIONS, Kernel
+
+pytestmark = pytest.mark.usefixtures("loop_of_the_client")
 
 HERE = Path(__file__).parent
 DIVIDER = re.compile(r"^#%%(.*)\n", re.MULTILINE)
@@ -25,14 +25,6 @@ def cells_of(path: Path) -> list[tuple[str, str]]:
     return [
         (word.strip(), cell) for word, cell in zip(pieces[::2], pieces[1::2], strict=True) if cell
     ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loop_of_the_client() -> Iterator[None]:
-    """Made now and for all tests of this module, so that no test seems to leave it behind."""
-    loop = ensure_event_loop()
-    yield
-    loop.close()
 
 
 @pytest.mark.timeout(180)
