@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import JournalError
@@ -59,10 +60,7 @@ def check_kind(
     """
     if status is None:
         return
-    if stat.S_ISLNK(status.st_mode):
-        raise JournalError(f"{str(path)!r} is a link, which is not followed: remove it")
-    if not stat.S_ISREG(status.st_mode):
-        raise JournalError(f"{str(path)!r} is no ordinary file: remove it, or choose another place")
+    _check_type(path, status, stat.S_ISREG, "ordinary file")
     if status.st_nlink > 1 and not linked:
         raise JournalError(
             f"{str(path)!r} is a hard link: the same file has another name, which would be "
@@ -79,13 +77,9 @@ def check_folder(path: Path, owners: set[int] | None = None) -> None:
 
     """
     status = _look(path)
-    if status is None:
-        return
-    if stat.S_ISLNK(status.st_mode):
-        raise JournalError(f"{str(path)!r} is a link, which is not followed: remove it")
-    if not stat.S_ISDIR(status.st_mode):
-        raise JournalError(f"{str(path)!r} is no folder: remove it, or choose another place")
-    _check_owner(path, status, owners)
+    if status is not None:
+        _check_type(path, status, stat.S_ISDIR, "folder")
+        _check_owner(path, status, owners)
 
 
 def open_own(path: Path, flags: int) -> int:
@@ -115,6 +109,15 @@ def _look(path: Path) -> os.stat_result | None:
         return None
     except OSError as error:
         raise JournalError(f"{str(path)!r} cannot be looked at ({error.strerror})") from error
+
+
+def _check_type(
+    path: Path, status: os.stat_result, is_it: Callable[[int], bool], name: str
+) -> None:
+    if stat.S_ISLNK(status.st_mode):
+        raise JournalError(f"{str(path)!r} is a link, which is not followed: remove it")
+    if not is_it(status.st_mode):
+        raise JournalError(f"{str(path)!r} is no {name}: remove it, or choose another place")
 
 
 def _check_owner(path: Path, status: os.stat_result, owners: set[int] | None) -> None:

@@ -79,7 +79,7 @@ class Outputs:
         """Bring the outputs up to date; False if they are, or something runs. Any thread."""
         if not self._shown.rests() or self._shown.revision() == self._revision:
             return False
-        self._publish(tuple(self._ids), update=True)
+        self._update()
         return True
 
     def after_cell(self) -> None:
@@ -90,12 +90,15 @@ class Outputs:
         if not is_run_by_program():
             self.refresh()
         elif self._shown.revision() != self._revision:
-            self._publish(tuple(self._ids), update=True)
+            self._update()
 
     def page_came(self) -> None:
         """Give the views to a page that is there after all. Any thread."""
         if self._ids and not self._are_live:
-            self._publish(tuple(self._ids), update=True)
+            self._update()
+
+    def _update(self) -> None:
+        self._publish(tuple(self._ids), update=True)
 
     def _publish(self, display_ids: Iterable[str], *, update: bool) -> None:
         self._revision = self._shown.revision()  # before: what changes meanwhile is news
