@@ -6,6 +6,7 @@ What is small is not counted. Arguments of completed jobs go first; then results
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import threading
@@ -229,8 +230,10 @@ class Keeper:
             self._wanted = True
             if self._thread is None:
                 name = f"{self._engine.title}-keeper"
-                self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=name, daemon=True)
+                with contextlib.suppress(RuntimeError):  # none to be had: at the next end, perhaps
+                    thread.start()
+                    self._thread = thread
 
     def settle(self, seconds: float = SETTLE_PATIENCE) -> None:
         """Wait for what is being moved."""

@@ -18,7 +18,7 @@ from .._runtime.failures import failure_of
 from ..protocols import ExecutorContext, Reporter
 from ..worker import guest
 from ..worker.packing import Packed, PackedCall, call_bytes
-from ..worker.unpacking import decode
+from ..worker.unpacking import decode, decode_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,10 +237,7 @@ class FuturesExecution:
             return
         meta, parts = answer["meta"], [memoryview(part) for part in answer["parts"]]
         if parts and not meta.get("plain"):  # may run code of the user's classes
-            name = f"decode-{self._spec.id}"
-            threading.Thread(
-                target=lambda: self._end(decode(meta, parts)), name=name, daemon=True
-            ).start()
+            decode_aside(f"decode-{self._spec.id}", meta, parts, self._end)
         else:
             self._end(decode(meta, parts))
 

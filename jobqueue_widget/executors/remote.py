@@ -14,7 +14,7 @@ from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
 from ..worker import wire
 from ..worker.packing import Packed, PackedCall, call_bytes
-from ..worker.unpacking import decode, undecoded
+from ..worker.unpacking import decode, decode_aside
 
 RESENDS = 3  # times that an idempotent job is sent again after its worker was lost
 
@@ -139,7 +139,7 @@ class RemoteExecution:
             message = f"{message}, on {self.sent_to}"
             self.end(Outcome.of_error(JobFailure(name, message, text, code, signal)))
         elif parts and not meta.get("plain"):
-            self._decode_in_a_thread(meta, [memoryview(part) for part in parts])
+            self._decode_aside(meta, [memoryview(part) for part in parts])
         else:
             self.end(decode(meta, [memoryview(part) for part in parts]))
 
@@ -149,18 +149,10 @@ class RemoteExecution:
 
     def fetched(self) -> None:
         """All of it is in the file."""
-        self._decode_in_a_thread({**self._meta, "file": str(self.spool())}, [])
+        self._decode_aside({**self._meta, "file": str(self.spool())}, [])
 
-    def _decode_in_a_thread(self, meta: dict[str, Any], parts: list[memoryview]) -> None:
-        """Unpickling may run code of the user's classes."""
-        name = f"decode-{self.spec.id}"
-        thread = threading.Thread(
-            target=lambda: self.end(decode(meta, parts)), name=name, daemon=True
-        )
-        try:
-            thread.start()
-        except RuntimeError as error:
-            self.end(undecoded(error, meta, parts))
+    def _decode_aside(self, meta: dict[str, Any], parts: list[memoryview]) -> None:
+        decode_aside(f"decode-{self.spec.id}", meta, parts, self.end)
 
     def end(self, outcome: Outcome) -> None:
         """The one end."""

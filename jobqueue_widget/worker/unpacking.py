@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,17 @@ def undecoded(error: BaseException, meta: dict[str, Any], parts: Sequence[memory
     if meta["kind"] != "value":
         return decode(meta, ())
     return Outcome.of_value(unreadable(error, parts), noticed=meta.get("noticed") is True)
+
+
+def decode_aside(
+    name: str, meta: dict[str, Any], parts: Sequence[memoryview], take: Callable[[Outcome], object]
+) -> None:
+    """Decode in a thread of its own, for unpickling may run code of the user's classes."""
+    thread = threading.Thread(target=lambda: take(decode(meta, parts)), name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        take(undecoded(error, meta, parts))
 
 
 def _value(meta: dict[str, Any], parts: Sequence[memoryview]) -> tuple[object, int]:

@@ -25,6 +25,7 @@ from jobqueue_widget import (
     InvalidOptionError,
     JobQueue,
     JobStatus,
+    ResultNotKeptError,
     current_job,
     track,
 )
@@ -583,3 +584,24 @@ async def test_one_that_is_asked_ends_and_the_next_one_is_not(
             await queue.wait_for_job(job, timeout=20)
             assert job.status is JobStatus.cancelled
             assert await asyncio.wait_for(following, 20) == 2**number
+
+
+async def test_a_result_that_no_thread_can_read_is_told_and_ends_its_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def fails(thread: threading.Thread) -> None:
+        if thread.name.startswith("decode-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    with ProcessPoolExecutor(1) as pool:
+        async with JobQueue(executor=FuturesExecutor(pool)) as queue:
+            job = queue.submit_nowait(Path, "a")
+            await asyncio.wait_for(queue.wait_for_job(job), 20)
+            assert job.status is JobStatus.completed
+            with pytest.raises(ResultNotKeptError, match="can't start new thread"):
+                await job
+            assert await asyncio.wait_for(queue.submit_nowait(len, "abc"), 20) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -332,3 +333,23 @@ async def test_results_in_files_outlive_the_close_of_their_queue() -> None:
     await queue.close()
     assert on_disk(queue) > 0
     assert job.result == make(1, 20 * KIB)
+
+
+async def test_a_thread_that_cannot_be_started_is_tried_again_at_the_next_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def fails(thread: threading.Thread) -> None:
+        if thread.name.endswith("-keeper"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    async with JobQueue(keep_bytes=KEEP) as queue:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fails)
+            for _ in range(3):
+                await queue.submit_nowait(bytes, KEEP)
+            assert queue._engine.bugs == 0
+        await queue.submit_nowait(bytes, KEEP)
+        await until(lambda: queue._engine.keeper.memory <= KEEP)
