@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ._core.jobs import BlockReason, Outcome
-from ._core.kept import Changes, Contents, KeptFunction, KeptResult, Session
+from ._core.kept import Changes, Contents, KeptFunction, KeptResult, Request, Session
 from ._core.resources import MachineStats
 from ._core.spec import JobSpec
 from ._core.told import Figures
@@ -430,6 +430,10 @@ class Journal(Protocol):
 
     def write(self, changes: Changes) -> None:
         """Keep all of it or nothing. Any exception: nothing was kept; the queue goes on."""
+
+    def request(self, number: int) -> Request | None:
+        """What was asked for with the job of this number."""
+        ...
 
     def function(self, digest: bytes) -> KeptFunction | None:
         """A function that some job refers to."""

@@ -272,6 +272,11 @@ class MemoryJournal:
             seen_at=changes.seen_at, ended_at=changes.seen_at if changes.ended else None
         )
 
+    def request(self, number: int) -> Request | None:
+        """What was asked for with the job of this number."""
+        found = (one for one in self._requests.values() if one.number == number)
+        return next(found, None)
+
     def function(self, digest: bytes) -> KeptFunction | None:
         """A function that some job refers to."""
         return self._functions.get(digest)

@@ -17,6 +17,7 @@ from .._core.kept import Contents, Request, Session, Standing
 from .._core.late import Late
 from .._core.spec import JobSpec
 from .._runtime import journal_watch
+from .._runtime.keeper import LIGHT
 from .._runtime.notices import warn
 from .._runtime.recorder import Recorder
 from .._secrets.variables import texts_of
@@ -82,6 +83,7 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         why_not = None if contents.owned else "the journal belongs to another user"
         archive = Archive(journal, signer, why_not)
         engine.keeper.read_back = archive.result
+        engine.keeper.arguments_of = archive.arguments_of
         restorer = _Restorer(engine, submission, contents, archive)
         engine.continue_after(contents.numbers_given)
         if contents.jobs:
@@ -225,6 +227,8 @@ class _Restorer:
         if missing is None and not ended:
             why = self._archive.why_no_function(request.function)
             missing = why and f"its function cannot be restored: {why}"
+        if ended and len(request.call or b"") > LIGHT:
+            request = request._replace(call=None)  # it is read again if somebody asks for it
         spec = RestoredSpec(request, options, missing, self._archive)
         if missing is None:
             try:

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
-from .._core.jobs import NotKept
+from .._core.jobs import JobRecord, NotKept
 from .._core.kept import Request
 from .._core.spec import JobOptions, JobSpec
 from .._runtime.logs import JobLog
@@ -48,6 +48,39 @@ class Archive:
                 "they are not sealed with this user's key, so they are not unpickled"
             )
         return None if why is None else f"arguments cannot be restored: {why}"
+
+    def request(self, number: int) -> Request:
+        """What was asked for, with the call.
+
+        Raises:
+            NotRestorableError: it is not there, or cannot be proved.
+
+        """
+        try:
+            kept = self._journal.request(number)
+        except JournalError as error:
+            raise NotRestorableError(f"its arguments cannot be read: {error}") from error
+        if kept is None:
+            raise NotRestorableError("its arguments are not in the journal any more")
+        why = self.why_lost(kept)
+        if why is not None:
+            raise NotRestorableError(why)
+        return kept
+
+    def arguments_of(self, job: JobRecord) -> Callable[[str], object]:
+        """What reads the arguments, or the payload, of a job of this kernel that let them go."""
+        number, options, executor = job.number, job.spec.options, job.spec.executor
+        title = f"job {job.spec.title!r} ({job.id})"
+
+        def read(name: str) -> object:
+            try:
+                spec = RestoredSpec(self.request(number), options, None, self)
+            except NotRestorableError as error:
+                raise NotRestorableError(f"{title}: {error}; submit it again") from error
+            spec.executor = executor
+            return getattr(spec, name)
+
+        return read
 
     def why_no_function(self, digest: bytes | None) -> str | None:
         """Why its function cannot run here; None if it can, or if that shows later."""
@@ -190,7 +223,7 @@ class RestoredSpec(JobSpec):
             elif name == "target":
                 self.target = loading.load(self._function().data)
             else:
-                args, kwargs, *_ = loading.load(self.request.call or b"")
+                args, kwargs, *_ = loading.load(self.asked_for().call or b"")
                 self.args, self.kwargs = args, kwargs
         except NotRestorableError:
             raise
@@ -205,6 +238,17 @@ class RestoredSpec(JobSpec):
         """It cannot run, as far as is known."""
         return self.missing is not None or self.lacks is not None
 
+    def asked_for(self) -> Request:
+        """What was asked for, with the call, which of an ended job may be in the journal only.
+
+        Raises:
+            NotRestorableError: it is not there any more.
+
+        """
+        if self.request.call is None and self.missing is None:
+            return self._archive.request(self.request.number)
+        return self.request
+
     def _check(self) -> None:
         if self.missing is not None:
             raise NotRestorableError(f"{self.name!r}: {self.missing}")
@@ -215,7 +259,7 @@ class RestoredSpec(JobSpec):
     def _payload(self) -> object:
         executor = cast("Executor", self.executor)
         if isinstance(executor, TakesPacked):
-            return executor.payload_of(self._function(), self.request.call or b"")
+            return executor.payload_of(self._function(), self.asked_for().call or b"")
         return executor.prepare(self)
 
     def again(self, id: str) -> JobSpec:
@@ -229,7 +273,7 @@ class RestoredSpec(JobSpec):
         snapshot = self.surroundings
         if isinstance(snapshot, Snapshot) and (lacks := snapshot.lacks(self.options.cwd)):
             raise NotRestorableError(f"{self.name!r}: {lacks}")
-        spec = RestoredSpec(self.request, self.options, None, self._archive)
+        spec = RestoredSpec(self.asked_for(), self.options, None, self._archive)
         spec.id = id
         spec.executor = self.executor
         spec.surroundings = snapshot

@@ -18,7 +18,7 @@ from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
 from .._core.words import cut
 from .._runtime.logs import JobLog
 from .._secrets.variables import texts_of
-from ..errors import UnpicklableJobError
+from ..errors import NotRestorableError, UnpicklableJobError
 from ..journal.signing import Signer
 from ..options import make_options
 from ..worker import byvalue
@@ -69,7 +69,12 @@ class SealedScribe:
         """Pack what was asked for. In the thread of its caller, before it is accepted."""
         spec = job.spec
         if spec.restored:
-            request = cast("RestoredSpec", spec).request._replace(
+            restored = cast("RestoredSpec", spec)
+            try:
+                request = restored.asked_for()
+            except NotRestorableError as error:  # of a journal that is written anew
+                request = restored.request._replace(missing=plain(str(error)), function=None)
+            request = request._replace(
                 id=job.id, number=job.number, retry_of=job.retry_of, created_at=job.created_at
             )
             spec.kept = Kept(self._sealed(request))

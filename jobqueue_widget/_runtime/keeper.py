@@ -71,6 +71,9 @@ class Keeper:
         self.read_back: Callable[[str], tuple[object, IsOutdated]] | None = (
             None  # a result, from the journal
         )
+        self.arguments_of: Callable[[JobRecord], Callable[[str], object]] | None = (
+            None  # what reads the arguments of a job from the journal
+        )
 
     @property
     def memory(self) -> int:
@@ -215,12 +218,22 @@ class Keeper:
             spec = job.spec
             if spec.shown is None:
                 spec.shown = self.describe(spec)
-            spec.lost = (
-                f"its arguments ({size:,} bytes) were let go after it had completed, "
-                f"for those of ended jobs may take a quarter of keep_bytes={keep:,}"
-            )
-            spec.late = _Lost(f"job {spec.title!r} ({job.id}): {spec.lost}; submit it again")
+            if self.arguments_of is not None and self._stands_in_the_journal(job):
+                spec.lost = "its arguments stood in the journal, which is not there any more"
+                spec.late = self.arguments_of(job)
+            else:
+                spec.lost = (
+                    f"its arguments ({size:,} bytes) were let go after it had completed, "
+                    f"for those of ended jobs may take a quarter of keep_bytes={keep:,}"
+                )
+                spec.late = _Lost(f"job {spec.title!r} ({job.id}): {spec.lost}; submit it again")
             spec.empty("args", "kwargs", "payload")
+
+    def _stands_in_the_journal(self, job: JobRecord) -> bool:
+        recorder = self._engine.recorder
+        return (
+            recorder is not None and recorder.has_written(job) and job.id in self._engine.state.jobs
+        )
 
     # -- results -----------------------------------------------------------------------------
 

@@ -154,6 +154,10 @@ class Recorder:
 
     # -- writing: any thread, without the engine's lock ------------------------------------------
 
+    def has_written(self, job: JobRecord) -> bool:
+        """True if what was asked for stands in the journal."""
+        return not self.trouble and self._scribe.request(job) is None
+
     def _has_news(self) -> bool:
         return bool(
             self._dirty or self._results or self._pause_changed or self._forgotten or self._counted

@@ -132,7 +132,7 @@ Types = tuple[tuple[type, ...], ...]
 _TEXT, _INT, _REAL = (str,), (int,), (float, int)
 _MAYBE_TEXT, _MAYBE_REAL = (str, type(None)), (float, int, type(None))
 _MAYBE_BYTES = (bytes, type(None))
-_REQUEST: Types = (
+REQUEST: Types = (
     *(_INT, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, _MAYBE_TEXT),
     *(_MAYBE_BYTES, _MAYBE_BYTES, _MAYBE_BYTES, _MAYBE_TEXT, _REAL),
 )
@@ -151,7 +151,7 @@ _KINDS = frozenset({"plugin", "coroutine", "function"})
 
 
 def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, Standing]]:
-    split, wanted = len(Request._fields), (*_REQUEST, *_STANDING)
+    split, wanted = len(Request._fields), (*REQUEST, *_STANDING)
     known: set[tuple[type, ...]] = set()  # the types of rows that were looked at
     found, last = [], 0
     for row in connection.execute(

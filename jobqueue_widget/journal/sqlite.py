@@ -16,6 +16,7 @@ from .._core.kept import (
     Contents,
     KeptFunction,
     KeptResult,
+    Request,
     Session,
 )
 from ..errors import JournalError
@@ -35,6 +36,7 @@ from .presence import Presence, owner_of, refuse_living_owner
 from .reading import (
     FUNCTION,
     LOG,
+    REQUEST,
     RESULT,
     SCHEMA,
     Damaged,
@@ -49,6 +51,7 @@ from .statements import (
     OF_A_PARENT,
     check_pages,
     copy_to,
+    drop_what_nothing_names,
     insert,
     is_sound,
     leave,
@@ -159,16 +162,7 @@ class SqliteJournal:
         self._forgotten = dict(contents.forgotten)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(
-                "DELETE FROM functions WHERE digest NOT IN"
-                " (SELECT function FROM jobs WHERE function IS NOT NULL)"
-            )
-            connection.execute(
-                "DELETE FROM sessions WHERE rowid <= (SELECT max(rowid) FROM sessions) - 20"
-                " AND run_id NOT IN (SELECT CASE length(id)"
-                " WHEN 36 THEN substr(id, 10, 4) || substr(id, 25, 4)"  # _core/ids.py
-                " ELSE substr(id, 1, instr(id, '-') - 1) END FROM jobs)"
-            )
+            drop_what_nothing_names(connection)
             self._sign(connection, session)
         self._files.remove_all_but(contents.with_result)
         self._presence.note()
@@ -364,6 +358,12 @@ class SqliteJournal:
             self._seen_at = changes.seen_at
 
     # -- reading -----------------------------------------------------------------------------
+
+    def request(self, number: int) -> Request | None:
+        """What was asked for with the job of this number."""
+        columns = ", ".join(Request._fields)
+        row = self._row(f"SELECT {columns} FROM jobs WHERE number = ?", number, REQUEST)
+        return None if row is None else Request._make(row)
 
     def function(self, digest: bytes) -> KeptFunction | None:
         """A function that some job refers to."""

@@ -65,6 +65,20 @@ def put(connection: sqlite3.Connection, key: str, value: object) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
 
+def drop_what_nothing_names(connection: sqlite3.Connection) -> None:
+    """Functions of no job; old sessions of which no job is left."""
+    connection.execute(
+        "DELETE FROM functions WHERE digest NOT IN"
+        " (SELECT function FROM jobs WHERE function IS NOT NULL)"
+    )
+    connection.execute(
+        "DELETE FROM sessions WHERE rowid <= (SELECT max(rowid) FROM sessions) - 20"
+        " AND run_id NOT IN (SELECT CASE length(id)"
+        " WHEN 36 THEN substr(id, 10, 4) || substr(id, 25, 4)"  # _core/ids.py
+        " ELSE substr(id, 1, instr(id, '-') - 1) END FROM jobs)"
+    )
+
+
 def is_sound(connect: Callable[[], sqlite3.Connection], run_id: str) -> bool:
     """As somebody finds it who opens it now: what we have read of it may be no more."""
     try:

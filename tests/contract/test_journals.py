@@ -159,6 +159,8 @@ def test_results_logs_and_functions_are_read_one_by_one(again: Again) -> None:
     assert journal.result("run-3") is None
     assert journal.log("run-1") == b"printed \xff"
     assert journal.log("run-2") == b""
+    assert journal.request(1) == request(1)
+    assert journal.request(3) is None
     assert journal.function(b"digest") == function
     assert journal.function(b"other") is None
     journal.close()

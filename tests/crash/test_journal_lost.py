@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from jobqueue_widget import JobQueue, JournalWarning, read_journal
+from jobqueue_widget import JobQueue, JournalWarning, NotRestorableError, read_journal
 from jobqueue_widget._runtime import journal_watch
 from jobqueue_widget.errors import JournalInUseError
 from tests.conditions import until
@@ -216,6 +216,25 @@ async def test_jobs_whose_arguments_were_let_go_are_written_anew_without_them(
         restored = [job for job in again.jobs() if job.result != 3]
         assert [job.describe_arguments() for job in restored] == shown
         assert sorted(job.result for job in restored) == [0, 1, 2]
+
+
+async def test_restored_jobs_whose_arguments_stood_there_only_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    async with running(path) as queue:
+        assert await queue.submit_nowait(value, 1, "x" * 10_000) == 1
+    async with running(path) as queue:
+        (job,) = queue.jobs()
+        assert job.result == 1
+        shown = job.describe_arguments()
+        overwrite(path)
+        await until(lambda: "is written anew" in told(queue), 20)
+        with pytest.raises(NotRestorableError, match=r"not in the journal any more|cannot be"):
+            job.retry()
+    with opened(path) as again:
+        (job,) = again.jobs()
+        assert (job.result, job.describe_arguments()) == (1, shown)
+        with pytest.raises(NotRestorableError, match=r"not in the journal any more|cannot be"):
+            job.retry()
 
 
 @pytest.mark.parametrize(

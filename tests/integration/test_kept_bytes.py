@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from jobqueue_widget import Job, JobQueue, NotKept, NotRestorableError, ResultNotKeptError
 from jobqueue_widget._core.late import Late
+from jobqueue_widget._keeping.restored import RestoredSpec
 from jobqueue_widget._runtime import keeper
 from jobqueue_widget._runtime.keeper import LIGHT
 from jobqueue_widget._runtime.logs import JobLog
+from jobqueue_widget.testing import MemoryJournal
 from tests.conditions import until
-from tests.journals import let_go, opened
+from tests.journals import let_go, opened, running
 
 KIB = 1024
 KEEP, SPOOL = 64 * KIB, 96 * KIB
@@ -252,6 +254,54 @@ async def test_arguments_of_completed_jobs_go_and_a_retry_says_so(function: Any)
         assert jobs[0].describe_arguments().startswith("b'")
         assert jobs[0].as_row()["args"] == jobs[0].describe_arguments()
         assert jobs[0].as_dict()["args"] == (jobs[0].describe_arguments(),)
+
+
+def counted_calls(queue: JobQueue) -> int:
+    """Bytes of calls that jobs of an earlier kernel have in memory."""
+    specs = [record.spec for record in queue._engine.state.ended]
+    requests = [cast("RestoredSpec", spec).request for spec in specs if spec.restored]
+    return sum(len(request.call or b"") for request in requests)
+
+
+@pytest.mark.parametrize("executor", [None, "thread"])
+@pytest.mark.parametrize("function", [length, take_here])
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_with_a_journal_arguments_that_were_let_go_are_read_back(
+    function: Any, executor: str | None, kind: str, tmp_path: Path
+) -> None:
+    journal = MemoryJournal() if kind == "memory" else tmp_path / "runs.db"
+    sizes = [10 * KIB + number for number in range(8)]
+    async with running(journal, executor=executor, keep_bytes=KEEP) as queue:
+        jobs = [queue.submit_nowait(function, make(n, size)) for n, size in enumerate(sizes)]
+        assert [await job for job in jobs] == sizes
+        assert kept_arguments(queue) <= KEEP // 4
+        assert sum(bool(job._record.spec.lost) for job in jobs) >= 6
+        assert [job.args for job in jobs] == [(make(n, size),) for n, size in enumerate(sizes)]
+        again = [job.retry() for job in jobs]
+        assert [await job for job in again] == sizes
+        await until(lambda: kept_arguments(queue) <= KEEP // 4)
+    with opened(journal, executor=executor, keep_bytes=KEEP) as later:
+        found = sorted(later.jobs(), key=lambda job: job.created_at)
+        assert [job.args for job in found] == [(make(n, s),) for n, s in enumerate(sizes)] * 2
+    with opened(journal, executor=executor, keep_bytes=KEEP) as later:
+        assert counted_calls(later) == 0
+        third = found[3].id
+        restored = later[third].retry()
+        assert restored.args == (make(3, sizes[3]),)
+
+
+async def test_arguments_that_the_journal_forgot_are_said_to_be_gone(tmp_path: Path) -> None:
+    async with running(tmp_path / "runs.db", keep_bytes=KEEP, max_history=2, keep_ended=2) as queue:
+        jobs = [queue.submit_nowait(length, make(n, 20 * KIB)) for n in range(5)]
+        assert [await job for job in jobs] == [20 * KIB] * 5
+        assert await queue.submit_nowait(length, b"") == 0
+        assert jobs[-1].args == (make(4, 20 * KIB),)
+        assert jobs[0]._record.spec.lost
+        assert queue._engine.recorder is not None
+        journal = queue._engine.recorder.journal
+        await until(lambda: journal.request(1) is None)
+        with pytest.raises(NotRestorableError, match=r"not in the journal any more; submit it"):
+            jobs[0].retry()
 
 
 async def test_arguments_of_a_completed_job_are_those_that_ran() -> None:
