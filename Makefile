@@ -15,13 +15,14 @@ ECOSYSTEM := build/ecosystem
 CAPABILITIES := build/capabilities
 PYTHON_IN_VENV := $(VENV)/bin/python
 QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules tests/protocol)
+TESTS_OF_JOBS := $(wildcard $(addprefix tests/,contract crash ecosystem notebooks protocol schedules security unit))
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 ifndef SEED
 SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 export PYTHON
 
-.PHONY: help demo lab plugins test check lint types js browser test-long bench lock clean
+.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser test-long bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +38,14 @@ plugins: $(PLUGINS)/.installed ## environments for the example plugins, some of 
 	@[ -e $(PLUGINS)/.installed ]
 
 test: lint types js browser $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed $(CAPABILITIES)/.installed ## every test but the long ones
-	@$(PYTHON_IN_VENV) -m pytest
+	@$(MAKE) --jobs=2 test-of-jobs test-of-the-rest
+
+# The two halves side by side: most tests wait. Whole lines only, so that both can be read.
+test-of-jobs:
+	@$(PYTHON_IN_VENV) -m pytest $(TESTS_OF_JOBS) | grep --line-buffered ""
+
+test-of-the-rest:
+	@$(PYTHON_IN_VENV) -m pytest $(TESTS_OF_JOBS:%=--ignore=%) | grep --line-buffered ""
 
 js: ## the front end: types, lint, unit tests, and that its bundle is up to date
 	@.ci/check-js
@@ -55,7 +63,7 @@ lint: $(VENV)/.installed
 types: $(VENV)/.installed
 	@$(PYTHON_IN_VENV) -m mypy
 
-test-long: $(VENV)/.installed ## the tests that take minutes, with a new seed (or SEED=…)
+test-long: browser $(VENV)/.installed ## the tests that take minutes, with a new seed (or SEED=…)
 	@$(PYTHON_IN_VENV) -m pytest -m long -o timeout=1800 -o faulthandler_timeout=3600 \
 	  --hypothesis-profile=long --hypothesis-seed=$(SEED) --seed=$(SEED)
 
