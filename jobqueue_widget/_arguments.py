@@ -21,6 +21,16 @@ _short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = 4
 _short.maxlevel = 3
 
 
+_FIXED = frozenset({type(None), bool, int, float, complex, str, bytes, FunctionType, type})
+
+
+def may_change(value: object) -> bool:
+    """True unless it will be the same whatever its user does to it after the submit."""
+    if type(value) is tuple:
+        return any(map(may_change, value))
+    return type(value) not in _FIXED
+
+
 def shown_arguments(spec: JobSpec) -> tuple[tuple[object, ...], dict[str, object]]:
     """Positional and keyword arguments; a text in place of one that is secret or holds a secret.
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
+from ._arguments import TOLD, describe_arguments, may_change
 from ._core.hiding import with_texts
 from ._core.jobs import JobRecord
 from ._core.spec import EMPTY, JobOptions, JobSpec, TargetKind
@@ -22,8 +23,9 @@ from .errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
 from .options import KNOWN, check_resource_names
 from .protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
 from .worker.definitions import now_of, print_of
-from .worker.packing import Packed
+from .worker.packing import Packed, PackedCall
 from .worker.surroundings import Surroundings
+from .worker.unpacking import CallReader
 
 if TYPE_CHECKING:
     from ._core.hiding import Secrets
@@ -100,6 +102,10 @@ class Submission:
             spec.payload = executor.prepare(spec)
         else:
             self._prepare(spec, executor, spec.secrets)
+        if _is_packed(spec.payload) and any(map(may_change, (*args, *kwargs.values()))):
+            spec.shown = describe_arguments(spec, TOLD)
+            spec.late = CallReader(spec.payload[1])
+            spec.empty("args", "kwargs")
         return JobRecord(spec, priority, number, engine.now()), parents
 
     def _prepare(self, spec: JobSpec, executor: Executor, secrets: Secrets) -> None:
@@ -359,7 +365,7 @@ def _whose(spec: JobSpec) -> str:
     return f"{cast('Executor', spec.executor).name!r} runs it in processes of its own"
 
 
-def _is_packed(payload: object) -> TypeGuard[tuple[Packed, bytes]]:
+def _is_packed(payload: object) -> TypeGuard[tuple[Packed, bytes | PackedCall]]:
     return isinstance(payload, tuple) and len(payload) == 2 and isinstance(payload[0], Packed)
 
 

@@ -46,8 +46,9 @@ class JobSpec:
     `target` is a plugin name, a coroutine function or a plain callable; `name` is how it is shown.
     `payload` is what the executor's `prepare` made of it at submit (a pickle, for instance).
 
-    After the end of its job `args`, `kwargs` and `payload` may be let go: then `late` gives them
-    when somebody looks at them, and `lost` says why it cannot.
+    `args` and `kwargs` that could change after the submit are not kept beside a payload that holds
+    them, and after the end of its job `payload` may be let go, too: then `late` gives them when
+    somebody looks at them, and `lost` says why it cannot.
     """
 
     __slots__ = (

@@ -81,7 +81,7 @@ class SealedScribe:
             spec.secrets = with_texts(None, texts_of(spec))
             return
         told = describe_arguments(spec, TOLD)
-        spec.shown = cut(told)  # what a restart brings back is what was shown
+        spec.shown = spec.shown or cut(told)  # what a restart brings back is what was shown
         function, call, missing = None, None, SECRET
         if spec.secrets is None or not spec.secrets.withheld:
             function, call, missing = self._packed(spec)

@@ -21,9 +21,9 @@ from .._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
 from .._core.late import IsOutdated, Late
 from .._core.spec import JobSpec
 from ..errors import NotRestorableError
-from ..worker import loading, wire
-from ..worker.packing import Packed, PackedCall, call_bytes
-from ..worker.unpacking import lost_value
+from ..worker import wire
+from ..worker.packing import Packed
+from ..worker.unpacking import CallReader, lost_value
 from .logs import JobLog
 from .shelf import Shelf
 from .sizes import size_of
@@ -199,8 +199,8 @@ class Keeper:
                 size += 2 * len(function.data)  # the function itself holds the same
             if size <= LIGHT:
                 return
-            spec.shown = self.describe(spec)
-            spec.late = lambda name: _from_call(call, name)
+            spec.shown = spec.shown or self.describe(spec)
+            spec.late = CallReader(call)
             spec.empty("args", "kwargs")
         else:
             size = size_of(spec.args) + (size_of(spec.kwargs) if spec.kwargs else 0)
@@ -216,8 +216,7 @@ class Keeper:
             with self._lock:
                 size = self._arguments.take(job)
             spec = job.spec
-            if spec.shown is None:
-                spec.shown = self.describe(spec)
+            spec.shown = spec.shown or self.describe(spec)
             if self.arguments_of is not None and self._stands_in_the_journal(job):
                 spec.lost = "its arguments stood in the journal, which is not there any more"
                 spec.late = self.arguments_of(job)
@@ -415,8 +414,3 @@ class _Lost:
 
     def __call__(self, name: str) -> object:
         raise NotRestorableError(self._text)
-
-
-def _from_call(call: bytes | PackedCall, name: str) -> object:
-    args, kwargs = loading.load(call_bytes(call))[:2]
-    return args if name == "args" else kwargs

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .._core.jobs import JobFailure, NotKept, Outcome
-from . import wire
+from ..errors import NotRestorableError
+from . import loading, wire
+from .packing import PackedCall, call_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,30 @@ def decode_aside(
         thread.start()
     except RuntimeError as error:
         take(undecoded(error, meta, parts))
+
+
+class CallReader:
+    """Gives the arguments of a job from the pickle of its call, as they run: a `JobSpec.late`."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: bytes | PackedCall) -> None:
+        self._call = call
+
+    def __call__(self, name: str) -> object:
+        """Read them; each time anew, for whoever gets them may change them.
+
+        Raises:
+            NotRestorableError: they cannot be unpickled here.
+
+        """
+        try:
+            args, kwargs = loading.load(call_bytes(self._call))[:2]
+        except Exception as error:
+            raise NotRestorableError(
+                f"the arguments cannot be unpickled here: {type(error).__name__}: {error}"
+            ) from error
+        return args if name == "args" else kwargs
 
 
 def _value(meta: dict[str, Any], parts: Sequence[memoryview]) -> tuple[object, int]:
