@@ -15,6 +15,7 @@ from ._core import events as ev
 from ._core.jobs import JobRecord, JobStatus
 from ._core.spec import DEFAULT_OPTIONS
 from ._display import provider
+from ._forgetting import Forgetting
 from ._journaled import Journaled
 from ._reference_names import ReferenceNames
 from ._rerun import warn_if_replaced
@@ -47,7 +48,7 @@ class QueueNotStartedWarning(UserWarning):
     """A job was submitted to a queue that was never started; it waits."""
 
 
-class JobQueue(Journaled, ReferenceNames):
+class JobQueue(Forgetting, Journaled, ReferenceNames):
     """A queue of heavy jobs in this process: strict priority, then first in first out.
 
     Args:
@@ -397,10 +398,6 @@ class JobQueue(Journaled, ReferenceNames):
     def paused(self) -> bool:
         """True between `pause` and `resume`."""
         return self._engine.state.pause is not None
-
-    def clear_history(self) -> int:
-        """Forget the ended jobs; handles keep theirs. Returns how many. Any thread."""
-        return self._engine.clear_history()
 
     def restart_workers(self) -> None:
         """Replace the warm workers of plain functions (after editing a module). Any thread."""

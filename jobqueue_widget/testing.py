@@ -210,6 +210,7 @@ class MemoryJournal:
         self._sessions: list[Session] = []
         self._forgotten: dict[str, int] = {}
         self._pause: tuple[str, float] | None = None
+        self._cleared_to = 0
         self._numbers_given = 0
         self._complete = True
         self._failures = 0
@@ -241,6 +242,7 @@ class MemoryJournal:
             numbers_given=self._numbers_given,
             forgotten=dict(self._forgotten),
             pause=self._pause,
+            cleared_to=self._cleared_to,
             with_log=frozenset(self._logs),
             with_result=frozenset(self._results),
             complete=self._complete,
@@ -268,6 +270,8 @@ class MemoryJournal:
         self._numbers_given = changes.numbers_given
         if changes.pause_changed:
             self._pause = changes.pause
+        if changes.cleared_to is not None:
+            self._cleared_to = changes.cleared_to
         self._sessions[-1] = self._sessions[-1]._replace(
             seen_at=changes.seen_at, ended_at=changes.seen_at if changes.ended else None
         )

@@ -253,6 +253,7 @@ class JobRecord:
         "children",
         "completed_at",
         "created_at",
+        "ended_number",
         "entry",
         "executor_name",
         "failed_starts",
@@ -326,6 +327,7 @@ class JobRecord:
         self.progress: float | None = 0.0
         self.message = ""
         # how it ended
+        self.ended_number = 0  # it grows with each end, over all sessions of a journal
         self.result: object = None  # what it returned; if it is not completed, in part
         self.failure: JobFailure | None = None
         self.cancel_reason = ""

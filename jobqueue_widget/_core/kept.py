@@ -103,6 +103,8 @@ class Changes:
     """How many jobs are kept no longer, also such as never were, by their last status."""
     pause: tuple[str, float] | None = None
     pause_changed: bool = False
+    cleared_to: int | None = None
+    """Ended jobs up to this number are not shown; None: as before."""
     ended: bool = False
     """The queue says goodbye: nothing was cut off."""
 
@@ -117,6 +119,8 @@ class Contents:
     forgotten: dict[str, int] = field(default_factory=dict)
     """How many jobs were forgotten, by status."""
     pause: tuple[str, float] | None = None
+    cleared_to: int = 0
+    """Ended jobs up to this number are not shown."""
     with_log: frozenset[str] = frozenset()
     with_result: frozenset[str] = frozenset()
     owned: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class QueueState:
         self.unstarted_in_a_row = 0  # jobs that failed because nothing could be started
         self.jobs: dict[str, JobRecord] = {}
         self.ended: deque[JobRecord] = deque()  # oldest first
+        self.last_ended = 0  # the highest `ended_number` there was
+        self.cleared_to = 0  # ended jobs up to that number are kept, and not shown
         self.totals = Totals()
         self.lanes_taken = 0
         self.revision = 0
@@ -98,13 +101,10 @@ class QueueState:
         totals.completed, totals.failed, totals.cancelled = completed, failed, cancelled
         totals.accepted = totals.ended
 
-    def clear_history(self) -> list[fx.Effect]:
-        """Forget every ended job (handles that users hold keep theirs)."""
-        out: list[fx.Effect] = []
-        while self.ended:
-            self._evict_oldest(out)
+    def clear_history(self, up_to: int | None = None) -> None:
+        """Show no ended job up to that number, else none at all; they are kept all the same."""
+        self.cleared_to = max(self.last_ended, self.cleared_to) if up_to is None else up_to
         self.revision += 1
-        return out
 
     # -- for the rules ----------------------------------------------------------------------
 
@@ -115,6 +115,8 @@ class QueueState:
 
     def retire(self, job: JobRecord, out: list[fx.Effect]) -> None:
         """Into the history; the oldest beyond what is kept leaves it."""
+        number = job.ended_number or max(self.last_ended, self.cleared_to) + 1
+        self.last_ended = job.ended_number = max(number, self.last_ended + 1)
         self.ended.append(job)
         while len(self.ended) > max(self._keep_ended, self.max_history):
             self._evict_oldest(out)
@@ -139,12 +141,19 @@ class QueueState:
 
     def history(self) -> Iterator[JobRecord]:
         """The newest ended jobs that are shown, newest first."""
-        return islice(reversed(self.ended), self.max_history)
+        return islice(reversed(self.ended), self.history_count)
 
     @property
     def history_count(self) -> int:
         """How many `history` gives."""
-        return min(len(self.ended), self.max_history)
+        return min(self.count_after(self.cleared_to), self.max_history)
+
+    def count_after(self, number: int) -> int:
+        """How many of the ended jobs that are kept have ended after that number."""
+        ended = self.ended
+        if not ended or ended[0].ended_number > number:
+            return len(ended)
+        return len(ended) - bisect_right(ended, number, key=lambda job: job.ended_number)
 
     def validate(self) -> None:
         """Raise AssertionError if anything contradicts anything (tests call it after each step)."""
@@ -159,6 +168,9 @@ class QueueState:
         assert all(job in pending and job.lane_taken for job in self.resting.values())
         assert self.lanes_taken == len(self.running) + len(self.lingering) + len(self.resting)
         assert all(job.status.ended and not job.timers for job in self.ended)
+        numbers = [job.ended_number for job in self.ended]
+        assert numbers == sorted(set(numbers)), f"not in the order of their ends: {numbers}"
+        assert not numbers or numbers[-1] <= self.last_ended
         assert self.totals.accepted == self.open_count + self.totals.ended
         known = len(pending) + len(self.running) + len(self.ended)
         assert len(self.jobs) == known, f"{len(self.jobs)} known, {known} placed"

@@ -73,8 +73,7 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
     contents = journal.open(session_of(engine))
     try:
         signer = Signer.of_this_user()
-        last_number = max((one.ended_number or 0 for _, one in contents.jobs), default=0)
-        recorder = Recorder(engine, journal, SealedScribe(signer), last_number)
+        recorder = Recorder(engine, journal, SealedScribe(signer))
         recorder.notices = contents.notices
         engine.recorder = recorder
         if isinstance(journal, SqliteJournal):
@@ -90,7 +89,7 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
             last = contents.jobs[-1][0]
             engine.ids.continue_from(last.id, last.number)
         engine.earlier_runs = frozenset(session.run_id for session in contents.sessions)
-        engine.restore(restorer.events(), contents.forgotten)
+        engine.restore(restorer.events(), contents.forgotten, contents.cleared_to)
         _set_pause(engine, contents, on_restore)
     except BaseException:
         engine.recorder = None
@@ -198,6 +197,7 @@ class _Restorer:
         if job.id in self._contents.with_log:
             job.log = restored_log(lambda: self._archive.log(job.id))
         if was.ended:
+            job.ended_number = standing.ended_number or 0
             self._give_result(job)
             job.progress = 1.0 if was is JobStatus.completed else job.progress
             return Restored(job, was)

@@ -173,7 +173,7 @@ class SealedScribe:
 
     # -- where it is ---------------------------------------------------------------------------
 
-    def standing(self, job: JobRecord, ended_number: int | None) -> Standing:
+    def standing(self, job: JobRecord) -> Standing:
         """Where it is, without its failure. Under the engine's lock: quick."""
         lost = job.spec.restored and cast("RestoredSpec", job.spec).is_lost
         return Standing(
@@ -194,7 +194,7 @@ class SealedScribe:
             job.cancel_reason,
             job.finished_before_cancel,
             None,
-            ended_number,
+            job.ended_number or None,
             job.where,
         )
 

@@ -22,6 +22,7 @@ from .._core.words import cancel_text, error_text
 from .alive import KeepAlive
 from .bridge import give_up
 from .dispatcher import Dispatcher
+from .history import History
 from .keeper import Keeper
 from .lag import LoopWatch
 from .learning import Learning
@@ -72,6 +73,7 @@ class Engine:
         self.publisher = Publisher(self._request_delivery, lambda: self.logger)
         self.learning = Learning(self)
         self.keeper = Keeper(self, self._call_later)
+        self.history = History(self)
         self.resources = QueueResources(self, admission, self._call_later)
         self.dispatcher = Dispatcher(self, settings.backfill, settings.max_bypass)
         self.life = Lifecycle(self)
@@ -127,10 +129,13 @@ class Engine:
                     self.dispatcher.check(job)
         self.perform(outside)
 
-    def restore(self, events: Iterable[ev.Restored], forgotten: Mapping[str, int]) -> None:
+    def restore(
+        self, events: Iterable[ev.Restored], forgotten: Mapping[str, int], cleared_to: int
+    ) -> None:
         """Bring back what a journal kept; before anything else happens here."""
         outside: list[fx.Effect] = []
         with self.lock:
+            self.state.cleared_to = cleared_to
             self.state.count_forgotten(
                 forgotten.get("completed", 0),
                 forgotten.get("failed", 0),
@@ -227,14 +232,6 @@ class Engine:
         self.publish("resumed" if pause is None else "paused", {"reason": reason})
         if self.recorder is not None:
             self.recorder.note_pause()
-
-    def clear_history(self) -> int:
-        """Forget the ended jobs; how many."""
-        with self.lock:
-            effects = self.perform_inside(self.state.clear_history())
-            self.publish("history_cleared", {"count": len(effects)})
-        self.perform(effects)
-        return len(effects)
 
     @property
     def max_running(self) -> int:

@@ -22,9 +22,9 @@ class JobEvent:
     """Something that happened.
 
     `type`: submitted, restored, moved, held, released, blocked, started, phase, progress,
-    cancel_asked, cancel_forced, retrying, ended, paused, resumed, history_cleared, queue_started,
-    queue_stopped, queue_closed, loop_blocked, loop_unblocked, journal_failed, journal_recovered,
-    orphans.
+    cancel_asked, cancel_forced, retrying, ended, paused, resumed, history_cleared,
+    history_restored, queue_started, queue_stopped, queue_closed, loop_blocked, loop_unblocked,
+    journal_failed, journal_recovered, orphans.
     `job_id` is None for those of the whole queue.
     `timestamp`: epoch seconds.
     """

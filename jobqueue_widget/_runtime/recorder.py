@@ -7,6 +7,7 @@ import logging
 import threading
 import weakref
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from .._core import effects as fx
@@ -47,7 +48,7 @@ class Scribe(Protocol):
     def written(self, job: JobRecord) -> None:
         """What was asked for is kept now."""
 
-    def standing(self, job: JobRecord, ended_number: int | None) -> Standing:
+    def standing(self, job: JobRecord) -> Standing:
         """Where it is, without its failure. Under the engine's lock: quick."""
         ...
 
@@ -84,15 +85,14 @@ class Recorder:
     all that has come since: the journal keeps states, so nothing is missing then.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, scribe: Scribe, ended: int) -> None:
+    def __init__(self, engine: Engine, journal: Journal, scribe: Scribe) -> None:
         self._engine = engine
         self.journal = journal
         self._scribe = scribe
-        self._ended = ended
-        self._dirty: dict[JobRecord, int | None] = {}
+        self._dirty: dict[JobRecord, None] = {}  # in the order of their changes
         self._forgotten: list[tuple[int, str]] = []
         self._counted: dict[str, int] = {}
-        self._pause_changed = False
+        self._pause_changed = self._cleared_changed = False
         self._results: deque[tuple[str, KeptResult]] = deque()
         self._heavy: deque[JobRecord] = deque()
         self._leaving: deque[JobRecord] = deque()  # somebody may still ask for their results
@@ -121,23 +121,24 @@ class Recorder:
             kind = type(effect)
             if kind is fx.Publish:
                 assert isinstance(effect, fx.Publish)
-                if effect.type == "ended":
-                    self._ended += 1
-                    self._dirty[effect.job] = self._ended
-                elif effect.type in RECORDED:
-                    self._dirty.setdefault(effect.job, None)
+                if effect.type in RECORDED:
+                    self._dirty[effect.job] = None
             elif kind is fx.Reranked:
-                self._dirty.setdefault(effect.job, None)
+                self._dirty[effect.job] = None
             elif kind is fx.Evict:
                 self._forget(effect.job)
 
     def note_job(self, job: JobRecord) -> None:
         """Write it, though no effect tells of it."""
-        self._dirty.setdefault(job, None)
+        self._dirty[job] = None
 
     def note_pause(self) -> None:
         """The queue was paused or resumed."""
         self._pause_changed = True
+
+    def note_cleared(self) -> None:
+        """Other ended jobs are shown than before."""
+        self._cleared_changed = True
 
     def _forget(self, job: JobRecord) -> None:
         self._dirty.pop(job, None)
@@ -160,7 +161,12 @@ class Recorder:
 
     def _has_news(self) -> bool:
         return bool(
-            self._dirty or self._results or self._pause_changed or self._forgotten or self._counted
+            self._dirty
+            or self._results
+            or self._pause_changed
+            or self._cleared_changed
+            or self._forgotten
+            or self._counted
         )
 
     def flush(self) -> None:
@@ -189,8 +195,9 @@ class Recorder:
             forgotten, self._forgotten = self._forgotten, []
             counted, self._counted = self._counted, {}
             pause_changed, self._pause_changed = self._pause_changed, False
-            standings = [scribe.standing(job, number) for job, number in dirty.items()]
-            pause = engine.state.pause
+            cleared_changed, self._cleared_changed = self._cleared_changed, False
+            standings = [scribe.standing(job) for job in dirty]
+            pause, cleared_to = engine.state.pause, engine.state.cleared_to
             numbers = engine.numbers_given
         results = list(self._results)
         try:
@@ -204,6 +211,7 @@ class Recorder:
                 counted=counted,
                 pause=None if pause is None else (pause.reason, pause.since),
                 pause_changed=pause_changed,
+                cleared_to=cleared_to if cleared_changed else None,
                 ended=ended,
             )
             heavy = self._fill(changes, dirty, standings)
@@ -212,11 +220,12 @@ class Recorder:
         except BaseException as error:
             with engine.lock:
                 kept = engine.state.jobs
-                self._dirty = {j: n for j, n in dirty.items() if j.id in kept} | self._dirty
+                self._dirty = dict.fromkeys(job for job in dirty if job.id in kept) | self._dirty
                 self._forgotten = forgotten + self._forgotten
                 for status, count in counted.items():
                     self._counted[status] = self._counted.get(status, 0) + count
                 self._pause_changed = self._pause_changed or pause_changed
+                self._cleared_changed = self._cleared_changed or cleared_changed
             if not isinstance(error, Exception):
                 raise  # an interrupt: not ours to swallow; the next change writes it all
             self._fail(error)
@@ -239,7 +248,7 @@ class Recorder:
         return True
 
     def _fill(
-        self, changes: Changes, dirty: dict[JobRecord, int | None], standings: list[Standing]
+        self, changes: Changes, dirty: Iterable[JobRecord], standings: list[Standing]
     ) -> list[JobRecord]:
         """Everything but standings of jobs as such; the jobs whose results are too heavy for it."""
         scribe, heavy = self._scribe, []
@@ -328,13 +337,8 @@ class Recorder:
         for job in jobs:
             self._scribe.anew(job)
         with self._engine.lock:
-            for job in jobs:
-                if job.id in state.jobs:
-                    number = self._dirty.get(job)
-                    if number is None and job.status.ended:
-                        number = self._ended = self._ended + 1
-                    self._dirty[job] = number
-            self._pause_changed = True
+            self._dirty |= dict.fromkeys(job for job in jobs if job.id in state.jobs)
+            self._pause_changed = self._cleared_changed = True
 
     def _say_renewed(self, lost: str, whole: bool, kept: str) -> None:
         text = f"The journal's {lost} while it was in use; it is written anew"

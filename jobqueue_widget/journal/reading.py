@@ -112,6 +112,7 @@ def _read_meta(connection: sqlite3.Connection, contents: Contents) -> None:
         contents.numbers_given = max(highest, int(meta.get("numbers_given", 0)))
         forgotten = dict(meta.get("forgotten", {}))
         contents.forgotten = {str(status): int(count) for status, count in forgotten.items()}
+        contents.cleared_to = int(meta.get("cleared_to", 0))
         if (pause := meta.get("pause")) is not None:
             contents.pause = (str(pause[0]), float(pause[1]))
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
@@ -120,6 +121,7 @@ def _read_meta(connection: sqlite3.Connection, contents: Contents) -> None:
     since = 0.0 if contents.pause is None else contents.pause[1]
     if not (
         0 <= contents.numbers_given <= MOST
+        and 0 <= contents.cleared_to <= MOST
         and all(0 <= count <= MOST for count in counts)
         and -FAR <= since <= FAR
     ):

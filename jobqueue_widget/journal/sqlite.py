@@ -51,6 +51,7 @@ from .statements import (
     OF_A_PARENT,
     check_pages,
     copy_to,
+    delete,
     drop_what_nothing_names,
     insert,
     is_sound,
@@ -337,12 +338,7 @@ class SqliteJournal:
     ) -> None:
         for status, count in changes.counted.items():
             counts[status] = counts.get(status, 0) + count
-        numbers = [(number,) for number, _ in changes.forgotten]
-        ids = [(job_id,) for _, job_id in changes.forgotten]
-        for table in ("jobs", "standings"):
-            connection.executemany(f"DELETE FROM {table} WHERE number = ?", numbers)
-        for table in ("results", "logs"):
-            connection.executemany(f"DELETE FROM {table} WHERE id = ?", ids)
+        delete(connection, changes.forgotten)
         put(connection, "forgotten", counts)
 
     def _write_rest(self, connection: sqlite3.Connection, changes: Changes) -> None:
@@ -350,6 +346,8 @@ class SqliteJournal:
             put(connection, "numbers_given", changes.numbers_given)
         if changes.pause_changed:
             put(connection, "pause", changes.pause)
+        if changes.cleared_to is not None:
+            put(connection, "cleared_to", changes.cleared_to)
         if changes.ended or not 0 <= changes.seen_at - self._seen_at < SEEN_EVERY:
             connection.execute(
                 "UPDATE sessions SET seen_at = ?, ended_at = ? WHERE run_id = ?",

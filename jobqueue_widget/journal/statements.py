@@ -60,6 +60,18 @@ def insert(
         connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
 
 
+def delete(connection: sqlite3.Connection, jobs: Iterable[tuple[int, str]]) -> None:
+    """All that is written of these jobs, given by number and id, but for their functions."""
+    numbers, ids = [], []
+    for number, job_id in jobs:
+        numbers.append((number,))
+        ids.append((job_id,))
+    for table in ("jobs", "standings"):
+        connection.executemany(f"DELETE FROM {table} WHERE number = ?", numbers)
+    for table in ("results", "logs"):
+        connection.executemany(f"DELETE FROM {table} WHERE id = ?", ids)
+
+
 def put(connection: sqlite3.Connection, key: str, value: object) -> None:
     """An entry of the table `meta`, as JSON."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))

@@ -177,7 +177,8 @@ class Commands:
         """
         text, wanted = a["text"], a.get("status", "")
         lists: dict[str, list[Job]] = {"running": [], "pending": [], "history": []}
-        for job in self._queue.find(text) if text else self._queue.jobs(wanted or None):
+        found = self._queue.find(text) if text else self._queue.jobs(wanted or None)
+        for job in self._queue._shown(found):
             status = job.status
             if not status.ended and text:
                 lists[status.value].append(job)

@@ -50,7 +50,7 @@ ACTS: dict[str, tuple[Callable[[JobQueue], int], int, dict[str, int]]] = {
     "clear": (
         lambda queue: queue.cancel_all("all") and queue.clear_history(),
         MANY + 1,
-        {},
+        {"cancelled": MANY + 1},
     ),
 }
 

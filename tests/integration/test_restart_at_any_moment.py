@@ -56,8 +56,10 @@ def act(queue: JobQueue, dice: random.Random) -> None:
         queue.pause(dice.choice(["", "a reason"]))
     elif kind == 10:
         queue.resume()
-    elif dice.random() < 0.1:
+    elif dice.random() < 0.2:
         queue.clear_history()
+        if dice.random() < 0.5:
+            queue._undo_clear()
     else:
         dice.choice(known).retry()
 
@@ -91,6 +93,7 @@ def expected(queue: JobQueue) -> tuple[list[str], dict[str, dict[str, Any]], set
 
 def compare(queue: JobQueue, copy: Path) -> tuple[int, int]:
     order, rows, ran = expected(queue)
+    shown = [job.id for job in queue.get_history()]
     totals = queue.get_state()["stats"]
     with opened(copy, keep_ended=KEEP, max_history=KEEP) as again:
         again._engine.state.validate()
@@ -105,6 +108,8 @@ def compare(queue: JobQueue, copy: Path) -> tuple[int, int]:
         assert [job.id for job in again.jobs("pending") if job.id not in rerun] == [
             job_id for job_id in order if job_id not in orphans
         ]
+        found = [job.id for job in again.get_history() if job.id not in ran | orphans]
+        assert found == shown[: len(found)], "what was hidden stays so"
         for job_id, row in rows.items():
             if job_id in after and job_id not in orphans:
                 assert look(after[job_id]) == row

@@ -76,7 +76,8 @@ async def test_the_newest_ended_are_kept_and_a_handle_keeps_its_result() -> None
             await queue.wait_for_job("other-1")
         assert queue.get_state()["stats"]["total_completed"] == 10
         assert queue.clear_history() == 3
-        assert queue.jobs() == []
+        assert queue.jobs() == jobs[:-4:-1]
+        assert queue.get_state()["history"] == queue.get_history() == []
         assert queue.get_state()["stats"]["total_completed"] == 10
 
 
@@ -171,11 +172,17 @@ async def test_events_of_the_queue_tell_of_a_cleared_history_and_of_its_closing(
     async with JobQueue() as queue:
         await queue.submit_nowait(noop)
         queue.subscribe(seen.append)
-        queue.clear_history()
-        await until(lambda: seen)
+        assert queue.clear_history() == 1
+        assert queue.clear_history() == 0, "nothing is left to clear, and nothing is told"
+        assert queue._undo_clear() == 1
+        assert queue._undo_clear() == 0
+        await until(lambda: len(seen) == 2)
         await queue.close()
-    assert [event.type for event in seen] == ["history_cleared", "queue_stopped", "queue_closed"]
-    assert seen[0].payload == {"count": 1}
+    assert [event.type for event in seen] == [
+        *("history_cleared", "history_restored"),
+        *("queue_stopped", "queue_closed"),
+    ]
+    assert [event.payload for event in seen[:2]] == [{"count": 1}] * 2
 
 
 async def test_events_of_the_queue_tell_of_pause_and_resume() -> None:

@@ -61,6 +61,8 @@ class PlainQueue:
         self.order: list[PlainJob] = []  # pending ones, as they are shown
         self.running: list[PlainJob] = []
         self.ended: list[PlainJob] = []  # oldest first, those still kept
+        self.hidden: list[PlainJob] = []
+        self.hidden_before: list[PlainJob] = []  # the last time
         self.counts = {"completed": 0, "failed": 0, "cancelled": 0}
         self.paused = False
         self.to_execution: list[tuple[str, int]] = []  # what this step tells executions
@@ -140,7 +142,15 @@ class PlainQueue:
         return True
 
     def clear_history(self) -> None:
-        self.just_forgotten, self.ended = self.ended, []
+        self.hidden_before, self.hidden = self.hidden, list(self.ended)
+
+    def undo_clear(self) -> None:
+        self.hidden = list(self.hidden_before)
+
+    @property
+    def shown(self) -> list[PlainJob]:
+        """Newest first."""
+        return [job for job in reversed(self.ended) if job not in self.hidden]
 
     # -- the dispatcher --------------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ class TwoQueues(RuleBasedStateMachine):
         self.due: dict[tuple[int, fx.TimerKind], float] = {}
         self.released: list[int] = []
         self.revision = 0
+        self.cleared_before = 0
         self.seen: object = ([], [])
 
     # -- choosing --------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ class TwoQueues(RuleBasedStateMachine):
 
     @rule(
         what=st.sampled_from(
-            ["start", "stop", "pause", "resume", "resume", "clear", "look", "look"]
+            ["start", "stop", "pause", "resume", "resume", "clear", "undo", "look", "look"]
         )
     )
     def control(self, what: str) -> None:
@@ -243,9 +244,11 @@ class TwoQueues(RuleBasedStateMachine):
             self.awake = True  # the engine looks again, whatever was changed
         elif what == "clear":
             self.model.clear_history()
-            gone = [effect.job.number for effect in self.state.clear_history()]
-            assert gone == numbers(self.model.just_forgotten)
-            self.model.begin_step()
+            self.cleared_before = self.state.cleared_to
+            self.state.clear_history()
+        elif what == "undo":
+            self.model.undo_clear()
+            self.state.clear_history(self.cleared_before)
         self.dispatch(what == "look")
 
     def stop(self) -> None:
@@ -419,7 +422,9 @@ class TwoQueues(RuleBasedStateMachine):
         assert [job.number for job in state.running.values()] == numbers(model.running)
         kept = numbers(model.ended)
         assert [job.number for job in state.ended] == kept
-        assert [job.number for job in state.history()] == kept[::-1][:MAX_HISTORY]
+        shown = numbers(model.shown)
+        assert [job.number for job in state.history()] == shown[:MAX_HISTORY]
+        assert state.count_after(state.cleared_to) == len(shown)
         assert state.jobs.keys() == {
             f"q-{number}" for number in (*kept, *numbers(model.order), *numbers(model.running))
         }

@@ -215,8 +215,10 @@ class User(Onlooker):
         self.call(self.queue.resume)
 
     async def clear_history(self) -> None:
-        """Forget what has ended."""
+        """Hide what has ended, and perhaps not for long."""
         self.call(self.queue.clear_history)
+        if self.dice.random() < 0.5:
+            self.call(self.queue._undo_clear)
 
     # -- the queue's life --------------------------------------------------------------------
 

@@ -331,12 +331,48 @@ def test_counters_never_shrink() -> None:
     for outcome in (DONE, BROKEN, DONE):
         queue.run(queue.submit(), outcome)
     queue.cancel(queue.submit())
-    assert of_kind(queue.state.clear_history(), fx.Evict) == [4]
-    assert queue.state.clear_history() == []
+    queue.state.clear_history()
     queue.submit()
     totals = queue.state.totals
     assert (totals.completed, totals.failed, totals.cancelled) == (2, 1, 1)
     assert totals.accepted == 5 == totals.ended + queue.state.open_count
+
+
+# -- hiding --------------------------------------------------------------------------------------
+
+
+def shown(queue: Queue) -> list[int]:
+    found = [job.number for job in queue.state.history()]
+    assert queue.state.history_count == len(found)
+    return found
+
+
+def test_what_was_cleared_is_kept_and_what_ends_later_is_shown() -> None:
+    queue = Queue(max_history=2, keep_ended=4)
+    jobs = [queue.submit() for _ in range(3)]
+    for job in jobs[:2]:
+        queue.run(job)
+    before = queue.state.cleared_to
+    queue.state.clear_history()
+    assert shown(queue) == []
+    queue.run(jobs[2])
+    assert shown(queue) == [3]
+    assert sorted(queue.state.jobs) == ["q-1", "q-2", "q-3"]
+    queue.state.clear_history(before)
+    assert shown(queue) == [3, 2]
+    assert queue.state.count_after(before) == 3
+
+
+def test_the_oldest_leave_also_when_they_are_hidden() -> None:
+    queue = Queue(max_history=2, keep_ended=2)
+    for _ in range(2):
+        queue.run(queue.submit())
+    queue.state.clear_history()
+    assert of_kind(queue.run(queue.submit()), fx.Evict) == [1]
+    assert of_kind(queue.run(queue.submit()), fx.Evict) == [2]
+    assert shown(queue) == [4, 3]
+    queue.state.clear_history(0)
+    assert shown(queue) == [4, 3]
 
 
 # -- the revision --------------------------------------------------------------------------------

@@ -1,0 +1,73 @@
+"""What is shown of the jobs that have ended: hidden at a wish, for a while to be undone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+UNDO_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Cleared:
+    """`before`: up to which number ended jobs were hidden already; `until`: monotonic seconds."""
+
+    before: int
+    until: float
+
+
+class History:
+    """Of one queue. Any thread, without the engine's lock."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._cleared: _Cleared | None = None
+
+    def clear(self) -> int:
+        """Hide all ended jobs; how many were not hidden before."""
+        engine = self._engine
+        with engine.lock:
+            state = engine.state
+            before = state.cleared_to
+            count = state.count_after(before)
+            if count:
+                state.clear_history()
+                self._cleared = _Cleared(before, engine.monotonic() + UNDO_SECONDS)
+                self._tell("history_cleared", count)
+        engine.perform([])
+        return count
+
+    def undo(self) -> int:
+        """Show again what the last `clear` has hidden; 0 if that is too long ago."""
+        engine = self._engine
+        with engine.lock:
+            undoable = self.undoable()
+            if undoable is None:
+                return 0
+            assert self._cleared is not None
+            engine.state.clear_history(self._cleared.before)
+            self._cleared = None
+            self._tell("history_restored", undoable[0])
+        engine.perform([])
+        return undoable[0]
+
+    def undoable(self) -> tuple[int, float] | None:
+        """How many jobs `undo` would show again, and for how many seconds. Under the lock."""
+        cleared, state = self._cleared, self._engine.state
+        if cleared is None:
+            return None
+        left = cleared.until - self._engine.monotonic()
+        count = state.count_after(cleared.before) - state.count_after(state.cleared_to)
+        if left > 0 and count:
+            return count, left
+        self._cleared = None
+        return None
+
+    def _tell(self, event: str, count: int) -> None:
+        engine = self._engine
+        engine.publish(event, {"count": count})
+        if engine.recorder is not None:
+            engine.recorder.note_cleared()
