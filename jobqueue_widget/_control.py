@@ -128,7 +128,8 @@ class Control:
         if number is not None and 0 < number <= self.engine.numbers_given:
             raise JobEvictedError(
                 f"job {job} has ended and is no longer kept: the newest keep_ended="
-                f"{self.engine.settings.keep_ended} are; hold its Job to keep a result"
+                f"{self.engine.settings.keep_ended} are, but for what was forgotten; "
+                "hold its Job to keep a result"
             )
         raise UnknownJobError(f"{job!r} is no job of this queue; pass an id that submit returned")
 

@@ -39,7 +39,7 @@ class JobEvictedError(JobQueueError, ValueError):
 
 
 class JobNotFinishedError(JobQueueError, RuntimeError):
-    """The result was asked for before the job has ended."""
+    """What was asked for is possible only when the job has ended, and it has not."""
 
 
 class WaitTimeoutError(JobQueueError, TimeoutError):

@@ -265,6 +265,10 @@ class MemoryJournal:
         for _, job_id in changes.forgotten:
             for kept in (self._requests, self._standings, self._logs, self._results):
                 kept.pop(job_id, None)
+        if changes.erased:
+            needed = {request.function for request in self._requests.values()}
+            for digest in self._functions.keys() - needed:
+                del self._functions[digest]
         for status, count in changes.counted.items():
             self._forgotten[status] = self._forgotten.get(status, 0) + count
         self._numbers_given = changes.numbers_given

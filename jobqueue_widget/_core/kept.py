@@ -99,6 +99,8 @@ class Changes:
     results: list[tuple[str, KeptResult]] = field(default_factory=list)
     forgotten: list[tuple[int, str]] = field(default_factory=list)
     """Numbers and ids of jobs that are kept no longer."""
+    erased: bool = False
+    """Nothing of them may be readable afterwards, nor of functions that no job needs any more."""
     counted: dict[str, int] = field(default_factory=dict)
     """How many jobs are kept no longer, also such as never were, by their last status."""
     pause: tuple[str, float] | None = None

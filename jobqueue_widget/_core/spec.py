@@ -131,6 +131,9 @@ class JobSpec:
             except AttributeError:
                 continue
 
+    def take_over(self) -> None:
+        """Its journal is about to forget it: load what stands there only."""
+
     @property
     def title(self) -> str:
         """The label if there is one, else the name."""

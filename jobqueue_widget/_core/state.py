@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -105,6 +105,16 @@ class QueueState:
         """Show no ended job up to that number, else none at all; they are kept all the same."""
         self.cleared_to = max(self.last_ended, self.cleared_to) if up_to is None else up_to
         self.revision += 1
+
+    def forget(self, jobs: Collection[JobRecord]) -> list[fx.Effect]:
+        """Keep these ended jobs no longer (handles that users hold keep theirs)."""
+        leaving = set(jobs)
+        gone = [job for job in self.ended if job in leaving]
+        self.ended = deque(job for job in self.ended if job not in leaving)
+        for job in gone:
+            del self.jobs[job.id]
+        self.revision += 1
+        return [fx.Evict(job) for job in gone]
 
     # -- for the rules ----------------------------------------------------------------------
 

@@ -188,7 +188,7 @@ class RestoredSpec(JobSpec):
     `missing`: why they cannot be. Then looking at them raises NotRestorableError.
     """
 
-    __slots__ = ("_archive", "lacks", "missing", "request")
+    __slots__ = ("_archive", "_packed", "lacks", "missing", "request")
     restored = True
 
     def __init__(
@@ -197,6 +197,7 @@ class RestoredSpec(JobSpec):
         self.request = request
         self.missing = missing
         self._archive = archive
+        self._packed: Packed | None = None
         self.id = request.id
         self.kind = request.kind  # type: ignore[assignment]
         self.name = request.name
@@ -254,7 +255,13 @@ class RestoredSpec(JobSpec):
             raise NotRestorableError(f"{self.name!r}: {self.missing}")
 
     def _function(self) -> Packed:
-        return self._archive.function(self.request.function or b"")
+        return self._packed or self._archive.function(self.request.function or b"")
+
+    def take_over(self) -> None:
+        """Its journal is about to forget it: load what stands there only."""
+        if self.request.function is not None:
+            with contextlib.suppress(NotRestorableError):  # who wants it is told then
+                self._packed = self._function()
 
     def _payload(self) -> object:
         executor = cast("Executor", self.executor)
@@ -277,6 +284,7 @@ class RestoredSpec(JobSpec):
         spec.id = id
         spec.executor = self.executor
         spec.surroundings = snapshot
+        spec._packed = self._packed
         return spec
 
 

@@ -56,7 +56,7 @@ WRITTEN: Final = Kept(None)
 
 
 class SealedScribe:
-    """Implements `_runtime.recorder.Scribe` with pickles and the user's key."""
+    """Implements `_runtime.scribe.Scribe` with pickles and the user's key."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
@@ -168,8 +168,12 @@ class SealedScribe:
 
     def anew(self, job: JobRecord) -> None:
         """What was asked for, and its function, are written no longer: pack it again."""
-        self._functions.clear()
+        self.erased()
         self.prepare(job)
+
+    def erased(self) -> None:
+        """Functions that are written may have gone with their jobs."""
+        self._functions.clear()
 
     # -- where it is ---------------------------------------------------------------------------
 

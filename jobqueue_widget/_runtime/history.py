@@ -1,9 +1,12 @@
-"""What is shown of the jobs that have ended: hidden at a wish, for a while to be undone."""
+"""Jobs that have ended: hidden, which can be undone for a while, or deleted for good."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from .._core.jobs import JobRecord
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -65,6 +68,22 @@ class History:
             return count, left
         self._cleared = None
         return None
+
+    def forget(self, jobs: Collection[JobRecord]) -> int:
+        """Delete ended jobs, from the journal first; how many there were.
+
+        Raises:
+            JournalError: they cannot be deleted there; then nothing was.
+
+        """
+        engine = self._engine
+        if engine.recorder is not None:
+            engine.recorder.erase(jobs)
+        with engine.lock:
+            effects = engine.perform_inside(engine.state.forget(jobs))
+            engine.publish("jobs_forgotten", {"count": len(effects)})
+        engine.perform(effects)
+        return len(effects)
 
     def _tell(self, event: str, count: int) -> None:
         engine = self._engine

@@ -128,7 +128,11 @@ class Keeper:
             self.tidy()
 
     def take_over(self, job: JobRecord) -> None:
-        """The journal is about to forget a job that its user holds."""
+        """The journal is about to forget a job that its user holds: load what stands there only."""
+        self._in_journal.pop(job.id, None)
+        job.spec.take_over()
+        if isinstance(job.log, JobLog):
+            job.log.kept  # noqa: B018 - one that came back is read now
         late = job.result
         if type(late) is Late and job not in self._files:
             value = late.get()
@@ -138,13 +142,16 @@ class Keeper:
 
     def evicted(self, job: JobRecord) -> None:
         """It is found by its handles only; with the last of them it goes."""
-        if isinstance(job.log, JobLog):
-            job.log.remove()
         self._in_journal.pop(job.id, None)
         handle = None if job.handle is None else job.handle()
         if handle is None:
             self._drop(job)
-        elif job in self._results or job in self._files or job in self._arguments:
+        elif (
+            job in self._results
+            or job in self._files
+            or job in self._arguments
+            or job in self._log_files
+        ):
             watched = self._watched
 
             def dropped(reference: weakref.ref[object]) -> None:
@@ -164,6 +171,8 @@ class Keeper:
             self._copies.discard(job)
             in_file = self._files.take(job)
             self._told.pop(job, None)
+        if isinstance(job.log, JobLog):
+            job.log.remove()
         if in_file:
             self._path(job).unlink(missing_ok=True)
 

@@ -23,8 +23,8 @@ class JobEvent:
 
     `type`: submitted, restored, moved, held, released, blocked, started, phase, progress,
     cancel_asked, cancel_forced, retrying, ended, paused, resumed, history_cleared,
-    history_restored, queue_started, queue_stopped, queue_closed, loop_blocked, loop_unblocked,
-    journal_failed, journal_recovered, orphans.
+    history_restored, jobs_forgotten, queue_started, queue_stopped, queue_closed, loop_blocked,
+    loop_unblocked, journal_failed, journal_recovered, orphans.
     `job_id` is None for those of the whole queue.
     `timestamp`: epoch seconds.
     """

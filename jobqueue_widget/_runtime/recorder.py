@@ -6,13 +6,13 @@ import atexit
 import logging
 import threading
 import weakref
-from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from collections import Counter, deque
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from .._core import effects as fx
 from .._core.jobs import JobRecord
-from .._core.kept import Changes, KeptFunction, KeptResult, Request, Standing
+from .._core.kept import Changes, KeptResult, Standing
 from ..errors import JournalError
 from ..protocols import NoticesLoss
 from . import journal_watch
@@ -21,6 +21,7 @@ from .notices import warn
 if TYPE_CHECKING:
     from ..protocols import Journal
     from .engine import Engine
+    from .scribe import Scribe
 
 logger = logging.getLogger(__name__)
 
@@ -34,46 +35,6 @@ SETTLE_PATIENCE = 5.0  # seconds for results that are still being pickled when t
 
 _OF_A_PARENT: list[Recorder] = []
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
-
-
-class Scribe(Protocol):
-    """Puts jobs into plain values: what may be written of them, and how."""
-
-    def prepare(self, job: JobRecord) -> None:
-        """Pack what was asked for. In the thread of its caller, before it is accepted."""
-
-    def request(self, job: JobRecord) -> tuple[Request, KeptFunction | None] | None:
-        """What was asked for; None once it was written."""
-
-    def written(self, job: JobRecord) -> None:
-        """What was asked for is kept now."""
-
-    def standing(self, job: JobRecord) -> Standing:
-        """Where it is, without its failure. Under the engine's lock: quick."""
-        ...
-
-    def finish(self, job: JobRecord, standing: Standing) -> Standing:
-        """Add its failure, and hide what is secret."""
-        ...
-
-    def anew(self, job: JobRecord) -> None:
-        """What was asked for, and its function, are written no longer: pack it again."""
-
-    def log(self, job: JobRecord) -> bytes:
-        """The end of its log."""
-        ...
-
-    def is_light(self, value: object) -> bool:
-        """True if a result may be pickled at once: few built-in values."""
-        ...
-
-    def result_to_come(self, job: JobRecord) -> KeptResult:
-        """What stands there until its result is pickled."""
-        ...
-
-    def result(self, job: JobRecord) -> KeptResult:
-        """Its result as it will be kept. May run the user's code; never raises."""
-        ...
 
 
 class Recorder:
@@ -92,6 +53,7 @@ class Recorder:
         self._dirty: dict[JobRecord, None] = {}  # in the order of their changes
         self._forgotten: list[tuple[int, str]] = []
         self._counted: dict[str, int] = {}
+        self._erased: set[JobRecord] = set()  # in the journal, and not here yet
         self._pause_changed = self._cleared_changed = False
         self._results: deque[tuple[str, KeptResult]] = deque()
         self._heavy: deque[JobRecord] = deque()
@@ -142,6 +104,9 @@ class Recorder:
 
     def _forget(self, job: JobRecord) -> None:
         self._dirty.pop(job, None)
+        if job in self._erased:
+            self._erased.remove(job)
+            return
         if job.is_held:
             self._leaving.append(job)
         status = job.status.value
@@ -246,6 +211,49 @@ class Recorder:
         if heavy:
             self._pickle_soon(heavy)
         return True
+
+    def erase(self, jobs: Iterable[JobRecord]) -> None:
+        """Delete what is written of ended jobs, in one transaction, before the queue forgets them.
+
+        Raises:
+            JournalError: it cannot be; then nothing was deleted.
+
+        """
+        engine = self._engine
+        with self._lock:
+            self._writer = threading.get_ident()
+            try:
+                while self._has_news() and not self._closed:  # results on their way, and the like
+                    if not self._write():
+                        raise JournalError(self.trouble)
+                with engine.lock:
+                    kept = engine.state.jobs
+                    leaving = {job for job in jobs if job.id in kept} - self._erased
+                    self._erased |= leaving
+                try:
+                    self._delete(leaving)
+                except BaseException:
+                    with engine.lock:
+                        for job in leaving - self._erased:  # it has left meanwhile as others do
+                            self._forget(job)
+                        self._erased -= leaving
+                    raise
+            finally:
+                self._writer = None
+
+    def _delete(self, jobs: Collection[JobRecord]) -> None:
+        engine = self._engine
+        for job in jobs:
+            if job.is_held:
+                engine.keeper.take_over(job)
+        changes = Changes(engine.run_id, engine.now(), engine.numbers_given, erased=True)
+        changes.forgotten = [(job.number, job.id) for job in jobs]
+        changes.counted = Counter(job.status.value for job in jobs)
+        try:
+            self.journal.write(changes)
+        except Exception as error:
+            raise JournalError(f"the journal cannot be written ({error})") from error
+        self._scribe.erased()
 
     def _fill(
         self, changes: Changes, dirty: Iterable[JobRecord], standings: list[Standing]

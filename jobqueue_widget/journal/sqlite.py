@@ -52,7 +52,9 @@ from .statements import (
     check_pages,
     copy_to,
     delete,
-    drop_what_nothing_names,
+    delete_functions,
+    delete_sessions,
+    empty_log,
     insert,
     is_sound,
     leave,
@@ -163,7 +165,8 @@ class SqliteJournal:
         self._forgotten = dict(contents.forgotten)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            drop_what_nothing_names(connection)
+            delete_functions(connection)
+            delete_sessions(connection)
             self._sign(connection, session)
         self._files.remove_all_but(contents.with_result)
         self._presence.note()
@@ -185,6 +188,7 @@ class SqliteJournal:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {self._sync}")
         connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         version = pragma(connection, "user_version")
         if holds and version == 0:
             raise Damaged("it holds tables and is of no version")
@@ -321,6 +325,8 @@ class SqliteJournal:
                 insert(connection, "results", results, 5)
                 if changes.forgotten or changes.counted:
                     self._forget(connection, changes, forgotten)
+                if changes.erased:
+                    delete_functions(connection)
                 self._write_rest(connection, changes)
                 connection.execute("COMMIT")
             except BaseException:
@@ -330,6 +336,9 @@ class SqliteJournal:
             finally:
                 self._presence.note()
             self._numbers_given, self._forgotten = changes.numbers_given, forgotten
+            if changes.erased:
+                empty_log(connection)
+                self._presence.note()
         if changes.forgotten:
             self._files.remove(job_id for _, job_id in changes.forgotten)
 

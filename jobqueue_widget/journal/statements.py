@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -12,6 +13,8 @@ from pathlib import Path
 from .lock import JournalLock
 from .opening import make_empty
 from .reading import Damaged, is_broken, read_contents
+
+logger = logging.getLogger(__name__)
 
 OF_A_PARENT: list[sqlite3.Connection] = []
 
@@ -72,23 +75,37 @@ def delete(connection: sqlite3.Connection, jobs: Iterable[tuple[int, str]]) -> N
         connection.executemany(f"DELETE FROM {table} WHERE id = ?", ids)
 
 
-def put(connection: sqlite3.Connection, key: str, value: object) -> None:
-    """An entry of the table `meta`, as JSON."""
-    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
-
-
-def drop_what_nothing_names(connection: sqlite3.Connection) -> None:
-    """Functions of no job; old sessions of which no job is left."""
+def delete_functions(connection: sqlite3.Connection) -> None:
+    """Those that no job refers to."""
     connection.execute(
         "DELETE FROM functions WHERE digest NOT IN"
         " (SELECT function FROM jobs WHERE function IS NOT NULL)"
     )
+
+
+def delete_sessions(connection: sqlite3.Connection) -> None:
+    """Those of long ago that no job is of."""
     connection.execute(
         "DELETE FROM sessions WHERE rowid <= (SELECT max(rowid) FROM sessions) - 20"
         " AND run_id NOT IN (SELECT CASE length(id)"
         " WHEN 36 THEN substr(id, 10, 4) || substr(id, 25, 4)"  # _core/ids.py
         " ELSE substr(id, 1, instr(id, '-') - 1) END FROM jobs)"
     )
+
+
+def put(connection: sqlite3.Connection, key: str, value: object) -> None:
+    """An entry of the table `meta`, as JSON."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+
+def empty_log(connection: sqlite3.Connection) -> None:
+    """Move all of it into the file: earlier pages stand in the log, with what was deleted."""
+    try:
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.Error as error:
+        busy = error
+    if busy:
+        logger.warning("the journal's log still holds what was deleted, until it is closed")
 
 
 def is_sound(connect: Callable[[], sqlite3.Connection], run_id: str) -> bool:

@@ -60,6 +60,8 @@ def act(queue: JobQueue, dice: random.Random) -> None:
         queue.clear_history()
         if dice.random() < 0.5:
             queue._undo_clear()
+        if dice.random() < 0.5 and (jobs := queue.jobs("completed")):
+            queue.forget(*dice.sample(jobs, dice.randint(1, len(jobs))))
     else:
         dice.choice(known).retry()
 

@@ -147,6 +147,10 @@ class PlainQueue:
     def undo_clear(self) -> None:
         self.hidden = list(self.hidden_before)
 
+    def forget(self, jobs: list[PlainJob]) -> None:
+        self.just_forgotten = [job for job in self.ended if job in jobs]
+        self.ended = [job for job in self.ended if job not in jobs]
+
     @property
     def shown(self) -> list[PlainJob]:
         """Newest first."""

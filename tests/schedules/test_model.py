@@ -251,6 +251,17 @@ class TwoQueues(RuleBasedStateMachine):
             self.state.clear_history(self.cleared_before)
         self.dispatch(what == "look")
 
+    @precondition(lambda self: self.model.ended)
+    @rule(picks=st.sets(st.integers(0, 20)))
+    def forget(self, picks: set[int]) -> None:
+        kept = self.model.ended
+        jobs = [kept[pick % len(kept)] for pick in sorted(picks)]
+        self.model.begin_step()
+        self.model.forget(jobs)
+        gone = self.state.forget([self.record(job) for job in jobs])
+        assert [effect.job.number for effect in gone] == numbers(self.model.just_forgotten)
+        self.model.begin_step()
+
     def stop(self) -> None:
         """Ask, force, and what cannot be forced is told as it is; what is pending stays."""
         pending = set(numbers(self.model.order))
@@ -394,7 +405,7 @@ class TwoQueues(RuleBasedStateMachine):
             self.apply(ev.HoldExpired(record))
         elif kind == "backoff":
             self.model.backoff_is_over(job)
-            self.apply(ev.BackoffOver(record, job.attempt))
+            self.apply(ev.BackoffOver(record, record.attempt))  # the model may have ended it
         elif kind == "limit":
             self.model.limit_is_over(job, LISTEN)
             self.apply(ev.TimedOut(record, job.attempt, LISTEN))

@@ -11,6 +11,7 @@ from jobqueue_widget._core.jobs import JobStatus
 from jobqueue_widget.context import current_job
 from jobqueue_widget.errors import (
     InvalidOptionError,
+    JobQueueError,
     QueueClosedError,
 )
 
@@ -220,6 +221,20 @@ class User(Onlooker):
         if self.dice.random() < 0.5:
             self.call(self.queue._undo_clear)
 
+    async def forget(self) -> None:
+        """Delete one of those that have ended, or all of a kind."""
+        if (tracked := self.some_job()) is None:
+            return
+        if self.dice.random() < 0.5:
+            self.call(self.queue.forget, status=self.dice.choice(("failed", "cancelled")))
+            return
+        kept = tracked.job.id in self.queue._engine.state.jobs and tracked.job.done
+        try:
+            count = self.call(self.queue.forget, tracked.job)
+        except JobQueueError:
+            count = 0
+        self.expect(count, int(kept), "forget")
+
     # -- the queue's life --------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -269,6 +284,7 @@ CHOICES: dict[Act, int] = {
     User.pause: 1,
     User.resume: 3,
     User.clear_history: 1,
+    User.forget: 1,
     User.start: 5,
     User.stop: 2,
     User.close: 1,

@@ -1,0 +1,51 @@
+"""What a recorder needs of whoever puts jobs into plain values."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .._core.jobs import JobRecord
+from .._core.kept import KeptFunction, KeptResult, Request, Standing
+
+
+class Scribe(Protocol):
+    """Puts jobs into plain values: what may be written of them, and how."""
+
+    def prepare(self, job: JobRecord) -> None:
+        """Pack what was asked for. In the thread of its caller, before it is accepted."""
+
+    def request(self, job: JobRecord) -> tuple[Request, KeptFunction | None] | None:
+        """What was asked for; None once it was written."""
+
+    def written(self, job: JobRecord) -> None:
+        """What was asked for is kept now."""
+
+    def standing(self, job: JobRecord) -> Standing:
+        """Where it is, without its failure. Under the engine's lock: quick."""
+        ...
+
+    def finish(self, job: JobRecord, standing: Standing) -> Standing:
+        """Add its failure, and hide what is secret."""
+        ...
+
+    def anew(self, job: JobRecord) -> None:
+        """What was asked for, and its function, are written no longer: pack it again."""
+
+    def erased(self) -> None:
+        """Functions that are written may have gone with their jobs."""
+
+    def log(self, job: JobRecord) -> bytes:
+        """The end of its log."""
+        ...
+
+    def is_light(self, value: object) -> bool:
+        """True if a result may be pickled at once: few built-in values."""
+        ...
+
+    def result_to_come(self, job: JobRecord) -> KeptResult:
+        """What stands there until its result is pickled."""
+        ...
+
+    def result(self, job: JobRecord) -> KeptResult:
+        """Its result as it will be kept. May run the user's code; never raises."""
+        ...
