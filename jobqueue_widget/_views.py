@@ -288,6 +288,12 @@ class KnownRows:
         return [[shown.row for shown in rows] for rows in lists]
 
 
+def cleared_dict(engine: Engine) -> dict[str, Any] | None:
+    """How many jobs were hidden last, and until when that can be undone. Under the lock."""
+    undoable = engine.history.undoable()
+    return undoable and {"count": undoable[0], "until": engine.now() + undoable[1]}
+
+
 def board(
     engine: Engine, running: int, pending: int, history: int, known: KnownRows | None = None
 ) -> dict[str, Any]:
@@ -306,6 +312,7 @@ def board(
             "paused": None if pause is None else {"reason": pause.reason, "since": pause.since},
             "lag": engine.watch.lag,
             "note": engine.notice,
+            "cleared": cleared_dict(engine),
             "max_running": engine.max_running,
             "cancel_timeout": engine.settings.cancel_timeout,
             "counts": {
@@ -316,6 +323,7 @@ def board(
                 "failed": totals.failed,
                 "cancelled": totals.cancelled,
                 "history": state.history_count,
+                "clearable": state.count_after(state.cleared_to),
             },
         }
         shown = (

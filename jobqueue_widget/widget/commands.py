@@ -241,6 +241,12 @@ class Commands:
     def _clear_history(self, a: Answer, cid: str) -> Answer:
         return {"count": self._queue.clear_history(), **self._acted(True)}
 
+    def _undo_clear(self, a: Answer, cid: str) -> Answer:
+        count = self._queue._undo_clear()
+        if not count:
+            raise Refused("stale", "that was more than ten seconds ago, or is undone already")
+        return {"count": count, **self._acted(True)}
+
     def _unload(self, a: Answer, cid: str) -> Answer:
         """Begun, not done: unloading takes seconds. The line of resources shows when it is gone."""
         idle = self._queue._resources().get("idle", ())

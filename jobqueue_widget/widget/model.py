@@ -69,6 +69,7 @@ def summary_of(board: State, epoch: str) -> State:
         "phase": board["phase"],
         "paused": paused and {**paused, "reason": shorten(paused["reason"])},
         "counts": board["counts"],
+        "cleared": board["cleared"],
         "lag": board["lag"],
         "beat": 1.0,
         "max_running": board["max_running"],
@@ -123,6 +124,7 @@ class JobSource:
         summary = summary_of(board, self.epoch)
         if over:  # what else the queue does is no matter here, and nobody waits for a heartbeat
             summary |= {"counts": dict.fromkeys(summary["counts"], 0), "paused": None}
+            summary["cleared"] = None
         return {
             "summary": summary,
             "running": [],

@@ -77,6 +77,7 @@ class Sync:
         self._last: State = {}
         self._whole_wanted = False
         self._say_again_at: float | None = None
+        self._undo_ends_at: float | None = None  # then the state is another one by itself
         self._stop_listening = source.queue._on_change(self.want)
 
     def first_state(self) -> State:
@@ -151,6 +152,8 @@ class Sync:
 
     def _turn(self, changed: bool) -> None:
         """Something has changed, or patience is over."""
+        if self._undo_ends_at is not None and self._undo_ends_at <= self._monotonic():
+            changed = True
         again = not changed and self._say_again_at is not None
         whole = again
         if self._whole_wanted:
@@ -170,15 +173,17 @@ class Sync:
         counts = self._last.get("summary", {}).get("counts", {})
         if counts.get("running") or counts.get("held"):
             return BEAT
-        if self._say_again_at is not None:
-            return max(0.0, self._say_again_at - self._monotonic())
-        return None
+        due = [at for at in (self._say_again_at, self._undo_ends_at) if at is not None]
+        return max(0.0, min(due) - self._monotonic()) if due else None
 
     def _next_state(self) -> State:
         self._was_over = self._source.is_over()  # before: then the state is the last one
         state = self._source.state()
         self._seq += 1
-        state["summary"]["seq"] = self._seq
+        summary = state["summary"]
+        summary["seq"] = self._seq
+        left = summary["cleared"] and summary["cleared"]["until"] - summary["t"]
+        self._undo_ends_at = left and self._monotonic() + left
         return state
 
     def _flush(self, *, whole: bool) -> None:

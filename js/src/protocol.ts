@@ -44,6 +44,7 @@ export interface Counts {
   failed: number;
   cancelled: number;
   history: number; // ended jobs that can be shown
+  clearable: number; // all ended jobs that are kept, and not hidden
 }
 
 export interface Summary {
@@ -55,6 +56,8 @@ export interface Summary {
   phase: string;
   paused: { reason: string; since: number } | null;
   counts: Counts;
+  /** How many rows were hidden, and until when (kernel's clock) that can be undone. */
+  cleared: { count: number; until: number } | null;
   lag: number;
   beat: number;
   max_running: number;
@@ -190,7 +193,7 @@ export function cleanRows(value: unknown, most: number, start = 0): Row[] {
 export function cleanSummary(value: unknown): Summary | null {
   if (!isPlain(value) || typeof value["epoch"] !== "string") return null;
   const counts = isPlain(value["counts"]) ? value["counts"] : {};
-  const paused = value["paused"];
+  const { paused, cleared } = value;
   return {
     epoch: value["epoch"],
     seq: num(value["seq"]),
@@ -209,7 +212,11 @@ export function cleanSummary(value: unknown): Summary | null {
       failed: count(counts["failed"]),
       cancelled: count(counts["cancelled"]),
       history: count(counts["history"]),
+      clearable: count(counts["clearable"]),
     },
+    cleared: isPlain(cleared)
+      ? { count: count(cleared["count"]), until: num(cleared["until"]) }
+      : null,
     lag: num(value["lag"]),
     beat: Math.max(0.1, num(value["beat"], 1)),
     max_running: Math.max(1, num(value["max_running"], 1)),

@@ -13,6 +13,7 @@ from tests.browser.widget import (
     SETUP,
     button,
     press,
+    press_in,
     region,
     row,
     status,
@@ -91,13 +92,40 @@ def test_shift_delete_ends_a_job_that_does_not_listen(fresh: Fresh) -> None:
     until_status(notebook, "deaf one", "cancelled")
 
 
-def test_clear_history_removes_what_has_ended(fresh: Fresh) -> None:
-    notebook = fresh(submit("brief", "sleeper", 0), submit("unlucky", "fails"))
+def test_clear_history_hides_what_has_ended_in_every_view_until_it_is_undone(
+    fresh: Fresh,
+) -> None:
+    notebook = fresh(submit("brief", "sleeper", 0), submit("unlucky", "fails"), "queue")
     until_status(notebook, "unlucky", "failed")
+    views = notebook.page.get_by_role("region", name=re.compile("^Job queue"))
+    expect(views).to_have_count(2)
     expect(row(notebook, "brief")).to_be_visible()
-    press(notebook, "Clear history")
-    expect(region(notebook).get_by_role("row")).to_have_count(0)
+    press(notebook, "Clear history…")
+    button(notebook, "Hide 2 ended").click()
+    for number in range(2):
+        expect(views.nth(number).get_by_role("row")).to_have_count(0)
+        expect(views.nth(number).get_by_text("2 rows hidden", exact=True)).to_be_visible()
     assert notebook.value_of("queue.window('history', 0, 9).total") == 0
+    assert notebook.value_of("len(queue.jobs())") == 2
+    press_in(views.nth(1), "Undo")
+    for number in range(2):
+        expect(views.nth(number).get_by_role("row")).to_have_count(2)
+        expect(views.nth(number).get_by_text("2 rows hidden", exact=True)).to_be_hidden()
+
+
+def test_when_the_time_to_undo_is_over_the_offer_goes_and_the_rows_stay_hidden(
+    fresh: Fresh,
+) -> None:
+    notebook = fresh(submit("brief", "sleeper", 0))
+    until_status(notebook, "brief", "completed")
+    press(notebook, "Clear history…")
+    button(notebook, "Hide 1 ended").click()
+    told = region(notebook).get_by_text("1 row hidden", exact=True)
+    expect(told).to_be_visible()
+    expect(told).to_be_hidden(timeout=30_000)
+    expect(region(notebook).get_by_role("row")).to_have_count(0)
+    expect(region(notebook)).to_contain_text("No jobs to show")
+    assert notebook.value_of("queue._undo_clear()") == 0
 
 
 def test_the_filter_finds_jobs_by_text_and_by_how_they_ended(fresh: Fresh) -> None:

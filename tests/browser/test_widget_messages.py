@@ -20,7 +20,7 @@ MESSAGES = 2_000
 BATCH = 200  # so many, then a pause: the server lets 1,000 messages a second through
 CODES = {"bad_request", "unknown_op", "not_found", "stale", "forbidden", "gone", "too_large"}
 # With well-formed arguments these would act, rightly: they get others only.
-ACTS_WITHOUT_ARGUMENTS = {"pause", "resume", "start", "clear_history"}
+ACTS_WITHOUT_ARGUMENTS = {"pause", "resume", "start", "clear_history", "undo_clear"}
 LISTEN = """id => {
   const { kernel } = window.jupyterapp.shell.currentWidget.sessionContext.session;
   const comm = kernel._comms.get(id);

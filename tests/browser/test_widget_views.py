@@ -37,7 +37,7 @@ def test_names_are_those_of_the_contract(opened: Opener) -> None:
     assert unknown.get_attribute("aria-valuenow") is None
     for name in ("Cancel whisper", "Remove gemini", "Retry whisper", "Undo"):
         expect(page.get_by_role("button", name=name).first).to_be_visible()
-    for name in ("Pause queue", "Cancel all…"):
+    for name in ("Pause queue", "Cancel all…", "Clear history…"):
         expect(page.get_by_role("button", name=name)).to_be_visible()
 
 
@@ -694,13 +694,96 @@ def test_history_that_is_not_all_of_it_says_so_and_an_empty_one_cannot_be_cleare
     expect(done).to_contain_text("Done 100 · last of 504")
     page.get_by_role("button", name="Failed", exact=True).click()
     expect(done).to_contain_text("Done 73AllFailed")
-    clear = page.get_by_role("button", name="Clear history")
+    clear = page.get_by_role("button", name="Clear history…")
     expect(clear).not_to_have_attribute("aria-disabled", "true")
-    page.evaluate("kernel.shown = 0; kernel.flush()")
+    page.evaluate("kernel.history = []; kernel.flush()")
     expect(clear).to_have_attribute("aria-disabled", "true")
     page.get_by_role("button", name="All", exact=True).click()
     page.get_by_label("Filter jobs").focus()  # the header stays, where there is nothing below it
     expect(done).to_contain_text("Done 0AllFailed")
+
+
+def hidden(page: Page) -> Locator:
+    """The line that says how many rows were hidden, with its Undo."""
+    return page.locator(".jqw-ask").filter(has_text="hidden ·")
+
+
+def test_clearing_the_history_is_asked_about_and_can_be_undone(opened: Opener) -> None:
+    page = opened()
+    clear = page.get_by_role("button", name="Clear history…")
+    finished = page.get_by_role("grid", name="Finished")
+    clear.focus()
+    page.keyboard.press("Enter")
+    hide = page.get_by_role("group", name="Clear history").get_by_role(
+        "button", name="Hide 4 ended"
+    )
+    expect(hide).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(hide).to_be_hidden()
+    expect(clear).to_be_focused()
+    assert sent(page, "clear_history") == []
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(hidden(page)).to_contain_text("4 rows hidden")
+    expect(finished).to_be_hidden()
+    expect(clear).to_be_focused()
+    assert sent(page, "clear_history") == [{}]
+    expect(page.get_by_role("status")).to_contain_text("4 rows hidden; Undo within 10 seconds")
+    undo = hidden(page).get_by_role("button", name="Undo")
+    undo.focus()
+    page.keyboard.press("Enter")
+    expect(hidden(page)).to_be_hidden()
+    expect(finished).to_have_attribute("aria-rowcount", "4")
+    expect(clear).to_be_focused()
+    assert sent(page, "undo_clear") == [{}]
+
+
+def test_ctrl_z_undoes_what_was_done_last(opened: Opener) -> None:
+    page = opened()
+    row(page, "p2").focus()
+    page.keyboard.press("Delete")
+    expect(row(page, "p2")).to_contain_text("undo")
+    page.get_by_role("button", name="Clear history…").click()
+    page.get_by_role("button", name="Hide 4 ended").click()
+    expect(hidden(page)).to_be_visible()
+    page.keyboard.press("Control+z")
+    expect(hidden(page)).to_be_hidden()
+    assert sent(page, "undo_clear") == [{}]
+    assert sent(page, "release") == []
+    page.keyboard.press("Control+z")
+    expect(row(page, "p2")).not_to_contain_text("undo")
+    assert len(sent(page, "undo_clear")) == 1
+    assert sent(page, "release") == [{"job": "p2"}]
+
+
+def test_what_another_page_has_hidden_can_be_undone_here_as_long_as_the_kernel_says(
+    opened: Opener,
+) -> None:
+    page = opened()
+    elsewhere = "kernel.hidden = kernel.history.splice(0); kernel.undoUntil = Date.now() / 1000 + "
+    page.evaluate(f"{elsewhere} 10; kernel.flush()")
+    expect(hidden(page)).to_contain_text("4 rows hidden")
+    page.evaluate("kernel.undoUntil = 0; kernel.flush()")
+    expect(hidden(page)).to_be_hidden()
+    row(page, "p2").focus()
+    page.keyboard.press("Meta+z")
+    assert sent(page, "undo_clear") == []
+    page.evaluate("kernel.undoUntil = Date.now() / 1000 + 10; kernel.flush()")
+    expect(hidden(page)).to_be_visible()
+    page.keyboard.press("Meta+z")
+    expect(hidden(page)).to_be_hidden()
+    expect(page.get_by_role("grid", name="Finished")).to_have_attribute("aria-rowcount", "4")
+    assert sent(page, "undo_clear") == [{}]
+
+
+def test_an_undo_that_comes_too_late_says_so(opened: Opener) -> None:
+    page = opened()
+    page.evaluate(
+        "kernel.hidden = kernel.history.splice(0); kernel.quiet = true;"
+        "kernel.undoUntil = Date.now() / 1000 + 10; kernel.flush(); kernel.undoUntil = 0"
+    )
+    hidden(page).get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Could not undo: too late")).to_be_visible()
 
 
 def test_a_queued_row_that_goes_under_the_pointer_does_not_take_the_view_along(

@@ -271,6 +271,10 @@ async def test_commands_reach_the_queue() -> None:
         assert page.ask("pause", reason="lunch")["ok"]
         assert queue.paused
         assert page.ask("clear_history")["v"]["count"] == 4
+        await until(lambda: (page.widget.summary["cleared"] or {}).get("count") == 4)
+        assert page.ask("undo_clear")["v"]["count"] == 4
+        await until(lambda: page.widget.summary["cleared"] is None)
+        assert page.code_of("undo_clear") == "stale"
         assert page.ask("cancel_many", scope="all")["v"]["count"] == 0
 
 

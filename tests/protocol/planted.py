@@ -242,6 +242,18 @@ BUGS = [
         "            self._watched.clear()\n            self._watched[cid, list_name] = _Window(",
     ),
     Bug(
+        "nobody is told when the time to undo is over",
+        "widget/sync.py",
+        "for at in (self._say_again_at, self._undo_ends_at)",
+        "for at in (self._say_again_at,)",
+    ),
+    Bug(
+        "hiding what has ended is told to nobody",
+        "_runtime/history.py",
+        '                self._tell("history_cleared", count)\n',
+        "",
+    ),
+    Bug(
         "a pause is told to nobody",
         "_runtime/engine.py",
         'self.publish("resumed" if pause is None else "paused", {',

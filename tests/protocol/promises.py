@@ -37,6 +37,8 @@ def check_kernel(world: World) -> None:
         world.complain(f"the traits are of {widget.summary['rev']}, not {board['revision']}")
     if widget.summary["counts"] != board["counts"]:
         world.complain(f"the traits count {widget.summary['counts']}, not {board['counts']}")
+    if (widget.summary["cleared"] is None) != (board["cleared"] is None):
+        world.complain(f"the traits offer to undo {widget.summary['cleared']}")
     for name, of in (("running", "running"), ("head", "pending"), ("history", "history")):
         true = [without(clipped(row)) for row in board[of]]
         compare(world, f"trait {name}", [without(row) for row in getattr(widget, name)], true)

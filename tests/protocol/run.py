@@ -127,6 +127,9 @@ async def _calm(world: World) -> None:
     await asyncio.sleep(A_WHILE / 2)
     while queue.jobs("running"):
         await asyncio.sleep(A_WHILE)
+    if dice.random() < 0.2:
+        world.note("what has ended is hidden, which nobody undoes")
+        queue.clear_history()
     if any(page.is_left_alone for page in world.pages):
         world.note("who lost the last state and its repetition hears of the next change")
         queue.submit_nowait(_nothing).cancel()
@@ -165,7 +168,8 @@ async def _lose_one(world: World) -> None:
         await asyncio.sleep(SAY_AGAIN)
         return
     await asyncio.sleep(0.3)
-    queue.clear_history()  # a flush without the rows that were in the lost one
+    queue.resume()
+    queue.pause("late")  # a flush without the rows that were in the lost one
     await asyncio.sleep(0.3)
 
 

@@ -1,13 +1,15 @@
 // What every part of a view shares: the state, the line to the kernel, the acts of the user.
 
 import { Line, Marks, Refused } from "../actions";
-import type { Model, Plain, Row } from "../protocol";
+import { num, type Model, type Plain, type Row } from "../protocol";
 import { Store } from "../store";
+import { amount } from "../ui/amount";
 import { Live } from "../ui/live";
 
 /** Removing a queued job holds it for these seconds, so that it can be undone. */
 const UNDO_SECONDS = 8;
 const TROUBLE_SHOWN = 8; // seconds
+const HISTORY = "#history"; // among the marks, and among what was removed
 
 export class Context {
   readonly store = new Store();
@@ -96,13 +98,40 @@ export class Context {
   /** Bring back what this view removed last and can still be brought back. */
   undo(): boolean {
     for (let id = this.#removed.pop(); id !== undefined; id = this.#removed.pop()) {
+      if (id === HISTORY) {
+        if (this.hidden > 0) break;
+        continue;
+      }
       const row = this.store.find(id);
       if (row !== null && (row.status !== "pending" || !row.held)) continue;
       if (row !== null) this.release(row);
       else void this.act("release", { job: id }, "release", id);
       return true;
     }
-    return false;
+    return this.undoClear();
+  }
+
+  /** Hide what has ended; for some seconds the kernel can undo it. */
+  clearHistory(): void {
+    this.#removed.push(HISTORY);
+    void this.act("clear_history", {}, "clear_history").then((answer) => {
+      if (answer === null) return;
+      this.live.say(`${hiddenText(num(answer["count"]))}; Undo within 10 seconds`, true);
+    });
+  }
+
+  /** How many rows were hidden, here or elsewhere, and can be shown again. */
+  get hidden(): number {
+    const { cleared } = this.store.summary;
+    const undone = this.marks.get(HISTORY) !== undefined;
+    return cleared !== null && !undone && cleared.until > this.now() ? cleared.count : 0;
+  }
+
+  undoClear(): boolean {
+    if (this.hidden === 0) return false;
+    this.live.say("What was hidden is shown again", true);
+    void this.act("undo_clear", {}, "undo", HISTORY);
+    return true;
   }
 
   retry(row: Row): void {
@@ -136,6 +165,10 @@ export class Context {
     this.line.close();
     this.live.close();
   }
+}
+
+export function hiddenText(count: number): string {
+  return `${amount(count)} ${count === 1 ? "row" : "rows"} hidden`;
 }
 
 function sentence(kind: string): string {

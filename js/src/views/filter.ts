@@ -2,7 +2,7 @@
 
 import { cleanRows, num, type ListName, type Plain, type Row } from "../protocol";
 import { amount } from "../ui/amount";
-import { attr, button, enable, h, span } from "../ui/dom";
+import { attr, button, h, span } from "../ui/dom";
 import type { Context } from "./context";
 
 const MOST = 200;
@@ -17,7 +17,6 @@ export class Filter {
   });
   #chip: Chip = "all";
   #chips = new Map<Chip, HTMLButtonElement>();
-  #clear: HTMLButtonElement;
   /** null before the first answer: until then the lists show all that they have. */
   #found: Row[] | null = null;
   #byWords = false; // they were, and not by a chip
@@ -33,7 +32,6 @@ export class Filter {
       const node = button(label, label, () => this.#choose(chip), "jqw-chip");
       this.#chips.set(chip, node);
     }
-    this.#clear = button("Clear", "Clear history", () => this.#clearHistory(), "jqw-chip");
     this.input.addEventListener("input", () => this.#changed());
     this.input.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.input.value === "") return;
@@ -42,7 +40,7 @@ export class Filter {
       this.#changed();
     });
     const chips = this.#chips.values();
-    this.node = span("filter", ...chips, this.input, this.#clear);
+    this.node = span("filter", ...chips, this.input);
   }
 
   get active(): boolean {
@@ -88,8 +86,7 @@ export class Filter {
     for (const [chip, node] of this.#chips) {
       attr(node, "aria-pressed", String(chip === this.#chip));
     }
-    const { store, enabled, actedAt } = this.context;
-    enable(this.#clear, enabled && store.total("history") > 0);
+    const { store, actedAt } = this.context;
     const { rev } = store.summary;
     // When it is not due yet: the line draws again a second after each request.
     const due = this.context.page() - this.#askedAt > AGAIN_AFTER || actedAt > this.#askedAt;
@@ -131,11 +128,5 @@ export class Filter {
       this.#foundRev = rev;
     }
     this.context.invalidate();
-  }
-
-  #clearHistory(): void {
-    void this.context.act("clear_history", {}, "clear_history").then((answer) => {
-      if (answer !== null) this.context.live.say(`Cleared ${num(answer["count"])} jobs`, true);
-    });
   }
 }

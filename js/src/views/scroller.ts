@@ -39,7 +39,7 @@ export class Scroller {
   wide = false;
   /** px above what is in view. */
   top = 0;
-  #empty = h("p", { class: "jqw-note" }, "No jobs yet");
+  #empty = h("p", { class: "jqw-note" });
   #parts = new Map<ListName, Part>();
   #views = new Map<string, RowView>();
   #places = new Places(this.node);
@@ -98,6 +98,7 @@ export class Scroller {
     );
     LISTS.forEach((list, at) => this.#frame(list, at));
     show(this.#empty, this.#layout.height === 0);
+    setText(this.#empty, this.context.store.ended > 0 ? "No jobs to show" : "No jobs yet");
     // Only where the lists end in view, what was written moves what was read.
     if (this.top + this.#height >= Math.min(height, this.#layout.height)) this.#measure();
     this.#restore(anchor);

@@ -5,7 +5,7 @@ import {
   active, attr, button, div, enable, h, icon, setIcon, setText, show, span,
 } from "../ui/dom";
 import { guess } from "../ui/time";
-import type { Context } from "./context";
+import { hiddenText, type Context } from "./context";
 import { Bar } from "./rows";
 
 export class Toolbar {
@@ -16,32 +16,30 @@ export class Toolbar {
   #left = span("left");
   #pause: HTMLButtonElement;
   #start: HTMLButtonElement;
-  #all: HTMLButtonElement;
-  #panel = h("div", { class: "jqw-ask", role: "group", "aria-label": "Cancel all" });
   #choices: HTMLButtonElement[];
-  #asking = false;
+  #all: Question;
+  #hide: HTMLButtonElement;
+  #clear: Question;
+  #hidden = h("span");
+  #undo = div("ask", this.#hidden, " · ");
 
   constructor(private context: Context) {
     this.#pause = button("Pause", "Pause queue", () => context.togglePause());
     this.#start = button("Start", "Start queue", () => void context.act("start", {}, "start"));
-    this.#all = button("Cancel all…", "Cancel all…", () => this.#ask(!this.#asking));
     this.#choices = ["pending", "running", "all"].map((scope) =>
       button("", scope, () => this.#cancelMany(scope), "jqw-danger"));
-    this.#panel.append(
-      h("span", {}, "Cancel:"),
-      ...this.#choices,
-      button("Keep all", "Keep all", () => this.#ask(false)),
-    );
-    this.#panel.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      event.stopPropagation();
-      this.#ask(false);
+    this.#all = new Question("Cancel all", "Cancel:", this.#choices, "Keep all");
+    this.#hide = button("", "", () => {
+      this.#clear.ask(false);
+      context.clearHistory();
     });
-    show(this.#panel, false);
+    const told = "Hidden, not deleted:";
+    this.#clear = new Question("Clear history", told, [this.#hide], "Leave them");
+    this.#undo.append(button("Undo", "Undo", () => context.undoClear()));
     const state = span("state", this.#icon, this.#counts);
-    const acts = span("buttons", this.#start, this.#pause, this.#all);
+    const acts = span("buttons", this.#start, this.#pause, this.#all.opener, this.#clear.opener);
     const line = div("toolbar", state, this.#bar.node, this.#left, acts);
-    this.node = h("div", {}, line, this.#panel);
+    this.node = h("div", {}, line, this.#all.node, this.#clear.node, this.#undo);
   }
 
   update(): void {
@@ -66,8 +64,15 @@ export class Toolbar {
     const both = counts.running + counts.pending;
     enable(this.#pause, enabled);
     enable(this.#start, enabled);
-    enable(this.#all, enabled && both > 0);
-    if (this.#asking && !both) this.#ask(false);
+    this.#all.update(enabled && both > 0, both > 0);
+    this.#clear.update(enabled && counts.clearable > 0, counts.clearable > 0);
+    const rows = `Hide ${amount(counts.clearable)} ended`;
+    setText(this.#hide, rows);
+    enable(this.#hide, enabled);
+    const { hidden } = this.context;
+    if (hidden > 0) setText(this.#hidden, hiddenText(hidden));
+    else if (this.#undo.contains(active(this.node))) this.#clear.opener.focus();
+    show(this.#undo, hidden > 0);
     const told = [`${amount(counts.pending)} queued`, parts[0] ?? "", `${amount(both)} both`];
     this.#choices.forEach((node, index) => {
       const label = told[index] ?? "";
@@ -77,20 +82,47 @@ export class Toolbar {
     });
   }
 
-  #ask(asking: boolean): void {
-    const inside = this.#panel.contains(active(this.node));
-    this.#asking = asking;
-    show(this.#panel, asking);
-    attr(this.#all, "aria-expanded", String(asking));
-    if (asking) this.#choices[0]?.focus();
-    else if (inside) this.#all.focus();
-  }
-
   #cancelMany(scope: string): void {
-    this.#ask(false);
+    this.#all.ask(false);
     void this.context.act("cancel_many", { scope }, "cancel_all").then((answer) => {
       if (answer === null) return;
       this.context.live.say(`Cancelling ${Number(answer["count"])} jobs`, true);
     });
+  }
+}
+
+/** What a button of the toolbar asks before it acts, in a line of its own. */
+class Question {
+  readonly opener: HTMLButtonElement;
+  readonly node: HTMLElement;
+  #asking = false;
+
+  constructor(name: string, told: string, private choices: HTMLButtonElement[], no: string) {
+    this.opener = button(`${name}…`, `${name}…`, () => this.ask(!this.#asking));
+    const leave = button(no, no, () => this.ask(false));
+    this.node = div("ask", h("span", {}, told), ...choices, leave);
+    attr(this.node, "role", "group");
+    attr(this.node, "aria-label", name);
+    this.node.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      this.ask(false);
+    });
+    show(this.node, false);
+  }
+
+  /** `possible`: there is something to ask about. */
+  update(enabled: boolean, possible: boolean): void {
+    enable(this.opener, enabled);
+    if (this.#asking && !possible) this.ask(false);
+  }
+
+  ask(asking: boolean): void {
+    const inside = this.node.contains(active(this.node));
+    this.#asking = asking;
+    show(this.node, asking);
+    attr(this.opener, "aria-expanded", String(asking));
+    if (asking) this.choices[0]?.focus();
+    else if (inside) this.opener.focus();
   }
 }

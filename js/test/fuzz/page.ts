@@ -121,7 +121,7 @@ export class View {
     if (!context.enabled) return null;
     if (what === "pause") return this.did("togglePause", () => context.togglePause());
     if (what === "undo") return context.undo() ? { told: "undo" } : null;
-    if (what === "clear") return this.asked("clear_history", {}, "clear_history", "");
+    if (what === "clear") return this.did("clear", () => context.clearHistory());
     if (what === "find") {
       void context.ask("find", { text: "job" });
       return null;

@@ -33,7 +33,9 @@ export class Kernel {
   quiet = false;
   /** Set to refuse to send, as a closed comm does. */
   closed = false;
-  cleared = 0;
+  /** What was hidden last, and can be shown again. */
+  hidden: Row[] = [];
+  undoUntil = 0;
   readonly sent: Plain[] = [];
   private callbacks = new Map<string, Set<Callback>>();
   private traits: Plain = {};
@@ -81,7 +83,7 @@ export class Kernel {
 
   flush(deliver = true): void {
     const ended = (status: string): number =>
-      this.history.filter((row) => row.status === status).length;
+      [...this.history, ...this.hidden].filter((row) => row.status === status).length;
     this.seq += 1;
     this.rev += 1;
     this.pending.forEach((row, index) => (row.position = index));
@@ -89,11 +91,13 @@ export class Kernel {
       pending: this.pending.length, running: this.running.length,
       held: this.pending.filter((row) => row.held).length, completed: ended("completed"),
       failed: ended("failed"), cancelled: ended("cancelled"),
-      history: Math.min(this.shown, this.history.length),
+      history: Math.min(this.shown, this.history.length), clearable: this.history.length,
     };
+    const undoable = this.hidden.length > 0 && this.undoUntil > Date.now() / 1000;
     const summary = {
       proto: 1, epoch: this.epoch, seq: this.seq, rev: this.rev, t: Date.now() / 1000, name: this.name,
-      phase: this.phase, paused: this.paused, counts, lag: 0, beat: 1, max_running: 1,
+      phase: this.phase, paused: this.paused, counts,
+      cleared: undoable ? { count: this.hidden.length, until: this.undoUntil } : null, lag: 0, beat: 1, max_running: 1,
       cancel_timeout: 5, note: "",
     };
     const rows = (list: Row[], most: number): Plain[] =>
@@ -169,8 +173,13 @@ export class Kernel {
       this.history.unshift(...this.pending.splice(0));
       return { ok: true, v: { count } };
     } else if (op === "clear_history") {
-      const count = this.history.splice(0).length;
-      return { ok: true, v: { count } };
+      this.hidden = this.history.splice(0);
+      this.undoUntil = now + 10;
+      return { ok: true, v: { count: this.hidden.length, rev: this.rev + 1 } };
+    } else if (op === "undo_clear") {
+      if (this.undoUntil < now) return { ok: false, e: { code: "stale", msg: "too late" } };
+      this.history.push(...this.hidden.splice(0));
+      return done;
     } else if (op === "hello") return { ok: true, v: { epoch: this.epoch } };
     else if (op === "log") {
       const bytes = new TextEncoder().encode(this.log);
