@@ -81,8 +81,7 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
             engine.learning.keep(signer.seal(b"learned"), file.load(), file.save)
         why_not = None if contents.owned else "the journal belongs to another user"
         archive = Archive(journal, signer, why_not)
-        engine.keeper.read_back = archive.result
-        engine.keeper.arguments_of = archive.arguments_of
+        engine.keeper.archive = archive
         restorer = _Restorer(engine, submission, contents, archive)
         engine.continue_after(contents.numbers_given)
         if contents.jobs:

@@ -32,6 +32,7 @@ from .spool import read_value, write_value
 if TYPE_CHECKING:
     from .._core.jobs import Outcome
     from .engine import Engine
+    from .scribe import Archive
     from .timers import CallLater
 
 logger = logging.getLogger(__name__)
@@ -68,12 +69,7 @@ class Keeper:
         self.full: BlockReason | None = None  # why nothing may start
         self._no_room = ""
         self.describe: Callable[[JobSpec], str] = lambda spec: spec.name  # without users' code
-        self.read_back: Callable[[str], tuple[object, IsOutdated]] | None = (
-            None  # a result, from the journal
-        )
-        self.arguments_of: Callable[[JobRecord], Callable[[str], object]] | None = (
-            None  # what reads the arguments of a job from the journal
-        )
+        self.archive: Archive | None = None  # reads what the journal has
 
     @property
     def memory(self) -> int:
@@ -226,9 +222,9 @@ class Keeper:
                 size = self._arguments.take(job)
             spec = job.spec
             spec.shown = spec.shown or self.describe(spec)
-            if self.arguments_of is not None and self._stands_in_the_journal(job):
+            if self.archive is not None and self._stands_in_the_journal(job):
                 spec.lost = "its arguments stood in the journal, which is not there any more"
-                spec.late = self.arguments_of(job)
+                spec.late = self.archive.arguments_of(job)
             else:
                 spec.lost = (
                     f"its arguments ({size:,} bytes) were let go after it had completed, "
@@ -300,7 +296,7 @@ class Keeper:
             whole = self._in_journal.get(job.id)
             if whole is None and not recorder.trouble:
                 return True  # it is on its way there
-            if whole and self.read_back is not None:
+            if whole and self.archive is not None:
                 self._now_late(job, self._from_journal)
                 return True
         self._into_file(job, value, is_held)
@@ -393,8 +389,8 @@ class Keeper:
             return NotKept(reason=reason), None
 
     def _from_journal(self, job: JobRecord) -> tuple[object, IsOutdated]:
-        assert self.read_back is not None
-        return self.read_back(job.id)
+        assert self.archive is not None
+        return self.archive.result(job.id)
 
     # -- a full spool ------------------------------------------------------------------------
 

@@ -1,11 +1,13 @@
-"""What a recorder needs of whoever puts jobs into plain values."""
+"""What is needed of whoever puts jobs into plain values, and reads them back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from .._core.jobs import JobRecord
 from .._core.kept import KeptFunction, KeptResult, Request, Standing
+from .._core.late import IsOutdated
 
 
 class Scribe(Protocol):
@@ -48,4 +50,16 @@ class Scribe(Protocol):
 
     def result(self, job: JobRecord) -> KeptResult:
         """Its result as it will be kept. May run the user's code; never raises."""
+        ...
+
+
+class Archive(Protocol):
+    """Reads from the journal what is not in memory any more."""
+
+    def result(self, job_id: str) -> tuple[object, IsOutdated]:
+        """What a job returned, and what says whether it is to be read again."""
+        ...
+
+    def arguments_of(self, job: JobRecord) -> Callable[[str], object]:
+        """What reads the arguments, or the payload, of a job that let them go."""
         ...
