@@ -200,6 +200,8 @@ class Engine:
             if run.over:
                 self.late_reports += 1
                 return
+            if self.life.is_exiting and outcome.kind != "value" and run.job.cancel_phase is None:
+                return  # it did not fail: it was ended with this process
             run.over = True
             if self.runs.get(run.job_id) is run:
                 del self.runs[run.job_id]
@@ -336,8 +338,8 @@ class Engine:
 
     @property
     def accepts_dispatch(self) -> bool:
-        """True between start and stop."""
-        return self.life.phase == "started"
+        """True between start and stop, as long as the interpreter is not ending."""
+        return self.life.phase == "started" and not self.life.is_exiting
 
     def _fire(self, job: JobRecord, kind: fx.TimerKind, token: int) -> None:
         """A timer is due: on the I/O thread, or wherever the injected clock calls back."""

@@ -43,7 +43,7 @@ class Lifecycle:
         self.phase: Phase = "not started"
         self.files_lock = threading.Lock()
         self.remove_files: Callable[[], object] | None = None
-        self.loop_is_lost = False
+        self.loop_is_lost = self.is_exiting = False
         self._bridge: LoopBridge | None = None
         self._private: PrivateLoop | None = None
         self._left_loop: asyncio.AbstractEventLoop | None = None  # of work that would not end
@@ -388,8 +388,9 @@ class Lifecycle:
         self.close()
 
     def at_exit(self) -> None:
-        """The interpreter ends: no worker outlives it."""
+        """No worker outlives the interpreter. What a journal says stays: the next kernel tells."""
         if self._bridge is not None and self._pid == os.getpid():
+            self.is_exiting = True
             self._engine.dispatcher.kill_all_now()
 
     def after_fork(self) -> None:

@@ -187,7 +187,8 @@ def _record(
     if status == "running" and gone:  # as it will come back
         status = "cancelled" if standing.asked else "failed"
         failure = {"type_name": "KernelDied", "message": "interrupted by kernel exit"}
-        ended = contents.sessions[-1].seen_at if contents.sessions else None
+        seen = contents.sessions[-1].seen_at if contents.sessions else 0.0
+        ended = max(seen, standing.started_at or 0.0) or None
     tail = logs.get(request.id, b"")
     return JournalRecord(
         id=request.id,
