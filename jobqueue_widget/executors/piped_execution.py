@@ -11,6 +11,7 @@ from .._core.jobs import JobFailure, Outcome
 from .._core.spec import JobSpec
 from .._core.starting import STARTS, wait_seconds
 from ..protocols import Reporter
+from ..worker import wire
 from ..worker.piped import PipedWorker
 from ..worker.unpacking import decode, undecoded
 
@@ -26,6 +27,7 @@ class PipedExecution(ABC):
         self._over = False
         self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
         self._decoding = False
+        self._returned: object = None  # what its worker said of a value before it sent that
         self._outcome: Outcome | None = None
         self._await_death = False  # what it left behind must be gone before its end is told
 
@@ -56,6 +58,10 @@ class PipedExecution(ABC):
         """Pass on."""
         self._reporter.log(data)
 
+    def on_returned(self, told: object) -> None:
+        """Whatever becomes of its value, it has done its work."""
+        self._returned = told
+
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
         """Told when its worker is free."""
         self._ending = (meta, parts)
@@ -72,6 +78,9 @@ class PipedExecution(ABC):
             if self._decoding:
                 return
             outcome = self._outcome
+        if outcome is None and self._returned is not None:
+            reason = f"{failure.message} before it was sent"
+            outcome = self._outcome_of(wire.lost(self._returned, reason), ())
         self._end(outcome or Outcome.of_error(failure))
 
     def on_not_started(self, failure: JobFailure) -> None:

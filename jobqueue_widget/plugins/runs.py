@@ -221,6 +221,9 @@ class PluginRun:
         if self.is_work:
             self.reporter.log(data)
 
+    def on_returned(self, told: object) -> None:
+        """Plugins do not say so."""
+
     def on_chunk(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
         """Pass on a piece of the stream."""
         if self._chunk is not None:

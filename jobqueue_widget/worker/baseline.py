@@ -204,6 +204,11 @@ class Farewells:
         self._register, self._unregister = atexit.register, atexit.unregister
         atexit.register, atexit.unregister = self.register, self.unregister
 
+    @property
+    def waits(self) -> bool:
+        """True if this job has registered something."""
+        return bool(self._kept)
+
     def register(self, func: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Instead of `atexit.register`."""
         if sys._getframe(1).f_globals.get("__name__") != "__main__":

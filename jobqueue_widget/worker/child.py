@@ -139,6 +139,7 @@ class Worker:
         self.sources: Any = None
         self.threads: set[threading.Thread] = set()
         self.is_copy = False
+        self.returned: dict[str, Any] | None = None  # of this job's value, once there is one
         self.farewells = state.Farewells()
 
     # -- threads of our own ------------------------------------------------------------------
@@ -208,6 +209,7 @@ class Worker:
             job_id, attempt, self.sender(number), child_pipes.write_log, self.held_back.set
         )
         context.number = number
+        self.returned = None
         self.body.begin(context)
         jobside.bind_process(context)
         jobside.bind(context)
@@ -217,7 +219,7 @@ class Worker:
                 meta, parts = self.outcome(context, function, call, source, main)
                 self.farewells.run()
         except BaseException as error:  # a late ask, or no memory to say how it ended
-            meta, parts = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES), []
+            meta, parts = self.failed_after(error), []
         self.body.end()
         jobside.bind(None)
         jobside.bind_process(None)
@@ -250,8 +252,23 @@ class Worker:
         if self.is_copy:
             state.end_copy(None)
         noticed = context.noticed
+        self.returned = {
+            "noticed": noticed
+        }  # first: what it left in this process may fail our calls
+        self.returned = wire.returned(type(value), noticed)
+        if self.farewells.waits or not wire.is_quick(value):
+            told = json.dumps(self.returned).encode()
+            self.pipes.send(wire.RETURNED, context.number, [told])
         meta, parts = wire.pack_value(value, self.max_result_bytes, OUR_FILES)
         return self.spooled(wire.noted(meta, noticed), parts)
+
+    def failed_after(self, error: BaseException) -> dict[str, Any]:
+        """How a job ends in which something else failed than its body."""
+        meta: dict[str, Any] = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES)
+        if self.returned is not None:
+            said = f"{meta['type']}: {meta['message']}"
+            meta = wire.lost(self.returned, f"it could not be sent: {said}")
+        return meta
 
     def spooled(self, meta: dict[str, Any], parts: list[Any]) -> tuple[dict[str, Any], list[Any]]:
         """What is sent of a value; a large one through a file, or the pipe if that has no room."""

@@ -192,6 +192,11 @@ class PipedWorker(ABC):
                 self._break(f"sent progress that cannot be read: {error}")
                 return
             task.on_progress(fraction, message)
+        elif kind == wire.RETURNED:
+            try:
+                task.on_returned(json.loads(body))
+            except ValueError as error:
+                self._break(f"sent what cannot be read: {error}")
         else:
             try:
                 meta, parts = wire.read_end(memoryview(body))

@@ -13,8 +13,10 @@ READ_SIZE = 1 << 16
 PIPE_SIZE = 1 << 20
 F_SETPIPE_SZ = 1031
 
-FROM_WORKERS = frozenset({wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.VALUE})
-FROM_PLUGINS = FROM_WORKERS - {wire.VALUE} | {wire.ANSWER, wire.CHUNK}
+FROM_WORKERS = frozenset(
+    {wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.VALUE, wire.RETURNED}
+)
+FROM_PLUGINS = FROM_WORKERS - {wire.VALUE, wire.RETURNED} | {wire.ANSWER, wire.CHUNK}
 
 OnFrame = Callable[[bytes, int, bytearray], None]
 

@@ -23,6 +23,9 @@ class Task(Protocol):
     def on_log(self, data: bytes) -> None:
         """It printed."""
 
+    def on_returned(self, told: object) -> None:
+        """Its body has returned (`wire.returned`); its value may still not come."""
+
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
         """It ended; its log is complete. True: the worker must be gone before that is told."""
         ...

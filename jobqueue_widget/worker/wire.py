@@ -25,8 +25,9 @@ SMALL = 16 * 1024  # what is copied rather than written piece by piece
 # MORE goes both ways: what comes before the last piece of a large frame
 # kernel -> worker; all but the first two on the control pipe, the last two to plugins only
 JOB, MORE, ASK, EXIT, QUESTION, NEXT = b"J", b"M", b"A", b"X", b"Q", b"N"
-# worker -> kernel; the last two from plugins only
-READY, PROGRESS, END, VALUE, ANSWER, CHUNK = b"R", b"P", b"E", b"V", b"W", b"C"
+# worker -> kernel; VALUE and RETURNED from functions only, the last two from plugins only
+READY, PROGRESS, END, VALUE, RETURNED = b"R", b"P", b"E", b"V", b"T"
+ANSWER, CHUNK = b"W", b"C"
 SHOWN = 200  # characters of a value that is not kept
 PLAIN_VALUE: dict[str, Any] = {"kind": "value", "plain": True}
 """What VALUE, the commonest end, stands for: its payload is the pickle and nothing else."""
@@ -324,6 +325,23 @@ def pack_value(
     if why := too_large(parts, limit):
         return not_kept(value, why, size_of(parts)), []
     return {"kind": "value", "plain": is_of_built_ins}, parts
+
+
+def is_quick(value: object) -> bool:
+    """Whether sending it takes no time, no memory to speak of and nobody's code."""
+    return is_plain(value) and not (isinstance(value, (str, bytes)) and len(value) > SMALL)
+
+
+def returned(kind: type, noticed: bool) -> dict[str, Any]:
+    """What RETURNED tells: the body is done, though its value may never come."""
+    return {"type": clean(_name_of_type(kind)), "noticed": noticed}
+
+
+def lost(told: object, reason: str) -> dict[str, Any]:
+    """Stand for an end whose value is gone; `told` is what `returned` said, if it is sound."""
+    known = told if isinstance(told, dict) else {}
+    value = {"type": known.get("type", ""), "reason": clean(reason)}
+    return noted({**PLAIN_VALUE, "lost": value}, known.get("noticed") is True)
 
 
 def noted(meta: dict[str, Any], noticed: bool) -> dict[str, Any]:

@@ -98,8 +98,13 @@ async def test_a_job_whose_process_dies_says_how_within_a_second_and_the_next_on
         job = STEPS[step](queue, how)
         after = queue.submit_nowait(os.getpid)
         await queue.wait_for_job(job, timeout=SOON)
-        assert job.status is JobStatus.failed
-        assert DEATHS[how] in str(job.error)
+        if step == "pickle the result":
+            assert job.status is JobStatus.completed
+            with pytest.raises(ResultNotKeptError, match=DEATHS[how]):
+                await job
+        else:
+            assert job.status is JobStatus.failed
+            assert DEATHS[how] in str(job.error)
         assert death.seconds_until_told(job) < 1.0
         assert await after != worker
         assert queue._engine.bugs == 0
@@ -118,10 +123,18 @@ async def test_a_job_that_hangs_is_ended_and_the_next_one_runs(
         after = queue.submit_nowait(pow, 2, 3)
         if means == "force":
             await until(lambda: job.status is JobStatus.running and job.phase is None)
+            if step == "pickle the result":
+                run: Any = queue._engine.runs[job.id]
+                await until(lambda: run.execution._returned is not None)
             assert job.cancel(force=True)
         assert await after == 8
         assert death.seconds_until_told(job) < 1.0
-        if means == "force":
+        if step == "pickle the result":
+            assert job.status is JobStatus.completed
+            assert job.finished_before_cancel == (means == "force")
+            with pytest.raises(ResultNotKeptError, match=r"worker ended by .* before it was sent"):
+                await job
+        elif means == "force":
             assert job.status is JobStatus.cancelled
         else:
             assert job.status is JobStatus.failed
