@@ -9,7 +9,7 @@ from ._core.hiding import HIDDEN
 from ._core.spec import JobSpec
 from ._core.words import LINE, cut
 from ._secrets.finder import Part, search, texts_in
-from .worker.wire import ShortRepr, is_plain, plain
+from .worker.wire import ShortRepr, is_interrupt, is_plain, plain
 
 TOLD = 2_000  # characters of the line of arguments in a job's details
 LONGEST = 40  # characters of one value
@@ -160,6 +160,8 @@ def _repr(value: object) -> str:
         return plain(str(value.__name__))  # type: ignore[attr-defined]  # its repr has an address
     try:
         text = _short.repr(value)
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         text = f"<{type(value).__name__}: its repr() raised {type(error).__name__}>"
     return plain(" ".join(text.split()))

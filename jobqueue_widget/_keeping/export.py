@@ -11,7 +11,6 @@ from typing import IO
 
 from .._arguments import describe_arguments
 from .._core.jobs import JobRecord
-from .._core.late import Late
 from .._core.words import cancel_text, error_text
 from .._runtime.logs import JobLog
 from ..errors import InvalidOptionError
@@ -51,7 +50,7 @@ def record_of(job: JobRecord) -> JournalRecord:
     """The job as a journal would show it."""
     spec = job.spec
     failure, value = job.failure, job.result
-    shown = value.shown() if isinstance(value, Late) else shown_value(value)
+    shown = shown_value(value)
     if spec.secrets is not None:
         shown = spec.secrets.hide(shown)
     result = "" if value is None else shown

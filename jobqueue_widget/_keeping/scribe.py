@@ -226,8 +226,8 @@ class SealedScribe:
         """True if a result may be pickled at once: few built-in values."""
         if type(value) is NotKept:
             return True
-        if isinstance(value, (str, bytes)):
-            return type(value) in (str, bytes) and len(value) <= LIGHT
+        if type(value) is str or type(value) is bytes:
+            return len(value) <= LIGHT
         return is_plain(value, 50)
 
     def result_to_come(self, job: JobRecord) -> KeptResult:
@@ -377,7 +377,7 @@ def failure_from_json(text: str) -> JobFailure:
 
 def shown_value(value: object) -> str:
     """A built-in value as text, of any other the name of its type."""
-    if isinstance(value, Late):
+    if type(value) is Late:
         return value.shown()
     if not is_plain(value) and type(value) is not NotKept:
         return f"<{type(value).__name__}>"

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from .._core.spec import EMPTY
+from ..worker.wire import is_interrupt
 
 BACKLOG = 10_000
 STREAM_BACKLOG = 1_000
@@ -201,10 +202,10 @@ class Publisher:
             for key, (callback, variables, strikes) in tuple(self._subscribers.items()):
                 try:
                     variables.copy().run(callback, event)
-                except KeyboardInterrupt:
-                    self._queue.extendleft(reversed(events))
-                    raise
-                except BaseException:
+                except BaseException as error:
+                    if is_interrupt(error):
+                        self._queue.extendleft(reversed(events))
+                        raise
                     self.failures += 1
                     strikes[0] += 1
                     self._logger().exception("subscriber %r failed on %s", callback, event.type)

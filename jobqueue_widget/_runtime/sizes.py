@@ -29,7 +29,7 @@ def size_of(value: object) -> int:
         try:
             total += int(weight * _own_size(item))
             members = _members(item)
-        except Exception:  # others change it meanwhile, or its class is not what it seems
+        except BaseException:  # others change it meanwhile, or its class is not what it seems
             continue
         room = max(1, LOOKED_AT - len(left))
         weight *= max(1.0, len(members) / room)

@@ -12,6 +12,7 @@ from .._core.secret_names import is_mere_word, may_look_secret, strength_of
 from .._core.spec import JobOptions, JobSpec
 from .._parameters import parameters_of, positional_names
 from ..worker.wire import PLAIN_TYPES as PLAIN
+from ..worker.wire import is_interrupt
 from .functions import says_nothing
 from .shapes import CONTAINERS, LEAVES, may_be_secret, parts_of
 from .tables import NUMBERS, name_text
@@ -117,7 +118,9 @@ class Search:
     def _search(self, name: object, value: object, part: Part) -> None:
         try:
             self._offer(name, value, part)
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             part.closed = f"{type(value).__name__}: {type(error).__name__}"
         self._run(part)
 
@@ -126,7 +129,9 @@ class Search:
             value, part, under = self._todo.pop()
             try:
                 self._visit(value, part, under)
-            except Exception as error:  # a proxy of nothing, a broken `items()`
+            except BaseException as error:  # a proxy of nothing, a broken `items()`
+                if is_interrupt(error):
+                    raise
                 part.closed = part.closed or f"{type(value).__name__}: {type(error).__name__}"
             if self._left <= 0:
                 part.closed = f"more than {MOST:,} values"

@@ -6,6 +6,7 @@ import base64
 import sys
 from typing import Any
 
+from ..worker.wire import is_interrupt
 from .texts import visible
 
 TEXT_LIMIT = 65_536
@@ -19,7 +20,9 @@ def show_result(value: object) -> dict[str, Any]:
     """`kind` is "table", "png" or "text"; what cannot be shown says so as text."""
     try:
         return _table(value) or _picture(value) or _text(value)
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         told = f"<cannot be shown: {type(error).__name__}: {error}>"
         return {"kind": "text", "text": visible(told)}
 

@@ -25,7 +25,7 @@ def run_body(
     """Call it as a script would: a coroutine is run to its end, and `sys.exit(0)` is a good end."""
     try:
         value = target(*args, **kwargs)
-        if isinstance(value, CoroutineType):
+        if type(value) is CoroutineType:  # `isinstance` would ask the value, which may be a proxy
             import asyncio
 
             value = asyncio.run(value)

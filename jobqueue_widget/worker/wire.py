@@ -8,7 +8,9 @@ import json
 import os
 import pickle
 import reprlib
+import signal
 import struct
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -186,6 +188,19 @@ class PlainUnpickler(pickle.Unpickler):
 def load_plain(parts: Sequence[memoryview]) -> Any:
     """A value that was said to be plain; refuses any other."""
     return PlainUnpickler(io.BytesIO(parts[0])).load()
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether it may be the user's own Ctrl-C, which is not for us to swallow.
+
+    Where SIGINT is handled otherwise, as in a kernel that is idle or awaits something, and on other
+    threads, a KeyboardInterrupt is only somebody's exception, and would end the loop.
+    """
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
 
 
 def describe(error: BaseException, hidden: tuple[str, ...] = ()) -> tuple[str, str, str]:
