@@ -117,15 +117,24 @@ def sources_of(files: Iterable[str]) -> dict[str, list[str]]:
 
 
 def names_in_texts(function: FunctionType) -> Iterator[str]:
-    """Words that may name globals: in annotations, and in what the function may evaluate."""
+    """Words that may name globals: in annotations, in what it evaluates or asks `__main__` for."""
     yield from _words(annotations_of(function).values())
     codes = list(_codes_in(function.__code__))
     used = {name for code in codes for name in code.co_names}
-    if EVALUATES.isdisjoint(used):
+    looks_into_main = MAIN in used or (
+        "__name__" not in used and any(MAIN in _texts(code) for code in codes)
+    )
+    if looks_into_main:  # as in `from __main__ import helper`
+        yield from used
+    elif EVALUATES.isdisjoint(used):
         return
     yield from _words(one for code in codes for one in code.co_consts)
     yield from _words(function.__globals__.get(name) for name in used)
     yield from _words(function.__defaults__ or ())
+
+
+def _texts(code: CodeType) -> set[str]:
+    return {one for one in code.co_consts if type(one) is str}
 
 
 def annotations_of(holder: Any) -> Mapping[str, object]:
