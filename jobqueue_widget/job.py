@@ -379,6 +379,18 @@ class Job:
     def __hash__(self) -> int:
         return hash(self._record.id)
 
+    def __copy__(self) -> Job:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Job:
+        return self
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            "a Job stays in its process and cannot be pickled: pass its result (`await job`) or "
+            "its id, or let a job come after it with options(after=…)"
+        )
+
     def __repr__(self) -> str:
         record = self._record
         title = record.spec.title

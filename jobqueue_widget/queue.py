@@ -23,11 +23,7 @@ from ._resources import shared_admission
 from ._runtime.engine import Engine, Settings
 from ._runtime.publish import EventStream, Subscriber
 from ._unawaited import to_be_awaited
-from .errors import (
-    InvalidOptionError,
-    InvalidTargetError,
-    UnsupportedLoopError,
-)
+from .errors import InvalidOptionError, InvalidTargetError, UnsupportedLoopError
 from .job import Job
 from .options import (
     check_callback,
@@ -93,6 +89,8 @@ class JobQueue(Forgetting, Journaled, ReferenceNames):
         ```
 
     """
+
+    __iter__ = None  # else Python tries queue[0], queue[1], …
 
     def __init__(
         self,
@@ -516,6 +514,11 @@ class JobQueue(Forgetting, Journaled, ReferenceNames):
 
         """
         return _views.data_frame([job.as_dict() for job in self.jobs()])
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            "a JobQueue stays in its process and cannot be pickled, nor used in a worker"
+        )
 
     def __repr__(self) -> str:
         state = self._engine.state

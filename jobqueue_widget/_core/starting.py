@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,13 @@ def lies_with_the_machine(error: BaseException) -> bool:
     Whatever else an exception of a start says is wrong with the job, or with us.
     """
     if isinstance(error, (OSError, MemoryError)):
-        return True
+        return not is_too_much(error)
     return isinstance(error, RuntimeError) and "new thread" in str(error)
+
+
+def is_too_much(error: BaseException) -> bool:
+    """True if the system takes no such arguments and environment, now or later."""
+    return isinstance(error, OSError) and error.errno == errno.E2BIG
 
 
 def reason_of(error: str, seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .._core.jobs import JobFailure, Outcome
-from .._core.starting import lies_with_the_machine
+from .._core.starting import is_too_much, lies_with_the_machine
 from ..worker.wire import describe, nature_of
 
 _OURS = str(Path(__file__).parent.parent)
@@ -39,6 +39,8 @@ def outcome_of_start(error: BaseException, text: str, name: str = "") -> Outcome
 
 def said_of(error: BaseException) -> str:
     """Its message, or its name if it has none."""
+    if is_too_much(error):
+        return "its environment has a variable that is too long, or too many, for this system"
     return str(error) or type(error).__name__
 
 

@@ -215,6 +215,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+OF_THE_KERNEL = "magics and !commands exist in the kernel only; call subprocess.run(…) or a library"
 CURE = "pass what it needs as plain arguments, and open files, locks and connections inside the job"
 
 
@@ -240,6 +241,8 @@ def _blame_function(target: Callable[..., object], error: Exception) -> str:
             ("global variable", captured.globals),
         ):
             for variable, value in values.items():
+                if variable == "get_ipython":
+                    return f"{name} calls get_ipython(): {OF_THE_KERNEL}"
                 if value is not target and (why := _fails(value)) is not None:
                     return (
                         f"{kind} {variable!r} ({type(value).__name__}) of {name} cannot be sent "

@@ -118,6 +118,9 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
+FATAL = "Fatal Python error: "  # what matters of what an interpreter says that cannot begin
+
+
 def death_of(code: int, why: str, was_ready: bool, log_tail: bytes) -> JobFailure:
     """How a worker process ended, in words: exit code or signal, and why if we know."""
     tail = log_tail.decode("utf-8", "backslashreplace").strip()
@@ -135,7 +138,8 @@ def death_of(code: int, why: str, was_ready: bool, log_tail: bytes) -> JobFailur
     if why:
         text += f" ({why})"
     if not was_ready:
-        last = tail.splitlines()[-1] if tail else "it printed nothing"
+        lines = tail.splitlines() or ["it printed nothing"]
+        last = next((line for line in lines if line.startswith(FATAL)), lines[-1])
         text += f" before it was ready: {last}"
     return JobFailure(
         "WorkerDied",
