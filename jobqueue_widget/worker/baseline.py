@@ -72,7 +72,7 @@ class Baseline:
         os.umask(self.umask)
         self.niceness = niceness()
         self.tracing = sys.gettrace(), sys.getprofile()
-        self.hooks = sys.excepthook, sys.displayhook, sys.unraisablehook
+        self.hooks = sys.excepthook, sys.displayhook, sys.unraisablehook, sys.breakpointhook
         self.disabled = logging.root.manager.disable
         self.filters = list(warnings.filters)
         self.showwarning = warnings.showwarning
@@ -125,7 +125,7 @@ class Baseline:
             sys.setprofile(self.tracing[1])
         threading.settrace(self.tracing[0])
         threading.setprofile(self.tracing[1])
-        sys.excepthook, sys.displayhook, sys.unraisablehook = self.hooks
+        sys.excepthook, sys.displayhook, sys.unraisablehook, sys.breakpointhook = self.hooks
         if locale.setlocale(locale.LC_ALL) != self.locale:
             locale.setlocale(locale.LC_ALL, self.locale)
 

@@ -395,6 +395,7 @@ def make_ready(worker: Worker, last_finder: OwnPackage) -> None:
     sys.meta_path.append(last_finder)
     worker.capture = inside.Capture(jobside.bound_job, jobside.current_job, tqdm.hooks)
     worker.capture.prepare()
+    sys.breakpointhook = inside.Question(sys.breakpointhook, jobside.current_job)
     sys.modules["__main__"] = state.clean_main()
     worker.begin()
 
