@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from ._arguments import arguments_line
 from ._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
-from ._core.spec import JobSpec
 from ._core.told import unchecked_text
 from ._core.words import cancel_text, error_text
 from ._runtime.engine import Engine
@@ -125,6 +124,7 @@ NEVER_STARTED: RowDict = {
     "retry_of": None,
     "force_at": None,
     "note": None,
+    "differs": False,
     "hold_then": "release",
     "finished_before_cancel": False,
     "status": PENDING.value,
@@ -181,6 +181,7 @@ def _add_what_it_did(shown: RowDict, engine: Engine, job: JobRecord) -> None:
     force_in = engine.timers.seconds_left(job, "ladder") if job.cancel_phase == "asked" else None
     shown["force_at"] = None if force_in is None else engine.now() + force_in
     shown["note"] = note_of(job)
+    shown["differs"] = has_changed(job)
     shown["finished_before_cancel"] = job.finished_before_cancel
     shown["status"] = job.status.value
     shown["attempt"] = job.attempt
@@ -219,7 +220,7 @@ def note_of(job: JobRecord) -> str | None:
         return "finished before the cancel"
     if type(job.result) is NotKept:
         return f"result not kept: {job.result.reason}"
-    if job.status.ended and is_defined_anew(job.spec) and differs_now(job.spec):
+    if has_changed(job):
         return f"{job.spec.name} differs now; Retry runs it as it was"
     if job.cancel_phase is None and isinstance(job.usage, Usage) and job.usage.unchecked:
         return unchecked_text(job.usage.unchecked)
@@ -228,10 +229,13 @@ def note_of(job: JobRecord) -> str | None:
     return cancel_note(job)
 
 
-def is_defined_anew(spec: JobSpec) -> bool:
-    """True, quickly, if a cell with its function has run again; not of what that calls."""
-    now = stands_for(spec)
-    return now is not None and now is not spec.target
+def has_changed(job: JobRecord) -> bool:
+    """True if it has ended, and a cell has defined its function otherwise since.
+
+    Quick, so not of what that calls, unless the cell has run again.
+    """
+    now = stands_for(job.spec) if job.status.ended else None
+    return now is not None and now is not job.spec.target and differs_now(job.spec)
 
 
 class Shown:
@@ -277,6 +281,10 @@ class KnownRows:
                 self._new.append(shown)
             found.append(shown)
         return found
+
+    def is_outdated(self) -> bool:
+        """True if a cell has defined the function of one of them anew. Quick, any thread."""
+        return any(shown.is_outdated() for shown in self._known.values())
 
     def finish(self, *lists: list[Shown]) -> list[list[RowDict]]:
         """All rows as the reader wants them. Not under the lock."""

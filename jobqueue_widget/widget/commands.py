@@ -236,7 +236,8 @@ class Commands:
         return self._acted(True)
 
     def _retry(self, a: Answer, cid: str) -> Answer:
-        return {"job": self._named(a["job"]).retry().id, **self._acted(True)}
+        again = self._named(a["job"]).retry(latest=a.get("latest", False))
+        return {"job": again.id, **self._acted(True)}
 
     def _clear_history(self, a: Answer, cid: str) -> Answer:
         return {"count": self._queue.clear_history(), **self._acted(True)}

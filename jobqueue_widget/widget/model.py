@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from .._views import KnownRows
 from ..job import Job
 from ..queue import JobQueue
+from ..submission import stands_for
 from .checking import SCHEMA
 from .texts import visible
 
@@ -36,6 +37,10 @@ class Source(Protocol):
 
     def is_over(self) -> bool:
         """True when it will not change any more."""
+        ...
+
+    def is_outdated(self) -> bool:
+        """True if a cell has defined anew a function of which rows tell; no event tells of that."""
         ...
 
 
@@ -104,6 +109,10 @@ class QueueSource:
         """A queue may always be given more to do."""
         return False
 
+    def is_outdated(self) -> bool:
+        """Of one of the rows that were told."""
+        return self._known.is_outdated()
+
 
 class JobSource:
     """One job, for a live progress cell."""
@@ -112,12 +121,14 @@ class JobSource:
         self.queue = queue
         self.epoch = uuid.uuid4().hex
         self._job = job
+        self._function: object = None  # what its name stood for when it was last told
         self._life = _SignsOfLife()
 
     def state(self) -> State:
         """The job's row and the summary of its queue."""
         over = self.is_over()  # before the row is read: then the row says so, too
         board = self.queue._board(0, 0, 0)
+        self._function = stands_for(self._job._record.spec)
         row = clipped(self._job.as_row())
         if row["status"] == "running":
             self._life.mark([row], board["now"])
@@ -137,6 +148,10 @@ class JobSource:
     def is_over(self) -> bool:
         """A job that has ended stays as it is."""
         return self._job.done
+
+    def is_outdated(self) -> bool:
+        """Of its own."""
+        return self._job.done and stands_for(self._job._record.spec) is not self._function
 
 
 def shown_resources(queue: JobQueue) -> State:

@@ -114,6 +114,8 @@ class Sync:
 
     def flush(self, patience: float = 0.3) -> None:
         """Let what has changed be written now; waits for that, so many seconds at most."""
+        if self._source.is_outdated():
+            self.want()
         if self._wanted.is_set():
             PACER.hurry(self, patience)
 

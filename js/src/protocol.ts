@@ -27,6 +27,7 @@ export interface Row {
   force_at: number | null;
   can_kill: boolean;
   note: string | null;
+  differs: boolean; // its function is defined otherwise now
   held: boolean;
   hold_until: number | null;
   hold_then: string;
@@ -165,6 +166,7 @@ export function cleanRow(value: unknown): Row | null {
     force_at: instant(value["force_at"]),
     can_kill: value["can_kill"] === true,
     note: textOrNull(value["note"]),
+    differs: value["differs"] === true,
     held: value["held"] === true,
     hold_until: instant(value["hold_until"]),
     hold_then: text(value["hold_then"]) || "release",

@@ -786,6 +786,36 @@ def test_an_undo_that_comes_too_late_says_so(opened: Opener) -> None:
     expect(page.get_by_text("Could not undo: too late")).to_be_visible()
 
 
+@pytest.mark.parametrize("width", [1200, 320])
+def test_a_job_whose_function_has_changed_offers_to_run_it_as_it_is_now(
+    width: int, opened: Opener
+) -> None:
+    page = opened(width=width)
+    page.evaluate(
+        "kernel.running = []; kernel.pending = [];"
+        "Object.assign(kernel.history[0], { name: 'train', differs: true,"
+        " note: 'train differs now; Retry runs it as it was' }); kernel.flush()"
+    )
+    remark = row(page, "h1").get_by_text("changed since")
+    expect(remark).to_have_attribute("title", "train differs now; Retry runs it as it was")
+    expect(remark).to_be_visible(visible=width > 500)
+    row(page, "h1").locator(".jqw-what").click()
+    page.get_by_role("tab", name="Progress").click()
+    latest = page.get_by_role("button", name="Retry whisper with train as it is now")
+    expect(latest).to_have_text("Retry with train as it is now")
+    panel, box = page.get_by_role("tabpanel").bounding_box(), latest.bounding_box()
+    assert panel is not None
+    assert box is not None
+    assert panel["x"] <= box["x"]
+    assert box["x"] + box["width"] <= panel["x"] + panel["width"]
+    latest.click()
+    page.get_by_role("tabpanel").get_by_role("button", name="Retry whisper", exact=True).click()
+    assert sent(page, "retry") == [{"job": "h1", "latest": True}, {"job": "h1"}]
+    page.evaluate("kernel.history[0].differs = false; kernel.flush()")
+    expect(latest).to_be_hidden()
+    expect(remark).to_have_count(0)
+
+
 def test_a_queued_row_that_goes_under_the_pointer_does_not_take_the_view_along(
     opened: Opener,
 ) -> None:

@@ -200,6 +200,20 @@ def test_a_retry_after_the_cell_was_fixed_says_so_and_runs_either(kernel: Kernel
     assert "stands for nothing" in kernel.value_of("said")
 
 
+def test_at_the_end_of_the_cell_that_fixed_it_the_widget_says_so(kernel: Kernel) -> None:
+    kernel.run("import asyncio\nfrom jobqueue_widget import JobQueue\nqueue = JobQueue()\nqueue")
+    kernel.run(f"await queue.start()\n{FIRST}\njob = queue.submit_nowait(train, 1)\njob")
+    kernel.run(
+        "await queue.join()\nfollower = queue.widget._follower\n"
+        "while follower._say_again_at is not None:\n    await asyncio.sleep(0.05)\n"  # all rests
+        "told = [row['differs'] for row in queue.widget.history]"
+    )
+    assert kernel.value_of("told") == [False]
+    kernel.run(FIRST.replace("/ 0", "/ 1"))
+    kernel.run("told = [row['differs'] for row in queue.widget.history]\nawait queue.stop()")
+    assert kernel.value_of("told") == [True]
+
+
 def total(numbers: list[int]) -> tuple[int, str | None]:
     return sum(numbers), os.environ.get("SET_SINCE")
 

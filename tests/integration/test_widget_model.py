@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -276,6 +277,40 @@ async def test_commands_reach_the_queue() -> None:
         await until(lambda: page.widget.summary["cleared"] is None)
         assert page.code_of("undo_clear") == "stale"
         assert page.ask("cancel_many", scope="all")["v"]["count"] == 0
+
+
+def first(number: int) -> str:
+    return f"first {number}"
+
+
+def second(number: int) -> str:
+    return f"second {number}"
+
+
+async def test_a_page_asks_for_a_retry_with_the_function_of_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with shown(executor="thread") as (queue, page):
+
+        def differs() -> list[bool]:
+            return [row["differs"] for row in page.widget.history]
+
+        job = queue.submit_nowait(first, 1)
+        await job
+        await until(lambda: page.widget.history)
+        assert differs() == [False]
+        assert not page.widget._follower._source.is_outdated()
+        monkeypatch.setattr(sys.modules[__name__], "first", second)
+        page.widget.flush()
+        assert differs() == [True]
+        results = []
+        for latest in ({}, {"latest": False}, {"latest": True}):
+            again = page.ask("retry", job=job.id, **latest)["v"]["job"]
+            results.append(await queue[again])
+        assert results == ["first 1", "first 1", "second 1"]
+        assert page.code_of("retry", job=job.id, latest="yes") == "bad_request"
+        monkeypatch.delattr(sys.modules[__name__], "first")
+        assert page.code_of("retry", job=job.id, latest=True) == "gone"
 
 
 def run(plugin: FakePlugin) -> str:

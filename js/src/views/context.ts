@@ -134,9 +134,10 @@ export class Context {
     return true;
   }
 
-  retry(row: Row): void {
+  /** `latest`: with its function as it is now. */
+  retry(row: Row, latest = false): void {
     this.live.say(`Queued ${row.title} again`, true);
-    void this.act("retry", { job: row.id }, "retry", row.id);
+    void this.act("retry", latest ? { job: row.id, latest } : { job: row.id }, "retry", row.id);
   }
 
   move(row: Row, place: Plain): void {

@@ -21,6 +21,7 @@ export class Details {
   #panel = h("div", { class: "jqw-panel", role: "tabpanel", tabindex: 0 });
   #facts = h("dl", { class: "jqw-facts" });
   #acts: [node: HTMLElement, when: (row: Row) => boolean, verb: (row: Row) => string][] = [];
+  #latest: HTMLButtonElement;
   #priority = h("input", { type: "number", step: 1, class: "jqw-input jqw-number" });
   #priorityLabel = h("label", { class: "jqw-field" }, "Priority ", this.#priority);
   #progress: HTMLElement;
@@ -51,6 +52,7 @@ export class Details {
     const shut = button("✕", "Close details", close, "jqw-plain");
     const head = div("details-head", this.#heading, list, shut);
     this.#log = new LogView(context);
+    this.#latest = button("", "", () => this.row && context.retry(this.row, true));
     this.#progress = h("div", {}, this.#makeActs(neighbour), this.#facts);
     this.node = h("section", { class: "jqw-details" }, head, this.#panel);
     this.choose("Progress");
@@ -146,8 +148,10 @@ export class Details {
       add("Move bottom", (row) => context.move(row, { to: "bottom" }), queued),
       add("Retry", (row) => context.retry(row), (row) => ENDED.includes(row.status)),
     ];
+    const now = (row: Row): string => `Retry ${row.title} with ${row.name} as it is now`;
+    this.#acts.push([this.#latest, (row) => row.differs, now]);
     this.#priority.addEventListener("change", () => this.#setPriority());
-    return div("details-acts", ...nodes, this.#priorityLabel);
+    return div("details-acts", ...nodes, this.#latest, this.#priorityLabel);
   }
 
   #setPriority(): void {
@@ -164,6 +168,7 @@ export class Details {
       attr(node, "aria-label", name(row));
       enable(node, context.enabled);
     }
+    setText(this.#latest, `Retry with ${row.name} as it is now`);
     show(this.#priorityLabel, row.status === "pending");
     attr(this.#priority, "aria-label", `Priority of ${row.title}`);
     this.#priority.disabled = !context.enabled;

@@ -197,6 +197,7 @@ export class RowView {
     hint(this.#name, `${row.title} ${row.args}`, 38);
     const where = row.status === "running" ? row.where : null;
     if (where !== null) this.#note("where", `on ${where.split(" ", 1)[0]}`, where);
+    else if (row.differs) this.#note("changed", "changed since", row.note);
     else this.#note("priority", waits ? priorityText(row.priority) : "", null);
     this.#drawBar(row, words);
     this.ahead = words.ahead;

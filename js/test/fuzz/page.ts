@@ -130,7 +130,7 @@ export class View {
     if (what === "cancel") return this.did(row.id, () => context.cancel(row, value > 5));
     if (what === "remove") return this.did(row.id, () => context.remove(row));
     if (what === "release") return this.did(row.id, () => context.release(row));
-    if (what === "retry") return this.did(row.id, () => context.retry(row));
+    if (what === "retry") return this.did(row.id, () => context.retry(row, value > 7));
     if (what === "priority") {
       return this.asked("priority", { job: row.id, value }, "priority", row.id);
     }

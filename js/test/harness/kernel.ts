@@ -9,7 +9,7 @@ export function makeRow(id: string, given: Partial<Row> = {}): Row {
     id, title: "whisper", name: "whisper", args: "", tags: [], status: "pending", priority: 0,
     position: null, attempt: 1, retry_of: null, created_at: Date.now() / 1000 - 600,
     started_at: null, completed_at: null, progress: -1, message: "", phase: null,
-    where: null, cancel_phase: null, force_at: null, can_kill: true, note: null, cancel_reason: null, held: false,
+    where: null, cancel_phase: null, force_at: null, can_kill: true, note: null, differs: false, cancel_reason: null, held: false,
     hold_until: null, hold_then: "release", block: null, error: null, news_at: null,
     ...given,
   };
