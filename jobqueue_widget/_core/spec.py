@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import NotRestorableError
 
 if TYPE_CHECKING:
     from .hiding import Secrets
@@ -133,6 +136,12 @@ class JobSpec:
 
     def take_over(self) -> None:
         """Its journal is about to forget it: load what stands there only."""
+        if self.lost and self.late is not None:
+            with contextlib.suppress(NotRestorableError):  # it stands nowhere
+                found: dict[str, Any] = {name: self.late(name) for name in LET_GO}
+                self.args, self.kwargs = found["args"], found["kwargs"]
+                self.payload = found["payload"]
+                self.late, self.lost = None, ""
 
     @property
     def title(self) -> str:

@@ -259,8 +259,9 @@ class RestoredSpec(JobSpec):
 
     def take_over(self) -> None:
         """Its journal is about to forget it: load what stands there only."""
-        if self.request.function is not None:
-            with contextlib.suppress(NotRestorableError):  # who wants it is told then
+        with contextlib.suppress(NotRestorableError):  # who wants it is told then
+            self.request = self.asked_for()
+            if self.request.function is not None:
                 self._packed = self._function()
 
     def _payload(self) -> object:

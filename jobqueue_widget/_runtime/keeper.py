@@ -126,7 +126,6 @@ class Keeper:
     def take_over(self, job: JobRecord) -> None:
         """The journal is about to forget a job that its user holds: load what stands there only."""
         self._in_journal.pop(job.id, None)
-        job.spec.take_over()
         if isinstance(job.log, JobLog):
             job.log.kept  # noqa: B018 - one that came back is read now
         late = job.result
@@ -139,15 +138,11 @@ class Keeper:
     def evicted(self, job: JobRecord) -> None:
         """It is found by its handles only; with the last of them it goes."""
         self._in_journal.pop(job.id, None)
+        shelves = (self._results, self._files, self._arguments, self._log_files)
         handle = None if job.handle is None else job.handle()
         if handle is None:
             self._drop(job)
-        elif (
-            job in self._results
-            or job in self._files
-            or job in self._arguments
-            or job in self._log_files
-        ):
+        elif any(job in shelf for shelf in shelves):
             watched = self._watched
 
             def dropped(reference: weakref.ref[object]) -> None:

@@ -245,6 +245,7 @@ class Recorder:
         engine = self._engine
         for job in jobs:
             if job.is_held:
+                job.spec.take_over()
                 engine.keeper.take_over(job)
         changes = Changes(engine.run_id, engine.now(), engine.numbers_given, erased=True)
         changes.forgotten = [(job.number, job.id) for job in jobs]

@@ -44,10 +44,10 @@ from .statements import (
     OF_A_PARENT,
     check_pages,
     copy_to,
-    delete,
     delete_functions,
     delete_sessions,
     empty_log,
+    forget,
     insert,
     is_sound,
     leave,
@@ -317,9 +317,7 @@ class SqliteJournal:
                 insert(connection, "logs", changes.logs, 2)
                 insert(connection, "results", results, 5)
                 if changes.forgotten or changes.counted:
-                    self._forget(connection, changes, forgotten)
-                if changes.erased:
-                    delete_functions(connection)
+                    forget(connection, changes, forgotten)
                 self._write_rest(connection, changes)
                 connection.execute("COMMIT")
             except BaseException:
@@ -334,14 +332,6 @@ class SqliteJournal:
                 self._presence.note()
         if changes.forgotten:
             self._files.remove(job_id for _, job_id in changes.forgotten)
-
-    def _forget(
-        self, connection: sqlite3.Connection, changes: Changes, counts: dict[str, int]
-    ) -> None:
-        for status, count in changes.counted.items():
-            counts[status] = counts.get(status, 0) + count
-        delete(connection, changes.forgotten)
-        put(connection, "forgotten", counts)
 
     def _write_rest(self, connection: sqlite3.Connection, changes: Changes) -> None:
         if changes.numbers_given != self._numbers_given:

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from .._core.kept import Changes
 from .lock import JournalLock
 from .opening import make_empty
 from .reading import Damaged, is_broken, read_contents
@@ -73,6 +74,16 @@ def delete(connection: sqlite3.Connection, jobs: Iterable[tuple[int, str]]) -> N
         connection.executemany(f"DELETE FROM {table} WHERE number = ?", numbers)
     for table in ("results", "logs"):
         connection.executemany(f"DELETE FROM {table} WHERE id = ?", ids)
+
+
+def forget(connection: sqlite3.Connection, changes: Changes, counts: dict[str, int]) -> None:
+    """Jobs that are kept no longer, as these changes say; `counts` becomes how many there were."""
+    for status, count in changes.counted.items():
+        counts[status] = counts.get(status, 0) + count
+    delete(connection, changes.forgotten)
+    if changes.erased:
+        delete_functions(connection)
+    put(connection, "forgotten", counts)
 
 
 def delete_functions(connection: sqlite3.Connection) -> None:

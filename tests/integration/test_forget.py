@@ -295,6 +295,7 @@ async def test_a_handle_keeps_what_it_holds(is_restored: bool, path: Path) -> No
     async with running(path, executor="thread", keep_bytes=1_000) as queue:
         made = [queue.submit_nowait(tells, "word", size) for size in (1, 400_000)]
         made.append(queue.submit_nowait(raises, "why"))
+        made += [queue.submit_nowait(len, bytes(100_000)) for _ in range(2)]  # these are let go
         await queue.join()
         ids = [job.id for job in made]
         if is_restored:
@@ -308,14 +309,16 @@ async def test_a_handle_keeps_what_it_holds(is_restored: bool, path: Path) -> No
 
 
 async def _check_handles(queue: JobQueue, jobs: list[Job]) -> None:
-    small, large, failed = jobs
-    assert queue.forget(*jobs) == 3
+    small, large, failed, *arguments = jobs
+    assert queue.forget(*jobs) == 5
     assert queue.jobs() == []
     assert small.result == "word"
     assert large.result == "word" * 400_000
     assert small.logs() == large.logs() == "the log says word\n"
     assert failed.error == "ValueError: why"
     assert small.args == ("word", 1)
+    assert [job.args for job in arguments] == [(bytes(100_000),)] * 2
+    assert await arguments[0].retry() == 100_000
     again = small.retry()
     assert again.retry_of == small.id
     assert await again == "word"
