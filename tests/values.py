@@ -68,6 +68,12 @@ class Words(str): pass
 class Numbers(list): pass
 def echo(value):
     return value
+def fail(value):
+    raise Failure(value)
+async def echo_later(value):
+    return value
+async def fail_later(value):
+    raise Failure(value)
 """
 CLASSES = ["Plain", "Sub", "Slots", "Shape", "Square", "Color", "Level", "Flag", "Data", "Frozen"]
 CLASSES += ["Named", "Pair", "Attrs", "Model", "Failure", "Words", "Numbers"]
@@ -161,6 +167,7 @@ def _holding(
     return (
         few
         | st.builds(tuple, few)
+        | st.builds(lambda one: [one, one], inner)
         | st.dictionaries(hashable, inner, max_size=3)
         | st.builds(collections.deque, few)
         | st.builds(collections.OrderedDict, st.dictionaries(st.text(max_size=3), inner))
@@ -223,7 +230,8 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return same(list(one.items()), list(other.items()))
     if isinstance(one, (list, tuple, collections.deque)):
-        return len(one) == len(other) and all(map(same, one, other)) and same_state(one, other)
+        alike = len(one) == len(other) and all(map(same, one, other)) and same_state(one, other)
+        return alike and _firsts(one) == _firsts(other)
     if isinstance(one, BaseException):
         return same((one.args, one.__cause__), (other.args, other.__cause__)) and same_state(
             one, other
@@ -233,6 +241,12 @@ def same(one: Any, other: Any) -> bool:
     if kind.__module__ == "__main__" or kind is types.SimpleNamespace:
         return same_state(one, other)
     return bool(one == other)
+
+
+def _firsts(many: Any) -> list[int]:
+    """For each thing that can be changed the place where it stands first: two, or one twice."""
+    changed = [one for one in many if isinstance(one, (list, dict, collections.deque, np.ndarray))]
+    return [[one is other for other in changed].index(True) for one in changed]
 
 
 def same_state(one: Any, other: Any) -> bool:
