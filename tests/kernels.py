@@ -36,14 +36,19 @@ def search_path(version: str) -> str:
 
 
 class Kernel:
-    """One kernel and one client of it. `environ`: what differs from ours, PYTHONPATH for one."""
+    """One kernel and one client of it. `environ`: what differs from ours; None: it is not there."""
 
     def __init__(
-        self, version: str, *, cwd: Path | None = None, environ: Mapping[str, str] | None = None
+        self,
+        version: str,
+        *,
+        cwd: Path | None = None,
+        environ: Mapping[str, str | None] | None = None,
     ) -> None:
-        ours = {**os.environ, "PYTHONPATH": search_path(version)}
+        ours = {**os.environ, "PYTHONPATH": search_path(version), **(environ or {})}
+        env = {name: value for name, value in ours.items() if value is not None}
         self._manager = KernelManager(kernel_name="python3")
-        self._manager.start_kernel(env={**ours, **(environ or {})}, cwd=str(cwd or Path.cwd()))
+        self._manager.start_kernel(env=env, cwd=str(cwd or Path.cwd()))
         self._client: BlockingKernelClient = self._manager.client()
         self._client.start_channels(stdin=False, hb=False)
         self._client.wait_for_ready(timeout=PATIENCE)
