@@ -14,10 +14,19 @@ from ..worker import byvalue, loading
 
 def private_folder(keeper: object) -> tuple[Path, weakref.finalize[Any, Any]]:
     """Make a folder (0700), and what removes it: at the latest when `keeper` is collected."""
+    path = new_folder("jobqueue-")
+    return path, weakref.finalize(keeper, _remove, path, os.getpid())
+
+
+def new_folder(prefix: str, within: str | None = None) -> Path:
+    """Make a folder (0700) for temporary files, and the one in which it stands if that is gone."""
     import tempfile  # many queues never need it; it brings eleven modules along
 
-    path = Path(tempfile.mkdtemp(prefix="jobqueue-"))
-    return path, weakref.finalize(keeper, _remove, path, os.getpid())
+    try:
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=within))
+    except FileNotFoundError:
+        Path(within or tempfile.gettempdir()).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=within))
 
 
 def is_there(path: Path) -> bool:

@@ -11,7 +11,6 @@ import logging
 import os
 import platform
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from .._core.jobs import Outcome
 from .._core.spec import JobOptions, JobSpec
+from .._runtime.spool import is_there, new_folder
 from .._runtime.supervisor import Supervisor
 from ..protocols import IoThread
 from ..worker.packing import Packed
@@ -72,8 +72,8 @@ class _Lent:
 
     def spool_dir(self) -> Path:
         with self._lock:
-            if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="jobqueue-", dir=self._scratch))
+            if self._folder is None or not is_there(self._folder):
+                self._folder = new_folder("jobqueue-", self._scratch)
             return self._folder
 
     def remove_files(self) -> None:

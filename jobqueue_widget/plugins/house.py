@@ -6,7 +6,6 @@ import atexit
 import logging
 import os
 import shutil
-import tempfile
 import threading
 import time
 import uuid
@@ -16,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .._runtime.spool import is_there, new_folder
 from .._runtime.supervisor import Supervisor
 from ..worker.environment import environment_for_plugins
 from ..worker.guard import GUARD
@@ -67,8 +67,8 @@ class House:
     def spool(self) -> Path:
         """A private folder for large results, also removed if this process is killed."""
         with self.lock:
-            if self._spool is None:
-                self._spool = Path(tempfile.mkdtemp(prefix="jobqueue-plugins-"))
+            if self._spool is None or not is_there(self._spool):
+                self._spool = new_folder("jobqueue-plugins-")
             GUARD.add_folder(str(self._spool))
             return self._spool
 

@@ -91,6 +91,7 @@ ODD = [
     Odd("a sitecustomize that prints", {"PYTHONPATH": "site"}),
     Odd("no HOME", {"HOME": None, "USER": None, "LOGNAME": None}),
     Odd("a HOME that cannot be", {"HOME": "/proc/none", "JOBQUEUE_DATA_DIR": None}),
+    Odd("no temporary folder", {"TMPDIR": "temporary"}, "shutil.rmtree(os.environ['TMPDIR'])"),
     Odd("an ASCII locale", ASCII),
     Odd(
         "warnings as errors",
