@@ -102,6 +102,7 @@ class Desk:
         self.is_shared = True
         self.log_fd = -1
         self._log_start = 0
+        self.lost = 0  # bytes of the log that found no room
 
     def begin(self, again: bool) -> dict[str, Any] | None:
         """Open the log, if this attempt may begin; else why not.
@@ -116,8 +117,11 @@ class Desk:
             return self._begin_without_its_file(again)
         self.log_fd = os.open(self._stem + BEGUN, _READ_AND_APPEND)
         line = f"{json.dumps([platform.node(), os.getpid()])}\n".encode()
-        wire.write_all(self.log_fd, [line])
-        self._log_start = len(line)
+        try:
+            wire.write_all(self.log_fd, [line])
+            self._log_start = len(line)
+        except OSError:  # there is no room, but the job does not need any
+            os.ftruncate(self.log_fd, 0)
         return None
 
     def _begin_without_its_file(self, again: bool) -> dict[str, Any] | None:
@@ -149,8 +153,11 @@ class Desk:
 
     def log(self, text: str) -> None:
         """Append to the log."""
-        with contextlib.suppress(OSError):
-            wire.write_all(self.log_fd, [text.encode("utf-8", "backslashreplace")])
+        data = text.encode("utf-8", "backslashreplace")
+        try:
+            wire.write_all(self.log_fd, [data])
+        except OSError:
+            self.lost += len(data)
 
     def close(self) -> tuple[int, bytes]:
         """How long the log is, and its last part."""
@@ -162,7 +169,8 @@ class Desk:
             tail = os.pread(fd, LOG_TAIL, max(self._log_start, end - LOG_TAIL))
         finally:
             os.close(fd)
-        return end - self._log_start, tail
+        note = f"[no room for {self.lost:,} bytes of this log]\n".encode() if self.lost else b""
+        return end - self._log_start + len(note), tail + note
 
 
 def readable_report(fraction: object, message: object) -> tuple[float | None, str | None]:

@@ -24,6 +24,7 @@ from jobqueue_widget import JobQueue, JournalError, JournalWarning, SqliteJourna
 from jobqueue_widget._runtime import recorder
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
 from tests.conditions import until
+from tests.crash.disks import may_mount, small_disk
 from tests.crash.processes import wait_until
 from tests.journals import as_if_killed, let_go, opened, running
 
@@ -227,35 +228,21 @@ def make_room(): os.unlink(os.path.dirname(sys.argv[1]) + "/filler")
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB; an ordinary folder for who may not mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = (
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
-            capture_output=True,
-            check=False,
-        ).returncode
-        == 0
-    )
-    yield folder
-    if mounted:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 def ways() -> list[str]:
     """A disk that is really full needs a file system of our own; the other way is for everybody."""
-    return list(WAYS) if os.geteuid() == 0 and shutil.which("mount") else list(WAYS)[:1]
+    return list(WAYS) if may_mount() else list(WAYS)[:1]
 
 
 @pytest.mark.parametrize("way", ways())
-def test_a_full_disk_changes_no_outcome(
-    way: str, small_disk: Path, note: Callable[[str], None]
-) -> None:
-    if way == "a full disk" and not os.path.ismount(small_disk):
+def test_a_full_disk_changes_no_outcome(way: str, disk: Path, note: Callable[[str], None]) -> None:
+    if way == "a full disk" and not os.path.ismount(disk):
         way = "a limit of the file size"  # a container without the right to mount
-    path = small_disk / "runs.db"
+    path = disk / "runs.db"
     script = FULL + WAYS[way] + "\nasyncio.run(main())"
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script, str(path)],
