@@ -159,6 +159,21 @@ def values(names: Names) -> st.SearchStrategy[Any]:
     return st.recursive(leaves, lambda inner: _holding(names, hashable, inner), max_leaves=12)
 
 
+def built_in() -> st.SearchStrategy[Any]:
+    """Of built-in types alone, which travel another way where that is all that there is."""
+    flat = st.none() | st.booleans() | st.integers() | st.floats() | st.complex_numbers()
+    hashable = flat | st.text(max_size=20) | st.binary(max_size=20)
+    return st.recursive(
+        hashable | st.frozensets(hashable, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.builds(tuple, st.lists(inner, max_size=3))
+            | st.dictionaries(hashable, inner, max_size=3)
+        ),
+        max_leaves=5,
+    )
+
+
 def _holding(
     names: Names, hashable: st.SearchStrategy[Any], inner: st.SearchStrategy[Any]
 ) -> st.SearchStrategy[Any]:
@@ -227,6 +242,8 @@ def same(one: Any, other: Any) -> bool:
         return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
     if isinstance(one, (pd.DataFrame, pd.Series, pd.Categorical)):
         return bool(one.equals(other))
+    if isinstance(one, (set, frozenset)):
+        return sorted(map(repr, one)) == sorted(map(repr, other))  # a NaN is equal to none
     if isinstance(one, dict):
         return same(list(one.items()), list(other.items()))
     if isinstance(one, (list, tuple, collections.deque)):

@@ -18,7 +18,7 @@ from jobqueue_widget import Job, JobFailedError, JobQueue
 from jobqueue_widget.executors.futures import FuturesExecutor
 from jobqueue_widget.testing import MemoryJournal
 from tests.journals import let_go
-from tests.values import Names, change, notebook, same, states, values
+from tests.values import Names, built_in, change, notebook, same, states, values
 
 Note = Callable[[str], None]
 Heaps = list[list[object]]
@@ -93,6 +93,10 @@ def restarts(kind: str, names: Names, folder: Path) -> Iterator[Through]:
     yield through
 
 
+def heap_of(one: st.SearchStrategy[Any]) -> st.SearchStrategy[list[object]]:
+    return st.lists(one, min_size=5, max_size=40)
+
+
 def play(names: Names, through: Through, limits: settings, part: int = 0, together: int = 1) -> int:
     """Draw lists of values, send so many at a time, and look at them and at the classes.
 
@@ -103,7 +107,7 @@ def play(names: Names, through: Through, limits: settings, part: int = 0, togeth
 
     @seed(part)
     @limits
-    @given(st.lists(values(names), min_size=5, max_size=40))
+    @given(heap_of(values(names)) | heap_of(built_in()))
     def draw(drawn: list[object]) -> None:
         heaps.append(drawn)
 
