@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import random
 import string
 import subprocess
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jobqueue_widget import Job, JobQueue
+from jobqueue_widget import Job, JobQueue, read_journal
+from jobqueue_widget.__main__ import main
 from jobqueue_widget.errors import JobQueueError
 from jobqueue_widget.widget.snapshot import job_html
 from tests.journals import as_if_killed
@@ -40,6 +44,9 @@ def texts_of(queue: JobQueue, journal: Path, events: list[object]) -> dict[str, 
         "commands": subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout,
         "journal": _bytes_below(journal.parent),
         "journal of a killed kernel": _bytes_below(as_if_killed(journal).parent),
+        "journal, read": str(read_journal(journal)),
+        "terminal": _printed_by(str(journal)),
+        "terminal, as JSON": _printed_by(str(journal), "--json"),
     }
     for ending in ("csv", "json", "jsonl"):
         found[ending] = queue.export(journal.parent.parent / f"jobs.{ending}").read_text()
@@ -67,6 +74,33 @@ def _texts_of_job(job: Job) -> dict[str, str]:
         "arguments": job.describe_arguments(10_000),
         "cell of a job": job_html(job.as_row()),
     }
+
+
+def _printed_by(*arguments: str) -> str:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(arguments) == 0
+    return printed.getvalue()
+
+
+@contextlib.contextmanager
+def what_is_logged() -> Iterator[list[str]]:
+    """All that anybody logs in this process meanwhile, with tracebacks."""
+    said: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(logging.Formatter().format(record))
+
+    root, handler = logging.getLogger(), Keep()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield said
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
 
 
 def _bytes_below(folder: Path) -> str:

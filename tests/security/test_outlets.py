@@ -11,8 +11,8 @@ import pytest
 
 from jobqueue_widget._core import hiding
 from jobqueue_widget._secrets import finder, functions, shapes, tables
-from tests.journals import running
-from tests.security.outlets import add, canary, hits, texts_of
+from tests.journals import opened, running
+from tests.security.outlets import add, canary, hits, texts_of, what_is_logged
 from tests.security.shapes import CALLS, VALUES, Call, nested, speak
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*will not survive a restart")
@@ -24,23 +24,33 @@ async def seen(calls: Calls, path: Path, rng: random.Random) -> list[str]:
     """Run them, one that returns and one that fails of each, and look everywhere."""
     folder = path / "journal"
     folder.mkdir()
+    journal = folder / "runs.db"
     cores: dict[str, str] = {}
     events: list[object] = []
-    async with running(folder / "runs.db", max_running=2) as queue:
-        queue.subscribe(lambda event: events.append((event.type, dict(event.payload))))
-        queue.pause()
-        for name, call in calls.items():
-            for end in ("returns", "fails"):
-                secret, core = canary(rng)
-                cores[f"{name} ({end})"] = core
-                add(queue, name, call, secret, end == "fails")
-        found = hits(texts_of(queue, folder / "runs.db", events), cores)
-        queue.resume()
-        await queue.join()
-        (folder / "killed-1").rename(path / "while pending")
-        found += hits(texts_of(queue, folder / "runs.db", events), cores)
-        queue.widget.close()
-    return found
+    with what_is_logged() as logged:
+        async with running(journal, max_running=2) as queue:
+            queue.subscribe(lambda event: events.append((event.type, dict(event.payload))))
+            queue.pause()
+            for name, call in calls.items():
+                for end in ("returns", "fails"):
+                    secret, core = canary(rng)
+                    cores[f"{name} ({end})"] = core
+                    add(queue, name, call, secret, end == "fails")
+            found = hits(texts_of(queue, journal, events), cores)
+            queue.resume()
+            await queue.join()
+            (folder / "killed-1").rename(path / "while pending")
+            found += hits(texts_of(queue, journal, events), cores)
+            queue.widget.close()
+        (folder / "killed-1").rename(path / "at the end")
+        with opened(journal) as again:
+            restored = texts_of(again, journal, events)
+            again.widget.close()
+    return (
+        found
+        + hits({f"restored {name}": text for name, text in restored.items()}, cores)
+        + hits({"kernel's log": "\n".join(logged)}, cores)
+    )
 
 
 @pytest.mark.timeout(300)
