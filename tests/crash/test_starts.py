@@ -9,133 +9,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import itertools
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 
-import jobqueue_widget
 from jobqueue_widget import JobQueue, PluginManager
-from jobqueue_widget._core import rules, starting
-from jobqueue_widget._core.starting import lies_with_the_machine
-from jobqueue_widget._runtime.runner import Run
+from jobqueue_widget._core import starting
 from jobqueue_widget._runtime.supervisor import Supervisor
 from jobqueue_widget.errors import InvalidOptionError
 from jobqueue_widget.executors.thread import ThreadExecutor
-from jobqueue_widget.worker.piped import PipedWorker
+from tests.crash.faults import Fault
 from tests.crash.processes import wait_until
 from tests.leaks import Resources
 from tests.own_manager import own_manager
 
-PACKAGE = str(Path(jobqueue_widget.__file__).parent)
-CAN_FAIL = {
-    "posix",
-    "_posixsubprocess",
-    "select",
-    "_io",
-    "io",
-    "_pickle",
-}  # of the system, or large
-CANNOT_FAIL = {"getpid", "fspath", "getppid", "register_at_fork"}
-UNDOING = {"close", "waitpid", "kill", "killpg", "unlink", "rmdir", "__exit__"}
-NOT_OURS = {"posix.read in _execute_child", "io.open in __init__"}  # `subprocess` leaks there
 SAID = "as the test wants it"
+OF_ONE_PLACE = 4  # calls, as for the pipes of a worker; looking for a library makes a hundred
+SECOND = {"posix.pipe in <genexpr> for open_pipes.<locals>.<genexpr>, 2"}  # one is there already
 NUMBERS = ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC", "EACCES")
+NO_THREAD = "no thread"
 ERRORS: dict[str, Callable[[], BaseException]] = {
-    **{name: partial(OSError, getattr(errno, name), SAID) for name in NUMBERS},
-    "no thread": lambda: RuntimeError(f"can't start new thread ({SAID})"),
+    NO_THREAD: lambda: RuntimeError(f"can't start new thread ({SAID})"),
     "ValueError": lambda: ValueError(SAID),
     "AssertionError": lambda: AssertionError(SAID),
     "MemoryError": lambda: MemoryError(SAID),
+    **{name: partial(OSError, getattr(errno, name), SAID) for name in NUMBERS},
 }
-
-
-class Fault:
-    """Counts calls of the system between Launched and the body; the one of that number fails."""
-
-    def __init__(self, number: int = -1, error: BaseException | None = None) -> None:
-        self.sites: list[str] = []
-        self.number, self.error = number, error
-        self.raised = ""
-        self._begun = self._over = False
-
-    @contextlib.contextmanager
-    def watching(self, threads: Sequence[Supervisor]) -> Iterator[None]:
-        """This thread, those that begin meanwhile, and these, which may be there."""
-        threading.setprofile(self._on_event)
-        sys.setprofile(self._on_event)
-        for thread in threads:
-            thread.call(sys.setprofile, self._on_event)
-        try:
-            yield
-        finally:
-            for thread in threads:
-                thread.call(sys.setprofile, None)
-            sys.setprofile(None)
-            threading.setprofile(None)
-
-    def body_begins(self) -> None:
-        self._over = True
-
-    def _on_event(self, frame: FrameType, event: str, arg: Any) -> None:
-        if self._over:
-            return
-        if event == "return" and frame.f_code is rules.launch.__code__:
-            self._begun = True
-        elif event == "call" and self._begun and _is_the_body(frame):
-            self._over = True
-        elif event == "c_call" and self._begun and _can_fail(arg) and _is_ours(frame):
-            site = f"{_name(arg)} in {frame.f_code.co_name}"
-            if site in NOT_OURS:
-                return
-            self.sites.append(site)
-            if len(self.sites) - 1 == self.number and self.error is not None:
-                self._over = True
-                self.raised = self.sites[-1]
-                raise self.error
-
-
-def _is_the_body(frame: FrameType) -> bool:
-    """The worker has been given the job, or the job has ended before it began."""
-    code = frame.f_code
-    if code is Run.phase.__code__:
-        return frame.f_locals["text"] is None
-    return code is Run.ended.__code__ or code is PipedWorker._read_frames.__code__
-
-
-def _can_fail(call: Any) -> bool:
-    name, owner = call.__name__, getattr(call, "__self__", None)
-    module = getattr(call, "__module__", None) or type(owner).__module__
-    if module == "_thread":
-        return bool(name == "start_new_thread")
-    return module in CAN_FAIL and name not in (*CANNOT_FAIL, *UNDOING) and name[0] != "W"
-
-
-def _is_ours(frame: FrameType | None) -> bool:
-    if threading.current_thread().name in ("jobqueue-guard", "jobqueue-resources"):
-        return False  # a failure there is nobody's start
-    while frame is not None:
-        if frame.f_code.co_filename.startswith(PACKAGE):
-            return True
-        if frame.f_code.co_name in ("emit", "handle"):
-            return False  # of a logger
-        frame = frame.f_back
-    return False
-
-
-def _name(call: Any) -> str:
-    owner = getattr(call, "__self__", None)
-    module = getattr(call, "__module__", None) or type(owner).__name__
-    return f"{module}.{call.__name__}"
+OF_THE_MACHINE = {*NUMBERS, NO_THREAD, "MemoryError"}
 
 
 # -- one start of each kind -----------------------------------------------------------------------
@@ -144,8 +54,16 @@ def _name(call: Any) -> str:
 class Kind:
     """One way for a job to start: what is submitted, and what is there before."""
 
-    def __init__(self, name: str, submit: Callable[[JobQueue], Any], before: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        submit: Callable[[JobQueue], Any],
+        before: str = "",
+        *,
+        is_quick: bool = False,
+    ) -> None:
         self.name, self.submit, self.before = name, submit, before
+        self.is_quick = is_quick  # enough to try every error at every call
 
     @contextlib.contextmanager
     def queue(self, folder: Path) -> Iterator[JobQueue]:
@@ -173,8 +91,12 @@ def elsewhere() -> int:
 KINDS = [
     Kind("process", lambda queue: queue.submit_nowait(elsewhere)),
     Kind("warm process", lambda queue: queue.submit_nowait(elsewhere), "a job"),
-    Kind("thread", lambda queue: queue.options(executor="thread").submit_nowait(elsewhere)),
-    Kind("coroutine", lambda queue: queue.submit_nowait(in_the_loop)),
+    Kind(
+        "thread",
+        lambda queue: queue.options(executor="thread").submit_nowait(elsewhere),
+        is_quick=True,
+    ),
+    Kind("coroutine", lambda queue: queue.submit_nowait(in_the_loop), is_quick=True),
     Kind(
         "plugin",
         lambda queue: queue.submit_nowait("toolbox", "echo", 3),
@@ -226,13 +148,39 @@ async def test_a_start_that_fails_anywhere_ends_or_is_tried_again_and_wedges_not
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    watch = Fault()
-    assert (await play(kind, watch, tmp_path / "watched")).status.value == "completed"
-    names = list(ERRORS)
-    sites = {site: number for number, site in reversed([*enumerate(watch.sites)])}  # the first each
-    for place, (site, number) in enumerate(sites.items()):
-        await one_fault(kind, number, names[place % len(names)], site, tmp_path / str(number))
-    note(f"{kind.name}: {len(sites)} calls of {len(watch.sites)}")
+    calls = await calls_of(kind, tmp_path)
+    few = [call for call in calls if call.endswith(", 1") or call in SECOND]
+    faults = [
+        (call, name)
+        for place, call in enumerate(few)
+        for name in (ERRORS if kind.is_quick else likely(call, place))
+    ]
+    await fail(kind, faults, tmp_path)
+    assert {*calls} >= SECOND or "process" not in kind.name or kind.before
+    note(f"{kind.name}: {len(faults)} faults in {len(few)} calls of {len(calls)}")
+
+
+async def calls_of(kind: Kind, folder: Path) -> list[str]:
+    """Those of its start, but for what is done once in a process only."""
+    for round_ in "first", "second":
+        watch = Fault()
+        assert (await play(kind, watch, folder / round_)).status.value == "completed"
+    return watch.calls
+
+
+async def fail(kind: Kind, faults: list[tuple[str, str]], folder: Path) -> int:
+    """Each of them by itself; which threads come before the body differs, but most take place."""
+    raised = 0
+    for number, (call, name) in enumerate(faults):
+        raised += await one_fault(kind, call, name, folder / str(number))
+    assert raised > len(faults) / 2, f"{raised} of {len(faults)} took place"
+    return raised
+
+
+def likely(call: str, place: int) -> set[str]:
+    """One of all errors in turn, and what a thread that cannot be started raises."""
+    turn = list(ERRORS)[3 * place % len(ERRORS)]
+    return {turn, NO_THREAD} if "start_new_thread" in call else {turn}
 
 
 @pytest.mark.long
@@ -246,31 +194,31 @@ async def test_a_start_may_fail_anywhere_with_anything(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    watch = Fault()
-    await play(kind, watch, tmp_path / "watched")
-    for number, site in enumerate(watch.sites):
-        for name in ERRORS:
-            await one_fault(kind, number, name, site, tmp_path / f"{number} {name}")
-    note(f"{kind.name}: {len(watch.sites)} calls, each with {len(ERRORS)} errors")
+    calls = await calls_of(kind, tmp_path)
+    places = {call.rpartition(", ")[0] for call in calls}
+    some = [call for call in calls if int(call.rpartition(", ")[2]) <= OF_ONE_PLACE]
+    faults = list(itertools.product(some, ERRORS))
+    raised = await fail(kind, faults, tmp_path)
+    note(f"{kind.name}: {len(some)} calls in {len(places)} places, each with {len(ERRORS)} errors")
+    note(f"{kind.name}: {raised} of these {len(faults)} took place")
 
 
-async def one_fault(kind: Kind, number: int, name: str, site: str, folder: Path) -> None:
+async def one_fault(kind: Kind, call: str, name: str, folder: Path) -> bool:
+    """False: the call was not made this time."""
     before = Resources.now()
-    fault = Fault(number, ERRORS[name]())
+    fault = Fault(call, ERRORS[name]())
     try:
         job = await play(kind, fault, folder)
     except BaseException as error:
-        raise AssertionError(
-            f"{name} at call {number}, {fault.raised or site}: {error!r}"
-        ) from error
-    where = f"{name} at call {number}, {fault.raised}: {job.status}, {job.error}"
+        raise AssertionError(f"{name} at {call}: {error!r}") from error
+    where = f"{name} at {call}: {job.status}, {job.error}"
     if job.status.value != "completed":
-        assert fault.error is not None
         assert job.status.value == "failed", where
-        assert not lies_with_the_machine(fault.error), where
+        assert name not in OF_THE_MACHINE, where
         assert SAID in str(job.error), where
     left = before.wait_for_what_is_new_to_go()
     assert not left, f"{where}: {left}"
+    return fault.was_raised
 
 
 # -- what does not pass by itself -----------------------------------------------------------------
@@ -325,6 +273,35 @@ async def test_what_cannot_be_started_fails_and_two_of_them_pause_the_queue(
             assert jobs[2].status.value == "pending"
             queue.resume()
         assert await asyncio.wait_for(jobs[2], 20) == 3
+
+
+@pytest.mark.parametrize("error", [AttributeError(), PermissionError(), OSError(errno.ENOSYS, "")])
+async def test_workers_run_where_there_is_no_pidfd(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(pid: int) -> int:
+        raise error
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    async with JobQueue() as queue:
+        job = queue.submit_nowait(elsewhere)
+        assert await asyncio.wait_for(job, 20) == 3
+        assert job.attempt == 1
+
+
+def test_a_wake_up_that_failed_is_made_up_for_by_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    io, called = Supervisor("io"), threading.Event()
+    io.call(int)
+    wait_until(lambda: not io._awake, 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: int(""))
+        with pytest.raises(ValueError, match="int"):
+            io.call(int)
+    io.call(called.set)
+    assert called.wait(10)
+    io.close()
 
 
 async def test_a_job_that_waits_for_another_start_says_why_and_keeps_place_and_lane() -> None:
