@@ -23,16 +23,20 @@ PATIENCE = 30.0
 
 
 def search_path(version: str) -> str:
-    """PYTHONPATH of a kernel of that version. Without it: skipped, and with CI=true a failure."""
+    """PYTHONPATH of a kernel of that version. Without it: skipped, and with CI=true a failure.
+
+    What stands on ours comes before the repository: another copy of the package is tested then.
+    """
+    ours = [path for path in (os.environ.get("PYTHONPATH"), str(REPOSITORY)) if path]
     if version == VERSIONS[0]:
-        return str(REPOSITORY)
+        return os.pathsep.join(ours)
     older = FOLDER / version
     if not (FOLDER / ".installed").exists():
         why = f"no ipykernel {version} here: run `make {FOLDER.name}/.installed`"
         if os.environ.get("CI") == "true":
             pytest.fail(why)
         pytest.skip(why)
-    return os.pathsep.join((str(older), str(REPOSITORY)))
+    return os.pathsep.join((str(older), *ours))
 
 
 class Kernel:

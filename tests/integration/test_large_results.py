@@ -89,6 +89,14 @@ async def test_the_spool_folder_may_be_removed_at_any_time(round_: int) -> None:
     await queue.close()
 
 
+async def test_a_stop_minds_no_spool_folder_that_is_gone() -> None:
+    async with JobQueue() as queue:
+        assert await queue.submit_nowait(make, LARGE) == bytes(LARGE)
+        assert queue._engine._spool is not None
+        shutil.rmtree(queue._engine._spool)
+    await queue.close()
+
+
 async def test_a_worker_that_waits_holds_nothing_of_its_last_job() -> None:
     async with JobQueue() as queue:
         assert await queue.submit_nowait(keep_and_sum, b"\0") == 0

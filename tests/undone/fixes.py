@@ -1,0 +1,371 @@
+"""Fixes of values that were lost, jobs that were stuck and promises that did not hold, undone.
+
+Each is taken out of a copy of the package, and the generator or table of its kind must see that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.schedules import planted
+
+VALUES = "integration/test_values.py::test_a_value_comes_back_from_a_job_and_changes_no_class"
+RESTARTS = "integration/test_values.py::test_a_value_comes_back_after_a_restart"
+STARTS = "crash/test_starts.py::test_a_start_that_fails_anywhere_ends_or_is_tried_again_and_wedges_nothing"  # noqa: E501
+LASTING = "crash/test_starts.py::test_what_cannot_be_started_fails_and_two_of_them_pause_the_queue"
+ODD = "crash/test_environments.py::test_one_job_of_each_executor_runs"
+OUTLETS = "security/test_outlets.py::test_no_shape_is_seen_anywhere"
+NOTEBOOKS = "notebooks/test_notebooks.py::test_a_notebook_judges_itself"
+KEPT = "integration/test_kept_bytes.py"
+LARGE = "integration/test_large_results.py"
+
+
+@dataclass(frozen=True)
+class Fix(planted.Bug):
+    """What was mended, as its undoing, and the test below `tests` that sees it undone."""
+
+    seen_by: str
+    also: planted.Bug | None = None  # where either place makes good for the other
+
+    def plant(self, folder: Path) -> Path:
+        """Copy the package into `folder`, without this fix."""
+        super().plant(folder)
+        if self.also is not None:
+            path = folder / planted.PACKAGE.name / self.also.file
+            path.write_text(self.also.mutate(path.read_text()))
+        return folder
+
+
+FIXES = [
+    # -- values that are lost, objects that are changed ----------------------------------------
+    Fix(
+        "a class that lives is set back to what another process knew",
+        "worker/loading.py",
+        "        if id(made) not in self._empty:\n            return made\n",
+        "",
+        f"{VALUES}[process]",
+    ),
+    Fix(
+        "what stands for nothing becomes another",
+        "worker/byvalue.py",
+        "            return NotImplemented if name is None else name\n",
+        "            return NotImplemented\n",
+        f"{VALUES}[a pool of processes]",
+    ),
+    Fix(
+        "a job's classes are not in its __main__",
+        "worker/loading.py",
+        "                self.main.names.setdefault(one.__qualname__, one)\n",
+        "                pass\n",
+        f"{NOTEBOOKS}[main_holds_what_the_job_brought-7.4]",
+    ),
+    Fix(
+        "complex numbers are not read among plain values",
+        "worker/wire.py",
+        '        if (module, name) == ("builtins", "complex"):\n            return complex\n',
+        "",
+        f"{VALUES}[process]",
+    ),
+    Fix(
+        "a result that cannot be sent fails its job",
+        "worker/wire.py",
+        '        return not_kept(value, f"it cannot be pickled: {name}: {message}"), []\n',
+        '        return {"kind": "error", "type": name, "message": message, "traceback": ""}, []\n',
+        "crash/test_crash_matrix.py",
+    ),
+    Fix(
+        "arguments of ended jobs stay",
+        "_runtime/keeper.py",
+        "            self._note_arguments(job)\n",
+        "            pass\n",
+        f"{KEPT}::test_arguments_of_completed_jobs_go_and_a_retry_says_so",
+    ),
+    Fix(
+        "results of ended jobs stay in memory",
+        "_runtime/keeper.py",
+        "            if self.memory - theirs <= keep:\n                break\n",
+        "            break\n",
+        f"{KEPT}::test_values_of_workers_are_bounded_also_those_that_are_held",
+    ),
+    Fix(
+        "files of results have no bound",
+        "_runtime/keeper.py",
+        "        return self._files.total + size <= limit\n",
+        "        return True\n",
+        f"{KEPT}::test_a_full_spool_stops_new_starts_and_says_why",
+    ),
+    Fix(
+        "logs of ended jobs have no bound",
+        "_runtime/keeper.py",
+        "            while shelf.total > limit and (jobs",
+        "            while False and (jobs",
+        f"{KEPT}::test_logs_of_ended_jobs_have_one_bound",
+    ),
+    Fix(
+        "what a forced end has left of a result stays",
+        "worker/unpacking.py",
+        "        path.unlink(missing_ok=True)\n",
+        "        pass\n",
+        f"{LARGE}::test_a_forced_end_leaves_no_part_of_a_result",
+    ),
+    Fix(
+        "a result that has no room in the spool folder is lost",
+        "worker/child.py",
+        "        except OSError:\n            return meta, parts\n",
+        "        except ZeroDivisionError:\n            return meta, parts\n",
+        f"{LARGE}::test_what_does_not_fit_the_spool_folder_comes_through_the_pipe",
+    ),
+    Fix(
+        "a changed module is not noticed",
+        "worker/parent.py",
+        '        self.sources.hear(meta.get("modules"))\n',
+        "",
+        "integration/test_stale_code.py::test_a_changed_module_costs_the_warm_worker_and_is_told_once",
+    ),
+    Fix(
+        "a restored result is of classes of its own",
+        "worker/loading.py",
+        "homes = {name: home for name, one in loading.strangers().items() if (home := _same(one))}",
+        "homes = dict[str, type]()",
+        f"{RESTARTS}[sqlite]",
+    ),
+    Fix(
+        "what no worker can import is sent by its name",
+        "worker/byvalue.py",
+        "    return not known\n",
+        "    return False\n",
+        f"{NOTEBOOKS}[what_works_in_a_cell_works_in_a_job-7.4]",
+    ),
+    Fix(
+        "exceptions with an __init__ of their own cannot be read",
+        "worker/byvalue.py",
+        "                return reduce_exception(obj)\n",
+        "                return NotImplemented\n",
+        f"{VALUES}[process]",
+    ),
+    Fix(
+        "exceptions lose their cause",
+        "worker/byvalue.py",
+        '        state["__cause__"] = error.__cause__\n',
+        "        pass\n",
+        f"{VALUES}[process]",
+    ),
+    Fix(
+        "a job that noticed the request has completed",
+        "worker/wire.py",
+        '    return {**meta, "noticed": True} if noticed else meta\n',
+        "    return meta\n",
+        "contract/test_executors_in_a_queue.py::test_what_a_job_returns_that_has_noticed_the_request_is_a_part",
+    ),
+    # -- jobs that are stuck -------------------------------------------------------------------
+    Fix(
+        "only errors of the system end the start of a worker",
+        "worker/parent.py",
+        "        except Exception as error:\n            self.start_error = error\n",
+        "        except OSError as error:\n            self.start_error = error\n",
+        f"{STARTS}[process]",
+    ),
+    Fix(
+        "a pidfd is taken for granted",
+        "worker/parent.py",
+        "        except (AttributeError, OSError):",
+        "        except ZeroDivisionError:",
+        "crash/test_starts.py::test_workers_run_where_there_is_no_pidfd",
+    ),
+    Fix(
+        "want of threads is the job's own fault",
+        "_core/starting.py",
+        '    return isinstance(error, RuntimeError) and "new thread" in str(error)\n',
+        "    return False\n",
+        f"{STARTS}[thread]",
+    ),
+    Fix(
+        "what never starts is tried for ever",
+        "_core/starting.py",
+        "STARTS = 5 ",
+        "STARTS = 5_000 ",
+        f"{LASTING}[no_interpreter-process]",
+    ),
+    Fix(
+        "only errors of the system end a launch",
+        "_runtime/runner.py",
+        '        except BaseException as error:\n            text = f"the {executor.name}',
+        '        except OSError as error:\n            text = f"the {executor.name}',
+        f"{STARTS}[thread]",
+    ),
+    Fix(
+        "a thread counts as there before it has started",
+        "_runtime/supervisor.py",
+        "            thread.start()\n        except BaseException:\n"
+        "            self._close_descriptors()\n            raise\n",
+        "            self._thread = thread\n            thread.start()\n"
+        "        except ZeroDivisionError:\n            raise\n",
+        f"{STARTS}[process]",
+    ),
+    Fix(
+        "descriptors of a thread that could not be started stay",
+        "_runtime/supervisor.py",
+        "        except BaseException:\n            self._close_descriptors()\n            raise\n",
+        "        except ZeroDivisionError:\n            raise\n",
+        f"{STARTS}[process]",
+    ),
+    Fix(
+        "a wake-up that failed counts",
+        "_runtime/supervisor.py",
+        "            if self._wake_fds is not None:\n"
+        '                os.write(self._wake_fds[1], b"\\0")\n'
+        "            self._awake = True ",
+        "            self._awake = True\n            if self._wake_fds is not None:\n"
+        '                os.write(self._wake_fds[1], b"\\0") ',
+        "crash/test_starts.py::test_a_wake_up_that_failed_is_made_up_for_by_the_next_one",
+    ),
+    Fix(
+        "pipes of a start that failed half-way stay open",
+        "worker/pipes.py",
+        "        for fd in (end for pipe in pipes for end in pipe):\n            os.close(fd)\n",
+        "",
+        f"{STARTS}[process]",
+    ),
+    Fix(
+        "a result is not told of that no thread can read",
+        "worker/unpacking.py",
+        "    except RuntimeError as error:\n        take(",
+        "    except ZeroDivisionError as error:\n        take(",
+        "engines/test_pools.py::test_a_result_that_no_thread_can_read_is_told_and_ends_its_job",
+    ),
+    Fix(
+        "a stop waits for an executor as long as it takes",
+        "_runtime/dispatcher.py",
+        "await asyncio.wait({task}, timeout=left)",
+        "await asyncio.wait({task})",
+        "crash/test_starts.py::test_a_stop_is_over_in_time_though_an_executor_never_closes",
+    ),
+    Fix(
+        "a kernel's folder is taken for granted",
+        "worker/environment.py",
+        "        return ROOT\n    return None\n",
+        "        return None\n    return None\n",
+        f"{ODD}[no folder]",
+        planted.Bug(
+            "where a worker looks where it is",
+            "worker/baseline.py",
+            "    except OSError:\n        os.chdir(ROOT)\n        return ROOT\n",
+            "    except OSError:\n        raise\n",
+        ),
+    ),
+    Fix(
+        "what an environment prints goes among the frames",
+        "worker/parent.py",
+        "                stdout=log,\n",
+        "                stdout=frames,\n",
+        f"{ODD}[a sitecustomize that prints]",
+    ),
+    Fix(
+        "a stop looks into a spool folder that is gone",
+        "_runtime/spool.py",
+        "    try:\n        return not any(path.iterdir())\n"
+        "    except OSError:\n        return True\n",
+        "    return not any(path.iterdir())\n",
+        f"{LARGE}::test_a_stop_minds_no_spool_folder_that_is_gone",
+    ),
+    Fix(
+        "no temporary folder is a start that fails",
+        "_runtime/spool.py",
+        "    except FileNotFoundError:\n        Path(within",
+        "    except ZeroDivisionError:\n        Path(within",
+        f"{ODD}[no temporary folder]",
+    ),
+    Fix(
+        "a log on a pool without room fails its job",
+        "worker/guest.py",
+        "        except OSError:  # there is no room",
+        "        except ZeroDivisionError:  # there is no room",
+        f"{ODD}[a full temporary folder]",
+    ),
+    Fix(
+        "a deaf call without a process is waited for",
+        "executors/plugin.py",
+        "patience = 0.0 if process is None else LEAVE_PATIENCE",
+        "patience = LEAVE_PATIENCE",
+        "integration/test_reference_names.py::test_a_deaf_call_without_a_process_is_over_when_it_is_forced",
+    ),
+    Fix(
+        "a circle of waiting jobs is not found",
+        "_runtime/waits.py",
+        "            if job in stuck:\n",
+        "            if False:\n",
+        "integration/test_jobs_that_wait_for_jobs.py::test_no_tree_of_waiting_jobs_hangs_and_none_with_lanes_enough_is_refused",
+    ),
+    Fix(
+        "a wait is refused though a lane is free",
+        "_runtime/waits.py",
+        "    if state.lanes_taken < wait.lanes.max_running or state.lanes_taken > len(running):\n",
+        "    if state.lanes_taken > len(running):\n",
+        "integration/test_jobs_that_wait_for_jobs.py::test_no_tree_of_waiting_jobs_hangs_and_none_with_lanes_enough_is_refused",
+    ),
+    Fix(
+        "an act on many jobs is many transactions",
+        "_runtime/batches.py",
+        "    engine.perform(outside)\n    return",
+        "        engine.perform(outside)\n        outside.clear()\n    return",
+        "integration/test_journal_batches.py",
+    ),
+    Fix(
+        "a journal that could not be opened stays taken",
+        "journal/sqlite.py",
+        "            self.close()\n            if isinstance(error",
+        "            if isinstance(error",
+        "crash/test_journal_steps.py",
+    ),
+    # -- promises ------------------------------------------------------------------------------
+    Fix(
+        "what a job in a thread says is lost",
+        "executors/thread.py",
+        "        bind(self._context)\n        spec",
+        "        spec",
+        f"{ODD}[as usual]",
+    ),
+    Fix(
+        "what threads print after a message of a page is lost",
+        "widget/parents.py",
+        '        if channel != "shell" or not self._runs',
+        "        if channel or not self._runs",
+        "integration/test_background_output.py::test_after_each_message_of_a_page_threads_and_subscribers_keep_their_cell",
+    ),
+    Fix(
+        "a job's environment is that of its start",
+        "worker/surroundings.py",
+        "environ = changed({**self.start, **(given or {})}, self.changes)",
+        "environ = {**os.environ, **(given or {})}",
+        "integration/test_surroundings.py::test_who_sets_a_variable_last_in_the_order_of_rank_wins",
+    ),
+    Fix(
+        "a job is not told its GPU",
+        "executors/process.py",
+        "        send_to(environ, devices)\n",
+        "",
+        "integration/test_devices.py",
+    ),
+    Fix(
+        "secrets pass in messages",
+        "_runtime/runner.py",
+        "            text = self._secrets.hide(text)\n",
+        "            pass\n",
+        OUTLETS,
+    ),
+    Fix(
+        "secrets pass in logs",
+        "_runtime/runner.py",
+        "            data = self._output.pass_on(data)\n",
+        "            pass\n",
+        OUTLETS,
+    ),
+    Fix(
+        "secrets pass in outcomes",
+        "_runtime/runner.py",
+        "            outcome = self._secrets.hide_in_outcome(outcome)\n",
+        "            pass\n",
+        OUTLETS,
+    ),
+]
