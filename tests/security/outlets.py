@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import random
+import re
 import string
 import subprocess
 import traceback
@@ -20,6 +21,8 @@ from jobqueue_widget.errors import JobQueueError
 from jobqueue_widget.widget.snapshot import job_html
 from tests.journals import as_if_killed
 
+RUN = re.compile("[A-Za-z0-9]{6,}")
+
 
 def canary(rng: random.Random) -> tuple[str, str]:
     """A secret with everything in it that is ever escaped, and the part of it that never is."""
@@ -30,15 +33,15 @@ def canary(rng: random.Random) -> tuple[str, str]:
 def texts_of(queue: JobQueue, journal: Path, events: list[object]) -> dict[str, str]:
     """What each outlet of the queue shows now."""
     jobs = queue.jobs()
-    state = queue.widget.get_state()
+    state, frame = queue.widget.get_state(), queue.to_pandas()
     found = {
         "html": queue.to_html(),
         "bundle": str(queue._repr_mimebundle_()),
         "saved widget state": json.dumps(state, default=str, ensure_ascii=False),
         "rows": str([queue.window(w, 0, 10_000).rows for w in ("running", "pending", "history")]),
         "state": str(queue.get_state()),
-        "pandas": queue.to_pandas().to_csv(),
-        "pandas, as Python": str(queue.to_pandas().to_dict()),
+        "pandas": frame.to_csv(),
+        "pandas, as Python": str(frame.to_dict()),
         "events": str(events),
         "repr": str(jobs),
         "commands": subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout,
@@ -110,15 +113,18 @@ def _bytes_below(folder: Path) -> str:
 
 def hits(texts: dict[str, str], cores: dict[str, str]) -> list[str]:
     """Which shape is seen where: any six characters of it in a row."""
-    found = []
-    for shape, core in cores.items():
-        pieces = {part[at : at + 6] for part in (core, core[::-1]) for at in range(len(core) - 5)}
-        found += [
-            f"{shape} in {outlet}"
-            for outlet, text in texts.items()
-            if any(piece in text for piece in pieces)
-        ]
-    return found
+    shapes = {
+        part[at : at + 6]: shape
+        for shape, core in cores.items()
+        for part in (core, core[::-1])
+        for at in range(len(core) - 5)
+    }
+    found = set()
+    for outlet, text in texts.items():
+        for run in set(RUN.findall(text)):  # a canary's core is of such characters alone
+            pieces = (run[at : at + 6] for at in range(len(run) - 5))
+            found |= {f"{shapes[piece]} in {outlet}" for piece in pieces if piece in shapes}
+    return sorted(found)
 
 
 def add(queue: JobQueue, name: str, call: Any, secret: str, fails: bool) -> None:
