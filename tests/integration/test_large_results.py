@@ -8,7 +8,7 @@ import shutil
 import psutil
 import pytest
 
-from jobqueue_widget import JobQueue, current_job
+from jobqueue_widget import JobQueue, NotKept, current_job
 from jobqueue_widget.worker import wire
 from tests.conditions import until
 
@@ -70,7 +70,8 @@ async def test_a_forced_end_leaves_no_part_of_a_result() -> None:
         await until(lambda: any(name.startswith("result-") for name in files_of(queue)))
         job.cancel(force=True)
         await queue.wait_for_job(job)
-        assert job.status == "cancelled"
+        assert job.status == "completed", "its body has returned"
+        assert isinstance(job.result, NotKept)
         assert files_of(queue) == []
 
 
