@@ -323,6 +323,7 @@ def board(
             "cleared": cleared_dict(engine),
             "max_running": engine.max_running,
             "cancel_timeout": engine.settings.cancel_timeout,
+            "survives": engine.recorder is not None and bool(engine.recorder.journal.place),
             "counts": {
                 "pending": len(state.order),
                 "running": len(state.running),

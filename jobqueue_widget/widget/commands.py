@@ -27,7 +27,7 @@ MOST_ROWS = 200
 LOG_PART = 32_768
 TRACEBACK_LIMIT = 65_536
 
-READS = frozenset({"hello", "rows", "watch", "unwatch", "log", "job", "result", "find"})
+READS = frozenset({"hello", "rows", "watch", "unwatch", "log", "job", "result", "find", "snapshot"})
 
 Answer = dict[str, Any]
 
@@ -192,7 +192,7 @@ class Commands:
         return {"rows": rows, **{name: len(jobs) for name, jobs in lists.items()}}
 
     def _snapshot(self, a: Answer, cid: str) -> Answer:
-        return {"sent": self._outputs.refresh()}
+        return self._outputs.refresh()
 
     # -- acting --------------------------------------------------------------------------------
 

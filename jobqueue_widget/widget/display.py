@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
 
 from .._display import register_hearing
 from ..job import Job
 from ..protocols import MimeBundle
 from ..queue import JobQueue
-from .outputs import Outputs
+from .outputs import Data, Outputs
 from .parents import keep_parents
 from .pump import Hearing, route_by_page, this_kernel
 from .snapshot import job_html, snapshot_html, snapshot_text
@@ -24,10 +23,18 @@ class ShownQueue:
         self.outputs = Outputs(self, lambda: self.widget.has_page)
         self.widget = QueueWidget(queue, self.outputs)
 
-    def bundle(self, *, live: bool = True) -> MimeBundle:
-        """The live view of the queue, with static fallbacks, or those alone."""
-        html, text = snapshot_html(self._queue), snapshot_text(self._queue)
-        return {**_live(self.widget, live), "text/html": html, "text/plain": text}, {}
+    def bundle(self) -> MimeBundle:
+        """The live view of the queue with static fallbacks, for who takes one thing."""
+        return {**self.view(), **self.table(beside=False)}, {}
+
+    def view(self) -> Data:
+        """The live view alone."""
+        return _view_of(self.widget)
+
+    def table(self, *, beside: bool) -> Data:
+        """The static table, as html and as text; `beside` a view, it says what it is there for."""
+        html = snapshot_html(self._queue, _mark_of(self.widget, beside))
+        return {"text/html": html, "text/plain": snapshot_text(self._queue)}
 
     def flush(self) -> None:
         """Bring the widget up to date."""
@@ -37,35 +44,38 @@ class ShownQueue:
         """The queue's own."""
         return self._queue._board(0, 0, 0)["revision"]
 
-    def rests(self) -> bool:
-        """True while no job runs."""
-        return not self._queue._board(0, 0, 0)["counts"]["running"]
-
 
 class ShownJob:
     """One job with its widget and its outputs."""
 
     def __init__(self, queue: JobQueue, job: Job) -> None:
+        self._queue = queue
         self._job = job
         self.outputs = Outputs(self, lambda: self.widget.has_page)
         self.widget = JobCell(queue, job, self.outputs)
 
-    def bundle(self, *, live: bool = True) -> MimeBundle:
-        """The live progress cell, with static fallbacks, or those alone."""
-        html = job_html(self._job.as_row())
-        return {**_live(self.widget, live), "text/html": html, "text/plain": repr(self._job)}, {}
+    def bundle(self) -> MimeBundle:
+        """The live progress cell with static fallbacks, for who takes one thing."""
+        return {**self.view(), **self.table(beside=False)}, {}
+
+    def view(self) -> Data:
+        """The live progress cell alone."""
+        return _view_of(self.widget)
+
+    def table(self, *, beside: bool) -> Data:
+        """The static table, as html and as text; `beside` a view, it says what it is there for."""
+        row, board = self._job.as_row(), self._queue._board(0, 0, 0)
+        html = job_html(row, board, _mark_of(self.widget, beside))
+        return {"text/html": html, "text/plain": repr(self._job)}
 
     def flush(self) -> None:
         """Bring the widget up to date."""
         self.widget.flush()
 
     def revision(self) -> object:
-        """What it came to."""
-        return self._job.status
-
-    def rests(self) -> bool:
-        """True when it has ended."""
-        return self._job.done
+        """What it came to, and what it has told on the way."""
+        row = self._job.as_row()
+        return row["status"], row["progress"], row["message"], row["cancel_phase"], row["held"]
 
 
 class Provider:
@@ -106,11 +116,13 @@ class Provider:
         return snapshot_html(queue)
 
 
-def _live(widget: QueueWidget | JobWidget, live: bool) -> dict[str, Any]:
-    bundle = widget._repr_mimebundle_() if live else None
-    data: dict[str, Any] = dict(bundle[0]) if bundle is not None else {}
-    data.pop("text/plain", None)
-    return data
+def _view_of(widget: QueueWidget | JobWidget) -> Data:
+    bundle = widget._repr_mimebundle_()
+    return dict(bundle[0]) if bundle is not None else {}
+
+
+def _mark_of(widget: QueueWidget | JobWidget, beside: bool) -> str:
+    return widget.summary["epoch"] if beside else ""
 
 
 PROVIDER = Provider()

@@ -6,13 +6,14 @@ import os
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from ..protocols import MimeBundle
+Data = dict[str, Any]
+"""What a front end may show, by mime type."""
 
 MOST_OUTPUTS = 32  # of one queue or job; older ones are left as they are
 
@@ -20,8 +21,12 @@ MOST_OUTPUTS = 32  # of one queue or job; older ones are left as they are
 class Shown(Protocol):
     """What is displayed."""
 
-    def bundle(self, *, live: bool) -> MimeBundle:
-        """Data and metadata by mime type, as of now; `live`: with the view of the widget."""
+    def view(self) -> Data:
+        """The live view."""
+        ...
+
+    def table(self, *, beside: bool) -> Data:
+        """What tells how things stand now without it; `beside` it or in its place."""
         ...
 
     def flush(self) -> None:
@@ -29,19 +34,15 @@ class Shown(Protocol):
         ...
 
     def revision(self) -> object:
-        """Another one after every change of what the static parts show."""
-        ...
-
-    def rests(self) -> bool:
-        """True while nothing runs."""
+        """Another one after every change of what the table shows."""
         ...
 
 
 class Refreshable(Protocol):
     """What a page may do to outputs."""
 
-    def refresh(self) -> bool:
-        """Bring the outputs up to date; False if they are, or something runs. Any thread."""
+    def refresh(self) -> Data:
+        """Bring the tables up to date, and give them to a page that has to do it itself."""
         ...
 
     def page_came(self) -> None:
@@ -50,72 +51,84 @@ class Refreshable(Protocol):
 
 
 class Outputs:
-    """Displays one thing, and again what of it has no life of its own.
+    """Displays one thing twice: its view, and beside it a table for when there is no view.
 
-    A page asks for that when nobody is at its views, because JupyterLab draws them anew. Where a
-    program runs the notebook the end of each cell does it: what is saved then is a table that tells
-    how things stood, and no view of a widget, which nobody could bring to life again. Should a page
-    come after all, it gets the views.
+    JupyterLab shows a view or says that it is not found, even if the same output has a table, and
+    draws it anew with each change of that. So the table is an output of its own, hidden by the
+    style sheet of the view. It is brought up to date when a page asks for that; a page that was
+    loaded since knows no ids of outputs and writes the answer into the notebook itself.
+
+    Where a program runs the notebook the end of each cell does it: what is saved then is a table
+    alone, and no view of a widget, which nobody could bring to life again. Should a page come after
+    all, it gets the views.
     """
 
     def __init__(self, shown: Shown, has_page: Callable[[], bool]) -> None:
         self._shown = shown
         self._has_page = has_page
-        self._ids: deque[str] = deque(maxlen=MOST_OUTPUTS)
+        self._beside: deque[str] = deque(maxlen=MOST_OUTPUTS)  # ids of tables beside a view
+        self._alone: deque[str] = deque(maxlen=MOST_OUTPUTS)
         self._revision: object = None
-        self._are_live = False
+        self._table: Data = {}
 
     def show(self) -> None:
         """Make one more output, in the cell that runs."""
-        display_id = uuid.uuid4().hex
-        self._publish([display_id], update=False)
-        self._ids.append(display_id)
         _AT_CELL_END.add(self)
         shell = get_ipython()
         if shell is not None and _after_cell not in shell.events.callbacks["post_run_cell"]:
             shell.events.register("post_run_cell", _after_cell)
+        display_id = uuid.uuid4().hex
+        if self._has_page() or not is_run_by_program():
+            _publish({**self._shown.view(), "text/plain": ""})
+            _publish(self._table_now(), display_id)
+            self._beside.append(display_id)
+        else:
+            self._alone.append(display_id)
+            _publish(self._shown.table(beside=False), display_id)
 
-    def refresh(self) -> bool:
-        """Bring the outputs up to date; False if they are, or something runs. Any thread."""
-        if not self._shown.rests() or self._shown.revision() == self._revision:
-            return False
-        self._update()
-        return True
+    def refresh(self) -> Data:
+        """Bring the tables up to date, and give them to a page that has to do it itself."""
+        if self._table and self._shown.revision() != self._revision:
+            self._update()
+        return self._table
 
     def after_cell(self) -> None:
         """Bring them up to date at the end of a cell, unless a page sees to that."""
         self._shown.flush()
-        if self._has_page():
-            return
-        if not is_run_by_program():
-            self.refresh()
-        elif self._shown.revision() != self._revision:
+        if not self._has_page() and self._shown.revision() != self._revision:
             self._update()
 
     def page_came(self) -> None:
         """Give the views to a page that is there after all. Any thread."""
-        if self._ids and not self._are_live:
+        if self._alone:
             self._update()
 
     def _update(self) -> None:
-        self._publish(tuple(self._ids), update=True)
+        table = self._table_now()
+        for display_id in tuple(self._beside):
+            _publish(table, display_id, update=True)
+        if self._alone:
+            alone = self._shown.view() if self._has_page() else {}
+            alone |= self._shown.table(beside=False)
+            for display_id in tuple(self._alone):
+                _publish(alone, display_id, update=True)
 
-    def _publish(self, display_ids: Iterable[str], *, update: bool) -> None:
+    def _table_now(self) -> Data:
         self._revision = self._shown.revision()  # before: what changes meanwhile is news
-        self._are_live = self._has_page() or not is_run_by_program()
-        data, metadata = self._shown.bundle(live=self._are_live)
-        for display_id in display_ids:
-            display(  # type: ignore[no-untyped-call]
-                data, metadata=metadata, raw=True, display_id=display_id, update=update
-            )
+        self._table = self._shown.table(beside=True)
+        return self._table
+
+
+def _publish(data: Data, display_id: str | None = None, *, update: bool = False) -> None:
+    display(data, raw=True, display_id=display_id, update=update)  # type: ignore[no-untyped-call]
 
 
 class NoOutputs:
     """Of a widget that is part of another one."""
 
-    def refresh(self) -> bool:
+    def refresh(self) -> Data:
         """Nothing follows."""
-        return False
+        return {}
 
     def page_came(self) -> None:
         """Nothing waits for it."""

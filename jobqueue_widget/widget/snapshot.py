@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -13,6 +13,15 @@ ROWS = 50
 WORDS = {"pending": "queued"}
 STYLE = "border-collapse:collapse;font-size:13px"
 CELL = "text-align:left;padding:2px 10px;border-bottom:1px solid #8884"
+BREAK = "overflow-wrap:anywhere"  # a path is one long word
+BESIDE = "jqw-beside"  # the class of a table beside a view; the view's style sheet hides it
+# Where a notebook is trusted: the table stands in the place of a view that JupyterLab waits for or
+# does not find, and a page made by nbconvert does not speak of a kernel.
+PLACED = (
+    f".jp-OutputArea-child:has(+.jp-OutputArea-child .{BESIDE})>"
+    ".jp-OutputArea-output:is(:not([data-mime-type],:has(*)),:has(>pre:empty)),"
+    f"body.jp-Notebook .{BESIDE} .jqw-how{{display:none}}"
+)
 
 
 def snapshot_text(queue: JobQueue) -> str:
@@ -22,22 +31,46 @@ def snapshot_text(queue: JobQueue) -> str:
     return visible("\n".join(lines))
 
 
-def snapshot_html(queue: JobQueue) -> str:
-    """A table of at most 50 rows; every text escaped."""
+def snapshot_html(queue: JobQueue, mark: str = "") -> str:
+    """A table of at most 50 rows; every text escaped. `mark`: of the widget it stands beside."""
     board = queue._board(8, ROWS, 20)
     head = "".join(f'<th style="{CELL}">{name}</th>' for name in ("Job", "State", "Progress", ""))
     body = "".join(_html_row(row) for row in _rows(board))
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(board["now"]))
+    told = f"<p><b>{escape(_heading(board))}</b> {_as_of(board)}</p>"
+    table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return _html(told, table, mark, _how(board, "queue"))
+
+
+def job_html(row: dict[str, Any], board: dict[str, Any] | None = None, mark: str = "") -> str:
+    """A table of one job; every text escaped. `board`: of its queue, to say when that was true."""
+    told = how = ""
+    if board is not None and row["completed_at"] is None:
+        told, how = f"<p>{_as_of(board)}</p>", _how(board, "job")
+    return _html(told, f"<tbody>{_html_row(row)}</tbody>", mark, how)
+
+
+def _html(told: str, table: str, mark: str, how: str) -> str:
+    kind, style = "jqw-static", ""
+    if mark:
+        kind, style = f"{kind} {BESIDE} jqw-of-{mark}", f"<style>{PLACED}</style>"
+        told += f'<p class="jqw-how">{how}</p>' if how else ""
+    return f'<div class="{kind}">{style}{told}<table style="{STYLE}">{table}</table></div>'
+
+
+def _as_of(board: dict[str, Any]) -> str:
+    now = datetime.fromtimestamp(board["now"]).astimezone()
+    zone = f"{now:%z}"
+    ahead = f"{zone[:3]}:{zone[3:5]}" if now.utcoffset() else ""
+    return f"<i>as of {now:%Y-%m-%d %H:%M} UTC{ahead}</i>"
+
+
+def _how(board: dict[str, Any], what: str) -> str:
+    """What to do where this is seen in the place of the view; true whatever has become of that."""
+    back = " Run the first cell to bring the queue back." if board["survives"] else ""
     return (
-        f'<div class="jqw-static"><p><b>{escape(_heading(board))}</b> <i>as of {when}</i></p>'
-        f'<table style="{STYLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f"Not live. While the kernel runs and no cell blocks it, reload the page to control the "
+        f"{what}. If the kernel is gone, this is the last known state.{back}"
     )
-
-
-def job_html(row: dict[str, Any]) -> str:
-    """A table of one job; every text escaped."""
-    body = f"<tbody>{_html_row(row)}</tbody>"
-    return f'<div class="jqw-static"><table style="{STYLE}">{body}</table></div>'
 
 
 def _rows(board: dict[str, Any]) -> list[dict[str, Any]]:
@@ -78,5 +111,9 @@ def _line(row: dict[str, Any]) -> str:
 
 def _html_row(row: dict[str, Any]) -> str:
     texts = (f"{row['title']} {row['args']}".strip(), _state(row), _progress(row), _remark(row))
-    cells = "".join(f'<td style="{CELL}">{escape(visible(text))}</td>' for text in texts)
+    styles = (f"{CELL};{BREAK}", CELL, CELL, f"{CELL};{BREAK}")
+    cells = "".join(
+        f'<td style="{style}">{escape(visible(text))}</td>'
+        for style, text in zip(styles, texts, strict=True)
+    )
     return f"<tr>{cells}</tr>"

@@ -1,9 +1,9 @@
 // What anywidget loads: asks for the state when the model comes, draws each view of it.
 
 import { Line } from "./actions";
+import { keepTable } from "./beside";
 import { Follower } from "./follow";
 import type { Model } from "./protocol";
-import { Rest } from "./rest";
 import { keepKeys } from "./ui/keys";
 import { Context } from "./views/context";
 import { JobView } from "./views/job";
@@ -20,7 +20,9 @@ function initialize({ model }: { model: Model }): Cleanup {
   const receive = (message: unknown): void => void line.receive(message);
   model.on("msg:custom", receive);
   line.request("hello").catch(() => undefined); // a view says when there is no kernel
+  const stopKeeping = keepTable(model, line);
   return () => {
+    stopKeeping();
     model.off("msg:custom", receive);
     line.close();
   };
@@ -54,7 +56,6 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
       return;
     }
     follower.read();
-    rest.tick();
     const busy = performance.now() - drawn < RECENT;
     if (shown && !busy && document.visibilityState !== "hidden") follower.tick();
   }, TICK);
@@ -80,11 +81,8 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
     if (view instanceof QueueView) view.push(part);
   });
 
-  const rest = new Rest(model, context, view);
-
   return () => {
     ending.abort();
-    rest.close();
     cancelAnimationFrame(frame);
     clearInterval(timer);
     follower.close();

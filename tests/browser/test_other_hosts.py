@@ -157,6 +157,12 @@ def test_a_jobs_progress_moves(shown: Shown) -> None:
 
 
 @in_hosts(*HOSTS)
+def test_the_table_that_stands_beside_the_view_is_not_seen(shown: Shown) -> None:
+    expect(region(shown)).to_be_visible()
+    expect(shown.page.locator(".jqw-static").filter(visible=True)).to_have_count(0)
+
+
+@in_hosts(*HOSTS)
 def test_cancel_in_the_page_ends_the_process(shown: Shown, jobs: Path) -> None:
     until(shown, lambda: running(jobs))
     ours = running(jobs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -65,7 +67,9 @@ def test_every_output_of_the_queue_follows_it_and_so_does_a_job() -> None:
 
 def test_an_output_shows_the_end_of_the_last_cell_while_jobs_run() -> None:
     waits = "import time; queue.submit_nowait(time.sleep, 600)"
-    output = outputs_after(MAKE, waits, "queue.resume(); queue", "await good")[2]
+    output = outputs_after(MAKE, waits, "queue.resume(); queue", "await queue.wait_for_job(bad);")[
+        2
+    ]
     assert "1 running, 0 queued, 1 completed, 1 failed" in output["text/html"]
 
 
@@ -103,10 +107,57 @@ class SomebodyTypes(NotebookClient):
         return client
 
 
-def test_where_somebody_sits_the_view_stays_until_the_page_has_asked() -> None:
-    output = outputs_after(MAKE, "queue", RUN, client=SomebodyTypes)[1]
-    assert VIEW in output
-    assert "1 completed, 1 failed" in output["text/html"]
+BACK = "Run the first cell to bring the queue back."
+
+
+def beside(*cells: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The view and the table beside it that the second cell shows, when somebody sits there."""
+    view, table = notebook_after(*cells, client=SomebodyTypes).cells[1].outputs
+    assert table["output_type"] == "display_data", "an output of its own"
+    return view["data"], table["data"]
+
+
+@pytest.mark.parametrize("shown", ["queue", "bad"])
+def test_where_somebody_sits_a_table_stands_beside_the_view(shown: str) -> None:
+    view, table = beside(MAKE, shown, RUN)
+    assert {name for name, value in view.items() if value} == {VIEW}, "shown or not, nothing twice"
+    assert set(table) == {"text/html", "text/plain"}
+    assert "jqw-beside" in table["text/html"]
+    assert "<script" not in table["text/html"]
+    assert ("1 completed, 1 failed" if shown == "queue" else ">failed<") in table["text/html"]
+
+
+@pytest.mark.parametrize("shown", ["queue", "bad"])
+@pytest.mark.parametrize("journal", [True, False])
+def test_the_table_says_when_it_was_true_and_what_to_do(
+    journal: bool, shown: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    made = MAKE
+    if journal:
+        made = MAKE.replace("JobQueue(", f"JobQueue(journal={str(tmp_path / 'runs.db')!r}, ")
+    html = beside(made, shown)[1]["text/html"]
+    assert re.search(r"as of \d{4}-\d\d-\d\d \d\d:\d\d UTC\+05:30", html)
+    named = "queue" if shown == "queue" else "job"
+    assert f"reload the page to control the {named}" in html
+    assert "this is the last known state" in html
+    assert (BACK in html) is journal
+
+
+def test_what_a_page_makes_by_itself_says_nothing_of_pages_and_kernels() -> None:
+    printed = notebook_after(MAKE, "print(queue.to_html())").cells[1].outputs[0]["text"]
+    assert "as of" in printed
+    assert "Not live" not in printed
+    assert "jqw-beside" not in printed
+
+
+def test_of_a_saved_notebook_a_page_shows_the_table_once() -> None:
+    notebook = notebook_after(MAKE, "queue", "good", RUN, client=SomebodyTypes)
+    del notebook.metadata["widgets"]  # JupyterLab saves no state unless it is told to
+    exporter: Any = HTMLExporter
+    page, _ = exporter().from_notebook_node(notebook)
+    assert page.count('class="jqw-static') == 2
+    assert "widget-view" not in page
 
 
 def test_where_voila_runs_the_cells_a_page_is_about_to_come(

@@ -77,11 +77,6 @@ export function active(node: Node): Element | null {
   return (node.getRootNode() as Document | ShadowRoot).activeElement;
 }
 
-/** Is somebody at it, with the pointer or the keyboard? */
-export function atWork(node: Element): boolean {
-  return node.matches(":hover, :focus-within");
-}
-
 const SVG = "http://www.w3.org/2000/svg";
 
 // Shapes differ, not only colours. 16 x 16; "f" is filled, "s" is stroked. The most frequent ones,

@@ -1,7 +1,7 @@
 // The live progress cell of one job: one row, its strip, and its log on demand.
 
 import type { Row } from "../protocol";
-import { attr, atWork, button, h, icon, setIcon, setText, show, span } from "../ui/dom";
+import { attr, button, h, icon, setIcon, setText, show, span } from "../ui/dom";
 import { takesText } from "../ui/keys";
 import type { Context } from "./context";
 import { Details } from "./details";
@@ -42,10 +42,6 @@ export class JobView {
     );
     this.node.append(line, this.#strip.node, context.live.node);
     this.node.addEventListener("keydown", (event) => this.#key(event), { signal });
-  }
-
-  get inUse(): boolean {
-    return this.#opened || atWork(this.node);
   }
 
   render(): void {

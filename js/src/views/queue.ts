@@ -1,7 +1,7 @@
 // The view of a queue: toolbar, strip, resources, the lists, details; and what the keys do.
 
 import { LISTS, type Row } from "../protocol";
-import { active, attr, atWork, css, div, h } from "../ui/dom";
+import { active, attr, css, div, h } from "../ui/dom";
 import { commandOf, takesText, type Command } from "../ui/keys";
 import { ROW } from "../ui/list";
 import type { Context } from "./context";
@@ -90,11 +90,6 @@ export class QueueView {
     this.#resources.update();
     this.#filter.update();
     this.#announce();
-  }
-
-  get inUse(): boolean {
-    const { selected, top } = this.#rows;
-    return selected !== null || top > 0 || this.#filter.active || atWork(this.node);
   }
 
   /** Nothing is in view: no window is watched. */
