@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -135,3 +136,25 @@ def test_opened_without_its_kernel_a_notebook_shows_how_it_was(
         assert (BACK in table.inner_text()) is journal
     expect(page.get_by_text(JUPYTERLABS_OWN).filter(visible=True)).to_have_count(0)
     expect(page.locator(".jqw")).to_have_count(0)
+
+
+def test_a_page_reloaded_while_a_cell_blocks_shows_the_tables_meanwhile(
+    open_notebook: Open, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    blocks = f"import os\nwhile not os.path.exists({str(flag)!r}): time.sleep(0.02)"
+    notebook = open_notebook(SETUP, SHOW_JOB, blocks, unfinished=1)
+    page = notebook.page
+    until_html(notebook, "1 running")
+    save(notebook)
+    page.reload()
+    expect(tables(page)).to_have_count(2, timeout=60_000)
+    page.wait_for_timeout(2_000)  # what JupyterLab has to say, it has said by now
+    for table in tables(page).all():
+        expect(table).to_be_visible()
+        expect(table).to_contain_text("shown")
+    expect(page.get_by_text(JUPYTERLABS_OWN).filter(visible=True)).to_have_count(0)
+    flag.touch()
+    expect(page.locator(".jqw")).to_have_count(2)
+    for table in tables(page).all():
+        expect(table).to_be_hidden()
