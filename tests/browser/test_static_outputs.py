@@ -158,3 +158,26 @@ def test_a_page_reloaded_while_a_cell_blocks_shows_the_tables_meanwhile(
     expect(page.locator(".jqw")).to_have_count(2)
     for table in tables(page).all():
         expect(table).to_be_hidden()
+
+
+def test_who_is_not_trusted_with_the_view_sees_the_table_and_how_to_get_it(
+    open_notebook: Open, lab: Lab
+) -> None:
+    """As who has a shared notebook open while another one runs its cells."""
+    notebook = open_notebook(SETUP, SHOW_JOB)
+    until_html(notebook, "1 running")
+    save(notebook)
+    saved = nbformat.read(lab.root / notebook.name, as_version=4)
+    saved.cells[1].source += "  # nobody has signed this"
+    nbformat.write(saved, lab.root / notebook.name)
+    page = notebook.open_page()
+    expect(tables(page)).to_have_count(2)
+    for table, what in zip(tables(page).all(), ("queue", "job"), strict=True):
+        expect(table).to_be_visible()
+        expect(table).to_contain_text(f"reload the page to control the {what}")
+    expect(page.locator(".jqw")).to_have_count(0)
+    page.evaluate("() => void window.jupyterapp.commands.execute('notebook:trust')")
+    page.get_by_role("dialog").get_by_role("button", name="Trust").click()
+    expect(page.locator(".jqw")).to_have_count(2)
+    for table in tables(page).all():
+        expect(table).to_be_hidden()
