@@ -398,6 +398,10 @@ class DisplayProvider(Protocol):
         """An ipywidget of the queue or the job for one cell alone, which ends with the cell."""
         ...
 
+    def new_widget(self, queue: Any) -> Any:
+        """One more ipywidget of the queue, which ends with its page or the queue."""
+        ...
+
     def shown_job(self, queue: Any, job: Any) -> Any:
         """The same for a job and its live progress cell."""
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +13,7 @@ from ._control import Control, OptionsView, Scope
 from ._core import events as ev
 from ._core.jobs import JobRecord, JobStatus
 from ._core.spec import DEFAULT_OPTIONS
-from ._display import provider
+from ._displayed import Displayed
 from ._forgetting import Forgetting
 from ._journaled import Journaled
 from ._reference_names import ReferenceNames
@@ -33,7 +32,7 @@ from .options import (
     make_options,
     make_settings,
 )
-from .protocols import MimeBundle, OffersResources
+from .protocols import OffersResources
 from .submission import MISSING, Submission, target_of
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class QueueNotStartedWarning(UserWarning):
     """A job was submitted to a queue that was never started; it waits."""
 
 
-class JobQueue(Forgetting, Journaled, ReferenceNames):
+class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
     """A queue of heavy jobs in this process: strict priority, then first in first out.
 
     Args:
@@ -462,49 +461,6 @@ class JobQueue(Forgetting, Journaled, ReferenceNames):
         if record is None:
             return ""
         return self._control.logs(record, lines)
-
-    @property
-    def widget(self) -> Any:
-        """The ipywidget that `display(queue)` shows; its traits may be observed."""
-        return provider().shown_queue(self).widget
-
-    def to_html(self) -> str:
-        """A static table of at most 50 rows, escaped and without scripts."""
-        return provider().to_html(self)
-
-    def _repr_mimebundle_(self, **_: Any) -> MimeBundle:
-        bundle: MimeBundle = provider().shown_queue(self).bundle()
-        return bundle
-
-    def _ipython_display_(self) -> None:
-        provider().shown_queue(self).outputs.show()
-
-    def _display_(self) -> Any:  # what marimo asks for
-        return provider().cell_widget(self)
-
-    def _board(
-        self, running: int, pending: int, history: int, known: _views.KnownRows | None = None
-    ) -> dict[str, Any]:
-        """For the widget: the first rows of each list and the counts, of one moment."""
-        return _views.board(self._engine, running, pending, history, known)
-
-    def _resources(self) -> dict[str, Any]:
-        """For the widget: meters and idle plugins; empty where memory was never a matter."""
-        return self._engine.resources.shown()
-
-    def _start_from_here(self) -> bool:
-        """For the widget: start without an await; False while it stops, or with no right loop."""
-        is_private = self._engine.settings.loop == "thread"
-        if not is_private and threading.current_thread() is not threading.main_thread():
-            return False  # the loop of this thread, a subshell's, would end with its page
-        try:
-            return self._engine.life.start()
-        except UnsupportedLoopError:
-            return False
-
-    def _on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """For the widget: call back on any change, at once and on any thread; be quick."""
-        return self._engine.publisher.on_change(callback)
 
     def to_pandas(self) -> Any:
         """All kept jobs as a pandas DataFrame, one row per job.

@@ -52,6 +52,7 @@ LAYERS = {
     "_control": 4,
     "_arguments": 4,
     "_display": 4,
+    "_displayed": 4,
     "_forgetting": 4,
     "_views": 4,
     "_resources": 4,

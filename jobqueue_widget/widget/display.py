@@ -12,7 +12,7 @@ from .outputs import Data, Outputs
 from .parents import keep_parents
 from .pump import Hearing, route_by_page, this_kernel
 from .snapshot import job_html, snapshot_html, snapshot_text
-from .view import JobCell, JobWidget, QueueWidget
+from .view import JobCell, JobWidget, QueueWidget, SessionWidget
 
 
 class ShownQueue:
@@ -105,6 +105,12 @@ class Provider:
     def cell_widget(self, queue: JobQueue, job: Job | None = None) -> QueueWidget | JobWidget:
         """A widget of the cell that shows it: such a host closes it when the cell runs again."""
         return QueueWidget(queue) if job is None else JobWidget(queue, job)
+
+    def new_widget(self, queue: JobQueue) -> QueueWidget:
+        """One more: nothing here holds it, and it ends with its page or the queue."""
+        widget = SessionWidget(queue)
+        self._listen(widget)
+        return widget
 
     def _listen(self, widget: QueueWidget | JobWidget) -> None:
         register_hearing(self._hearing)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
+from comm import get_comm_manager
 
 from ..job import Job
 from ..queue import JobQueue
@@ -14,6 +17,8 @@ from .commands import Commands
 from .model import JobSource, QueueSource, Source, State, sent_row
 from .outputs import NO_OUTPUTS, Refreshable
 from .sync import CommPort, Sync
+
+logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parents[1] / "static"
 ROWS: dict[str, Any] = {"sync": True, "to_json": lambda rows, _: [sent_row(row) for row in rows]}
@@ -61,7 +66,7 @@ class _StateWidget(anywidget.AnyWidget):
 
     def _write_state(self, state: State, whole: bool) -> None:
         if not self.is_open:
-            self._follower.close()
+            self.close()
             return
         with self.hold_sync():
             for name, value in state.items():
@@ -106,6 +111,49 @@ class QueueWidget(_StateWidget):
 
     def __init__(self, queue: JobQueue, outputs: Refreshable = NO_OUTPUTS) -> None:
         super().__init__(QueueSource(queue), outputs, view="queue")
+
+
+class SessionWidget(QueueWidget):
+    """One of several of a queue, each for a session of its own; `queue.new_widget()` gives it.
+
+    Nothing here keeps it. It ends with the queue, when its page closes it, and when its page cannot
+    be written to any more: Panel ends a session without a word to its widgets.
+    """
+
+    def __init__(self, queue: JobQueue) -> None:
+        super().__init__(queue)
+        self._made_with = self.layout  # a widget of its own, which ipywidgets would keep for ever
+        self.comm.on_close(lambda _message: self.close())
+
+    def _write_state(self, state: State, whole: bool) -> None:
+        self._tell(lambda: super(SessionWidget, self)._write_state(state, whole))
+        if state.get("summary", {}).get("phase") == "closed":
+            self.close()
+
+    def _send_message(self, message: dict[str, Any]) -> None:
+        self._tell(lambda: super(SessionWidget, self)._send_message(message))
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception:
+            logger.info("a page cannot be told any more; its widget ends", exc_info=True)
+            self.close()
+
+    def close(self) -> None:
+        """Follow the queue no more and remove every view."""
+        _close(self, super().close)
+        _close(self._made_with, self._made_with.close)
+
+
+def _close(widget: Any, close: Callable[[], None]) -> None:
+    comm = widget.comm
+    try:
+        close()
+    except Exception:
+        logger.debug("a page was not told that its widget has ended", exc_info=True)
+        get_comm_manager().unregister_comm(comm)
+        widget.comm = None
 
 
 class JobWidget(_StateWidget):
