@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 
 from .._display import register_hearing
 from ..job import Job
 from ..protocols import MimeBundle
 from ..queue import JobQueue
+from .boxes import watch_displays
 from .outputs import Data, Outputs
 from .parents import keep_parents
 from .pump import Hearing, route_by_page, this_kernel
@@ -18,10 +20,12 @@ from .view import JobCell, JobWidget, QueueWidget, SessionWidget
 class ShownQueue:
     """One queue with its widget and its outputs."""
 
-    def __init__(self, queue: JobQueue) -> None:
+    def __init__(
+        self, queue: JobQueue, kind: Callable[[JobQueue, Outputs], QueueWidget] = QueueWidget
+    ) -> None:
         self._queue = queue
         self.outputs = Outputs(self, lambda: self.widget.has_page)
-        self.widget = QueueWidget(queue, self.outputs)
+        self.widget = kind(queue, self.outputs)
 
     def bundle(self) -> MimeBundle:
         """The live view of the queue with static fallbacks, for who takes one thing."""
@@ -108,12 +112,13 @@ class Provider:
 
     def new_widget(self, queue: JobQueue) -> QueueWidget:
         """One more: nothing here holds it, and it ends with its page or the queue."""
-        widget = SessionWidget(queue)
+        widget = ShownQueue(queue, SessionWidget).widget
         self._listen(widget)
         return widget
 
     def _listen(self, widget: QueueWidget | JobWidget) -> None:
         register_hearing(self._hearing)
+        watch_displays()
         route_by_page(widget.comm)
         keep_parents(this_kernel(), widget.comm)
 

@@ -73,18 +73,27 @@ class Outputs:
 
     def show(self) -> None:
         """Make one more output, in the cell that runs."""
+        if self._has_page() or not is_run_by_program():
+            _publish({**self._shown.view(), "text/plain": ""})
+            self.show_table()
+            return
+        self._follow_cells()
+        display_id = uuid.uuid4().hex
+        _publish(self._shown.table(beside=False), display_id)
+        self._alone.append(display_id)
+
+    def show_table(self) -> None:
+        """Make a table for a view that the same cell has just shown."""
+        self._follow_cells()
+        display_id = uuid.uuid4().hex
+        _publish(self._table_now(), display_id)
+        self._beside.append(display_id)
+
+    def _follow_cells(self) -> None:
         _AT_CELL_END.add(self)
         shell = get_ipython()
         if shell is not None and _after_cell not in shell.events.callbacks["post_run_cell"]:
             shell.events.register("post_run_cell", _after_cell)
-        display_id = uuid.uuid4().hex
-        if self._has_page() or not is_run_by_program():
-            _publish({**self._shown.view(), "text/plain": ""})
-            _publish(self._table_now(), display_id)
-            self._beside.append(display_id)
-        else:
-            self._alone.append(display_id)
-            _publish(self._shown.table(beside=False), display_id)
 
     def refresh(self) -> Data:
         """Bring the tables up to date, and give them to a page that has to do it itself."""

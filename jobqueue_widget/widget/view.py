@@ -48,6 +48,7 @@ class _StateWidget(anywidget.AnyWidget):
     features = traitlets.Dict(help="what the front end may offer").tag(sync=True)
 
     def __init__(self, source: Source, outputs: Refreshable = NO_OUTPUTS, **traits: Any) -> None:
+        self.outputs = outputs
         port = CommPort(self._write_state, self._send_message)
         self._follower = self._make_follower(source, port)
         self._commands = Commands(source.queue, source.epoch, self._follower, port, outputs)
@@ -120,8 +121,8 @@ class SessionWidget(QueueWidget):
     be written to any more: Panel ends a session without a word to its widgets.
     """
 
-    def __init__(self, queue: JobQueue) -> None:
-        super().__init__(queue)
+    def __init__(self, queue: JobQueue, outputs: Refreshable) -> None:
+        super().__init__(queue, outputs)
         self._made_with = self.layout  # a widget of its own, which ipywidgets would keep for ever
         self.comm.on_close(lambda _message: self.close())
 

@@ -181,3 +181,17 @@ def test_who_is_not_trusted_with_the_view_sees_the_table_and_how_to_get_it(
     expect(page.locator(".jqw")).to_have_count(2)
     for table in tables(page).all():
         expect(table).to_be_hidden()
+
+
+def test_a_queue_in_a_box_has_its_table_when_the_box_is_gone(open_notebook: Open) -> None:
+    box = "import ipywidgets\nipywidgets.VBox([ipywidgets.Label('above'), queue.widget])"
+    notebook = open_notebook(SETUP.removesuffix("queue\n") + box, submit("shown", "sleeper"))
+    until_html(notebook, "1 running")
+    expect(region(notebook)).to_contain_text("shown")
+    expect(tables(notebook.page)).to_be_hidden()
+    save(notebook)
+    notebook.close()
+    page = notebook.open_page()
+    expect(tables(page)).to_be_visible()
+    expect(tables(page)).to_contain_text("shown")
+    expect(page.get_by_text(JUPYTERLABS_OWN).filter(visible=True)).to_have_count(0)

@@ -144,6 +144,49 @@ def test_the_table_says_when_it_was_true_and_what_to_do(
     assert (BACK in html) is journal
 
 
+BOXES = "from ipywidgets import HTML, Label, Tab, VBox\n"
+SHOWN_BY_OTHERS = [
+    "VBox([Label('above'), queue.widget])",
+    "display(VBox([queue.widget]))",
+    "Tab([HTML('first'), VBox([queue.widget, queue.widget])], titles=('a', 'b'))",
+    "VBox([queue.new_widget()])",
+    "queue.widget",
+    "queue.new_widget()",
+]
+
+
+@pytest.mark.parametrize("client", [NotebookClient, SomebodyTypes])
+@pytest.mark.parametrize("shown", SHOWN_BY_OTHERS)
+def test_a_queue_that_was_only_shown_by_others_has_a_table(
+    shown: str, client: type[NotebookClient]
+) -> None:
+    outputs = notebook_after(MAKE, BOXES + shown, RUN, client=client).cells[1].outputs
+    tables = [one["data"]["text/html"] for one in outputs if "text/html" in one["data"]]
+    assert len(tables) == 1
+    assert "1 completed, 1 failed" in tables[0], "it follows"
+    views = [one["data"] for one in outputs if VIEW in one["data"]]
+    alone = client is NotebookClient and "(" not in shown.replace("()", "")
+    assert len(views) == (0 if alone else 1)
+    assert all(view["text/plain"] == "" for view in views), "nothing is shown twice"
+
+
+OWN_WAY = """
+class OwnWay(Label):
+    def _ipython_display_(self):
+        print("in its own way")
+queue.widget
+"""
+
+
+def test_widgets_of_others_are_displayed_as_ever() -> None:
+    cells = ("Label('alone')", "VBox([Label('alone')])", "OwnWay()", "VBox([OwnWay()])")
+    shown = [cell.outputs for cell in notebook_after(MAKE, BOXES + OWN_WAY, *cells).cells[2:]]
+    for (one,) in (shown[0], shown[1], shown[3]):
+        assert one["output_type"] == "execute_result"
+        assert VIEW in one["data"]
+    assert shown[2][0]["text"] == "in its own way\n"
+
+
 def test_what_a_page_makes_by_itself_says_nothing_of_pages_and_kernels() -> None:
     printed = notebook_after(MAKE, "print(queue.to_html())").cells[1].outputs[0]["text"]
     assert "as of" in printed
