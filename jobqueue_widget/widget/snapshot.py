@@ -12,8 +12,8 @@ from .texts import visible
 ROWS = 50
 WORDS = {"pending": "queued"}
 STYLE = "border-collapse:collapse;font-size:13px"
-CELL = "text-align:left;padding:2px 10px;border-bottom:1px solid #8884"
-BREAK = "overflow-wrap:anywhere"  # a path is one long word
+CELL = "text-align:left;padding:2px 8px;border-bottom:1px solid #8884"
+BREAK = "overflow-wrap:anywhere;min-width:7em"  # a path is one long word
 BESIDE = "jqw-beside"  # the class of a table beside a view; the view's style sheet hides it
 # Where a notebook is trusted: the table stands in the place of a view that JupyterLab waits for or
 # does not find, and a page made by nbconvert does not speak of a kernel.
@@ -111,7 +111,8 @@ def _line(row: dict[str, Any]) -> str:
 
 def _html_row(row: dict[str, Any]) -> str:
     texts = (f"{row['title']} {row['args']}".strip(), _state(row), _progress(row), _remark(row))
-    styles = (f"{CELL};{BREAK}", CELL, CELL, f"{CELL};{BREAK}")
+    remark = f"{CELL};{BREAK}" if texts[-1] else CELL
+    styles = (f"{CELL};{BREAK}", CELL, CELL, remark)
     cells = "".join(
         f'<td style="{style}">{escape(visible(text))}</td>'
         for style, text in zip(styles, texts, strict=True)
