@@ -1,7 +1,7 @@
 // Keeps the table beside the views as it stands: for a page that comes when there is no view.
 
 import type { Line } from "./actions";
-import { isPlain, num, type Model, type Plain } from "./protocol";
+import { isPlain, num, text, type Model, type Plain } from "./protocol";
 
 const SETTLED = 1_500; // ms without a change, when nothing runs
 const AT_WORK = 30_000; // ms between two tables, while something does
@@ -31,7 +31,11 @@ export function keepTable(model: Model, line: Line): () => void {
   let atWork = -Infinity; // when the last table of a queue at work was asked for
   let timer: ReturnType<typeof setTimeout> | undefined;
 
-  const summary = (): Plain => model.get("summary") as Plain;
+  const summary = (): Plain => {
+    const told = model.get("summary");
+    return isPlain(told) ? told : {};
+  };
+  const epoch = (): string => text(summary()["epoch"]);
   const busy = (): boolean => {
     const { counts } = summary();
     return isPlain(counts) && num(counts["running"]) > 0;
@@ -43,7 +47,7 @@ export function keepTable(model: Model, line: Line): () => void {
     asked = num(summary()["rev"]);
     if (busy()) atWork = Date.now();
     const table = await line.request("snapshot").catch(() => ({}));
-    if (!signal.aborted) write(model, String(summary()["epoch"]), table);
+    if (!signal.aborted && epoch() !== "") write(model, epoch(), table);
   }
 
   function told(): void {
@@ -69,7 +73,7 @@ export function keepTable(model: Model, line: Line): () => void {
   // Two tabs that wrote would have JupyterLab ask which of them is right.
   const { locks } = navigator;
   if (locks === undefined) void begin();
-  else locks.request(String(summary()["epoch"]), { signal }, begin).catch(() => undefined);
+  else locks.request(epoch(), { signal }, begin).catch(() => undefined);
   return () => {
     ending.abort();
     clearTimeout(timer);

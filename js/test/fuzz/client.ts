@@ -81,7 +81,10 @@ function complain(error: unknown): void {
 
 process.on("unhandledRejection", complain);
 process.on("uncaughtException", complain);
-Object.assign(globalThis, { document: { createElement: () => new Element() } });
+Object.assign(globalThis, {
+  document: { createElement: () => new Element(), addEventListener: () => undefined },
+});
+Object.defineProperty(globalThis, "navigator", { value: {}, configurable: true });
 Object.defineProperty(globalThis, "crypto", {
   value: { getRandomValues: (words: Uint32Array) => words.fill((ids += 1)) },
 });
