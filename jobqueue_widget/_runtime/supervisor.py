@@ -273,7 +273,7 @@ class Supervisor:
     def _guard(self, callback: Callback, args: tuple[object, ...]) -> None:
         try:
             callback(*args)
-        except Exception:
+        except BaseException:  # nobody else would: this thread is needed all the same
             logger.exception("a callback of the I/O thread failed: %r", callback)
 
     def _close_descriptors(self) -> None:  # under the lock

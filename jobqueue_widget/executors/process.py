@@ -276,7 +276,7 @@ class ProcessExecution(PipedExecution):
             problem = pool.add_worker(setup)
             if problem is None:
                 self.begin()
-        except Exception as error:
+        except BaseException as error:
             problem = error
         if problem is not None:
             text = f"its worker could not be started: {said_of(problem)}"

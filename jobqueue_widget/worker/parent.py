@@ -90,7 +90,7 @@ class WorkerProcess(PipedWorker):
         """Start the process. One that cannot be started dies like one that ended."""
         try:
             self._start()
-        except Exception as error:
+        except BaseException as error:
             self.start_error = error
             self._end_at_once()
             self._why = f"could not be started: {str(error) or type(error).__name__}"

@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -302,6 +303,22 @@ def test_a_wake_up_that_failed_is_made_up_for_by_the_next_one(
     io.call(called.set)
     assert called.wait(10)
     io.close()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
+async def test_no_exception_of_a_start_ends_the_thread_that_looks_after_workers(
+    kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def popen(*args: object, **options: object) -> None:  # an audit hook of the user's, say
+        raise kind(SAID)
+
+    async with JobQueue() as queue:
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "Popen", popen)
+            job = queue.submit_nowait(elsewhere)
+            await asyncio.wait_for(queue.wait_for_job(job), 20)
+        assert SAID in str(job.error)
+        assert await asyncio.wait_for(queue.submit_nowait(elsewhere), 20) == 3
 
 
 async def test_a_job_that_waits_for_another_start_says_why_and_keeps_place_and_lane() -> None:

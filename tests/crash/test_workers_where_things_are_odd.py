@@ -28,7 +28,7 @@ Start = Callable[..., Kernel]
 def start(tmp_path: Path) -> Iterator[Start]:
     kernels: list[Kernel] = []
 
-    def begin(sitecustomize: str = "") -> Kernel:
+    def begin(sitecustomize: str = "", **variables: str) -> Kernel:
         folder = tmp_path / "site"
         folder.mkdir()
         if sitecustomize:
@@ -36,7 +36,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         place = tmp_path / "notebooks"
         place.mkdir()
         path = os.pathsep.join((str(folder), search_path(VERSIONS[0])))
-        kernels.append(Kernel(VERSIONS[0], cwd=place, environ={"PYTHONPATH": path}))
+        kernels.append(Kernel(VERSIONS[0], cwd=place, environ={"PYTHONPATH": path, **variables}))
         kernels[-1].run(CELL)
         return kernels[-1]
 
@@ -65,6 +65,24 @@ def test_jobs_run_though_the_folder_of_the_kernel_was_removed(start: Start, firs
     assert kernel.value_of("job.result") == (4, "/")
     kernel.run("os.chdir('/tmp')")
     assert result_of(kernel, "where, 5") == (5, "/tmp")
+    kernel.run("await queue.close()")
+
+
+@pytest.mark.parametrize("first", ["cold", "warm"])
+def test_jobs_run_though_the_folder_for_temporary_files_was_removed(
+    start: Start, first: str, tmp_path: Path
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    kernel = start(TMPDIR=str(scratch))
+    kernel.run("import tempfile; assert tempfile.gettempdir().endswith('scratch')")
+    if first == "warm":
+        assert result_of(kernel, "where, 1")[0] == 1
+    kernel.run("import shutil; shutil.rmtree(tempfile.gettempdir())")
+    assert result_of(kernel, "where, 2")[0] == 2
+    assert result_of(kernel, "lambda: len(b'x' * 50_000_000)") == 50_000_000
+    kernel.run("job = queue.submit_nowait(lambda: b'x' * 50_000_000); await job")
+    assert kernel.value_of("len(job.result)") == 50_000_000
     kernel.run("await queue.close()")
 
 
