@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
+from ._core.fitting import ends, fit_all
 from ._core.jobs import JobStatus
 from .errors import JournalError
 from .journal.records import JournalRecord, JournalRecords, ReadOnly
@@ -22,6 +23,7 @@ COLUMNS: tuple[tuple[str, int], ...] = (
     *(("id", 14), ("status", 9), ("job", 28), ("arguments", 28), ("submitted", 19)),
     *(("took", 8), ("", 60)),
 )
+LONGEST = 1_000  # characters that are looked at of either end of a text
 STATUSES = tuple(status.value for status in JobStatus)
 VERBS = ("install", "list", "remove", "-h", "--help")
 
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         with ReadOnly(given.journal) as journal:
-            show = _as_json if given.json else _as_row
+            show = _as_json if given.json else _as_rows
             if given.follow:
                 _follow(journal, given.status, show)
             else:
@@ -148,12 +150,11 @@ def _chosen(records: JournalRecords, status: str | None) -> list[JournalRecord]:
 
 
 def _table(
-    records: list[JournalRecord], show: Callable[[JournalRecord], str], *, head: bool
+    records: list[JournalRecord], show: Callable[[list[JournalRecord]], list[str]], *, head: bool
 ) -> None:
     if head:
-        sys.stdout.write(_line([name for name, _ in COLUMNS]) + "\n")
-    for record in records:
-        sys.stdout.write(show(record) + "\n")
+        sys.stdout.write(f"{_line([name for name, _ in COLUMNS])}\n")
+    sys.stdout.writelines(f"{line}\n" for line in show(records))
     if head:
         counts = [sum(record.status == status for record in records) for status in STATUSES]
         told = zip(counts, STATUSES, strict=True)
@@ -161,22 +162,30 @@ def _table(
     sys.stdout.flush()
 
 
-def _follow(journal: ReadOnly, status: str | None, show: Callable[[JournalRecord], str]) -> None:
+def _follow(
+    journal: ReadOnly, status: str | None, show: Callable[[list[JournalRecord]], list[str]]
+) -> None:
     seen: dict[str, tuple[str, int]] = {}
     for records in journal.follow():
-        for record in _chosen(records, status):
-            now = (record.status, record.attempt)
-            if seen.get(record.id) != now:
-                seen[record.id] = now
-                sys.stdout.write(show(record) + "\n")
+        chosen = _chosen(records, status)
+        new = [one for one in chosen if seen.get(one.id) != (one.status, one.attempt)]
+        seen |= {record.id: (record.status, record.attempt) for record in new}
+        sys.stdout.writelines(f"{line}\n" for line in show(new))
         sys.stdout.flush()
 
 
-def _as_json(record: JournalRecord) -> str:
-    return json.dumps(record.as_dict())
+def _as_json(records: list[JournalRecord]) -> list[str]:
+    return [json.dumps(record.as_dict()) for record in records]
 
 
-def _as_row(record: JournalRecord) -> str:
+def _as_rows(records: list[JournalRecord]) -> list[str]:
+    """Each column is as wide as it may be; what is cut is shown by what tells the rows apart."""
+    columns = zip(*map(_cells, records), strict=True)
+    shown = [fit_all(cells, width) for cells, (_, width) in zip(columns, COLUMNS, strict=False)]
+    return [_line(cells) for cells in zip(*shown, strict=True)]
+
+
+def _cells(record: JournalRecord) -> list[str]:
     took = ""
     if record.started_at is not None:
         ended = record.completed_at if record.completed_at is not None else time.time()
@@ -187,15 +196,12 @@ def _as_row(record: JournalRecord) -> str:
     short = (
         record.id.partition("-")[0] if len(record.id) == 36 else record.id
     )  # as queue["…"] takes
-    return _line([short, record.status, title, record.arguments, submitted, took, last])
+    cells = [short, record.status, title, record.arguments, submitted, took, last]
+    return [" ".join(_visible(ends(cell, LONGEST)).split()) for cell in cells]
 
 
-def _line(cells: list[str]) -> str:
-    parts = []
-    for cell, (_, width) in zip(cells, COLUMNS, strict=True):
-        text = " ".join(_visible(cell).split())
-        text = text if len(text) <= width else text[: width - 1] + "…"
-        parts.append(text.ljust(width))
+def _line(cells: Sequence[str]) -> str:
+    parts = [cell.ljust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True)]
     return "  ".join(parts).rstrip()
 
 

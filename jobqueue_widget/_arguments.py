@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain, repeat
 from types import BuiltinFunctionType, FunctionType
 
+from ._core.fitting import LINE, ends, fit
 from ._core.hiding import HIDDEN
 from ._core.spec import JobSpec
-from ._core.words import LINE, cut
 from ._secrets.finder import Part, search, texts_in
 from .worker.wire import ShortRepr, is_interrupt, is_plain, plain
 
-TOLD = 2_000  # characters of the line of arguments in a job's details
-LONGEST = 40  # characters of one value
+TOLD = 2_000  # characters of the line of arguments that is kept
+LONGEST = 20_000  # characters of one value
+SIMPLE = 40  # characters of a text that is looked at once
 FAR = 10**15  # numbers beyond may be too long
 
-_short = ShortRepr()
-_short.maxstring = _short.maxother = LONGEST
-_short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = 4
-_short.maxlevel = 3
+
+class _Repr(ShortRepr):
+    """Of so many items of a container at most."""
+
+    def __init__(self, items: int, levels: int) -> None:
+        super().__init__()
+        self.fillvalue = "…"
+        self.maxstring = self.maxother = self.maxlong = LONGEST
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = items
+        self.maxdeque = self.maxarray = items
+        self.maxlevel = levels
+
+    def repr_str(self, value: str, level: int) -> str:
+        """Both ends of a very long one."""
+        return repr(ends(value, LONGEST // 2))
+
+
+_whole = _Repr(200, 200)  # of few plain values, nobody's code runs
+_short = _Repr(12, 3)
 
 
 _FIXED = frozenset({type(None), bool, int, float, complex, str, bytes, FunctionType, type})
@@ -94,13 +111,14 @@ class _Told(str):
 
 
 def arguments_line(spec: JobSpec) -> str:
-    """`describe_arguments` for a row, made when the job is first shown or written, and kept.
+    """All that is told of them, made when the job is first shown or written, and kept.
 
-    Not under a lock: the `repr` of an argument is the user's code.
+    Whoever shows it cuts it to what there is room for (`_core.fitting`). Not under a lock: the
+    `repr` of an argument is the user's code.
     """
     if spec.shown is None:
-        spec.shown = describe_arguments(spec)
-    return cut(spec.shown)
+        spec.shown = _line(spec, TOLD)
+    return fit(ends(spec.shown, LONGEST), TOLD)
 
 
 def quiet_line(spec: JobSpec) -> str:
@@ -109,7 +127,7 @@ def quiet_line(spec: JobSpec) -> str:
         return arguments_line(spec)
     args, kwargs = shown_arguments(spec)
     parts = [_quietly(value) for value in args]
-    return cut(", ".join(parts + [f"{name}={_quietly(kwargs[name])}" for name in kwargs]))
+    return fit(", ".join(parts + [f"{name}={_quietly(kwargs[name])}" for name in kwargs]), TOLD)
 
 
 def _quietly(value: object) -> str:
@@ -121,26 +139,24 @@ def describe_arguments(spec: JobSpec, limit: int = LINE) -> str:
 
     What was shown before is shown again: an argument may be another by now, or gone.
     """
+    if limit <= TOLD or spec.restored or spec.late is not None:
+        return fit(arguments_line(spec), limit)
+    return _line(spec, limit)
+
+
+def _line(spec: JobSpec, limit: int) -> str:
     is_late = spec.restored or spec.late is not None
-    if spec.shown is not None and (is_late or limit == LINE):
-        return cut(spec.shown, limit)
     args, kwargs = shown_arguments(spec) if is_late else _without_secrets(spec)
     parts: list[str] = []
     left = limit + 2
-    for value in args:
-        text = _repr(value)
+    for name, value in chain(zip(repeat(""), args), kwargs.items()):
+        if left < 0:
+            parts.append("…")
+            break
+        text = f"{name}={_repr(value)}" if name else _repr(value)
         parts.append(text)
         left -= len(text) + 2
-        if left < 0:
-            break
-    if kwargs and left >= 0:
-        for name, value in kwargs.items():
-            text = f"{name}={_repr(value)}"
-            parts.append(text)
-            left -= len(text) + 2
-            if left < 0:
-                break
-    return cut(", ".join(parts), limit)
+    return fit(", ".join(parts), limit)
 
 
 def _repr(value: object) -> str:
@@ -150,16 +166,14 @@ def _repr(value: object) -> str:
     if type(value) is int and -FAR < value < FAR:
         return repr(value)
     if type(value) is str:  # most are short and need nothing of what follows
-        if len(value) <= LONGEST and value.isprintable() and "  " not in value:
-            text = repr(value)
-            if len(text) <= LONGEST:
-                return text
+        if len(value) <= SIMPLE and value.isprintable() and "  " not in value:
+            return repr(value)
     elif type(value) is float or type(value) is bool or value is None:
         return repr(value)
     elif type(value) in (FunctionType, BuiltinFunctionType, type):
         return plain(str(value.__name__))  # type: ignore[attr-defined]  # its repr has an address
     try:
-        text = _short.repr(value)
+        text = (_whole if is_plain(value) else _short).repr(value)
     except BaseException as error:
         if is_interrupt(error):
             raise

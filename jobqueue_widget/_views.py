@@ -8,6 +8,7 @@ from itertools import chain, islice
 from typing import Any, Literal
 
 from ._arguments import arguments_line
+from ._core.fitting import LINE, fit_all
 from ._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
 from ._core.told import unchecked_text
 from ._core.words import cancel_text, error_text
@@ -201,6 +202,18 @@ def add_arguments(rows: Sequence[dict[str, Any]], jobs: Sequence[JobRecord]) -> 
     """Fill in `args`. Not under the lock: the `repr` of an argument is the user's code."""
     for shown, job in zip(rows, jobs, strict=True):
         shown["args"] = arguments_line(job.spec)
+    tell_apart(rows)
+
+
+def tell_apart(rows: Sequence[RowDict], names: Sequence[str] = ("args",)) -> Sequence[RowDict]:
+    """Cut texts of rows that stand beside one another to what tells them apart."""
+    for name in names:
+        texts = [row[name] or "" for row in rows]
+        if max(map(len, texts), default=0) <= LINE:
+            continue
+        for row, text in zip(rows, fit_all(texts), strict=True):
+            row[name] = text or row[name]
+    return rows
 
 
 def cancel_note(job: JobRecord) -> str | None:
@@ -263,11 +276,17 @@ class KnownRows:
 
     Args:
         finish: makes the reader's row of a new one, which has its `args` already.
+        beside: makes of such rows what they are when they stand beside one another.
 
     """
 
-    def __init__(self, finish: Callable[[RowDict], RowDict]) -> None:
+    def __init__(
+        self,
+        finish: Callable[[RowDict], RowDict],
+        beside: Callable[[Sequence[RowDict]], Sequence[RowDict]],
+    ) -> None:
         self._finish = finish
+        self._beside = beside
         self._known: dict[str, Shown] = {}
         self._new: list[Shown] = []
 
@@ -286,14 +305,14 @@ class KnownRows:
         """True if a cell has defined the function of one of them anew. Quick, any thread."""
         return any(shown.is_outdated() for shown in self._known.values())
 
-    def finish(self, *lists: list[Shown]) -> list[list[RowDict]]:
+    def finish(self, *lists: list[Shown]) -> list[Sequence[RowDict]]:
         """All rows as the reader wants them. Not under the lock."""
         new, self._new = self._new, []
         for shown in new:
             shown.row["args"] = arguments_line(shown.job.spec)
             shown.row = self._finish(shown.row)
         self._known = {shown.job.id: shown for shown in chain(*lists) if shown.stays}
-        return [[shown.row for shown in rows] for rows in lists]
+        return [self._beside([shown.row for shown in rows]) for rows in lists]
 
 
 def cleared_dict(engine: Engine) -> dict[str, Any] | None:
@@ -309,7 +328,7 @@ def board(
 
     The place of a row is where it stands in its list: no row says its own.
     """
-    known = known or KnownRows(lambda row: row)
+    known = known or KnownRows(lambda row: row, tell_apart)
     with engine.lock:
         state, totals, pause = engine.state, engine.state.totals, engine.state.pause
         found: dict[str, Any] = {

@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import describe_arguments, shown_arguments, shown_result
+from ._core.fitting import fit
 from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, NotKept
 from ._core.late import Late
 from ._core.told import unchecked_text
@@ -394,8 +395,7 @@ class Job:
     def __repr__(self) -> str:
         record = self._record
         title = record.spec.title
-        title = title if len(title) <= 40 else title[:39] + "…"
-        text = f"<Job {record.id} {title!r} {record.status.value}"
+        text = f"<Job {record.id} {fit(title, 40)!r} {record.status.value}"
         if record.status is JobStatus.running:
             amount = "" if record.progress is None else f" {record.progress:.0%}"
             text += f"{amount}{', ' + record.cancel_phase if record.cancel_phase else ''}"

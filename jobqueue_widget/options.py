@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ._core.fitting import fit
 from ._core.resources import GPUS, NAMES
 from ._core.spec import DEFAULT_OPTIONS, JobOptions, Resources
 from ._runtime.engine import Settings
@@ -328,5 +329,4 @@ def _show(value: object) -> str:
         text = repr(value)
     except Exception:
         text = "<its repr() fails>"
-    text = text if len(text) <= 60 else text[:59] + "…"
-    return f"{text} ({type(value).__name__})"
+    return f"{fit(text, 60)} ({type(value).__name__})"

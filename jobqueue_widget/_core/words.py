@@ -1,15 +1,8 @@
-"""Puts into words how a job has ended, and cuts lines."""
+"""Puts into words how a job has ended."""
 
 from __future__ import annotations
 
 from .jobs import JobRecord, JobStatus
-
-LINE = 80  # characters of a row's line of arguments
-
-
-def cut(line: str, limit: int = LINE) -> str:
-    """At most that many characters of it."""
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def error_text(job: JobRecord) -> str | None:

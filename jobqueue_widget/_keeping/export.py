@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
-from .._arguments import describe_arguments
+from .._arguments import arguments_line
 from .._core.jobs import JobRecord
 from .._core.words import cancel_text, error_text
 from .._runtime.logs import JobLog
@@ -60,7 +60,7 @@ def record_of(job: JobRecord) -> JournalRecord:
         name=spec.name,
         label=spec.options.label,
         tags=spec.options.tags,
-        arguments=describe_arguments(spec),
+        arguments=arguments_line(spec),
         status=job.status.value,
         priority=job.priority,
         attempt=job.attempt,

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from .._arguments import TOLD, describe_arguments
+from .._arguments import arguments_line
 from .._core.causes import kinds_from, stated_as_plain, stated_from
+from .._core.fitting import ends, fit
 from .._core.hiding import with_texts
 from .._core.jobs import JobFailure, JobRecord, NotKept
 from .._core.kept import KeptFunction, KeptResult, Request, Standing
 from .._core.late import Late
 from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
-from .._core.words import cut
 from .._runtime.logs import JobLog
 from .._secrets.variables import texts_of
 from ..errors import NotRestorableError, UnpicklableJobError
@@ -80,8 +80,7 @@ class SealedScribe:
             spec.kept = Kept(self._sealed(request))
             spec.secrets = with_texts(None, texts_of(spec))
             return
-        told = describe_arguments(spec, TOLD)
-        spec.shown = spec.shown or cut(told)  # what a restart brings back is what was shown
+        told = arguments_line(spec)  # what a restart brings back is what was shown
         function, call, missing = None, None, SECRET
         if spec.secrets is None or not spec.secrets.withheld:
             function, call, missing = self._packed(spec)
@@ -382,7 +381,7 @@ def shown_value(value: object) -> str:
     if not is_plain(value) and type(value) is not NotKept:
         return f"<{type(value).__name__}>"
     try:
-        text = plain(" ".join(repr(value)[: 4 * SHOWN].split()))
+        text = plain(" ".join(ends(repr(value), 2 * SHOWN).split()))
     except (ValueError, RecursionError, MemoryError):  # numbers of thousands of digits have none
         return f"<{type(value).__name__}>"
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return fit(text, SHOWN)

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, SupportsFloat
 
 from .._core import events as ev
+from .._core.fitting import ends, fit
 from .._core.jobs import JobRecord, Outcome
 from ..errors import InvalidTransition
 from ..worker.wire import plain
@@ -200,5 +201,4 @@ def read_message(value: object) -> str:
         text = str(value)
     except Exception as error:
         text = f"<message could not be shown: {type(error).__name__}>"
-    text = plain(text)
-    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+    return fit(plain(ends(text, MAX_MESSAGE)), MAX_MESSAGE)

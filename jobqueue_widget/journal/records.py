@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .._core.kept import Contents, Request, Standing
-from .._core.words import cut
 from ..errors import JournalError, MissingExtraError
 from .beside import check_files
 from .lock import is_in_use
@@ -195,7 +194,7 @@ def _record(
         name=request.name,
         label=label if isinstance(label, str) else None,
         tags=_texts(tags),
-        arguments=cut(request.shown),
+        arguments=request.shown,
         status=status,
         priority=standing.priority,
         attempt=standing.attempt,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._arguments import TOLD
+from .._core.fitting import ends
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
@@ -26,6 +27,8 @@ ANSWERS_KEPT = 256
 MOST_ROWS = 200
 LOG_PART = 32_768
 TRACEBACK_LIMIT = 65_536
+WHOLE = 20_000  # characters of a text in the details
+SAID = ("error", "cancel_reason", "note", "block_reason")
 
 READS = frozenset({"hello", "rows", "watch", "unwatch", "log", "job", "result", "find", "snapshot"})
 
@@ -156,12 +159,15 @@ class Commands:
                 "exit_code": failure.exit_code,
                 "signal": failure.signal_name,
             }
+        row = job.as_row()
         return {
-            "row": clipped(job.as_row()),
+            "row": clipped([dict(row)])[0],
             "failure": told,
             "traceback": failure.traceback[-TRACEBACK_LIMIT:] if failure is not None else "",
             "memory": memory_text(job),
-            "kwargs_text": visible(job.describe_arguments(TOLD)),
+            "said": _on_a_line(next(filter(None, map(row.get, SAID)), "")),
+            "title": _on_a_line(row["title"]),
+            "kwargs_text": visible(job.describe_arguments(WHOLE)),
         }
 
     def _result(self, a: Answer, cid: str) -> Answer:
@@ -188,7 +194,7 @@ class Commands:
         by_size = sorted(lists.values(), key=len)
         for place, jobs in enumerate(by_size):
             share = (MOST_ROWS - len(rows)) // (len(by_size) - place)
-            rows += [clipped(job.as_row()) for job in jobs[:share]]
+            rows += clipped([_whole_row(job) for job in jobs[:share]])
         return {"rows": rows, **{name: len(jobs) for name, jobs in lists.items()}}
 
     def _snapshot(self, a: Answer, cid: str) -> Answer:
@@ -257,6 +263,15 @@ class Commands:
         unload = functools.partial(self._queue.unload, names[0])
         threading.Thread(target=unload, name="jobqueue-unload", daemon=True).start()
         return self._acted(True)
+
+
+def _on_a_line(text: str) -> str:
+    return " ".join(visible(ends(text, WHOLE // 2)).split())
+
+
+def _whole_row(job: Job) -> Answer:
+    """Its arguments are cut beside those of others only."""
+    return {**job.as_row(), "args": job.describe_arguments(TOLD)}
 
 
 def _bounds(a: Answer) -> tuple[int, int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
-from .._views import KnownRows
+from .._core.fitting import LINE, ends, fit
+from .._views import KnownRows, tell_apart
 from ..job import Job
 from ..queue import JobQueue
 from ..submission import stands_for
@@ -18,8 +20,9 @@ RUNNING_ROWS = 8
 HEAD_ROWS = 25
 HISTORY_ROWS = 20
 METERS = 12
-TEXT_LIMIT = 80
 NOTE_LIMIT = 300  # a sentence that says what is wrong, and where it is kept
+LONGEST = 2_000  # characters that are looked at of a text
+TEXTS = ("title", "name", "args", "message", "where", "block", "error", "cancel_reason", "note")
 USUAL: tuple[tuple[str, object], ...] = tuple(SCHEMA["row"].items())
 
 State = dict[str, Any]
@@ -90,7 +93,7 @@ class QueueSource:
         self.queue = queue
         self.epoch = uuid.uuid4().hex
         self._life = _SignsOfLife()
-        self._known = KnownRows(SentRow.made_of)
+        self._known = KnownRows(SentRow.made_of, beside)
 
     def state(self) -> State:
         """All of it, of one moment."""
@@ -129,7 +132,7 @@ class JobSource:
         over = self.is_over()  # before the row is read: then the row says so, too
         board = self.queue._board(0, 0, 0)
         self._function = stands_for(self._job._record.spec)
-        row = clipped(self._job.as_row())
+        (row,) = clipped([self._job.as_row()])
         if row["status"] == "running":
             self._life.mark([row], board["now"])
         summary = summary_of(board, self.epoch)
@@ -188,31 +191,49 @@ def _gib(mib: float) -> str:
 
 
 class SentRow(dict[str, Any]):
-    """A clipped row with the form in which it is sent; for rows that stay as they are."""
+    """A readable row with the form in which it is sent; for rows that stay as they are."""
 
-    __slots__ = ("sent",)
+    __slots__ = ("is_long", "sent")
 
     def __init__(self, row: State) -> None:
         super().__init__(row)
+        self.is_long = _is_long(row)
         self.sent = _sent_row(row)
 
     @classmethod
     def made_of(cls, row: State) -> State:
         """Of a row of the queue."""
-        clipped(row)
+        row = _readable(row)
         return row if row["status"] == "running" else cls(row)
 
 
-def clipped(row: State) -> State:
-    """A row with short texts: traits are bounded."""
+def clipped(rows: Sequence[State]) -> Sequence[State]:
+    """Rows of a list with short texts: traits and messages are bounded."""
+    return beside([_readable(row) for row in rows])
+
+
+def beside(rows: Sequence[State]) -> Sequence[State]:
+    """Readable rows, cut to what tells them from one another; none of them is changed."""
+    if not any(row.is_long if isinstance(row, SentRow) else _is_long(row) for row in rows):
+        return rows
+    cut = tell_apart([dict(row) for row in rows], TEXTS)
+    return [
+        SentRow(short) if isinstance(row, SentRow) else short
+        for row, short in zip(rows, cut, strict=True)
+    ]
+
+
+def _is_long(row: State) -> bool:
+    return any(len(row[name] or "") > LINE for name in TEXTS)
+
+
+def _readable(row: State) -> State:
     row["news_at"] = None
     row["block"] = row.pop("block_reason")
     row.pop("finished_before_cancel", None)  # `note` says it
-    for name in (
-        *("title", "name", "args", "message", "where", "block", "error", "cancel_reason", "note"),
-    ):
+    for name in TEXTS:
         if row[name]:
-            row[name] = shorten(row[name])
+            row[name] = _one_line(row[name])
     row["tags"] = [shorten(tag, 20) for tag in row["tags"][:5]]
     return row
 
@@ -235,12 +256,11 @@ def _sent_row(row: State) -> State:
     return sent
 
 
-def shorten(text: str, limit: int = TEXT_LIMIT) -> str:
+def shorten(text: str, limit: int = LINE) -> str:
     """One line of at most `limit` characters."""
-    return _one_line(text[: 4 * limit], limit)
+    return fit(_one_line(text), limit)
 
 
 @lru_cache(maxsize=256)  # the same texts stand in flush after flush
-def _one_line(text: str, limit: int) -> str:
-    line = " ".join(visible(text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+def _one_line(text: str) -> str:
+    return " ".join(visible(ends(text, LONGEST // 2)).split())

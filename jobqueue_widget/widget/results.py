@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import sys
+from collections.abc import Iterable
 from typing import Any
 
+from .._core.fitting import ends, fit_all
 from ..worker.wire import is_interrupt
 from .texts import visible
 
@@ -32,13 +34,17 @@ def _table(value: object) -> dict[str, Any] | None:
     if pandas is None or not isinstance(value, pandas.DataFrame):
         return None
     part: Any = value.iloc[:TABLE_ROWS, :TABLE_COLUMNS]
-    rows = [[str(index), *map(str, row)] for index, *row in part.itertuples(name=None)]
+    cells = [part.index, *(part.iloc[:, at] for at in range(len(part.columns)))]
     return {
         "kind": "table",
-        "columns": ["", *(visible(str(name)[:CELL_LIMIT]) for name in part.columns)],
-        "rows": [[visible(cell[:CELL_LIMIT]) for cell in row] for row in rows],
+        "columns": ["", *_short(part.columns)],
+        "rows": [list(row) for row in zip(*map(_short, cells), strict=True)],
         "text": f"{len(value)} rows x {len(value.columns)} columns",
     }
+
+
+def _short(cells: Iterable[object]) -> list[str]:
+    return fit_all([visible(ends(str(cell), CELL_LIMIT)) for cell in cells], CELL_LIMIT)
 
 
 def _picture(value: object) -> dict[str, Any] | None:

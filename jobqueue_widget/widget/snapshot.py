@@ -6,10 +6,13 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from .._core.fitting import ends, fit_all
+from .._views import tell_apart
 from ..queue import JobQueue
 from .texts import visible
 
 ROWS = 50
+REMARK = 120  # characters of what is said beside a job
 WORDS = {"pending": "queued"}
 STYLE = "border-collapse:collapse;font-size:13px"
 CELL = "text-align:left;padding:2px 8px;border-bottom:1px solid #8884"
@@ -46,7 +49,7 @@ def job_html(row: dict[str, Any], board: dict[str, Any] | None = None, mark: str
     told = how = ""
     if board is not None and row["completed_at"] is None:
         told, how = f"<p>{_as_of(board)}</p>", _how(board, "job")
-    return _html(told, f"<tbody>{_html_row(row)}</tbody>", mark, how)
+    return _html(told, f"<tbody>{_html_row(*_prepared([row]))}</tbody>", mark, how)
 
 
 def _html(told: str, table: str, mark: str, how: str) -> str:
@@ -74,8 +77,15 @@ def _how(board: dict[str, Any], what: str) -> str:
 
 
 def _rows(board: dict[str, Any]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = [*board["running"], *board["pending"], *board["history"]]
-    return rows[:ROWS]
+    return _prepared([*board["running"], *board["pending"], *board["history"]][:ROWS])
+
+
+def _prepared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With a remark each, and texts that are cut to what tells the rows apart."""
+    tell_apart(rows, ("title", "args"))
+    for row, remark in zip(rows, fit_all([_remark(row) for row in rows], REMARK), strict=True):
+        row["remark"] = remark
+    return rows
 
 
 def _heading(board: dict[str, Any]) -> str:
@@ -102,15 +112,16 @@ def _progress(row: dict[str, Any]) -> str:
 
 def _remark(row: dict[str, Any]) -> str:
     names = ("error", "cancel_reason", "note", "block_reason", "message")
-    return next((str(row[name]) for name in names if row[name]), "")[:120]
+    text = next((str(row[name]) for name in names if row[name]), "")
+    return " ".join(ends(text, 2 * REMARK).split())
 
 
 def _line(row: dict[str, Any]) -> str:
-    return f"  {_state(row):10} {row['title']}  {_progress(row)} {_remark(row)}".rstrip()
+    return f"  {_state(row):10} {row['title']}  {_progress(row)} {row['remark']}".rstrip()
 
 
 def _html_row(row: dict[str, Any]) -> str:
-    texts = (f"{row['title']} {row['args']}".strip(), _state(row), _progress(row), _remark(row))
+    texts = (f"{row['title']} {row['args']}".strip(), _state(row), _progress(row), row["remark"])
     remark = f"{CELL};{BREAK}" if texts[-1] else CELL
     styles = (f"{CELL};{BREAK}", CELL, CELL, remark)
     cells = "".join(

@@ -217,7 +217,7 @@ class Sync:
             "list": list_name,
             "start": start,
             "total": part.total,
-            "rows": [sent_row(clipped(row)) for row in part.rows],
+            "rows": [sent_row(row) for row in clipped(part.rows)],
         }
 
 

@@ -253,7 +253,7 @@ async def test_arguments_of_completed_jobs_go_and_a_retry_says_so(function: Any)
             _ = jobs[0].args
         assert jobs[0].describe_arguments().startswith("b'")
         assert jobs[0].as_row()["args"] == jobs[0].describe_arguments()
-        assert jobs[0].as_dict()["args"] == (jobs[0].describe_arguments(),)
+        assert jobs[0].as_dict()["args"] == (jobs[0].describe_arguments(2_000),)
 
 
 def counted_calls(queue: JobQueue) -> int:

@@ -40,7 +40,7 @@ def check_kernel(world: World) -> None:
     if (widget.summary["cleared"] is None) != (board["cleared"] is None):
         world.complain(f"the traits offer to undo {widget.summary['cleared']}")
     for name, of in (("running", "running"), ("head", "pending"), ("history", "history")):
-        true = [without(clipped(row)) for row in board[of]]
+        true = [without(row) for row in clipped(board[of])]
         compare(world, f"trait {name}", [without(row) for row in getattr(widget, name)], true)
     if queue._engine.bugs:
         world.complain("the engine counts a bug")
@@ -66,7 +66,7 @@ def check_view(world: World, page: Page, view: str) -> None:
         if seen["totals"][name] != part.total:
             world.complain(f"{view}: {seen['totals'][name]} {name}, not {part.total}")
         shown = [None if row is None else without(row) for row in seen["rows"][name]]
-        true = [without(clipped(row)) for row in as_json(part.rows)]
+        true = [without(row) for row in clipped(as_json(part.rows))]
         compare(world, f"{view} {name} {first}-{last}", shown, true)
     if seen["marks"]:
         world.complain(f"{view}: {seen['marks']} are still marked")
