@@ -57,7 +57,7 @@ def _html(told: str, table: str, mark: str, how: str) -> str:
     if mark:
         kind, style = f"{kind} {BESIDE} jqw-of-{mark}", f"<style>{PLACED}</style>"
         told += f'<p class="jqw-how">{how}</p>' if how else ""
-    return f'<div class="{kind}">{style}{told}<table style="{STYLE}">{table}</table></div>'
+    return f'<div class="{kind}" dir="ltr">{style}{told}<table style="{STYLE}">{table}</table></div>'
 
 
 def _as_of(board: dict[str, Any]) -> str:
@@ -125,7 +125,7 @@ def _html_row(row: dict[str, Any]) -> str:
     remark = f"{CELL};{BREAK}" if texts[-1] else CELL
     styles = (f"{CELL};{BREAK}", CELL, CELL, remark)
     cells = "".join(
-        f'<td style="{style}">{escape(visible(text))}</td>'
+        f'<td dir="auto" style="{style}">{escape(visible(text))}</td>'
         for style, text in zip(styles, texts, strict=True)
     )
     return f"<tr>{cells}</tr>"

@@ -59,11 +59,13 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
     const busy = performance.now() - drawn < RECENT;
     if (shown && !busy && document.visibilityState !== "hidden") follower.tick();
   }, TICK);
-  const sizes = new ResizeObserver((entries) => {
-    const width = entries[0]?.contentRect.width ?? 0;
-    if (width > 0 && view instanceof QueueView) view.resized(width);
+  const letter = context.live.node; // of one em: a host may change the size of its letters
+  const sizes = new ResizeObserver(() => {
+    const width = view.node.clientWidth;
+    if (width > 0 && view instanceof QueueView) view.resized(width, letter.offsetWidth);
   });
   sizes.observe(view.node);
+  sizes.observe(letter);
   const sight = new IntersectionObserver((entries) => {
     shown = entries.at(-1)?.isIntersecting ?? true;
     if (shown) {

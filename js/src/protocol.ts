@@ -127,7 +127,8 @@ export function count(value: unknown): number {
 }
 
 export function text(value: unknown, limit = TEXT_LIMIT): string {
-  return typeof value === "string" ? value.slice(0, limit) : "";
+  if (typeof value !== "string") return "";
+  return value.length > limit ? value.slice(0, limit).replace(/[\ud800-\udbff]$/, "") : value;
 }
 
 function instant(value: unknown): number | null {

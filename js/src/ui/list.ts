@@ -1,7 +1,7 @@
 // Fixed-height rows of long lists: which are in view, where they stand, and how the DOM follows.
 
+/** px of a row and of a header where letters have their usual size. */
 export const ROW = 28;
-export const HEADER = 28;
 /** Details under a row are as high as so many rows. */
 export const GAP_ROWS = 8;
 const OVERSCAN = 3;
@@ -23,28 +23,28 @@ export class Layout {
   readonly tops: number[] = [];
   readonly height: number;
 
-  /** `seen`: px down to which the scroller is in view. */
-  constructor(readonly blocks: Block[], seen: number) {
+  /** `seen`: px down to which the scroller is in view; `row`: of a row and of a header. */
+  constructor(readonly blocks: Block[], seen: number, private row = ROW) {
     let y = 0;
     for (const block of blocks) {
-      if (block.shown) y += HEADER;
+      if (block.shown) y += row;
       this.tops.push(y);
       // Of a new height with each job that ends, the page's layers would be made anew each time.
       const { total } = block;
-      const far = total > 0 && y + total * ROW > seen + FAR * ROW;
-      block.spare = far ? (FAR - (total % FAR)) * ROW : 0;
+      const far = total > 0 && y + total * row > seen + FAR * row;
+      block.spare = far ? (FAR - (total % FAR)) * row : 0;
       y += this.canvas(block);
     }
     this.height = y;
   }
 
   canvas(block: Block): number {
-    return block.total * ROW + (block.gapAfter >= 0 ? block.gap : 0) + (block.spare ?? 0);
+    return block.total * this.row + (block.gapAfter >= 0 ? block.gap : 0) + (block.spare ?? 0);
   }
 
   /** Of a row within its list. */
   within(block: Block, index: number): number {
-    return index * ROW + (block.gapAfter >= 0 && index > block.gapAfter ? block.gap : 0);
+    return index * this.row + (block.gapAfter >= 0 && index > block.gapAfter ? block.gap : 0);
   }
 
   /** Of a row within the scroller. */
@@ -62,15 +62,15 @@ export class Layout {
     const last = this.indexAt(block, from + height) + 1 + OVERSCAN;
     const start = Math.max(0, Math.min(block.total, first));
     const end = Math.max(start, Math.min(block.total, last));
-    const margin = OVERSCAN * ROW;
+    const margin = OVERSCAN * this.row;
     if (from > this.canvas(block) + margin || from + height < -margin) return [0, 0];
     return [start, Math.min(end, start + MOST_ROWS)];
   }
 
   indexAt(block: Block, y: number): number {
-    const plain = Math.floor(y / ROW);
+    const plain = Math.floor(y / this.row);
     if (block.gapAfter < 0 || plain <= block.gapAfter) return plain;
-    return Math.max(block.gapAfter, Math.floor((y - block.gap) / ROW));
+    return Math.max(block.gapAfter, Math.floor((y - block.gap) / this.row));
   }
 }
 

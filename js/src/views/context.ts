@@ -22,6 +22,8 @@ export class Context {
   unheard: number | null = null;
   /** When (page clock) the kernel last did what the user asked for. */
   actedAt = 0;
+  /** Letters that surely have room beside a row's name. */
+  room = 0;
   #removed: string[] = [];
 
   constructor(

@@ -11,6 +11,8 @@ import { knownProgress, wordsOf } from "./words";
 const TABS = ["Progress", "Log", "Error", "Result"] as const;
 export type Tab = (typeof TABS)[number];
 const LOG_EVERY = 1; // seconds
+type Fact = [name: string, value: string | (Node | string)[]];
+const WHOLE = 40_000; // letters of a text
 
 export class Details {
   readonly node: HTMLElement;
@@ -27,8 +29,10 @@ export class Details {
   #progress: HTMLElement;
   #log: LogView;
   #fetched = new Map<string, Node>();
-  #kwargs = "";
-  #memory = "";
+  /** Texts of the job that rows show a part of, as they were told. */
+  #told: Plain = {};
+  #arguments = h("span");
+  #copied: (Node | string)[] = [this.#arguments, " ", copyButton("arguments", this.#arguments)];
   #logAt = 0;
 
   constructor(
@@ -62,7 +66,7 @@ export class Details {
   show(row: Row): void {
     if (this.row?.id !== row.id) {
       this.#fetched.clear();
-      this.#kwargs = this.#memory = "";
+      this.#told = {};
       this.#log.reset(row.id);
       this.row = row;
       void this.#fetchJob(row);
@@ -182,27 +186,36 @@ export class Details {
     cells.forEach((cell, index) => {
       const fact = facts[Math.floor(index / 2)];
       show(cell, fact !== undefined);
-      setText(cell, fact?.[index % 2] ?? "");
+      const value = fact?.[index % 2] ?? "";
+      if (typeof value === "string") setText(cell, value);
+      else if (cell.firstChild !== value[0]) cell.replaceChildren(...value);
     });
   }
 
-  #factsOf(row: Row): [string, string][] {
+  #factsOf(row: Row): Fact[] {
     const { context } = this;
     const now = context.now();
     const words = wordsOf(row, "", context.store, now);
-    const facts: [string, string][] = [];
+    const facts: Fact[] = [];
     const add = (name: string, value: string): void => {
       if (value !== "") facts.push([name, value]);
     };
-    add("State", [words.state, words.info || words.ahead].filter(Boolean).join(": "));
+    const told = (name: string): string => text(this.#told[name], WHOLE);
+    const isPart = words.info.split("…").every((part) => told("said").includes(part));
+    const said = isPart ? told("said") : words.info;
+    add("State", [words.state, said || words.ahead].filter(Boolean).join(": "));
     if (row.status === "running" && knownProgress(row) >= 0) {
       const rate = row.started_at === null ? 0 : row.progress / Math.max(1, now - row.started_at);
       const pace = rate > 1e-6 ? `, ${+(rate * 6000).toPrecision(2)} % a minute` : "";
       add("Progress", `${Math.floor(row.progress * 100)} %${pace}`);
     }
-    if (row.name !== row.title) add("Function", row.name);
-    add("Arguments", this.#kwargs || row.args);
-    add("Memory", this.#memory);
+    if (row.name !== row.title) {
+      add("Label", told("title") || row.title);
+      add("Function", row.name);
+    }
+    setText(this.#arguments, told("kwargs_text") || row.args);
+    if (this.#arguments.textContent !== "") facts.push(["Arguments", this.#copied]);
+    add("Memory", told("memory"));
     add("Tags", row.tags.join(", "));
     add("Where", row.where ?? "");
     if (row.attempt > 1 || row.retry_of !== null) add("Attempt", String(row.attempt));
@@ -211,7 +224,8 @@ export class Details {
       add("Started", day(row.started_at));
       const end = row.completed_at ?? now;
       const spent = end - row.started_at;
-      add("Took", row.completed_at === null ? rough(spent) : took(spent));
+      if (row.completed_at === null) add("Running for", rough(spent));
+      else add("Took", took(spent));
     }
     if (row.completed_at !== null) add("Ended", day(row.completed_at));
     add("Id", row.id);
@@ -221,8 +235,7 @@ export class Details {
   async #fetchJob(row: Row): Promise<void> {
     const answer = await this.context.ask("job", { job: row.id });
     if (this.row?.id !== row.id || this.row.status !== row.status) return;
-    this.#kwargs = answer === null ? "" : text(answer["kwargs_text"], 4_000);
-    this.#memory = answer === null ? "" : text(answer["memory"]);
+    this.#told = answer ?? {};
     this.#fetched.set("Error", errorNode(this.row, answer));
     if (this.tab === "Error") this.#fill();
     this.context.invalidate();
@@ -245,9 +258,10 @@ function note(sentence: string): HTMLElement {
 
 function errorNode(row: Row, answer: Plain | null): Node {
   if (answer === null) return note(row.error ?? "The kernel does not know this job any more.");
+  const said = text(answer["said"], WHOLE);
   const failure = answer["failure"];
   const trace = text(answer["traceback"], 200_000);
-  if (!isPlain(failure) && trace === "") return note(row.error ?? row.cancel_reason ?? "No error.");
+  if (!isPlain(failure) && trace === "") return note(said || "No error.");
   const told = isPlain(failure) ? failure : {};
   const heading = [text(told["type"]), text(told["message"], 4_000)].filter(Boolean).join(": ");
   const node = h("div", {}, h("p", { class: "jqw-failure" }, heading));

@@ -5,7 +5,7 @@ import { attr, button, h, icon, setIcon, setText, show, span } from "../ui/dom";
 import { takesText } from "../ui/keys";
 import type { Context } from "./context";
 import { Details } from "./details";
-import { ActButton, Bar } from "./rows";
+import { ActButton, Bar, writeArguments } from "./rows";
 import { Strip } from "./strip";
 import { knownProgress, wordsOf } from "./words";
 
@@ -15,6 +15,7 @@ export class JobView {
   #details: Details;
   #icon = icon();
   #title = h("b", { class: "jqw-title" });
+  #same = span("same");
   #args = span("args");
   #bar = new Bar();
   #info = span("info");
@@ -33,7 +34,7 @@ export class JobView {
     this.#act = new ActButton(context);
     attr(this.#act.node, "tabindex", 0);
     this.#more = button("Log", "Log", () => this.#toggle());
-    const what = h("span", { class: "jqw-what jqw-name" }, this.#title, this.#args);
+    const what = h("span", { class: "jqw-what jqw-name" }, this.#title, this.#same, this.#args);
     const line = h(
       "div",
       { class: "jqw-job-line" },
@@ -60,7 +61,7 @@ export class JobView {
     attr(this.node, "data-status", words.state);
     setIcon(this.#icon, words.icon, words.state);
     setText(this.#title, row.title);
-    setText(this.#args, row.args);
+    writeArguments(this.#same, this.#args, row, () => undefined);
     show(this.#bar.node, words.bar);
     if (words.bar) this.#bar.update(row.title, knownProgress(row));
     setText(this.#info, words.info || words.ahead);

@@ -9,7 +9,7 @@ import { GAP_ROWS } from "../ui/list";
  */
 export class Places {
   #lead = div("lead");
-  #info = div("info");
+  #info = div("info jqw-next");
   /** It has the columns of a row. */
   readonly node = h(
     "div", { class: "jqw-row jqw-places", "aria-hidden": "true" },
@@ -28,7 +28,7 @@ export class Places {
     const digits = places.at(-1)?.length ?? this.#digits;
     if (digits !== this.#digits) {
       this.#digits = digits;
-      this.scroller.style.setProperty("--jqw-lead", `${Math.max(40, 24 + 7 * digits)}px`);
+      this.scroller.style.setProperty("--jqw-digits", String(digits));
     }
     for (const column of [places, ahead]) {
       if (cut > 0) column.splice(cut, 0, ...new Array<string>(GAP_ROWS).fill(""));

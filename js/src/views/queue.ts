@@ -14,7 +14,8 @@ import { HEIGHT, sizeHandle } from "./size";
 import { Strip } from "./strip";
 import { Toolbar } from "./toolbar";
 
-const WIDE = 720; // px from which details stand at the side
+const WIDE = 720; // px of usual letters from which details stand at the side
+const USUAL_LETTER = 13; // px
 
 export class QueueView {
   readonly node = h("div", { class: "jqw", role: "region" });
@@ -64,8 +65,13 @@ export class QueueView {
     this.#lists.windows[part.list].push(part);
   }
 
-  resized(width: number): void {
-    this.#rows.wide = width >= WIDE;
+  /** `letter`: px of the host's letters. */
+  resized(width: number, letter: number): void {
+    const scale = Math.max(1, letter / USUAL_LETTER);
+    this.#rows.width = width / scale;
+    this.#rows.wide = this.#rows.width >= WIDE;
+    this.#rows.row = Math.round(ROW * scale);
+    this.node.style.setProperty("--jqw-row", `${this.#rows.row}px`);
     this.context.invalidate();
   }
 
@@ -125,7 +131,7 @@ export class QueueView {
     details.node.classList.toggle("jqw-under", !this.#rows.wide);
     const parent = this.#rows.wide ? this.#body : this.#rows.canvas(selected.list);
     if (parent !== undefined && details.node.parentNode !== parent) parent.append(details.node);
-    const top = this.#rows.wide ? "" : `${(selected.index + 1) * ROW}px`;
+    const top = this.#rows.wide ? "" : `${(selected.index + 1) * this.#rows.row}px`;
     css(details.node, "top", top);
     details.update();
   }

@@ -134,7 +134,7 @@ function pattern(): HTMLElement {
     "div",
     { class: "jqw-row", role: "row", tabindex: -1 },
     cell("lead", icon()),
-    cell("what", span("name", title, span("args"))),
+    cell("what", span("name", title, span("same"), span("args"))),
     cell("info"), cell("time"), cell("acts"),
   );
 }
@@ -151,6 +151,7 @@ export class RowView {
   ahead = "";
   #icon = this.#part("icon");
   #title = this.#part("title");
+  #same = this.#part("same");
   #args = this.#part("args");
   #what = this.#part("what");
   #name = this.#part("name");
@@ -169,7 +170,9 @@ export class RowView {
   }
 
   /** `still`: the row waits, ended, under the pointer: it offers nothing. */
-  update(row: Row | undefined, index: number, selected: boolean, still: boolean): void {
+  update(
+    row: Row | undefined, index: number, selected: boolean, still: boolean, beside: Beside,
+  ): void {
     this.row = row;
     this.index = index;
     attr(this.node, "aria-rowindex", index + 1);
@@ -193,8 +196,11 @@ export class RowView {
     this.node.classList.toggle("jqw-asked", mark !== "");
     setIcon(this.#icon, words.icon, words.state);
     setText(this.#title, row.title);
-    setText(this.#args, row.args);
-    hint(this.#name, `${row.title} ${row.args}`, 38);
+    const { room } = context;
+    const called = lengthOf(`${row.title} ${row.args}`);
+    const isLong = called > Math.min(38, room);
+    hint(this.#name, isLong, `${row.title} ${row.args}`);
+    writeArguments(this.#same, this.#args, row, isLong ? beside : null);
     const where = row.status === "running" ? row.where : null;
     if (where !== null) this.#note("where", `on ${where.split(" ", 1)[0]}`, where);
     else if (row.differs) this.#note("changed", "changed since", row.note);
@@ -203,7 +209,11 @@ export class RowView {
     this.ahead = words.ahead;
     attr(this.#info, "aria-label", words.ahead || null);
     setText(this.#info, words.info);
-    hint(this.#info, words.info, 28);
+    const said = lengthOf(words.info);
+    hint(this.#info, said > Math.min(28, room), words.info);
+    const isNext = words.ahead !== "";
+    this.#info.classList.toggle("jqw-next", isNext);
+    this.node.classList.toggle("jqw-says", said > room || (called > room && !isNext));
     setText(this.#time, words.time);
     this.button.update(row, words, context.enabled);
   }
@@ -233,12 +243,36 @@ export class RowView {
   }
 }
 
-/**
- * What may be cut is shown whole under the pointer; only that is clipped in a wide list, where
- * `most` letters of 10 px have room. Those of other scripts may be wider: they count twice.
- */
-function hint(node: Element, text: string, most: number): void {
-  attr(node, "title", text.replace(/[^\0-ɏ]/g, "__").length > most ? text : null);
+/** What may be cut is shown whole under the pointer; only that is clipped in a wide list. */
+function hint(node: Element, isLong: boolean, text: string): void {
+  attr(node, "title", isLong ? text : null);
+}
+
+/** In letters of 10 px; those of other scripts may be wider: they count twice. */
+function lengthOf(text: string): number {
+  return text.replace(/[^\0-ɏ]/g, "__").length;
+}
+
+export type Beside = (by: number) => Row | undefined;
+
+/** What is the same in the rows beside it, or the folders of a file, gives way first. */
+export function writeArguments(
+  same: Element, rest: Element, row: Row, beside: Beside | null,
+): void {
+  const { args } = row;
+  let common = args.length;
+  for (const by of [-1, 1]) {
+    const other = beside?.(by);
+    if (other?.title !== row.title || other.args === args) continue;
+    let at = 0;
+    while (at < common && other.args[at] === args[at]) at += 1;
+    common = at;
+  }
+  const differs = common < args.length && /.*(, |[/\\])/.exec(args.slice(0, common));
+  const found = differs || /.*[/\\]/.exec(args);
+  const length = beside === null ? 0 : found?.[0].length ?? 0;
+  setText(same, args.slice(0, length));
+  setText(rest, args.slice(length));
 }
 
 export function priorityText(priority: number): string {

@@ -1,10 +1,10 @@
 // The three lists in one scroller: which rows are drawn, where they stand, what keeps the focus.
 
-import { LISTS, type ListName } from "../protocol";
+import { LISTS, type ListName, type Row } from "../protocol";
 import { active, attr, css, div, h, setText, show, span } from "../ui/dom";
 import { dragRows } from "../ui/drag";
 import type { Command } from "../ui/keys";
-import { GAP_ROWS, HEADER, Layout, place, ROW } from "../ui/list";
+import { GAP_ROWS, Layout, place, ROW } from "../ui/list";
 import type { Context } from "./context";
 import type { Filter } from "./filter";
 import type { Lists, Spot } from "./lists";
@@ -14,7 +14,6 @@ import { RowView } from "./rows";
 const NAMES: Record<ListName, [head: string, label: string]> = {
   running: ["Running", "Running"], pending: ["Next", "Queued"], history: ["Done", "Finished"],
 };
-const PANEL = GAP_ROWS * ROW; // px of details under a row
 
 interface Anchor {
   key: string;
@@ -37,6 +36,10 @@ export class Scroller {
   readonly node = div("scroller");
   selected: Current | null = null;
   wide = false;
+  /** px of a row and of a header. */
+  row = ROW;
+  /** Of usual letters, how many px it is wide without details. */
+  width = 0;
   /** px above what is in view. */
   top = 0;
   #empty = h("p", { class: "jqw-note" });
@@ -84,6 +87,8 @@ export class Scroller {
 
   render(): void {
     this.#measure();
+    const width = this.width * (this.wide && this.selected !== null ? 0.58 : 1);
+    this.context.room = Math.max(1, (width - 320) / 16);
     const anchor = this.#anchor();
     const { height } = this.#layout;
     this.#layout = new Layout(
@@ -92,9 +97,10 @@ export class Scroller {
         const shown = total > 0 || (list === "history" && this.#filterShown);
         const here = !this.wide && this.selected?.list === list && total > 0;
         const gapAfter = here && this.selected ? this.selected.index : -1;
-        return { total, shown, gapAfter, gap: PANEL };
+        return { total, shown, gapAfter, gap: GAP_ROWS * this.row };
       }),
       this.top + this.#height,
+      this.row,
     );
     LISTS.forEach((list, at) => this.#frame(list, at));
     show(this.#empty, this.#layout.height === 0);
@@ -129,10 +135,11 @@ export class Scroller {
   bring(list: number, index: number): void {
     const scroller = this.node;
     const layout = this.#layout;
+    const { row } = this;
     const top = layout.top(list, index);
-    const open = layout.blocks[list]?.gapAfter === index ? PANEL : 0;
-    const highest = top - HEADER;
-    const lowest = top + ROW + open + this.#below(list) * HEADER - scroller.clientHeight;
+    const rows = 1 + this.#below(list) + (layout.blocks[list]?.gapAfter === index ? GAP_ROWS : 0);
+    const highest = top - row;
+    const lowest = top + rows * row - scroller.clientHeight;
     if (scroller.scrollTop > highest || lowest > highest) scroller.scrollTop = Math.max(0, highest);
     else if (scroller.scrollTop < lowest) scroller.scrollTop = lowest;
   }
@@ -148,7 +155,7 @@ export class Scroller {
       const list = LISTS.indexOf(current.list);
       at = totals.slice(0, list).reduce((sum, total) => sum + total, 0) + current.index;
     }
-    const page = Math.max(1, Math.floor(this.#height / ROW) - 3);
+    const page = Math.max(1, Math.floor(this.#height / this.row) - 3);
     const steps: Partial<Record<Command, number>> = {
       up: -1, down: 1, "page-up": -page, "page-down": page, first: -all, last: all,
     };
@@ -211,7 +218,7 @@ export class Scroller {
     if (block === undefined || part === undefined) return;
     show(part.header, block.shown);
     show(part.canvas, block.total > 0);
-    const bottom = block.shown ? this.#below(at) * HEADER : 0;
+    const bottom = block.shown ? this.#below(at) * this.row : 0;
     // Headers of lists further down stand at the bottom: one sees that there is more, and how much.
     css(part.header, "bottom", this.wide || list === "history" ? `${bottom}px` : "auto");
     css(part.canvas, "height", `${this.#layout.canvas(block)}px`);
@@ -251,9 +258,10 @@ export class Scroller {
       if (view === undefined) this.#views.set(key, (view = new RowView(this.context)));
       const top = this.#layout.within(block, index);
       css(view.node, "marginTop", top === end ? "" : `${top - end}px`);
-      end = top + ROW;
+      end = top + this.row;
       const selected = this.selected?.key === key;
-      view.update(row ?? view.row, index, selected, this.lists.still.has(key));
+      const beside = (by: number): Row | undefined => this.lists.row(list, index + by);
+      view.update(row ?? view.row, index, selected, this.lists.still.has(key), beside);
       view.list = list;
       views.push(view);
       if (index >= first && index < last) ahead[index - first] = view.ahead;
@@ -356,13 +364,14 @@ export class Scroller {
 
   #spotAt(y: number): { id: string; after: boolean; top: number } | null {
     const block = this.#layout.blocks[LISTS.indexOf("pending")];
-    if (block === undefined || y < -ROW || y > this.#layout.canvas(block) + ROW) return null;
+    const high = this.row;
+    if (block === undefined || y < -high || y > this.#layout.canvas(block) + high) return null;
     const index = Math.max(0, Math.min(block.total - 1, this.#layout.indexAt(block, y)));
     const row = this.lists.row("pending", index);
     if (row === undefined) return null;
     const top = this.#layout.within(block, index);
-    const after = y > top + ROW / 2;
-    return { id: row.id, after, top: after ? top + ROW : top };
+    const after = y > top + high / 2;
+    return { id: row.id, after, top: after ? top + high : top };
   }
 
   #listen(signal: AbortSignal): void {

@@ -46,7 +46,8 @@ export class Toolbar {
     const { store, enabled } = this.context;
     const { counts, paused, phase, name } = store.summary;
     const shape = paused ? "held" : counts.running ? "running" : counts.pending ? "queued" : "";
-    setIcon(this.#icon, shape || (counts.failed ? "failed" : "completed"));
+    const past = counts.failed ? "failed" : counts.completed ? "completed" : "waiting";
+    setIcon(this.#icon, shape || past);
     const parts = [`${counts.running} running`];
     if (counts.pending) parts.push(`${amount(counts.pending)} queued`);
     parts.push(`${amount(counts.completed)} done`);

@@ -91,7 +91,49 @@ function many(kernel: Kernel): void {
   }
 }
 
-const scenes: Record<string, (kernel: Kernel) => void> = { everyday, many, empty: () => undefined };
+const FOLDER = "'/mnt/storage/…/2024-interviews/session-012/microphone-left/";
+
+/** Texts of all lengths, up to those that Python sends at most. */
+function long(kernel: Kernel): void {
+  everyday(kernel);
+  const error = "FileNotFoundError: [Errno 2] No such file or directory: '/mnt/…/talk_03.wav'";
+  const words = (length: number): string => error.slice(0, length);
+  kernel.running.push(
+    makeRow("r5", {
+      title: "hear", args: `${FOLDER}talk_1.wav'`, status: "running", started_at: now() - 95,
+      progress: 0.71, message: words(80), news_at: now() - 1, where: "worker-17 of the cluster",
+    }),
+    makeRow("r6", {
+      title: "hear", args: `${FOLDER}talk_2.wav'`, status: "running", started_at: now() - 95,
+      progress: 0.05, message: "of 100", news_at: now() - 1,
+    }),
+  );
+  kernel.running.length = 6;
+  for (let i = 0; i < 6; i += 1) {
+    kernel.pending.push(makeRow(`q${i}`, { title: "hear", args: `${FOLDER}talk_${i}.wav', lr=0.1` }));
+  }
+  kernel.pending.push(makeRow("q6", { title: "אימון 12", args: "lr=0.1, שם='שלום 3'", held: true }));
+  for (const [i, length] of [5, 12, 20, 30, 45, 60, 80].entries()) {
+    const ended = { started_at: now() - 300, completed_at: now() - 130 - i };
+    kernel.history.push(
+      makeRow(`e${i}`, { title: "f", args: `x=${i}`, status: "failed", error: words(length), ...ended }),
+      makeRow(`f${i}`, {
+        title: `${words(length)} job`, args: `${FOLDER}talk_${i}.wav'`.slice(-length),
+        status: "failed", error: "ValueError", ...ended,
+      }),
+      makeRow(`g${i}`, {
+        title: "f", args: "", status: "completed", note: words(length), ...ended,
+      }),
+    );
+  }
+  kernel.details["q0"] = {
+    title: "hear", kwargs_text: `${FOLDER.replace("…", "a/".repeat(200))}talk_0.wav', lr=0.1`,
+  };
+}
+
+const scenes: Record<string, (kernel: Kernel) => void> = {
+  everyday, many, long, empty: () => undefined,
+};
 
 function start(scene: string, view: "queue" | "job" = "queue"): Kernel {
   const kernel = new Kernel(view, scene === "many" ? "nightly" : "");

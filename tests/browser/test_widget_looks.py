@@ -1,0 +1,169 @@
+"""The views at any width, size of letters and writing direction: nothing outside, nothing cut."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Opener
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+WIDTHS = (200, 240, 280, 320, 340, 380, 420, 500, 560, 640, 720, 800, 960, 1200)
+SETTLED = (
+    "new Promise((done) => setTimeout(() => requestAnimationFrame(() => setTimeout(done)), 60))"
+)
+WRONG = """() => {
+  const root = document.querySelector('.jqw');
+  const {left, right} = root.getBoundingClientRect();
+  const wrong = [];
+  const shown = (node) => node.offsetWidth > 0 && node.checkVisibility({visibilityProperty: true});
+  for (const node of root.querySelectorAll('button, input')) {
+    const box = node.getBoundingClientRect();
+    const outside = box.left < left || box.right > right;
+    if (shown(node) && outside) wrong.push(['outside', node.ariaLabel || node.textContent]);
+  }
+  const letters = (node) => {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    return range.getBoundingClientRect().width;
+  };
+  const room = (node) => shown(node) ? Math.max(0, node.clientWidth - letters(node)) : 0;
+  for (const row of root.querySelectorAll('.jqw-row[data-job-id]')) {
+    const id = row.dataset.jobId;
+    const part = (kind) => row.querySelector('.jqw-' + kind);
+    const cells = [...row.children].filter(shown).map((cell) => cell.getBoundingClientRect());
+    cells.sort((one, other) => one.left - other.left);
+    cells.slice(1).forEach((cell, at) => {
+      if (cell.left < cells[at].right - 0.5) wrong.push(['one over the other', id]);
+    });
+    const cut = [...row.querySelectorAll('.jqw-title, .jqw-same, .jqw-args, .jqw-info')]
+      .filter((node) => shown(node) && node.scrollWidth > node.clientWidth + 1);
+    const [what, info, time] = [part('what'), part('info'), part('time')];
+    const taken = [...what.querySelectorAll('.jqw-name > *, .jqw-where, .jqw-priority')];
+    let free = what.clientWidth - taken.reduce((sum, node) => sum + node.offsetWidth, 0) - 12;
+    // The columns of those that wait, "3 ahead" and "~2 min", are the same for all of them.
+    if (!info.classList.contains('jqw-next')) free = Math.max(0, free) + room(info) + room(time);
+    if (cut.length > 0 && free > 12) wrong.push(['cut beside room', id, Math.round(free)]);
+  }
+  return wrong;
+}"""
+
+
+def set_host(page: Page, size: int, direction: str) -> None:
+    page.evaluate(
+        "([size, dir]) => { document.documentElement.dir = dir;"
+        " document.body.style.setProperty('--jp-content-font-size1', `${size}px`); }",
+        [size, direction],
+    )
+
+
+@pytest.mark.parametrize("direction", ["ltr", "rtl"])
+@pytest.mark.parametrize("size", [14, 18, 24])
+@pytest.mark.parametrize("selected", [None, "h1", "q0"])
+def test_rows_are_within_the_view_and_use_their_room(
+    opened: Opener, size: int, direction: str, selected: str | None
+) -> None:
+    page = opened("long", width=1200)
+    page.set_viewport_size({"width": 1200, "height": 1400})
+    set_host(page, size, direction)
+    page.evaluate("document.querySelector('.jqw').style.setProperty('--jqw-most', '1200px')")
+    if selected is not None:
+        page.locator(f"[data-job-id={selected}]").locator(".jqw-what").click()
+    found: dict[int, Any] = {}
+    for width in WIDTHS:
+        page.evaluate(f"document.querySelector('main').style.width = '{width}px'")
+        page.evaluate(SETTLED)
+        if wrong := page.evaluate(WRONG):
+            found[width] = wrong
+    assert found == {}
+
+
+@pytest.mark.parametrize("width", [320, 1000])
+@pytest.mark.parametrize("view", ["queue", "job"])
+def test_details_have_one_height(opened: Opener, width: int, view: str) -> None:
+    page = opened("everyday", view, width=width)
+    page.evaluate(
+        "Object.assign(kernel, {pending: [], history: [], log: 'line\\n'.repeat(99)});"
+        " kernel.running.length = 1; kernel.flush()"
+    )
+    if view == "job":
+        page.get_by_role("button", name="Log").click()
+    else:
+        page.locator("[data-job-id=r1] .jqw-what").click()
+    details = page.locator(".jqw-details")
+    heights = set()
+    for name in ("Progress", "Log", "Error", "Result"):
+        page.get_by_role("tab", name=name).click()
+        page.evaluate(SETTLED)
+        both = [details, page.locator(".jqw")]
+        heights.add(tuple(node.evaluate("(node) => node.offsetHeight") for node in both))
+    assert len(heights) == 1
+
+
+def test_letters_are_as_large_as_the_host_has_them(opened: Opener) -> None:
+    page = opened("many")
+    heights = []
+    for size in (14, 20, 14):
+        set_host(page, size, "ltr")
+        page.evaluate(SETTLED)
+        row = page.locator("[data-job-id=p2]")
+        heights.append(row.evaluate("(node) => node.offsetHeight"))
+        letters = row.locator(".jqw-title").evaluate("(node) => getComputedStyle(node).fontSize")
+        assert abs(float(letters[:-2]) - size * 13 / 14) < 0.1
+        tops = [
+            page.locator(f"[data-job-id={job}]").evaluate("(node) => node.offsetTop")
+            for job in ("p1", "p2")
+        ]
+        assert tops[1] - tops[0] == heights[-1]
+    assert heights == [28, 41, 28]
+
+
+def test_numbers_keep_their_places_in_a_page_from_right_to_left(opened: Opener) -> None:
+    page = opened("long")
+    set_host(page, 14, "rtl")
+    info = page.locator("[data-job-id=r1] .jqw-time")
+    expect(info).to_have_text(re.compile("[0-9]+ s left"))
+    order = """(node) => {
+      const {firstChild} = node;
+      return [...firstChild.data].map((_, at) => {
+        const range = document.createRange();
+        range.setStart(firstChild, at);
+        range.setEnd(firstChild, at + 1);
+        return range.getBoundingClientRect().left;
+      });
+    }"""
+    places = info.evaluate(order)
+    assert places == sorted(places)
+
+
+def test_what_differs_is_in_view_where_a_row_has_little_room(opened: Opener) -> None:
+    page = opened("long", width=420)
+    page.evaluate("document.querySelector('.jqw').style.setProperty('--jqw-most', '1200px')")
+    for at in range(6):
+        rest = page.locator(f"[data-job-id=q{at}] .jqw-args")
+        expect(rest).to_have_text(f"talk_{at}.wav', lr=0.1")
+        seen = rest.evaluate(
+            """(node) => {
+              const range = document.createRange();
+              range.setStart(node.firstChild, 0);
+              range.setEnd(node.firstChild, 6);
+              return range.getBoundingClientRect().right <= node.getBoundingClientRect().right;
+            }"""
+        )
+        assert seen, at
+
+
+def test_details_have_the_whole_arguments_to_copy(opened: Opener) -> None:
+    page = opened("long")
+    page.evaluate("document.querySelector('.jqw').style.setProperty('--jqw-most', '1200px')")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("[data-job-id=q0] .jqw-what").click()
+    whole = page.evaluate("kernel.details.q0.kwargs_text")
+    expect(page.locator("dd").filter(has_text=whole)).to_be_attached()
+    page.get_by_role("button", name="Copy arguments").click()
+    expect(page.get_by_role("button", name="Copy arguments")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == whole
