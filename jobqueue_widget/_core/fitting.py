@@ -153,7 +153,9 @@ def _usual(text: str, limit: int) -> Iterator[Span]:
         yield start, stop
         yield max(start, stop - limit // 4), stop
     if not names:
-        yield 0, _word(text, limit * 5 // 8, 1, -1)
+        # A sentence may say the contrary without a word in its middle.
+        is_sentence = max(map(len, text.split()), default=0) <= limit // 2
+        yield 0, limit - 1 if is_sentence else _word(text, limit * 5 // 8, 1, -1)
     yield 0, _word(text, limit // 4, 1, -1)
     yield _word(text, len(text) - limit // 4, len(text) - 1, 1), len(text)
 

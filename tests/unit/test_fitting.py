@@ -124,6 +124,11 @@ def test_a_line_alone(text: str, shown: str) -> None:
     assert fit(text) == shown
 
 
+def test_a_sentence_does_not_lose_a_word_in_its_middle() -> None:
+    text = "it cannot be restored: secret values are never written; submit it once more, please"
+    assert fit(text) == text[:79] + "…"
+
+
 def test_a_sweep_shows_what_is_swept() -> None:
     folder, rest = "/common/folder/of/many/parts", "epochs=40, batch=64, optimizer='adamw'"
     rates = [f"data='{folder}/train.parquet', rate={rate}, {rest}" for rate in (0.1, 0.01)]
