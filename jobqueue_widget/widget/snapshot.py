@@ -57,7 +57,8 @@ def _html(told: str, table: str, mark: str, how: str) -> str:
     if mark:
         kind, style = f"{kind} {BESIDE} jqw-of-{mark}", f"<style>{PLACED}</style>"
         told += f'<p class="jqw-how">{how}</p>' if how else ""
-    return f'<div class="{kind}" dir="ltr">{style}{told}<table style="{STYLE}">{table}</table></div>'
+    head = f'<div class="{kind}" dir="ltr">{style}{told}'
+    return f'{head}<table style="{STYLE}">{table}</table></div>'
 
 
 def _as_of(board: dict[str, Any]) -> str:
