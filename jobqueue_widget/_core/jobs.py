@@ -244,6 +244,7 @@ class JobRecord:
     """Everything that is true about one job now. Owned and changed by `QueueState` only."""
 
     __slots__ = (
+        "__weakref__",
         "attempt",
         "backing_off",
         "block_reason",

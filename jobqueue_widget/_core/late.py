@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
-from .jobs import NotKept
+from .jobs import JobRecord, NotKept
 
 IsOutdated = Callable[[], bool] | None
 
 
 class Late:
-    """Stands for a result that is fetched when somebody looks at it. Any thread.
+    """Stands for a job's result that is fetched when somebody looks at it. Any thread.
 
     `load` gives it, and what says whether it would be another one by now; None: never.
     `on_load` is told of a value that is in memory now, until `forget`.
     """
 
-    __slots__ = ("_known", "_load", "_on_load", "shown")
+    __slots__ = ("_job", "_known", "_load", "_on_load", "shown")
 
     def __init__(
         self,
-        load: Callable[[], tuple[object, IsOutdated]],
+        job: JobRecord,
+        load: Callable[[JobRecord], tuple[object, IsOutdated]],
         shown: Callable[[], str],
-        on_load: Callable[[object], object] | None = None,
+        on_load: Callable[[JobRecord, object], object],
     ) -> None:
         self.shown = shown  # as text, without loading it
+        self._job = weakref.ref(job)  # which has this one: neither may hold the other
         self._load = load
         self._on_load = on_load
         self._known: tuple[object, IsOutdated] | None = None
@@ -34,11 +37,13 @@ class Late:
         known = self._known
         if known is not None and (known[1] is None or not known[1]()):
             return known[0]
-        known = self._load()
+        job = self._job()
+        if job is None:
+            return NotKept(reason="its job is gone")
+        known = self._load(job)
         if type(known[0]) is not NotKept:  # what cannot be read now is asked for again
             self._known = known
-            if self._on_load is not None:
-                self._on_load(known[0])
+            self._on_load(job, known[0])
         return known[0]
 
     @property

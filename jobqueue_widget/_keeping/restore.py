@@ -194,7 +194,8 @@ class _Restorer:
             except ValueError as error:
                 job.failure = JobFailure("Unreadable", f"its failure cannot be read: {error}")
         if job.id in self._contents.with_log:
-            job.log = restored_log(lambda: self._archive.log(job.id))
+            archive, job_id = self._archive, job.id  # not the job, or each would hold the other
+            job.log = restored_log(lambda: archive.log(job_id))
         if was.ended:
             job.ended_number = standing.ended_number or 0
             self._give_result(job)
@@ -255,9 +256,10 @@ class _Restorer:
         if job.id in self._contents.with_result:
             archive, job_id = self._archive, job.id
             job.result = Late(
-                lambda: archive.result(job_id),
+                job,
+                lambda job: archive.result(job.id),
                 lambda: archive.shown(job_id),
-                lambda value: self._engine.keeper.note_loaded(job, value),
+                self._engine.keeper.note_loaded,
             )
 
     def _hold(self, job: JobRecord, standing: Standing) -> float | None:

@@ -381,7 +381,8 @@ class Engine:
             return log
         with self.lock:
             if not isinstance(job.log, JobLog):
-                job.log = JobLog(lambda: self.spool_dir() / f"{job.id}.log")
+                name = f"{job.id}.log"  # not the job, or each would hold the other
+                job.log = JobLog(lambda: self.spool_dir() / name)
             assert isinstance(job.log, JobLog)
             return job.log
 

@@ -359,9 +359,7 @@ class Keeper:
         self, job: JobRecord, load: Callable[[JobRecord], tuple[object, IsOutdated]]
     ) -> None:
         told = type(job.result).__name__
-        late = Late(
-            lambda: load(job), lambda: f"<{told}>", lambda value: self.note_loaded(job, value)
-        )
+        late = Late(job, load, lambda: f"<{told}>", self.note_loaded)
         self._engine.do(ev.ResultMoved(job, late))
         self._off_memory(job)
 
