@@ -125,6 +125,7 @@ def test_every_public_name_is_there() -> None:
 
 def test_versions_agree() -> None:
     assert PROJECT["version"] == jobqueue_widget.__version__
+    assert f"\nversion: {PROJECT['version']}\n" in (ROOT / "CITATION.cff").read_text()
     headings = re.findall(r"^## \[([^]]+)]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert PROJECT["version"] in headings
 
