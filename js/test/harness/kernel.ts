@@ -219,4 +219,4 @@ export class Kernel {
   }
 }
 
-const QUIET = ["rows", "log", "job", "result", "find", "unwatch"];
+const QUIET = ["snapshot", "rows", "log", "job", "result", "find", "unwatch"];
