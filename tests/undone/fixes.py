@@ -162,7 +162,7 @@ FIXES = [
     Fix(
         "only errors of the system end the start of a worker",
         "worker/parent.py",
-        "        except Exception as error:\n            self.start_error = error\n",
+        "        except BaseException as error:\n            self.start_error = error\n",
         "        except OSError as error:\n            self.start_error = error\n",
         f"{STARTS}[process]",
     ),
