@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from ._arguments import TOLD, describe_arguments, may_change
+from ._arguments import arguments_line, may_change
 from ._core.hiding import with_texts
 from ._core.jobs import JobRecord
 from ._core.spec import EMPTY, JobOptions, JobSpec, TargetKind
@@ -103,7 +103,7 @@ class Submission:
         else:
             self._prepare(spec, executor, spec.secrets)
         if _is_packed(spec.payload) and any(map(may_change, (*args, *kwargs.values()))):
-            spec.shown = describe_arguments(spec, TOLD)
+            arguments_line(spec)  # of now, and kept
             spec.late = CallReader(spec.payload[1])
             spec.empty("args", "kwargs")
         return JobRecord(spec, priority, number, engine.now()), parents
