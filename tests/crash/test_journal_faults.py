@@ -70,6 +70,11 @@ class Failing(sqlite3.Connection):
 
     first, count, seen = 10**9, 1, 0
 
+    @classmethod
+    def plan(cls, first: int = 10**9, count: int = 1) -> None:
+        """From now on; by default nothing fails."""
+        cls.first, cls.count, cls.seen = first, count, 0
+
     def _step(self) -> None:
         Failing.seen += 1
         if Failing.first <= Failing.seen < Failing.first + Failing.count:
@@ -94,12 +99,9 @@ class FailingJournal(SqliteJournal):
 
 @pytest.fixture
 def failing() -> Iterator[Callable[[int, int], None]]:
-    def plan(first: int, count: int) -> None:
-        Failing.first, Failing.count, Failing.seen = first, count, 0
-
-    plan(10**9, 1)
-    yield plan
-    plan(10**9, 1)
+    Failing.plan()
+    yield Failing.plan
+    Failing.plan()
 
 
 async def test_an_io_error_at_any_statement_changes_no_outcome_and_is_told_once(
