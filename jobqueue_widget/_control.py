@@ -135,7 +135,7 @@ class Control:
 
     def all_records(self) -> list[JobRecord]:
         """Running, pending in order, ended newest first."""
-        with self.engine.lock:
+        with self.engine.lock.held:
             state = self.engine.state
             return [*state.running.values(), *state.order.slice(0), *reversed(state.ended)]
 
@@ -146,7 +146,7 @@ class Control:
 
     def history(self) -> list[Job]:
         """The ended jobs that are shown, newest first."""
-        with self.engine.lock:
+        with self.engine.lock.held:
             return [Job(record, self) for record in self.engine.state.history()]
 
     def named(self, key: str) -> Job:
@@ -189,7 +189,7 @@ class Control:
         A closed loop is noticed before, not between two jobs: what ran on it has one fate.
         """
         self.engine.life.handle_lost_loop()
-        with self.engine.lock:
+        with self.engine.lock.held:
             state = self.engine.state
             records = [] if scope == "running" else state.order.slice(0)
             records += [] if scope == "pending" else state.running.values()
@@ -200,7 +200,7 @@ class Control:
 
     def row(self, record: JobRecord) -> dict[str, Any]:
         """One job as plain values."""
-        with self.engine.lock:
+        with self.engine.lock.held:
             place = None if record.entry is None else self.engine.state.order.position(record)
             shown = row(self.engine, record, place)
         add_arguments([shown], [record])

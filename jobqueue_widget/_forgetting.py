@@ -71,7 +71,7 @@ class Forgetting:
         wanted = ENDED if status is None else _statuses(status)
         chosen = dict.fromkeys(map(self._ended, jobs))
         if not jobs:
-            with self._engine.lock:
+            with self._engine.lock.held:
                 chosen = dict.fromkeys(self._engine.state.ended)
         leaving = [
             job

@@ -128,7 +128,7 @@ class ReferenceNames:
 
     def get_stats(self) -> QueueStats:
         """The totals of `get_state()["stats"]` as attributes."""
-        with self._engine.lock:
+        with self._engine.lock.held:
             state = self._engine.state
             totals = state.totals
             return QueueStats(len(state.order), totals.completed, totals.failed, totals.cancelled)

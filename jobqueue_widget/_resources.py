@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ._runtime.admission import Admission
+from ._runtime.locks import Lock
 from .protocols import ResourceSource
 
-_lock = threading.Lock()
+_lock = Lock()
 _shared: Admission | None = None
 
 
 def shared_admission() -> Admission:
     """What all queues of this process ask: two jobs never share the same free memory."""
     global _shared
-    with _lock:
+    with _lock.held:
         if _shared is None:
             _shared = Admission(_this_machine)
         return _shared
@@ -27,12 +27,12 @@ def admission_over(source: ResourceSource) -> Iterator[Admission]:
     """Inside, queues are made over these figures instead."""
     global _shared
     ours = Admission(lambda: source)
-    with _lock:
+    with _lock.held:
         before, _shared = _shared, ours
     try:
         yield ours
     finally:
-        with _lock:
+        with _lock.held:
             _shared = before
 
 

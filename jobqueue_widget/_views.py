@@ -82,7 +82,7 @@ def block_dict(reason: BlockReason | None) -> dict[str, Any] | None:
 
 def state_dict(engine: Engine) -> dict[str, Any]:
     """`queue.get_state()`: all of it at one moment."""
-    with engine.lock:
+    with engine.lock.held:
         state = engine.state
         running = [_running(job) for job in state.running.values()]
         pending = [
@@ -329,7 +329,7 @@ def board(
     The place of a row is where it stands in its list: no row says its own.
     """
     known = known or KnownRows(lambda row: row, tell_apart)
-    with engine.lock:
+    with engine.lock.held:
         state, totals, pause = engine.state, engine.state.totals, engine.state.pause
         found: dict[str, Any] = {
             "revision": state.revision,
@@ -366,7 +366,7 @@ def board(
 def window(engine: Engine, which: WindowName, start: int, stop: int) -> Rows:
     """Rows start ≤ i < stop of one of the three lists, all of one moment."""
     start = max(0, start)
-    with engine.lock:
+    with engine.lock.held:
         state = engine.state
         if which == "pending":
             jobs, total = state.order.slice(start, stop), len(state.order)

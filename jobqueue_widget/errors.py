@@ -62,6 +62,10 @@ class WouldDeadlockError(JobQueueError, RuntimeError):
     """A job would wait for its own queue, or a blocking wait would block its own event loop."""
 
 
+class ReentrantCallError(JobQueueError, RuntimeError):
+    """A finalizer or a signal handler called the queue in the middle of a call of its thread."""
+
+
 class UnsupportedLoopError(JobQueueError, RuntimeError):
     """The event loop here cannot do what was asked; the message names the way that works."""
 

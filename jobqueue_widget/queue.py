@@ -442,7 +442,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
     def position(self, job: str | Job) -> int | None:
         """0-based place among the pending jobs; None if it is not pending."""
         record = self._control.find(job)
-        with self._engine.lock:
+        with self._engine.lock.held:
             if record is None or record.entry is None:
                 return None
             return self._engine.state.order.position(record)
@@ -534,7 +534,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         With a job, the stream ends with it. Bounded: `dropped` of the result counts losses.
         """
         record = None if job_id is None else self._control.record(job_id)
-        with self._engine.lock:
+        with self._engine.lock.held:
             stream = self._engine.publisher.stream(None if record is None else record.id)
         if record is not None and record.status.ended:
             stream.close()
@@ -550,5 +550,5 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
 
         """
         check_callback(callback)
-        with self._engine.lock:
+        with self._engine.lock.held:
             return self._engine.publisher.subscribe(callback)

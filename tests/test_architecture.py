@@ -218,3 +218,19 @@ def test_the_top_level_holds_nothing_else() -> None:
         if path.is_dir() and not path.name.startswith(".") and path.name not in ("build", "dist")
     }
     assert folders - {"shared"} <= known | {"__pycache__"}
+
+
+BY_DESIGN = {  # plain locks: asked without waiting, or in a worker, where nobody calls a queue
+    "_runtime/dispatcher.py",
+    "executors/plugin_reports.py",
+    "worker/child.py",
+    "worker/child_pipes.py",
+}
+
+
+def test_no_lock_waits_for_its_own_thread() -> None:
+    """Finalizers come in anywhere: `_runtime/locks.py`, or an RLock where that does no harm."""
+    plain = {
+        str(path.relative_to(ROOT)) for path in modules() if "threading.Lock()" in path.read_text()
+    }
+    assert plain == BY_DESIGN

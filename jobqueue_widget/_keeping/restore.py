@@ -135,7 +135,7 @@ def _set_pause(engine: Engine, contents: Contents, on_restore: OnRestore) -> Non
     elif earlier is not None and REVIEW not in earlier[0] and on_restore == "pause":
         engine.set_pause(earlier[0])
     elif earlier is not None:
-        with engine.lock:
+        with engine.lock.held:
             engine.recorder.note_pause()  # that review is over: nothing is left of it
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import warnings
 import weakref
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any, cast
 from .._core.jobs import JobRecord, NotKept
 from .._core.kept import Request
 from .._core.spec import JobOptions, JobSpec
+from .._runtime.locks import Lock
 from .._runtime.logs import JobLog
 from ..errors import JournalError, NotRestorableError
 from ..executors.missing import MissingExecutor
@@ -300,13 +300,13 @@ def restored_log(load: Callable[[], bytes]) -> JobLog:
 class _RestoredLog(JobLog):
     def __init__(self, load: Callable[[], bytes]) -> None:
         self._load: Callable[[], bytes] | None = load
-        self._filling = threading.Lock()
+        self._filling = Lock()
 
     def __getattr__(self, name: str) -> Any:
         """The fields of a log are made at its first use."""
         if name.startswith("__") or "_load" not in self.__dict__:
             raise AttributeError(name)
-        with self._filling:
+        with self._filling.held:
             load, self._load = self._load, None
             if load is not None:
                 super().__init__(_no_file)

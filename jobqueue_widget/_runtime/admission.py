@@ -33,6 +33,7 @@ from .._core.resources import (
     impossible,
 )
 from ..protocols import OffersResources, ResourceSource
+from .locks import Lock
 from .plugin_hosts import Hosts
 from .plugin_memory import (
     Loaded,
@@ -88,7 +89,7 @@ class Admission:
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._ledger = Ledger()
         self._learned: Learned[str] = Learned()
         self._source: ResourceSource | None = None
@@ -97,8 +98,7 @@ class Admission:
         self._begun_at = self._done_at = float("-inf")  # of the last look
         self._changed_at = float("-inf")  # when we last gave something back
         self._looking_since: float | None = None
-        self._look_again = False
-        self._wanted = False  # somebody is blocked
+        self._look_again = self._wanted = False  # the latter: somebody is blocked
         self._parties: dict[int, Party] = {}
         self._hosts = Hosts()
         self._loaded: dict[PluginKey, Loaded] = {}
@@ -114,17 +114,17 @@ class Admission:
 
     def enter(self, party: Party) -> None:
         """Tell this queue of every look."""
-        with self._lock:
+        with self._lock.held:
             self._parties[id(party)] = party
 
     def leave(self, party: Party) -> None:
         """No more."""
-        with self._lock:
+        with self._lock.held:
             self._parties.pop(id(party), None)
 
     def add_host(self, offers: OffersResources) -> None:
         """One more queue uses this plugin host: its idle plugins may be unloaded."""
-        with self._lock:
+        with self._lock.held:
             host = self._hosts.add(offers)
         if host is not None:
             host.subscribe(self.look)
@@ -132,7 +132,7 @@ class Admission:
 
     def remove_host(self, offers: OffersResources) -> None:
         """One fewer."""
-        with self._lock:
+        with self._lock.held:
             host = self._hosts.remove(offers)
             if host is None:
                 return
@@ -144,7 +144,7 @@ class Admission:
 
     def look(self) -> None:
         """Look at the machine soon, off this thread; who comes meanwhile has it done once more."""
-        with self._lock:
+        with self._lock.held:
             if self._looking_since is not None:
                 self._look_again = True
                 return
@@ -162,7 +162,7 @@ class Admission:
 
     def _look(self) -> None:
         """Aside: it may block in the plugin hosts or in a driver."""
-        with self._lock:
+        with self._lock.held:
             begun, left = self._monotonic(), self._ledger.left()
             parties, hosts = list(self._parties.values()), self._hosts.all()
         processes: dict[str, int] = {}
@@ -180,7 +180,7 @@ class Admission:
             problem = f"the machine's memory cannot be read: {type(error).__name__}: {error}"
             logger.warning(problem)
         loaded = {} if stats is None else by_plugin(plugins, stats, told)
-        with self._lock:
+        with self._lock.held:
             for host in hosts:
                 host.figures = told[id(host.offers)]
             self._stats, self._problem = stats, problem
@@ -236,7 +236,7 @@ class Admission:
 
         """
         room: Room | None = None
-        with self._lock:
+        with self._lock.held:
             need, unchecked = self._hosts.checkable(need, plugin if declared else None, self._stats)
             request = self._request(job_id, title, need, plugin)
             decision = self._decide(request, beside, is_cut=bool(unchecked))
@@ -284,7 +284,7 @@ class Admission:
         declared: bool = False,
     ) -> Request:
         """For a job that is to be kept room for."""
-        with self._lock:
+        with self._lock.held:
             need, _ = self._hosts.checkable(need, plugin if declared else None, self._stats)
             return self._request(job_id, title, need, plugin)
 
@@ -332,7 +332,7 @@ class Admission:
         self, need: Amounts, plugin: PluginKey | None = None, *, declared: bool = False
     ) -> Impossible | None:
         """Why this machine can never give that much; None if it can, or that is not known yet."""
-        with self._lock:
+        with self._lock.held:
             if self._stats is None:
                 return None
             need, _ = self._hosts.checkable(need, plugin if declared else None, self._stats)
@@ -345,7 +345,7 @@ class Admission:
 
     def release(self, job_id: str) -> None:
         """The work of that job is really gone, or it was never started."""
-        with self._lock:
+        with self._lock.held:
             if not self._ledger.release(job_id):
                 return
             self._changed_at = self._monotonic()
@@ -379,7 +379,7 @@ class Admission:
         for victim in room.victims:
             if not self._unload(victim.key, room):
                 break
-        with self._lock:
+        with self._lock.held:
             now = self._monotonic()
             self._changed_at, room.until = now, now + ROOM_KEPT
         self.look()
@@ -390,14 +390,14 @@ class Admission:
         Nor if it was to make room for a job that was let in meanwhile.
         """
         host_id, name = key
-        with self._lock:
+        with self._lock.held:
             is_over = room is not None and self._unloading.room is not room
             if is_over or key in self._unloading.going or self._ledger.uses_plugin(key):
                 return False
             host = self._hosts.get(host_id)
             self._unloading.going.add(key)
         problem = "its host is gone" if host is None else evict(host.offers, name)
-        with self._lock:
+        with self._lock.held:
             self._unloading.ended(key, problem, self._monotonic())
             if problem is None:
                 self._places.pop(key, None)
@@ -407,7 +407,7 @@ class Admission:
 
     def who_makes_room(self, own: PluginKey | None, short: Amounts | None) -> list[IdlePlugin]:
         """The idle plugins that would be unloaded, of all hosts in use, but not its own."""
-        with self._lock:
+        with self._lock.held:
             return who_makes_room(self._idle(), own, short)
 
     def unload_idle(
@@ -421,7 +421,7 @@ class Admission:
         def unload() -> None:
             victims = self.who_makes_room(own, short)
             gone = tuple(victim.name for victim in victims if self._unload(victim.key))
-            with self._lock:
+            with self._lock.held:
                 self._changed_at = self._monotonic()
             told(gone)
             self.look()
@@ -432,19 +432,19 @@ class Admission:
 
     def learn(self, key: str, used: ProcessMemory) -> None:
         """A run has ended that held so much at most."""
-        with self._lock:
+        with self._lock.held:
             self._learned.note(key, used.ram_mib, sum(used.gpu_mib.values()))
 
     def learned_need(self, key: str) -> Amounts:
         """What to reserve for the next run; empty while nothing is known."""
-        with self._lock:
+        with self._lock.held:
             return self._learned.need(key)
 
     # -- for who looks on ----------------------------------------------------------------------
 
     def seen(self) -> tuple[MachineStats, Told, list[IdlePlugin]] | None:
         """The last look, what is reserved and what is idle; None before there was one."""
-        with self._lock:
+        with self._lock.held:
             stats = self._stats
             if stats is None:
                 return None

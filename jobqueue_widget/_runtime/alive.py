@@ -38,7 +38,7 @@ class KeepAlive:
 
     def _tick(self) -> None:
         engine = self._engine
-        with engine.lock:
+        with engine.lock.held:
             self._ticking = bool(engine.state.open_count) and engine.waiters.why_stuck() is None
         if not self._ticking:
             return

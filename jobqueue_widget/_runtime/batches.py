@@ -19,7 +19,7 @@ def do_all(engine: Engine, commands: Iterable[ev.JobEvent]) -> int:
     fitted, left = 0, iter(commands)
     outside: list[fx.Effect] = []
     while some := list(itertools.islice(left, AT_A_TIME)):
-        with engine.lock:
+        with engine.lock.held:
             for event in some:
                 effects = engine.state.apply(event, engine.now())
                 if effects is not None:

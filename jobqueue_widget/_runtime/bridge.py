@@ -35,7 +35,7 @@ class LoopBridge:
         self._thread = threading.get_ident()
         self._calls: deque[tuple[Callback, tuple[object, ...]]] = deque()
         self._scheduled = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may post, too
         self._variables = contextvars.copy_context()
 
     @property
@@ -62,8 +62,8 @@ class LoopBridge:
 
     def _drain(self) -> None:
         with self._lock:
+            self._scheduled = False  # first: what is posted from here on has a wake-up of its own
             calls, self._calls = self._calls, deque()
-            self._scheduled = False
         try:
             while calls:
                 callback, args = calls.popleft()

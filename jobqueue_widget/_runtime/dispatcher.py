@@ -162,7 +162,7 @@ class Dispatcher:
         if not engine.accepts_dispatch or state.pause is not None:
             return False
         if (full := engine.keeper.full) is not None:
-            with engine.lock:
+            with engine.lock.held:
                 first = state.order.first_ready()
             if first is not None and first.block_reason != full:
                 engine.do(ev.Blocked(first, full))
@@ -191,7 +191,7 @@ class Dispatcher:
         Off the owner loop it goes no further than executors that may be asked there.
         """
         engine = self._engine
-        with engine.lock:
+        with engine.lock.held:
             first = engine.state.order.first_ready()
         if first is None or self._is_left_to_the_loop(first):
             return None, ()
@@ -199,7 +199,7 @@ class Dispatcher:
         if verdict is None:
             return first, ()
         candidates = [first]
-        with engine.lock:
+        with engine.lock.held:
             for job in engine.state.order.ready():
                 if job is not first:
                     candidates.append(job)

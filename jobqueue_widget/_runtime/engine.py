@@ -10,7 +10,7 @@ import threading
 from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core import effects as fx
 from .._core import events as ev
@@ -28,6 +28,7 @@ from .lag import LoopWatch
 from .learning import Learning
 from .lending import Context
 from .lifecycle import Lifecycle
+from .locks import Lock
 from .logs import JobLog
 from .publish import JobEvent, Publisher
 from .queue_resources import QueueResources
@@ -61,10 +62,11 @@ class Engine:
         self.settings = settings
         self.run_id = os.urandom(4).hex()
         self.ids = JobIds(self.run_id, os.urandom(9))
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.state = QueueState(settings.max_history, settings.keep_ended)
         self.title = f"jobqueue-{settings.name or self.run_id}"
-        self.io = Supervisor(f"{self.title}-io", lambda turn: self.life.lend(turn))
+        self.life = Lifecycle(self)
+        self.io = Supervisor(f"{self.title}-io", self.life.lend, self.lock.inner())
         self._call_later = call_later or self.io.call_later
         self.now = clock.wall
         self.monotonic = clock.monotonic
@@ -76,7 +78,6 @@ class Engine:
         self.history = History(self)
         self.resources = QueueResources(self, admission, self._call_later)
         self.dispatcher = Dispatcher(self, settings.backfill, settings.max_bypass)
-        self.life = Lifecycle(self)
         self.watch = LoopWatch(self, self._call_later)
         self.alive = KeepAlive(self, self._call_later)
         self.context = Context(self)
@@ -91,6 +92,7 @@ class Engine:
         self._numbers = itertools.count(1)
         self.numbers_given = 0
         self._spool: Path | None = None
+        self._making_logs = threading.RLock()  # a finalizer may print anywhere
         self._delivery_wanted = False
         self._wake_wanted = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,7 +106,7 @@ class Engine:
             InvalidTransition: a runtime event that does not fit; a bug, and nothing changes.
 
         """
-        with self.lock:
+        with self.lock.held:
             effects = self.state.apply(event, self.now())
             outside = self.perform_inside(effects) if effects else None
         if effects:
@@ -119,7 +121,7 @@ class Engine:
         if self.recorder is not None:
             for job, _ in jobs:
                 self.recorder.prepare(job)
-        with self.lock:
+        with self.lock.held:
             self.life.check_open()
             outside: list[fx.Effect] = []
             for job, parents in jobs:
@@ -134,7 +136,7 @@ class Engine:
     ) -> None:
         """Bring back what a journal kept; before anything else happens here."""
         outside: list[fx.Effect] = []
-        with self.lock:
+        with self.lock.held:
             self.state.cleared_to = cleared_to
             self.state.count_forgotten(
                 forgotten.get("completed", 0),
@@ -150,7 +152,7 @@ class Engine:
 
     def change_settings(self, **changed: Any) -> None:
         """Replace settings that may change, already checked; they hold from now on."""
-        with self.lock:
+        with self.lock.held:
             self.settings = replace(self.settings, **changed)
             self.state.max_history = self.settings.max_history
             self.publisher.touch()
@@ -173,7 +175,7 @@ class Engine:
         Other threads may have changed the order since the job was chosen: it must still be the
         first but for those that it passes because they are blocked.
         """
-        with self.lock:
+        with self.lock.held:
             state = self.state
             if not self.accepts_dispatch or state.pause is not None:
                 return None
@@ -196,7 +198,7 @@ class Engine:
     def end_run(self, run: Run, outcome: Outcome) -> None:
         """The one end of an attempt."""
         idle = self.resources.idle_beside(run.job, outcome)
-        with self.lock:
+        with self.lock.held:
             if run.over:
                 self.late_reports += 1
                 return
@@ -219,7 +221,7 @@ class Engine:
 
     def set_pause(self, reason: str | None) -> bool:
         """Pause (with a reason) or resume (None)."""
-        with self.lock:
+        with self.lock.held:
             pause = None if reason is None else Pause(reason, self.now())
             changed = self.state.set_pause(pause)
             if changed:
@@ -344,7 +346,7 @@ class Engine:
     def _fire(self, job: JobRecord, kind: fx.TimerKind, token: int) -> None:
         """A timer is due: on the I/O thread, or wherever the injected clock calls back."""
         timeout = self.settings.cancel_timeout
-        with self.lock:
+        with self.lock.held:
             if not self.timers.take(job, kind, token):
                 return
             event: ev.JobEvent
@@ -376,26 +378,25 @@ class Engine:
 
     def log_of(self, job: JobRecord) -> JobLog:
         """The job's log, made at its first use."""
-        log = job.log
-        if isinstance(log, JobLog):
-            return log
-        with self.lock:
-            if not isinstance(job.log, JobLog):
-                name = f"{job.id}.log"  # not the job, or each would hold the other
-                job.log = JobLog(lambda: self.spool_dir() / name)
-            assert isinstance(job.log, JobLog)
+        if isinstance(job.log, JobLog):
             return job.log
+        name = f"{job.id}.log"  # not the job, or each would hold the other
+        made = JobLog(lambda: self.spool_dir() / name)
+        with self._making_logs:
+            if job.log is None:  # nothing can come between this and the next step
+                job.log = made
+            return cast(JobLog, job.log)
 
     def spool_dir(self) -> Path:
         """A private folder for large files; what is in it goes with the queue."""
-        with self.life.files_lock:
+        with self.life.files_lock.held:
             if self._spool is None or not is_there(self._spool):
                 self._spool, self.life.remove_files = private_folder(self)
             return self._spool
 
     def drop_empty_spool(self) -> None:
         """After a stop nothing needs the folder but logs that were too large for memory."""
-        with self.life.files_lock:
+        with self.life.files_lock.held:
             if self._spool is not None and is_empty(self._spool):
                 if self.life.remove_files is not None:
                     self.life.remove_files()
@@ -416,7 +417,7 @@ class Engine:
 
     def set_orphans(self, text: str) -> None:
         """What is told of workers that an earlier kernel has left; "" if there are none."""
-        with self.lock:
+        with self.lock.held:
             self._orphans = text
             self.publish("orphans", {"text": text})
 
@@ -430,7 +431,7 @@ class Engine:
 
     def after_fork(self) -> None:
         """In a forked child: threads, workers and files are the parent's."""
-        self.lock = threading.Lock()
+        self.lock = Lock()
         if self.recorder is not None:
             self.recorder.after_fork()
         self.io.after_fork()

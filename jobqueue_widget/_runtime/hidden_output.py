@@ -13,17 +13,30 @@ class HiddenOutput:
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
         self._kept = b""  # the beginning of a secret, perhaps
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may print in the middle of a call
+        self._coming: list[bytes] = []
+        self._is_passing = False
 
     def pass_on(self, data: bytes | str) -> bytes:
-        """What may be shown now."""
+        """What may be shown now; what comes in the middle of a call is returned by that one."""
         if isinstance(data, str):
             data = data.encode("utf-8", "backslashreplace")
+        shown = b""
         with self._lock:
-            data = self._kept + data
-            end = len(data) if self._secrets.uncountable else self._safe_end(data)
-            self._kept = data[end:]
-            return self._secrets.hide_in_bytes(data[:end])
+            self._coming.append(data)
+            while self._coming and not self._is_passing:
+                self._is_passing = True
+                try:
+                    while self._coming:
+                        shown += self._pass_on(self._kept + self._coming.pop(0))
+                finally:
+                    self._is_passing = False
+        return shown
+
+    def _pass_on(self, data: bytes) -> bytes:
+        end = len(data) if self._secrets.uncountable else self._safe_end(data)
+        self._kept = data[end:]
+        return self._secrets.hide_in_bytes(data[:end])
 
     def _safe_end(self, data: bytes) -> int:
         """Where neither a secret nor what may be the beginning of one is cut in two."""

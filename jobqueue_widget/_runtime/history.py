@@ -32,7 +32,7 @@ class History:
     def clear(self) -> int:
         """Hide all ended jobs; how many were not hidden before."""
         engine = self._engine
-        with engine.lock:
+        with engine.lock.held:
             state = engine.state
             before = state.cleared_to
             count = state.count_after(before)
@@ -46,7 +46,7 @@ class History:
     def undo(self) -> int:
         """Show again what the last `clear` has hidden; 0 if that is too long ago."""
         engine = self._engine
-        with engine.lock:
+        with engine.lock.held:
             undoable = self.undoable()
             if undoable is None:
                 return 0
@@ -79,7 +79,7 @@ class History:
         engine = self._engine
         if engine.recorder is not None:
             engine.recorder.erase(jobs)
-        with engine.lock:
+        with engine.lock.held:
             effects = engine.perform_inside(engine.state.forget(jobs))
             engine.publish("jobs_forgotten", {"count": len(effects)})
         engine.perform(effects)

@@ -7,6 +7,8 @@ import threading
 import weakref
 from typing import Protocol
 
+from .locks import Lock
+
 logger = logging.getLogger(__name__)
 
 INTERVAL = 0.4  # seconds; what has happened is noticed, and made good, within one
@@ -20,7 +22,7 @@ class Looks(Protocol):
 
 
 _watched: weakref.WeakSet[Looks] = weakref.WeakSet()
-_lock = threading.Lock()
+_lock = Lock()
 _wake = threading.Event()
 _thread: threading.Thread | None = None
 
@@ -28,7 +30,7 @@ _thread: threading.Thread | None = None
 def begin(one: Looks) -> None:
     """Look at it from now on, as long as somebody holds it."""
     global _thread
-    with _lock:
+    with _lock.held:
         _watched.add(one)
         if _thread is not None and _thread.is_alive():  # after a fork it is not
             return
@@ -44,7 +46,7 @@ def begin(one: Looks) -> None:
 
 def end(one: Looks) -> None:
     """Look at it no longer; the thread ends with the last one."""
-    with _lock:
+    with _lock.held:
         _watched.discard(one)
         thread = None if _watched else _thread
         if thread is not None:
@@ -57,7 +59,7 @@ def _run() -> None:
     global _thread
     while True:
         _wake.wait(INTERVAL)
-        with _lock:
+        with _lock.held:
             if not _watched:
                 _thread = None
                 return

@@ -52,7 +52,7 @@ class Keeper:
     def __init__(self, engine: Engine, call_later: CallLater) -> None:
         self._engine = engine
         self._call_later = call_later
-        self._lock = threading.Lock()
+        self._lock = engine.lock.inner()
         self._arguments = Shelf()
         self._results = Shelf()
         self._files = Shelf()
@@ -97,7 +97,7 @@ class Keeper:
         if value is not None and type(value) is not NotKept:
             size = max(outcome.size, size_of(value))
             if size > LIGHT:
-                with self._lock:
+                with self._lock.held:
                     self._results.put(job, size)
                     if outcome.size:
                         self._copies.add(job)
@@ -111,7 +111,7 @@ class Keeper:
         """A result was read back, and is in memory until the room is needed."""
         size = self._files.size(job) or size_of(value)
         if size > LIGHT:
-            with self._lock:
+            with self._lock.held:
                 self._results.put(job, size)
                 self._copies.add(job)
             if self.memory > self._engine.settings.keep_bytes:
@@ -156,7 +156,7 @@ class Keeper:
             self._drop(self._gone.popleft())
 
     def _drop(self, job: JobRecord) -> None:
-        with self._lock:
+        with self._lock.held:
             for shelf in (self._arguments, self._results, self._logs, self._log_files):
                 shelf.take(job)
             self._copies.discard(job)
@@ -171,13 +171,13 @@ class Keeper:
 
     def _note_log(self, job: JobRecord, log: JobLog) -> None:
         """Of the oldest of ended jobs the end stays."""
-        with self._lock:
+        with self._lock.held:
             for shelf, size in zip((self._logs, self._log_files), log.kept, strict=True):
                 if size > LIGHT:
                     shelf.put(job, size)
         for shelf, limit in ((self._logs, LOG_MEMORY), (self._log_files, LOG_FILES)):
             while shelf.total > limit and (jobs := shelf.jobs()):
-                with self._lock:
+                with self._lock.held:
                     self._logs.take(jobs[0])
                     self._log_files.take(jobs[0])
                 if isinstance(jobs[0].log, JobLog):
@@ -206,14 +206,14 @@ class Keeper:
             size = size_of(spec.args) + (size_of(spec.kwargs) if spec.kwargs else 0)
             if size <= LIGHT:
                 return
-        with self._lock:
+        with self._lock.held:
             self._arguments.put(job, size)
 
     def _let_arguments_go(self, keep: int) -> None:
         for job in self._arguments.jobs():
             if self.memory <= keep and self._arguments.total <= keep // ARGUMENTS_SHARE:
                 break
-            with self._lock:
+            with self._lock.held:
                 size = self._arguments.take(job)
             spec = job.spec
             spec.shown = spec.shown or self.describe(spec)
@@ -238,7 +238,7 @@ class Keeper:
 
     def tidy(self) -> None:
         """Soon, in a thread that ends when there is nothing left to do."""
-        with self._lock:
+        with self._lock.held:
             self._wanted = True
             if self._thread is None:
                 name = f"{self._engine.title}-keeper"
@@ -255,7 +255,7 @@ class Keeper:
 
     def _run(self) -> None:
         while True:
-            with self._lock:
+            with self._lock.held:
                 if not self._wanted:
                     self._thread = None
                     return
@@ -319,7 +319,7 @@ class Keeper:
                 why = f"it cannot be pickled into a file ({type(error).__name__})"
                 self._let_go(job, told, why)
             return
-        with self._lock:
+        with self._lock.held:
             self._files.put(job, size)
             self._told[job] = told
         self._now_late(job, self._from_file)
@@ -347,7 +347,7 @@ class Keeper:
         reason = f"it was let go: {why}, and nobody held a handle of its job"
         gone = NotKept(told.type, told.repr, told.size, reason)
         self._engine.do(ev.ResultMoved(job, gone))
-        with self._lock:
+        with self._lock.held:
             self._results.take(job)
             self._copies.discard(job)
             in_file = self._files.take(job)
@@ -364,7 +364,7 @@ class Keeper:
         self._off_memory(job)
 
     def _off_memory(self, job: JobRecord) -> None:
-        with self._lock:
+        with self._lock.held:
             self._results.take(job)
 
     def _path(self, job: JobRecord) -> Path:

@@ -60,7 +60,7 @@ class LoopWatch:
         elif not self._told:
             self._told = True
             logger.warning("the event loop has not answered for %.1f s: %s", self.lag, CURE)
-            with engine.lock:
+            with engine.lock.held:
                 engine.publish("loop_blocked", {"seconds": self.lag, "cure": CURE})
         self._call_later(TICK, self._tick)
 
@@ -68,5 +68,5 @@ class LoopWatch:
         self._sent = None
         if self._told:
             self._told = False
-            with self._engine.lock:
+            with self._engine.lock.held:
                 self._engine.publish("loop_unblocked")

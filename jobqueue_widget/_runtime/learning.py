@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,7 @@ class Learning:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._lock = threading.Lock()
+        self._lock = engine.lock.inner()
         self._learned: Learned[LearnedKey] = Learned()
         self._key = os.urandom(32)
         self._save: Callable[[Entries], None] | None = None
@@ -54,7 +53,7 @@ class Learning:
             save: writes all of it. May block for a moment; never raises.
 
         """
-        with self._lock:
+        with self._lock.held:
             self._learned.put(known)
             if key is None:
                 self._save = lambda entries: save([one for one in entries if not one[0].mark])
@@ -84,7 +83,7 @@ class Learning:
         if key is None:
             return
         seconds = self._engine.now() - started_at if job.status is COMPLETED else None
-        with self._lock:
+        with self._lock.held:
             self._learned.note_end(key, seconds)
             self._changed = True
         if self._save is not None and self._engine.monotonic() - self._saved_at > SAVE_EVERY:
@@ -94,26 +93,26 @@ class Learning:
         """A run held so much at most."""
         key = self.key_of(spec)
         if key is not None:
-            with self._lock:
+            with self._lock.held:
                 self._learned.note(key, used.ram_mib, sum(used.gpu_mib.values()))
                 self._changed = True
 
     def need(self, spec: JobSpec) -> Amounts:
         """What to reserve for the next run; empty while nothing is known."""
         key = self.key_of(spec)
-        with self._lock:
+        with self._lock.held:
             return {} if key is None else self._learned.need(key)
 
     # -- telling and keeping -----------------------------------------------------------------------
 
     def told(self) -> dict[str, RunStats]:
         """All figures by name."""
-        with self._lock:
+        with self._lock.held:
             return {str(key): stats for key, stats in self._learned.items()}
 
     def save(self) -> None:
         """Write what is new, if there is anywhere to write it."""
-        with self._lock:
+        with self._lock.held:
             save, changed = self._save, self._changed
             if save is None or not changed:
                 return
@@ -123,7 +122,7 @@ class Learning:
 
     def after_fork(self) -> None:
         """In a forked child the file is the parent's."""
-        self._lock = threading.Lock()
+        self._lock = self._engine.lock.inner()
         self._save = None
 
 

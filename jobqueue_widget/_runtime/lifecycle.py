@@ -17,6 +17,7 @@ from ..errors import QueueClosedError, QueueStoppedError, UnsupportedLoopError
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
 from .batches import do_all
 from .bridge import LoopBridge, give_up
+from .locks import Lock
 from .private_loop import PrivateLoop
 from .waiting import Waiter
 
@@ -31,7 +32,7 @@ Phase = Literal["not started", "started", "stopping", "stopped", "closed"]
 
 _started: set[Engine] = set()
 _all: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
-_hooks_lock = threading.Lock()
+_hooks_lock = Lock()
 _hooks_installed = False
 
 
@@ -41,7 +42,7 @@ class Lifecycle:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.phase: Phase = "not started"
-        self.files_lock = threading.Lock()
+        self.files_lock = Lock()
         self.remove_files: Callable[[], object] | None = None
         self.loop_is_lost = self.is_exiting = False
         self._bridge: LoopBridge | None = None
@@ -51,8 +52,7 @@ class Lifecycle:
         self._stopping: asyncio.Task[None] | None = None
         self._stop_waiters: list[Waiter] = []
         self._lock = threading.RLock()
-        self._abandoned = False
-        self._closing = False
+        self._abandoned = self._closing = False
         self._pid = os.getpid()
         _all.add(self)
         _install_hooks()
@@ -135,7 +135,7 @@ class Lifecycle:
         engine.context.loop = loop
         self._lifeline = loop.create_task(self._live(), name=f"{engine.title}-lifeline")
         _started.add(engine)
-        with engine.lock:
+        with engine.lock.held:
             self.phase = "started"
             engine.timers.resume()
             engine.publish("queue_started")
@@ -222,7 +222,7 @@ class Lifecycle:
         engine = self._engine
         if self.phase in ("stopped", "closed") or not self._is_bound_to(asyncio.get_running_loop()):
             return
-        with engine.lock:
+        with engine.lock.held:
             self.phase = "stopping"
         error = QueueStoppedError(
             "the queue was stopped; its pending jobs run after the next start()"
@@ -254,7 +254,7 @@ class Lifecycle:
     def _ask_running(self, grace: float) -> None:
         """Ask every job that runs to stop, unless it was asked already; start no other."""
         engine = self._engine
-        with engine.lock:
+        with engine.lock.held:
             self.phase = "stopping"
             unasked = [job for job in engine.state.running.values() if job.cancel_phase is None]
         do_all(engine, (ev.CancelRequested(job, False, grace, "queue stopped") for job in unasked))
@@ -274,7 +274,7 @@ class Lifecycle:
     def _unbind(self, phase: Phase) -> None:
         """Let go of the loop and the I/O thread. Under the lock."""
         engine = self._engine
-        with engine.lock:
+        with engine.lock.held:
             self.phase = phase
             engine.publish("queue_stopped")
             engine.timers.suspend()
@@ -311,7 +311,7 @@ class Lifecycle:
     def close(self) -> None:
         """After a stop: cancel what is pending and take no more jobs, for good."""
         engine = self._engine
-        with engine.lock:
+        with engine.lock.held:
             self.phase = "closed"
             engine.publish("queue_closed")
             pending = engine.state.order.slice(0)
@@ -417,7 +417,7 @@ def started_engines() -> list[Engine]:
 def _install_hooks() -> None:
     """Once per process, with the first queue: interpreter exit and fork."""
     global _hooks_installed
-    with _hooks_lock:
+    with _hooks_lock.held:
         if _hooks_installed:
             return
         _hooks_installed = True

@@ -36,7 +36,9 @@ class JobLog:
         self._in_memory = 0
         self._in_file = 0
         self._dropped = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may print in the middle of a write
+        self._coming: list[bytes] = []
+        self._is_writing = False
         self._copy: Path | None = None
 
     @property
@@ -51,15 +53,25 @@ class JobLog:
         if not data:
             return
         with self._lock:
-            if self._copy is not None:
-                self._append_to_copy(data)
-            if self._chunks and len(self._chunks[-1]) + len(data) < 1024:
-                self._chunks[-1] += data
-            else:
-                self._chunks.append(bytes(data))
-            self._in_memory += len(data)
-            if self._in_memory > self._memory_limit:
-                self._spill()
+            self._coming.append(data)
+            while self._coming and not self._is_writing:  # else that one writes it
+                self._is_writing = True
+                try:
+                    while self._coming:
+                        self._append(self._coming.pop(0))
+                finally:
+                    self._is_writing = False
+
+    def _append(self, data: bytes) -> None:
+        if self._copy is not None:
+            self._append_to_copy(data)
+        if self._chunks and len(self._chunks[-1]) + len(data) < 1024:
+            self._chunks[-1] += data
+        else:
+            self._chunks.append(bytes(data))
+        self._in_memory += len(data)
+        if self._in_memory > self._memory_limit:
+            self._spill()
 
     def copy_to(self, path: Path) -> None:
         """Append all that is still here to a file, and from now on all that comes.

@@ -48,7 +48,7 @@ class EventStream:
         self._on_close = on_close
         self._events: deque[JobEvent] = deque()
         self._ready = asyncio.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what a finalizer did is offered, too
         self._over = False
         self.dropped = 0
 

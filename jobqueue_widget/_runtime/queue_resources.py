@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +92,7 @@ class QueueResources:
         self._learning = engine.learning
         self._admission = admission or Admission(_no_source, engine.monotonic)
         self._call_later = call_later
-        self._lock = threading.Lock()  # of the next two
+        self._lock = self._engine.lock.inner()  # of the next two
         self._ticking = False
         self._waiting = False  # something was not started, and a look at the machine may change it
         self._offers: dict[int, OffersResources] = {}  # by id of the executor over that host
@@ -140,20 +139,20 @@ class QueueResources:
         self._call_later(TICK, self._tick)
 
     def _begin(self) -> bool:
-        with self._lock:
+        with self._lock.held:
             begins, self._ticking = not self._ticking, True
         return begins
 
     def end(self) -> None:
         """The queue lets go of its loop, and the I/O thread of its timers."""
-        with self._lock:
+        with self._lock.held:
             self._ticking = self._waiting = False
         self._admission.leave(self)
         self._learning.save()
 
     def after_fork(self) -> None:
         """In a forked child: nothing of it is ours."""
-        self._lock = threading.Lock()
+        self._lock = self._engine.lock.inner()
         self._ticking = self._waiting = False
         self._offers.clear()
         self._workers.clear()
@@ -161,7 +160,7 @@ class QueueResources:
 
     def _tick(self) -> None:
         engine = self._engine
-        with self._lock:
+        with self._lock.held:
             waiting = self._waiting
             self._ticking = bool(engine.runs) or waiting
             if not self._ticking:
@@ -176,7 +175,7 @@ class QueueResources:
 
     def processes(self) -> Mapping[str, int]:
         """The process of each job that runs in one."""
-        with self._engine.lock:
+        with self._engine.lock.held:
             runs = list(self._engine.runs.values())
         found: dict[str, int] = {}
         for run in runs:
@@ -188,7 +187,7 @@ class QueueResources:
     def on_look(self, stats: MachineStats | None) -> None:
         """Note what the jobs use; whoever was blocked is asked for again."""
         engine = self._engine
-        with self._lock:
+        with self._lock.held:
             waiting, self._waiting = self._waiting, False
         if stats is not None:
             for job_id, pid in self.processes().items():
@@ -201,7 +200,7 @@ class QueueResources:
         if waiting:
             engine.wake()
         if self.aware:
-            with engine.lock:
+            with engine.lock.held:
                 engine.publisher.touch()
 
     # -- what a job needs ----------------------------------------------------------------------
@@ -282,7 +281,7 @@ class QueueResources:
         self.aware = self._asked = True
         if self._keepers:
             self._add_workers()
-        with self._lock:
+        with self._lock.held:
             self._waiting = True
         self.begin()
 

@@ -16,6 +16,7 @@ from .._core.kept import Changes, KeptResult, Standing
 from ..errors import JournalError
 from ..protocols import NoticesLoss
 from . import journal_watch
+from .locks import Lock
 from .notices import warn
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Recorder:
         self._heavy: deque[JobRecord] = deque()
         self._leaving: deque[JobRecord] = deque()  # somebody may still ask for their results
         self._pickler: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._writer: int | None = None
         self._retry_at = 0.0
         self._closed = False
@@ -142,7 +143,7 @@ class Recorder:
             return
         if self.trouble and self._engine.monotonic() < self._retry_at:
             return
-        with self._lock:
+        with self._lock.held:
             self._writer = threading.get_ident()
             try:
                 while self._has_news() and self._write():
@@ -155,7 +156,7 @@ class Recorder:
         if self._closed:
             return False
         engine, scribe = self._engine, self._scribe
-        with engine.lock:
+        with engine.lock.held:
             dirty, self._dirty = self._dirty, {}
             forgotten, self._forgotten = self._forgotten, []
             counted, self._counted = self._counted, {}
@@ -183,7 +184,7 @@ class Recorder:
             changes.results += results
             self.journal.write(changes)
         except BaseException as error:
-            with engine.lock:
+            with engine.lock.held:
                 kept = engine.state.jobs
                 self._dirty = dict.fromkeys(job for job in dirty if job.id in kept) | self._dirty
                 self._forgotten = forgotten + self._forgotten
@@ -220,20 +221,20 @@ class Recorder:
 
         """
         engine = self._engine
-        with self._lock:
+        with self._lock.held:
             self._writer = threading.get_ident()
             try:
                 while self._has_news() and not self._closed:  # results on their way, and the like
                     if not self._write():
                         raise JournalError(self.trouble)
-                with engine.lock:
+                with engine.lock.held:
                     kept = engine.state.jobs
                     leaving = {job for job in jobs if job.id in kept} - self._erased
                     self._erased |= leaving
                 try:
                     self._delete(leaving)
                 except BaseException:
-                    with engine.lock:
+                    with engine.lock.held:
                         for job in leaving - self._erased:  # it has left meanwhile as others do
                             self._forget(job)
                         self._erased -= leaving
@@ -282,7 +283,7 @@ class Recorder:
     # -- results that take long, or run the user's code, to be pickled -----------------------------
 
     def _pickle_soon(self, jobs: list[JobRecord]) -> None:
-        with self._engine.lock:
+        with self._engine.lock.held:
             self._heavy += jobs
             if self._pickler is None:
                 name = f"{self._engine.title}-results"
@@ -297,13 +298,13 @@ class Recorder:
     def _pickle_all(self) -> None:
         """A thread that ends when there is nothing left."""
         while True:
-            with self._engine.lock:
+            with self._engine.lock.held:
                 if not self._heavy:
                     self._pickler = None
                     return
                 job = self._heavy.popleft()
             kept = self._scribe.result(job)
-            with self._engine.lock:
+            with self._engine.lock.held:
                 if job.id in self._engine.state.jobs:
                     self._results.append((job.id, kept))
             self.flush()
@@ -322,7 +323,7 @@ class Recorder:
         lost = journal.lost() if isinstance(journal, NoticesLoss) and not self._closed else ""
         if not lost or (self.trouble and self._engine.monotonic() < self._retry_at):
             return
-        with self._lock:
+        with self._lock.held:
             self._writer = threading.get_ident()
             try:
                 assert isinstance(journal, NoticesLoss)
@@ -340,12 +341,12 @@ class Recorder:
 
     def _note_all(self) -> None:
         """What this kernel knows is all there is: write it."""
-        with self._engine.lock:
+        with self._engine.lock.held:
             state = self._engine.state
             jobs = [*state.ended, *state.running.values(), *state.order.slice(0)]
         for job in jobs:
             self._scribe.anew(job)
-        with self._engine.lock:
+        with self._engine.lock.held:
             self._dirty |= dict.fromkeys(job for job in jobs if job.id in state.jobs)
             self._pause_changed = self._cleared_changed = True
 
@@ -361,7 +362,7 @@ class Recorder:
         self.notices.append(f"{text}.")
         engine = self._engine
         engine.logger.error("%s: %s", self.journal.place, text)
-        with engine.lock:
+        with engine.lock.held:
             engine.publish("journal_failed", {"error": lost})
             engine.publish("journal_recovered")
 
@@ -377,7 +378,7 @@ class Recorder:
         self.trouble = text
         self.journal.mark_incomplete()
         engine.logger.error("%s: %s", self.journal.place, text)
-        with engine.lock:
+        with engine.lock.held:
             engine.publish("journal_failed", {"error": str(error)})
         warn(f"{text}. {self.journal.place}")
 
@@ -388,7 +389,7 @@ class Recorder:
         self._engine.logger.warning(
             "the journal %s is written again, nothing is missing", self.journal.place
         )
-        with self._engine.lock:
+        with self._engine.lock.held:
             self._engine.publish("journal_recovered")
 
     def at_exit(self) -> None:
@@ -403,7 +404,7 @@ class Recorder:
             return
         journal_watch.end(self)
         self.settle()
-        with self._lock:
+        with self._lock.held:
             self._writer = threading.get_ident()
             try:
                 while self._has_news() and self._write():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, SupportsFloat
 from .._core import events as ev
 from .._core.fitting import ends, fit
 from .._core.jobs import JobRecord, Outcome
-from ..errors import InvalidTransition
+from ..errors import InvalidTransition, ReentrantCallError
 from ..worker.wire import plain
 from .failures import outcome_of_start, said_of
 from .hidden_output import HiddenOutput
@@ -71,7 +71,7 @@ class Run:
             return
         finally:
             self.problem = None
-        with self._engine.lock:
+        with self._engine.lock.held:
             if not self.over:
                 self._execution = execution
             asks, kills = self._asks, self._kills
@@ -89,7 +89,7 @@ class Run:
 
     def ask(self) -> None:
         """Pass the request to stop on. Any thread."""
-        with self._engine.lock:
+        with self._engine.lock.held:
             self._asks += 1
             execution = self._execution
         if execution is not None:
@@ -97,7 +97,7 @@ class Run:
 
     def kill(self) -> None:
         """Force the end. Any thread."""
-        with self._engine.lock:
+        with self._engine.lock.held:
             self._kills += 1
             execution = self._execution
         if execution is not None:
@@ -174,6 +174,8 @@ class Run:
     def _tell(self, event: ev.JobEvent) -> None:
         try:
             self._engine.do(event)
+        except ReentrantCallError:  # from a finalizer: a report may be lost, and never raises
+            self._engine.late_reports += 1
         except InvalidTransition:
             self._engine.bugs += 1
             self._engine.logger.exception("an executor reported what cannot be")

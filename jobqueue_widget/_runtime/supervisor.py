@@ -12,6 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from .locks import Lock
+
 logger = logging.getLogger(__name__)
 
 Callback = Callable[..., object]
@@ -29,11 +31,16 @@ class Supervisor:
     again; until then `turn` fires what is due, and `lend` is asked to call that soon.
     """
 
-    def __init__(self, name: str, lend: Callable[[Callback], bool] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        lend: Callable[[Callback], bool] | None = None,
+        lock: Lock | None = None,
+    ) -> None:
         self._name = name
         self._lend = lend
         self._lent = self._said = False  # that it cannot be started
-        self._lock = threading.Lock()
+        self._lock = lock or Lock()
         self._calls: deque[tuple[Callback, tuple[object, ...]]] = deque()
         self._timers: list[tuple[float, int, list[Callback | tuple[object, ...]]]] = []
         self._cancelled = 0
@@ -50,7 +57,7 @@ class Supervisor:
 
     def call(self, callback: Callback, *args: object) -> None:
         """Run the callback on the I/O thread soon, in order of the calls."""
-        with self._lock:
+        with self._lock.held:
             self._wake()  # before it is queued: what raised will not be run
             self._calls.append((callback, args))
 
@@ -58,14 +65,14 @@ class Supervisor:
         """Run the callback on the I/O thread after `seconds`; returns what cancels it."""
         entry: list[Callback | tuple[object, ...]] = [callback, args]
         due = time.monotonic() + max(0.0, seconds)
-        with self._lock:
+        with self._lock.held:
             heapq.heappush(self._timers, (due, next(self._count), entry))
             if self._timers[0][2] is entry or self._thread is None:
                 self._wake_for_timers()
         return lambda: self._cancel(entry)
 
     def _cancel(self, entry: list[Callback | tuple[object, ...]]) -> None:
-        with self._lock:
+        with self._lock.held:
             if not entry:
                 return
             entry.clear()
@@ -77,7 +84,7 @@ class Supervisor:
 
     def watch(self, fd: int, on_readable: Callback) -> None:
         """Call back on the I/O thread whenever `fd` can be read."""
-        with self._lock:
+        with self._lock.held:
             self._wake()
             self._readers[fd] = on_readable
             if not self.is_current_thread:
@@ -91,7 +98,7 @@ class Supervisor:
 
     def watch_writable(self, fd: int, on_writable: Callback | None) -> None:
         """Call back whenever `fd` can be written; None ends it."""
-        with self._lock:
+        with self._lock.held:
             self._wake()
             if on_writable is None:
                 self._writers.pop(fd, None)
@@ -101,7 +108,7 @@ class Supervisor:
 
     def unwatch(self, fd: int) -> None:
         """Forget `fd`; after this returns no callback for it starts. Call before closing it."""
-        with self._lock:
+        with self._lock.held:
             self._readers.pop(fd, None)
             self._writers.pop(fd, None)
             self._register_or_say(fd)
@@ -113,7 +120,7 @@ class Supervisor:
 
     def close(self, timeout: float = 5.0) -> None:
         """Run what was called before, then end the thread. Not from inside the thread."""
-        with self._lock:
+        with self._lock.held:
             thread = self._thread
             if thread is None:
                 self._calls.clear()
@@ -169,7 +176,7 @@ class Supervisor:
     def turn(self) -> None:
         """While no thread can be started: fire here what is due. Any thread."""
         while True:
-            with self._lock:
+            with self._lock.held:
                 self._lent = False
                 if self._thread is not None:
                     return
@@ -185,7 +192,7 @@ class Supervisor:
             self._guard(callback, args)  # type: ignore[arg-type]
 
     def _register_soon(self, fd: int) -> None:
-        with self._lock:
+        with self._lock.held:
             self._register_or_say(fd)
 
     def _register_or_say(self, fd: int) -> None:  # under the lock
@@ -212,13 +219,13 @@ class Supervisor:
 
     def _run(self) -> None:
         while True:
-            with self._lock:
+            with self._lock.held:
                 self._awake = True
                 calls, self._calls = self._calls, deque()
             for callback, args in calls:
                 self._guard(callback, args)
             self._fire_timers()
-            with self._lock:
+            with self._lock.held:
                 if self._calls:
                     continue
                 if self._closing:
@@ -252,7 +259,7 @@ class Supervisor:
     def _fire_timers(self) -> None:
         """Run what is due."""
         while True:
-            with self._lock:
+            with self._lock.held:
                 wait = self._until_next_timer()
                 if wait is None or wait > 0:
                     return

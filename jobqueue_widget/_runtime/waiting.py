@@ -18,7 +18,7 @@ class Waiter:
     """One thing waited for by one coroutine or one thread; settles once, from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may settle it, too
         self._settled = False
         self._error: BaseException | None = None
         self._wake: Callable[[], None] | None = None
@@ -84,7 +84,7 @@ class Waiters:
     def for_job(self, job: JobRecord) -> Waiter:
         """Settles when the job has ended."""
         waiter = Waiter()
-        with self._engine.lock:
+        with self._engine.lock.held:
             if job.status.ended:
                 waiter.settle()
             else:
@@ -94,7 +94,7 @@ class Waiters:
     def for_all(self) -> Waiter:
         """Settles when nothing is pending or running, or fails when that cannot happen."""
         waiter = Waiter()
-        with self._engine.lock:
+        with self._engine.lock.held:
             self._joiners.append(waiter)
         self.check_idle()
         return waiter
@@ -103,14 +103,14 @@ class Waiters:
         """The job has ended."""
         if job.id not in self._by_job:  # nobody comes any more: the job has ended
             return
-        with self._engine.lock:
+        with self._engine.lock.held:
             waiters = self._by_job.pop(job.id, [])
         for waiter in waiters:
             waiter.settle()
 
     def forget(self, waiter: Waiter, job: JobRecord | None = None) -> None:
         """It waits no more (time-out, cancellation)."""
-        with self._engine.lock:
+        with self._engine.lock.held:
             if job is None:
                 if waiter in self._joiners:
                     self._joiners.remove(waiter)
@@ -130,7 +130,7 @@ class Waiters:
             self._engine.life.on_idle()
         if not self._joiners:
             return
-        with self._engine.lock:
+        with self._engine.lock.held:
             error: Exception | None = None
             if self._engine.state.open_count:
                 reason = self.why_stuck()
@@ -171,7 +171,7 @@ class Waiters:
 
     def stop(self, error: Exception, *, pending_only: bool) -> None:
         """Wake everybody who waits for what will not run now."""
-        with self._engine.lock:
+        with self._engine.lock.held:
             joiners, self._joiners = self._joiners, []
             left: dict[str, list[Waiter]] = {}
             stopped: list[Waiter] = []

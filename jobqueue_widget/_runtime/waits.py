@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from .._core.jobs import JobRecord
 from ..context import current_job
 from ..errors import WouldDeadlockError
 from .lifecycle import started_engines
+from .locks import Lock
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -36,7 +36,7 @@ class Waits:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._all: list[Wait] = []
 
     @contextmanager
@@ -54,7 +54,7 @@ class Waits:
             yield
             return
         wait = Wait(job, engine, target, waiter)
-        with self._lock:  # of two that close a circle together the second one is told
+        with self._lock.held:  # of two that close a circle together the second one is told
             self._all.append(wait)
             stuck = self._stuck()
             if job in stuck:
@@ -67,7 +67,7 @@ class Waits:
 
     def _leave(self, wait: Wait) -> None:
         """What else its job waits for may never end."""
-        with self._lock:
+        with self._lock.held:
             self._all.remove(wait)
             stuck = self._stuck()
             told = next((one for one in self._all if one.job in stuck), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import cast
@@ -12,6 +11,7 @@ from typing import cast
 from .._core.jobs import BlockReason, Outcome
 from .._core.spec import JobSpec
 from .._runtime.listeners import Listeners
+from .._runtime.locks import Lock
 from ..protocols import ExecutorContext, Reporter
 from ..worker.packing import Packed, PackedCall, Packer
 from .leases import Kind, Leases
@@ -30,7 +30,7 @@ class AttachedExecutor(ABC):
     def __init__(self, idle_seconds: float) -> None:
         self._idle_seconds = idle_seconds
         self._packer = Packer()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._at_work: set[RemoteExecution] = set()
         self._listeners = Listeners()
         self._context: ExecutorContext | None = None
@@ -74,7 +74,7 @@ class AttachedExecutor(ABC):
         """Ask the engine for a place, or use one that is there."""
         assert self._context is not None, "launch before open"
         execution = RemoteExecution(self, spec, reporter, self._context)
-        with self._lock:
+        with self._lock.held:
             self._at_work.add(execution)
         self._on_loop(self._place, execution)
         return execution
@@ -85,7 +85,7 @@ class AttachedExecutor(ABC):
 
     def _place_all(self) -> None:
         """Those that were launched before there were leases."""
-        with self._lock:
+        with self._lock.held:
             at_work = list(self._at_work)
         for execution in at_work:
             self._place(execution)
@@ -104,7 +104,7 @@ class AttachedExecutor(ABC):
 
     def _lose_all(self, why: str) -> None:
         """The engine is gone without a word."""
-        with self._lock:
+        with self._lock.held:
             at_work = list(self._at_work)
         for execution in at_work:
             execution.end(Outcome.of_error(lost(execution, why)))
@@ -126,7 +126,7 @@ class AttachedExecutor(ABC):
 
     def over(self, execution: RemoteExecution) -> None:
         """It has ended."""
-        with self._lock:
+        with self._lock.held:
             self._at_work.discard(execution)
         self._on_loop(self._freed, execution)
 

@@ -131,7 +131,7 @@ class DaskExecutor(AttachedExecutor):
         needs = resources_of(spec)
         if not needs:
             return None
-        with self._lock:
+        with self._lock.held:
             at_work = list(self._at_work)
         for name, amount in needs.items():
             offered = [worker.get(name, 0.0) for worker in cluster.link.resources.values()]

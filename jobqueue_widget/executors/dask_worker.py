@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from .._runtime.locks import Lock
 from .station import AwaitedStation
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Post:
         self._worker = worker
         self._kernels: dict[str, Kernel] = {}
         self._leases: dict[str, Lease] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._closed = False
         self._leaving: asyncio.Future[None] | None = None
         worker.handlers["jobqueue"] = self.handle
@@ -150,13 +151,13 @@ class Post:
     ) -> None:
         """A thread of the worker: keep the place until the kernel gives it back."""
         held = Lease(kernel)
-        with self._lock:
+        with self._lock.held:
             self._leases[lease] = held
         self._worker.loop.add_callback(self._enter, lease, held, topic, lanes, settings)
         try:
             held.over.wait()
         finally:
-            with self._lock:
+            with self._lock.held:
                 if self._leases.get(lease) is held:
                     del self._leases[lease]
 

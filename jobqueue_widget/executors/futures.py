@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 from .._core.jobs import BlockReason
 from .._core.spec import JobSpec
 from .._runtime.listeners import Listeners
+from .._runtime.locks import Lock
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
 from ..worker.packing import Packed, PackedCall, Packer
@@ -75,7 +76,7 @@ class FuturesExecutor:
         self._capacity = capacity
         self.can_kill = ends_running
         self._packer = Packer()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._at_work: dict[int, FuturesExecution] = {}
         self._refused = False  # a job was told that there is no worker for it
         self._broken = ""
@@ -102,7 +103,7 @@ class FuturesExecutor:
     def replace(self, executor: Submits) -> None:
         """Go on with another one, after the first broke or was shut down. Any thread."""
         _check_submits(executor)
-        with self._lock:
+        with self._lock.held:
             self._executor, self._broken = executor, ""
         self._listeners.tell()
 
@@ -151,7 +152,7 @@ class FuturesExecutor:
         folder = self._folder or context.spool_dir()
         stem = str(folder / f"{context.run_id}-{spec.id}-{reporter.attempt}")
         execution = FuturesExecution(self, self._executor, spec, reporter, stem)
-        with self._lock:
+        with self._lock.held:
             self._at_work[id(execution)] = execution
         execution.begin(context)
         self._look_soon()
@@ -162,7 +163,7 @@ class FuturesExecutor:
         if self._broken:
             return BlockReason(f"{self.name} takes no more jobs: {self._broken}")
         capacity = self.capacity
-        with self._lock:
+        with self._lock.held:
             if capacity is None or len(self._at_work) < capacity:
                 return None
             self._refused = True
@@ -187,14 +188,14 @@ class FuturesExecutor:
 
     def after_fork(self) -> None:
         """In a forked child: its calls are the parent's."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._context = None
 
     # -- for the executions ------------------------------------------------------------------
 
     def forget(self, execution: FuturesExecution) -> None:
         """It is over; its place is free."""
-        with self._lock:
+        with self._lock.held:
             self._at_work.pop(id(execution), None)
             wakes, self._refused = self._refused, False
         if wakes:
@@ -202,7 +203,7 @@ class FuturesExecutor:
 
     def has_broken(self, engine: Submits, error: BaseException) -> None:
         """No further job would start: keep them, unless there is another one already."""
-        with self._lock:
+        with self._lock.held:
             if engine is not self._executor:
                 return
             self._broken = (
@@ -214,7 +215,7 @@ class FuturesExecutor:
 
     def _look_soon(self, seconds: float = FIRST_LOOK) -> None:
         context = self._context
-        with self._lock:
+        with self._lock.held:
             if self._looking or context is None or not self._at_work:
                 return
             self._looking = True
@@ -222,7 +223,7 @@ class FuturesExecutor:
 
     def _look(self, context: ExecutorContext) -> None:
         """I/O thread."""
-        with self._lock:
+        with self._lock.held:
             self._looking = False
             executions = list(self._at_work.values())
         for execution in executions:

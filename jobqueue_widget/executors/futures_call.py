@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from .._core.jobs import Outcome
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
+from .._runtime.locks import Lock
 from ..protocols import ExecutorContext, Reporter
 from ..worker import guest
 from ..worker.packing import Packed, PackedCall, call_bytes
@@ -55,8 +56,8 @@ class FuturesExecution:
         self.can_be_killed = executor.can_kill
         self._future: Any = None
         self._calls = True
-        self._lock = threading.Lock()
-        self._reading = threading.Lock()
+        self._lock = Lock()
+        self._reading = Lock()
         self._over = False
         self._asked = False
         self._answered = False
@@ -154,7 +155,7 @@ class FuturesExecution:
 
     def look(self) -> None:
         """I/O thread: has it begun, what does it say, and is it done?"""
-        with self._reading:
+        with self._reading.held:
             if self._answered or self._over:
                 return
             if self._has_begun():
@@ -228,7 +229,7 @@ class FuturesExecution:
             else:
                 self._end(Outcome.of_error(failure))
             return
-        with self._reading:
+        with self._reading.held:
             self._answered = True
             self._reporter.phase(None, answer["where"])
             self._catch_up(answer)
@@ -253,7 +254,7 @@ class FuturesExecution:
         self._tell_report(None if report is None else list(report))
 
     def _end(self, outcome: Outcome) -> None:
-        with self._lock:
+        with self._lock.held:
             if self._over:
                 return
             self._over = True

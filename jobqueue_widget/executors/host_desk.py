@@ -13,16 +13,17 @@ from typing import Any
 
 from .._runtime.failures import failure_of
 from .._runtime.listeners import Listeners
+from .._runtime.locks import Lock
 
 logger = logging.getLogger(__name__)
 
 _desks: weakref.WeakValueDictionary[int, HostDesk] = weakref.WeakValueDictionary()
-_desks_lock = threading.Lock()
+_desks_lock = Lock()
 
 
 def desk_of(host: Any) -> HostDesk:
     """The one desk of this host; it lives as long as an executor uses it."""
-    with _desks_lock:
+    with _desks_lock.held:
         desk = _desks.get(id(host))
         if desk is None or desk.host is not host:
             desk = _desks[id(host)] = HostDesk(host)
@@ -38,7 +39,7 @@ class HostDesk:
 
     def __init__(self, host: Any) -> None:
         self.host = host
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._users = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -55,7 +56,7 @@ class HostDesk:
 
     def enter(self) -> None:
         """One more executor uses the host."""
-        with self._lock:
+        with self._lock.held:
             if not self._users:
                 loop = asyncio.new_event_loop()
                 thread = threading.Thread(
@@ -72,7 +73,7 @@ class HostDesk:
 
     def leave(self) -> None:
         """One fewer; the last one ends the loop and takes our hook out of the host."""
-        with self._lock:
+        with self._lock.held:
             self._users -= 1
             if self._users:
                 return
@@ -110,12 +111,12 @@ class HostDesk:
 
     def claim(self, plugin: str, who: str) -> bool:
         """Take the plugin; False if somebody has it."""
-        with self._lock:
+        with self._lock.held:
             return self._claims.setdefault(plugin, who) == who
 
     def release(self, plugin: str) -> None:
         """Give it back and let every queue look again."""
-        with self._lock:
+        with self._lock.held:
             self._claims.pop(plugin, None)
         self._listeners.tell()
 

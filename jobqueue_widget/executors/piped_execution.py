@@ -10,6 +10,7 @@ from typing import Any
 from .._core.jobs import JobFailure, Outcome
 from .._core.spec import JobSpec
 from .._core.starting import STARTS, wait_seconds
+from .._runtime.locks import Lock
 from ..protocols import Reporter
 from ..worker import wire
 from ..worker.piped import PipedWorker
@@ -22,7 +23,7 @@ class PipedExecution(ABC):
     def __init__(self, spec: JobSpec, reporter: Reporter) -> None:
         self._spec = spec
         self._reporter = reporter
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._worker: PipedWorker | None = None
         self._over = False
         self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
@@ -73,7 +74,7 @@ class PipedExecution(ABC):
 
     def on_death(self, failure: JobFailure) -> None:
         """The process is gone, and everything of it."""
-        with self._lock:
+        with self._lock.held:
             self._await_death = False
             if self._decoding:
                 return
@@ -122,14 +123,14 @@ class PipedExecution(ABC):
         self._take(self._outcome_of(meta, parts))
 
     def _take(self, outcome: Outcome) -> None:
-        with self._lock:
+        with self._lock.held:
             self._outcome, self._decoding = outcome, False
             if self._await_death:
                 return
         self._end(outcome)
 
     def _end(self, outcome: Outcome) -> None:
-        with self._lock:
+        with self._lock.held:
             if self._over:
                 return
             self._over = True

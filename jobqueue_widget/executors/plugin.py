@@ -14,6 +14,7 @@ from .._core.jobs import BlockReason, JobFailure, Outcome
 from .._core.spec import JobSpec
 from .._core.starting import lies_with_the_machine
 from .._runtime.failures import failure_of
+from .._runtime.locks import Lock
 from ..errors import InvalidTargetError
 from ..protocols import ExecutorContext, OffersResources, Reporter
 from .host_desk import HostDesk, desk_of
@@ -131,7 +132,7 @@ class PluginExecution:
         self._polling: asyncio.Task[None] | None = None
         self._run_over = asyncio.Event()
         self._kill_over = asyncio.Event()
-        self._lock = threading.Lock()  # of the next three
+        self._lock = Lock()  # of the next three
         self._forcing = False
         self._over = False
         self._given_up = False
@@ -180,7 +181,7 @@ class PluginExecution:
 
     def _let_go(self) -> bool:
         """From now on the plugin is not ours to kill. False: a kill is under way."""
-        with self._lock:
+        with self._lock.held:
             self._over = not self._forcing
             return self._over
 
@@ -384,7 +385,7 @@ class PluginExecution:
         return True
 
     def _force(self) -> None:
-        with self._lock:
+        with self._lock.held:
             if self._forcing or self._over:
                 return
             threading.Thread(target=self._replace, name="plugin-kill", daemon=True).start()
@@ -423,7 +424,7 @@ class PluginExecution:
 
     def _give_up(self, reason: str) -> None:
         """Any thread: what was to end is still there."""
-        with self._lock:
+        with self._lock.held:
             if self._over or self._given_up:
                 return
             self._given_up = True

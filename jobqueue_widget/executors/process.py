@@ -265,7 +265,7 @@ class ProcessExecution(PipedExecution):
             self.on_starting()
             self._executor.context.io.call(self._begin_with_a_new_one, pool, setup)
             return
-        with self._lock:
+        with self._lock.held:
             self._worker = worker
 
     def _begin_with_a_new_one(self, pool: Pool, setup: Setup) -> None:
@@ -301,7 +301,7 @@ class ProcessExecution(PipedExecution):
 
     def _tell_if_decoding(self) -> None:
         """I/O thread: forced, but its worker is done and code in its result runs in our thread."""
-        with self._lock:
+        with self._lock.held:
             hangs = self._decoding and not self._over
         if hangs:
             self._reporter.kill_failed(

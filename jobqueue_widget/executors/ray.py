@@ -107,7 +107,7 @@ class RayExecutor(AttachedExecutor):
             return BlockReason(places.trouble)
         if not resources_of(spec):
             return self._all_are_taken(places.capacity, "processor", "the Ray cluster")
-        with self._lock:
+        with self._lock.held:
             at_work = [needs_of(resources_of(one.spec)) for one in self._at_work]
         for name, amount in needs_of(resources_of(spec)).items():
             total = places.total.get(name, 0.0)

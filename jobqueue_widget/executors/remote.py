@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from .._core.jobs import JobFailure, Outcome
 from .._core.spec import JobSpec
+from .._runtime.locks import Lock
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
 from ..worker import wire
@@ -44,7 +44,7 @@ class RemoteExecution:
     ) -> None:
         self._carrier = carrier
         self._context = context
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.spec = spec
         self.reporter = reporter
         self.asked = False
@@ -156,7 +156,7 @@ class RemoteExecution:
 
     def end(self, outcome: Outcome) -> None:
         """The one end."""
-        with self._lock:
+        with self._lock.held:
             if self.over:
                 return
             self.over = True

@@ -18,6 +18,7 @@ from typing import Any
 
 from .._core.jobs import Outcome
 from .._core.spec import JobOptions, JobSpec
+from .._runtime.locks import Lock
 from .._runtime.spool import is_there, new_folder
 from .._runtime.supervisor import Supervisor
 from ..protocols import IoThread
@@ -65,19 +66,19 @@ class _Lent:
         self.recycle_after: int | None = settings["recycle_after"]
         self._folder: Path | None = None
         self._scratch: str | None = settings.get("scratch")
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
         self.io.call(callback, *args)
 
     def spool_dir(self) -> Path:
-        with self._lock:
+        with self._lock.held:
             if self._folder is None or not is_there(self._folder):
                 self._folder = new_folder("jobqueue-", self._scratch)
             return self._folder
 
     def remove_files(self) -> None:
-        with self._lock:
+        with self._lock.held:
             folder, self._folder = self._folder, None
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -131,7 +132,7 @@ class Station:
         self._lent = _Lent(self._io, name, lanes, settings)
         self._executor = _RawExecutor()
         self._executor.open(self._lent)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._jobs: dict[str, ProcessExecution | None] = {}  # until their end has been fetched
         self._ended: set[str] = set()
         self._files: dict[str, str] = {}
@@ -145,7 +146,7 @@ class Station:
 
     def begin(self, token: str, job: Mapping[str, Any]) -> bool:
         """Start one attempt of one job. False: this very attempt was started before."""
-        with self._lock:
+        with self._lock.held:
             if token in self._jobs:
                 return False
             self._jobs[token] = None
@@ -153,21 +154,21 @@ class Station:
         spec.options = JobOptions(fresh=job["fresh"], env=job["env"], cwd=job["cwd"])
         spec.payload = (Packed(job["function"], job["source"]), job["call"])
         execution = self._executor.launch(spec, _Teller(self, token, job["id"], job["attempt"]))
-        with self._lock:
+        with self._lock.held:
             if token not in self._ended:
                 self._jobs[token] = execution
         return True
 
     def ask(self, token: str) -> None:
         """Ask that attempt to stop; one that has ended is left alone."""
-        with self._lock:
+        with self._lock.held:
             execution = self._jobs.get(token)
         if execution is not None:
             execution.ask_to_stop()
 
     def kill(self, token: str) -> None:
         """Force that attempt to end."""
-        with self._lock:
+        with self._lock.held:
             execution = self._jobs.get(token)
         if execution is not None:
             execution.kill()
@@ -179,7 +180,7 @@ class Station:
 
     def drop_file(self, token: str) -> None:
         """It has been fetched."""
-        with self._lock:
+        with self._lock.held:
             path = self._files.pop(token, None)
         if path is not None:
             Path(path).unlink(missing_ok=True)
@@ -188,7 +189,7 @@ class Station:
 
     def tell(self, token: str, **what: Any) -> None:
         """Any thread; what waits is bounded."""
-        with self._lock:
+        with self._lock.held:
             attended = self._attended.get(token)
             news = self._news.setdefault(token, {}) if attended is None else attended
             if "log" in what:
@@ -226,7 +227,7 @@ class Station:
 
     def take(self, seen: int) -> tuple[int, dict[str, News]]:
         """What is new, numbered; what was taken before comes again unless its number was `seen`."""
-        with self._lock:
+        with self._lock.held:
             number, taken = self._taken
             if seen < number:
                 return self._taken
@@ -241,7 +242,7 @@ class Station:
 
     def close(self) -> None:
         """End everything and wait until it is gone. Not on the I/O thread."""
-        with self._lock:
+        with self._lock.held:
             if self._closed:
                 return
             self._closed = True
@@ -288,7 +289,7 @@ class AwaitedStation(Station):
         except TimeoutError:
             logger.debug("%s takes its time", token)
         del self._answers[token]
-        with self._lock:
+        with self._lock.held:
             news = self._attended.pop(token, {})
             if "end" in news:
                 del self._jobs[token]
@@ -300,7 +301,7 @@ class AwaitedStation(Station):
 
     def _stop_attending(self, token: str) -> None:
         """Its first caller will not hear: what there is becomes news."""
-        with self._lock:
+        with self._lock.held:
             attended = self._attended.pop(token, None)
             if attended:
                 self._news[token] = attended

@@ -7,6 +7,8 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 
+from .._runtime.locks import Lock
+
 OnAnswer = Callable[[bool, BaseException | None], None]
 
 
@@ -16,7 +18,7 @@ class Gate:
     def __init__(self, ask: Callable[[], Awaitable[bool]], on_answer: OnAnswer) -> None:
         self._ask = ask
         self._on_answer = on_answer
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[bool] | None = None
         self._stopped = False
@@ -24,7 +26,7 @@ class Gate:
 
     def stop(self) -> None:
         """Nobody wants to know any more. Any thread, returns at once."""
-        with self._lock:
+        with self._lock.held:
             self._stopped = True
             loop, task = self._loop, self._task
             if loop is not None and task is not None:
@@ -37,7 +39,7 @@ class Gate:
             allowed = asyncio.run(self._answer())
         except BaseException as error:
             problem = error
-        with self._lock:
+        with self._lock.held:
             self._loop = self._task = None
             stopped = self._stopped
         if not stopped:
@@ -47,7 +49,7 @@ class Gate:
         async def ask() -> bool:
             return bool(await self._ask())
 
-        with self._lock:
+        with self._lock.held:
             if self._stopped:
                 return False
             self._loop = asyncio.get_running_loop()

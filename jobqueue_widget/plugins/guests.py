@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.jobs import Outcome
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
+from .._runtime.locks import Lock
 from ..errors import PluginDisabledError
 from ..protocols import LoadedPlugin, Reporter
 from .manifest import PluginMeta
@@ -27,7 +28,7 @@ class Guest:
         self.name = name
         self.meta = meta
         self._running = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def check(self) -> None:
         """It may run.
@@ -45,13 +46,13 @@ class Guest:
 
     def begin(self, admission: Admission) -> Callable[[], None]:
         """It was admitted and starts; returns what is to be called at its end."""
-        with self._lock:
+        with self._lock.held:
             self._running += 1
         self.meta.last_executed = time.time()
         told = admission.tell_start(self.name)
 
         def end() -> None:
-            with self._lock:
+            with self._lock.held:
                 self._running -= 1
             told()
 
@@ -130,14 +131,14 @@ class GuestRun:
         self._asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         call = (admission, spec.args, spec.kwargs)
         name = f"plugin-{guest.name}"
         threading.Thread(target=self._run, args=call, name=name, daemon=True).start()
 
     def _run(self, admission: Admission, args: Any, kwargs: Any) -> None:
         async def run() -> Any:
-            with self._lock:
+            with self._lock.held:
                 self._loop = asyncio.get_running_loop()
                 self._task = asyncio.create_task(self._guest.execute_async(admission, args, kwargs))
                 if self._asked:
@@ -149,7 +150,7 @@ class GuestRun:
         except BaseException as error:
             stopped = self._asked and isinstance(error, asyncio.CancelledError)
             outcome = Outcome.of_stop() if stopped else Outcome.of_error(failure_of(error))
-        with self._lock:
+        with self._lock.held:
             self._loop = None
         self._reporter.ended(outcome)
 
@@ -158,7 +159,7 @@ class GuestRun:
         cancel = getattr(self._guest.meta.instance, "cancel", None)
         if callable(cancel):
             threading.Thread(target=cancel, name="plugin-cancel", daemon=True).start()
-        with self._lock:
+        with self._lock.held:
             self._asked = True
             if self._loop is not None and self._task is not None:
                 self._loop.call_soon_threadsafe(self._task.cancel)

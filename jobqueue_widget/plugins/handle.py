@@ -150,7 +150,7 @@ class PluginHandle:
 
     def cancel(self) -> bool:
         """Ask what runs now to stop. False: nothing runs."""
-        with self._plugin.house.lock:
+        with self._plugin.house.lock.held:
             runs = [slot.run for slot in self._plugin.slots if slot.run and slot.run.is_work]
         for run in runs:
             run.ask_to_stop()

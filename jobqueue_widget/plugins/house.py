@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .._runtime.locks import Lock
 from .._runtime.spool import is_there, new_folder
 from .._runtime.supervisor import Supervisor
 from ..worker.environment import environment_for_plugins
@@ -36,7 +37,7 @@ class House:
     def __init__(self, data_dir: Path, models_dir: Path | None, *, listed: bool = False) -> None:
         self.run_id = uuid.uuid4().hex[:8]
         self.io = Supervisor(f"plugins-{self.run_id}-io")
-        self.lock = threading.Lock()  # of all plugins, their slots and lines
+        self.lock = Lock()  # of all plugins, their slots and lines
         self.types: dict[str, type] = {}
         self.data_dir, self.models_dir = data_dir, models_dir
         self._listed = listed
@@ -44,7 +45,7 @@ class House:
         self._listeners: list[Callable[[], None]] = []
         self._spool: Path | None = None
         self._users = 0
-        self._users_lock = threading.Lock()
+        self._users_lock = Lock()
         _houses.add(self)
         _hook()
 
@@ -66,7 +67,7 @@ class House:
 
     def spool(self) -> Path:
         """A private folder for large results, also removed if this process is killed."""
-        with self.lock:
+        with self.lock.held:
             if self._spool is None or not is_there(self._spool):
                 self._spool = new_folder("jobqueue-plugins-")
             GUARD.add_folder(str(self._spool))
@@ -76,11 +77,11 @@ class House:
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back when a plugin was loaded, unloaded or freed."""
-        with self.lock:
+        with self.lock.held:
             self._listeners.append(callback)
 
         def unsubscribe() -> None:
-            with self.lock:
+            with self.lock.held:
                 if callback in self._listeners:
                     self._listeners.remove(callback)
 
@@ -88,7 +89,7 @@ class House:
 
     def tell(self) -> None:
         """Something changed. Without the lock."""
-        with self.lock:
+        with self.lock.held:
             listeners = list(self._listeners)
         for listener in listeners:
             try:
@@ -100,12 +101,12 @@ class House:
 
     def enter(self) -> None:
         """A plugin is loaded, or about to be."""
-        with self._users_lock:
+        with self._users_lock.held:
             self._users += 1
 
     def leave(self) -> None:
         """It is gone; with the last one go the thread and the folder. Not on the I/O thread."""
-        with self._users_lock:
+        with self._users_lock.held:
             self._users -= 1
             if not self._users:
                 self.rest()
@@ -115,7 +116,7 @@ class House:
     def rest(self) -> None:
         """Nothing is loaded: give the thread and the folder back. Not on the I/O thread."""
         self.io.close()
-        with self.lock:
+        with self.lock.held:
             spool, self._spool = self._spool, None
         if spool is not None:
             shutil.rmtree(spool, ignore_errors=True)
@@ -149,8 +150,8 @@ class House:
 
     def forget_after_fork(self) -> None:
         """In a forked child: thread and workers are the parent's."""
-        self.lock = threading.Lock()
-        self._users_lock, self._users = threading.Lock(), 0
+        self.lock = Lock()
+        self._users_lock, self._users = Lock(), 0
         self.io.after_fork()
         for worker in self.workers:
             worker.forget_after_fork()

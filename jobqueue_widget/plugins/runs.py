@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._core.jobs import JobFailure, Outcome
 from .._runtime.failures import outcome_of_start, said_of
+from .._runtime.locks import Lock
 from ..protocols import Reporter
 from ..worker import typed, wire
 from ..worker.pipes import call_frames
@@ -60,7 +61,7 @@ class PluginRun:
         self._payload = payload
         self._max_result_bytes = max_result_bytes
         self._chunk = on_chunk
-        self._lock = threading.Lock()  # of the steps; the worker's lock may be taken inside
+        self._lock = Lock()  # of the steps; the worker's lock may be taken inside
         self._slot: Slot | None = None
         self._step: Operation | None = None
         self._version = 0
@@ -82,7 +83,7 @@ class PluginRun:
 
     def at_end(self, callback: Callable[[], object]) -> None:
         """Call back once, before its end is told; now if it was."""
-        with self._lock:
+        with self._lock.held:
             if not self._over:
                 self._before_end.append(callback)
                 return
@@ -105,7 +106,7 @@ class PluginRun:
 
     def ask_to_stop(self) -> bool:
         """The plugin's own cancel(), the flag and JobCancelled; at once if it has not begun."""
-        with self._lock:
+        with self._lock.held:
             self._asked = True
             worker = self._slot.worker if self._slot is not None and self._step else None
         if worker is None:
@@ -118,7 +119,7 @@ class PluginRun:
 
     def kill(self) -> None:
         """End its worker, with the process group and everything that it started."""
-        with self._lock:
+        with self._lock.held:
             self._asked = self._killed = True
             worker = self._slot.worker if self._slot is not None and self._step else None
         if worker is None:
@@ -128,7 +129,7 @@ class PluginRun:
 
     def kill_now(self) -> bool:
         """End its worker within a second, without waiting for any thread. True: it is gone."""
-        with self._lock:
+        with self._lock.held:
             self._asked = self._killed = True
             worker = self._slot.worker if self._slot is not None else None
         if self._over or worker is None:
@@ -146,7 +147,7 @@ class PluginRun:
 
     def begin(self, slot: Slot) -> None:
         """The slot is its own from now on, until `slot.release`."""
-        with self._lock:
+        with self._lock.held:
             self._slot = slot
         if not slot.is_loaded:
             self.phase("starting")
@@ -162,7 +163,7 @@ class PluginRun:
         slot = self._slot
         assert slot is not None
         while True:
-            with self._lock:
+            with self._lock.held:
                 stopped = self._asked
                 if not stopped:
                     worker = slot.ensure_worker()
@@ -369,7 +370,7 @@ class PluginRun:
             return unreadable(error, parts)
 
     def _end(self, outcome: Outcome) -> None:
-        with self._lock:
+        with self._lock.held:
             if self._over:
                 return
             self._over = True

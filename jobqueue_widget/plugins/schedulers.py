@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from .._runtime.locks import Lock
 from .manifest import PluginMeta
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class QueueScheduler(ResourceScheduler):
         self.timeout = timeout
         self.poll_interval = poll_interval
         self._active: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def allocate(self, plugin_meta: PluginMeta, stats_provider: Callable[[], Stats]) -> bool:
         """Block until it fits."""
@@ -127,19 +127,19 @@ class QueueScheduler(ResourceScheduler):
 
     def on_execution_start(self, plugin_name: str) -> None:
         """Count it."""
-        with self._lock:
+        with self._lock.held:
             self._active[plugin_name] = self._active.get(plugin_name, 0) + 1
 
     def on_execution_finish(self, plugin_name: str) -> None:
         """Count it off."""
-        with self._lock:
+        with self._lock.held:
             left = self._active.pop(plugin_name, 0) - 1
             if left > 0:
                 self._active[plugin_name] = left
 
     def get_active_plugins(self) -> set[str]:
         """The names of the plugins that run now."""
-        with self._lock:
+        with self._lock.held:
             return set(self._active)
 
 

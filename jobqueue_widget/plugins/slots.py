@@ -92,7 +92,7 @@ class Slot:
         """I/O thread: the process is gone, and everything that was its."""
         house = self.plugin.house
         house.workers.discard(worker)
-        with house.lock:
+        with house.lock.held:
             self.drop(worker)
         house.tell()
 
@@ -162,7 +162,7 @@ class Plugin:
 
     def enter(self, run: PluginRun) -> None:
         """Let it begin on a free slot, or after those before it."""
-        with self.house.lock:
+        with self.house.lock.held:
             closed = self.closed
             slot = None if closed else self._free_slot()
             if slot is not None:
@@ -176,7 +176,7 @@ class Plugin:
 
     def leave(self, run: PluginRun) -> bool:
         """It gives up its place in the line. False: it has none."""
-        with self.house.lock:
+        with self.house.lock.held:
             if run not in self._line:
                 return not any(slot.run is run for slot in self.slots)
             self._line.remove(run)
@@ -185,7 +185,7 @@ class Plugin:
     def give_back(self, slot: Slot, run: PluginRun, *, warm: bool = False) -> None:
         """The slot is free: the next of the line, or a fresh worker for whoever comes."""
         following: PluginRun | None = None
-        with self.house.lock:
+        with self.house.lock.held:
             if slot.run is not run:
                 return
             slot.last_used = time.monotonic()
@@ -228,7 +228,7 @@ class Plugin:
 
     def holders(self) -> list[str]:
         """Who runs on its slots now, if all of them are at work; else nobody."""
-        with self.house.lock:
+        with self.house.lock.held:
             runs = [slot.run for slot in self.slots]
         if all(run is not None and run.is_work for run in runs):
             return [run.who for run in runs if run is not None]
@@ -243,7 +243,7 @@ class Plugin:
             all_or_none: none at all if one of the plugin's slots is used or a call waits.
             loaded: only those that have loaded the plugin, or only those that have not.
         """
-        with self.house.lock:
+        with self.house.lock.held:
             idle = [slot for slot in self.slots if slot.is_free]
             if all_or_none and (len(idle) < len(self.slots) or self._line):
                 return []
@@ -257,7 +257,7 @@ class Plugin:
         """Give slots back that are still claimed."""
         for slot in slots:
             following = None
-            with self.house.lock:
+            with self.house.lock.held:
                 if slot.claimed:
                     slot.claimed = False
                     following = slot.run = self._next()
@@ -280,7 +280,7 @@ class Plugin:
 
     def _begin_upkeep(self, slot: Slot, run: PluginRun) -> None:
         """I/O thread, which no interrupt of the user reaches."""
-        with self.house.lock:
+        with self.house.lock.held:
             free = slot.run is None and (slot.claimed or self.closed)
             if free:
                 slot.run, slot.claimed = run, False
@@ -293,7 +293,7 @@ class Plugin:
 
     def load(self) -> str:
         """A worker that has loaded the plugin in every slot; why that failed, or ""."""
-        with self.house.lock:
+        with self.house.lock.held:
             runs = [slot.run for slot in self.slots]
         loading = [
             run.reporter.done
@@ -386,7 +386,7 @@ class Plugin:
 
     def close(self, why: str) -> bool:
         """Unload it for good. Blocks until every process of it is gone; False if one is not."""
-        with self.house.lock:
+        with self.house.lock.held:
             self.closed = True
             waiting, self._line = list(self._line), deque()
         for run in waiting:

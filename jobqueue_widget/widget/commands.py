@@ -11,6 +11,7 @@ from typing import Any
 
 from .._arguments import TOLD
 from .._core.fitting import ends
+from .._runtime.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
@@ -52,7 +53,7 @@ class Commands:
         self._port = port
         self._outputs = outputs
         self.heard = False  # that there is a page
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._answers: OrderedDict[str, Answer | None] = OrderedDict()  # None: at work on it
         self.refused = 0
         self._ops: dict[str, Callable[[Answer, str], Answer]] = {
@@ -73,7 +74,7 @@ class Commands:
             self._outputs.page_came()
         acts = request["op"] not in READS
         if acts:  # they act once; who asks again has not heard
-            with self._lock:
+            with self._lock.held:
                 known = rid in self._answers
                 answer = self._answers.setdefault(rid, None)
                 while len(self._answers) > ANSWERS_KEPT:

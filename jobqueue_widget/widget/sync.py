@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .._runtime.locks import Lock
 from .model import Source, State, clipped, sent_row
 from .pacing import PACER
 
@@ -73,7 +74,7 @@ class Sync:
         self._closing = False
         self._seq = 0
         self._watched: dict[tuple[str, str], _Window] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._last: State = {}
         self._whole_wanted = False
         self._say_again_at: float | None = None
@@ -121,7 +122,7 @@ class Sync:
 
     def watch(self, cid: str, list_name: str, start: int, end: int) -> None:
         """Push that window to the page whenever it changes, for a while."""
-        with self._lock:
+        with self._lock.held:
             if len(self._watched) >= MOST_WATCHED and (cid, list_name) not in self._watched:
                 self._watched.pop(next(iter(self._watched)))
             self._watched[cid, list_name] = _Window(start, end, self._monotonic() + LEASE)
@@ -129,7 +130,7 @@ class Sync:
 
     def unwatch(self, cid: str, list_name: str) -> None:
         """No more."""
-        with self._lock:
+        with self._lock.held:
             self._watched.pop((cid, list_name), None)
 
     # -- a turn --------------------------------------------------------------------------------
@@ -197,7 +198,7 @@ class Sync:
 
     def _push_windows(self) -> None:
         now = self._monotonic()
-        with self._lock:
+        with self._lock.held:
             for key in [key for key, window in self._watched.items() if window.until < now]:
                 del self._watched[key]
             watched = list(self._watched.items())

@@ -23,8 +23,13 @@ class Pipes:
             os.set_inheritable(fd, False)
         self._log = os.dup(2)
         self._null = os.open(os.devnull, os.O_RDWR)
-        self._lock = threading.Lock()
+        self._free_lock()
         self.set_standard_ones()
+
+    def _free_lock(self) -> None:
+        self._lock = threading.Lock()
+        self._writer: int | None = None
+        self._to_come: list[list[Any]] = []
 
     def set_standard_ones(self) -> None:
         """Nothing to read, and what is printed goes to the log; whatever a job did to these."""
@@ -36,16 +41,25 @@ class Pipes:
         """In a forked copy of this process: nothing that it says is taken for the worker's."""
         for fd in (self.jobs, self.frames, self.control):
             os.dup2(self._null, fd, inheritable=False)
-        self._lock = threading.Lock()
+        self._free_lock()
 
     def send(self, kind: bytes, number: int, parts: list[Any]) -> None:
         """Write one frame."""
         self.write(frame(kind, number, parts))
 
     def write(self, whole: list[Any]) -> None:
-        """Frames of different threads do not mix."""
+        """Frames of different threads do not mix, nor those of a finalizer within a write."""
+        if self._writer == threading.get_ident():
+            self._to_come.append(whole)
+            return
         with self._lock:
-            write_all(self.frames, whole)
+            self._writer = threading.get_ident()
+            try:
+                write_all(self.frames, whole)
+                while self._to_come:
+                    write_all(self.frames, self._to_come.pop(0))
+            finally:
+                self._writer = None
 
     def read_frame(self, fd: int) -> tuple[bytes, int, bytearray]:
         """The next frame; the end of a pipe means that the kernel is gone."""

@@ -81,7 +81,7 @@ class JobContext:
         self.noticed = False  # the job's own code knows that it was asked to stop
         self._asked = False
         self._over = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer of the job's objects may report, too
         self._last = 0.0
         self._waiting: tuple[object, object] | None = None
         self._signals: dict[object, Callable[[], object]] = {}  # in the order in which they came
@@ -267,16 +267,12 @@ def bound_job() -> JobContext | None:
 
 
 def outside(act: Callable[..., None]) -> Callable[..., None]:
-    """Return `act` as called by no job: what the queue itself logs meanwhile is not the job's."""
+    """Return `act` as called by no job: what the queue itself logs meanwhile is not the job's.
 
-    def call(*args: object) -> None:
-        token = _bound.set(None)
-        try:
-            act(*args)
-        finally:
-            _bound.reset(token)
-
-    return call
+    Nothing is set in the context of the job: up to Python 3.11 that crashes the interpreter where
+    the collector runs within it and a finalizer prints, which comes here again.
+    """
+    return lambda *args: contextvars.Context().run(act, *args)
 
 
 def bind_process(context: JobContext | None) -> None:

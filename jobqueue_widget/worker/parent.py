@@ -189,7 +189,7 @@ class WorkerProcess(PipedWorker):
     def _kill(self, task: Task | None, why: str) -> None:
         if self.gone or (task is not None and self._task is not task):
             return
-        with self._lock:
+        with self._lock.held:
             self._dying = True
         self._why = self._why or why
         self._known += descendants_of(self.pid)
@@ -210,7 +210,7 @@ class WorkerProcess(PipedWorker):
     def _on_exit(self) -> None:
         """The process has ended: read its last words, then end what is left of it."""
         assert self._process is not None
-        with self._lock:
+        with self._lock.held:
             self._dying = True
         self._close_pidfd()
         self._process.wait()
@@ -248,7 +248,7 @@ class WorkerProcess(PipedWorker):
         for cancel in self._cancel_timers:
             cancel()
         self._close_pidfd()
-        with self._lock:
+        with self._lock.held:
             self.gone = True
             self._writer = None
             task, self._task = self._task, None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import select
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .._runtime.locks import Lock
 from ..protocols import IoThread
 from . import wire
 from .pipes import PIPE_SIZE, READ_SIZE, FrameReader, PipeWriter, prepare_pipe
@@ -30,7 +30,7 @@ class PipedWorker(ABC):
         self._io = io
         self._on_free = on_free
         self._on_gone = on_gone
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._ready = False
         self._dying = False
         self.gone = False
@@ -73,7 +73,7 @@ class PipedWorker(ABC):
 
     def give(self, task: Task, frames: list[bytes | memoryview], number: int) -> bool:
         """Let it work on `task`; False if it cannot any more. One at a time."""
-        with self._lock:
+        with self._lock.held:
             if not self.usable:
                 return False
             assert self._task is None, "a worker takes one job at a time"
@@ -90,7 +90,7 @@ class PipedWorker(ABC):
 
     def take_back(self, task: Task) -> bool:
         """Undo `give` while the job has not been sent. True: it never ran."""
-        with self._lock:
+        with self._lock.held:
             if self._task is not task or self._queued is None:
                 return False
             self._task = self._queued = None
@@ -99,14 +99,14 @@ class PipedWorker(ABC):
 
     def ask(self, task: Task) -> None:
         """Pass on that the job shall stop."""
-        with self._lock:
+        with self._lock.held:
             if self._task is not task:
                 return
             self._say(wire.ASK, self._number)
 
     def close(self) -> None:
         """Let an idle one leave."""
-        with self._lock:
+        with self._lock.held:
             if self._dying or self.gone:
                 return
             self._dying = True
@@ -136,13 +136,13 @@ class PipedWorker(ABC):
 
     def _write(self, pieces: list[bytes | memoryview]) -> None:
         """As much as the pipe takes now, from this thread; the rest from the I/O thread."""
-        with self._lock:
+        with self._lock.held:
             if not self.gone and self._writer is not None and not self._writer.write(pieces):
                 self._io.watch_writable(self._writer.fd, self._write_rest)
 
     def _write_rest(self) -> None:
         try:
-            with self._lock:
+            with self._lock.held:
                 if not self.gone and self._writer is not None and self._writer.write(()):
                     self._io.watch_writable(self._writer.fd, None)
         except Exception as error:
@@ -206,7 +206,7 @@ class PipedWorker(ABC):
             self._end_task(task, meta, parts)
 
     def _become_ready(self) -> None:
-        with self._lock:
+        with self._lock.held:
             self._ready = True
             frames, self._queued = self._queued, None
             task = self._task
@@ -223,7 +223,7 @@ class PipedWorker(ABC):
         if must_go:
             self._replace(task)
             return
-        with self._lock:
+        with self._lock.held:
             self._task = None
         self._on_free(self)
         task.on_free()

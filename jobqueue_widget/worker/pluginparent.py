@@ -54,7 +54,7 @@ class PluginProcess(WorkerProcess):
     def question(self, text: str, on_answer: OnAnswer) -> None:
         """Ask its control thread; the answer comes on the I/O thread. Any thread."""
         number = next(self._question_numbers) & 0xFFFFFFFF
-        with self._lock:
+        with self._lock.held:
             able = self.usable and self._ready
             if able:
                 self._questions[number] = on_answer
@@ -64,7 +64,7 @@ class PluginProcess(WorkerProcess):
 
     def give_credit(self, task: Task) -> None:
         """One more chunk of its stream may come. Any thread."""
-        with self._lock:
+        with self._lock.held:
             if self._task is task:
                 self._say(wire.NEXT, self._number)
 
@@ -103,7 +103,7 @@ class PluginProcess(WorkerProcess):
         self._on_output(data)
 
     def _forget_questions(self, worker: WorkerProcess) -> None:
-        with self._lock:
+        with self._lock.held:
             left, self._questions = self._questions, {}
         for on_answer in left.values():
             on_answer(None, "its worker has ended")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 
+from .._runtime.locks import Lock
 from ..protocols import IoThread
 from .parent import WorkerProcess
 from .sources import stamp_of
@@ -39,7 +39,7 @@ class Pool:
         self._lanes = lanes
         self._run_id = run_id
         self._recycle_after = recycle_after
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._idle: list[WorkerProcess] = []  # the last one was used last
         self._all: set[WorkerProcess] = set()
         self._old: set[WorkerProcess] = set()  # to be replaced after their job
@@ -54,7 +54,7 @@ class Pool:
     ) -> WorkerProcess | None:
         """The worker that has `task` now; None if there is none: add one, then try again."""
         while True:
-            with self._lock:
+            with self._lock.held:
                 self._latest = setup
                 worker = self._pick(fresh, setup)
                 spare_wanted = not self._idle
@@ -66,7 +66,7 @@ class Pool:
             try:
                 number, frames = make(worker)
             except BaseException:
-                with self._lock:
+                with self._lock.held:
                     self._idle.append(worker)
                 raise
             if worker.give(task, frames, number):
@@ -98,17 +98,17 @@ class Pool:
 
     def workers(self) -> list[tuple[WorkerProcess, bool]]:
         """All that are there, and whether each is at work."""
-        with self._lock:
+        with self._lock.held:
             return [(worker, worker not in self._idle) for worker in self._all]
 
     def next_worker(self, fits: Callable[[WorkerProcess], bool]) -> WorkerProcess | None:
         """The idle one that the next job would get, of those that fit it."""
-        with self._lock:
+        with self._lock.held:
             return next((worker for worker in reversed(self._idle) if fits(worker)), None)
 
     def let_go(self, worker: WorkerProcess) -> bool:
         """End an idle one. False: it is at work."""
-        with self._lock:
+        with self._lock.held:
             if worker not in self._idle:
                 return False
             self._idle.remove(worker)
@@ -134,7 +134,7 @@ class Pool:
             setup.at_start,
         )
         leaves: list[WorkerProcess] = []
-        with self._lock:
+        with self._lock.held:
             if self._closing:
                 return None
             if len(self._all) > self._lanes:
@@ -149,7 +149,7 @@ class Pool:
 
     def keep_spare(self) -> None:
         """One idle worker beside those at work, so that the next job never waits for a start."""
-        with self._lock:
+        with self._lock.held:
             setup = self._latest
             wanted = (
                 not self._closing
@@ -162,7 +162,7 @@ class Pool:
             self.add_worker(setup)
 
     def _freed(self, worker: WorkerProcess) -> None:
-        with self._lock:
+        with self._lock.held:
             self._failed_starts = 0
             worn = self._recycle_after is not None and worker.jobs_done >= self._recycle_after
             surplus = len(self._all) > self._lanes + 1
@@ -174,7 +174,7 @@ class Pool:
             self.keep_spare()
 
     def _lost(self, worker: WorkerProcess) -> None:
-        with self._lock:
+        with self._lock.held:
             self._all.discard(worker)
             self._old.discard(worker)
             if worker in self._idle:
@@ -191,7 +191,7 @@ class Pool:
 
     def replace_all(self) -> None:
         """Idle workers now, busy ones after their job."""
-        with self._lock:
+        with self._lock.held:
             idle, self._idle = self._idle, []
             self._old = self._all - set(idle)
         for worker in idle:
@@ -199,12 +199,12 @@ class Pool:
 
     def retire(self, worker: WorkerProcess) -> None:
         """This one takes no further job."""
-        with self._lock:
+        with self._lock.held:
             self._old.add(worker)
 
     def close(self, on_empty: Callable[[], None]) -> None:
         """Let every worker go; `on_empty` is called when all are gone. Any thread."""
-        with self._lock:
+        with self._lock.held:
             self._closing = True
             self._on_empty = on_empty
             workers, idle = list(self._all), list(self._idle)
@@ -219,7 +219,7 @@ class Pool:
 
     def kill_now(self) -> bool:
         """Without the I/O thread: end all at once, within a second. True: all are gone."""
-        with self._lock:
+        with self._lock.held:
             self._closing = True
             workers = list(self._all)
         for worker in workers:
@@ -230,7 +230,7 @@ class Pool:
 
     def forget_after_fork(self) -> None:
         """In a forked child: the workers are the parent's."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
         for worker in self._all:
             worker.forget_after_fork()
         self._all.clear()

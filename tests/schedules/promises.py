@@ -86,7 +86,7 @@ def check_moment(world: World) -> None:
     """R1, R2 at any moment: all numbers add up, and what has ended stays as it ended."""
     engine = world.engine
     try:
-        with engine.lock:
+        with engine.lock.held:
             engine.state.validate()
     except AssertionError as error:
         world.complain(f"the state contradicts itself: {error}")
