@@ -1,4 +1,4 @@
-"""A plugin host in memory, for tests of code that runs plugins through a queue."""
+"""For tests of code that uses a queue: doubles in memory, and a look at what a queue holds."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ from ._core.kept import (
     Session,
     Standing,
 )
+from ._inspection import Alive as Alive
+from ._inspection import Faults as Faults
+from ._inspection import Inspection as Inspection
+from ._inspection import Kept as Kept
+from ._inspection import Lanes as Lanes
+from ._inspection import Worker as Worker
+from ._inspection import inspect as inspect
 from ._resources import admission_over
 from .errors import JournalError, JournalInUseError
 from .protocols import ResourceSource

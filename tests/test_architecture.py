@@ -54,6 +54,7 @@ LAYERS = {
     "_display": 4,
     "_displayed": 4,
     "_forgetting": 4,
+    "_inspection": 4,
     "_views": 4,
     "_resources": 4,
     "_parameters": 4,

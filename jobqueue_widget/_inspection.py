@@ -1,0 +1,260 @@
+"""What a queue holds and does not show, for tests: its public name is `testing.inspect`."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import _views
+from ._runtime.settings import Clock
+from .executors.process import ProcessExecutor
+
+if TYPE_CHECKING:
+    from ._core.effects import TimerKind
+    from ._core.jobs import JobRecord
+    from ._core.state import Pause
+    from ._runtime.engine import Engine
+    from .job import Job
+    from .protocols import Journal
+    from .queue import JobQueue
+    from .worker.parent import WorkerProcess
+
+
+class Faults(NamedTuple):
+    """How often something happened that should not, since the queue was made."""
+
+    bugs: int = 0  # told of a job what cannot be: the executor is wrong, or we are
+    odd_reports: int = 0  # progress that could not be read as it came
+    late_reports: int = 0  # told of an attempt that was over
+    failed_subscribers: int = 0  # exceptions of callbacks of `subscribe`
+    dropped_events: int = 0  # that subscribers were too slow for
+
+
+class Lanes(NamedTuple):
+    """How many jobs may run at a time, and how many of these places are not free."""
+
+    total: int
+    taken: int  # also by work that was declared failed and is not gone, and by a start that waits
+
+
+class Kept(NamedTuple):
+    """What ended jobs have left, in bytes, without what is too small to be counted."""
+
+    memory: int
+    disk: int
+    full: str | None  # why nothing may start, if it is because of that
+
+
+class Worker(NamedTuple):
+    """One warm process for plain functions."""
+
+    pid: int
+    at_work: bool
+    process: WorkerProcess  # its inside may change with any version
+
+
+class Alive(NamedTuple):
+    """How much of a queue still lives; `Alive()` is what is left after `stop()`: nothing."""
+
+    executions: int = 0  # attempts whose work has not ended, also of jobs that were given up
+    workers: int = 0
+    tasks: int = 0  # of the queue's own on its loop, coroutine jobs not among them
+    threads: tuple[str, ...] = ()  # their names; of queues with the same `name=` together
+
+
+class Inspection:
+    """What a queue holds and does not show, as it is whenever you ask. Any thread.
+
+    Nothing here changes anything but the methods that say so. It does not keep the queue: one
+    that nobody else has is dropped, and can still be asked here.
+
+    Records, and all that is reached through `engine`, are the inside of this package: they may
+    change with any version. The rest is meant to stay.
+    """
+
+    def __init__(self, queue: JobQueue) -> None:
+        self.engine: Engine = queue._engine  # to replace parts, or to play what cannot be caused
+        self._submission = queue._submission
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    @property
+    def records(self) -> dict[str, JobRecord]:
+        """What the queue knows of each job that it keeps, by id."""
+        with self.engine.lock.held:
+            return dict(self.engine.state.jobs)
+
+    @property
+    def ended(self) -> list[JobRecord]:
+        """Of those that have ended, hidden ones too, in the order of their ends."""
+        with self.engine.lock.held:
+            return list(self.engine.state.ended)
+
+    def record(self, job: Job) -> JobRecord:
+        """Of this job, also of one that only its handle keeps."""
+        return job._record
+
+    @property
+    def startable(self) -> int:
+        """How many pending jobs would start in a free lane: not held, backing off or waiting."""
+        return self.engine.state.order.ready_count
+
+    @property
+    def lanes(self) -> Lanes:
+        """Of all kinds of jobs together."""
+        return Lanes(self.engine.max_running, self.engine.state.lanes_taken)
+
+    @property
+    def pause(self) -> Pause | None:
+        """Why the queue is paused, and since when; None if it is not."""
+        return self.engine.state.pause
+
+    # -- what lives ----------------------------------------------------------------------------
+
+    @property
+    def run_id(self) -> str:
+        """What this queue is called in this process; its workers carry it in their environment."""
+        return self.engine.run_id
+
+    @property
+    def phase(self) -> str:
+        """As in `get_state()`: "not started", "started", "stopping", "stopped" or "closed"."""
+        return self.engine.life.phase
+
+    @property
+    def clock(self) -> Clock:
+        """What the queue takes the time from: `wall()` for what is shown, `monotonic()` to wait."""
+        return Clock(self.engine.now, self.engine.monotonic)
+
+    @property
+    def alive(self) -> Alive:
+        """What has not ended yet. A stopped queue keeps timers of pending jobs: see `timers`."""
+        engine, prefix = self.engine, f"{self.engine.title}-"
+        names = [thread.name for thread in threading.enumerate()]
+        tasks = {*engine._tasks.copy(), engine.life._lifeline, engine.life._stopping}
+        return Alive(
+            len(engine.runs),
+            len(self.workers),
+            sum(not task.done() for task in tasks if task is not None),
+            tuple(sorted(name for name in names if name.startswith(prefix))),
+        )
+
+    @property
+    def timers(self) -> int:
+        """How many are armed: of holds, time limits, pauses before a retry, and stops."""
+        return self.engine.timers.count
+
+    def seconds_left(self, job: Job, timer: TimerKind) -> float | None:
+        """Until this "hold", "limit", "backoff" or "ladder" (a stop) of the job is due, if ever."""
+        with self.engine.lock.held:
+            return self.engine.timers.seconds_left(job._record, timer)
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """The warm processes for plain functions."""
+        executor = self._submission.built_in("process")
+        pool = executor.pool if isinstance(executor, ProcessExecutor) else None
+        there = [] if pool is None else pool.workers()
+        return tuple(Worker(process.pid, at_work, process) for process, at_work in there)
+
+    @property
+    def processes(self) -> dict[str, int]:
+        """The process of each job that runs in one, of functions and plugins, by the job's id."""
+        return dict(self.engine.resources.processes())
+
+    # -- what is kept --------------------------------------------------------------------------
+
+    @property
+    def journal(self) -> Journal | None:
+        """Where the queue is written down."""
+        return None if self.engine.recorder is None else self.engine.recorder.journal
+
+    @property
+    def folder(self) -> Path | None:
+        """The private one for large results and logs, once it is needed; it goes with the queue."""
+        return self.engine._spool
+
+    @property
+    def kept(self) -> Kept:
+        """What counts for `keep_bytes` and `spool_bytes`."""
+        keeper = self.engine.keeper
+        full = keeper.full
+        return Kept(keeper.memory, keeper.disk, None if full is None else full.text)
+
+    def settle(self) -> None:
+        """Wait until results that are on their way are in their files and in the journal."""
+        self.engine.keeper.settle()
+        if self.engine.recorder is not None:
+            self.engine.recorder.settle()
+            self.engine.recorder.flush()
+
+    def tidy(self) -> None:
+        """Look whether ended jobs have left more than they may, and wait for what that moves."""
+        self.engine.keeper.tidy()
+        self.engine.keeper.settle()
+
+    def let_go(self) -> None:
+        """Let go of the journal as a kernel that ends in order: what is pending stays so there.
+
+        For tests of restarts, in the process of the next queue. Stop the queue first; it takes no
+        more jobs afterwards.
+        """
+        if self.engine.recorder is not None:
+            self.engine.recorder.close()
+        self.engine.life.phase = "closed"
+        self.engine.io.close()
+
+    # -- whether all is well -------------------------------------------------------------------
+
+    @property
+    def faults(self) -> Faults:
+        """`Faults()` if executors, subscribers and we have done what they must."""
+        engine, told = self.engine, self.engine.publisher
+        return Faults(
+            engine.bugs, engine.odd_reports, engine.late_reports, told.failures, told.dropped
+        )
+
+    def validate(self) -> None:
+        """Look whether what the queue knows of its jobs fits together.
+
+        Raises:
+            AssertionError: one thing contradicts another.
+
+        """
+        with self.engine.lock.held:
+            self.engine.state.validate()
+
+    # -- what the widget has -------------------------------------------------------------------
+
+    @property
+    def notice(self) -> str:
+        """What the widget's strip tells of the queue itself, of its journal for instance; or ""."""
+        return self.engine.notice
+
+    @property
+    def meters(self) -> dict[str, Any]:
+        """The widget's meters of memory and its idle plugins; empty if no job cares for memory."""
+        return self.engine.resources.shown()
+
+    def board(self, running: int = 8, pending: int = 25, history: int = 20) -> dict[str, Any]:
+        """What the widget draws: counts, state, and at most so many rows of each list."""
+        return _views.board(self.engine, running, pending, history)
+
+    def undo_clear(self) -> int:
+        """What the widget's Undo does: show again what was just hidden; how many jobs that were."""
+        return self.engine.history.undo()
+
+
+def inspect(queue: JobQueue) -> Inspection:
+    """A look at what a queue holds, for tests of executors, plugin hosts and code that uses queues.
+
+    Example:
+        ```python
+        async with JobQueue() as queue:
+            assert await queue.submit_nowait(pow, 2, 10) == 1024
+            assert inspect(queue).faults == Faults()
+        assert inspect(queue).alive == Alive()
+        ```
+    """
+    return Inspection(queue)
