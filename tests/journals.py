@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jobqueue_widget import JobQueue
+from jobqueue_widget.testing import inspect
 
 
 def as_if_killed(journal: Path, number: int = 1) -> Path:
@@ -54,7 +55,6 @@ async def running(journal: object, **settings: Any) -> AsyncIterator[JobQueue]:
 
 def let_go(queue: JobQueue) -> None:
     """Say goodbye as a kernel that ends in order does, without cancelling anything."""
-    assert queue._engine.recorder is not None
-    queue._engine.recorder.close()
-    queue._engine.life.phase = "closed"
-    queue._engine.io.close()
+    inside = inspect(queue)
+    assert inside.journal is not None
+    inside.let_go()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,19 @@ def test_no_lock_waits_for_its_own_thread() -> None:
         str(path.relative_to(ROOT)) for path in modules() if "threading.Lock()" in path.read_text()
     }
     assert plain == BY_DESIGN
+
+
+# `self._engine` is the package's own, in the texts of planted bugs.
+REACHES_INSIDE = re.compile(r"(?<!\bself)\._engine\b|\bqueue\._[a-z]\w*[a-z]\b(?!_)")
+
+
+def test_tests_look_inside_a_queue_through_one_door() -> None:
+    here = Path(__file__)
+    found = [
+        f"{path.relative_to(here.parent)}:{number}: {line.strip()}"
+        for path in sorted(here.parent.rglob("*"))
+        if path.suffix in (".py", ".cells") and path != here
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if REACHES_INSIDE.search(line)
+    ]
+    assert found == [], "ask jobqueue_widget.testing.inspect(queue)"

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from jobqueue_widget import JobQueue, SqliteJournal
+from jobqueue_widget.testing import inspect
 
 from . import work
 from .measure import OURS, Effort, Figures, Limit, Measure, Probe, Row, Side
@@ -74,8 +75,7 @@ def _restore(effort: Effort) -> Figures:
         queue.pause()
         queue.map(work.nothing, range(effort.size // 2))
         await queue.stop()
-        assert queue._engine.recorder is not None
-        queue._engine.recorder.close()
+        inspect(queue).let_go()
 
     with tempfile.TemporaryDirectory(dir=".") as folder:
         path = Path(folder) / "runs.db"

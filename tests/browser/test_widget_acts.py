@@ -116,7 +116,7 @@ def test_clear_history_hides_what_has_ended_in_every_view_until_it_is_undone(
 def test_when_the_time_to_undo_is_over_the_offer_goes_and_the_rows_stay_hidden(
     fresh: Fresh,
 ) -> None:
-    notebook = fresh(submit("brief", "sleeper", 0))
+    notebook = fresh("from jobqueue_widget.testing import inspect", submit("brief", "sleeper", 0))
     until_status(notebook, "brief", "completed")
     press(notebook, "Clear history…")
     button(notebook, "Hide 1 ended").click()
@@ -125,7 +125,7 @@ def test_when_the_time_to_undo_is_over_the_offer_goes_and_the_rows_stay_hidden(
     expect(told).to_be_hidden(timeout=30_000)
     expect(region(notebook).get_by_role("row")).to_have_count(0)
     expect(region(notebook)).to_contain_text("No jobs to show")
-    assert notebook.value_of("queue._undo_clear()") == 0
+    assert notebook.value_of("inspect(queue).undo_clear()") == 0
 
 
 def test_the_filter_finds_jobs_by_text_and_by_how_they_ended(fresh: Fresh) -> None:

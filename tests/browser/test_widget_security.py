@@ -27,6 +27,7 @@ JOBS = """
 import asyncio, dataclasses, pandas
 from jobqueue_widget._core import events as ev
 from jobqueue_widget._core.jobs import BlockReason
+from jobqueue_widget.testing import inspect
 from tests.browser.payloads import PAYLOADS
 def at(n):
     return PAYLOADS[n % len(PAYLOADS)]
@@ -57,10 +58,11 @@ BANNERS = """
 queue.pause()
 blocked = queue.options(label="blocked").submit_nowait(framed, 0)
 for text in PAYLOADS:
-    queue._engine.settings = dataclasses.replace(queue._engine.settings, name=text)
+    engine = inspect(queue).engine
+    engine.settings = dataclasses.replace(engine.settings, name=text)
     queue.resume()
     queue.pause(text)
-    queue._engine.do(ev.Blocked(blocked._record, BlockReason(text)))
+    engine.do(ev.Blocked(blocked._record, BlockReason(text)))
     await asyncio.sleep(0.15)
 """
 # Opens every ended job and each of its tabs; true when all that was asked for has come.

@@ -10,6 +10,7 @@ import pytest
 
 from jobqueue_widget import JobCancelledError, JobQueueError, JobStatus
 from jobqueue_widget._core.jobs import Outcome
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.contract import bodies
 from tests.contract.conftest import Promise
@@ -231,17 +232,17 @@ async def test_reports_after_the_end_are_counted_and_change_nothing(
     async with subject.queue() as queue:
         job = queue.submit_nowait(*subject.call("ignore", str(tmp_path)))
         await until_beating(tmp_path)
-        run = queue._engine.runs[job.id]  # what its execution reports to
+        run = inspect(queue).engine.runs[job.id]  # what its execution reports to
         bodies.release(tmp_path)
         await queue.wait_for_job(job, timeout=30)
         before = job.as_dict()
-        counted = queue._engine.late_reports
+        counted = inspect(queue).faults.late_reports
         run.progress(0.5, "late")
         run.phase("late")
         run.kill_failed("late")
         run.ended(Outcome.of_value("late"))
-        assert queue._engine.late_reports == counted + 2
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.late_reports == counted + 2
+        assert inspect(queue).faults.bugs == 0
         assert job.as_dict() == before
 
 

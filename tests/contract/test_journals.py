@@ -19,7 +19,7 @@ from jobqueue_widget._core.kept import (
     Standing,
 )
 from jobqueue_widget.protocols import Journal
-from jobqueue_widget.testing import MemoryJournal
+from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.journals import let_go, opened, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:the queue is not started")
@@ -272,7 +272,7 @@ async def test_no_text_and_no_number_of_a_user_stops_a_journal(again: Again) -> 
         view.submit_nowait(odd).cancel(reason=bad)
         held = queue.options(priority=-(10**30)).submit_nowait(double, 1)
         queue.hold(held, seconds=1e300)
-        assert queue._engine.notice == ""
+        assert inspect(queue).notice == ""
         ids = [job.id for job in queue.jobs()]
     with opened(again()) as queue:
         assert [job.id for job in queue.jobs()] == ids
@@ -283,8 +283,9 @@ async def test_no_text_and_no_number_of_a_user_stops_a_journal(again: Again) -> 
 async def test_doubt_about_what_is_pending_lasts_until_somebody_has_looked(again: Again) -> None:
     with opened(again()) as queue:
         queue.submit_nowait(double, 1)
-        assert queue._engine.recorder is not None
-        queue._engine.recorder.journal.mark_incomplete()
+        journal = inspect(queue).journal
+        assert journal is not None
+        journal.mark_incomplete()
     for _ in range(2):  # nobody has looked at the first
         with opened(again(), on_restore="run") as queue:
             assert queue.paused

@@ -17,7 +17,7 @@ import pytest
 from jobqueue_widget import InvalidTargetError, Job, JobQueue, JobStatus
 from jobqueue_widget.executors import plugin as plugin_module
 from jobqueue_widget.executors import plugin_reports
-from jobqueue_widget.testing import FakePluginHost
+from jobqueue_widget.testing import FakePluginHost, inspect
 from tests.conditions import until
 from tests.contract import bodies
 from tests.contract.hosts import (
@@ -143,7 +143,7 @@ async def test_a_cancel_that_fails_or_hangs_is_followed_by_force(
             count = bodies.beats(tmp_path)
             assert await queue.submit_nowait("one", "echo", "next") == "next"
             assert bodies.beats(tmp_path) == count
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
 
 
 async def test_a_plugin_that_listens_is_not_reloaded(host: UnwellHost, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ async def test_a_reload_that_fails_is_told_and_the_lane_stays_taken(
         bodies.release(tmp_path)
         assert await asyncio.wait_for(following, 20) == "next"
         assert len(host.reloads) == 2, "and it ran on a fresh worker"
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
 
 
 @pytest.mark.usefixtures("no_patience")
@@ -251,8 +251,8 @@ async def test_a_reload_that_hangs_is_told(host: UnwellHost, tmp_path: Path) -> 
             await queue.wait_for_job(job, timeout=20)
             assert "could not be ended: reload_plugin did not return" in str(job.error)
         bodies.release(tmp_path)
-        await until(lambda: not queue._engine.runs)
-        assert queue._engine.bugs == 0
+        await until(lambda: not inspect(queue).alive.executions)
+        assert inspect(queue).faults.bugs == 0
 
 
 async def test_a_slow_reload_holds_up_nobody_else(host: UnwellHost, tmp_path: Path) -> None:
@@ -282,8 +282,8 @@ async def test_a_host_that_goes_on_after_the_reload_is_told_of(tmp_path: Path) -
         await queue.wait_for_job(job, timeout=20)
         assert "could not be ended: its worker was replaced, but" in str(job.error)
         host.over.set()
-        await until(lambda: not queue._engine.runs)
-        assert queue._engine.bugs == 0
+        await until(lambda: not inspect(queue).alive.executions)
+        assert inspect(queue).faults.bugs == 0
 
 
 async def test_a_cancel_while_a_plugin_is_being_healed_ends_at_once(
@@ -414,7 +414,7 @@ async def test_a_host_that_blocks_while_it_waits_is_told_of(tmp_path: Path) -> N
         await queue.wait_for_job(job, timeout=20)
         assert "could not be ended: its host does not stop waiting" in str(job.error)
         host.over.set()
-        await until(lambda: not queue._engine.runs)
+        await until(lambda: not inspect(queue).alive.executions)
 
 
 @pytest.mark.parametrize("kind", ["of its class", "its own"])
@@ -458,7 +458,7 @@ async def test_a_kill_that_crosses_the_end_never_ends_the_next_job(tmp_path: Pat
             await until(lambda job=first: job.status is not JobStatus.pending)  # type: ignore[misc]
             first.cancel(force=True)
             assert await asyncio.wait_for(second, 20) == -number
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
 
 
 async def test_three_calls_are_enough(tmp_path: Path) -> None:

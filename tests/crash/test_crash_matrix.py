@@ -18,6 +18,7 @@ import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus, ResultNotKeptError
 from jobqueue_widget.executors import process
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.crash.grief import WaitsWhenUnpacked, WhenPacked, WhenUnpacked, come_to_grief
 
@@ -84,7 +85,7 @@ async def test_whatever_a_job_raises_is_told_by_name_and_its_worker_lives(
             assert job.status is JobStatus.failed
             assert ERRORS[how] in str(job.error)
         assert await after == worker
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
 
 
 @pytest.mark.parametrize("how", DEATHS)
@@ -107,7 +108,7 @@ async def test_a_job_whose_process_dies_says_how_within_a_second_and_the_next_on
             assert DEATHS[how] in str(job.error)
         assert death.seconds_until_told(job) < 1.0
         assert await after != worker
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
 
 
 @pytest.mark.parametrize("how", HANGS)
@@ -124,7 +125,7 @@ async def test_a_job_that_hangs_is_ended_and_the_next_one_runs(
         if means == "force":
             await until(lambda: job.status is JobStatus.running and job.phase is None)
             if step == "pickle the result":
-                run: Any = queue._engine.runs[job.id]
+                run: Any = inspect(queue).engine.runs[job.id]
                 await until(lambda: run.execution._returned is not None)
             assert job.cancel(force=True)
         assert await after == 8
@@ -168,10 +169,10 @@ async def test_a_result_that_hangs_on_arrival_is_told_of_and_keeps_its_lane_only
         assert job.status is JobStatus.failed
         assert "could not be ended: its result is still being unpickled" in str(job.error)
         assert [await other for other in others] == [8, 8, 8]
-        assert queue._engine.state.lanes_taken == 1
+        assert inspect(queue).lanes.taken == 1
         go_on.touch()
-        await until(lambda: queue._engine.state.lanes_taken == 0)
-        assert queue._engine.bugs == 0
+        await until(lambda: inspect(queue).lanes.taken == 0)
+        assert inspect(queue).faults.bugs == 0
 
 
 async def test_a_forced_job_whose_result_is_still_being_read_keeps_its_result(

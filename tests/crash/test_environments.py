@@ -24,6 +24,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from jobqueue_widget import JobQueue
 from jobqueue_widget.executors.futures import FuturesExecutor
+from jobqueue_widget.testing import inspect
 from tests.own_manager import own_manager
 
 class Box:
@@ -148,6 +149,6 @@ def test_one_job_of_each_executor_runs(odd: Odd, when: str, folder: Path) -> Non
             kernel.run(f"wrong = await one_of_each({number})")
             assert kernel.value_of("wrong") == []
         kernel.run("await queue.close(); await on_pool.close(); stack.close()")
-        assert kernel.value_of("queue._engine.bugs") == 0
+        assert kernel.value_of("inspect(queue).faults.bugs") == 0
     finally:
         kernel.close()

@@ -23,6 +23,7 @@ import pytest
 from jobqueue_widget import JobQueue, JournalError, JournalWarning, SqliteJournal
 from jobqueue_widget._runtime import recorder
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.crash.disks import may_mount, small_disk
 from tests.crash.processes import wait_until
@@ -144,7 +145,7 @@ async def test_a_journal_that_fails_for_good_is_told_once_and_kept_out_of_the_wa
     with pytest.warns(JournalWarning, match="goes on without it") as told:
         assert await run_all(queue) == OUTCOMES
     assert len(told) == 1
-    assert "goes on without it" in queue._board(0, 0, 0)["note"]
+    assert "goes on without it" in inspect(queue).notice
     await queue.stop()
     let_go(queue)
     failing(10**9, 1)
@@ -167,7 +168,7 @@ async def test_what_happened_while_the_disk_was_full_is_written_when_it_is_not(
         await queue.join()
         await until(lambda: "journal_recovered" in kinds)
         assert "journal_failed" in kinds
-        assert queue._board(0, 0, 0)["note"] == ""
+        assert inspect(queue).notice == ""
         with opened(as_if_killed(path)) as again:
             assert {job.id for job in again.jobs("completed")} == {job.id for job in jobs}
 
@@ -185,7 +186,7 @@ async def test_pending_jobs_of_a_journal_that_had_failed_are_reviewed_even_if_th
         assert await job == "value"
     failing(10**9, 1)
     with opened(path, on_restore="run") as again:
-        pause = again._engine.state.pause
+        pause = inspect(again).pause
         assert pause is not None
         assert "may have run since" in pause.reason
 
@@ -193,6 +194,7 @@ async def test_pending_jobs_of_a_journal_that_had_failed_are_reviewed_even_if_th
 FULL = """
 import asyncio, os, resource, sys, warnings
 from jobqueue_widget import JobQueue
+from jobqueue_widget.testing import inspect
 from tests.crash.test_journal_faults import OUTCOMES, run_all
 async def main():
     queue = JobQueue(journal=sys.argv[1])
@@ -208,7 +210,7 @@ async def main():
     print(said[0].partition(" (")[2].partition(")")[0])
     make_room()
     await queue.stop()
-    queue._engine.recorder.close()
+    inspect(queue).let_go()
 """
 WAYS = {
     "a limit of the file size": """
@@ -336,7 +338,7 @@ def open_damaged(path: Path, before: bytes, note: list[str]) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", JournalWarning)
         queue = JobQueue(journal=path)
-        queue._engine.state.validate()
+        inspect(queue).validate()
         kept = [one for one in path.parent.glob("*.damaged-*") if one.name[-4:] not in LOGS]
         note.append("aside" if kept else "opened")
         said = [str(one.message) for one in told if one.category is JournalWarning]
@@ -344,7 +346,7 @@ def open_damaged(path: Path, before: bytes, note: list[str]) -> None:
         if kept:
             assert kept[0].read_bytes() == before
             assert kept[0].name in said[0]
-            assert kept[0].name in queue._board(0, 0, 0)["note"]
+            assert kept[0].name in inspect(queue).notice
         let_go(queue)
 
 
@@ -388,7 +390,7 @@ async def test_a_log_of_sqlite_that_was_cut_gives_a_moment_that_was(
         wal = copy.with_name(copy.name + "-wal")
         os.truncate(wal, dice.randrange(wal.stat().st_size))
         with opened(copy) as again:
-            again._engine.state.validate()
+            inspect(again).validate()
             numbers = sorted(job._record.number for job in again.jobs())
             assert numbers == list(range(1, len(numbers) + 1))
             counts.add(len(numbers))
@@ -482,9 +484,9 @@ async def test_a_clock_that_jumps_changes_neither_order_nor_holds(
     Jumping.wall -= jump
     again = Jumping(journal=path)
     assert [job.id for job in again.jobs("completed")] == ended
-    left = again._engine.timers.seconds_left(again[held.id]._record, "hold")
+    left = inspect(again).seconds_left(again[held.id], "hold")
     assert left is None or 0 <= left <= 60  # never longer than it was
-    assert "1 job restored from " in (again._engine.state.pause or pytest.fail("not paused")).reason
+    assert "1 job restored from " in (inspect(again).pause or pytest.fail("not paused")).reason
     again.release(held)
     let_go(again)
 
@@ -496,12 +498,13 @@ def test_a_kernel_that_was_stopped_keeps_its_journal_and_goes_on(tmp_path: Path)
     script = """
 import sys, time
 from jobqueue_widget import JobQueue
+from jobqueue_widget.testing import inspect
 with JobQueue(journal=sys.argv[1], loop="thread", name="the other") as queue:
     for number in range(10**9):
         print(queue.submit_nowait(len, "abc").id, flush=True)
         queue.wait()
         if sys.stdin.readline() == "": break
-    queue._engine.recorder.close()
+    inspect(queue).engine.recorder.close()
 """
     other = subprocess.Popen(
         [sys.executable, "-c", script, str(path)],
@@ -543,8 +546,9 @@ def test_a_child_that_was_forked_writes_nothing_and_holds_nothing(tmp_path: Path
             code = 1
             with contextlib.suppress(BaseException):
                 job.cancel()
-                assert queue._engine.recorder is not None
-                queue._engine.recorder.close()
+                recorder = inspect(queue).engine.recorder
+                assert recorder is not None
+                recorder.close()
                 code = 0
             os._exit(code)
         _, status = os.waitpid(pid, 0)

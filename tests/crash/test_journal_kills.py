@@ -18,6 +18,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager, start_new_kernel
 
+from jobqueue_widget.testing import inspect
 from tests.crash.processes import alive, all_below, wait_until
 from tests.journals import opened, running
 
@@ -74,7 +75,7 @@ def drain(journal: Path, marks: Path) -> tuple[dict[str, str], collections.Count
             found = queue.jobs()
             errors = collections.Counter(str(job.error) for job in queue.jobs("failed"))
             assert len({job.id for job in found}) == len(found)
-            queue._engine.state.validate()
+            inspect(queue).validate()
             return {job.id: job.status.value for job in found}, errors
 
     with ThreadPoolExecutor(1) as other:  # the clients' own loop is set in this thread

@@ -18,6 +18,7 @@ import pytest
 from jobqueue_widget import JobQueue, JournalWarning, NotRestorableError, read_journal
 from jobqueue_widget._runtime import journal_watch
 from jobqueue_widget.errors import JournalInUseError
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.crash.processes import wait_until
 from tests.journals import as_if_killed, opened, running
@@ -98,7 +99,7 @@ IN_PARTS: dict[str, Callable[[Path], object]] = {
 
 
 def told(queue: JobQueue) -> str:
-    return str(queue._board(0, 0, 0)["note"])
+    return inspect(queue).notice
 
 
 def state_of(queue: JobQueue) -> list[tuple[object, ...]]:
@@ -133,10 +134,7 @@ async def test_what_somebody_does_to_the_file_is_noticed_and_made_good(
         queue.submit_nowait(value, "wrong", "too", "many")
         queue.submit_nowait(large)
         await queue.join()
-        recorder = queue._engine.recorder
-        assert recorder is not None
-        recorder.settle()
-        recorder.flush()
+        inspect(queue).settle()
         queue.pause("by the test")
         held = queue.submit_nowait(value, 1)
         queue.hold(held)
@@ -145,8 +143,9 @@ async def test_what_somebody_does_to_the_file_is_noticed_and_made_good(
         with warned_once():
             {**WHOLE, **IN_PARTS}[what](path)
             await until(lambda: "is written anew" in told(queue))
-            recorder.settle()
-            recorder.flush()
+            inspect(queue).settle()
+        recorder = inspect(queue).engine.recorder
+        assert recorder is not None
         assert not recorder.trouble
         assert state_of(queue) == before
         if what in WHOLE:
@@ -254,7 +253,7 @@ async def test_what_changes_nothing_is_no_alarm(
         for number in range(5):
             await queue.submit_nowait(value, number)
             harmless(path)
-            recorder = queue._engine.recorder
+            recorder = inspect(queue).engine.recorder
             assert recorder is not None
             recorder.look()
         assert told(queue) == ""
@@ -278,13 +277,14 @@ OTHER = """
 import sys, time
 from jobqueue_widget import JobQueue
 from jobqueue_widget._runtime import journal_watch
+from jobqueue_widget.testing import inspect
 if sys.argv[2] == "blind": journal_watch.INTERVAL = 1e9
 queue = JobQueue(journal=sys.argv[1])
 queue.submit_nowait(len, "abc")
 print("open", flush=True)
 sys.stdin.readline()
 if sys.argv[2] == "blind":
-    queue._engine.recorder.close(); queue._engine.io.close(); print("closed", flush=True)
+    inspect(queue).let_go(); print("closed", flush=True)
     sys.stdin.readline()
 """
 

@@ -185,8 +185,9 @@ FULL_AT_OPEN = """
 import resource, sys
 from jobqueue_widget import JobQueue, JournalError
 from jobqueue_widget._keeping import living
+from jobqueue_widget.testing import inspect
 def let_go(queue):
-    queue._engine.recorder.close(); queue._engine.io.close()
+    inspect(queue).let_go()
 path = sys.argv[1]
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 for size in (0, 100, 5000):

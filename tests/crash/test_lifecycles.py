@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus, QueueClosedError
+from jobqueue_widget.testing import inspect
 from jobqueue_widget.worker import guard
 from tests.conditions import until
 from tests.crash.processes import alive, wait_until
@@ -83,7 +84,7 @@ async def test_an_error_inside_async_with_stops_the_queue_and_is_raised(
 def test_an_interrupt_of_wait_leaves_the_jobs_running() -> None:
     with JobQueue(loop="thread") as queue:
         job = queue.submit_nowait(time.sleep, 0.5)
-        thread = interrupt_once(lambda: queue._engine.waiters._joiners)
+        thread = interrupt_once(lambda: inspect(queue).engine.waiters._joiners)
         with pytest.raises(KeyboardInterrupt):
             queue.wait(timeout=SOON)
         thread.join()
@@ -102,11 +103,11 @@ def test_an_interrupt_of_stop_does_not_keep_it_from_its_end() -> None:
         await until(lambda: is_at_work(jobs[0]))
         await queue.stop()
 
-    thread = interrupt_once(lambda: queue._engine.life.phase == "stopping")
+    thread = interrupt_once(lambda: inspect(queue).phase == "stopping")
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(main())
     thread.join()
-    assert queue._engine.life.phase == "stopped"
+    assert inspect(queue).phase == "stopped"
     assert jobs[0].status is JobStatus.cancelled
 
 
@@ -143,7 +144,7 @@ def test_a_queue_outlives_the_thread_that_made_and_started_it() -> None:
 
 async def test_a_queue_that_is_dropped_finishes_worker_jobs_and_lets_its_workers_go() -> None:
     queue = await JobQueue().start()
-    engine = queue._engine
+    inside = inspect(queue)
     pid = await queue.submit_nowait(os.getpid)
     jobs = queue.map(pow, [2, 3, 4], [2, 2, 2])
     with warnings.catch_warnings():
@@ -151,7 +152,7 @@ async def test_a_queue_that_is_dropped_finishes_worker_jobs_and_lets_its_workers
         del queue
         gc.collect()
         assert [await job for job in jobs] == [4, 9, 16]
-        await until(lambda: engine.life.phase == "closed")
+        await until(lambda: inside.phase == "closed")
     assert not alive(pid)
 
 

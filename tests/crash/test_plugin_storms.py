@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus, PluginLoadWarning, PluginManager
+from jobqueue_widget.testing import inspect
 from tests.own_manager import own_manager
 
 JOBS = 60
@@ -111,8 +112,8 @@ async def storm(folder: Path, seed: str, rounds: int, note: Callable[[str], None
                     await asyncio.to_thread(one.end)
                 ends.update(job.status.value for job in jobs)
                 assert not any(job.status is JobStatus.running for job in jobs)
-            assert queue._engine.bugs == 0
-            assert not queue._engine.runs
+            assert inspect(queue).faults.bugs == 0
+            assert not inspect(queue).alive.executions
             assert await asyncio.wait_for(queue.submit_nowait("toolbox", "echo", 7), 30) == 7
         deadline = time.monotonic() + 20
         while any(worker.busy for worker in manager.loaded()) and time.monotonic() < deadline:

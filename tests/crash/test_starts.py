@@ -29,6 +29,7 @@ from jobqueue_widget._core import starting
 from jobqueue_widget._runtime.supervisor import Supervisor
 from jobqueue_widget.errors import InvalidOptionError
 from jobqueue_widget.executors.thread import ThreadExecutor
+from jobqueue_widget.testing import inspect
 from tests.crash.faults import Fault
 from tests.crash.processes import wait_until
 from tests.leaks import Resources
@@ -118,15 +119,15 @@ async def play_in(queue: JobQueue, kind: Kind, fault: Fault) -> Any:
     if isinstance(queue.manager, PluginManager):
         threads.append(queue.manager._house.io)
     elif kind.before:
-        threads.append(queue._engine.io)
+        threads.append(inspect(queue).engine.io)
     if kind.before == "a job":
         assert await asyncio.wait_for(kind.submit(queue), 20) == 3
     with fault.watching(threads):
         job = kind.submit(queue)
         await asyncio.wait_for(queue.wait_for_job(job), 20)
     assert await asyncio.wait_for(kind.submit(queue), 20) == 3, "the next job"
-    assert queue._engine.bugs == 0
-    queue._engine.state.validate()
+    assert inspect(queue).faults.bugs == 0
+    inspect(queue).validate()
     began = time.monotonic()
     await queue.stop(timeout=5)
     assert time.monotonic() - began < 7
@@ -270,7 +271,7 @@ async def test_what_cannot_be_started_fails_and_two_of_them_pause_the_queue(
             assert time.process_time() - spent < 2, "it spins"
         if jobs[0].status.value == "failed":
             assert queue.paused
-            assert said in str(queue._engine.state.pause)
+            assert said in str(inspect(queue).pause)
             assert jobs[2].status.value == "pending"
             queue.resume()
         assert await asyncio.wait_for(jobs[2], 20) == 3
@@ -331,9 +332,9 @@ async def test_a_job_that_waits_for_another_start_says_why_and_keeps_place_and_l
                     break
             assert first.status.value == "pending"
             assert said in str(first.block_reason)
-            assert queue._engine.state.order.first() is first._record
+            assert queue.jobs("pending")[0] is first
             assert second.status.value == "pending"
-            assert queue._engine.state.lanes_taken == 1
+            assert inspect(queue).lanes.taken == 1
         assert [await first, await second] == [3, 3]
         assert first.attempt == 1
 

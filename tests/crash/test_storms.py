@@ -14,6 +14,7 @@ from typing import Literal
 import pytest
 
 from jobqueue_widget import Job, JobEvent, JobQueue, JobStatus, current_job
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 
 THREADS = 32
@@ -80,8 +81,8 @@ async def test_a_storm_of_threads_loses_nothing(
     assert all(job.done for job in jobs)
     assert not [job for job in jobs if job.status is JobStatus.failed]
     assert queue.get_state()["stats"]["total_accepted"] == len(jobs)
-    assert queue._engine.bugs == 0
-    if not queue._engine.publisher.dropped:
+    assert inspect(queue).faults.bugs == 0
+    if not inspect(queue).faults.dropped_events:
         assert set(ends.values()) == {1}
     note(f"{THREADS} threads x {SUBMITS} submits in {seconds:.1f} s: {len(jobs)} jobs, 0 lost")
 
@@ -112,7 +113,7 @@ async def test_a_storm_of_function_jobs_with_a_blocked_loop_loses_nothing(seed: 
         for job in made:
             assert job.done
             assert job.status is not JobStatus.failed, job.error
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
 
 
 # -- start and stop --------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ async def test_starting_and_stopping_from_many_tasks_runs_every_job_once(seed: i
         await queue.start()
         await queue.join(timeout=30)
     tally.check()
-    assert queue._engine.bugs == 0
+    assert inspect(queue).faults.bugs == 0
 
 
 @pytest.mark.parametrize("loop", ["current", "thread"])
@@ -179,7 +180,7 @@ async def test_starting_and_stopping_from_many_loops_runs_every_job_once(
         await queue.start()
         await queue.join(timeout=30)
     tally.check()
-    assert queue._engine.bugs == 0
+    assert inspect(queue).faults.bugs == 0
 
 
 # -- events and progress ---------------------------------------------------------------------------
@@ -238,7 +239,7 @@ async def test_a_storm_of_progress_is_thinned_and_ends_with_the_last_report(
             assert steps[:-1] == sorted(steps[:-1])  # type: ignore[type-var]
             assert steps[-1] == 0.75
         assert stream.dropped + len(stream._events) < 10_000
-        assert queue._engine.odd_reports == queue._engine.bugs == 0
+        assert inspect(queue).faults.odd_reports == inspect(queue).faults.bugs == 0
         note(f"80,000 reports made {len(seen)} events")
 
 
@@ -263,8 +264,8 @@ async def test_many_subscribers_of_very_many_events_each_see_all_of_them_in_orde
         for job in jobs:
             for kind in ("submitted", "started", "ended"):
                 assert lives[job.id, kind] == 1
-        assert queue._engine.publisher.failures == 3
-        assert queue._engine.publisher.dropped == 0
+        assert inspect(queue).faults.failed_subscribers == 3
+        assert inspect(queue).faults.dropped_events == 0
 
 
 # -- two queues ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobQueue, JobStatus
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.crash.grief import FAMILY, come_to_grief, live_with_family
 from tests.crash.processes import alive, pids_in
@@ -105,7 +106,7 @@ async def test_a_forked_copy_of_the_job_that_returns_changes_nothing() -> None:
             after = queue.submit_nowait(pow, 2, 3)
             assert await job == "parent"
             assert await after == 8
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
 
 
 # -- the process itself ----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus
 from jobqueue_widget._core import starting
+from jobqueue_widget.testing import inspect
 from tests.crash.grief import run_in_a_lane
 
 LANES = 2
@@ -54,7 +55,7 @@ async def kill_many(
         queue.resume()
         await queue.join(timeout=100)
         stats = queue.get_state()["stats"]
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
     ran = Counter(int(line) for line in (folder / "marks").read_text().split())
     failed = [job for job in jobs if job.status is JobStatus.failed]
     completed = [job for job in jobs if job.status is JobStatus.completed]

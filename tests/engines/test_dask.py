@@ -24,6 +24,7 @@ from jobqueue_widget._core import rules
 from jobqueue_widget.errors import MissingExtraError
 from jobqueue_widget.executors import dask_link
 from jobqueue_widget.executors.leases import Place
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.contract import bodies
 from tests.contract.subjects import is_alive, until_beating
@@ -150,7 +151,7 @@ async def test_there_are_as_many_lanes_as_threads_and_they_follow(
             bodies.release(folder)
         assert [await job for job in jobs] == ["released"] * 3
         third.terminate()
-        await until(lambda: queue._engine.max_running == 2)
+        await until(lambda: inspect(queue).lanes.total == 2)
 
 
 async def test_a_resource_that_no_worker_offers_is_named_and_others_pass(client: Any) -> None:
@@ -387,11 +388,12 @@ async def test_all_workers_lost_is_what_the_next_job_waits_for(
     own: tuple[DaskProcesses, Any],
 ) -> None:
     processes, client = own
-    async with JobQueue(executor=DaskExecutor(client)) as queue:
+    executor = DaskExecutor(client)
+    async with JobQueue(executor=executor) as queue:
         assert await queue.submit_nowait(pow, 2, 2) == 4
         for worker in processes.workers:
             worker.kill()
-        await until(lambda: queue._submission._default.capacity == 0)  # type: ignore[attr-defined]
+        await until(lambda: executor.capacity == 0)
         job = queue.submit_nowait(pow, 2, 3)
         await until(lambda: job.block_reason)
         assert job.block_reason == "the Dask cluster has no workers"

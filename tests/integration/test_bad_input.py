@@ -21,6 +21,7 @@ from jobqueue_widget import (
     UnknownJobError,
 )
 from jobqueue_widget.executors.thread import ThreadExecutor
+from jobqueue_widget.testing import inspect
 
 
 async def fine(*args: object) -> object:
@@ -186,7 +187,7 @@ def test_a_setting_that_makes_no_sense_is_named(settings: Any) -> None:
     "ask",
     [
         lambda queue: queue.wait_for_job("nobody"),
-        lambda queue: queue.wait_for_job(f"{queue._engine.run_id}-99"),
+        lambda queue: queue.wait_for_job(f"{inspect(queue).run_id}-99"),
     ],
 )
 async def test_waiting_for_an_unknown_job_says_so(ask: Callable[[JobQueue], Any]) -> None:
@@ -238,7 +239,7 @@ async def test_an_executor_that_does_not_go_with_the_target_is_refused() -> None
 async def test_start_without_a_loop_names_the_ways_that_work() -> None:
     queue = JobQueue()
     with pytest.raises(RuntimeError, match='loop="thread"'):
-        await asyncio.to_thread(queue._engine.life.start)
+        await asyncio.to_thread(inspect(queue).engine.life.start)
     with pytest.raises(RuntimeError, match="async with"):
         queue.__enter__()
 

@@ -29,6 +29,7 @@ from jobqueue_widget import Job, JobEvictedError, JobQueue, JournalError, read_j
 from jobqueue_widget.__main__ import main
 from jobqueue_widget.errors import NotRestorableError
 from jobqueue_widget.journal.records import VERSION, JournalRecord
+from jobqueue_widget.testing import inspect
 from tests.journals import opened, running, words_of
 from tests.own_manager import own_manager
 
@@ -176,7 +177,7 @@ def every_job_is_there(fixture: Fixture) -> None:
         keys = {row["id"]: key for key, row in rows.items() if not row["soon"]}
         order = [keys[job.id] for job in queue.jobs("pending") if job.id in keys]
         assert order == fixture.told["order"]
-        pause = queue._engine.state.pause
+        pause = inspect(queue).pause
         assert pause is not None
         assert fixture.told["paused"] in pause.reason
     assert list(fixture.journal.parent.glob("*damaged*")) == []

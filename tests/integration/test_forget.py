@@ -26,7 +26,7 @@ from jobqueue_widget import (
 )
 from jobqueue_widget._core.jobs import JobStatus
 from jobqueue_widget._core.kept import Changes
-from jobqueue_widget.testing import MemoryJournal
+from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until
 from tests.crash.test_journal_faults import Failing, FailingJournal
 from tests.journals import as_if_killed, opened, running
@@ -115,7 +115,7 @@ async def test_what_is_selected_goes_and_nothing_else(
         assert left == jobs.keys() - gone
         assert len(queue.jobs()) == len(left)
         assert queue.get_state()["stats"] == stats, "what has ended is counted all the same"
-        queue._engine.state.validate()
+        inspect(queue).validate()
         shown = [] if is_hidden else [kind for kind in reversed(jobs) if kind in left & ALL]
         assert [job.args[0] for job in queue.get_history()] == shown
     with opened(path) as again:
@@ -334,7 +334,8 @@ async def test_a_long_log_stays_with_its_handle_and_goes_with_it() -> None:
         assert job is not None
         await job
         before = job.read_log(0, 100)
-        spool = queue._engine.spool_dir()
+        spool = inspect(queue).folder
+        assert spool is not None
         queue.forget(job)
         assert job.read_log(0, 100) == before
         assert list(spool.glob("*.log"))
@@ -368,7 +369,7 @@ def test_numbers_go_on_after_all_was_forgotten(path: Path) -> None:
             job.cancel()
         queue.clear_history()
         assert queue.forget(status="cancelled") == 3
-        assert queue._undo_clear() == 0
+        assert inspect(queue).undo_clear() == 0
     with opened(path) as queue:
         new = queue.submit_nowait(chore, "d")
         new.cancel()
@@ -483,7 +484,7 @@ async def test_others_may_end_jobs_and_push_them_out_meanwhile(path: Path) -> No
         over.set()
         for thread in threads:
             thread.join()
-        queue._engine.state.validate()
+        inspect(queue).validate()
         assert 0 < sum(counts) <= 400
         stats = queue.get_state()["stats"]
         left = {job.id for job in queue.jobs()}

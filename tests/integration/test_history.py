@@ -10,7 +10,7 @@ import pytest
 
 from jobqueue_widget import Job, JobQueue
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
-from jobqueue_widget.testing import MemoryJournal
+from jobqueue_widget.testing import MemoryJournal, inspect
 from jobqueue_widget.widget.snapshot import snapshot_text
 from tests.journals import opened
 
@@ -76,7 +76,7 @@ def test_what_was_cleared_is_shown_nowhere_until_it_is_undone(name: str) -> None
     assert told() == 0
     ended(queue, 3)
     assert told() == 1
-    assert queue._undo_clear() == 2
+    assert inspect(queue).undo_clear() == 2
     assert told() == 3
     queue.widget.close()
 
@@ -100,9 +100,9 @@ def test_it_stays_hidden_when_its_journal_is_opened_again(kind: str, tmp_path: P
     with opened(again()) as queue:
         assert [job.id for job in queue.get_history()] == [last.id]
         assert [job.id for job in queue.jobs()] == [last.id, jobs[1].id, jobs[0].id]
-        assert queue._undo_clear() == 0, "that was in another kernel"
+        assert inspect(queue).undo_clear() == 0, "that was in another kernel"
         assert queue.clear_history() == 1
-        assert queue._undo_clear() == 1
+        assert inspect(queue).undo_clear() == 1
     with opened(again()) as queue:
         assert [job.id for job in queue.get_history()] == [last.id]
 
@@ -122,9 +122,9 @@ def test_it_can_be_undone_for_ten_seconds() -> None:
         ended(queue, 1)
         queue.clear_history()
         queue.seconds += after
-        assert queue._undo_clear() == 1 - hidden
+        assert inspect(queue).undo_clear() == 1 - hidden
         assert len(queue.get_history()) == 1 - hidden
-        queue._undo_clear()
+        inspect(queue).undo_clear()
 
 
 def test_an_undo_shows_what_the_last_clear_has_hidden_and_no_more() -> None:
@@ -134,6 +134,6 @@ def test_an_undo_shows_what_the_last_clear_has_hidden_and_no_more() -> None:
     ended(queue, 2, 3)
     assert queue.clear_history() == 2
     ended(queue, 4)
-    assert queue._undo_clear() == 2
+    assert inspect(queue).undo_clear() == 2
     assert [job.args for job in queue.get_history()] == [(4,), (3,), (2,)]
-    assert queue._undo_clear() == 0
+    assert inspect(queue).undo_clear() == 0

@@ -10,6 +10,7 @@ import pytest
 
 from jobqueue_widget import JobQueue, SqliteJournal
 from jobqueue_widget._core.kept import Changes
+from jobqueue_widget.testing import inspect
 from tests.journals import let_go, opened
 
 pytestmark = pytest.mark.filterwarnings("ignore:the queue is not started")
@@ -64,7 +65,7 @@ def test_an_act_on_many_jobs_is_one_transaction(act: str, tmp_path: Path) -> Non
         before = journal.written
         assert do(queue) == count
         assert journal.written - before == (2 if act == "clear" else 1)
-        queue._engine.state.validate()
+        inspect(queue).validate()
     with opened(tmp_path / "runs.db", keep_ended=2 * MANY) as again:
         found = [job.status.value for job in again.jobs()]
         assert {one: found.count(one) for one in set(found)} == left

@@ -150,10 +150,11 @@ import os, sys
 from pathlib import Path
 from jobqueue_widget import JobQueue, JournalError, read_journal
 from jobqueue_widget._keeping import living  # as root: others may not read the interpreter
+from jobqueue_widget.testing import inspect
 if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)
 path = Path(sys.argv[1]) / "runs.db"
 def let_go(queue):
-    queue._engine.recorder.close(); queue._engine.io.close()
+    inspect(queue).let_go()
 let_go(JobQueue(journal=path))
 for suffix in ("", "-wal", ".lock", ".results"):
     odd = path.with_name(path.name + suffix)

@@ -10,6 +10,7 @@ import pytest
 
 from jobqueue_widget import JobQueue, current_job, read_journal
 from jobqueue_widget._runtime.publish import JobEvent
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.journals import running
 
@@ -96,5 +97,4 @@ def test_a_journal_of_version_1_opens_for_ever(
         assert "TypeError" in (queue["failed"].failure or pytest.fail("no failure")).traceback
         assert queue["done"].id == "0f1e2d3c-1"
         queue["secret"].cancel()
-    assert queue._engine.recorder is not None
-    queue._engine.recorder.close()
+    inspect(queue).let_go()

@@ -22,6 +22,7 @@ from jobqueue_widget import (
     read_journal,
 )
 from jobqueue_widget.__main__ import main
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.crash.processes import alive, wait_until
 from tests.journals import as_if_killed, let_go, opened, running, words_of
@@ -239,7 +240,7 @@ def test_a_journal_is_followed_from_another_process(path: Path) -> None:
 
 def test_workers_of_an_earlier_kernel_are_shown_and_ended_on_request(path: Path) -> None:
     with opened(path) as queue:
-        run_id = queue._engine.run_id
+        run_id = inspect(queue).run_id
         copy = as_if_killed(path)
         assert queue.orphans() == []
     left = [
@@ -255,12 +256,12 @@ def test_workers_of_an_earlier_kernel_are_shown_and_ended_on_request(path: Path)
         with opened(copy) as queue:
             found = queue.orphans()
             assert {orphan.pid for orphan in found} == {one.pid for one in left[:2]}
-            note = queue._board(0, 0, 0)["note"]
+            note = inspect(queue).notice
             assert note.startswith("2 workers from an earlier kernel hold ")
             assert queue.end_orphans() == 2
             for one in left[:2]:
                 one.wait(10)
-            assert queue._board(0, 0, 0)["note"] == ""
+            assert inspect(queue).notice == ""
             assert queue.orphans() == []
         assert alive(left[2].pid)
     finally:

@@ -19,6 +19,7 @@ import pytest
 
 from jobqueue_widget import JobQueue, JournalError, JournalWarning, NotRestorableError, read_journal
 from jobqueue_widget.__main__ import main
+from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.snapshot import snapshot_html, snapshot_text
 from tests.journals import let_go, running
 
@@ -124,7 +125,7 @@ def look_at_all(queue: JobQueue) -> None:
             repr(job.args)
         with suppress(NotRestorableError):
             job.retry()
-    queue._board(10, 10, 10)
+    inspect(queue).board(10, 10, 10)
     snapshot_html(queue), snapshot_text(queue)
     queue.to_pandas()
     queue.get_state(), queue.orphans(), queue.find("a")
@@ -147,13 +148,13 @@ async def use(path: Path, folder: Path) -> str:
     aside = [name for name in os.listdir(folder) if ".damaged-" in name]
     assert len([one for one in told if one.category is JournalWarning]) == bool(aside)
     look_at_all(queue)
-    queue._engine.state.validate()
+    inspect(queue).validate()
     async with queue:
         queue.resume()
         assert await queue.submit_nowait(quick) == "quick"
         queue.export(folder / "out.csv")
         await queue.stop()
-        recorder = queue._engine.recorder
+        recorder = inspect(queue).engine.recorder
         assert recorder is not None
         assert not recorder.trouble
         let_go(queue)

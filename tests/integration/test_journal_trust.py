@@ -18,6 +18,7 @@ import pytest
 
 from jobqueue_widget import JobQueue, JobStatus, JournalError, NotRestorableError, read_journal
 from jobqueue_widget.journal.signing import Signer
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.journals import as_if_killed, let_go, opened, running
 
@@ -302,7 +303,7 @@ async def look_at_everything(path: Path, ids: list[str]) -> None:
             assert job.args
         with contextlib.suppress(NotRestorableError):
             job.retry()
-    queue._board(10, 10, 10)
+    inspect(queue).board(10, 10, 10)
     queue.resume()
     for job in queue.jobs("pending"):
         queue.release(job)

@@ -20,7 +20,7 @@ from jobqueue_widget._keeping.restored import RestoredSpec
 from jobqueue_widget._runtime import keeper
 from jobqueue_widget._runtime.keeper import LIGHT
 from jobqueue_widget._runtime.logs import JobLog
-from jobqueue_widget.testing import MemoryJournal
+from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until
 from tests.journals import let_go, opened, running
 
@@ -65,7 +65,7 @@ ASKED = st.lists(
 
 def in_memory(queue: JobQueue, kept: list[Job]) -> int:
     """Bytes of the results that this process has, but those that are too small to be counted."""
-    records = {*queue._engine.state.ended, *(job._record for job in kept)}
+    records = {*inspect(queue).ended, *(inspect(queue).record(job) for job in kept)}
     found = 0
     for record in records:
         value = record.result
@@ -77,7 +77,7 @@ def in_memory(queue: JobQueue, kept: list[Job]) -> int:
 
 
 def on_disk(queue: JobQueue) -> int:
-    spool = queue._engine._spool
+    spool = inspect(queue).folder
     return 0 if spool is None else sum(file.stat().st_size for file in spool.glob("kept-*"))
 
 
@@ -129,21 +129,20 @@ class Play:
         await self.check()
 
     async def check(self) -> None:
-        queue, mine = self.queue, self.queue._engine.keeper
+        queue, inside = self.queue, inspect(self.queue)
 
         def settled() -> bool:
-            mine.tidy()
-            mine.settle()
+            inside.tidy()
             theirs = 0
             if not self.copies:
                 held = {*self.held, *self.needed}
                 theirs = sum(self.sizes[n] for n in held if self.sizes[n] > LIGHT)
-            return mine.full is not None or in_memory(queue, []) <= KEEP + theirs
+            return inside.kept.full is not None or in_memory(queue, []) <= KEEP + theirs
 
         await until(settled)
         assert on_disk(queue) <= SPOOL
-        assert on_disk(queue) == mine.disk
-        if mine.full is not None:
+        assert on_disk(queue) == inside.kept.disk
+        if inside.kept.full is not None:
             held = sum(self.sizes[n] for n in {*self.held, *self.needed})
             assert held > SPOOL or max(self.sizes) > SPOOL
 
@@ -164,8 +163,8 @@ class Play:
         self.queue.cancel_all("pending")
         self.needed.clear()
         gc.collect()
-        self.queue._engine.keeper.tidy()
-        await until(lambda: self.queue._engine.keeper.full is None)
+        inspect(self.queue).tidy()
+        await until(lambda: inspect(self.queue).kept.full is None)
         await self.check()
         assert await self.queue.submit_nowait(make_here, 1, 1) == make(1, 1)
 
@@ -173,7 +172,7 @@ class Play:
 async def play(asked: list[Asked], queue: JobQueue, **how: Any) -> Play:
     played = Play(queue, **how)
     for one in asked:
-        if queue._engine.keeper.full is not None:
+        if inspect(queue).kept.full is not None:
             break  # nothing more starts
         await played.step(one)
     await played.end()
@@ -219,15 +218,14 @@ def test_with_a_journal_nothing_is_lost_and_no_file_is_needed(asked: list[Asked]
                 job = queue.get_job(job_id)
                 assert job is not None
                 assert job.result == make(number, asked[number].size)
-                queue._engine.keeper.tidy()
-                queue._engine.keeper.settle()
+                inspect(queue).tidy()
                 assert in_memory(queue, []) <= KEEP
 
 
 def kept_arguments(queue: JobQueue) -> int:
     """Bytes of arguments, as objects or pickled, that ended jobs still have."""
     found = 0
-    for record in queue._engine.state.ended:
+    for record in inspect(queue).ended:
         spec = record.spec
         if not spec.lost:
             found += len(spec.args[0])  # type: ignore[arg-type]
@@ -258,7 +256,7 @@ async def test_arguments_of_completed_jobs_go_and_a_retry_says_so(function: Any)
 
 def counted_calls(queue: JobQueue) -> int:
     """Bytes of calls that jobs of an earlier kernel have in memory."""
-    specs = [record.spec for record in queue._engine.state.ended]
+    specs = [record.spec for record in inspect(queue).ended]
     requests = [cast("RestoredSpec", spec).request for spec in specs if spec.restored]
     return sum(len(request.call or b"") for request in requests)
 
@@ -297,8 +295,8 @@ async def test_arguments_that_the_journal_forgot_are_said_to_be_gone(tmp_path: P
         assert await queue.submit_nowait(length, b"") == 0
         assert jobs[-1].args == (make(4, 20 * KIB),)
         assert jobs[0]._record.spec.lost
-        assert queue._engine.recorder is not None
-        journal = queue._engine.recorder.journal
+        journal = inspect(queue).journal
+        assert journal is not None
         await until(lambda: journal.request(1) is None)
         with pytest.raises(NotRestorableError, match=r"not in the journal any more; submit it"):
             jobs[0].retry()
@@ -325,10 +323,10 @@ async def test_what_failed_keeps_its_arguments_for_a_retry() -> None:
 async def test_a_full_spool_stops_new_starts_and_says_why() -> None:
     async with JobQueue(keep_bytes=KEEP, spool_bytes=KEEP) as queue:
         held: list[Job] = []
-        while queue._engine.keeper.full is None:
+        while inspect(queue).kept.full is None:
             held.append(queue.submit_nowait(make, len(held), 20 * KIB))
             await held[-1]
-            queue._engine.keeper.settle()
+            inspect(queue).settle()
         waiting = queue.submit_nowait(length, b"x")
         await until(lambda: waiting.block_reason)
         assert "spool_bytes=65,536" in str(waiting.block_reason)
@@ -367,7 +365,7 @@ async def test_logs_of_ended_jobs_have_one_bound(monkeypatch: pytest.MonkeyPatch
             kept = [cast("JobLog", job._record.log).kept for job in jobs]
             assert sum(memory for memory, _ in kept) <= 400 * KIB + len(jobs) * LIGHT
             assert sum(file for _, file in kept) <= 600 * KIB
-            spool = queue._engine._spool
+            spool = inspect(queue).folder
             files = [] if spool is None else list(spool.glob("*.log"))
             assert sum(file.stat().st_size for file in files) <= 600 * KIB
         assert jobs[-1].logs(1).strip() == "499"
@@ -400,6 +398,6 @@ async def test_a_thread_that_cannot_be_started_is_tried_again_at_the_next_end(
             patch.setattr(threading.Thread, "start", fails)
             for _ in range(3):
                 await queue.submit_nowait(bytes, KEEP)
-            assert queue._engine.bugs == 0
+            assert inspect(queue).faults.bugs == 0
         await queue.submit_nowait(bytes, KEEP)
-        await until(lambda: queue._engine.keeper.memory <= KEEP)
+        await until(lambda: inspect(queue).kept.memory <= KEEP)

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from jobqueue_widget import JobQueue, NotKept, current_job
+from jobqueue_widget.testing import inspect
 from jobqueue_widget.worker import wire
 from tests.conditions import until
 
@@ -50,7 +51,7 @@ def keep_and_sum(data: bytes) -> int:
 
 
 def files_of(queue: JobQueue) -> list[str]:
-    spool = queue._engine._spool
+    spool = inspect(queue).folder
     return [] if spool is None else [path.name for path in spool.iterdir()]
 
 
@@ -82,19 +83,23 @@ async def test_the_spool_folder_may_be_removed_at_any_time(round_: int) -> None:
         for _ in range(3):
             held.append(queue.submit_nowait(make, LARGE))
             assert await held[-1] == bytes(LARGE)
-            assert queue._engine._spool is not None
-            shutil.rmtree(queue._engine._spool, ignore_errors=True)
-        queue._engine.log_of(held[0]._record).write(b"x" * MIB)
+            folder = inspect(queue).folder
+            assert folder is not None
+            shutil.rmtree(folder, ignore_errors=True)
+        inside = inspect(queue)
+        inside.engine.log_of(inside.record(held[0])).write(b"x" * MIB)
         assert held[0].logs(1)
-    assert queue._engine._spool is None or not queue._engine._spool.exists() or files_of(queue)
+    folder = inside.folder
+    assert folder is None or not folder.exists() or files_of(queue)
     await queue.close()
 
 
 async def test_a_stop_minds_no_spool_folder_that_is_gone() -> None:
     async with JobQueue() as queue:
         assert await queue.submit_nowait(make, LARGE) == bytes(LARGE)
-        assert queue._engine._spool is not None
-        shutil.rmtree(queue._engine._spool)
+        folder = inspect(queue).folder
+        assert folder is not None
+        shutil.rmtree(folder)
     await queue.close()
 
 

@@ -17,7 +17,7 @@ from jobqueue_widget import JobQueue, RunStats
 from jobqueue_widget._core.learned import MOST_KEYS, LearnedKey
 from jobqueue_widget._core.resources import ProcessMemory
 from jobqueue_widget._keeping.learned import LARGEST, LearnedFile
-from jobqueue_widget.testing import machine_with
+from jobqueue_widget.testing import inspect, machine_with
 from tests.conditions import until
 from tests.failures import failing_manager, raising
 from tests.resources import Machine
@@ -156,7 +156,7 @@ async def test_what_was_learned_is_reserved_in_the_next_kernel(tmp_path: Path) -
 
 
 def pid_of(queue: JobQueue) -> Any:
-    return next(iter(queue._engine.resources.processes().values()), None)
+    return next(iter(inspect(queue).processes.values()), None)
 
 
 KERNEL = """

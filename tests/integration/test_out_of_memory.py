@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus, PluginManager
-from jobqueue_widget.testing import machine_with
+from jobqueue_widget.testing import inspect, machine_with
 from tests.conditions import until
 from tests.failures import CUDA, failing_manager
 from tests.resources import Machine
@@ -40,7 +40,7 @@ def runs(path: Path) -> int:
 
 
 def idle_of(queue: JobQueue) -> set[str]:
-    return {one["plugin"] for one in queue._resources().get("idle", ())}
+    return {one["plugin"] for one in inspect(queue).meters.get("idle", ())}
 
 
 async def pids_of(queue: JobQueue, *plugins: str) -> list[int]:

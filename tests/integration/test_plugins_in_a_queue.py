@@ -25,6 +25,7 @@ from jobqueue_widget import (
     UnsendableValueError,
 )
 from jobqueue_widget.plugins.schedulers import ResourceScheduler
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.crash.processes import alive
 from tests.own_manager import load, own_manager, own_manifest
@@ -80,7 +81,7 @@ async def test_a_cancelled_plugin_job_ends_and_the_next_one_runs(
         assert (about["pid"] != before) is forced
         assert before is not None
         assert alive(before) is not forced
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
 
 
 async def test_force_ends_it_without_asking(manager: PluginManager, tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ async def test_a_kill_that_crosses_the_end_never_ends_the_next_job(
             first.cancel(force=number % 2 == 0)
             assert await asyncio.wait_for(second, 30) == -number
             assert first.done
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
 
 
 async def test_a_stopped_queue_ends_its_jobs_and_leaves_the_plugins_loaded(

@@ -21,7 +21,7 @@ from jobqueue_widget import (
     UnknownJobError,
 )
 from jobqueue_widget._core.ids import JobIds
-from jobqueue_widget.testing import FakePluginHost
+from jobqueue_widget.testing import FakePluginHost, inspect
 from tests.conditions import until
 
 
@@ -79,7 +79,7 @@ async def test_the_id_of_a_job_that_is_kept_no_longer_is_told_from_one_that_neve
         with pytest.raises(JobEvictedError):
             await queue.wait_for_job(first)
         with pytest.raises(UnknownJobError):
-            await queue.wait_for_job(queue._engine.ids.id_of(99))
+            await queue.wait_for_job(inspect(queue).engine.ids.id_of(99))
         with pytest.raises(UnknownJobError):
             await queue.wait_for_job(str(uuid.uuid4()))
 

@@ -22,7 +22,7 @@ from jobqueue_widget import (
     SafetyScheduler,
 )
 from jobqueue_widget.plugins import figures as figures_module
-from jobqueue_widget.testing import machine_with
+from jobqueue_widget.testing import inspect, machine_with
 from tests.conditions import until
 from tests.reference import manifest
 from tests.resources import Machine
@@ -147,7 +147,7 @@ async def test_with_a_monitor_its_gpu_is_the_machines(
             assert strict.status is JobStatus.completed
             of_a_function = queue.options(resources={"gpu_mib": 4_096}, executor="thread")
             assert await of_a_function.submit_nowait(int) == 0
-            (meter,) = (m for m in queue._resources()["items"] if m["name"] == "GPU")
+            (meter,) = (m for m in inspect(queue).meters["items"] if m["name"] == "GPU")
             assert (meter["used"], meter["total"]) == (3.9, 23.4)
 
 

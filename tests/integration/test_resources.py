@@ -22,7 +22,7 @@ from jobqueue_widget import (
     JobStatus,
 )
 from jobqueue_widget._core.resources import ProcessMemory
-from jobqueue_widget.testing import FakePlugin, FakePluginHost, machine_with
+from jobqueue_widget.testing import FakePlugin, FakePluginHost, inspect, machine_with
 from tests.conditions import until
 from tests.resources import Machine, MemoryHost
 
@@ -156,7 +156,7 @@ async def test_a_job_that_needs_nothing_never_has_the_machine_looked_at(machine:
         for _ in range(20):
             await queue.options(executor="thread").submit_nowait(int)
         assert machine.looks == 0
-        assert queue._resources() == {}
+        assert inspect(queue).meters == {}
 
 
 async def test_fifty_jobs_that_want_the_last_slice_get_it_one_after_the_other(
@@ -548,7 +548,7 @@ async def test_the_resource_line_shows_what_is_used_reserved_and_idle(
         await until(lambda: gate.running)
 
         def shown() -> dict[str, Any]:
-            return queue._resources()
+            return inspect(queue).meters
 
         await until(lambda: shown()["idle"] and shown()["items"][0]["used"])
         items = {item["name"]: item for item in shown()["items"]}

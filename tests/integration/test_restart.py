@@ -33,6 +33,7 @@ from jobqueue_widget import (
 from jobqueue_widget._core.kept import Session
 from jobqueue_widget.errors import JournalInUseError, NotRestorableError, QueueExistsError
 from jobqueue_widget.journal.sqlite import SqliteJournal
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.journals import as_if_killed, let_go, opened, running
 
@@ -248,11 +249,12 @@ def test_a_pause_of_the_user_is_kept_and_a_review_that_is_over_is_not(path: Path
     with opened(path) as queue:
         queue.pause("the GPU is needed")
     with opened(path) as queue:
-        assert queue._engine.state.pause is not None
-        assert queue._engine.state.pause.reason == "the GPU is needed"
+        pause = inspect(queue).pause
+        assert pause is not None
+        assert pause.reason == "the GPU is needed"
         queue.submit_nowait(double, 1)
     with opened(path) as queue:
-        pause = queue._engine.state.pause
+        pause = inspect(queue).pause
         assert pause is not None
         assert pause.reason.startswith("1 job restored from ")
         assert pause.reason.endswith("(was paused: the GPU is needed)")
@@ -275,7 +277,7 @@ def test_ids_go_on_and_keep_their_meaning(path: Path) -> None:
         assert new.id not in {job.id for job in first}
         assert queue.get_job(first[4].id) is not None
         with pytest.raises(JobEvictedError, match="keep_ended=2"):
-            queue._control.record(first[0].id)
+            queue.retry(first[0].id)
         assert queue.get_state()["stats"]["total_cancelled"] == 5
         assert queue.clear_history() == 2
     with opened(path, keep_ended=2, max_history=2) as queue:
@@ -309,7 +311,7 @@ def test_a_hold_goes_on_for_what_was_left_of_it(path: Path) -> None:
         held = again.get_job(kept.id)
         assert held is not None
         assert held.held
-        left = again._engine.timers.seconds_left(held._record, "hold")
+        left = inspect(again).seconds_left(held, "hold")
         assert left is not None
         assert 3000 < left <= 3600
         gone = again.get_job(removed.id)

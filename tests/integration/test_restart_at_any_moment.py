@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from jobqueue_widget import Job, JobQueue
+from jobqueue_widget.testing import inspect
 from tests.journals import as_if_killed, opened, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:the queue is not started")
@@ -59,7 +60,7 @@ def act(queue: JobQueue, dice: random.Random) -> None:
     elif dice.random() < 0.2:
         queue.clear_history()
         if dice.random() < 0.5:
-            queue._undo_clear()
+            inspect(queue).undo_clear()
         if dice.random() < 0.5 and (jobs := queue.jobs("completed")):
             queue.forget(*dice.sample(jobs, dice.randint(1, len(jobs))))
     else:
@@ -98,7 +99,7 @@ def compare(queue: JobQueue, copy: Path) -> tuple[int, int]:
     shown = [job.id for job in queue.get_history()]
     totals = queue.get_state()["stats"]
     with opened(copy, keep_ended=KEEP, max_history=KEEP) as again:
-        again._engine.state.validate()
+        inspect(again).validate()
         after = {job.id: job for job in again.jobs()}
         orphans = {  # their parent was interrupted
             job_id

@@ -10,6 +10,7 @@ import pytest
 
 from jobqueue_widget import JobQueue, JobStatus, current_job
 from jobqueue_widget._core import rules
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 
 
@@ -103,7 +104,7 @@ async def test_a_time_limit_fails_the_job_and_says_so() -> None:
 async def test_a_job_within_its_limit_is_left_alone() -> None:
     async with JobQueue() as queue:
         assert await queue.options(timeout=30).submit_nowait(asyncio.sleep, 0, "fine") == "fine"
-        assert queue._engine.timers.count == 0
+        assert inspect(queue).timers == 0
 
 
 async def test_a_user_who_cancels_a_job_over_its_limit_cancels_it() -> None:

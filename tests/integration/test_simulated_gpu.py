@@ -11,7 +11,7 @@ import pytest
 
 import jobqueue_widget
 from jobqueue_widget import JobQueue, PluginManager, QueueScheduler
-from jobqueue_widget.testing import machine_with
+from jobqueue_widget.testing import inspect, machine_with
 from tests.conditions import until
 from tests.plugins_for_tests import gpu_machine
 from tests.reference import manifest, reference_kit
@@ -152,7 +152,7 @@ async def test_what_other_programs_hold_is_waited_for(gpu: Path, tmp_path: Path)
             (gpu / "0.mib").write_text("1000")
             await queue.wait_for_job(job, timeout=30)
             assert job.error is None
-            (meter,) = (m for m in queue._resources()["items"] if m["name"] == "GPU")
+            (meter,) = (m for m in inspect(queue).meters["items"] if m["name"] == "GPU")
             assert meter["total"] == 23.4
 
 

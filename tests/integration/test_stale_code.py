@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import JobQueue, NotRestorableError
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.kernels import VERSIONS, Kernel
 
@@ -102,11 +103,7 @@ async def test_installed_modules_and_our_own_are_not_looked_at() -> None:
 
     async with JobQueue() as queue:
         pid = await queue.submit_nowait(imports)
-        (worker, _), *_ = [
-            (one, busy)
-            for one, busy in queue._submission.built_in("process").pool.workers()  # type: ignore[attr-defined]
-            if one.pid == pid
-        ]
+        (worker,) = (one.process for one in inspect(queue).workers if one.pid == pid)
         assert [path for path in worker.sources._stamps if "site-packages" in path] == []
         assert [path for path in worker.sources._stamps if "jobqueue_widget" in path] == []
 

@@ -15,6 +15,7 @@ from jobqueue_widget import (
     UnknownJobError,
     current_job,
 )
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 
 
@@ -174,8 +175,8 @@ async def test_events_of_the_queue_tell_of_a_cleared_history_and_of_its_closing(
         queue.subscribe(seen.append)
         assert queue.clear_history() == 1
         assert queue.clear_history() == 0, "nothing is left to clear, and nothing is told"
-        assert queue._undo_clear() == 1
-        assert queue._undo_clear() == 0
+        assert inspect(queue).undo_clear() == 1
+        assert inspect(queue).undo_clear() == 0
         await until(lambda: len(seen) == 2)
         await queue.close()
     assert [event.type for event in seen] == [

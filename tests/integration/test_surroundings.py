@@ -13,6 +13,7 @@ import pytest
 
 from jobqueue_widget import InvalidOptionError, JobQueue, JobStatus, PluginManager
 from jobqueue_widget.errors import NotRestorableError
+from jobqueue_widget.testing import inspect
 from tests.journals import opened, running
 from tests.kernels import VERSIONS, Kernel
 
@@ -119,7 +120,7 @@ async def test_what_a_process_reads_at_its_start_means_another_worker_and_the_re
             )
             assert (now, at_start) == (value, value)
             assert pid != warm
-        assert len(queue._submission.built_in("process").pool.workers()) <= 2  # type: ignore[attr-defined]
+        assert len(inspect(queue).workers) <= 2
 
 
 async def test_the_clock_is_that_of_the_submit_too() -> None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from jobqueue_widget import JobQueue, JobStatus, PluginManager, QueueScheduler
-from jobqueue_widget.testing import machine_with
+from jobqueue_widget.testing import inspect, machine_with
 from tests.conditions import until
 from tests.resources import SmallMachine, write_hoarders
 
@@ -26,7 +26,7 @@ def manager_of(folder: Path, **ram_mib: float) -> PluginManager:
 
 
 def idle_of(queue: JobQueue) -> dict[str, Any]:
-    return {one["plugin"]: one["holds"] for one in queue._resources().get("idle", ())}
+    return {one["plugin"]: one["holds"] for one in inspect(queue).meters.get("idle", ())}
 
 
 async def test_an_idle_plugin_makes_room_and_comes_back_when_it_is_used(tmp_path: Path) -> None:

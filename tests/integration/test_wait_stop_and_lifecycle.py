@@ -25,6 +25,7 @@ from jobqueue_widget import (
     QueueStoppedError,
     WaitTimeoutError,
 )
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 
 REPOSITORY = str(Path(__file__).parents[2])
@@ -307,26 +308,26 @@ def test_cancel_all_after_a_loop_was_closed_finds_nothing_that_runs() -> None:
 async def test_an_idle_queue_that_is_dropped_closes_itself_and_says_so() -> None:
     queue = JobQueue(name="dropped")
     await queue.start()
-    engine = queue._engine
+    inside = inspect(queue)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         del queue
         gc.collect()
-        await until(lambda: engine.life.phase == "closed")
+        await until(lambda: inside.phase == "closed")
     assert any("dropped" in str(warning.message) for warning in caught)
 
 
 async def test_a_queue_that_is_dropped_with_work_finishes_it_first() -> None:
     queue = JobQueue()
     await queue.start()
-    engine = queue._engine
+    inside = inspect(queue)
     job = queue.submit_nowait(asyncio.sleep, 0.05, "done")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         del queue
         gc.collect()
         assert await job == "done"
-        await until(lambda: engine.life.phase == "closed")
+        await until(lambda: inside.phase == "closed")
 
 
 def run_script(source: str) -> subprocess.CompletedProcess[str]:
@@ -407,7 +408,7 @@ async def test_a_blocked_loop_is_noticed_and_told(caplog: pytest.LogCaptureFixtu
         events: list[str] = []
         queue.subscribe(lambda event: events.append(event.type))
         time.sleep(2.5)  # noqa: ASYNC251 - the blocking cell
-        assert queue._engine.watch.lag > 1
+        assert inspect(queue).board()["lag"] > 1
         await queue.join(timeout=10)
         await asyncio.sleep(0.05)
         assert "loop_blocked" in events

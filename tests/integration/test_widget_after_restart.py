@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import JobQueue, JournalWarning
-from jobqueue_widget.testing import MemoryJournal
+from jobqueue_widget.testing import MemoryJournal, inspect
 from jobqueue_widget.widget.model import QueueSource, State
 from tests.conditions import until
 from tests.integration.test_widget_model import Page
@@ -87,7 +87,8 @@ async def test_a_journal_that_fails_is_told_in_the_strip_until_it_is_written_aga
         note = state_of(queue)["summary"]["note"]
         assert note.startswith("The journal cannot be written ([Errno 28] No space left")
         monkeypatch.setattr(recorder, "RETRY_AFTER", 0.0)
-        assert queue._engine.recorder is not None
-        queue._engine.recorder._retry_at = 0.0
+        recorder_there = inspect(queue).engine.recorder
+        assert recorder_there is not None
+        recorder_there._retry_at = 0.0
         queue.submit_nowait(double, 2)
         assert state_of(queue)["summary"]["note"] == ""

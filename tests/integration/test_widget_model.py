@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobQueue, JobStatus
-from jobqueue_widget.testing import FakePlugin, machine_with
+from jobqueue_widget.testing import FakePlugin, inspect, machine_with
 from jobqueue_widget.widget.checking import SCHEMA
 from jobqueue_widget.widget.commands import ANSWERS_KEPT, Commands
 from jobqueue_widget.widget.display import PROVIDER
@@ -561,7 +561,7 @@ async def test_garbage_never_raises_in_the_kernel(seed: int) -> None:
                 message = {"t": "req", "cid": "c", "rid": str(number), "op": op, "a": message}
             page.commands.handle(message)
         assert not [a for a in page.answers if a.get("e", {}).get("code") == "internal"]
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
         queue.resume()
 
 

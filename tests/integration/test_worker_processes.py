@@ -29,6 +29,7 @@ from jobqueue_widget import (
     UnpicklableJobError,
     current_job,
 )
+from jobqueue_widget.testing import inspect
 from tests.sockets import Listeners
 
 SOON = 20.0
@@ -365,7 +366,7 @@ async def test_forcing_at_random_moments_never_loses_a_lane(seed: int) -> None:
             await queue.join(timeout=SOON)
             assert all(job.done for job in jobs)
         assert await queue.submit_nowait(pow, 2, 3) == 8
-        assert queue._engine.bugs == 0
+        assert inspect(queue).faults.bugs == 0
 
 
 async def test_a_queue_whose_folder_for_large_files_was_removed_goes_on_and_stops(
@@ -393,7 +394,7 @@ async def test_a_queue_whose_folder_for_large_files_was_removed_goes_on_and_stop
             assert job.logs(10).count("x" * 999) == 10
             await queue.stop()
             await queue.start()
-        assert not queue._engine.notice
+        assert not inspect(queue).notice
 
 
 # -- with a blocked loop ---------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from jobqueue_widget._core.jobs import JobRecord
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
 from jobqueue_widget._views import Rows, WindowName
 from jobqueue_widget.queue import JobQueue
+from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.checking import SCHEMA
 from jobqueue_widget.widget.commands import READS, Commands
 from jobqueue_widget.widget.model import QueueSource, Source, State
@@ -208,7 +209,7 @@ class Kernel:
 
     def remember(self) -> None:
         """Note the jobs of now."""
-        self.records.update(self.queue._engine.state.jobs)
+        self.records.update(inspect(self.queue).records)
 
     async def end(self) -> None:
         """Without a word to anybody, as a kernel that is killed; its parts are given back."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from jobqueue_widget.context import current_job
 from jobqueue_widget.job import Job
+from jobqueue_widget.testing import inspect
 
 from .world import Page, World
 
@@ -54,7 +55,7 @@ class User:
             getattr(self, f"_{name}")()
 
     def _some_job(self) -> Job | None:
-        jobs = list(self.world.kernel.queue._engine.state.jobs)
+        jobs = list(inspect(self.world.kernel.queue).records)
         return self.world.kernel.queue.get_job(self.dice.choice(jobs)) if jobs else None
 
     def submit(self, count: int) -> None:

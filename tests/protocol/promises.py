@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.model import HEAD_ROWS, HISTORY_ROWS, RUNNING_ROWS, clipped
 
 from .kernel import as_json
@@ -32,7 +33,7 @@ def check_kernel(world: World) -> None:
     """The traits tell what the queue holds."""
     kernel = world.kernel
     widget, queue = kernel.widget, kernel.queue
-    board = as_json(queue._board(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS))
+    board = as_json(inspect(queue).board(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS))
     if widget.summary["rev"] != board["revision"]:
         world.complain(f"the traits are of {widget.summary['rev']}, not {board['revision']}")
     if widget.summary["counts"] != board["counts"]:
@@ -42,7 +43,7 @@ def check_kernel(world: World) -> None:
     for name, of in (("running", "running"), ("head", "pending"), ("history", "history")):
         true = [without(row) for row in clipped(board[of])]
         compare(world, f"trait {name}", [without(row) for row in getattr(widget, name)], true)
-    if queue._engine.bugs:
+    if inspect(queue).faults.bugs:
         world.complain("the engine counts a bug")
 
 

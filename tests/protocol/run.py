@@ -8,6 +8,7 @@ import traceback
 from dataclasses import dataclass
 from unittest.mock import patch
 
+from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.sync import SAY_AGAIN
 from jobqueue_widget.worker import jobside
 from tests.schedules.loop import OtherThread
@@ -115,7 +116,7 @@ async def _calm(world: World) -> None:
     if world.ends_lost or dice.random() < 0.5:
         if len(queue.jobs("pending")) > FEW:
             queue.cancel_all("pending")
-        while queue._engine.state.open_count:
+        while queue.jobs("pending") or queue.jobs("running"):
             for job in queue.jobs("pending"):  # what people asked for may still be on its way
                 queue.release(job)
             queue.resume()
@@ -183,4 +184,4 @@ def _close(world: World) -> None:
     world.kernel.dead = True
     world.kernel.widget.close()
     world.loop.close()
-    world.kernel.queue._engine.life.handle_lost_loop()
+    inspect(world.kernel.queue).engine.life.handle_lost_loop()

@@ -124,8 +124,8 @@ class World:
         if waiting and self.outside.now >= self.busy_until:
             self._inside = True
             queue = self.kernel.queue
-            for job in queue._engine.state.order.slice(0, 1):
-                queue.reorder(job.id, self.dice.randrange(10))
+            for job in queue.jobs("pending")[:1]:
+                queue.reorder(job, self.dice.randrange(10))
             mail = self.dice.choice(waiting).mail
             while mail:
                 self.kernel.receives(mail.popleft())
@@ -306,7 +306,7 @@ class World:
                 self.complain(f"{view} went back from {earlier} to {place}")
         if seen["epoch"] != self.kernel.epoch:
             return
-        now = self.kernel.queue._engine.state.revision
+        now = self.kernel.queue.window("running", 0, 0).revision
         if max(seen["rev"], *seen["windows"]) > now:
             self.complain(f"{view} shows what will be: {seen['windows']}, and it is {now}")
         for rows in seen["lists"]:

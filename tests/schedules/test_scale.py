@@ -18,6 +18,7 @@ from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._runtime.engine import Clock, Engine
 from jobqueue_widget._runtime.settings import Settings
 from jobqueue_widget.protocols import Execution, ExecutorContext, Reporter
+from jobqueue_widget.testing import inspect
 
 LANES = 1_000
 
@@ -94,15 +95,16 @@ async def test_a_thousand_lanes_stay_full_and_jobs_start_in_order(
     submitted = time.perf_counter()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     async with queue:
-        while queue._engine.state.order.ready_count or clockwork.running:
-            if len(clockwork.running) < LANES and queue._engine.state.order.ready_count:
-                queue._engine.dispatcher.run()
+        inside = inspect(queue)
+        while inside.startable or clockwork.running:
+            if len(clockwork.running) < LANES and inside.startable:
+                inside.engine.dispatcher.run()
                 continue
             clockwork.end_the_next()
         done = time.perf_counter()
         assert clockwork.started == [number for _, number in sorted(order)]
         assert queue.get_state()["stats"]["total_completed"] == jobs
-        assert queue._engine.bugs == 0
+        assert inside.faults.bugs == 0
     note(
         f"{jobs} jobs over {LANES} lanes: {1e6 * (submitted - begin) / jobs:.0f} µs to submit, "
         f"{1e6 * (done - submitted) / jobs:.0f} µs from one end to the next start, "

@@ -14,6 +14,7 @@ from jobqueue_widget.errors import (
     JobQueueError,
     QueueClosedError,
 )
+from jobqueue_widget.testing import inspect
 
 from .executor import Broken, VeryBroken
 from .onlookers import Onlooker
@@ -219,7 +220,7 @@ class User(Onlooker):
         """Hide what has ended, and perhaps not for long."""
         self.call(self.queue.clear_history)
         if self.dice.random() < 0.5:
-            self.call(self.queue._undo_clear)
+            self.call(inspect(self.queue).undo_clear)
 
     async def forget(self) -> None:
         """Delete one of those that have ended, or all of a kind."""
@@ -228,7 +229,7 @@ class User(Onlooker):
         if self.dice.random() < 0.5:
             self.call(self.queue.forget, status=self.dice.choice(("failed", "cancelled")))
             return
-        kept = tracked.job.id in self.queue._engine.state.jobs and tracked.job.done
+        kept = tracked.job.id in inspect(self.queue).records and tracked.job.done
         try:
             count = self.call(self.queue.forget, tracked.job)
         except JobQueueError:

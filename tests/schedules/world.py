@@ -112,7 +112,7 @@ class World:
 
     def number_of(self, job_id: str) -> int:
         """The submission number, the same in each run of the same seed; ids are not."""
-        engine = self.queue._engine
+        engine = self.engine
         number = engine.ids.number_of(job_id, frozenset({engine.run_id}))
         assert number is not None, job_id
         return number
