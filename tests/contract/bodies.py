@@ -143,6 +143,9 @@ def signalled(hand: Hand, folder: str) -> str:
         with contextlib.suppress(JobCancelled):
             beat(folder)
             hand.pause()
+    while any(thread.name == "jobqueue-cancel-signal" for thread in threading.enumerate()):
+        with contextlib.suppress(JobCancelled):  # what they say after the end is nobody's
+            hand.pause()
     return "what there was"
 
 
