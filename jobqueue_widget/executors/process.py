@@ -321,7 +321,8 @@ class ProcessExecution(PipedExecution):
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
         """True if it left what only the end of its worker ends."""
         left = bool(meta.get("processes") or meta.get("threads")) or self._holds_gpu(meta)
-        must_go = left or bool(meta.get("limits")) or ran_out_of_memory(meta)
+        changed = bool(meta.get("limits") or meta.get("imports"))
+        must_go = left or changed or ran_out_of_memory(meta)
         if left:
             self._reporter.log("[what this job left running was ended with its worker]\n")
         if self._spec.options.fresh and self._worker is not None:

@@ -245,7 +245,7 @@ class PluginRun:
         if self._left_something(meta):
             self.on_log(b"[what this call left running was ended with its worker]\n")
             return True
-        if self._memory_was_short:  # what could not be freed goes with the worker
+        if self._memory_was_short or meta.get("imports"):  # what is damaged goes with the worker
             return True
         return failed and (self._step == "load" or (is_preparation and self.is_work))
 

@@ -23,6 +23,7 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 ASK_SIGNAL = getattr(signal, "SIGUSR1", None)
 TRY_LATER = 75  # exit code: this machine has no room for a worker now
+IMPORTS = "<frozen importlib._bootstrap>"  # where Python has the code that imports
 SWITCH_SECONDS = 0.001  # within which a busy job lets the thread run that hears "stop"
 
 
@@ -65,6 +66,7 @@ class Body:
         self.number = 0
         self.asked = False
         self.early = 0  # the job that was asked before it was here: the two come by different pipes
+        self.cut_an_import = False  # JobCancelled came while something was imported
         self.context: Any = None
         self.noticed_before = False  # whether it knew before JobCancelled was raised in it
         self._main = threading.main_thread().ident
@@ -88,6 +90,7 @@ class Body:
             self.asked = False
             self.noticed_before = self.context.noticed
             self.context.noticed = True
+            self.cut_an_import = self.cut_an_import or is_importing(frame)
             raise jobside.JobCancelled("asked to stop")
 
     def take_back(self) -> None:
@@ -98,7 +101,7 @@ class Body:
         """The job is here; its body has not begun."""
         with self._lock:
             self.context = context
-            self.asked = False
+            self.asked = self.cut_an_import = False
             if context.number == self.early:
                 context.request_cancel()
 
@@ -106,6 +109,17 @@ class Body:
         """The job is over."""
         with self._lock:
             self.context = None
+
+
+def is_importing(frame: Any) -> bool:
+    """Whether something is imported below it: cut off, that can often not be done once more here.
+
+    Python forgets the package and keeps the parts of it that were there; who imports it then is
+    not given those, and what is written in C may refuse to be loaded twice.
+    """
+    while frame is not None and frame.f_code.co_filename != IMPORTS:
+        frame = frame.f_back
+    return frame is not None
 
 
 class WorkerJob(jobside.JobContext):  # type: ignore[misc, name-defined]
@@ -341,10 +355,18 @@ class Worker:
         ]
         if left:
             meta["threads"] = len(left)
+        meta.update(self.told_of_an_import())
         if state.has_children():
             meta["processes"] = True
         if "torch" in sys.modules or "cupy" in sys.modules or "jax" in sys.modules:
             meta["gpu"] = state.holds_gpu()
+
+    def told_of_an_import(self) -> dict[str, Any]:
+        """That one was cut off, if so: another worker does what comes next."""
+        if not self.body.cut_an_import:
+            return {}
+        child_pipes.write_log("[stopped in the middle of an import: its worker is replaced]\n")
+        return {"imports": True}
 
 
 class OwnPackage:

@@ -162,7 +162,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             meta, back = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES), []
         self.body.number = 0
         if meta["kind"] != "value" or meta.get("noticed"):
-            meta = {**meta, **end_newer(before)}
+            meta = {**meta, **end_newer(before), **self.told_of_an_import()}
         self.body.end()
         jobside.bind_process(None)
         context.finish()
