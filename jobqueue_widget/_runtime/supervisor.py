@@ -218,12 +218,9 @@ class Supervisor:
             selector.register(fd, events)
 
     def _run(self) -> None:
+        """What waits here for long has no callback in its variables: it would hold a last job."""
         while True:
-            with self._lock.held:
-                self._awake = True
-                calls, self._calls = self._calls, deque()
-            for callback, args in calls:
-                self._guard(callback, args)
+            self._run_calls()
             self._fire_timers()
             with self._lock.held:
                 if self._calls:
@@ -236,14 +233,25 @@ class Supervisor:
                 selector, wake_fds = self._selector, self._wake_fds
             if selector is None or wake_fds is None:
                 return
-            for key, mask in self._select(selector, wait):
-                if key.fd == wake_fds[0]:
-                    self._guard(os.read, (wake_fds[0], 4096))
-                    continue
-                if mask & selectors.EVENT_READ and (reader := self._readers.get(key.fd)):
-                    self._guard(reader, ())
-                if mask & selectors.EVENT_WRITE and (writer := self._writers.get(key.fd)):
-                    self._guard(writer, ())
+            self._tell(self._select(selector, wait), wake_fds[0])
+
+    def _run_calls(self) -> None:
+        with self._lock.held:
+            self._awake = True
+            calls, self._calls = self._calls, deque()
+        for callback, args in calls:
+            self._guard(callback, args)
+
+    def _tell(self, events: list[tuple[selectors.SelectorKey, int]], wake_fd: int) -> None:
+        """Whoever watches these descriptors."""
+        for key, mask in events:
+            if key.fd == wake_fd:
+                self._guard(os.read, (wake_fd, 4096))
+                continue
+            if mask & selectors.EVENT_READ and (reader := self._readers.get(key.fd)):
+                self._guard(reader, ())
+            if mask & selectors.EVENT_WRITE and (writer := self._writers.get(key.fd)):
+                self._guard(writer, ())
 
     @staticmethod
     def _select(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+import time
+import weakref
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -98,6 +100,64 @@ def test_a_readable_fd_calls_back_until_it_is_unwatched(io: Supervisor) -> None:
     assert seen == [b"one", b"two"]
     os.close(reading)
     os.close(writing)
+
+
+class Holder:
+    """What a callback belongs to."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+
+    def act(self, *args: object) -> None:
+        self.done.set()
+
+
+def by_call(io: Supervisor, act: Callable[..., None]) -> None:
+    io.call(act)
+
+
+def by_timer(io: Supervisor, act: Callable[..., None]) -> None:
+    io.call_later(0.001, act)
+
+
+def by_reader(io: Supervisor, act: Callable[..., None]) -> None:
+    reading, writing = os.pipe()
+
+    def on_readable() -> None:
+        io.unwatch(reading)
+        os.close(reading)
+        os.close(writing)
+        act()
+
+    io.watch(reading, on_readable)
+    os.write(writing, b"x")
+
+
+def by_writer(io: Supervisor, act: Callable[..., None]) -> None:
+    reading, writing = os.pipe()
+
+    def on_writable() -> None:
+        io.unwatch(writing)
+        os.close(reading)
+        os.close(writing)
+        act()
+
+    io.watch_writable(writing, on_writable)
+
+
+@pytest.mark.parametrize("way", [by_call, by_timer, by_reader, by_writer])
+def test_nothing_is_held_of_the_last_callback_while_the_thread_waits(
+    way: Callable[[Supervisor, Callable[..., None]], None], io: Supervisor
+) -> None:
+    holder = Holder()
+    way(io, holder.act)
+    assert holder.done.wait(WAIT)
+    is_there = weakref.ref(holder)
+    del holder
+    until = time.monotonic() + 1.0
+    while is_there() is not None and time.monotonic() < until:
+        time.sleep(0.001)
+    assert is_there() is None
 
 
 def test_a_writable_fd_calls_back(io: Supervisor) -> None:
