@@ -241,6 +241,7 @@ class ProcessExecution(PipedExecution):
         self._executor = executor
         self._worker: WorkerProcess | None = None
         self._setup: Setup | None = None
+        self._cancel_timer: Callable[[], None] | None = None
 
     def begin(self) -> None:
         """Find a worker, or have one started."""
@@ -296,7 +297,8 @@ class ProcessExecution(PipedExecution):
         if worker is None or worker.take_back(self):
             self._end(Outcome.of_stop())
         else:
-            self._executor.context.io.call_later(KILL_PATIENCE, self._tell_if_decoding)
+            io = self._executor.context.io
+            self._cancel_timer = io.call_later(KILL_PATIENCE, self._tell_if_decoding)
             worker.kill(self, "forced")
 
     def _tell_if_decoding(self) -> None:
@@ -307,6 +309,11 @@ class ProcessExecution(PipedExecution):
             self._reporter.kill_failed(
                 "its result is still being unpickled, in a thread of this process"
             )
+
+    def _end(self, outcome: Outcome) -> None:
+        if self._cancel_timer is not None:
+            self._cancel_timer()  # it would hold the job until it fires
+        super()._end(outcome)
 
     # -- worker.task.Task, on the I/O thread ---------------------------------------------------
 

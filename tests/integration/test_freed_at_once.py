@@ -7,6 +7,7 @@ memory of a night would go up in steps of thousands of jobs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from jobqueue_widget import JobQueue, current_job
+from jobqueue_widget import JobQueue, PluginManager, current_job
 from jobqueue_widget._core.jobs import JobRecord
 from jobqueue_widget._core.late import Late
 from jobqueue_widget._runtime.logs import JobLog
 from jobqueue_widget.testing import FakePluginHost
 from tests.conditions import until
 from tests.journals import opened, running
+from tests.own_manager import own_manifest
 
 KEPT = 2
 KINDS: tuple[type, ...] = (JobRecord, JobLog, Late)
@@ -92,31 +94,79 @@ def plugin_waits(plugin: Any, text: str) -> None:
     plugin.pause(600)
 
 
+OWN_PLUGINS = """
+import time
+
+
+class Works:
+    name, version = "plugin", "1"
+
+    def initialize(self, config=None):
+        pass
+
+    def execute(self, text):
+        print(text)
+        return text
+
+
+class Fails(Works):
+    def execute(self, text):
+        raise ValueError(text)
+
+
+class Waits(Works):
+    def execute(self, text):
+        time.sleep(600)
+"""
+
+
+@contextlib.contextmanager
+def host_of(where: str, folder: Path) -> Iterator[Any]:
+    """What has the plugins: a double, or our manager with real workers."""
+    if where != "own plugin":
+        yield FakePluginHost(works=plugin_works, fails=plugin_fails, waits=plugin_waits)
+        return
+    (folder / "own_plugins.py").write_text(OWN_PLUGINS)
+    with PluginManager(search_paths=[], data_dir=folder / "data") as manager:
+        for name in ("works", "fails", "waits"):
+            more = {"module": "own_plugins", "env_vars": {"PYTHONPATH": str(folder)}}
+            manifest = own_manifest(name, name.title(), config_schema=None, **more)
+            assert manager.load_plugin(manifest, lazy=True)
+        yield manager
+
+
 TARGETS: dict[str, tuple[Any, Any, Any]] = {
     "process": (works, fails, waits),
     "thread": (works, fails, waits),
     "coroutine": (works_here, fails_here, waits_here),
     "plugin": ("works", "fails", "waits"),
+    "own plugin": ("works", "fails", "waits"),
 }
-ENDS = ("completed", "failed", "asked to stop", "cancelled while pending", "retried", "child")
+ENDS = (
+    *("completed", "failed", "asked to stop", "forced"),
+    *("cancelled while pending", "retried", "child"),
+)
 
 
 async def run(queue: JobQueue, where: str, end: str, number: int) -> None:
     """One job, to its end; nothing of it is held afterwards."""
     text = f"{number} {'x' * 5_000}"
     good, bad, endless = TARGETS[where]
-    options = queue.options(executor=where) if where in ("process", "thread") else queue.options()
-    job = options.submit_nowait({"failed": bad, "asked to stop": endless}.get(end, good), text)
+    place = {"executor": where} if where in ("process", "thread") else {}
+    options = queue.options(**place)
+    stopped = end in ("asked to stop", "forced")
+    job = options.submit_nowait(endless if stopped else bad if end == "failed" else good, text)
     if end == "cancelled while pending":
         job.cancel()
-    if end == "asked to stop":
+    if stopped:
         await until(lambda: job.status == "running" and not job.phase)
-        job.cancel()
+        job.cancel(force=end == "forced")
     await queue.wait_for_job(job.id)
     if end == "retried":
         await queue.wait_for_job(job.retry().id)
     if end == "child":
-        await queue.wait_for_job(queue.options(after=job).submit_nowait(good, text).id)
+        child = queue.options(after=job, **place).submit_nowait(good, text)
+        await queue.wait_for_job(child.id)
 
 
 @pytest.mark.parametrize(
@@ -124,27 +174,33 @@ async def run(queue: JobQueue, where: str, end: str, number: int) -> None:
     [
         ("coroutine", False),
         ("thread", False),
-        pytest.param("plugin", False, marks=pytest.mark.long),
-        pytest.param("process", False, marks=pytest.mark.long),
-        pytest.param("process", True, marks=pytest.mark.long),
+        ("plugin", False),
+        ("own plugin", False),
+        ("process", False),
+        ("process", True),
     ],
 )
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_job_is_gone_with_its_last_reference(
-    where: str, end: str, with_journal: bool, count: Counter, tmp_path: Path
+    where: str,
+    end: str,
+    with_journal: bool,
+    count: Counter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    host = FakePluginHost(works=plugin_works, fails=plugin_fails, waits=plugin_waits)
+    monkeypatch.setattr("jobqueue_widget.executors.process.KILL_PATIENCE", 600.0)
     journal = tmp_path / "runs.db" if with_journal else None
-    async with JobQueue(
-        host, max_history=KEPT, keep_ended=KEPT, journal=journal, cancel_timeout=0.5
-    ) as queue:
-        for number in range(5):
-            await run(queue, where, end, number)
-        await until(lambda: count(JobRecord) <= KEPT + 1)  # and what its executor did last
-        assert count(JobLog) <= KEPT + 1
+    kept: dict[str, Any] = {"max_history": KEPT, "keep_ended": KEPT}
+    with host_of(where, tmp_path) as host:
+        of_plugins = count(JobLog)
+        async with JobQueue(host, journal=journal, cancel_timeout=0.5, **kept) as queue:
+            for number in range(5):
+                await run(queue, where, end, number)
+            await until(lambda: count(JobRecord) <= KEPT)  # and what its executor did last
+            await until(lambda: count(JobLog) <= KEPT + of_plugins)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("with_journal", [False, True])
 async def test_what_was_moved_away_does_not_hold_its_job(
     with_journal: bool, count: Counter, tmp_path: Path
@@ -159,8 +215,8 @@ async def test_what_was_moved_away_does_not_hold_its_job(
                 await asyncio.sleep(0.01)
             assert len(job.result) > 500_000
         del job, record
-        await until(lambda: count(JobRecord) <= KEPT + 1)
-        assert count(Late) <= KEPT + 1
+        await until(lambda: count(JobRecord) <= KEPT)
+        assert count(Late) <= KEPT
 
 
 async def test_a_job_that_came_back_is_gone_with_its_last_reference(
