@@ -235,6 +235,20 @@ FIXES = [
         "engines/test_pools.py::test_a_result_that_no_thread_can_read_is_told_and_ends_its_job",
     ),
     Fix(
+        "a worker that was stopped in an import goes on",
+        "worker/child.py",
+        "            self.cut_an_import = self.cut_an_import or is_importing(frame)\n",
+        "",
+        "crash/test_cut_off_imports.py",
+    ),
+    Fix(
+        "a forced job is held until its timer fires",
+        "executors/process.py",
+        "            self._cancel_timer()  # it would hold the job until it fires\n",
+        "            pass\n",
+        "integration/test_freed_at_once.py",
+    ),
+    Fix(
         "a stop waits for an executor as long as it takes",
         "_runtime/dispatcher.py",
         "await asyncio.wait({task}, timeout=left)",
