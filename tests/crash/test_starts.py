@@ -34,6 +34,7 @@ from tests.crash.faults import Fault
 from tests.crash.processes import wait_until
 from tests.leaks import Resources
 from tests.own_manager import own_manager
+from tests.threads import NO_ROOM, no_threads
 
 SAID = "as the test wants it"
 OF_ONE_PLACE = 4  # calls, as for the pipes of a worker; looking for a library makes a hundred
@@ -41,7 +42,7 @@ SECOND = {"posix.pipe in <genexpr> for open_pipes.<locals>.<genexpr>, 2"}  # one
 NUMBERS = ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC", "EACCES")
 NO_THREAD = "no thread"
 ERRORS: dict[str, Callable[[], BaseException]] = {
-    NO_THREAD: lambda: RuntimeError(f"can't start new thread ({SAID})"),
+    NO_THREAD: lambda: RuntimeError(f"{NO_ROOM} ({SAID})"),
     "ValueError": lambda: ValueError(SAID),
     "AssertionError": lambda: AssertionError(SAID),
     "MemoryError": lambda: MemoryError(SAID),
@@ -236,14 +237,6 @@ def no_descriptors(patch: pytest.MonkeyPatch) -> str:
         raise OSError(errno.EMFILE, SAID)
 
     patch.setattr(os, "pipe", pipe)
-    return SAID
-
-
-def no_threads(patch: pytest.MonkeyPatch) -> str:
-    def start(thread: threading.Thread) -> None:
-        raise RuntimeError(f"can't start new thread ({SAID})")
-
-    patch.setattr(threading.Thread, "start", start)
     return SAID
 
 

@@ -33,6 +33,7 @@ from jobqueue_widget.worker import guest
 from tests.conditions import until
 from tests.contract import bodies
 from tests.contract.subjects import is_alive
+from tests.threads import no_threads
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -589,19 +590,12 @@ async def test_one_that_is_asked_ends_and_the_next_one_is_not(
 async def test_a_result_that_no_thread_can_read_is_told_and_ends_its_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    start = threading.Thread.start
-
-    def fails(thread: threading.Thread) -> None:
-        if thread.name.startswith("decode-"):
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", fails)
+    said = no_threads(monkeypatch, "decode-*")
     with ProcessPoolExecutor(1) as pool:
         async with JobQueue(executor=FuturesExecutor(pool)) as queue:
             job = queue.submit_nowait(Path, "a")
             await asyncio.wait_for(queue.wait_for_job(job), 20)
             assert job.status is JobStatus.completed
-            with pytest.raises(ResultNotKeptError, match="can't start new thread"):
+            with pytest.raises(ResultNotKeptError, match=said):
                 await job
             assert await asyncio.wait_for(queue.submit_nowait(len, "abc"), 20) == 3

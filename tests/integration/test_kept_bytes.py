@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import tempfile
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +22,7 @@ from jobqueue_widget._runtime.logs import JobLog
 from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until
 from tests.journals import let_go, opened, running
+from tests.threads import no_threads
 
 KIB = 1024
 KEEP, SPOOL = 64 * KIB, 96 * KIB
@@ -386,16 +386,9 @@ async def test_results_in_files_outlive_the_close_of_their_queue() -> None:
 async def test_a_thread_that_cannot_be_started_is_tried_again_at_the_next_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    start = threading.Thread.start
-
-    def fails(thread: threading.Thread) -> None:
-        if thread.name.endswith("-keeper"):
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
     async with JobQueue(keep_bytes=KEEP) as queue:
         with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", fails)
+            no_threads(patch, "*-keeper")
             for _ in range(3):
                 await queue.submit_nowait(bytes, KEEP)
             assert inspect(queue).faults.bugs == 0

@@ -11,6 +11,7 @@ import pytest
 from jobqueue_widget.widget import pacing
 from jobqueue_widget.widget.pacing import Pacer
 from tests.crash.processes import wait_until
+from tests.threads import no_threads
 
 SOON = 10.0
 
@@ -77,12 +78,8 @@ def test_the_earlier_of_two_wishes_counts() -> None:
 
 def test_a_thread_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     pacer, one = Pacer(), Turns()
-
-    def fails(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", fails)
+        no_threads(patch)
         pacer.ask(one, now())
         pacer.ask(one, now())
     assert one.count == 0
