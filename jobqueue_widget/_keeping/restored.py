@@ -7,7 +7,7 @@ import json
 import warnings
 import weakref
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from .._core.jobs import JobRecord, NotKept
 from .._core.kept import Request
@@ -25,6 +25,9 @@ from .pythons import unmarked, why_foreign
 from .scribe import WRITTEN, sealed_parts
 
 __all__ = ["MISSING", "Archive", "RestoredSpec", "restored_log"]
+
+_Key = TypeVar("_Key")
+_Kept = TypeVar("_Kept")
 
 MISSING = MissingExecutor()
 ANOTHER_CLASS = "a restored result is of a class that this notebook does not have"
@@ -56,12 +59,7 @@ class Archive:
             NotRestorableError: it is not there, or cannot be proved.
 
         """
-        try:
-            kept = self._journal.request(number)
-        except JournalError as error:
-            raise NotRestorableError(f"its arguments cannot be read: {error}") from error
-        if kept is None:
-            raise NotRestorableError("its arguments are not in the journal any more")
+        kept = _kept(self._journal.request, number, "its arguments", "are")
         why = self.why_lost(kept)
         if why is not None:
             raise NotRestorableError(why)
@@ -99,12 +97,7 @@ class Archive:
         known = self._functions.get(digest)
         if known is not None:
             return known
-        try:
-            kept = self._journal.function(digest)
-        except JournalError as error:
-            raise NotRestorableError(f"its function cannot be read: {error}") from error
-        if kept is None:
-            raise NotRestorableError("its function is not in the journal any more")
+        kept = _kept(self._journal.function, digest, "its function", "is")
         why = self._foreign[digest] = why_foreign(kept.data)
         if why is not None:
             raise NotRestorableError(f"its function cannot be restored: {why}")
@@ -157,6 +150,22 @@ class Archive:
             return self._journal.log(job_id)
         except JournalError as error:
             return f"[{error}]\n".encode("utf-8", "backslashreplace")
+
+
+def _kept(read: Callable[[_Key], _Kept | None], key: _Key, what: str, verb: str) -> _Kept:
+    """What a journal has under this key.
+
+    Raises:
+        NotRestorableError: nothing, or it cannot be read.
+
+    """
+    try:
+        kept = read(key)
+    except JournalError as error:
+        raise NotRestorableError(f"{what} cannot be read: {error}") from error
+    if kept is None:
+        raise NotRestorableError(f"{what} {verb} not in the journal any more")
+    return kept
 
 
 def _sources(text: str | None) -> dict[str, list[str]] | None:
