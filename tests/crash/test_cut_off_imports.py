@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobCancelled, JobQueue, JobStatus, PluginManager
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.own_manager import own_manifest
 
@@ -112,7 +113,7 @@ async def test_a_worker_that_was_stopped_in_an_import_takes_no_further_job(
         options = {"timeout": 1.0} if end == "timed out" else {}
         job = queue.options(**options).submit_nowait(function)
         await until(package.begun)
-        worker = queue._engine.runs[job.id].execution.pid  # type: ignore[union-attr]
+        worker = inspect(queue).processes[job.id]
         if end == "cancelled":
             job.cancel()
         await queue.wait_for_job(job, timeout=SOON)
