@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BENCH_VENV := .venv-bench
+DOCS_VENV := .venv-docs
 KERNELS := .venv-kernels
 PLUGINS := build/plugins
 ECOSYSTEM := build/ecosystem
@@ -70,17 +71,19 @@ test-long: browser $(VENV)/.installed ## the tests that take minutes, with a new
 bench: $(BENCH_VENV)/.installed ## measure against the peers, in an environment of its own (ONLY=text: some rows)
 	@$(BENCH_VENV)/bin/python -m tests.benchmarks --only "$(ONLY)"
 
-lock: ## write requirements-dev.lock anew (needs uv)
-	@uv pip compile pyproject.toml --extra dev --upgrade --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	  --quiet --output-file requirements-dev.lock
+lock: ## write the files of pinned versions anew (needs uv)
+	@for group in dev docs; do \
+	  $${PYTHON:-python3} .ci/requirements-of project $$group | uv pip compile - --upgrade --universal --python-version 3.11 \
+	    --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	    --quiet --output-file requirements-$$group.lock; \
+	done
 
 clean: ## remove everything that was made here
-	@rm -rf $(VENV) $(BENCH_VENV) $(KERNELS) js/node_modules js/build build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV) $(KERNELS) js/node_modules js/build build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find jobqueue_widget examples tests -name __pycache__ -prune -exec rm -rf {} +
 
-$(VENV)/.installed: pyproject.toml requirements-dev.lock .ci/make-env
-	@.ci/make-env $(VENV) locked
+$(VENV)/.installed: pyproject.toml requirements-dev.lock .ci/make-env .ci/requirements-of
+	@.ci/make-env $(VENV) requirements-dev.lock
 
 $(KERNELS)/.installed: $(VENV)/.installed .ci/make-kernels $(wildcard .ci/kernels/*.txt)
 	@.ci/make-kernels $(KERNELS) $(PYTHON_IN_VENV)

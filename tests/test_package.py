@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -17,7 +18,10 @@ import pytest
 import jobqueue_widget
 
 ROOT = Path(jobqueue_widget.__file__).parents[1]
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT: dict[str, Any] = PYPROJECT["project"]
+MADE = re.compile(r"__pycache__|node_modules|\.ipynb_checkpoints|\.venv|^build/|^js/build/")
+LOCKS = sorted(ROOT.glob("requirements-*.lock"))
 
 # Runs in a fresh interpreter: what does an import do?
 WATCHED_IMPORT = """
@@ -123,25 +127,40 @@ def test_every_public_name_is_there() -> None:
     assert missing == []
 
 
-def test_versions_agree() -> None:
-    assert PROJECT["version"] == jobqueue_widget.__version__
-    assert f"\nversion: {PROJECT['version']}\n" in (ROOT / "CITATION.cff").read_text()
+def test_the_version_stands_in_one_place() -> None:
+    version = jobqueue_widget.__version__
+    assert (PROJECT["dynamic"], "version" in PROJECT) == (["version"], False)
+    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "jobqueue_widget/__init__.py"
+    assert "version" not in json.loads((ROOT / "js" / "package.json").read_text())
+    assert not re.search(r"^version:", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
     headings = re.findall(r"^## \[([^]]+)]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert PROJECT["version"] in headings
+    assert version in headings
 
 
-def test_the_lock_satisfies_what_the_project_asks_for() -> None:
-    locked = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements-dev.lock").read_text(), re.M))
-    asked = [*PROJECT["dependencies"]]
-    for extra in ("dev", "test", "pandas"):
-        asked += PROJECT["optional-dependencies"][extra]
+def required_by(*groups: str) -> list[str]:
+    """What `.ci/requirements-of` prints, as `make` reads it."""
+    return run_python(str(ROOT / ".ci" / "requirements-of"), *groups).splitlines()
+
+
+def test_what_groups_include_and_extras_of_our_own_are_followed() -> None:
+    asked = required_by("dev")
+    assert set(required_by("test")) < set(asked)
+    assert PROJECT["optional-dependencies"]["dask"][0] in asked
+    assert not [requirement for requirement in asked if PROJECT["name"] in requirement]
+    assert required_by("project") == PROJECT["dependencies"]
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_a_lock_satisfies_what_its_group_asks_for(lock: Path) -> None:
+    locked = set(re.findall(r"^([\w-]+)==", lock.read_text(), re.M))
+    asked = required_by("project", lock.stem.removeprefix("requirements-"))
     names = {re.match(r"[\w-]+", requirement)[0] for requirement in asked}  # type: ignore[index]
-    assert names - {PROJECT["name"]} <= locked
+    assert names <= locked
 
 
-def test_the_lock_names_no_place() -> None:
-    lock = (ROOT / "requirements-dev.lock").read_text()
-    assert not re.search(r"://|^-|@ |\.\.?/", lock, re.MULTILINE)
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_a_lock_names_no_place(lock: Path) -> None:
+    assert not re.search(r"://|^-|@ |\.\.?/", lock.read_text(), re.MULTILINE)
 
 
 # -- building ----------------------------------------------------------------------------------
@@ -191,6 +210,22 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == files
     assert "jobqueue_widget/py.typed" in packed
+
+
+def test_the_source_package_holds_what_make_test_needs(tmp_path: Path) -> None:
+    """Each file of the folders that it takes, and none that was made there."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = tmp_path.iterdir()
+    with tarfile.open(made) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    for folder in (".ci", ".github", "docs", "examples", "js/src", "js/test", "tests"):
+        paths = (path for path in (ROOT / folder).rglob("*") if path.is_file())
+        files = {str(path.relative_to(ROOT)) for path in paths}
+        assert {name for name in files if not MADE.search(name)} <= packed, folder
+    assert {"CITATION.cff", "Makefile", "js/package-lock.json", *(p.name for p in LOCKS)} <= packed
+    assert [name for name in packed if MADE.search(name)] == []
 
 
 def test_an_installed_wheel_can_be_imported(wheel: Path, tmp_path: Path) -> None:
