@@ -475,3 +475,44 @@ class NoticesLoss(Protocol):
         Any exception: it cannot begin anew now, and refuses to write until it can.
         """
         ...
+
+
+# With what these protocols speak of, so that it can be imported from here.
+__all__ = [
+    "AdmitsByItself",
+    "BlockReason",
+    "Changes",
+    "Contents",
+    "DisplayProvider",
+    "Execution",
+    "Executor",
+    "ExecutorContext",
+    "Figures",
+    "HasMonitor",
+    "HasProcess",
+    "IoThread",
+    "JobSpec",
+    "Journal",
+    "KeepsWorkers",
+    "KeptFunction",
+    "KeptResult",
+    "LaunchesAnywhere",
+    "LaunchesPlugins",
+    "LoadedPlugin",
+    "MachineStats",
+    "MimeBundle",
+    "NoticesLoss",
+    "OffersResources",
+    "Outcome",
+    "PluginExecution",
+    "Reporter",
+    "Request",
+    "ResourceSource",
+    "Session",
+    "SetsSurroundings",
+    "SupportsEmergencyStop",
+    "SupportsPluginLogs",
+    "SupportsRestart",
+    "TakesPacked",
+    "UsesPlugins",
+]

@@ -65,7 +65,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         loop: "current" = the loop that runs `start()`; "thread" = a private loop in a thread.
         backfill: let later jobs pass one that waits for resources, for at most `max_bypass` s.
         max_bypass: seconds; see `backfill`.
-        max_result_bytes: results of functions above this fail their job; None = no cap.
+        max_result_bytes: results of functions above this are not kept (`NotKept`); None = no cap.
         env: environment variables added for function workers.
         recycle_after: a function worker is replaced after so many jobs; None = never.
         keep_kernel_alive: while jobs run, keep a notebook server from culling the kernel as idle.
@@ -452,7 +452,12 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         return _views.window(self._engine, which, start, stop)
 
     def get_state(self) -> dict[str, Any]:
-        """All of the queue as plain values; see README for the keys."""
+        """All of the queue as plain values.
+
+        Its keys are `running` (the job started first, or None), `running_all`, `pending`, `history`
+        (the last 20 ended ones, newest first), `stats` (exact totals), `paused`, `phase` and
+        `revision`.
+        """
         return _views.state_dict(self._engine)
 
     def get_job_logs(self, job_id: str | Job, lines: int = 100) -> str:

@@ -60,7 +60,7 @@ class PluginManager(Judging):
         models_dir: told to plugins as CJM_MODELS_DIR; default: that of the same `cjm.yaml`.
         env: what plugins get of this process's environment, as it is when a worker starts; a reload
             takes the newest. "kernel": all of it but the notebook server's variables, as any
-            subprocess would. "listed": where things are (PATH, HOME, CUDA_…), no keys but those
+            subprocess would. "listed": where things are (PATH, HOME, `CUDA_*`), no keys but those
             that a manifest names in `pass_env`. A manifest's `env_vars` win over both.
 
     Raises:
