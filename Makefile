@@ -23,7 +23,7 @@ SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 export PYTHON
 
-.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser test-long bench lock clean
+.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser docs test-long bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
 plugins: $(PLUGINS)/.installed ## environments for the example plugins, some of them large: see examples/03_plugins.ipynb
 	@[ -e $(PLUGINS)/.installed ]
 
-test: lint types js browser $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed $(CAPABILITIES)/.installed ## every test but the long ones
+test: lint types js browser docs $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed $(CAPABILITIES)/.installed ## every test but the long ones
 	@$(MAKE) --jobs=2 test-of-jobs test-of-the-rest
 
 # The two halves side by side: most tests wait. Whole lines only, so that both can be read.
@@ -63,6 +63,10 @@ lint: $(VENV)/.installed
 
 types: $(VENV)/.installed
 	@$(PYTHON_IN_VENV) -m mypy
+
+# Once it is installed it needs no network. A warning is an error; a name that leads nowhere, too.
+docs: $(DOCS_VENV)/.installed ## the manual as web pages, in build/docs
+	@$(DOCS_VENV)/bin/python -m sphinx -W -n -E --keep-going -q -d build/doctrees docs build/docs
 
 test-long: browser $(VENV)/.installed ## the tests that take minutes, with a new seed (or SEED=…)
 	@$(PYTHON_IN_VENV) -m pytest -m long -o timeout=1800 -o faulthandler_timeout=3600 \
@@ -103,3 +107,6 @@ $(VENV)/.lab-installed: $(VENV)/.installed
 
 $(BENCH_VENV)/.installed: pyproject.toml .ci/make-env
 	@.ci/make-env $(BENCH_VENV) bench
+
+$(DOCS_VENV)/.installed: pyproject.toml requirements-docs.lock .ci/make-env .ci/requirements-of
+	@.ci/make-env $(DOCS_VENV) requirements-docs.lock

@@ -1,4 +1,4 @@
-"""What the README says of each executor is what the suite has shown, or what a named test shows.
+"""What the manual says of each executor is what the suite has shown, or what a named test shows.
 
 Runs after the rest of the suite, whose promises it compares.
 """
@@ -90,9 +90,9 @@ NAMED: dict[str, dict[str, tuple[str, list[str]]]] = {
 }
 
 
-def readme() -> dict[str, dict[str, str]]:
+def manual() -> dict[str, dict[str, str]]:
     """The cells of the table, by line and column."""
-    lines = (ROOT / "README.md").read_text().splitlines()
+    lines = (ROOT / "docs" / "reference" / "executors.md").read_text().splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("| | process |"))
     columns = [cell.strip() for cell in lines[start].strip("|").split("|")][1:]
     table = {}
@@ -104,11 +104,11 @@ def readme() -> dict[str, dict[str, str]]:
     return table
 
 
-def test_the_readme_says_what_the_suite_has_shown(request: pytest.FixtureRequest) -> None:
+def test_the_manual_says_what_the_suite_has_shown(request: pytest.FixtureRequest) -> None:
     shown = request.config.stash[TABLE]
     if not shown:
         pytest.skip("no test of the contract ran in this session")
-    for line, cells in readme().items():
+    for line, cells in manual().items():
         if line in NAMED:
             continue
         for column, cell in cells.items():
@@ -120,7 +120,7 @@ def test_the_readme_says_what_the_suite_has_shown(request: pytest.FixtureRequest
 
 def test_every_line_is_shown_by_the_suite_or_by_named_tests() -> None:
     text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_executors*.py"))
-    for line, cells in readme().items():
+    for line, cells in manual().items():
         assert list(cells) == list(SUBJECTS)
         if line in NAMED:
             assert cells == {column: told for column, (told, _) in NAMED[line].items()}, line

@@ -258,15 +258,14 @@ def test_notebooks_are_kept_without_outputs(path: Path) -> None:
     assert all(cell.execution_count is None and not cell.outputs for cell in code)
 
 
-def test_the_first_queue_of_the_readme_runs(tmp_path: Path) -> None:
-    for name in ("a.txt", "b.txt", "c.txt", "urgent.txt"):
-        (tmp_path / name).write_text("one\ntwo\n")
+def test_the_first_queue_of_the_readme_is_shown_and_runs(tmp_path: Path) -> None:
     source = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
-    notebook = notebook_of(source)
-    execute(notebook, tmp_path)
-    printed, table = notebook.cells[0].outputs
-    assert printed["text"] == "2\n"
-    assert len(re.findall(r"\bcompleted\b", table["data"]["text/plain"])) == 4
+    notebook = notebook_of(source, "await queue.join()\nprint([job.result for job in jobs])")
+    squares = execute(notebook, tmp_path)[notebook.cells[1].id]
+    assert squares == f"{[n * n for n in range(10)]}\n"
+    (shown,) = notebook.cells[0].outputs
+    assert "10 completed" in shown["data"]["text/plain"]
+    assert shown["data"]["text/html"].count("work") >= 10
 
 
 def test_the_demo_shows_the_jobs_and_the_table() -> None:
