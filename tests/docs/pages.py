@@ -114,6 +114,7 @@ def sentences(text: str) -> list[str]:
     text = re.sub(r"^\s*([-*]|\d+\.|>)\s+", "\n\n", text, flags=re.MULTILINE)
     text = re.sub(r"^\|[-|: ]+\|$", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\|(.*)\|$", lambda row: row[0].replace("|", "\n\n"), text, flags=re.MULTILINE)
+    text = text.replace("*", "")
     paragraphs = re.split(r"\n\s*\n", text)
     found = [
         part for one in paragraphs for part in re.split(r"(?<=[.!?])\s+", " ".join(one.split()))

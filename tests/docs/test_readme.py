@@ -10,6 +10,7 @@ import pytest
 from tests.docs.pages import ROOT, name_of, pages, sentences
 
 README = ROOT / "README.md"
+OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 
 
 def test_readme_is_short() -> None:
@@ -26,7 +27,7 @@ def test_the_first_screen_says_what_it_is_and_how_to_have_it() -> None:
     assert first[1].splitlines()[-1] == "queue"
 
 
-@pytest.mark.parametrize("page", pages(), ids=name_of)
+@pytest.mark.parametrize("page", [*pages(), *OTHERS], ids=name_of)
 def test_no_sentence_is_longer_than_30_words(page: Path) -> None:
     long = [one for one in sentences(page.read_text()) if len(one.split()) > 30]
     assert long == []
