@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
@@ -9,7 +10,15 @@ import re
 import pytest
 
 import jobqueue_widget
-from jobqueue_widget import InvalidOptionError, JobEvent, JobQueue, current_job, errors, protocols
+from jobqueue_widget import (
+    InvalidOptionError,
+    JobEvent,
+    JobQueue,
+    current_job,
+    errors,
+    protocols,
+    testing,
+)
 from tests.docs.pages import MANUAL, ROOT
 
 REFERENCE = MANUAL / "reference"
@@ -30,6 +39,16 @@ def test_every_public_name_is_shown() -> None:
     of_errors = {name for name in jobqueue_widget.__all__ if hasattr(errors, name)}
     assert ".. automodule:: jobqueue_widget.errors" in text
     assert shown >= set(jobqueue_widget.__all__) - of_errors - {"__version__"}
+
+
+def test_everything_for_tests_is_shown() -> None:
+    tree = ast.parse(inspect.getsource(testing))
+    own = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    own |= {one.name for node in imports for one in node.names if one.asname == one.name}
+    text = (REFERENCE / "testing.md").read_text()
+    shown = set(re.findall(r"jobqueue_widget\.testing\.(\w+)$", text, re.MULTILINE))
+    assert shown == {name for name in own if not name.startswith("_")}
 
 
 def test_every_option_of_a_job_stands_in_the_table() -> None:
