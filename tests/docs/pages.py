@@ -11,7 +11,7 @@ from types import ModuleType
 ROOT = Path(__file__).parents[2]
 MANUAL = ROOT / "docs"
 FENCE = re.compile(r"^(`{3,})(\S*)[^\n]*\n(.*?)^\1\n", re.MULTILINE | re.DOTALL)
-SHOWN = {"", "json", "shell", "text"}  # for reading; `text` behind code is what that prints
+SHOWN = {"json", "shell", "text"}  # for reading; `text` behind code is what that prints
 
 
 @dataclass(frozen=True)
