@@ -20,7 +20,7 @@ from ._parameters import parameters_of
 from ._secrets.finder import secrets_of
 from ._secrets.variables import texts_of
 from .errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
-from .options import KNOWN, check_resource_names
+from .options import KNOWN, check_resource_names, make_options
 from .protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
 from .worker.definitions import now_of, print_of
 from .worker.packing import Packed, PackedCall
@@ -150,6 +150,11 @@ class Submission:
             record.spec.payload = packed[0], earlier[1]  # the arguments of its submit
         record.retry_of = job.id
         return record
+
+    @staticmethod
+    def read_options(found: Mapping[str, object]) -> JobOptions:
+        """The options that a journal has kept, checked as those of a user are."""
+        return make_options(found)[0]
 
     def check(self, options: JobOptions) -> None:
         """What can be known before there is a target.

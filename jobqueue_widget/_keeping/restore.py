@@ -15,7 +15,7 @@ from .._core.hiding import with_texts
 from .._core.jobs import PENDING, RUNNING, BlockReason, JobFailure, JobRecord, JobStatus
 from .._core.kept import Contents, Request, Session, Standing
 from .._core.late import Late
-from .._core.spec import JobSpec
+from .._core.spec import DEFAULT_OPTIONS, JobSpec
 from .._runtime import journal_watch
 from .._runtime.keeper import LIGHT
 from .._runtime.notices import warn
@@ -220,10 +220,10 @@ class _Restorer:
 
     def _spec(self, request: Request, *, ended: bool) -> RestoredSpec:
         try:
-            options = options_from_json(request.options)
+            options = options_from_json(request.options, self._submission.read_options)
             missing = self._archive.why_lost(request)
         except (ValueError, ArithmeticError) as error:
-            options, missing = options_from_json("{}"), f"its options cannot be read: {error}"
+            options, missing = DEFAULT_OPTIONS, f"its options cannot be read: {error}"
         if missing is None and not ended:
             why = self._archive.why_no_function(request.function)
             missing = why and f"its function cannot be restored: {why}"

@@ -20,7 +20,6 @@ from .._runtime.logs import JobLog
 from .._secrets.variables import texts_of
 from ..errors import NotRestorableError, UnpicklableJobError
 from ..journal.signing import Signer
-from ..options import make_options
 from ..worker import byvalue
 from ..worker.packing import Packed, Packer, call_bytes
 from ..worker.wire import is_plain, plain
@@ -301,7 +300,7 @@ def options_as_json(options: JobOptions, surroundings: object = None) -> str:
     return json.dumps(found)
 
 
-def options_from_json(text: str) -> JobOptions:
+def options_from_json(text: str, read: Callable[[dict[str, Any]], JobOptions]) -> JobOptions:
     """The options as they were.
 
     Raises:
@@ -315,7 +314,7 @@ def options_from_json(text: str) -> JobOptions:
     cwd = found.pop("cwd", None)  # as it was: a folder that is gone is told when the job starts
     if not is_env(found.get("env", {})) or not isinstance(cwd, (str, type(None))):
         raise ValueError("env or cwd is something else")
-    options, _ = make_options(found)
+    options = read(found)
     return options if cwd is None else replace(options, cwd=cwd)
 
 
