@@ -15,11 +15,11 @@ from ._core.words import cancel_text, error_text
 from ._display import hearing
 from ._runtime.batches import do_all
 from ._runtime.engine import Engine
-from ._runtime.kernel import can_nest, run_nested
 from ._runtime.logs import JobLog
 from ._runtime.notices import warn
 from ._runtime.waiting import Waiter
 from ._runtime.waits import WAITS
+from ._threads.kernel import can_nest, run_nested
 from ._unawaited import to_be_awaited
 from ._views import WILL_NOT_SURVIVE, add_arguments, row
 from .context import current_job

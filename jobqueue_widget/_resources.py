@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ._runtime.admission import Admission
-from ._runtime.locks import Lock
+from ._threads.locks import Lock
 from .protocols import ResourceSource
 
 _lock = Lock()

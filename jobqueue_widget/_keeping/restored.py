@@ -12,8 +12,8 @@ from typing import Any, TypeVar, cast
 from .._core.jobs import JobRecord, NotKept
 from .._core.kept import Request
 from .._core.spec import JobOptions, JobSpec
-from .._runtime.locks import Lock
 from .._runtime.logs import JobLog
+from .._threads.locks import Lock
 from ..errors import JournalError, NotRestorableError
 from ..executors.missing import MissingExecutor
 from ..journal.signing import Signer

@@ -32,8 +32,8 @@ from .._core.resources import (
     Told,
     impossible,
 )
+from .._threads.locks import Lock
 from ..protocols import OffersResources, ResourceSource
-from .locks import Lock
 from .plugin_hosts import Hosts
 from .plugin_memory import (
     Loaded,

@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .._threads.timers import CallLater
     from .engine import Engine
-    from .timers import CallLater
 
 INTERVAL = 30.0  # seconds; cullers are set to minutes or hours
 

@@ -19,8 +19,11 @@ from .._core.jobs import RUNNING, JobRecord, Outcome
 from .._core.spec import EMPTY
 from .._core.state import Pause, QueueState
 from .._core.words import cancel_text, error_text
+from .._threads.bridge import give_up
+from .._threads.locks import Lock
+from .._threads.supervisor import Supervisor
+from .._threads.timers import CallLater, Timers
 from .alive import KeepAlive
-from .bridge import give_up
 from .dispatcher import Dispatcher
 from .history import History
 from .keeper import Keeper
@@ -28,7 +31,6 @@ from .lag import LoopWatch
 from .learning import Learning
 from .lending import Context
 from .lifecycle import Lifecycle
-from .locks import Lock
 from .logs import JobLog
 from .publish import JobEvent, Publisher
 from .queue_resources import QueueResources
@@ -36,8 +38,6 @@ from .runner import Run
 from .settings import Clock as Clock  # its home is there, most of its readers are here
 from .settings import Settings as Settings
 from .spool import is_empty, is_there, private_folder
-from .supervisor import Supervisor
-from .timers import CallLater, Timers
 from .waiting import Waiters
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import Protocol
 
-from .locks import Lock
+from .._threads.locks import Lock
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .._threads.timers import CallLater
     from .engine import Engine
-    from .timers import CallLater
 
 logger = logging.getLogger(__name__)
 

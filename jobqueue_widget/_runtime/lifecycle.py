@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal
 
 from .._core import events as ev
 from .._core.jobs import JobFailure, Outcome
+from .._threads.bridge import LoopBridge, give_up
+from .._threads.locks import Lock
+from .._threads.private_loop import PrivateLoop
 from ..errors import QueueClosedError, QueueStoppedError, UnsupportedLoopError
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
 from .batches import do_all
-from .bridge import LoopBridge, give_up
-from .locks import Lock
-from .private_loop import PrivateLoop
 from .waiting import Waiter
 
 if TYPE_CHECKING:

@@ -36,9 +36,9 @@ from .learning import identity_of
 from .plugin_memory import requirements_of
 
 if TYPE_CHECKING:
+    from .._threads.timers import CallLater
     from ..protocols import Executor
     from .engine import Engine
-    from .timers import CallLater
 
 logger = logging.getLogger(__name__)
 

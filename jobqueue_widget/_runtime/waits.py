@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .._core.jobs import JobRecord
+from .._threads.locks import Lock
 from ..context import current_job
 from ..errors import WouldDeadlockError
 from .lifecycle import started_engines
-from .locks import Lock
 
 if TYPE_CHECKING:
     from .engine import Engine

@@ -10,8 +10,8 @@ from typing import cast
 
 from .._core.jobs import BlockReason, Outcome
 from .._core.spec import JobSpec
-from .._runtime.listeners import Listeners
-from .._runtime.locks import Lock
+from .._threads.listeners import Listeners
+from .._threads.locks import Lock
 from ..protocols import ExecutorContext, Reporter
 from ..worker.packing import Packed, PackedCall, Packer
 from .leases import Kind, Leases

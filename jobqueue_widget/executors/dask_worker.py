@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 from .station import AwaitedStation
 
 logger = logging.getLogger(__name__)

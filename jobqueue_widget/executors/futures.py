@@ -11,8 +11,8 @@ from typing import Any, Protocol, cast
 
 from .._core.jobs import BlockReason
 from .._core.spec import JobSpec
-from .._runtime.listeners import Listeners
-from .._runtime.locks import Lock
+from .._threads.listeners import Listeners
+from .._threads.locks import Lock
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
 from ..worker.packing import Packed, PackedCall, Packer

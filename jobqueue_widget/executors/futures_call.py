@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from .._core.jobs import Outcome
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 from ..protocols import ExecutorContext, Reporter
 from ..worker import guest
 from ..worker.packing import Packed, PackedCall, call_bytes

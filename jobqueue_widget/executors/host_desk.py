@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .._runtime.failures import failure_of
-from .._runtime.listeners import Listeners
-from .._runtime.locks import Lock
+from .._threads.listeners import Listeners
+from .._threads.locks import Lock
 
 logger = logging.getLogger(__name__)
 

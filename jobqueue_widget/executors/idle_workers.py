@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from .._runtime.listeners import nothing
+from .._threads.listeners import nothing
 from ..protocols import LoadedPlugin
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 from .._core.jobs import JobFailure, Outcome
 from .._core.spec import JobSpec
 from .._core.starting import STARTS, wait_seconds
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 from ..protocols import Reporter
 from ..worker import wire
 from ..worker.piped import PipedWorker

@@ -14,7 +14,7 @@ from .._core.jobs import BlockReason, JobFailure, Outcome
 from .._core.spec import JobSpec
 from .._core.starting import lies_with_the_machine
 from .._runtime.failures import failure_of
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 from ..errors import InvalidTargetError
 from ..protocols import ExecutorContext, OffersResources, Reporter
 from .host_desk import HostDesk, desk_of

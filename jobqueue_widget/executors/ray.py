@@ -9,7 +9,7 @@ import warnings
 
 from .._core.jobs import BlockReason
 from .._core.spec import JobSpec
-from .._runtime.private_loop import PrivateLoop
+from .._threads.private_loop import PrivateLoop
 from ..errors import InvalidOptionError, MissingExtraError
 from ..protocols import ExecutorContext
 from .attached import AttachedExecutor

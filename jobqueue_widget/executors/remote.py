@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 
 from .._core.jobs import JobFailure, Outcome
 from .._core.spec import JobSpec
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
 from ..worker import wire

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .._core.jobs import BlockReason
 from .._core.spec import JobSpec
-from .._runtime.listeners import nothing
+from .._threads.listeners import nothing
 
 
 class StartsAtOnce:

@@ -18,9 +18,9 @@ from typing import Any
 
 from .._core.jobs import Outcome
 from .._core.spec import JobOptions, JobSpec
-from .._runtime.locks import Lock
 from .._runtime.spool import is_there, new_folder
-from .._runtime.supervisor import Supervisor
+from .._threads.locks import Lock
+from .._threads.supervisor import Supervisor
 from ..protocols import IoThread
 from ..worker.packing import Packed
 from .process import ProcessExecution, ProcessExecutor

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 
 OnAnswer = Callable[[bool, BaseException | None], None]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.jobs import Outcome
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 from ..errors import PluginDisabledError
 from ..protocols import LoadedPlugin, Reporter
 from .manifest import PluginMeta

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .._runtime.locks import Lock
 from .._runtime.spool import is_there, new_folder
-from .._runtime.supervisor import Supervisor
+from .._threads.locks import Lock
+from .._threads.supervisor import Supervisor
 from ..worker.environment import environment_for_plugins
 from ..worker.guard import GUARD
 from ..worker.parent import WorkerProcess

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._core.jobs import JobFailure, Outcome
 from .._runtime.failures import outcome_of_start, said_of
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 from ..protocols import Reporter
 from ..worker import typed, wire
 from ..worker.pipes import call_frames

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 from .manifest import PluginMeta
 
 logger = logging.getLogger(__name__)

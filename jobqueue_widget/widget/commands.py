@@ -11,7 +11,7 @@ from typing import Any
 
 from .._arguments import TOLD
 from .._core.fitting import ends
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 from .model import Source, State, clipped, sent_row
 from .pacing import PACER
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from .._runtime.locks import Lock
+from .._threads.locks import Lock
 from ..protocols import IoThread
 from .parent import WorkerProcess
 from .sources import stamp_of

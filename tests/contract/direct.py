@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobqueue_widget._core.jobs import Outcome
 from jobqueue_widget._core.spec import JobSpec
-from jobqueue_widget._runtime.supervisor import Supervisor
+from jobqueue_widget._threads.supervisor import Supervisor
 from jobqueue_widget.protocols import Execution, Executor, IoThread
 from jobqueue_widget.submission import classify
 from tests.conditions import until

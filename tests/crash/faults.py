@@ -13,7 +13,7 @@ from typing import Any
 import jobqueue_widget
 from jobqueue_widget._core import rules
 from jobqueue_widget._runtime.runner import Run
-from jobqueue_widget._runtime.supervisor import Supervisor
+from jobqueue_widget._threads.supervisor import Supervisor
 from jobqueue_widget.worker.piped import PipedWorker
 
 PACKAGE = str(Path(jobqueue_widget.__file__).parent)

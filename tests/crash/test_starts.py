@@ -26,7 +26,7 @@ import pytest
 
 from jobqueue_widget import JobQueue, PluginManager
 from jobqueue_widget._core import starting
-from jobqueue_widget._runtime.supervisor import Supervisor
+from jobqueue_widget._threads.supervisor import Supervisor
 from jobqueue_widget.errors import InvalidOptionError
 from jobqueue_widget.executors.thread import ThreadExecutor
 from jobqueue_widget.testing import inspect

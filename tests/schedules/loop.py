@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
-from jobqueue_widget._runtime.bridge import LoopBridge
+from jobqueue_widget._threads.bridge import LoopBridge
 
 MOST_TURNS = 200_000
 MOST_SECONDS = 10_000.0

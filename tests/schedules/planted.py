@@ -185,7 +185,7 @@ BUGS = [
     ),
     Bug(
         "a timer that was replaced still counts",
-        "_runtime/timers.py",
+        "_threads/timers.py",
         "        if entry is None or entry[0] != token:\n            return False\n",
         "        if entry is None:\n            return False\n",
     ),
@@ -288,7 +288,7 @@ BUGS = [
     ),
     Bug(
         "an interrupted callback takes those behind it along",
-        "_runtime/bridge.py",
+        "_threads/bridge.py",
         "                self.post(callback, *args)\n",
         "                break\n",
     ),

@@ -196,7 +196,7 @@ FIXES = [
     ),
     Fix(
         "a thread counts as there before it has started",
-        "_runtime/supervisor.py",
+        "_threads/supervisor.py",
         "            thread.start()\n        except BaseException:\n"
         "            self._close_descriptors()\n            raise\n",
         "            self._thread = thread\n            thread.start()\n"
@@ -205,14 +205,14 @@ FIXES = [
     ),
     Fix(
         "descriptors of a thread that could not be started stay",
-        "_runtime/supervisor.py",
+        "_threads/supervisor.py",
         "        except BaseException:\n            self._close_descriptors()\n            raise\n",
         "        except ZeroDivisionError:\n            raise\n",
         f"{STARTS}[process]",
     ),
     Fix(
         "a wake-up that failed counts",
-        "_runtime/supervisor.py",
+        "_threads/supervisor.py",
         "            if self._wake_fds is not None:\n"
         '                os.write(self._wake_fds[1], b"\\0")\n'
         "            self._awake = True ",

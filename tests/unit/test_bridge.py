@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobqueue_widget._runtime.bridge import LoopBridge
+from jobqueue_widget._threads.bridge import LoopBridge
 
 
 @pytest.fixture

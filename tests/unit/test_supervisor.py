@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from jobqueue_widget._runtime.supervisor import Supervisor
+from jobqueue_widget._threads.supervisor import Supervisor
 
 WAIT = 10.0
 

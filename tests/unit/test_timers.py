@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from jobqueue_widget._core.jobs import JobRecord
 from jobqueue_widget._core.spec import JobSpec
-from jobqueue_widget._runtime.timers import Timers
+from jobqueue_widget._threads.timers import Timers
 
 
 class ManualTime:

@@ -1,0 +1,1 @@
+"""Threads, loops, locks and timers: what knows nothing of queues and jobs."""
