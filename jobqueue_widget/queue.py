@@ -16,9 +16,9 @@ from ._core.spec import DEFAULT_OPTIONS
 from ._displayed import Displayed
 from ._forgetting import Forgetting
 from ._journaled import Journaled
+from ._machine.shared import shared_admission
 from ._reference_names import ReferenceNames
 from ._rerun import warn_if_replaced
-from ._resources import shared_admission
 from ._runtime.engine import Engine, Settings
 from ._runtime.publish import EventStream, Subscriber
 from ._unawaited import to_be_awaited

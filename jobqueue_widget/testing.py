@@ -26,7 +26,7 @@ from ._inspection import Kept as Kept
 from ._inspection import Lanes as Lanes
 from ._inspection import Worker as Worker
 from ._inspection import inspect as inspect
-from ._resources import admission_over
+from ._machine.shared import admission_over
 from .errors import JournalError, JournalInUseError
 from .protocols import ResourceSource
 

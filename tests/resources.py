@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jobqueue_widget._core.resources import GpuStats, MachineStats, ProcessMemory
-from jobqueue_widget.plugins.monitor import SystemMonitor
+from jobqueue_widget._machine.monitor import SystemMonitor
 from jobqueue_widget.protocols import LoadedPlugin
 from jobqueue_widget.testing import FakePluginHost
 from tests.reference import manifest

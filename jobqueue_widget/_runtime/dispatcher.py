@@ -12,8 +12,8 @@ from .._core import events as ev
 from .._core.causes import Stated
 from .._core.jobs import BlockReason, JobFailure, JobRecord
 from .._core.resources import Impossible
+from .._machine.admission import MEASURING
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
-from .admission import MEASURING
 from .failures import outcome_of_start, said_of
 
 if TYPE_CHECKING:

@@ -41,8 +41,8 @@ from .spool import is_empty, is_there, private_folder
 from .waiting import Waiters
 
 if TYPE_CHECKING:
+    from .._machine.admission import Admission
     from ..protocols import Executor
-    from .admission import Admission
     from .recorder import Recorder
 
 LOGGER = logging.getLogger(f"{__name__.partition('.')[0]}.queue")

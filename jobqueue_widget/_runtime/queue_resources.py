@@ -23,6 +23,8 @@ from .._core.resources import (
     clean,
 )
 from .._core.spec import JobSpec
+from .._machine.admission import Admission
+from .._machine.plugin_memory import requirements_of
 from ..protocols import (
     AdmitsByItself,
     HasProcess,
@@ -31,9 +33,7 @@ from ..protocols import (
     ResourceSource,
     UsesPlugins,
 )
-from .admission import Admission
 from .learning import identity_of
-from .plugin_memory import requirements_of
 
 if TYPE_CHECKING:
     from .._threads.timers import CallLater

@@ -10,9 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._core.told import Figures
+from .._machine.figures import MonitorLook, as_mapping, ask, figures_of, own_share
 from .._runtime.failures import failure_of
 from ..errors import PluginBlockedError
-from .figures import MonitorLook, as_mapping, ask, figures_of, own_share
 from .gate import Gate
 from .handle import PluginHandle
 from .manifest import PluginMeta, requirements_of

@@ -21,7 +21,7 @@ from jobqueue_widget import (
     QueueScheduler,
     SafetyScheduler,
 )
-from jobqueue_widget.plugins import figures as figures_module
+from jobqueue_widget._machine import figures as figures_module
 from jobqueue_widget.testing import inspect, machine_with
 from tests.conditions import until
 from tests.reference import manifest

@@ -262,7 +262,7 @@ async def test_a_gpu_job_without_a_gpu_fails_and_says_why(machine: Machine) -> N
 async def test_a_machine_that_cannot_be_read_blocks_only_who_needs_it(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobqueue_widget._runtime.admission.PATIENCE", 0.2)
+    monkeypatch.setattr("jobqueue_widget._machine.admission.PATIENCE", 0.2)
     machine.hangs.clear()
     async with JobQueue(max_running=2) as queue:
         plain = queue.options(executor="thread").submit_nowait(int)

@@ -227,13 +227,13 @@ BUGS = [
     ),
     Bug(
         "a plugin that runs is taken for idle",
-        "_runtime/admission.py",
+        "_machine/admission.py",
         "            if not plugin.busy and not self._ledger.uses_plugin(plugin.key)",
         "            if True",
     ),
     Bug(
         "a plugin is unloaded though it was given a job meanwhile",
-        "_runtime/admission.py",
+        "_machine/admission.py",
         "            if is_over or key in self._unloading.going or self._ledger.uses_plugin(key):",
         "            if key in self._unloading.going and room is None:",
     ),

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobqueue_widget.plugins.figures import figures_of, own_share
+from jobqueue_widget._machine.figures import figures_of, own_share
 from jobqueue_widget.protocols import LoadedPlugin
 
 

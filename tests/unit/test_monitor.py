@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from jobqueue_widget._core.resources import GpuStats
-from jobqueue_widget.plugins import gpus as gpus_module
-from jobqueue_widget.plugins.cgroup import Limits, read_limits
-from jobqueue_widget.plugins.gpus import NO_ANSWER, NOT_INSTALLED, Gpus
-from jobqueue_widget.plugins.monitor import SystemMonitor
+from jobqueue_widget._machine import gpus as gpus_module
+from jobqueue_widget._machine.cgroup import Limits, read_limits
+from jobqueue_widget._machine.gpus import NO_ANSWER, NOT_INSTALLED, Gpus
+from jobqueue_widget._machine.monitor import SystemMonitor
 
 GIB = 1 << 30
 Write = Callable[[dict[str, str]], Path]

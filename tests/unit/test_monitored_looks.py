@@ -8,7 +8,7 @@ import pytest
 
 from jobqueue_widget._core.resources import Admitted, GpuStats, Impossible, MachineStats
 from jobqueue_widget._core.told import Figures
-from jobqueue_widget._runtime.admission import MEASURING, Admission
+from jobqueue_widget._machine.admission import MEASURING, Admission
 from jobqueue_widget.protocols import LoadedPlugin
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobqueue_widget.plugins.monitor import SystemMonitor
+from jobqueue_widget._machine.monitor import SystemMonitor
 
 
 class SysMon:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ._runtime.admission import Admission
-from ._threads.locks import Lock
-from .protocols import ResourceSource
+from .._threads.locks import Lock
+from ..protocols import ResourceSource
+from .admission import Admission
 
 _lock = Lock()
 _shared: Admission | None = None
@@ -37,6 +37,6 @@ def admission_over(source: ResourceSource) -> Iterator[Admission]:
 
 
 def _this_machine() -> ResourceSource:
-    from .plugins.monitor import SystemMonitor
+    from .monitor import SystemMonitor
 
     return SystemMonitor()

@@ -25,7 +25,7 @@ class SystemMonitor:
 
     Example:
         ```python
-        from jobqueue_widget.plugins.monitor import SystemMonitor
+        from jobqueue_widget._machine.monitor import SystemMonitor
 
         status = SystemMonitor().status()
         assert status["memory_available_mb"] <= status["memory_total_mb"]

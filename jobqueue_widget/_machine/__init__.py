@@ -1,0 +1,1 @@
+"""What may run on this machine: its figures, and who has reserved how much of it."""
