@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._rerun import QueueReplacedWarning
     from ._runtime.publish import JobEvent
     from ._views import Rows
+    from .child.plugins.interface import FileBackedDTO, PluginInterface
     from .context import JobCancelled, current_job, track
     from .errors import (
         InvalidManifestError,
@@ -63,7 +64,6 @@ if TYPE_CHECKING:
         SafetyScheduler,
     )
     from .queue import JobQueue, QueueNotStartedWarning
-    from .worker.interface import FileBackedDTO, PluginInterface
 
 __version__ = "0.1.0"
 
@@ -101,8 +101,8 @@ _HOMES = {
     "PluginManager": ".plugins.manager",
     "PluginLoadWarning": ".plugins.manifest",
     "PluginMeta": ".plugins.manifest",
-    "PluginInterface": ".worker.interface",
-    "FileBackedDTO": ".worker.interface",
+    "PluginInterface": ".child.plugins.interface",
+    "FileBackedDTO": ".child.plugins.interface",
     "ResourceScheduler": ".plugins.schedulers",
     "PermissiveScheduler": ".plugins.schedulers",
     "SafetyScheduler": ".plugins.schedulers",

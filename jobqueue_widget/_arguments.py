@@ -10,7 +10,7 @@ from ._core.fitting import LINE, ends, fit
 from ._core.hiding import HIDDEN
 from ._core.spec import JobSpec
 from ._secrets.finder import Part, search, texts_in
-from .worker.wire import ShortRepr, is_interrupt, is_plain, plain
+from .child.wire import ShortRepr, is_interrupt, is_plain, plain
 
 TOLD = 2_000  # characters of the line of arguments that is kept
 LONGEST = 20_000  # characters of one value

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .capture import tqdm
-from .capture.inside import Capture
-from .worker.jobside import (
+from .child.capture import tqdm
+from .child.capture.inside import Capture
+from .child.job_context import (
     JobCancelled,
     JobContext,
     NoJob,

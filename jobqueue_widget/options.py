@@ -13,8 +13,8 @@ from ._core.fitting import fit
 from ._core.resources import GPUS, NAMES
 from ._core.spec import DEFAULT_OPTIONS, JobOptions, Resources
 from ._runtime.engine import Settings
+from .child.wire import plain
 from .errors import InvalidOptionError
-from .worker.wire import plain
 
 KNOWN = (
     "priority",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,22 +42,7 @@ LAYERS = {
     "worker": 2,
     "journal": 4,
     "_keeping": 5,
-    "capture": 0,
     "context": 3,
-    "worker.child": 0,
-    "worker.wire": 0,
-    "worker.child_pipes": 0,
-    "worker.byvalue": 0,
-    "worker.loading": 0,
-    "worker.jobside": 0,
-    "worker.guardian": 0,
-    "worker.baseline": 0,
-    "worker.interface": 0,
-    "worker.introspect": 0,
-    "worker.pluginside": 0,
-    "worker.capabilityside": 0,
-    "worker.typed": 0,
-    "worker.plain_values": 0,
     "_owners": 6,
     "_rerun": 6,
     "_unawaited": 6,
@@ -74,28 +61,6 @@ LAYERS = {
     "_parameters": 4,
 }
 FORBIDDEN_IN_CORE = {"asyncio", "threading", "time", "logging", "os", "subprocess", "socket"}
-STANDARD_LIBRARY_ONLY = (
-    "worker/child.py",
-    "worker/baseline.py",
-    "capture/inside.py",
-    "capture/logs.py",
-    "capture/tqdm.py",
-    "worker/byvalue.py",
-    "worker/child_pipes.py",
-    "worker/loading.py",
-    "worker/wire.py",
-    "worker/jobside.py",
-    "worker/libraries.py",
-    "worker/guardian.py",
-    "worker/interface.py",
-    "worker/introspect.py",
-    "worker/offspring.py",
-    "worker/pluginside.py",
-    "worker/records.py",
-    "worker/capabilityside.py",
-    "worker/typed.py",
-    "worker/plain_values.py",
-)
 LEAVES = {"executors", "plugins", "journal"}  # never import one another
 LINES_WANTED = 400  # without docstrings: a public door explains more than it does
 
@@ -185,22 +150,38 @@ def test_the_core_is_pure(path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", STANDARD_LIBRARY_ONLY)
-def test_what_runs_in_any_environment_needs_the_standard_library_only(name: str) -> None:
-    import sys
+@pytest.mark.parametrize("path", sorted((ROOT / "child").rglob("*.py")), ids=dotted)
+def test_what_runs_in_any_interpreter_needs_the_standard_library_only(path: Path) -> None:
+    """Also where a file is loaded by path, with no package around it but what came before."""
+    tree = ast.parse(path.read_text(), feature_version=(3, 9))  # plugins' interpreters
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = path.parents[node.level - 1]
+            beside = [above.joinpath(*(node.module or "").split("."))] if node.module else []
+            for target in beside or [above / alias.name for alias in node.names]:
+                assert target.is_relative_to(ROOT / "child"), f"{path.name}:{node.lineno}"
+                assert target.with_suffix(".py").exists(), f"{path.name}:{node.lineno}"
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            named = [alias.name for alias in node.names]
+            for imported in [node.module] if isinstance(node, ast.ImportFrom) else named:
+                assert str(imported).split(".")[0] in sys.stdlib_module_names, f"{path.name}"
 
-    tree = ast.parse((ROOT / name).read_text(), feature_version=(3, 9))  # plugins' interpreters
-    top_level = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    for node in top_level:
-        if isinstance(node, ast.ImportFrom) and node.level == 1:  # loaded before it, by path
-            assert f"worker/{node.module}.py" in STANDARD_LIBRARY_ONLY
-            continue
-        names = (
-            [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
-        )
-        for imported in names:
-            assert imported is not None, f"{name}:{node.lineno}: relative import"
-            assert imported.split(".")[0] in sys.stdlib_module_names, f"{name}: {imported}"
+
+SCRIPTS = ("function_worker", "guardian", "plugins.plugin_worker", "plugins.introspect")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_bare_interpreter_runs_what_starts_in_one(name: str, tmp_path: Path) -> None:
+    """`-S -I`: without site-packages, and without the folder of this project."""
+    path = ROOT.joinpath("child", *name.split(".")).with_suffix(".py")
+    program = f"import runpy; runpy.run_path({str(path)!r}, run_name='not main')"
+    ran = subprocess.run(
+        [sys.executable, "-S", "-I", "-W", "error", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_public_names_have_one_home() -> None:
@@ -233,8 +214,8 @@ def test_the_top_level_holds_nothing_else() -> None:
 BY_DESIGN = {  # plain locks: asked without waiting, or in a worker, where nobody calls a queue
     "_runtime/dispatcher.py",
     "executors/plugin_reports.py",
-    "worker/child.py",
-    "worker/child_pipes.py",
+    "child/function_worker.py",
+    "child/pipes.py",
 }
 
 

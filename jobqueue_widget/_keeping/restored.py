@@ -14,11 +14,11 @@ from .._core.kept import Request
 from .._core.spec import JobOptions, JobSpec
 from .._runtime.logs import JobLog
 from .._threads.locks import Lock
+from ..child import loading
 from ..errors import JournalError, NotRestorableError
 from ..executors.missing import MissingExecutor
 from ..journal.signing import Signer
 from ..protocols import Executor, Journal, TakesPacked
-from ..worker import loading
 from ..worker.packing import Packed
 from ..worker.surroundings import Snapshot
 from .pythons import unmarked, why_foreign

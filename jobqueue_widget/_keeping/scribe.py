@@ -18,11 +18,11 @@ from .._core.late import Late
 from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
 from .._runtime.logs import JobLog
 from .._secrets.variables import texts_of
+from ..child import byvalue
+from ..child.wire import is_plain, plain
 from ..errors import NotRestorableError, UnpicklableJobError
 from ..journal.signing import Signer
-from ..worker import byvalue
 from ..worker.packing import Packed, Packer, call_bytes
-from ..worker.wire import is_plain, plain
 from .pythons import marked
 from .sources import own_lines
 from .surroundings import is_env, kept_of, without_secrets

@@ -20,8 +20,8 @@ from .._core import events as ev
 from .._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
 from .._core.late import IsOutdated, Late
 from .._core.spec import JobSpec
+from ..child import wire
 from ..errors import NotRestorableError
-from ..worker import wire
 from ..worker.packing import Packed
 from ..worker.unpacking import CallReader, lost_value
 from .logs import JobLog

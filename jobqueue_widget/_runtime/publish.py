@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from .._core.spec import EMPTY
-from ..worker.wire import is_interrupt
+from ..child.wire import is_interrupt
 
 BACKLOG = 10_000
 STREAM_BACKLOG = 1_000

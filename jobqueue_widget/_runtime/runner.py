@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, SupportsFloat
 from .._core import events as ev
 from .._core.fitting import ends, fit
 from .._core.jobs import JobRecord, Outcome
+from ..child.wire import plain
 from ..errors import InvalidTransition, ReentrantCallError
-from ..worker.wire import plain
 from .failures import outcome_of_start, said_of
 from .hidden_output import HiddenOutput
 from .queue_resources import Usage

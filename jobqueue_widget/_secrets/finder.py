@@ -11,8 +11,8 @@ from .._core.hiding import SHORTEST, Secrets, forms_of
 from .._core.secret_names import is_mere_word, may_look_secret, strength_of
 from .._core.spec import JobOptions, JobSpec
 from .._parameters import parameters_of, positional_names
-from ..worker.wire import PLAIN_TYPES as PLAIN
-from ..worker.wire import is_interrupt
+from ..child.wire import PLAIN_TYPES as PLAIN
+from ..child.wire import is_interrupt
 from .functions import says_nothing
 from .shapes import CONTAINERS, LEAVES, may_be_secret, parts_of
 from .tables import NUMBERS, name_text

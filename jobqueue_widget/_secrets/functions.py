@@ -10,9 +10,9 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MemberDescriptorT
 from typing import Any, NamedTuple
 
 from .._core.secret_names import is_mere_word, looks_secret
-from ..worker import byvalue
+from ..child import byvalue
+from ..child.wire import PLAIN_TYPES
 from ..worker.packing import is_found_by_name
-from ..worker.wire import PLAIN_TYPES
 
 Parts = Iterable[tuple[object, object]]
 

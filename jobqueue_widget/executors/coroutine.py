@@ -10,9 +10,9 @@ from typing import Any, cast
 from .._core.jobs import Outcome
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
+from ..child.job_context import is_good_end
 from ..context import LocalJobContext, bind, outside
 from ..protocols import ExecutorContext, Reporter
-from ..worker.jobside import is_good_end
 from .starting import StartsAtOnce
 
 

@@ -11,8 +11,8 @@ from .._core.jobs import JobFailure, Outcome
 from .._core.spec import JobSpec
 from .._core.starting import STARTS, wait_seconds
 from .._threads.locks import Lock
+from ..child import wire
 from ..protocols import Reporter
-from ..worker import wire
 from ..worker.piped import PipedWorker
 from ..worker.unpacking import decode, undecoded
 

@@ -12,7 +12,7 @@ from .._core.jobs import JobFailure, Outcome
 from .._core.resources import CPUS, GPU, GPUS
 from .._core.spec import JobOptions, JobSpec
 from .._runtime.failures import outcome_of_start, said_of
-from ..capture.logs import as_configured
+from ..child.capture.logs import as_configured
 from ..errors import JobQueueError
 from ..protocols import ExecutorContext, Reporter
 from ..worker.guard import GUARD

@@ -10,9 +10,9 @@ from typing import Any, Protocol, cast
 from .._core.jobs import JobFailure, Outcome
 from .._core.spec import JobSpec
 from .._threads.locks import Lock
+from ..child import wire
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
-from ..worker import wire
 from ..worker.packing import Packed, PackedCall, call_bytes
 from ..worker.unpacking import decode, decode_aside
 

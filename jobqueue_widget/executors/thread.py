@@ -10,9 +10,9 @@ from typing import cast
 from .._core.jobs import Outcome
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
+from ..child.job_context import run_body
 from ..context import LocalJobContext, bind
 from ..protocols import ExecutorContext, Reporter
-from ..worker.jobside import run_body
 from .starting import StartsAtOnce
 
 

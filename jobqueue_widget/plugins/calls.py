@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from .._core.jobs import JobFailure, NotKept, Outcome
+from ..child.job_context import current_job
+from ..child.plugins import typed
 from ..errors import PluginFailedError, ResultNotKeptError, UnsendableValueError
-from ..worker import typed
-from ..worker.jobside import current_job
 from .runs import Operation, PluginRun
 from .slots import Plugin, Quiet
 

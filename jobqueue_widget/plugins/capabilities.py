@@ -2,7 +2,7 @@
 
 Their manifests are of format 2.0, nested. An *adapter* serves one task with any capability that has
 the methods it calls, and has a manifest of its own. Both become one flat manifest, as other plugins
-have it. What a call names is found in the worker (`worker/capabilityside.py`).
+have it. What a call names is found in the worker (`child/plugins/capability_worker.py`).
 """
 
 from __future__ import annotations

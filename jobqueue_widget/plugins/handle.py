@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import psutil
 
-from ..worker import typed
+from ..child.plugins import typed
 from . import calls
 from .slots import Plugin
 

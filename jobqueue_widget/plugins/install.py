@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..child.plugins import introspect
 from ..errors import InvalidManifestError
-from ..worker import introspect
 from ..worker.environment import environment_for_plugins
 from . import capabilities
 from .discovery import Place, find_home

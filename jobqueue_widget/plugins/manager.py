@@ -17,9 +17,9 @@ from .._core.jobs import BlockReason, Holder
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from .._runtime.logs import JobLog
+from ..child.plugins import typed
 from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedError
 from ..protocols import ExecutorContext, LoadedPlugin, PluginExecution, Reporter
-from ..worker import typed
 from . import calls
 from .admission import Admission
 from .discovery import find_home

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from .._core.jobs import JobFailure, Outcome
 from .._runtime.failures import outcome_of_start, said_of
 from .._threads.locks import Lock
+from ..child import wire
+from ..child.plugins import typed
 from ..protocols import Reporter
-from ..worker import typed, wire
 from ..worker.pipes import call_frames
 from ..worker.remains import has_started_since
 from ..worker.unpacking import drop_unfinished, lost_value, read_spooled, unreadable

@@ -12,9 +12,9 @@ from typing import Any
 
 from .._core.jobs import JobFailure, Outcome
 from .._runtime.logs import JobLog
+from ..child.job_context import NO_JOB, JobContext, NoJob
+from ..child.plugins import typed
 from ..errors import UnsendableValueError
-from ..worker import typed
-from ..worker.jobside import NO_JOB, JobContext, NoJob
 from ..worker.parent import WorkerProcess
 from ..worker.pluginparent import PluginProcess
 from .house import House

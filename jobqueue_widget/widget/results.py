@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._core.fitting import ends, fit_all
-from ..worker.wire import is_interrupt
+from ..child.wire import is_interrupt
 from .texts import visible
 
 TEXT_LIMIT = 65_536

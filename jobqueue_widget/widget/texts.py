@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..worker.wire import plain
+from ..child.wire import plain
 
 UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 
-from .wire import is_plain
+from ..child.wire import is_plain
 
 
 def print_of(target: object) -> bytes | None:

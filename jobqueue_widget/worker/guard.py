@@ -15,7 +15,7 @@ from .environment import missing_folder
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0  # between two starts, should it die at once each time
-SCRIPT = Path(__file__).with_name("guardian.py")
+SCRIPT = Path(__file__).parents[1] / "child" / "guardian.py"
 
 
 class Guard:

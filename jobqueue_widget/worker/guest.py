@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..capture import tqdm
-from ..capture.inside import Capture
-from . import byvalue, jobside, loading, wire
-from .jobside import (
+from ..child import byvalue, loading, wire
+from ..child import job_context as jobside
+from ..child.capture import tqdm
+from ..child.capture.inside import Capture
+from ..child.job_context import (
     CancelSignal,
     JobCancelled,
     JobContext,

@@ -12,10 +12,10 @@ from typing import Any, cast
 
 import cloudpickle
 
+from ..child import byvalue
+from ..child.wire import is_plain
 from ..errors import UnpicklableJobError
-from . import byvalue
 from .definitions import print_of
-from .wire import is_plain
 
 Sources = dict[str, list[str]]  # lines by file or cell
 

@@ -14,8 +14,8 @@ import psutil
 
 from .._core.jobs import JobFailure
 from .._core.starting import lies_with_the_machine
+from ..child import wire
 from ..protocols import IoThread
-from . import wire
 from .environment import missing_folder
 from .guard import GUARD
 from .piped import PipedWorker
@@ -27,7 +27,7 @@ from .task import Task
 
 logger = logging.getLogger(__name__)
 
-CHILD = Path(__file__).with_name("child.py")
+CHILD = Path(__file__).parents[1] / "child" / "function_worker.py"
 TERM_GRACE = 0.3  # seconds between SIGTERM and SIGKILL
 KILL_PATIENCE = 5.0  # seconds after which a kill is told as failed
 START_PATIENCE = 60.0

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._threads.locks import Lock
+from ..child import wire
 from ..protocols import IoThread
-from . import wire
 from .pipes import PIPE_SIZE, READ_SIZE, FrameReader, PipeWriter, prepare_pipe
 from .task import Task
 

@@ -7,7 +7,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from . import wire
+from ..child import wire
 
 READ_SIZE = 1 << 16
 PIPE_SIZE = 1 << 20

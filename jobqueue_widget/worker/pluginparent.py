@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ..child import wire
 from ..protocols import IoThread
-from . import wire
 from .parent import WorkerProcess
 from .pipes import FROM_PLUGINS
 from .task import Task
@@ -24,7 +24,7 @@ OnAnswer = Callable[[Sequence[memoryview] | None, str], None]
 class PluginProcess(WorkerProcess):
     """One worker of one plugin."""
 
-    script = Path(__file__).with_name("pluginside.py")
+    script = Path(__file__).parents[1] / "child" / "plugins" / "plugin_worker.py"
     kinds = FROM_PLUGINS
 
     def __init__(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .._core.jobs import JobFailure, NotKept, Outcome
+from ..child import loading, wire
 from ..errors import NotRestorableError
-from . import loading, wire
 from .packing import PackedCall, call_bytes
 
 logger = logging.getLogger(__name__)

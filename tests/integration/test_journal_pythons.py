@@ -12,7 +12,7 @@ import pytest
 
 from jobqueue_widget import Job, JobQueue, NotKept, NotRestorableError
 from jobqueue_widget._keeping import pythons
-from jobqueue_widget.worker import loading
+from jobqueue_widget.child import loading
 from tests.journals import opened, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:the queue is not started")

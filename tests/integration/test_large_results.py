@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from jobqueue_widget import JobQueue, NotKept, current_job
+from jobqueue_widget.child import wire
 from jobqueue_widget.testing import inspect
-from jobqueue_widget.worker import wire
 from tests.conditions import until
 
 MIB = 1 << 20
@@ -33,7 +33,7 @@ def make_where_nothing_fits(size: int) -> bytes:
 
 def write_slowly(size: int) -> bytes:
     """As if the disk were slow: the end comes while the file is being written."""
-    from jobqueue_widget.worker import wire
+    from jobqueue_widget.child import wire
 
     def write_all(fd: int, pieces: object) -> None:
         os.write(fd, b"a part of it")

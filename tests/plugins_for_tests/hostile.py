@@ -9,7 +9,8 @@ import struct
 import sys
 from typing import Any
 
-from jobqueue_widget.worker import typed, wire
+from jobqueue_widget.child import wire
+from jobqueue_widget.child.plugins import typed
 
 _, JOBS, FRAMES = map(int, sys.argv[-3:]) if __name__ == "__main__" else (0, 0, 0)
 

@@ -8,9 +8,9 @@ import traceback
 from dataclasses import dataclass
 from unittest.mock import patch
 
+from jobqueue_widget.child import job_context as jobside
 from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.sync import SAY_AGAIN
-from jobqueue_widget.worker import jobside
 from tests.schedules.loop import OtherThread
 
 from . import promises

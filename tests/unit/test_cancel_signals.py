@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobQueue, JobStatus, current_job
-from jobqueue_widget.worker.jobside import JobContext, NoJob
+from jobqueue_widget.child.job_context import JobContext, NoJob
 from tests.conditions import until
 from tests.crash.processes import wait_until
 

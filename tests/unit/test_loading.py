@@ -16,7 +16,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from jobqueue_widget.worker import byvalue, loading
+from jobqueue_widget.child import byvalue, loading
 
 SOURCE = """
 import abc, dataclasses, enum, functools, typing

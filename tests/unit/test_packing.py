@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jobqueue_widget.child import loading
 from jobqueue_widget.errors import UnpicklableJobError
-from jobqueue_widget.worker import loading
 from jobqueue_widget.worker.packing import SHARED, PackedCall, Packer, call_bytes, is_importable
 
 

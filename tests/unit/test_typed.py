@@ -26,7 +26,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobqueue_widget.worker import typed
+from jobqueue_widget.child.plugins import typed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobqueue_widget.worker import pipes, wire
+from jobqueue_widget.child import wire
+from jobqueue_widget.worker import pipes
 
 KINDS = [wire.READY, wire.PROGRESS, wire.END, wire.VALUE]
 Frame = tuple[bytes, int, bytes]

@@ -27,31 +27,31 @@ IMPORTS = "<frozen importlib._bootstrap>"  # where Python has the code that impo
 SWITCH_SECONDS = 0.001  # within which a busy job lets the thread run that hears "stop"
 
 
-def load_sibling(name: str, path: str) -> Any:
-    """Import a file of ours by path."""
-    spec = importlib.util.spec_from_file_location(name, path)
+def load(name: str) -> Any:
+    """Import a file of this folder by path."""
+    whole = f"jobqueue_widget.child.{name}"
+    spec = importlib.util.spec_from_file_location(
+        whole, os.path.join(HERE, *name.split(".")) + ".py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    sys.modules[whole] = module
     spec.loader.exec_module(module)
     return module
 
 
 # Under their real names, so that what jobs import from us is the same module, installed or not.
-byvalue = load_sibling("jobqueue_widget.worker.byvalue", os.path.join(HERE, "byvalue.py"))
-loading = load_sibling("jobqueue_widget.worker.loading", os.path.join(HERE, "loading.py"))
-wire = load_sibling("jobqueue_widget.worker.wire", os.path.join(HERE, "wire.py"))
-child_pipes = load_sibling(
-    "jobqueue_widget.worker.child_pipes", os.path.join(HERE, "child_pipes.py")
-)
-jobside = load_sibling("jobqueue_widget.worker.jobside", os.path.join(HERE, "jobside.py"))
-state = load_sibling("jobqueue_widget.worker.baseline", os.path.join(HERE, "baseline.py"))
-CAPTURE = os.path.join(os.path.dirname(HERE), "capture")
-inside = load_sibling("jobqueue_widget.capture.inside", os.path.join(CAPTURE, "inside.py"))
-logs = load_sibling("jobqueue_widget.capture.logs", os.path.join(CAPTURE, "logs.py"))
-tqdm = load_sibling("jobqueue_widget.capture.tqdm", os.path.join(CAPTURE, "tqdm.py"))
-libraries = load_sibling("jobqueue_widget.worker.libraries", os.path.join(HERE, "libraries.py"))
+byvalue = load("byvalue")
+loading = load("loading")
+wire = load("wire")
+child_pipes = load("pipes")
+jobside = load("job_context")
+state = load("baseline")
+inside = load("capture.inside")
+logs = load("capture.logs")
+tqdm = load("capture.tqdm")
+libraries = load("libraries")
 MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process starts is found
 OUR_FILES = (
     os.path.abspath(__file__),

@@ -21,13 +21,15 @@ from types import ModuleType
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+CHILD = os.path.dirname(HERE)
 COURTESY = 0.5  # seconds that a plugin with a cancel() of its own has to stop by itself
 WINDOW = 4  # chunks of a stream on their way at a time
 
 
-def load_sibling(name: str, path: str) -> Any:
-    """Import a file of ours by path."""
-    spec = importlib.util.spec_from_file_location(name, path)
+def load_child() -> Any:
+    """Import the worker of functions by path; what it loads the other files of ours with."""
+    name = "jobqueue_widget.child.function_worker"
+    spec = importlib.util.spec_from_file_location(name, os.path.join(CHILD, "function_worker.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -36,15 +38,15 @@ def load_sibling(name: str, path: str) -> Any:
     return module
 
 
-child = load_sibling("jobqueue_widget.worker.child", os.path.join(HERE, "child.py"))
-load_sibling("jobqueue_widget.worker.plain_values", os.path.join(HERE, "plain_values.py"))
-typed = load_sibling("jobqueue_widget.worker.typed", os.path.join(HERE, "typed.py"))
-interface = load_sibling("jobqueue_widget.worker.interface", os.path.join(HERE, "interface.py"))
-offspring = load_sibling("jobqueue_widget.worker.offspring", os.path.join(HERE, "offspring.py"))
-records = load_sibling("jobqueue_widget.worker.records", os.path.join(HERE, "records.py"))
+child = load_child()
+child.load("plugins.plain_values")
+typed = child.load("plugins.typed")
+interface = child.load("plugins.interface")
+offspring = child.load("offspring")
+records = child.load("plugins.records")
 wire, jobside, state = child.wire, child.jobside, child.state
 child_pipes = child.child_pipes
-CAPABILITIES = os.path.join(HERE, "capabilityside.py")
+CAPABILITIES = os.path.join(HERE, "capability_worker.py")
 OUR_FILES = (*child.OUR_FILES, os.path.abspath(__file__), CAPABILITIES)
 Ended = tuple[dict[str, Any], list[Any]]
 
@@ -215,7 +217,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         self.spool = call["spool"]
         adapters = call.get("adapters")  # None: it is no capability
         if adapters is not None:
-            capabilityside = load_sibling("jobqueue_widget.worker.capabilityside", CAPABILITIES)
+            capabilityside = child.load("plugins.capability_worker")
             capabilityside.make_folder()
         plugin = find(call["module"], call["class"])()
         self.hear_progress(plugin)

@@ -1,6 +1,6 @@
 """Gives each job what it prints, asks for and starts in threads, wherever several share a process.
 
-Which job a piece of code belongs to says the context variable of `worker/jobside.py`. Nothing is
+Which job a piece of code belongs to says the context variable of `child/job_context.py`. Nothing is
 replaced that user code may hold a reference to already: methods of streams and classes are wrapped.
 Loaded by path in the worker; standard library only.
 """

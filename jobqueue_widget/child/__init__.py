@@ -1,0 +1,1 @@
+"""What runs in any interpreter: the standard library only, loaded by path."""

@@ -1,0 +1,1 @@
+"""What runs in the worker of a plugin, in the plugin's own environment."""
