@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .job import Job
     from .protocols import Journal
     from .queue import JobQueue
-    from .worker.parent import WorkerProcess
+    from .workers.process import WorkerProcess
 
 
 class Faults(NamedTuple):

@@ -22,10 +22,10 @@ from ._secrets.variables import texts_of
 from .errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
 from .options import KNOWN, check_resource_names, make_options
 from .protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
-from .worker.definitions import now_of, print_of
-from .worker.packing import Packed, PackedCall
-from .worker.surroundings import Surroundings
-from .worker.unpacking import CallReader
+from .workers.definitions import now_of, print_of
+from .workers.packing import Packed, PackedCall
+from .workers.surroundings import Surroundings
+from .workers.unpacking import CallReader
 
 if TYPE_CHECKING:
     from ._core.hiding import Secrets

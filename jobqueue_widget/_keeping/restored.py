@@ -19,8 +19,8 @@ from ..errors import JournalError, NotRestorableError
 from ..executors.missing import MissingExecutor
 from ..journal.signing import Signer
 from ..protocols import Executor, Journal, TakesPacked
-from ..worker.packing import Packed
-from ..worker.surroundings import Snapshot
+from ..workers.packing import Packed
+from ..workers.surroundings import Snapshot
 from .pythons import unmarked, why_foreign
 from .scribe import WRITTEN, sealed_parts
 

@@ -22,7 +22,7 @@ from ..child import byvalue
 from ..child.wire import is_plain, plain
 from ..errors import NotRestorableError, UnpicklableJobError
 from ..journal.signing import Signer
-from ..worker.packing import Packed, Packer, call_bytes
+from ..workers.packing import Packed, Packer, call_bytes
 from .pythons import marked
 from .sources import own_lines
 from .surroundings import is_env, kept_of, without_secrets

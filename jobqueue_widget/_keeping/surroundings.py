@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from .._core.spec import JobSpec
 from .._secrets.variables import looks_secret
-from ..worker.surroundings import Changes, Snapshot, Surroundings
+from ..workers.surroundings import Changes, Snapshot, Surroundings
 
 Kept = dict[str, Any]
 

@@ -22,8 +22,8 @@ from .._core.late import IsOutdated, Late
 from .._core.spec import JobSpec
 from ..child import wire
 from ..errors import NotRestorableError
-from ..worker.packing import Packed
-from ..worker.unpacking import CallReader, lost_value
+from ..workers.packing import Packed
+from ..workers.unpacking import CallReader, lost_value
 from .logs import JobLog
 from .shelf import Shelf
 from .sizes import size_of

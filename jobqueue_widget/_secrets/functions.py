@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from .._core.secret_names import is_mere_word, looks_secret
 from ..child import byvalue
 from ..child.wire import PLAIN_TYPES
-from ..worker.packing import is_found_by_name
+from ..workers.packing import is_found_by_name
 
 Parts = Iterable[tuple[object, object]]
 

@@ -8,7 +8,7 @@ import re
 from .._core.hiding import SHORTEST
 from .._core.secret_names import looks_secret as is_secret_name
 from .._core.spec import JobSpec
-from ..worker.surroundings import Snapshot
+from ..workers.surroundings import Snapshot
 
 _SECRET_VARIABLE = re.compile(
     r"PASS|PWD$|_KEY$|_PAT$|DSN$|CREDS|COOKIE|(DATABASE|DB|REDIS|MONGO\w*)_UR[LI]$", re.IGNORECASE

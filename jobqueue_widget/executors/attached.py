@@ -13,7 +13,7 @@ from .._core.spec import JobSpec
 from .._threads.listeners import Listeners
 from .._threads.locks import Lock
 from ..protocols import ExecutorContext, Reporter
-from ..worker.packing import Packed, PackedCall, Packer
+from ..workers.packing import Packed, PackedCall, Packer
 from .leases import Kind, Leases
 from .remote import RemoteExecution, check_function, lost
 

@@ -15,7 +15,7 @@ from .._threads.listeners import Listeners
 from .._threads.locks import Lock
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
-from ..worker.packing import Packed, PackedCall, Packer
+from ..workers.packing import Packed, PackedCall, Packer
 from .futures_call import FuturesExecution
 from .remote import check_function
 

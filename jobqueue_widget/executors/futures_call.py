@@ -17,9 +17,9 @@ from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from .._threads.locks import Lock
 from ..protocols import ExecutorContext, Reporter
-from ..worker import guest
-from ..worker.packing import Packed, PackedCall, call_bytes
-from ..worker.unpacking import decode, decode_aside
+from ..workers import guest
+from ..workers.packing import Packed, PackedCall, call_bytes
+from ..workers.unpacking import decode, decode_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ from .._threads.listeners import nothing
 from ..protocols import LoadedPlugin
 
 if TYPE_CHECKING:
-    from ..worker.parent import WorkerProcess
-    from ..worker.pool import Pool
+    from ..workers.pool import Pool
+    from ..workers.process import WorkerProcess
 
 GONE_PATIENCE = 5.0
 LOOK_INTERVAL = 0.01

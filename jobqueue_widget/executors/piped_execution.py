@@ -13,8 +13,8 @@ from .._core.starting import STARTS, wait_seconds
 from .._threads.locks import Lock
 from ..child import wire
 from ..protocols import Reporter
-from ..worker.piped import PipedWorker
-from ..worker.unpacking import decode, undecoded
+from ..workers.piped import PipedWorker
+from ..workers.unpacking import decode, undecoded
 
 
 class PipedExecution(ABC):

@@ -12,7 +12,7 @@ import psutil
 
 from .._core.causes import POSSIBLY_OUT_OF_MEMORY
 from .._core.jobs import JobFailure
-from ..worker.remains import descendants_of, is_alive, signal_group
+from ..workers.cleanup import descendants_of, is_alive, signal_group
 
 TERM_GRACE = 0.3  # seconds between SIGTERM and SIGKILL
 KILL_PATIENCE = 1.0  # seconds for killed descendants to be gone

@@ -15,12 +15,12 @@ from .._runtime.failures import outcome_of_start, said_of
 from ..child.capture.logs import as_configured
 from ..errors import JobQueueError
 from ..protocols import ExecutorContext, Reporter
-from ..worker.guard import GUARD
-from ..worker.packing import Packed, PackedCall, Packer, call_bytes
-from ..worker.parent import KILL_PATIENCE, WorkerProcess
-from ..worker.pipes import job_frames
-from ..worker.pool import Pool
-from ..worker.surroundings import (
+from ..workers.guard import GUARD
+from ..workers.packing import Packed, PackedCall, Packer, call_bytes
+from ..workers.pipes import job_frames
+from ..workers.pool import Pool
+from ..workers.process import KILL_PATIENCE, WorkerProcess
+from ..workers.surroundings import (
     Setup,
     Snapshot,
     Surroundings,
@@ -28,7 +28,7 @@ from ..worker.surroundings import (
     processors,
     send_to,
 )
-from ..worker.unpacking import decode, drop_unfinished
+from ..workers.unpacking import decode, drop_unfinished
 from .idle_workers import IdleWorkers
 from .piped_execution import PipedExecution
 from .starting import StartsAtOnce

@@ -13,8 +13,8 @@ from .._threads.locks import Lock
 from ..child import wire
 from ..errors import InvalidOptionError
 from ..protocols import ExecutorContext, Reporter
-from ..worker.packing import Packed, PackedCall, call_bytes
-from ..worker.unpacking import decode, decode_aside
+from ..workers.packing import Packed, PackedCall, call_bytes
+from ..workers.unpacking import decode, decode_aside
 
 RESENDS = 3  # times that an idempotent job is sent again after its worker was lost
 

@@ -22,7 +22,7 @@ from .._runtime.spool import is_there, new_folder
 from .._threads.locks import Lock
 from .._threads.supervisor import Supervisor
 from ..protocols import IoThread
-from ..worker.packing import Packed
+from ..workers.packing import Packed
 from .process import ProcessExecution, ProcessExecutor
 
 logger = logging.getLogger(__name__)

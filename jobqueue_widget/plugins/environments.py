@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..worker.environment import environment_for_plugins
+from ..workers.environment import environment_for_plugins
 
 NEWEST_PLUGINS_NEED = (3, 12)  # the packages of the reference system, from its 0.0.29 on
 OLDEST = (3, 9)

@@ -18,9 +18,9 @@ from typing import Any
 from .._runtime.spool import is_there, new_folder
 from .._threads.locks import Lock
 from .._threads.supervisor import Supervisor
-from ..worker.environment import environment_for_plugins
-from ..worker.guard import GUARD
-from ..worker.parent import WorkerProcess
+from ..workers.environment import environment_for_plugins
+from ..workers.guard import GUARD
+from ..workers.process import WorkerProcess
 from . import capabilities
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from typing import Any
 
 from ..child.plugins import introspect
 from ..errors import InvalidManifestError
-from ..worker.environment import environment_for_plugins
+from ..workers.environment import environment_for_plugins
 from . import capabilities
 from .discovery import Place, find_home
 from .environments import LAST_LINES, InstallError, Tell, find_python, make_environment

@@ -19,9 +19,9 @@ from .._threads.locks import Lock
 from ..child import wire
 from ..child.plugins import typed
 from ..protocols import Reporter
-from ..worker.pipes import call_frames
-from ..worker.remains import has_started_since
-from ..worker.unpacking import drop_unfinished, lost_value, read_spooled, unreadable
+from ..workers.cleanup import has_started_since
+from ..workers.pipes import call_frames
+from ..workers.unpacking import drop_unfinished, lost_value, read_spooled, unreadable
 
 if TYPE_CHECKING:
     from .slots import Plugin, Slot

@@ -15,8 +15,8 @@ from .._runtime.logs import JobLog
 from ..child.job_context import NO_JOB, JobContext, NoJob
 from ..child.plugins import typed
 from ..errors import UnsendableValueError
-from ..worker.parent import WorkerProcess
-from ..worker.pluginparent import PluginProcess
+from ..workers.plugin_process import PluginProcess
+from ..workers.process import WorkerProcess
 from .house import House
 from .manifest import PluginMeta
 from .runs import Operation, PluginRun

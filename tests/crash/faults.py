@@ -14,7 +14,7 @@ import jobqueue_widget
 from jobqueue_widget._core import rules
 from jobqueue_widget._runtime.runner import Run
 from jobqueue_widget._threads.supervisor import Supervisor
-from jobqueue_widget.worker.piped import PipedWorker
+from jobqueue_widget.workers.piped import PipedWorker
 
 PACKAGE = str(Path(jobqueue_widget.__file__).parent)
 CAN_FAIL = {

@@ -201,7 +201,7 @@ def test_without_its_guardian_workers_see_the_end_of_the_kernel_themselves(
 
 def test_a_guardian_that_was_killed_is_replaced_while_its_workers_go_on(tmp_path: Path) -> None:
     end = """
-from jobqueue_widget.worker.guard import GUARD
+from jobqueue_widget.workers.guard import GUARD
 first = GUARD._process
 first.kill()
 while GUARD._process in (first, None):

@@ -19,7 +19,7 @@ import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus, QueueClosedError
 from jobqueue_widget.testing import inspect
-from jobqueue_widget.worker import guard
+from jobqueue_widget.workers import guard
 from tests.conditions import until
 from tests.crash.processes import alive, wait_until
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from jobqueue_widget import JobQueue, JobStatus, PluginFailedError, PluginManager
-from jobqueue_widget.worker.remains import has_started_since
+from jobqueue_widget.workers.cleanup import has_started_since
 from tests.conditions import until
 from tests.crash.processes import alive, all_below, wait_until
 from tests.own_manager import own_manifest

@@ -27,7 +27,7 @@ from jobqueue_widget import (
     ResultNotKeptError,
 )
 from jobqueue_widget.plugins.house import House
-from jobqueue_widget.worker.environment import environment_for_plugins
+from jobqueue_widget.workers.environment import environment_for_plugins
 from tests.conditions import until
 from tests.contract.test_plugin_hosts import prompt_loop
 from tests.crash.processes import alive

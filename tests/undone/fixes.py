@@ -104,7 +104,7 @@ FIXES = [
     ),
     Fix(
         "what a forced end has left of a result stays",
-        "worker/unpacking.py",
+        "workers/unpacking.py",
         "        path.unlink(missing_ok=True)\n",
         "        pass\n",
         f"{LARGE}::test_a_forced_end_leaves_no_part_of_a_result",
@@ -118,7 +118,7 @@ FIXES = [
     ),
     Fix(
         "a changed module is not noticed",
-        "worker/parent.py",
+        "workers/process.py",
         '        self.sources.hear(meta.get("modules"))\n',
         "",
         "integration/test_stale_code.py::test_a_changed_module_costs_the_warm_worker_and_is_told_once",
@@ -161,14 +161,14 @@ FIXES = [
     # -- jobs that are stuck -------------------------------------------------------------------
     Fix(
         "only errors of the system end the start of a worker",
-        "worker/parent.py",
+        "workers/process.py",
         "        except BaseException as error:\n            self.start_error = error\n",
         "        except OSError as error:\n            self.start_error = error\n",
         f"{STARTS}[process]",
     ),
     Fix(
         "a pidfd is taken for granted",
-        "worker/parent.py",
+        "workers/process.py",
         "        except (AttributeError, OSError):",
         "        except ZeroDivisionError:",
         "crash/test_starts.py::test_workers_run_where_there_is_no_pidfd",
@@ -222,14 +222,14 @@ FIXES = [
     ),
     Fix(
         "pipes of a start that failed half-way stay open",
-        "worker/pipes.py",
+        "workers/pipes.py",
         "        for fd in (end for pipe in pipes for end in pipe):\n            os.close(fd)\n",
         "",
         f"{STARTS}[process]",
     ),
     Fix(
         "a result is not told of that no thread can read",
-        "worker/unpacking.py",
+        "workers/unpacking.py",
         "    except RuntimeError as error:\n        take(",
         "    except ZeroDivisionError as error:\n        take(",
         "engines/test_pools.py::test_a_result_that_no_thread_can_read_is_told_and_ends_its_job",
@@ -257,7 +257,7 @@ FIXES = [
     ),
     Fix(
         "a kernel's folder is taken for granted",
-        "worker/environment.py",
+        "workers/environment.py",
         "        return ROOT\n    return None\n",
         "        return None\n    return None\n",
         f"{ODD}[no folder]",
@@ -270,7 +270,7 @@ FIXES = [
     ),
     Fix(
         "what an environment prints goes among the frames",
-        "worker/parent.py",
+        "workers/process.py",
         "                stdout=log,\n",
         "                stdout=frames,\n",
         f"{ODD}[a sitecustomize that prints]",
@@ -292,7 +292,7 @@ FIXES = [
     ),
     Fix(
         "a log on a pool without room fails its job",
-        "worker/guest.py",
+        "workers/guest.py",
         "        except OSError:  # there is no room",
         "        except ZeroDivisionError:  # there is no room",
         f"{ODD}[a full temporary folder]",
@@ -349,7 +349,7 @@ FIXES = [
     ),
     Fix(
         "a job's environment is that of its start",
-        "worker/surroundings.py",
+        "workers/surroundings.py",
         "environ = changed({**self.start, **(given or {})}, self.changes)",
         "environ = {**os.environ, **(given or {})}",
         "integration/test_surroundings.py::test_who_sets_a_variable_last_in_the_order_of_rank_wins",

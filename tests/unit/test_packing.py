@@ -16,7 +16,7 @@ import pytest
 
 from jobqueue_widget.child import loading
 from jobqueue_widget.errors import UnpicklableJobError
-from jobqueue_widget.worker.packing import SHARED, PackedCall, Packer, call_bytes, is_importable
+from jobqueue_widget.workers.packing import SHARED, PackedCall, Packer, call_bytes, is_importable
 
 
 def typed_in_a_cell(source: str, name: str, **variables: object) -> Any:

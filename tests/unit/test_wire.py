@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jobqueue_widget.child import wire
-from jobqueue_widget.worker import pipes
+from jobqueue_widget.workers import pipes
 
 KINDS = [wire.READY, wire.PROGRESS, wire.END, wire.VALUE]
 Frame = tuple[bytes, int, bytes]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ..child import wire
 from ..protocols import IoThread
-from .parent import WorkerProcess
 from .pipes import FROM_PLUGINS
+from .process import WorkerProcess
 from .task import Task
 
 logger = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from .._core.jobs import JobFailure
 from .._core.starting import lies_with_the_machine
 from ..child import wire
 from ..protocols import IoThread
+from .cleanup import ID_VARIABLE, death_of, descendants_of, end_remains, signal_group
 from .environment import missing_folder
 from .guard import GUARD
 from .piped import PipedWorker
 from .pipes import FROM_WORKERS, open_pipes
-from .remains import ID_VARIABLE, death_of, descendants_of, end_remains, signal_group
 from .sources import Sources
 from .surroundings import DEVICE_VARIABLES, Setup
 from .task import Task

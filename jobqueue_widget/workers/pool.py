@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from .._threads.locks import Lock
 from ..protocols import IoThread
-from .parent import WorkerProcess
+from .process import WorkerProcess
 from .sources import stamp_of
 from .surroundings import Setup
 from .task import Task
