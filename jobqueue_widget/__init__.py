@@ -49,9 +49,9 @@ if TYPE_CHECKING:
         UnsendableValueError,
         WaitTimeoutError,
     )
-    from .executors.dask import DaskExecutor
-    from .executors.futures import FuturesExecutor
-    from .executors.ray import RayExecutor
+    from .executors.dask.executor import DaskExecutor
+    from .executors.futures.executor import FuturesExecutor
+    from .executors.ray.executor import RayExecutor
     from .job import Job
     from .journal.records import JournalRecord, read_journal
     from .journal.sqlite import SqliteJournal
@@ -82,9 +82,9 @@ _HOMES = {
     "current_job": ".context",
     "track": ".context",
     "JobCancelled": ".context",
-    "FuturesExecutor": ".executors.futures",
-    "DaskExecutor": ".executors.dask",
-    "RayExecutor": ".executors.ray",
+    "FuturesExecutor": ".executors.futures.executor",
+    "DaskExecutor": ".executors.dask.executor",
+    "RayExecutor": ".executors.ray.executor",
     "JobQueueError": ".errors",
     "InvalidTargetError": ".errors",
     "InvalidOptionError": ".errors",

@@ -270,7 +270,7 @@ class Submission:
             from .executors.plugin_launching import LaunchingHostExecutor
 
             return LaunchingHostExecutor(self._manager)
-        from .executors.plugin import PluginHostExecutor
+        from .compat.cjm.executor import PluginHostExecutor
 
         return PluginHostExecutor(self._manager)
 

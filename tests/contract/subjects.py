@@ -16,13 +16,13 @@ from typing import Any
 import psutil
 
 from jobqueue_widget import JobQueue
+from jobqueue_widget.compat.cjm.executor import PluginHostExecutor
 from jobqueue_widget.executors.coroutine import CoroutineExecutor
-from jobqueue_widget.executors.dask import DaskExecutor
-from jobqueue_widget.executors.futures import FuturesExecutor
-from jobqueue_widget.executors.plugin import PluginHostExecutor
+from jobqueue_widget.executors.dask.executor import DaskExecutor
+from jobqueue_widget.executors.futures.executor import FuturesExecutor
 from jobqueue_widget.executors.plugin_launching import LaunchingHostExecutor
 from jobqueue_widget.executors.process import ProcessExecutor
-from jobqueue_widget.executors.ray import RayExecutor
+from jobqueue_widget.executors.ray.executor import RayExecutor
 from jobqueue_widget.executors.thread import ThreadExecutor
 from jobqueue_widget.protocols import Executor
 from jobqueue_widget.testing import FakePluginHost

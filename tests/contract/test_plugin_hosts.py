@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import InvalidTargetError, Job, JobQueue, JobStatus
-from jobqueue_widget.executors import plugin as plugin_module
-from jobqueue_widget.executors import plugin_reports
+from jobqueue_widget.compat.cjm import executor as plugin_module
+from jobqueue_widget.compat.cjm import reports as plugin_reports
 from jobqueue_widget.testing import FakePluginHost, inspect
 from tests.conditions import until
 from tests.contract import bodies

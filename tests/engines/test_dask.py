@@ -22,8 +22,8 @@ from jobqueue_widget import (
 )
 from jobqueue_widget._core import rules
 from jobqueue_widget.errors import MissingExtraError
-from jobqueue_widget.executors import dask_link
-from jobqueue_widget.executors.leases import Place
+from jobqueue_widget.executors.cluster.leases import Place
+from jobqueue_widget.executors.dask import link as dask_link
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.contract import bodies

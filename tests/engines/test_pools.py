@@ -29,7 +29,7 @@ from jobqueue_widget import (
     current_job,
     track,
 )
-from jobqueue_widget.workers import guest
+from jobqueue_widget.executors.futures import guest
 from tests.conditions import until
 from tests.contract import bodies
 from tests.contract.subjects import is_alive

@@ -15,7 +15,7 @@ import pytest
 
 from jobqueue_widget import InvalidOptionError, JobQueue, JobStatus, RayExecutor
 from jobqueue_widget.errors import MissingExtraError
-from jobqueue_widget.executors import ray as ray_executor
+from jobqueue_widget.executors.ray import executor as ray_executor
 from tests.conditions import until
 from tests.contract import bodies
 from tests.contract.subjects import is_alive, until_beating

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from jobqueue_widget import Job, JobFailedError, JobQueue
-from jobqueue_widget.executors.futures import FuturesExecutor
+from jobqueue_widget.executors.futures.executor import FuturesExecutor
 from jobqueue_widget.testing import MemoryJournal
 from tests.journals import let_go
 from tests.values import Names, built_in, change, notebook, same, states, values

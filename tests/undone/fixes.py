@@ -292,14 +292,14 @@ FIXES = [
     ),
     Fix(
         "a log on a pool without room fails its job",
-        "workers/guest.py",
+        "executors/futures/guest.py",
         "        except OSError:  # there is no room",
         "        except ZeroDivisionError:  # there is no room",
         f"{ODD}[a full temporary folder]",
     ),
     Fix(
         "a deaf call without a process is waited for",
-        "executors/plugin.py",
+        "compat/cjm/executor.py",
         "patience = 0.0 if process is None else LEAVE_PATIENCE",
         "patience = LEAVE_PATIENCE",
         "integration/test_reference_names.py::test_a_deaf_call_without_a_process_is_over_when_it_is_forced",

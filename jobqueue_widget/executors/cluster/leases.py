@@ -15,12 +15,12 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._core.jobs import JobFailure, Outcome
-from .._core.spec import JobSpec
-from .remote import RESENDS, RemoteExecution, lost, resources_of
+from ..._core.jobs import JobFailure, Outcome
+from ..._core.spec import JobSpec
+from .execution import RESENDS, RemoteExecution, lost, resources_of
 
 if TYPE_CHECKING:
-    from ..protocols import ExecutorContext
+    from ...protocols import ExecutorContext
 
 logger = logging.getLogger(__name__)
 

@@ -11,19 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import errors
+from ... import errors
 
 PACKAGE = Path(errors.__file__).parent
-SHIPPED = (
-    *("*.py", "_core/*.py", "_runtime/*.py", "worker/*.py", "capture/*.py"),
-    *("executors/*.py", "plugins/*.py"),
-)
+SHIPPED = (".py", ".sql", ".json")  # all but the front end
 
 
 @functools.cache
 def sources() -> dict[str, bytes]:
     """What a worker needs of this package, compressed, by its path; about 250 kB."""
-    paths = [path for pattern in SHIPPED for path in PACKAGE.glob(pattern)]
+    paths = [path for path in PACKAGE.rglob("*") if path.suffix in SHIPPED]
     return {str(path.relative_to(PACKAGE)): zlib.compress(path.read_bytes()) for path in paths}
 
 
@@ -60,7 +57,7 @@ def make_plugin(version: str) -> Any:
                 sys.path.append(folder)
                 import jobqueue_widget
             if jobqueue_widget.__version__ == self.version:
-                from jobqueue_widget.executors.dask_worker import Post
+                from jobqueue_widget.executors.dask.agent import Post
 
                 self.post = Post(worker)
 
@@ -83,7 +80,7 @@ def make_lease(version: str) -> Callable[..., None]:
     def jobqueue(lease: str, kernel: str, topic: str, lanes: int, settings: dict[str, Any]) -> None:
         try:
             import jobqueue_widget
-            from jobqueue_widget.executors.dask_worker import post
+            from jobqueue_widget.executors.dask.agent import post
         except ImportError as error:
             raise RuntimeError(f"jobqueue_widget cannot be imported here: {error}") from error
         there = post()

@@ -11,15 +11,15 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .dask_calls import DaskCalls
-from .dask_link import Link
-from .dask_plugin import make_lease
-from .leases import Kind, Lease, Leases, Place
+from ..cluster.leases import Kind, Lease, Leases, Place
+from .calls import DaskCalls
+from .link import Link
+from .plugin import make_lease
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ..protocols import ExecutorContext
+    from ...protocols import ExecutorContext
 
 logger = logging.getLogger(__name__)
 

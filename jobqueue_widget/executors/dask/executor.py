@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from .._core.jobs import BlockReason
-from .._core.spec import JobSpec
-from ..errors import InvalidOptionError, MissingExtraError
-from ..protocols import ExecutorContext
-from .attached import AttachedExecutor
-from .dask_cluster import Cluster
-from .dask_link import CLOSED
-from .leases import Kind, kind_of
-from .remote import RemoteExecution, resources_of
+from ..._core.jobs import BlockReason
+from ..._core.spec import JobSpec
+from ...errors import InvalidOptionError, MissingExtraError
+from ...protocols import ExecutorContext
+from ..cluster.execution import RemoteExecution, resources_of
+from ..cluster.executor import AttachedExecutor
+from ..cluster.leases import Kind, kind_of
+from .cluster import Cluster
+from .link import CLOSED
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -108,7 +108,7 @@ class DaskExecutor(AttachedExecutor):
         self._listeners.tell()
 
     def _enter(self, context: ExecutorContext) -> None:
-        from .. import __version__
+        from ... import __version__
 
         if self._context is context and self._cluster is None:
             self._cluster = Cluster(

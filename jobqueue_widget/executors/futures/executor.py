@@ -9,15 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from .._core.jobs import BlockReason
-from .._core.spec import JobSpec
-from .._threads.listeners import Listeners
-from .._threads.locks import Lock
-from ..errors import InvalidOptionError
-from ..protocols import ExecutorContext, Reporter
-from ..workers.packing import Packed, PackedCall, Packer
-from .futures_call import FuturesExecution
-from .remote import check_function
+from ..._core.jobs import BlockReason
+from ..._core.spec import JobSpec
+from ..._threads.listeners import Listeners
+from ..._threads.locks import Lock
+from ...errors import InvalidOptionError
+from ...protocols import ExecutorContext, Reporter
+from ...workers.packing import Packed, PackedCall, Packer
+from ..cluster.execution import check_function
+from .call import FuturesExecution
 
 FIRST_LOOK = 0.05  # seconds
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import psutil
 
-from .._core.causes import POSSIBLY_OUT_OF_MEMORY
-from .._core.jobs import JobFailure
-from ..workers.cleanup import descendants_of, is_alive, signal_group
+from ..._core.causes import POSSIBLY_OUT_OF_MEMORY
+from ..._core.jobs import JobFailure
+from ...workers.cleanup import descendants_of, is_alive, signal_group
 
 TERM_GRACE = 0.3  # seconds between SIGTERM and SIGKILL
 KILL_PATIENCE = 1.0  # seconds for killed descendants to be gone

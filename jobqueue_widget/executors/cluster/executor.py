@@ -8,14 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import cast
 
-from .._core.jobs import BlockReason, Outcome
-from .._core.spec import JobSpec
-from .._threads.listeners import Listeners
-from .._threads.locks import Lock
-from ..protocols import ExecutorContext, Reporter
-from ..workers.packing import Packed, PackedCall, Packer
+from ..._core.jobs import BlockReason, Outcome
+from ..._core.spec import JobSpec
+from ..._threads.listeners import Listeners
+from ..._threads.locks import Lock
+from ...protocols import ExecutorContext, Reporter
+from ...workers.packing import Packed, PackedCall, Packer
+from .execution import RemoteExecution, check_function, lost
 from .leases import Kind, Leases
-from .remote import RemoteExecution, check_function, lost
 
 
 class AttachedExecutor(ABC):

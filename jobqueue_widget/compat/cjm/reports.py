@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..protocols import Reporter, SupportsPluginLogs
-from .host_desk import HostDesk
-from .plugin_calls import guarded, in_thread
+from ...protocols import Reporter, SupportsPluginLogs
+from .calls import guarded, in_thread
+from .shared import HostDesk
 
 logger = logging.getLogger(__name__)
 

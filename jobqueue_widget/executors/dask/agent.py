@@ -17,8 +17,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .._threads.locks import Lock
-from .station import AwaitedStation
+from ..._threads.locks import Lock
+from ..cluster.agent import AwaitedStation
 
 logger = logging.getLogger(__name__)
 

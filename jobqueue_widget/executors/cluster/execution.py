@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from .._core.jobs import JobFailure, Outcome
-from .._core.spec import JobSpec
-from .._threads.locks import Lock
-from ..child import wire
-from ..errors import InvalidOptionError
-from ..protocols import ExecutorContext, Reporter
-from ..workers.packing import Packed, PackedCall, call_bytes
-from ..workers.unpacking import decode, decode_aside
+from ..._core.jobs import JobFailure, Outcome
+from ..._core.spec import JobSpec
+from ..._threads.locks import Lock
+from ...child import wire
+from ...errors import InvalidOptionError
+from ...protocols import ExecutorContext, Reporter
+from ...workers.packing import Packed, PackedCall, call_bytes
+from ...workers.unpacking import decode, decode_aside
 
 RESENDS = 3  # times that an idempotent job is sent again after its worker was lost
 

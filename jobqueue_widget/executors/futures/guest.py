@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..child import byvalue, loading, wire
-from ..child import job_context as jobside
-from ..child.capture import tqdm
-from ..child.capture.inside import Capture
-from ..child.job_context import (
+from ...child import byvalue, loading, wire
+from ...child import job_context as jobside
+from ...child.capture import tqdm
+from ...child.capture.inside import Capture
+from ...child.job_context import (
     CancelSignal,
     JobCancelled,
     JobContext,

@@ -11,9 +11,9 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .._runtime.failures import failure_of
-from .._threads.listeners import Listeners
-from .._threads.locks import Lock
+from ..._runtime.failures import failure_of
+from ..._threads.listeners import Listeners
+from ..._threads.locks import Lock
 
 logger = logging.getLogger(__name__)
 

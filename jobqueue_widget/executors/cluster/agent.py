@@ -16,14 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .._core.jobs import Outcome
-from .._core.spec import JobOptions, JobSpec
-from .._runtime.spool import is_there, new_folder
-from .._threads.locks import Lock
-from .._threads.supervisor import Supervisor
-from ..protocols import IoThread
-from ..workers.packing import Packed
-from .process import ProcessExecution, ProcessExecutor
+from ..._core.jobs import Outcome
+from ..._core.spec import JobOptions, JobSpec
+from ..._runtime.spool import is_there, new_folder
+from ..._threads.locks import Lock
+from ..._threads.supervisor import Supervisor
+from ...protocols import IoThread
+from ...workers.packing import Packed
+from ..process import ProcessExecution, ProcessExecutor
 
 logger = logging.getLogger(__name__)
 

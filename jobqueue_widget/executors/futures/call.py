@@ -12,19 +12,19 @@ from concurrent.futures import BrokenExecutor, CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from .._core.jobs import Outcome
-from .._core.spec import JobSpec
-from .._runtime.failures import failure_of
-from .._threads.locks import Lock
-from ..protocols import ExecutorContext, Reporter
-from ..workers import guest
-from ..workers.packing import Packed, PackedCall, call_bytes
-from ..workers.unpacking import decode, decode_aside
+from ..._core.jobs import Outcome
+from ..._core.spec import JobSpec
+from ..._runtime.failures import failure_of
+from ..._threads.locks import Lock
+from ...protocols import ExecutorContext, Reporter
+from ...workers.packing import Packed, PackedCall, call_bytes
+from ...workers.unpacking import decode, decode_aside
+from . import guest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .futures import FuturesExecutor, Submits
+    from .executor import FuturesExecutor, Submits
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .._runtime.failures import failure_of
+from ..._runtime.failures import failure_of
 
 
 def current_config(plugin: Any) -> Any:

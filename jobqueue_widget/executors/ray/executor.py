@@ -7,15 +7,15 @@ import logging
 import os
 import warnings
 
-from .._core.jobs import BlockReason
-from .._core.spec import JobSpec
-from .._threads.private_loop import PrivateLoop
-from ..errors import InvalidOptionError, MissingExtraError
-from ..protocols import ExecutorContext
-from .attached import AttachedExecutor
-from .leases import Kind
-from .ray_places import RayPlaces, needs_of
-from .remote import RemoteExecution, resources_of
+from ..._core.jobs import BlockReason
+from ..._core.spec import JobSpec
+from ..._threads.private_loop import PrivateLoop
+from ...errors import InvalidOptionError, MissingExtraError
+from ...protocols import ExecutorContext
+from ..cluster.execution import RemoteExecution, resources_of
+from ..cluster.executor import AttachedExecutor
+from ..cluster.leases import Kind
+from .places import RayPlaces, needs_of
 
 logger = logging.getLogger(__name__)
 

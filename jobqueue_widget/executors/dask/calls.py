@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from .leases import Calls, Place
+from ..cluster.leases import Calls, Place
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .dask_calls import DaskCalls
-from .dask_plugin import make_plugin
+from .calls import DaskCalls
+from .plugin import make_plugin
 
 if TYPE_CHECKING:
     from distributed import Client

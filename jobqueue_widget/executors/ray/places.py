@@ -8,12 +8,12 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .leases import Calls, Kind, Lease, Leases, Place
-from .ray_worker import RayStation
-from .remote import RemoteExecution
+from ..cluster.execution import RemoteExecution
+from ..cluster.leases import Calls, Kind, Lease, Leases, Place
+from .agent import RayStation
 
 if TYPE_CHECKING:
-    from ..protocols import ExecutorContext
+    from ...protocols import ExecutorContext
 
 logger = logging.getLogger(__name__)
 

@@ -10,17 +10,17 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .._core.jobs import BlockReason, JobFailure, Outcome
-from .._core.spec import JobSpec
-from .._core.starting import lies_with_the_machine
-from .._runtime.failures import failure_of
-from .._threads.locks import Lock
-from ..errors import InvalidTargetError
-from ..protocols import ExecutorContext, OffersResources, Reporter
-from .host_desk import HostDesk, desk_of
-from .plugin_calls import current_config, guarded, in_thread, reserved_keywords
-from .plugin_process import death_of, end_process, is_running, process_of
-from .plugin_reports import PluginReports, aside
+from ..._core.jobs import BlockReason, JobFailure, Outcome
+from ..._core.spec import JobSpec
+from ..._core.starting import lies_with_the_machine
+from ..._runtime.failures import failure_of
+from ..._threads.locks import Lock
+from ...errors import InvalidTargetError
+from ...protocols import ExecutorContext, OffersResources, Reporter
+from .calls import current_config, guarded, in_thread, reserved_keywords
+from .process import death_of, end_process, is_running, process_of
+from .reports import PluginReports, aside
+from .shared import HostDesk, desk_of
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import os
 import platform
 from typing import Any
 
-from .station import AwaitedStation
+from ..cluster.agent import AwaitedStation
 
 POLL_SECONDS = 10.0
 

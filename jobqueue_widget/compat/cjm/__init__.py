@@ -1,0 +1,1 @@
+"""Plugin managers of the reference system, as they are."""

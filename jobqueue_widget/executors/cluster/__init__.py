@@ -1,0 +1,1 @@
+"""What engines over several machines have in common: leases, attempts, agents."""

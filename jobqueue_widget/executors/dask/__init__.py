@@ -1,0 +1,1 @@
+"""A Dask cluster that its user already has."""

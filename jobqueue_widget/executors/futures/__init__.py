@@ -1,0 +1,1 @@
+"""Any executor with the interface of `concurrent.futures`."""
