@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .journal.records import JournalRecord, read_journal
     from .journal.sqlite import SqliteJournal
     from .plugins.manager import PluginManager
-    from .plugins.manifest import PluginLoadWarning, PluginMeta
+    from .plugins.manifests.manifest import PluginLoadWarning, PluginMeta
     from .plugins.schedulers import (
         PermissiveScheduler,
         QueueScheduler,
@@ -99,8 +99,8 @@ _HOMES = {
     "QueueClosedError": ".errors",
     "QueueIdleError": ".errors",
     "PluginManager": ".plugins.manager",
-    "PluginLoadWarning": ".plugins.manifest",
-    "PluginMeta": ".plugins.manifest",
+    "PluginLoadWarning": ".plugins.manifests.manifest",
+    "PluginMeta": ".plugins.manifests.manifest",
     "PluginInterface": ".child.plugins.interface",
     "FileBackedDTO": ".child.plugins.interface",
     "ResourceScheduler": ".plugins.schedulers",

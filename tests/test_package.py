@@ -112,7 +112,8 @@ def test_import_loads_no_heavy_module() -> None:
 def test_reading_a_manifest_loads_little() -> None:
     """The validator jsonschema compiles 38 grammars, for two seconds, where JupyterLab is."""
     manifest = {"name": "a", "module": "m", "class": "C", "python_path": sys.executable}
-    seen = watch(f"from jobqueue_widget.plugins.manifest import meta_of; meta_of({manifest})")
+    place = "jobqueue_widget.plugins.manifests.manifest"
+    seen = watch(f"from {place} import meta_of; meta_of({manifest})")
     assert {"jsonschema", "lark", "rfc3987_syntax"}.isdisjoint(seen["modules"])
     assert seen["acts"] == []
 

@@ -15,9 +15,9 @@ from .._runtime.failures import failure_of
 from ..errors import PluginBlockedError
 from .gate import Gate
 from .handle import PluginHandle
-from .manifest import PluginMeta, requirements_of
+from .manifests.manifest import PluginMeta, requirements_of
 from .reference_names import ReferenceNames
-from .runs import PluginRun
+from .run import PluginRun
 from .schedulers import PermissiveScheduler, missing
 
 if TYPE_CHECKING:

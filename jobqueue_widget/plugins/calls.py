@@ -15,7 +15,7 @@ from .._core.jobs import JobFailure, NotKept, Outcome
 from ..child.job_context import current_job
 from ..child.plugins import typed
 from ..errors import PluginFailedError, ResultNotKeptError, UnsendableValueError
-from .runs import Operation, PluginRun
+from .run import Operation, PluginRun
 from .slots import Plugin, Quiet
 
 STOP_PATIENCE = 3.0  # seconds between asking a call that nobody waits for any more and forcing it

@@ -14,7 +14,7 @@ from .._runtime.failures import failure_of
 from .._threads.locks import Lock
 from ..errors import PluginDisabledError
 from ..protocols import LoadedPlugin, Reporter
-from .manifest import PluginMeta
+from .manifests.manifest import PluginMeta
 
 if TYPE_CHECKING:
     from .admission import Admission

@@ -24,13 +24,13 @@ from typing import Any
 from ..child.plugins import introspect
 from ..errors import InvalidManifestError
 from ..workers.environment import environment_for_plugins
-from . import capabilities
-from .discovery import Place, find_home
 from .environments import LAST_LINES, InstallError, Tell, find_python, make_environment
-from .house import House
 from .manager import PluginManager
-from .manifest import NAME, PluginMeta, read_manifest
-from .ownership import check_owner
+from .manifests import capabilities
+from .manifests.discovery import Place, find_home
+from .manifests.manifest import NAME, PluginMeta, read_manifest
+from .manifests.ownership import check_owner
+from .runtime import House
 
 MARK = "jobqueue-widget.json"
 DISTRIBUTION = re.compile(r"^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:$|[\[(@=<>!~;])")

@@ -8,9 +8,9 @@ from typing import Any
 
 from .._core.told import Figures
 from .handle import PluginHandle
-from .house import House
-from .manifest import PluginLoadWarning
+from .manifests.manifest import PluginLoadWarning
 from .reference_names import ReferenceNames
+from .runtime import House
 from .schedulers import ResourceScheduler
 
 

@@ -22,12 +22,11 @@ from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedE
 from ..protocols import ExecutorContext, LoadedPlugin, PluginExecution, Reporter
 from . import calls
 from .admission import Admission
-from .discovery import find_home
 from .guests import Guest, GuestRun, PluginTable
 from .handle import PluginHandle
-from .house import House
 from .judging import Judging
-from .manifest import (
+from .manifests.discovery import find_home
+from .manifests.manifest import (
     PluginLoadWarning,
     PluginMeta,
     find_manifests,
@@ -35,7 +34,8 @@ from .manifest import (
     meta_of,
     requirements_of,
 )
-from .runs import PluginRun, Refused
+from .run import PluginRun, Refused
+from .runtime import House
 from .schedulers import ResourceScheduler
 from .slots import Plugin
 

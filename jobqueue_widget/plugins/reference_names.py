@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .manifest import PluginMeta, defaults_of
+from .manifests.manifest import PluginMeta, defaults_of
 
 if TYPE_CHECKING:
     from .admission import Admission

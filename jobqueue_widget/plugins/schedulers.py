@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from .._threads.locks import Lock
-from .manifest import PluginMeta
+from .manifests.manifest import PluginMeta
 
 logger = logging.getLogger(__name__)
 

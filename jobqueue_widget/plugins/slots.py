@@ -17,9 +17,9 @@ from ..child.plugins import typed
 from ..errors import UnsendableValueError
 from ..workers.plugin_process import PluginProcess
 from ..workers.process import WorkerProcess
-from .house import House
-from .manifest import PluginMeta
-from .runs import Operation, PluginRun
+from .manifests.manifest import PluginMeta
+from .run import Operation, PluginRun
+from .runtime import House
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget.plugins import install
-from jobqueue_widget.plugins.capabilities import nest
+from jobqueue_widget.plugins.manifests.capabilities import nest
 from tests.ecosystem import capabilities_for_tests as today
 from tests.ecosystem.outcomes import MADE
 from tests.ecosystem.subjects import SUBJECTS

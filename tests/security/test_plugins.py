@@ -26,7 +26,7 @@ from jobqueue_widget import (
     PluginManager,
     ResultNotKeptError,
 )
-from jobqueue_widget.plugins.house import House
+from jobqueue_widget.plugins.runtime import House
 from jobqueue_widget.workers.environment import environment_for_plugins
 from tests.conditions import until
 from tests.contract.test_plugin_hosts import prompt_loop

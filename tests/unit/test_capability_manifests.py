@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import InvalidManifestError, PluginLoadWarning, PluginManager
-from jobqueue_widget.plugins import capabilities
-from jobqueue_widget.plugins.manifest import meta_of, read_manifest, requirements_of
+from jobqueue_widget.plugins.manifests import capabilities
+from jobqueue_widget.plugins.manifests.manifest import meta_of, read_manifest, requirements_of
 
 WHISPER: dict[str, Any] = {
     "format_version": "2.0",

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobqueue_widget.plugins import capabilities, manifest
-from jobqueue_widget.plugins.schema import Schema
+from jobqueue_widget.plugins.manifests import capabilities, manifest
+from jobqueue_widget.plugins.manifests.schema import Schema
 
 VARIABLE = {"name": "TOKEN", "secret": True, "default": None}
 SURFACE = {"methods": [{"name": "run", "params": ["x"]}], "properties": ["name"]}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import InvalidManifestError, PluginLoadWarning, PluginManager
-from jobqueue_widget.plugins.manifest import meta_of, read_manifest, requirements_of
+from jobqueue_widget.plugins.manifests.manifest import meta_of, read_manifest, requirements_of
 
 WHISPER = {
     "name": "cjm-transcription-plugin-whisper",

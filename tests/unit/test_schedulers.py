@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import PermissiveScheduler, QueueScheduler, ResourceScheduler, SafetyScheduler
-from jobqueue_widget.plugins.manifest import PluginMeta
+from jobqueue_widget.plugins.manifests.manifest import PluginMeta
 
 
 def meta(**resources: Any) -> PluginMeta:

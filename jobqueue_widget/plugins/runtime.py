@@ -21,7 +21,7 @@ from .._threads.supervisor import Supervisor
 from ..workers.environment import environment_for_plugins
 from ..workers.guard import GUARD
 from ..workers.process import WorkerProcess
-from . import capabilities
+from .manifests import capabilities
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidManifestError
+from ...errors import InvalidManifestError
 from . import capabilities
 from .ownership import check_owner
 from .schema import Schema

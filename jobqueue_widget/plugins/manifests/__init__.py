@@ -1,0 +1,1 @@
+"""Manifests: where plugins are found, what a file says, whom it may belong to."""
