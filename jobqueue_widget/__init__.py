@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._core.jobs import BlockReason, Holder, JobFailure, JobStatus, NotKept
     from ._core.learned import RunStats
+    from ._persistence.sqlite.journal import SqliteJournal
+    from ._persistence.sqlite.records import JournalRecord, read_journal
     from ._rerun import QueueReplacedWarning
     from ._runtime.publish import JobEvent
     from ._views import Rows
@@ -53,8 +55,6 @@ if TYPE_CHECKING:
     from .executors.futures.executor import FuturesExecutor
     from .executors.ray.executor import RayExecutor
     from .job import Job
-    from .journal.records import JournalRecord, read_journal
-    from .journal.sqlite import SqliteJournal
     from .plugins.manager import PluginManager
     from .plugins.manifests.manifest import PluginLoadWarning, PluginMeta
     from .plugins.schedulers import (
@@ -121,9 +121,9 @@ _HOMES = {
     "NotRestorableError": ".errors",
     "ResultNotKeptError": ".errors",
     "NotKept": "._core.jobs",
-    "SqliteJournal": ".journal.sqlite",
-    "JournalRecord": ".journal.records",
-    "read_journal": ".journal.records",
+    "SqliteJournal": "._persistence.sqlite.journal",
+    "JournalRecord": "._persistence.sqlite.records",
+    "read_journal": "._persistence.sqlite.records",
 }
 
 __all__ = [

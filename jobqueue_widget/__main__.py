@@ -15,9 +15,9 @@ from typing import TextIO
 
 from ._core.fitting import ends, fit_all
 from ._core.jobs import JobStatus
+from ._persistence.sqlite.records import JournalRecord, JournalRecords, ReadOnly
 from .child.wire import plain
 from .errors import JournalError
-from .journal.records import JournalRecord, JournalRecords, ReadOnly
 
 COLUMNS: tuple[tuple[str, int], ...] = (
     *(("id", 14), ("status", 9), ("job", 28), ("arguments", 28), ("submitted", 19)),

@@ -13,10 +13,10 @@ from ._core.jobs import JobRecord, JobStatus
 from ._core.spec import JobOptions
 from ._core.words import cancel_text, error_text
 from ._display import hearing
+from ._persistence.warnings import warn
 from ._runtime.batches import do_all
 from ._runtime.engine import Engine
 from ._runtime.logs import JobLog
-from ._runtime.notices import warn
 from ._runtime.waiting import Waiter
 from ._runtime.waits import WAITS
 from ._threads.kernel import can_nest, run_nested

@@ -129,7 +129,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         if on_restore not in ("pause", "run"):
             raise InvalidOptionError(f'on_restore must be "pause" or "run", not {on_restore!r}')
         if journal is not None:
-            from ._keeping import living
+            from ._api import open_queues as living
 
             living.give_journal(self, self._engine, self._submission, journal, on_restore)
         else:

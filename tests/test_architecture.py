@@ -39,8 +39,6 @@ LAYERS = {
     "widget": 7,
     "__init__": 8,
     "__main__": 8,
-    "journal": 4,
-    "_keeping": 5,
     "context": 3,
     "_owners": 6,
     "_rerun": 6,

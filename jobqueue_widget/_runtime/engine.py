@@ -42,8 +42,8 @@ from .waiting import Waiters
 
 if TYPE_CHECKING:
     from .._machine.admission import Admission
+    from .._persistence.recorder import Recorder
     from ..protocols import Executor
-    from .recorder import Recorder
 
 LOGGER = logging.getLogger(f"{__name__.partition('.')[0]}.queue")
 

@@ -31,9 +31,9 @@ from .spool import read_value, write_value
 
 if TYPE_CHECKING:
     from .._core.jobs import Outcome
+    from .._persistence.codec_protocol import Archive
     from .._threads.timers import CallLater
     from .engine import Engine
-    from .scribe import Archive
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobQueue, JournalError, JournalWarning, SqliteJournal
-from jobqueue_widget._runtime import recorder
+from jobqueue_widget._persistence import recorder
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
@@ -434,7 +434,7 @@ def test_a_place_that_is_none_is_named(tmp_path: Path) -> None:
 def test_a_network_file_system_is_refused_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobqueue_widget.journal import places
+    from jobqueue_widget._persistence.sqlite import places
 
     monkeypatch.setattr(places, "file_system_of", lambda path: "nfs4")
     with pytest.raises(JournalError, match=r"network file system \(nfs4\).*allow_network=True"):
@@ -446,7 +446,7 @@ def test_a_network_file_system_is_refused_with_the_reason(
 
 
 def test_the_type_of_a_file_system_is_that_of_the_innermost_mount() -> None:
-    from jobqueue_widget.journal.places import file_system_of
+    from jobqueue_widget._persistence.sqlite.places import file_system_of
 
     assert file_system_of(Path("/proc/self")) == "proc"
 

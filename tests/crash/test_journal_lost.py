@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import JobQueue, JournalWarning, NotRestorableError, read_journal
-from jobqueue_widget._runtime import journal_watch
+from jobqueue_widget._persistence import watch as journal_watch
 from jobqueue_widget.errors import JournalInUseError
 from jobqueue_widget.testing import inspect
 from tests.conditions import until

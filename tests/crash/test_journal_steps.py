@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobQueue, JournalError, SqliteJournal, read_journal
-from jobqueue_widget.journal import lock
+from jobqueue_widget._persistence.sqlite import lock
 from tests.journals import let_go, opened
 
 pytestmark = [

@@ -27,8 +27,8 @@ import pytest
 
 from jobqueue_widget import Job, JobEvictedError, JobQueue, JournalError, read_journal
 from jobqueue_widget.__main__ import main
+from jobqueue_widget._persistence.sqlite.records import VERSION, JournalRecord
 from jobqueue_widget.errors import NotRestorableError
-from jobqueue_widget.journal.records import VERSION, JournalRecord
 from jobqueue_widget.testing import inspect
 from tests.journals import opened, running, words_of
 from tests.own_manager import own_manager

@@ -15,8 +15,8 @@ import pytest
 
 from jobqueue_widget import JobQueue, JournalError, read_journal
 from jobqueue_widget._core.kept import KeptResult
-from jobqueue_widget.journal.files import INLINE, ResultFiles
-from jobqueue_widget.journal.signing import Signer
+from jobqueue_widget._persistence.sqlite.files import INLINE, ResultFiles
+from jobqueue_widget._persistence.sqlite.signing import Signer
 from tests.conditions import until
 from tests.journals import opened, running
 

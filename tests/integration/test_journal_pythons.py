@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import Job, JobQueue, NotKept, NotRestorableError
-from jobqueue_widget._keeping import pythons
+from jobqueue_widget._persistence import pythons
 from jobqueue_widget.child import loading
 from tests.journals import opened, running
 

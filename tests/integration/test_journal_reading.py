@@ -280,7 +280,7 @@ def test_a_queue_that_ended_in_order_is_not_searched_for_orphans(
 ) -> None:
     with opened(path):
         pass
-    from jobqueue_widget._keeping import orphans
+    from jobqueue_widget._persistence import orphans
 
     monkeypatch.setattr(orphans, "find", lambda runs: pytest.fail("searched"))
     let_go(JobQueue(journal=path))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobQueue, JobStatus, JournalError, NotRestorableError, read_journal
-from jobqueue_widget.journal.signing import Signer
+from jobqueue_widget._persistence.sqlite.signing import Signer
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.journals import as_if_killed, let_go, opened, running

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jobqueue_widget import Job, JobQueue, NotKept, NotRestorableError, ResultNotKeptError
 from jobqueue_widget._core.late import Late
-from jobqueue_widget._keeping.restored import RestoredSpec
+from jobqueue_widget._persistence.lazy_spec import RestoredSpec
 from jobqueue_widget._runtime import keeper
 from jobqueue_widget._runtime.keeper import LIGHT
 from jobqueue_widget._runtime.logs import JobLog

@@ -16,7 +16,7 @@ import pytest
 from jobqueue_widget import JobQueue, RunStats
 from jobqueue_widget._core.learned import MOST_KEYS, LearnedKey
 from jobqueue_widget._core.resources import ProcessMemory
-from jobqueue_widget._keeping.learned import LARGEST, LearnedFile
+from jobqueue_widget._persistence.learned import LARGEST, LearnedFile
 from jobqueue_widget.testing import inspect, machine_with
 from tests.conditions import until
 from tests.failures import failing_manager, raising

@@ -31,8 +31,8 @@ from jobqueue_widget import (
     read_journal,
 )
 from jobqueue_widget._core.kept import Session
+from jobqueue_widget._persistence.sqlite.journal import SqliteJournal
 from jobqueue_widget.errors import JournalInUseError, NotRestorableError, QueueExistsError
-from jobqueue_widget.journal.sqlite import SqliteJournal
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.journals import as_if_killed, let_go, opened, running

@@ -77,7 +77,7 @@ async def test_an_interrupted_row_can_be_retried_and_a_lost_one_says_why(tmp_pat
 async def test_a_journal_that_fails_is_told_in_the_strip_until_it_is_written_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from jobqueue_widget._runtime import recorder
+    from jobqueue_widget._persistence import recorder
 
     journal = MemoryJournal()
     with opened(journal) as queue:

@@ -327,7 +327,7 @@ FIXES = [
     ),
     Fix(
         "a journal that could not be opened stays taken",
-        "journal/sqlite.py",
+        "_persistence/sqlite/journal.py",
         "            self.close()\n            if isinstance(error",
         "            if isinstance(error",
         "crash/test_journal_steps.py",

@@ -16,7 +16,7 @@ from jobqueue_widget._core.causes import (
     stated_from,
 )
 from jobqueue_widget._core.jobs import JobFailure
-from jobqueue_widget._keeping.scribe import failure_as_json, failure_from_json
+from jobqueue_widget._persistence.codec import failure_as_json, failure_from_json
 from jobqueue_widget._runtime.failures import failure_of
 from jobqueue_widget.child import wire
 from tests.failures import CASES, Case, told

@@ -8,8 +8,8 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
-from .._core.kept import KeptResult
-from ..errors import JournalError
+from ..._core.kept import KeptResult
+from ...errors import JournalError
 from .beside import FOLDER, check_folder, open_own, sibling
 
 INLINE = 1 << 20  # bytes; what is larger gets a file of its own

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import JournalError
+from ...errors import JournalError
 
 FILES = ("-wal", "-shm", "-journal", ".lock", ".learned.json")
 FOLDER = ".results"

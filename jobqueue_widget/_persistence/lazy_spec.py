@@ -17,12 +17,12 @@ from .._threads.locks import Lock
 from ..child import loading
 from ..errors import JournalError, NotRestorableError
 from ..executors.missing import MissingExecutor
-from ..journal.signing import Signer
 from ..protocols import Executor, Journal, TakesPacked
 from ..workers.packing import Packed
 from ..workers.surroundings import Snapshot
+from .codec import WRITTEN, sealed_parts
 from .pythons import unmarked, why_foreign
-from .scribe import WRITTEN, sealed_parts
+from .sqlite.signing import Signer
 
 __all__ = ["MISSING", "Archive", "RestoredSpec", "restored_log"]
 

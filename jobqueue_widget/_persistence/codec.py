@@ -21,14 +21,14 @@ from .._secrets.variables import texts_of
 from ..child import byvalue
 from ..child.wire import is_plain, plain
 from ..errors import NotRestorableError, UnpicklableJobError
-from ..journal.signing import Signer
 from ..workers.packing import Packed, Packer, call_bytes
 from .pythons import marked
 from .sources import own_lines
+from .sqlite.signing import Signer
 from .surroundings import is_env, kept_of, without_secrets
 
 if TYPE_CHECKING:
-    from .restored import RestoredSpec
+    from .lazy_spec import RestoredSpec
 
 CALL_CAP = 64 * 1024 * 1024  # bytes of pickled arguments
 RESULT_CAP = 256 * 1024 * 1024  # bytes of a pickled result

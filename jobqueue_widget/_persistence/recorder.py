@@ -16,13 +16,13 @@ from .._core.kept import Changes, KeptResult, Standing
 from .._threads.locks import Lock
 from ..errors import JournalError
 from ..protocols import NoticesLoss
-from . import journal_watch
-from .notices import warn
+from . import watch as journal_watch
+from .warnings import warn
 
 if TYPE_CHECKING:
+    from .._runtime.engine import Engine
     from ..protocols import Journal
-    from .engine import Engine
-    from .scribe import Scribe
+    from .codec_protocol import Scribe
 
 logger = logging.getLogger(__name__)
 

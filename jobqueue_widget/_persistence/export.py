@@ -14,8 +14,8 @@ from .._core.jobs import JobRecord
 from .._core.words import cancel_text, error_text
 from .._runtime.logs import JobLog
 from ..errors import InvalidOptionError
-from ..journal.records import JournalRecord
-from .scribe import shown_value
+from .codec import shown_value
+from .sqlite.records import JournalRecord
 
 LOG_LINES = 100
 

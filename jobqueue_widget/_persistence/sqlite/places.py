@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from ..errors import JournalError
+from ...errors import JournalError
 
 NETWORK = frozenset(
     {

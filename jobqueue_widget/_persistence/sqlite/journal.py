@@ -11,8 +11,8 @@ import weakref
 from pathlib import Path
 from typing import Any, Literal
 
-from .._core.kept import Changes, Contents, KeptFunction, KeptResult, Request, Session
-from ..errors import JournalError
+from ..._core.kept import Changes, Contents, KeptFunction, KeptResult, Request, Session
+from ...errors import JournalError
 from .beside import sibling
 from .files import ResultFiles
 from .lock import JournalLock

@@ -6,8 +6,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from .._persistence.restore import OnRestore, attach, journal_of
 from ..errors import QueueExistsError
-from .restore import OnRestore, attach, journal_of
 
 if TYPE_CHECKING:
     from .._runtime.engine import Engine

@@ -16,25 +16,25 @@ from .._core.jobs import PENDING, RUNNING, BlockReason, JobFailure, JobRecord, J
 from .._core.kept import Contents, Request, Session, Standing
 from .._core.late import Late
 from .._core.spec import DEFAULT_OPTIONS, JobSpec
-from .._runtime import journal_watch
 from .._runtime.keeper import LIGHT
-from .._runtime.notices import warn
-from .._runtime.recorder import Recorder
 from .._secrets.variables import texts_of
 from ..errors import InvalidOptionError, JobQueueError
-from ..journal.signing import Signer
-from ..journal.sqlite import SqliteJournal
 from ..protocols import NoticesLoss
 from . import orphans
-from .learned import LearnedFile
-from .restored import MISSING, Archive, RestoredSpec, restored_log
-from .scribe import (
+from . import watch as journal_watch
+from .codec import (
     SealedScribe,
     failure_from_json,
     options_from_json,
     surroundings_from_json,
 )
+from .lazy_spec import MISSING, Archive, RestoredSpec, restored_log
+from .learned import LearnedFile
+from .recorder import Recorder
+from .sqlite.journal import SqliteJournal
+from .sqlite.signing import Signer
 from .surroundings import restored
+from .warnings import warn
 
 if TYPE_CHECKING:
     from .._runtime.engine import Engine

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import JournalError
+from ...errors import JournalError
 from .beside import check_files, sibling
 from .places import mode_of, refuse_network
 from .records import APPLICATION, VERSION

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from ..errors import JournalInUseError
+from ...errors import JournalInUseError
 from .beside import sibling
 
 SAME_START = 2.0  # seconds: the start of a process is read from a clock that may be set
