@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ._persistence.sqlite.journal import SqliteJournal
     from ._persistence.sqlite.records import JournalRecord, read_journal
     from ._rerun import QueueReplacedWarning
+    from ._runtime.local_job import JobCancelled, current_job, track
     from ._runtime.publish import JobEvent
     from ._views import Rows
     from .child.plugins.interface import FileBackedDTO, PluginInterface
-    from .context import JobCancelled, current_job, track
     from .errors import (
         InvalidManifestError,
         InvalidOptionError,
@@ -79,9 +79,9 @@ _HOMES = {
     "BlockReason": "._core.jobs",
     "Holder": "._core.jobs",
     "RunStats": "._core.learned",
-    "current_job": ".context",
-    "track": ".context",
-    "JobCancelled": ".context",
+    "current_job": "._runtime.local_job",
+    "track": "._runtime.local_job",
+    "JobCancelled": "._runtime.local_job",
     "FuturesExecutor": ".executors.futures.executor",
     "DaskExecutor": ".executors.dask.executor",
     "RayExecutor": ".executors.ray.executor",

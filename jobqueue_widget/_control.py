@@ -16,13 +16,13 @@ from ._display import hearing
 from ._persistence.warnings import warn
 from ._runtime.batches import do_all
 from ._runtime.engine import Engine
-from ._runtime.logs import JobLog
+from ._runtime.local_job import current_job
+from ._runtime.storage.logs import JobLog
 from ._runtime.waiting import Waiter
 from ._runtime.waits import WAITS
 from ._threads.kernel import can_nest, run_nested
 from ._unawaited import to_be_awaited
 from ._views import WILL_NOT_SURVIVE, add_arguments, row
-from .context import current_job
 from .errors import (
     AmbiguousJobError,
     JobEvictedError,

@@ -39,7 +39,6 @@ LAYERS = {
     "widget": 7,
     "__init__": 8,
     "__main__": 8,
-    "context": 3,
     "_owners": 6,
     "_rerun": 6,
     "_unawaited": 6,

@@ -16,7 +16,7 @@ from .._core.jobs import JobFailure, JobRecord, NotKept
 from .._core.kept import KeptFunction, KeptResult, Request, Standing
 from .._core.late import Late
 from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
-from .._runtime.logs import JobLog
+from .._runtime.storage.logs import JobLog
 from .._secrets.variables import texts_of
 from ..child import byvalue
 from ..child.wire import is_plain, plain

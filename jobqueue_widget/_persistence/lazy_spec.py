@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from .._core.jobs import JobRecord, NotKept
 from .._core.kept import Request
 from .._core.spec import JobOptions, JobSpec
-from .._runtime.logs import JobLog
+from .._runtime.storage.logs import JobLog
 from .._threads.locks import Lock
 from ..child import loading
 from ..errors import JournalError, NotRestorableError

@@ -16,7 +16,7 @@ from .._core.jobs import PENDING, RUNNING, BlockReason, JobFailure, JobRecord, J
 from .._core.kept import Contents, Request, Session, Standing
 from .._core.late import Late
 from .._core.spec import DEFAULT_OPTIONS, JobSpec
-from .._runtime.keeper import LIGHT
+from .._runtime.storage.keeper import LIGHT
 from .._secrets.variables import texts_of
 from ..errors import InvalidOptionError, JobQueueError
 from ..protocols import NoticesLoss

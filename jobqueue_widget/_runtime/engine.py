@@ -25,19 +25,19 @@ from .._threads.supervisor import Supervisor
 from .._threads.timers import CallLater, Timers
 from .alive import KeepAlive
 from .dispatcher import Dispatcher
-from .history import History
-from .keeper import Keeper
+from .executor_context import Context
 from .lag import LoopWatch
-from .learning import Learning
-from .lending import Context
 from .lifecycle import Lifecycle
-from .logs import JobLog
 from .publish import JobEvent, Publisher
 from .queue_resources import QueueResources
 from .runner import Run
 from .settings import Clock as Clock  # its home is there, most of its readers are here
 from .settings import Settings as Settings
-from .spool import is_empty, is_there, private_folder
+from .storage.history import History
+from .storage.keeper import Keeper
+from .storage.learning import Learning
+from .storage.logs import JobLog
+from .storage.spool import is_empty, is_there, private_folder
 from .waiting import Waiters
 
 if TYPE_CHECKING:

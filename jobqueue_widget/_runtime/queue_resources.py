@@ -33,7 +33,7 @@ from ..protocols import (
     ResourceSource,
     UsesPlugins,
 )
-from .learning import identity_of
+from .storage.learning import identity_of
 
 if TYPE_CHECKING:
     from .._threads.timers import CallLater

@@ -11,8 +11,8 @@ from .._core.jobs import JobRecord, Outcome
 from ..child.wire import plain
 from ..errors import InvalidTransition, ReentrantCallError
 from .failures import outcome_of_start, said_of
-from .hidden_output import HiddenOutput
 from .queue_resources import Usage
+from .storage.hidden_output import HiddenOutput
 
 if TYPE_CHECKING:
     from ..protocols import Execution, Executor

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from .._core.jobs import JobRecord
 from .._threads.locks import Lock
-from ..context import current_job
 from ..errors import WouldDeadlockError
 from .lifecycle import started_engines
+from .local_job import current_job
 
 if TYPE_CHECKING:
     from .engine import Engine

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .._runtime.spool import is_there, new_folder
+from .._runtime.storage.spool import is_there, new_folder
 from .._threads.locks import Lock
 from .._threads.supervisor import Supervisor
 from ..workers.environment import environment_for_plugins

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core.jobs import JobFailure, Outcome
-from .._runtime.logs import JobLog
+from .._runtime.storage.logs import JobLog
 from ..child.job_context import NO_JOB, JobContext, NoJob
 from ..child.plugins import typed
 from ..errors import UnsendableValueError

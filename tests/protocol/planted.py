@@ -249,7 +249,7 @@ BUGS = [
     ),
     Bug(
         "hiding what has ended is told to nobody",
-        "_runtime/history.py",
+        "_runtime/storage/history.py",
         '                self._tell("history_cleared", count)\n',
         "",
     ),

@@ -76,28 +76,28 @@ FIXES = [
     ),
     Fix(
         "arguments of ended jobs stay",
-        "_runtime/keeper.py",
+        "_runtime/storage/keeper.py",
         "            self._note_arguments(job)\n",
         "            pass\n",
         f"{KEPT}::test_arguments_of_completed_jobs_go_and_a_retry_says_so",
     ),
     Fix(
         "results of ended jobs stay in memory",
-        "_runtime/keeper.py",
+        "_runtime/storage/keeper.py",
         "            if self.memory - theirs <= keep:\n                break\n",
         "            break\n",
         f"{KEPT}::test_values_of_workers_are_bounded_also_those_that_are_held",
     ),
     Fix(
         "files of results have no bound",
-        "_runtime/keeper.py",
+        "_runtime/storage/keeper.py",
         "        return self._files.total + size <= limit\n",
         "        return True\n",
         f"{KEPT}::test_a_full_spool_stops_new_starts_and_says_why",
     ),
     Fix(
         "logs of ended jobs have no bound",
-        "_runtime/keeper.py",
+        "_runtime/storage/keeper.py",
         "            while shelf.total > limit and (jobs",
         "            while False and (jobs",
         f"{KEPT}::test_logs_of_ended_jobs_have_one_bound",
@@ -277,7 +277,7 @@ FIXES = [
     ),
     Fix(
         "a stop looks into a spool folder that is gone",
-        "_runtime/spool.py",
+        "_runtime/storage/spool.py",
         "    try:\n        return not any(path.iterdir())\n"
         "    except OSError:\n        return True\n",
         "    return not any(path.iterdir())\n",
@@ -285,7 +285,7 @@ FIXES = [
     ),
     Fix(
         "no temporary folder is a start that fails",
-        "_runtime/spool.py",
+        "_runtime/storage/spool.py",
         "    except FileNotFoundError:\n        Path(within",
         "    except ZeroDivisionError:\n        Path(within",
         f"{ODD}[no temporary folder]",

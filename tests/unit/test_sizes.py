@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobqueue_widget._runtime.sizes import size_of
+from jobqueue_widget._runtime.storage.sizes import size_of
 
 MIB = 1 << 20
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..._core.jobs import Outcome
 from ..._core.spec import JobOptions, JobSpec
-from ..._runtime.spool import is_there, new_folder
+from ..._runtime.storage.spool import is_there, new_folder
 from ..._threads.locks import Lock
 from ..._threads.supervisor import Supervisor
 from ...protocols import IoThread

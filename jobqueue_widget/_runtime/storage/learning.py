@@ -10,15 +10,15 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .._core.jobs import CANCELLED, COMPLETED, JobRecord
-from .._core.learned import LONGEST_NAME, Learned, LearnedKey, RunStats
-from .._core.resources import Amounts, ProcessMemory
-from .._core.spec import JobSpec
-from ..errors import JobQueueError
-from ..protocols import UsesPlugins
+from ..._core.jobs import CANCELLED, COMPLETED, JobRecord
+from ..._core.learned import LONGEST_NAME, Learned, LearnedKey, RunStats
+from ..._core.resources import Amounts, ProcessMemory
+from ..._core.spec import JobSpec
+from ...errors import JobQueueError
+from ...protocols import UsesPlugins
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from ..engine import Engine
 
 logger = logging.getLogger(__name__)
 

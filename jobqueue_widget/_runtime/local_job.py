@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .child.capture import tqdm
-from .child.capture.inside import Capture
-from .child.job_context import (
+from ..child.capture import tqdm
+from ..child.capture.inside import Capture
+from ..child.job_context import (
     JobCancelled,
     JobContext,
     NoJob,
@@ -19,7 +19,7 @@ from .child.job_context import (
 )
 
 if TYPE_CHECKING:
-    from .protocols import Reporter
+    from ..protocols import Reporter
 
 
 class LocalJobContext(JobContext):

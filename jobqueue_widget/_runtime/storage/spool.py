@@ -9,7 +9,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from ..child import byvalue, loading
+from ...child import byvalue, loading
 
 
 def private_folder(keeper: object) -> tuple[Path, weakref.finalize[Any, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._core.jobs import JobRecord
+from ..._core.jobs import JobRecord
 
 
 class Shelf:

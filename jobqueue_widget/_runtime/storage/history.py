@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .._core.jobs import JobRecord
+from ..._core.jobs import JobRecord
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from ..engine import Engine
 
 UNDO_SECONDS = 10.0
 

@@ -16,24 +16,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._core import events as ev
-from .._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
-from .._core.late import IsOutdated, Late
-from .._core.spec import JobSpec
-from ..child import wire
-from ..errors import NotRestorableError
-from ..workers.packing import Packed
-from ..workers.unpacking import CallReader, lost_value
+from ..._core import events as ev
+from ..._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
+from ..._core.late import IsOutdated, Late
+from ..._core.spec import JobSpec
+from ...child import wire
+from ...errors import NotRestorableError
+from ...workers.packing import Packed
+from ...workers.unpacking import CallReader, lost_value
 from .logs import JobLog
 from .shelf import Shelf
 from .sizes import size_of
 from .spool import read_value, write_value
 
 if TYPE_CHECKING:
-    from .._core.jobs import Outcome
-    from .._persistence.codec_protocol import Archive
-    from .._threads.timers import CallLater
-    from .engine import Engine
+    from ..._core.jobs import Outcome
+    from ..._persistence.codec_protocol import Archive
+    from ..._threads.timers import CallLater
+    from ..engine import Engine
 
 logger = logging.getLogger(__name__)
 
