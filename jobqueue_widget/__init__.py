@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._core.jobs import BlockReason, Holder, JobFailure, JobStatus, NotKept
-    from ._core.learned import RunStats
+    from ._core.machine.learned import RunStats
     from ._persistence.sqlite.journal import SqliteJournal
     from ._persistence.sqlite.records import JournalRecord, read_journal
     from ._rerun import QueueReplacedWarning
@@ -78,7 +78,7 @@ _HOMES = {
     "JobFailure": "._core.jobs",
     "BlockReason": "._core.jobs",
     "Holder": "._core.jobs",
-    "RunStats": "._core.learned",
+    "RunStats": "._core.machine.learned",
     "current_job": "._runtime.local_job",
     "track": "._runtime.local_job",
     "JobCancelled": "._runtime.local_job",

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from ._core.fitting import ends, fit_all
 from ._core.jobs import JobStatus
+from ._core.texts.fitting import ends, fit_all
 from ._persistence.sqlite.records import JournalRecord, JournalRecords, ReadOnly
 from .child.wire import plain
 from .errors import JournalError

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from itertools import chain, repeat
 from types import BuiltinFunctionType, FunctionType
 
-from ._core.fitting import LINE, ends, fit
-from ._core.hiding import HIDDEN
 from ._core.spec import JobSpec
+from ._core.texts.fitting import LINE, ends, fit
+from ._core.texts.hiding import HIDDEN
 from ._secrets.finder import Part, search, texts_in
 from .child.wire import ShortRepr, is_interrupt, is_plain, plain
 

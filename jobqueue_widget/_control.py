@@ -11,7 +11,7 @@ from ._arguments import quiet_line
 from ._core import events as ev
 from ._core.jobs import JobRecord, JobStatus
 from ._core.spec import JobOptions
-from ._core.words import cancel_text, error_text
+from ._core.texts.words import cancel_text, error_text
 from ._display import hearing
 from ._persistence.warnings import warn
 from ._runtime.batches import do_all

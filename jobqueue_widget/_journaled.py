@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ._control import Control
-from ._core.learned import RunStats
+from ._core.machine.learned import RunStats
 from ._runtime.engine import Engine
 
 if TYPE_CHECKING:

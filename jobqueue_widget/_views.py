@@ -8,10 +8,10 @@ from itertools import chain, islice
 from typing import Any, Literal
 
 from ._arguments import arguments_line
-from ._core.fitting import LINE, fit_all
 from ._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
-from ._core.told import unchecked_text
-from ._core.words import cancel_text, error_text
+from ._core.machine.told import unchecked_text
+from ._core.texts.fitting import LINE, fit_all
+from ._core.texts.words import cancel_text, error_text
 from ._runtime.engine import Engine
 from ._runtime.queue_resources import Usage
 from .errors import MissingExtraError

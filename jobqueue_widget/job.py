@@ -8,11 +8,11 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import describe_arguments, shown_arguments, shown_result
-from ._core.fitting import fit
 from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, NotKept
 from ._core.late import Late
-from ._core.told import unchecked_text
-from ._core.words import cancel_text, error_text
+from ._core.machine.told import unchecked_text
+from ._core.texts.fitting import fit
+from ._core.texts.words import cancel_text, error_text
 from ._display import provider
 from ._runtime.queue_resources import Usage
 from ._views import cancel_note, note_of

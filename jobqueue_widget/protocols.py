@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ._core.jobs import BlockReason, Outcome
-from ._core.kept import Changes, Contents, KeptFunction, KeptResult, Request, Session
-from ._core.resources import MachineStats
+from ._core.machine.resources import MachineStats
+from ._core.machine.told import Figures
 from ._core.spec import JobSpec
-from ._core.told import Figures
+from ._core.stored import Changes, Contents, KeptFunction, KeptResult, Request, Session
 
 
 class Reporter(Protocol):

@@ -12,9 +12,9 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from ._arguments import arguments_line, may_change
-from ._core.hiding import with_texts
 from ._core.jobs import JobRecord
 from ._core.spec import EMPTY, JobOptions, JobSpec, TargetKind
+from ._core.texts.hiding import with_texts
 from ._owners import claim
 from ._parameters import parameters_of
 from ._secrets.finder import secrets_of
@@ -28,7 +28,7 @@ from .workers.surroundings import Surroundings
 from .workers.unpacking import CallReader
 
 if TYPE_CHECKING:
-    from ._core.hiding import Secrets
+    from ._core.texts.hiding import Secrets
     from ._runtime.engine import Engine
     from .protocols import Executor
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ._core.kept import (
+from ._core.stored import (
     Changes,
     Contents,
     KeptFunction,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jobqueue_widget._core.resources import GpuStats, MachineStats, ProcessMemory
+from jobqueue_widget._core.machine.resources import GpuStats, MachineStats, ProcessMemory
 from jobqueue_widget._machine.monitor import SystemMonitor
 from jobqueue_widget.protocols import LoadedPlugin
 from jobqueue_widget.testing import FakePluginHost

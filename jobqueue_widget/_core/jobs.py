@@ -8,7 +8,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from .causes import (
+from .spec import JobSpec
+from .texts.causes import (
     NOTHING_STATED,
     Category,
     Stated,
@@ -19,10 +20,9 @@ from .causes import (
     shortfall_of,
     stated_from,
 )
-from .spec import JobSpec
 
 if TYPE_CHECKING:
-    from .rescue import Rescue
+    from .machine.rescue import Rescue
 
 EMPTY_AMOUNTS: Mapping[str, float] = MappingProxyType({})
 

@@ -20,13 +20,14 @@ from .jobs import (
     CANCELLED,
     COMPLETED,
     FAILED,
+    PENDING,
     RUNNING,
     BlockReason,
     JobFailure,
     JobRecord,
     NotKept,
 )
-from .rescue import PATIENCE, Rescue, may_be_rescued
+from .machine.rescue import PATIENCE, Rescue, may_be_rescued
 from .starting import start_again_or_fail
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
+INTERRUPTED = "interrupted by kernel exit"
 LONGEST_WISH = 3600.0  # seconds that a failure may ask for by its `retry_after`
 
 
@@ -349,3 +351,33 @@ def _retry_or_fail(state: QueueState, job: JobRecord, out: Out, idle: tuple[str,
         return
     arm(job, "backoff", seconds, out)
     out.append(fx.Publish(job, "retrying", again(job, seconds)))
+
+
+# -- from a journal ------------------------------------------------------------------------------
+
+
+def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
+    """As its journal says; what ran has failed with its kernel and runs again only if it may."""
+    job = event.job
+    if event.was.ended:
+        state.accept(job)
+        job.status = event.was
+        state.totals.count(event.was)
+        state.retire(job, out)
+    elif event.was is PENDING:
+        submit(state, event, out, "restored")
+        if job.entry is not None and event.hold_left is not None:
+            arm(job, "hold", event.hold_left, out)
+    elif _may_run_again(job, event):
+        job.attempt += 1
+        submit(state, event, out, "restored")
+    else:
+        state.accept(job)
+        job.failure = JobFailure("KernelDied", INTERRUPTED)
+        end(state, job, CANCELLED if event.asked else FAILED, out)
+        job.completed_at = max(event.seen_at, job.started_at or 0.0)
+
+
+def _may_run_again(job: JobRecord, event: ev.Restored) -> bool:
+    options = job.spec.options
+    return bool(options.idempotent) and not event.asked and job.attempt <= options.retries

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import NotRestorableError
 
 if TYPE_CHECKING:
-    from .hiding import Secrets
+    from .texts.hiding import Secrets
 
 EMPTY: Mapping[str, object] = MappingProxyType({})
 

@@ -9,7 +9,6 @@ from . import arranging, rules
 from . import events as ev
 from .effects import Effect
 from .jobs import PENDING, RUNNING, JobRecord
-from .restoring import restore
 
 if TYPE_CHECKING:
     from .state import QueueState
@@ -18,7 +17,7 @@ Stage = Literal["new", "pending", "running", "asked", "forcing", "ended"]
 Rule = Callable[["QueueState", Any, list[Effect]], None]
 TABLE: dict[tuple[Stage, type[ev.JobEventBase]], Rule] = {
     ("new", ev.Submitted): rules.submit,
-    ("new", ev.Restored): restore,
+    ("new", ev.Restored): rules.restore,
     ("pending", ev.Reprioritized): arranging.reprioritize,
     ("pending", ev.Moved): arranging.move,
     ("pending", ev.Held): arranging.hold,

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from .._core.eviction import plan_eviction
 from .._core.jobs import BlockReason
-from .._core.learned import Learned
-from .._core.rescue import unloading_text, who_makes_room
-from .._core.resources import (
+from .._core.machine.eviction import plan_eviction
+from .._core.machine.learned import Learned
+from .._core.machine.rescue import unloading_text, who_makes_room
+from .._core.machine.resources import (
     NOTHING,
     Admitted,
     Amounts,

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from .._core.resources import GpuStats
-from .._core.told import Figures
+from .._core.machine.resources import GpuStats
+from .._core.machine.told import Figures
 from ..protocols import LoadedPlugin
 from .gpus import MIB
 from .monitor import holders_by_root

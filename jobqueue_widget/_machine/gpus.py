@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._core.resources import GpuStats
+from .._core.machine.resources import GpuStats
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from .._core.resources import MachineStats, ProcessMemory
+from .._core.machine.resources import MachineStats, ProcessMemory
 from .cgroup import read_limits
 from .gpus import MIB, GpuLook, Gpus
 

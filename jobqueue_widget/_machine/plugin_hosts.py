@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from .._core.resources import Amounts, MachineStats, PluginKey
-from .._core.told import Figures, as_told, checkable
+from .._core.machine.resources import Amounts, MachineStats, PluginKey
+from .._core.machine.told import Figures, as_told, checkable
 from ..protocols import HasMonitor, OffersResources
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from .._core.resources import (
+from .._core.machine.resources import (
     GPU,
     NOTHING,
     RAM,
@@ -17,7 +17,7 @@ from .._core.resources import (
     ProcessMemory,
     clean,
 )
-from .._core.told import Figures, as_told
+from .._core.machine.told import Figures, as_told
 from ..protocols import HasMonitor, LoadedPlugin, OffersResources
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .._core.resources import IdlePlugin, PluginKey, Request
+from .._core.machine.resources import IdlePlugin, PluginKey, Request
 
 logger = logging.getLogger(__name__)
 

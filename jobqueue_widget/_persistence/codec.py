@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .._arguments import arguments_line
-from .._core.causes import kinds_from, stated_as_plain, stated_from
-from .._core.fitting import ends, fit
-from .._core.hiding import with_texts
 from .._core.jobs import JobFailure, JobRecord, NotKept
-from .._core.kept import KeptFunction, KeptResult, Request, Standing
 from .._core.late import Late
 from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
+from .._core.stored import KeptFunction, KeptResult, Request, Standing
+from .._core.texts.causes import kinds_from, stated_as_plain, stated_from
+from .._core.texts.fitting import ends, fit
+from .._core.texts.hiding import with_texts
 from .._runtime.storage.logs import JobLog
 from .._secrets.variables import texts_of
 from ..child import byvalue

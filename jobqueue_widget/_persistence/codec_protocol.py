@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .._core.jobs import JobRecord
-from .._core.kept import KeptFunction, KeptResult, Request, Standing
 from .._core.late import IsOutdated
+from .._core.stored import KeptFunction, KeptResult, Request, Standing
 
 
 class Scribe(Protocol):

@@ -11,7 +11,7 @@ from typing import IO
 
 from .._arguments import arguments_line
 from .._core.jobs import JobRecord
-from .._core.words import cancel_text, error_text
+from .._core.texts.words import cancel_text, error_text
 from .._runtime.storage.logs import JobLog
 from ..errors import InvalidOptionError
 from .codec import shown_value

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from .._core.jobs import JobRecord, NotKept
-from .._core.kept import Request
 from .._core.spec import JobOptions, JobSpec
+from .._core.stored import Request
 from .._runtime.storage.logs import JobLog
 from .._threads.locks import Lock
 from ..child import loading

@@ -10,7 +10,7 @@ import stat
 import sys
 from pathlib import Path
 
-from .._core.learned import LearnedKey, RunStats, as_plain, from_plain
+from .._core.machine.learned import LearnedKey, RunStats, as_plain, from_plain
 
 logger = logging.getLogger(__name__)
 

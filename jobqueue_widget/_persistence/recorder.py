@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .._core import effects as fx
 from .._core.jobs import JobRecord
-from .._core.kept import Changes, KeptResult, Standing
+from .._core.stored import Changes, KeptResult, Standing
 from .._threads.locks import Lock
 from ..errors import JournalError
 from ..protocols import NoticesLoss

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from .._core.events import Restored
-from .._core.hiding import with_texts
 from .._core.jobs import PENDING, RUNNING, BlockReason, JobFailure, JobRecord, JobStatus
-from .._core.kept import Contents, Request, Session, Standing
 from .._core.late import Late
 from .._core.spec import DEFAULT_OPTIONS, JobSpec
+from .._core.stored import Contents, Request, Session, Standing
+from .._core.texts.hiding import with_texts
 from .._runtime.storage.keeper import LIGHT
 from .._secrets.variables import texts_of
 from ..errors import InvalidOptionError, JobQueueError

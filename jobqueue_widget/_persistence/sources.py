@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType
 
-from .._core.hiding import HIDDEN
+from .._core.texts.hiding import HIDDEN
 from .._secrets.functions import is_by_value
 from .._secrets.shapes import parts_of
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, cast
 
 from .._core import events as ev
-from .._core.causes import Stated
 from .._core.jobs import BlockReason, JobFailure, JobRecord
-from .._core.resources import Impossible
+from .._core.machine.resources import Impossible
+from .._core.texts.causes import Stated
 from .._machine.admission import MEASURING
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
 from .failures import outcome_of_start, said_of

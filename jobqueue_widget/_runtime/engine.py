@@ -18,7 +18,7 @@ from .._core.ids import JobIds
 from .._core.jobs import RUNNING, JobRecord, Outcome
 from .._core.spec import EMPTY
 from .._core.state import Pause, QueueState
-from .._core.words import cancel_text, error_text
+from .._core.texts.words import cancel_text, error_text
 from .._threads.bridge import give_up
 from .._threads.locks import Lock
 from .._threads.supervisor import Supervisor

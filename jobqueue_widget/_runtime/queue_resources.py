@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import events as ev
 from .._core.jobs import BlockReason, JobRecord, Outcome
-from .._core.resources import (
+from .._core.machine.resources import (
     GPU,
     NOTHING,
     RAM,

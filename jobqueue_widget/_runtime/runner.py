@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, SupportsFloat
 
 from .._core import events as ev
-from .._core.fitting import ends, fit
 from .._core.jobs import JobRecord, Outcome
+from .._core.texts.fitting import ends, fit
 from ..child.wire import plain
 from ..errors import InvalidTransition, ReentrantCallError
 from .failures import outcome_of_start, said_of

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .._core.hiding import SHORTEST, Secrets, forms_of
-from .._core.secret_names import is_mere_word, may_look_secret, strength_of
 from .._core.spec import JobOptions, JobSpec
+from .._core.texts.hiding import SHORTEST, Secrets, forms_of
+from .._core.texts.secret_names import is_mere_word, may_look_secret, strength_of
 from .._parameters import parameters_of, positional_names
 from ..child.wire import PLAIN_TYPES as PLAIN
 from ..child.wire import is_interrupt

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from types import BuiltinFunctionType, CodeType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, NamedTuple
 
-from .._core.secret_names import is_mere_word, looks_secret
+from .._core.texts.secret_names import is_mere_word, looks_secret
 from ..child import byvalue
 from ..child.wire import PLAIN_TYPES
 from ..workers.packing import is_found_by_name

@@ -6,7 +6,7 @@ import enum
 import sys
 from typing import Any
 
-from .._core.secret_names import looks_secret, may_look_secret
+from .._core.texts.secret_names import looks_secret, may_look_secret
 from .functions import Parts
 
 NUMBERS = object()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-from .._core.hiding import SHORTEST
-from .._core.secret_names import looks_secret as is_secret_name
 from .._core.spec import JobSpec
+from .._core.texts.hiding import SHORTEST
+from .._core.texts.secret_names import looks_secret as is_secret_name
 from ..workers.surroundings import Snapshot
 
 _SECRET_VARIABLE = re.compile(

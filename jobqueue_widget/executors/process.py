@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from .._core.jobs import JobFailure, Outcome
-from .._core.resources import CPUS, GPU, GPUS
+from .._core.machine.resources import CPUS, GPU, GPUS
 from .._core.spec import JobOptions, JobSpec
 from .._runtime.failures import outcome_of_start, said_of
 from ..child.capture.logs import as_configured

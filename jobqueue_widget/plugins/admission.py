@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._core.told import Figures
+from .._core.machine.told import Figures
 from .._machine.figures import MonitorLook, as_mapping, ask, figures_of, own_share
 from .._runtime.failures import failure_of
 from ..errors import PluginBlockedError

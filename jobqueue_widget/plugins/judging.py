@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Collection
 from typing import Any
 
-from .._core.told import Figures
+from .._core.machine.told import Figures
 from .handle import PluginHandle
 from .manifests.manifest import PluginLoadWarning
 from .reference_names import ReferenceNames

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._arguments import TOLD
-from .._core.fitting import ends
+from .._core.texts.fitting import ends
 from .._threads.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job

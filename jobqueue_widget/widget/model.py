@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
-from .._core.fitting import LINE, ends, fit
+from .._core.texts.fitting import LINE, ends, fit
 from .._views import KnownRows, tell_apart
 from ..job import Job
 from ..queue import JobQueue

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from .._core.fitting import ends, fit_all
+from .._core.texts.fitting import ends, fit_all
 from ..child.wire import is_interrupt
 from .texts import visible
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from .._core.fitting import ends, fit_all
+from .._core.texts.fitting import ends, fit_all
 from .._views import tell_apart
 from ..queue import JobQueue
 from .texts import visible

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import psutil
 
-from .._core.causes import POSSIBLY_OUT_OF_MEMORY
 from .._core.jobs import JobFailure
+from .._core.texts.causes import POSSIBLY_OUT_OF_MEMORY
 
 ID_VARIABLE = "JOBQUEUE_WORKER_ID"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import JobQueue, JournalError, JournalInUseError, JournalWarning, SqliteJournal
-from jobqueue_widget._core.kept import (
+from jobqueue_widget._core.stored import (
     Changes,
     Contents,
     KeptFunction,

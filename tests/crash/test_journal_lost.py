@@ -357,7 +357,7 @@ def test_a_lock_file_that_was_deleted_is_there_again(tmp_path: Path) -> None:
 
 def test_two_queues_of_one_kernel_do_not_share_it_without_the_lock_either(tmp_path: Path) -> None:
     from jobqueue_widget import SqliteJournal
-    from jobqueue_widget._core.kept import Session
+    from jobqueue_widget._core.stored import Session
 
     session = Session("0" * 8, os.getpid(), "here", "a test", 0.0, 0.0, None)
     first, second = SqliteJournal(tmp_path / "runs.db"), SqliteJournal(tmp_path / "runs.db")

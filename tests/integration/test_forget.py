@@ -25,7 +25,7 @@ from jobqueue_widget import (
     UnknownJobError,
 )
 from jobqueue_widget._core.jobs import JobStatus
-from jobqueue_widget._core.kept import Changes
+from jobqueue_widget._core.stored import Changes
 from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until
 from tests.crash.test_journal_faults import Failing, FailingJournal

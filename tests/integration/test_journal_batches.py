@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import JobQueue, SqliteJournal
-from jobqueue_widget._core.kept import Changes
+from jobqueue_widget._core.stored import Changes
 from jobqueue_widget.testing import inspect
 from tests.journals import let_go, opened
 

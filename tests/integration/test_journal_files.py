@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import JobQueue, JournalError, read_journal
-from jobqueue_widget._core.kept import KeptResult
+from jobqueue_widget._core.stored import KeptResult
 from jobqueue_widget._persistence.sqlite.files import INLINE, ResultFiles
 from jobqueue_widget._persistence.sqlite.signing import Signer
 from tests.conditions import until

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobQueue, RunStats
-from jobqueue_widget._core.learned import MOST_KEYS, LearnedKey
-from jobqueue_widget._core.resources import ProcessMemory
+from jobqueue_widget._core.machine.learned import MOST_KEYS, LearnedKey
+from jobqueue_widget._core.machine.resources import ProcessMemory
 from jobqueue_widget._persistence.learned import LARGEST, LearnedFile
 from jobqueue_widget.testing import inspect, machine_with
 from tests.conditions import until

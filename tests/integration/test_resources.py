@@ -21,7 +21,7 @@ from jobqueue_widget import (
     JobQueue,
     JobStatus,
 )
-from jobqueue_widget._core.resources import ProcessMemory
+from jobqueue_widget._core.machine.resources import ProcessMemory
 from jobqueue_widget.testing import FakePlugin, FakePluginHost, inspect, machine_with
 from tests.conditions import until
 from tests.resources import Machine, MemoryHost

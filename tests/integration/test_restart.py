@@ -30,7 +30,7 @@ from jobqueue_widget import (
     current_job,
     read_journal,
 )
-from jobqueue_widget._core.kept import Session
+from jobqueue_widget._core.stored import Session
 from jobqueue_widget._persistence.sqlite.journal import SqliteJournal
 from jobqueue_widget.errors import JournalInUseError, NotRestorableError, QueueExistsError
 from jobqueue_widget.testing import inspect

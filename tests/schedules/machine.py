@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobStatus, Outcome
-from jobqueue_widget._core.resources import GpuStats, MachineStats, ProcessMemory
+from jobqueue_widget._core.machine.resources import GpuStats, MachineStats, ProcessMemory
 from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._machine.admission import Admission
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings

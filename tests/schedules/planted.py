@@ -215,13 +215,13 @@ BUGS = [
     ),
     Bug(
         "what was promised is not taken from what there is",
-        "_core/resources.py",
+        "_core/machine/resources.py",
         "            stats.ram_total_mib - promised - kept,",
         "            stats.ram_total_mib - kept,",
     ),
     Bug(
         "what an ended job's worker still holds is forgotten",
-        "_core/resources.py",
+        "_core/machine/resources.py",
         "            self._left.append(held)",
         "            pass",
     ),
@@ -239,7 +239,7 @@ BUGS = [
     ),
     Bug(
         "what ran out of memory is tried again as often as it does",
-        "_core/rescue.py",
+        "_core/machine/rescue.py",
         "    if job.rescue is not None or job.attempt > options.retries + 1:",
         "    if job.rescue is not None and not job.rescue.over:",
     ),

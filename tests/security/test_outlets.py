@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jobqueue_widget._core import hiding
+from jobqueue_widget._core.texts import hiding
 from jobqueue_widget._secrets import finder, functions, shapes, tables
 from tests.journals import opened, running
 from tests.security.outlets import add, canary, hits, texts_of, what_is_logged

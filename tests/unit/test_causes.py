@@ -8,14 +8,14 @@ import random
 
 import pytest
 
-from jobqueue_widget._core.causes import (
+from jobqueue_widget._core.jobs import JobFailure
+from jobqueue_widget._core.texts.causes import (
     BY_NAME,
     CATEGORIES,
     kinds_from,
     stated_as_plain,
     stated_from,
 )
-from jobqueue_widget._core.jobs import JobFailure
 from jobqueue_widget._persistence.codec import failure_as_json, failure_from_json
 from jobqueue_widget._runtime.failures import failure_of
 from jobqueue_widget.child import wire
@@ -74,7 +74,7 @@ def test_a_subclass_is_what_its_nearest_known_class_is(base: type[Exception]) ->
 
 
 def test_no_name_is_in_two_categories() -> None:
-    from jobqueue_widget._core import causes
+    from jobqueue_widget._core.texts import causes
 
     names = [name for text in causes._NAMES.values() for name in text.split()]
     assert len(names) == len(set(names))

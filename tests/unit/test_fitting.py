@@ -9,7 +9,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from wcwidth import iter_graphemes
 
-from jobqueue_widget._core.fitting import LINE, fit, fit_all
+from jobqueue_widget._core.texts.fitting import LINE, fit, fit_all
 
 FOLDERS = st.lists(
     st.sampled_from(

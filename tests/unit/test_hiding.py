@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobqueue_widget._core.hiding import HIDDEN, SHORTEST, Secrets, forms_of
 from jobqueue_widget._core.jobs import JobFailure, NotKept, Outcome
+from jobqueue_widget._core.texts.hiding import HIDDEN, SHORTEST, Secrets, forms_of
 from jobqueue_widget._runtime.storage.hidden_output import HiddenOutput
 
 LETTERS = "abcdefghijklmnop"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from jobqueue_widget._core.resources import GpuStats
+from jobqueue_widget._core.machine.resources import GpuStats
 from jobqueue_widget._machine import gpus as gpus_module
 from jobqueue_widget._machine.cgroup import Limits, read_limits
 from jobqueue_widget._machine.gpus import NO_ANSWER, NOT_INSTALLED, Gpus

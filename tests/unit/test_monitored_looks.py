@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 
 import pytest
 
-from jobqueue_widget._core.resources import Admitted, GpuStats, Impossible, MachineStats
-from jobqueue_widget._core.told import Figures
+from jobqueue_widget._core.machine.resources import Admitted, GpuStats, Impossible, MachineStats
+from jobqueue_widget._core.machine.told import Figures
 from jobqueue_widget._machine.admission import MEASURING, Admission
 from jobqueue_widget.protocols import LoadedPlugin
 

@@ -9,8 +9,8 @@ import pytest
 from jobqueue_widget._core import events as ev
 from jobqueue_widget._core.jobs import JobFailure, JobRecord
 from jobqueue_widget._core.jobs import Outcome as Out
-from jobqueue_widget._core.rescue import who_makes_room
-from jobqueue_widget._core.resources import IdlePlugin, ProcessMemory
+from jobqueue_widget._core.machine.rescue import who_makes_room
+from jobqueue_widget._core.machine.resources import IdlePlugin, ProcessMemory
 from jobqueue_widget._core.spec import JobOptions, JobSpec, TargetKind
 from tests.unit.test_transitions import Bench
 
@@ -170,7 +170,7 @@ def test_while_others_are_unloaded_its_user_has_the_last_word(act: str) -> None:
 
 
 def test_a_failure_that_names_a_time_is_tried_again_no_earlier() -> None:
-    from jobqueue_widget._core.causes import Stated
+    from jobqueue_widget._core.texts.causes import Stated
 
     for asked, seconds in ((None, 1.0), (0.1, 1.0), (20.0, 20.0), (1e12, 3600.0)):
         bench = Short(retries=1)

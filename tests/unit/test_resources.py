@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobqueue_widget._core.eviction import plan_eviction, relieved
 from jobqueue_widget._core.jobs import BlockReason
-from jobqueue_widget._core.learned import MOST_KEYS, Learned
-from jobqueue_widget._core.resources import (
+from jobqueue_widget._core.machine.eviction import plan_eviction, relieved
+from jobqueue_widget._core.machine.learned import MOST_KEYS, Learned
+from jobqueue_widget._core.machine.resources import (
     Admitted,
     Decision,
     GpuStats,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobqueue_widget._core.secret_names import is_mere_word, looks_secret, strength_of
 from jobqueue_widget._core.spec import JobOptions, JobSpec
+from jobqueue_widget._core.texts.secret_names import is_mere_word, looks_secret, strength_of
 from jobqueue_widget._secrets.finder import secrets_of
 
 SECRET = """

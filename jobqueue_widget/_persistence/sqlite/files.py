@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
-from ..._core.kept import KeptResult
+from ..._core.stored import KeptResult
 from ...errors import JournalError
 from .beside import FOLDER, check_folder, open_own, sibling
 

@@ -11,7 +11,7 @@ import weakref
 from pathlib import Path
 from typing import Any, Literal
 
-from ..._core.kept import Changes, Contents, KeptFunction, KeptResult, Request, Session
+from ..._core.stored import Changes, Contents, KeptFunction, KeptResult, Request, Session
 from ...errors import JournalError
 from .beside import sibling
 from .files import ResultFiles

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..._core.kept import Session
+from ..._core.stored import Session
 from ...errors import JournalError, JournalInUseError
 from .beside import open_own, sibling
 from .presence import Identity, identity

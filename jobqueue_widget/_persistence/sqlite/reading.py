@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._core.jobs import JobStatus
-from ..._core.kept import Contents, Request, Session, Standing
+from ..._core.stored import Contents, Request, Session, Standing
 from .files import ID
 
 BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..._core.kept import Contents, Request, Standing
+from ..._core.stored import Contents, Request, Standing
 from ...errors import JournalError, MissingExtraError
 from .beside import check_files
 from .lock import is_in_use

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..._core.kept import Changes
+from ..._core.stored import Changes
 from .lock import JournalLock
 from .opening import make_empty
 from .reading import Damaged, is_broken, read_contents

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..._core.jobs import CANCELLED, COMPLETED, JobRecord
-from ..._core.learned import LONGEST_NAME, Learned, LearnedKey, RunStats
-from ..._core.resources import Amounts, ProcessMemory
+from ..._core.machine.learned import LONGEST_NAME, Learned, LearnedKey, RunStats
+from ..._core.machine.resources import Amounts, ProcessMemory
 from ..._core.spec import JobSpec
 from ...errors import JobQueueError
 from ...protocols import UsesPlugins

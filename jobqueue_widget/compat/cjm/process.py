@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 
-from ..._core.causes import POSSIBLY_OUT_OF_MEMORY
 from ..._core.jobs import JobFailure
+from ..._core.texts.causes import POSSIBLY_OUT_OF_MEMORY
 from ...workers.cleanup import descendants_of, is_alive, signal_group
 
 TERM_GRACE = 0.3  # seconds between SIGTERM and SIGKILL

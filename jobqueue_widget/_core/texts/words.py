@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .jobs import JobRecord, JobStatus
+from ..jobs import JobRecord, JobStatus
 
 
 def error_text(job: JobRecord) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .resources import RAM, IdlePlugin, PluginKey
 
 if TYPE_CHECKING:
-    from .jobs import BlockReason, JobRecord
+    from ..jobs import BlockReason, JobRecord
 
 PATIENCE = 30.0  # seconds that the unloading may take
 NAMED = 3

@@ -1,0 +1,1 @@
+"""Texts as they are shown: cut, hidden, put into words; the kinds of failures."""
