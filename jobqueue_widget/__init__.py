@@ -14,14 +14,14 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._api.rerun_warning import QueueReplacedWarning
+    from ._api.rows import Rows
     from ._core.jobs import BlockReason, Holder, JobFailure, JobStatus, NotKept
     from ._core.machine.learned import RunStats
     from ._persistence.sqlite.journal import SqliteJournal
     from ._persistence.sqlite.records import JournalRecord, read_journal
-    from ._rerun import QueueReplacedWarning
     from ._runtime.local_job import JobCancelled, current_job, track
     from ._runtime.publish import JobEvent
-    from ._views import Rows
     from .child.plugins.interface import FileBackedDTO, PluginInterface
     from .errors import (
         InvalidManifestError,
@@ -70,9 +70,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "JobQueue": ".queue",
     "QueueNotStartedWarning": ".queue",
-    "QueueReplacedWarning": "._rerun",
+    "QueueReplacedWarning": "._api.rerun_warning",
     "Job": ".job",
-    "Rows": "._views",
+    "Rows": "._api.rows",
     "JobEvent": "._runtime.publish",
     "JobStatus": "._core.jobs",
     "JobFailure": "._core.jobs",
@@ -195,7 +195,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(home, __name__), name)
     if home == ".queue":
-        display = importlib.import_module("._display", __name__)
+        display = importlib.import_module("._api.display_hook", __name__)
         display.register(lambda: importlib.import_module(".widget", __name__).PROVIDER)
     globals()[name] = value
     return value

@@ -7,15 +7,15 @@ import weakref
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import describe_arguments, shown_arguments, shown_result
+from ._api.display_hook import provider
+from ._api.rows import cancel_note, note_of
 from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, NotKept
 from ._core.late import Late
 from ._core.machine.told import unchecked_text
 from ._core.texts.fitting import fit
 from ._core.texts.words import cancel_text, error_text
-from ._display import provider
 from ._runtime.queue_resources import Usage
-from ._views import cancel_note, note_of
+from ._secrets.arguments import describe_arguments, shown_arguments, shown_result
 from .errors import (
     JobCancelledError,
     JobFailedError,
@@ -25,7 +25,7 @@ from .errors import (
 from .protocols import MimeBundle
 
 if TYPE_CHECKING:
-    from ._control import Control
+    from ._api.control import Control
 
 
 _making = threading.RLock()  # the collector may run inside it, and code of the user's in that

@@ -8,23 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from . import _views
-from ._control import Control, OptionsView, Scope
-from ._core import events as ev
-from ._core.jobs import JobRecord, JobStatus
-from ._core.spec import DEFAULT_OPTIONS
-from ._displayed import Displayed
-from ._forgetting import Forgetting
-from ._journaled import Journaled
-from ._machine.shared import shared_admission
-from ._reference_names import ReferenceNames
-from ._rerun import warn_if_replaced
-from ._runtime.engine import Engine, Settings
-from ._runtime.publish import EventStream, Subscriber
-from ._unawaited import to_be_awaited
-from .errors import InvalidOptionError, InvalidTargetError, UnsupportedLoopError
-from .job import Job
-from .options import (
+from ._api import rows as _views
+from ._api.control import Control, OptionsView, Scope
+from ._api.displayed import Displayed
+from ._api.forgetting import Forgetting
+from ._api.journaled import Journaled
+from ._api.options import (
     check_callback,
     check_priority,
     check_seconds,
@@ -32,8 +21,19 @@ from .options import (
     make_options,
     make_settings,
 )
+from ._api.reference_names import ReferenceNames
+from ._api.rerun_warning import warn_if_replaced
+from ._api.submission import MISSING, Submission, target_of
+from ._api.unawaited import to_be_awaited
+from ._core import events as ev
+from ._core.jobs import JobRecord, JobStatus
+from ._core.spec import DEFAULT_OPTIONS
+from ._machine.shared import shared_admission
+from ._runtime.engine import Engine, Settings
+from ._runtime.publish import EventStream, Subscriber
+from .errors import InvalidOptionError, InvalidTargetError, UnsupportedLoopError
+from .job import Job
 from .protocols import OffersResources
-from .submission import MISSING, Submission, target_of
 
 if TYPE_CHECKING:
     from .protocols import Executor

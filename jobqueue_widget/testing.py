@@ -10,6 +10,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ._api.inspection import Alive as Alive
+from ._api.inspection import Faults as Faults
+from ._api.inspection import Inspection as Inspection
+from ._api.inspection import Kept as Kept
+from ._api.inspection import Lanes as Lanes
+from ._api.inspection import Worker as Worker
+from ._api.inspection import inspect as inspect
 from ._core.stored import (
     Changes,
     Contents,
@@ -19,13 +26,6 @@ from ._core.stored import (
     Session,
     Standing,
 )
-from ._inspection import Alive as Alive
-from ._inspection import Faults as Faults
-from ._inspection import Inspection as Inspection
-from ._inspection import Kept as Kept
-from ._inspection import Lanes as Lanes
-from ._inspection import Worker as Worker
-from ._inspection import inspect as inspect
 from ._machine.shared import admission_over
 from .errors import JournalError, JournalInUseError
 from .protocols import ResourceSource

@@ -12,7 +12,7 @@ from ..errors import QueueExistsError
 if TYPE_CHECKING:
     from .._runtime.engine import Engine
     from ..queue import JobQueue
-    from ..submission import Submission
+    from .submission import Submission
 
 _queues: weakref.WeakValueDictionary[str, JobQueue] = weakref.WeakValueDictionary()
 _lock = threading.RLock()

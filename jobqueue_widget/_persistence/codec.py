@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from .._arguments import arguments_line
 from .._core.jobs import JobFailure, JobRecord, NotKept
 from .._core.late import Late
 from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
@@ -17,6 +16,7 @@ from .._core.texts.causes import kinds_from, stated_as_plain, stated_from
 from .._core.texts.fitting import ends, fit
 from .._core.texts.hiding import with_texts
 from .._runtime.storage.logs import JobLog
+from .._secrets.arguments import arguments_line
 from .._secrets.variables import texts_of
 from ..child import byvalue
 from ..child.wire import is_plain, plain

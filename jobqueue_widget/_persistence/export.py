@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
-from .._arguments import arguments_line
 from .._core.jobs import JobRecord
 from .._core.texts.words import cancel_text, error_text
 from .._runtime.storage.logs import JobLog
+from .._secrets.arguments import arguments_line
 from ..errors import InvalidOptionError
 from .codec import shown_value
 from .sqlite.records import JournalRecord

@@ -37,9 +37,9 @@ from .surroundings import restored
 from .warnings import warn
 
 if TYPE_CHECKING:
+    from .._api.submission import Submission
     from .._runtime.engine import Engine
     from ..protocols import Journal
-    from ..submission import Submission
 
 OnRestore = Literal["pause", "run"]
 REVIEW = "review, then Resume"

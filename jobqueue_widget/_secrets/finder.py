@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from .._core.spec import JobOptions, JobSpec
 from .._core.texts.hiding import SHORTEST, Secrets, forms_of
 from .._core.texts.secret_names import is_mere_word, may_look_secret, strength_of
-from .._parameters import parameters_of, positional_names
 from ..child.wire import PLAIN_TYPES as PLAIN
 from ..child.wire import is_interrupt
 from .functions import says_nothing
+from .parameters import parameters_of, positional_names
 from .shapes import CONTAINERS, LEAVES, may_be_secret, parts_of
 from .tables import NUMBERS, name_text
 

@@ -9,8 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from .._arguments import TOLD
 from .._core.texts.fitting import ends
+from .._secrets.arguments import TOLD
 from .._threads.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job

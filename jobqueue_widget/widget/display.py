@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
-from .._display import register_hearing
+from .._api.display_hook import register_hearing
 from ..job import Job
 from ..protocols import MimeBundle
 from ..queue import JobQueue

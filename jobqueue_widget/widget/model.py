@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
+from .._api.rows import KnownRows, tell_apart
+from .._api.submission import stands_for
 from .._core.texts.fitting import LINE, ends, fit
-from .._views import KnownRows, tell_apart
 from ..job import Job
 from ..queue import JobQueue
-from ..submission import stands_for
 from .checking import SCHEMA
 from .texts import visible
 

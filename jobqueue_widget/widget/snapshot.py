@@ -6,8 +6,8 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from .._api.rows import tell_apart
 from .._core.texts.fitting import ends, fit_all
-from .._views import tell_apart
 from ..queue import JobQueue
 from .texts import visible
 

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from jobqueue_widget._api.submission import classify
 from jobqueue_widget._core.jobs import Outcome
 from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._threads.supervisor import Supervisor
 from jobqueue_widget.protocols import Execution, Executor, IoThread
-from jobqueue_widget.submission import classify
 from tests.conditions import until
 from tests.contract.subjects import Call
 

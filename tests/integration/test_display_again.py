@@ -10,7 +10,7 @@ import comm
 import pytest
 
 from jobqueue_widget import JobQueue
-from jobqueue_widget._display import provider
+from jobqueue_widget._api.display_hook import provider
 from jobqueue_widget.widget.pacing import PACER
 from tests.conditions import until
 

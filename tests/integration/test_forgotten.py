@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import InvalidOptionError, InvalidTargetError, JobQueue
-from jobqueue_widget._control import OptionsView
-from jobqueue_widget.options import KNOWN
+from jobqueue_widget._api.control import OptionsView
+from jobqueue_widget._api.options import KNOWN
 from tests.kernels import VERSIONS, Kernel
 
 pytestmark = pytest.mark.filterwarnings("ignore::jobqueue_widget.queue.QueueNotStartedWarning")

@@ -10,9 +10,9 @@ from unittest.mock import patch
 import comm
 from comm.base_comm import BaseComm
 
+from jobqueue_widget._api.rows import Rows, WindowName
 from jobqueue_widget._core.jobs import JobRecord
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
-from jobqueue_widget._views import Rows, WindowName
 from jobqueue_widget.queue import JobQueue
 from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.checking import SCHEMA

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobQueue
-from jobqueue_widget._arguments import describe_arguments, shown_arguments
 from jobqueue_widget._core.spec import JobOptions, JobSpec
 from jobqueue_widget._core.texts.hiding import HIDDEN
+from jobqueue_widget._secrets.arguments import describe_arguments, shown_arguments
 from jobqueue_widget.testing import inspect
 
 

@@ -7,8 +7,8 @@ import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ._core.spec import JobSpec
-from ._core.texts.secret_names import looks_secret
+from .._core.spec import JobSpec
+from .._core.texts.secret_names import looks_secret
 
 
 class Parameters(NamedTuple):

@@ -9,12 +9,12 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ._core.machine.resources import GPUS, NAMES
-from ._core.spec import DEFAULT_OPTIONS, JobOptions, Resources
-from ._core.texts.fitting import fit
-from ._runtime.engine import Settings
-from .child.wire import plain
-from .errors import InvalidOptionError
+from .._core.machine.resources import GPUS, NAMES
+from .._core.spec import DEFAULT_OPTIONS, JobOptions, Resources
+from .._core.texts.fitting import fit
+from .._runtime.engine import Settings
+from ..child.wire import plain
+from ..errors import InvalidOptionError
 
 KNOWN = (
     "priority",

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from . import _views
-from ._display import provider
-from ._runtime.engine import Engine
-from .errors import UnsupportedLoopError
-from .protocols import MimeBundle
+from .._runtime.engine import Engine
+from ..errors import UnsupportedLoopError
+from ..protocols import MimeBundle
+from . import rows as _views
+from .display_hook import provider
 
 
 class Displayed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from .protocols import DisplayProvider
+from ..protocols import DisplayProvider
 
 Hear = Callable[[], AbstractContextManager[object] | None]
 

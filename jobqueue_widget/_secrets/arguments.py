@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from itertools import chain, repeat
 from types import BuiltinFunctionType, FunctionType
 
-from ._core.spec import JobSpec
-from ._core.texts.fitting import LINE, ends, fit
-from ._core.texts.hiding import HIDDEN
-from ._secrets.finder import Part, search, texts_in
-from .child.wire import ShortRepr, is_interrupt, is_plain, plain
+from .._core.spec import JobSpec
+from .._core.texts.fitting import LINE, ends, fit
+from .._core.texts.hiding import HIDDEN
+from ..child.wire import ShortRepr, is_interrupt, is_plain, plain
+from .finder import Part, search, texts_in
 
 TOLD = 2_000  # characters of the line of arguments that is kept
 LONGEST = 20_000  # characters of one value

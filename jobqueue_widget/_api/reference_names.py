@@ -7,14 +7,14 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._control import Control
-from ._core.jobs import JobStatus
-from ._runtime.engine import Engine
-from .errors import InvalidOptionError
+from .._core.jobs import JobStatus
+from .._runtime.engine import Engine
+from ..errors import InvalidOptionError
+from .control import Control
 from .options import check_count, check_seconds
 
 if TYPE_CHECKING:
-    from .job import Job
+    from ..job import Job
 
 HOOKS = frozenset(
     {

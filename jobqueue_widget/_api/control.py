@@ -7,23 +7,20 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-from ._arguments import quiet_line
-from ._core import events as ev
-from ._core.jobs import JobRecord, JobStatus
-from ._core.spec import JobOptions
-from ._core.texts.words import cancel_text, error_text
-from ._display import hearing
-from ._persistence.warnings import warn
-from ._runtime.batches import do_all
-from ._runtime.engine import Engine
-from ._runtime.local_job import current_job
-from ._runtime.storage.logs import JobLog
-from ._runtime.waiting import Waiter
-from ._runtime.waits import WAITS
-from ._threads.kernel import can_nest, run_nested
-from ._unawaited import to_be_awaited
-from ._views import WILL_NOT_SURVIVE, add_arguments, row
-from .errors import (
+from .._core import events as ev
+from .._core.jobs import JobRecord, JobStatus
+from .._core.spec import JobOptions
+from .._core.texts.words import cancel_text, error_text
+from .._persistence.warnings import warn
+from .._runtime.batches import do_all
+from .._runtime.engine import Engine
+from .._runtime.local_job import current_job
+from .._runtime.storage.logs import JobLog
+from .._runtime.waiting import Waiter
+from .._runtime.waits import WAITS
+from .._secrets.arguments import quiet_line
+from .._threads.kernel import can_nest, run_nested
+from ..errors import (
     AmbiguousJobError,
     JobEvictedError,
     QueueStoppedError,
@@ -31,9 +28,12 @@ from .errors import (
     WaitTimeoutError,
     WouldDeadlockError,
 )
-from .job import Job
+from ..job import Job
+from .display_hook import hearing
 from .options import check_priority, check_seconds, check_text
+from .rows import WILL_NOT_SURVIVE, add_arguments, row
 from .submission import MISSING, Submission, changed_text, differs_now, target_of
+from .unawaited import to_be_awaited
 
 Scope = Literal["pending", "running", "all"]
 CURE = "options(secret=False) keeps it"

@@ -6,10 +6,10 @@ import gc
 import weakref
 from typing import TYPE_CHECKING
 
-from .errors import InvalidOptionError
+from ..errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from ._runtime.engine import Engine
+    from .._runtime.engine import Engine
 
 _OWNERS: weakref.WeakKeyDictionary[object, weakref.ref[Engine]] = weakref.WeakKeyDictionary()
 

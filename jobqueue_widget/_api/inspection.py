@@ -6,19 +6,19 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import _views
-from ._runtime.settings import Clock
-from .executors.process import ProcessExecutor
+from .._runtime.settings import Clock
+from ..executors.process import ProcessExecutor
+from . import rows as _views
 
 if TYPE_CHECKING:
-    from ._core.effects import TimerKind
-    from ._core.jobs import JobRecord
-    from ._core.state import Pause
-    from ._runtime.engine import Engine
-    from .job import Job
-    from .protocols import Journal
-    from .queue import JobQueue
-    from .workers.process import WorkerProcess
+    from .._core.effects import TimerKind
+    from .._core.jobs import JobRecord
+    from .._core.state import Pause
+    from .._runtime.engine import Engine
+    from ..job import Job
+    from ..protocols import Journal
+    from ..queue import JobQueue
+    from ..workers.process import WorkerProcess
 
 
 class Faults(NamedTuple):

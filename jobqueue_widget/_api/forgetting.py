@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable
 from datetime import datetime
 
-from ._control import Control
-from ._core.jobs import ENDED, JobRecord, JobStatus
-from ._runtime.engine import Engine
-from .errors import InvalidOptionError, JobEvictedError, JobNotFinishedError, JournalError
-from .job import Job
+from .._core.jobs import ENDED, JobRecord, JobStatus
+from .._runtime.engine import Engine
+from ..errors import InvalidOptionError, JobEvictedError, JobNotFinishedError, JournalError
+from ..job import Job
+from .control import Control
 
 _WORDS = ", ".join(f'"{status.value}"' for status in JobStatus if status.ended)
 

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ._control import Control
-from ._core.machine.learned import RunStats
-from ._runtime.engine import Engine
+from .._core.machine.learned import RunStats
+from .._runtime.engine import Engine
+from .control import Control
 
 if TYPE_CHECKING:
-    from ._persistence.orphans import Orphan
+    from .._persistence.orphans import Orphan
 
 
 class Journaled:
@@ -32,7 +32,7 @@ class Journaled:
             kwargs: the same.
 
         """
-        from ._api import open_queues as living
+        from . import open_queues as living
 
         found = living.queue_of(journal)
         if isinstance(found, cls):
@@ -51,7 +51,7 @@ class Journaled:
             OSError: the file cannot be written.
 
         """
-        from ._persistence.export import export
+        from .._persistence.export import export
 
         return export(self._control.all_records(), path)
 
@@ -68,13 +68,13 @@ class Journaled:
 
     def orphans(self) -> list[Orphan]:
         """Processes that earlier kernels of this queue's journal have left running (Linux)."""
-        from ._persistence import orphans
+        from .._persistence import orphans
 
         return orphans.find(self._engine.earlier_runs)
 
     def end_orphans(self) -> int:
         """Kill them; how many there were."""
-        from ._persistence import orphans
+        from .._persistence import orphans
 
         count = orphans.end(self._engine.earlier_runs)
         self._engine.set_orphans(orphans.sentence(self.orphans()))

@@ -11,26 +11,26 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from ._arguments import arguments_line, may_change
-from ._core.jobs import JobRecord
-from ._core.spec import EMPTY, JobOptions, JobSpec, TargetKind
-from ._core.texts.hiding import with_texts
-from ._owners import claim
-from ._parameters import parameters_of
-from ._secrets.finder import secrets_of
-from ._secrets.variables import texts_of
-from .errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
+from .._core.jobs import JobRecord
+from .._core.spec import EMPTY, JobOptions, JobSpec, TargetKind
+from .._core.texts.hiding import with_texts
+from .._secrets.arguments import arguments_line, may_change
+from .._secrets.finder import secrets_of
+from .._secrets.parameters import parameters_of
+from .._secrets.variables import texts_of
+from ..errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
+from ..protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
+from ..workers.definitions import now_of, print_of
+from ..workers.packing import Packed, PackedCall
+from ..workers.surroundings import Surroundings
+from ..workers.unpacking import CallReader
 from .options import KNOWN, check_resource_names, make_options
-from .protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
-from .workers.definitions import now_of, print_of
-from .workers.packing import Packed, PackedCall
-from .workers.surroundings import Surroundings
-from .workers.unpacking import CallReader
+from .owners import claim
 
 if TYPE_CHECKING:
-    from ._core.texts.hiding import Secrets
-    from ._runtime.engine import Engine
-    from .protocols import Executor
+    from .._core.texts.hiding import Secrets
+    from .._runtime.engine import Engine
+    from ..protocols import Executor
 
 MISSING = object()
 ACCEPTED = (
@@ -250,15 +250,15 @@ class Submission:
 
     def _make(self, name: str) -> Executor:
         if name == "coroutine":
-            from .executors.coroutine import CoroutineExecutor
+            from ..executors.coroutine import CoroutineExecutor
 
             return CoroutineExecutor()
         if name == "thread":
-            from .executors.thread import ThreadExecutor
+            from ..executors.thread import ThreadExecutor
 
             return ThreadExecutor()
         if name == "process":
-            from .executors.process import ProcessExecutor
+            from ..executors.process import ProcessExecutor
 
             return ProcessExecutor()
         if self._manager is None:
@@ -267,10 +267,10 @@ class Submission:
                 f"use JobQueue(manager), or pass the function itself{CALLED}"
             )
         if isinstance(self._manager, LaunchesPlugins):
-            from .executors.plugin_launching import LaunchingHostExecutor
+            from ..executors.plugin_launching import LaunchingHostExecutor
 
             return LaunchingHostExecutor(self._manager)
-        from .compat.cjm.executor import PluginHostExecutor
+        from ..compat.cjm.executor import PluginHostExecutor
 
         return PluginHostExecutor(self._manager)
 
