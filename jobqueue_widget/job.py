@@ -12,9 +12,9 @@ from ._api.rows import cancel_note, note_of
 from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, NotKept
 from ._core.late import Late
 from ._core.machine.told import unchecked_text
+from ._core.machine.usage import Usage
 from ._core.texts.fitting import fit
 from ._core.texts.words import cancel_text, error_text
-from ._runtime.queue_resources import Usage
 from ._secrets.arguments import describe_arguments, shown_arguments, shown_result
 from .errors import (
     JobCancelledError,

@@ -87,10 +87,10 @@ def docstring_lines(node: ast.AST) -> int:
     return end - node.body[0].lineno + 1
 
 
-def imports_of(path: Path) -> list[tuple[str, int]]:
+def imports_of(path: Path, *, for_types: bool = False) -> list[tuple[str, int]]:
     """Absolute names that a module imports when it runs, ours as `jobqueue_widget.…`."""
     tree = ast.parse(path.read_text())
-    hidden = typing_only(tree)
+    hidden = set() if for_types else typing_only(tree)
     package = ["jobqueue_widget", *path.relative_to(ROOT).parent.parts]
     found: list[tuple[str, int]] = []
     for node in ast.walk(tree):
@@ -124,6 +124,78 @@ def test_an_import_only_points_down(path: Path) -> None:
         if theirs == own:
             mine, other = package_of(name), package_of(target)
             assert mine == other, f"{where}: {mine} and {other} never import one another"
+
+
+def test_only_who_owns_an_engine_imports_it() -> None:
+    """Its helpers declare what they use of it (`_runtime/engine_view.py`), also for types."""
+    helpers = [*(ROOT / "_runtime").rglob("*.py"), ROOT / "_persistence" / "recorder.py"]
+    for path in helpers:
+        imported = {name for name, _ in imports_of(path, for_types=True)}
+        assert "jobqueue_widget._runtime.engine" not in imported, path.name
+
+
+# Files that import one another, for types included. No new ones: a helper declares what it uses.
+CIRCLES: list[set[str]] = [
+    {"_api.control", "job"},
+    {"_api.journaled", "_api.open_queues", "_api.rerun_warning", "queue"},
+    {
+        "_core.arranging",
+        "_core.ending",
+        "_core.rules",
+        "_core.starting",
+        "_core.state",
+        "_core.transitions",
+    },
+    {
+        "_core.jobs",
+        "_core.machine.rescue",
+        "_core.machine.resources",
+        "_core.spec",
+        "_core.texts.hiding",
+        "errors",
+    },
+    {"_persistence.codec", "_persistence.lazy_spec"},
+    {"executors.futures.call", "executors.futures.executor"},
+    {
+        "plugins.admission",
+        "plugins.guests",
+        "plugins.judging",
+        "plugins.manager",
+        "plugins.reference_names",
+    },
+    {"plugins.run", "plugins.slots"},
+]
+
+
+def circles_of(arrows: dict[str, set[str]]) -> list[set[str]]:
+    """Strongly connected components of more than one file: each reaches each."""
+    reached: dict[str, set[str]] = {}
+    for name in arrows:
+        seen, open_ends = set[str](), [name]
+        while open_ends:
+            new = arrows.get(open_ends.pop(), set()) - seen
+            seen |= new
+            open_ends += new
+        reached[name] = seen
+    circles = {
+        frozenset(other for other in reached[name] if name in reached.get(other, ()))
+        for name in arrows
+        if name in reached[name]
+    }
+    return [set(circle) for circle in circles]
+
+
+def test_files_do_not_import_one_another_in_circles() -> None:
+    arrows = {
+        dotted(path): {
+            imported.removeprefix("jobqueue_widget.")
+            for imported, _ in imports_of(path, for_types=True)
+            if imported.startswith("jobqueue_widget.")
+        }
+        for path in modules()
+    }
+    found = circles_of(arrows)
+    assert sorted(map(sorted, found)) == sorted(map(sorted, CIRCLES))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "_core").glob("*.py")), ids=dotted)

@@ -12,8 +12,8 @@ from .._core.jobs import JobRecord, JobStatus
 from .._core.spec import JobOptions
 from .._core.texts.words import cancel_text, error_text
 from .._persistence.warnings import warn
-from .._runtime.batches import do_all
 from .._runtime.engine import Engine
+from .._runtime.engine_view import do_all
 from .._runtime.local_job import current_job
 from .._runtime.storage.logs import JobLog
 from .._runtime.waiting import Waiter

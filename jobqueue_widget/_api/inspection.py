@@ -173,7 +173,7 @@ class Inspection:
     @property
     def folder(self) -> Path | None:
         """The private one for large results and logs, once it is needed; it goes with the queue."""
-        return self.engine._spool
+        return self.engine.spool.made
 
     @property
     def kept(self) -> Kept:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from .._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
 from .._core.machine.told import unchecked_text
+from .._core.machine.usage import Usage
 from .._core.texts.fitting import LINE, fit_all
 from .._core.texts.words import cancel_text, error_text
 from .._runtime.engine import Engine
-from .._runtime.queue_resources import Usage
 from .._secrets.arguments import arguments_line
 from ..errors import MissingExtraError
 from .submission import differs_now, stands_for

@@ -8,11 +8,12 @@ import threading
 import weakref
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .._core import effects as fx
 from .._core.jobs import JobRecord
 from .._core.stored import Changes, KeptResult, Standing
+from .._runtime.engine_view import EngineView
 from .._threads.locks import Lock
 from ..errors import JournalError
 from ..protocols import NoticesLoss
@@ -20,7 +21,8 @@ from . import watch as journal_watch
 from .warnings import warn
 
 if TYPE_CHECKING:
-    from .._runtime.engine import Engine
+    from .._runtime.storage.keeper import Keeper
+    from .._runtime.storage.learning import Learning
     from ..protocols import Journal
     from .codec_protocol import Scribe
 
@@ -38,6 +40,14 @@ _OF_A_PARENT: list[Recorder] = []
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
+class Recorded(EngineView, Protocol):
+    """What the recorder uses of its engine besides."""
+
+    keeper: Keeper
+    learning: Learning
+    numbers_given: int
+
+
 class Recorder:
     """Between the engine and its journal. `note…` under the engine's lock, `flush` never.
 
@@ -47,7 +57,7 @@ class Recorder:
     all that has come since: the journal keeps states, so nothing is missing then.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, scribe: Scribe) -> None:
+    def __init__(self, engine: Recorded, journal: Journal, scribe: Scribe) -> None:
         self._engine = engine
         self.journal = journal
         self._scribe = scribe
@@ -81,14 +91,12 @@ class Recorder:
     def note(self, effects: list[fx.Effect]) -> None:
         """What these effects of a transition tell of must be written."""
         for effect in effects:
-            kind = type(effect)
-            if kind is fx.Publish:
-                assert isinstance(effect, fx.Publish)
+            if isinstance(effect, fx.Publish):
                 if effect.type in RECORDED:
                     self._dirty[effect.job] = None
-            elif kind is fx.Reranked:
+            elif isinstance(effect, fx.Reranked):
                 self._dirty[effect.job] = None
-            elif kind is fx.Evict:
+            elif isinstance(effect, fx.Evict):
                 self._forget(effect.job)
 
     def note_job(self, job: JobRecord) -> None:
@@ -126,13 +134,8 @@ class Recorder:
         return not self.trouble and self._scribe.request(job) is None
 
     def _has_news(self) -> bool:
-        return bool(
-            self._dirty
-            or self._results
-            or self._pause_changed
-            or self._cleared_changed
-            or self._forgotten
-            or self._counted
+        return bool(self._dirty or self._results or self._forgotten or self._counted) or (
+            self._pause_changed or self._cleared_changed
         )
 
     def flush(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .._threads.timers import CallLater
-    from .engine import Engine
+    from .engine_view import EngineView
 
 INTERVAL = 30.0  # seconds; cullers are set to minutes or hours
 
@@ -19,8 +20,11 @@ class KeepAlive:
     that were never opened for them.
     """
 
-    def __init__(self, engine: Engine, call_later: CallLater) -> None:
+    def __init__(
+        self, engine: EngineView, call_later: CallLater, why_stuck: Callable[[], str | None]
+    ) -> None:
         self._engine = engine
+        self._why_stuck = why_stuck
         self._call_later = call_later
         self._ticking = False
         self._comm: Any = None
@@ -39,7 +43,7 @@ class KeepAlive:
     def _tick(self) -> None:
         engine = self._engine
         with engine.lock.held:
-            self._ticking = bool(engine.state.open_count) and engine.waiters.why_stuck() is None
+            self._ticking = bool(engine.state.open_count) and self._why_stuck() is None
         if not self._ticking:
             return
         self._call_later(INTERVAL, self._tick)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from .._core import events as ev
 from .._core.jobs import BlockReason, JobFailure, JobRecord
@@ -14,14 +14,31 @@ from .._core.machine.resources import Impossible
 from .._core.texts.causes import Stated
 from .._machine.admission import MEASURING
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
+from .engine_view import EngineView
 from .failures import outcome_of_start, said_of
 
 if TYPE_CHECKING:
     from ..protocols import Executor
-    from .engine import Engine
+    from .engine_view import LifeView
+    from .executor_context import Context
+    from .queue_resources import QueueResources
+    from .runner import Run
+    from .storage.keeper import Keeper
 
 LOOK_AHEAD = 64  # jobs that are looked at behind a blocked one
 BATCH = 64  # launches before other callbacks of the loop get their turn
+
+
+class LaunchesJobs(EngineView, Protocol):
+    """What the dispatcher uses of its engine besides."""
+
+    context: Context
+    keeper: Keeper
+    resources: QueueResources
+
+    def launch(
+        self, job: JobRecord, executor: Executor, passed: Collection[JobRecord]
+    ) -> Run | None: ...
 
 
 class Dispatcher:
@@ -32,8 +49,11 @@ class Dispatcher:
     seconds is passed no more, but by what leaves alone all that it needs: a lane and its memory.
     """
 
-    def __init__(self, engine: Engine, backfill: bool, max_bypass: float) -> None:
+    def __init__(
+        self, engine: LaunchesJobs, life: LifeView, backfill: bool, max_bypass: float
+    ) -> None:
         self._engine = engine
+        self._life = life
         self._backfill = backfill
         self._max_bypass = max_bypass
         self._opened: dict[int, tuple[Executor, Callable[[], None]]] = {}
@@ -245,7 +265,7 @@ class Dispatcher:
 
     def _is_left_to_the_loop(self, job: JobRecord) -> bool:
         """True, with the loop woken, if its executor must not be asked on this thread."""
-        life = self._engine.life
+        life = self._life
         if life.is_on_loop_thread:
             return False
         if id(job.spec.executor) in self._anywhere and not life.loop_is_closed:
@@ -288,3 +308,9 @@ class Dispatcher:
             return False
         now = self._engine.monotonic()
         return now - self._first_blocked.setdefault(job.id, now) < self._max_bypass
+
+
+def outlives_its_loop(executor: object) -> bool:
+    """True if its work goes on when the loop that it was launched from is closed."""
+    anywhere = isinstance(executor, LaunchesAnywhere) and executor.launches_anywhere
+    return anywhere or isinstance(executor, SupportsEmergencyStop)

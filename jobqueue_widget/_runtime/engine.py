@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .._core import effects as fx
@@ -37,7 +36,7 @@ from .storage.history import History
 from .storage.keeper import Keeper
 from .storage.learning import Learning
 from .storage.logs import JobLog
-from .storage.spool import is_empty, is_there, private_folder
+from .storage.spool import Spool
 from .waiting import Waiters
 
 if TYPE_CHECKING:
@@ -74,15 +73,16 @@ class Engine:
         self.logger: logging.Logger = LOGGER  # of what the queue itself has to say; may be another
         self.publisher = Publisher(self._request_delivery, lambda: self.logger)
         self.learning = Learning(self)
-        self.keeper = Keeper(self, self._call_later)
+        self.spool = Spool()
+        self.keeper = Keeper(self, self.spool, self._call_later)
         self.history = History(self)
-        self.resources = QueueResources(self, admission, self._call_later)
-        self.dispatcher = Dispatcher(self, settings.backfill, settings.max_bypass)
-        self.watch = LoopWatch(self, self._call_later)
-        self.alive = KeepAlive(self, self._call_later)
-        self.context = Context(self)
-        self.waiters = Waiters(self)
         self.runs: dict[str, Run] = {}
+        self.dispatcher = Dispatcher(self, self.life, settings.backfill, settings.max_bypass)
+        self.resources = QueueResources(self, admission, self._call_later, self.dispatcher.run)
+        self.waiters = Waiters(self, self.life)
+        self.watch = LoopWatch(self, self.life, self._call_later)
+        self.alive = KeepAlive(self, self._call_later, self.waiters.why_stuck)
+        self.context = Context(self, self.life, self.io, self.spool)
         self.main_executor: Executor | None = None  # what the queue was made for, if its user's
         self.recorder: Recorder | None = None
         self._orphans = ""
@@ -91,10 +91,8 @@ class Engine:
         self.late_reports = self.odd_reports = 0
         self._numbers = itertools.count(1)
         self.numbers_given = 0
-        self._spool: Path | None = None
         self._making_logs = threading.RLock()  # a finalizer may print anywhere
-        self._delivery_wanted = False
-        self._wake_wanted = False
+        self._delivery_wanted = self._wake_wanted = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- changing the state ------------------------------------------------------------------
@@ -138,11 +136,8 @@ class Engine:
         outside: list[fx.Effect] = []
         with self.lock.held:
             self.state.cleared_to = cleared_to
-            self.state.count_forgotten(
-                forgotten.get("completed", 0),
-                forgotten.get("failed", 0),
-                forgotten.get("cancelled", 0),
-            )
+            counts = (forgotten.get(kind, 0) for kind in ("completed", "failed", "cancelled"))
+            self.state.count_forgotten(*counts)
             for event in events:  # made one by one: a child looks for its parents
                 effects = self.state.apply(event, self.now())
                 outside += self.perform_inside(effects or [])
@@ -253,22 +248,18 @@ class Engine:
         if self.recorder is not None:
             self.recorder.note(effects)
         for effect in effects:
-            kind = type(effect)
-            if kind is fx.Publish:
+            if isinstance(effect, fx.Publish):
                 if self.publisher.active:
-                    assert isinstance(effect, fx.Publish)
                     self._publish_job(effect)
-            elif kind is fx.ArmTimer:
-                assert isinstance(effect, fx.ArmTimer)
+            elif isinstance(effect, fx.ArmTimer):
                 if effect.kind == "hold":
                     effect.job.hold_until = self.now() + effect.seconds
                 self.timers.arm(effect.job, effect.kind, effect.seconds)
-            elif kind is fx.DisarmTimer:
-                assert isinstance(effect, fx.DisarmTimer)
+            elif isinstance(effect, fx.DisarmTimer):
                 self.timers.disarm(effect.job, effect.kind)
-            elif kind is fx.Paused:
+            elif isinstance(effect, fx.Paused):
                 self._tell_pause()
-            elif kind is not fx.Launch:  # the dispatcher, which caused it, launches
+            elif not isinstance(effect, fx.Launch):  # the dispatcher, which caused it, launches
                 rest.append(effect)
         return rest
 
@@ -367,7 +358,29 @@ class Engine:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def forget_wishes(self) -> None:
+    def begin_beside_jobs(self) -> None:
+        """A job is about to run: begin what goes on as long as jobs do."""
+        self.keep()  # before it begins: at most once
+        self.watch.begin()
+        self.alive.begin()
+        self.resources.begin()
+
+    def end_beside_jobs(self) -> None:
+        """The queue lets go of its loop: end what goes on beside jobs."""
+        self._forget_wishes()
+        self.watch.end()
+        self.alive.end()
+        self.resources.end()
+        if not self.io.is_current_thread:
+            self.io.close()
+        self.spool.drop_if_empty()
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use this loop from now on."""
+        self._forget_wishes()
+        self.context.loop = loop
+
+    def _forget_wishes(self) -> None:
         """After a change of loop nothing that was posted to the old one counts."""
         self._wake_wanted = self._delivery_wanted = False
         for task in [task for task in self._tasks if task.get_loop().is_closed()]:
@@ -381,26 +394,12 @@ class Engine:
         if isinstance(job.log, JobLog):
             return job.log
         name = f"{job.id}.log"  # not the job, or each would hold the other
-        made = JobLog(lambda: self.spool_dir() / name)
+        spool = self.spool
+        made = JobLog(lambda: spool.path() / name)
         with self._making_logs:
             if job.log is None:  # nothing can come between this and the next step
                 job.log = made
             return cast(JobLog, job.log)
-
-    def spool_dir(self) -> Path:
-        """A private folder for large files; what is in it goes with the queue."""
-        with self.life.files_lock.held:
-            if self._spool is None or not is_there(self._spool):
-                self._spool, self.life.remove_files = private_folder(self)
-            return self._spool
-
-    def drop_empty_spool(self) -> None:
-        """After a stop nothing needs the folder but logs that were too large for memory."""
-        with self.life.files_lock.held:
-            if self._spool is not None and is_empty(self._spool):
-                if self.life.remove_files is not None:
-                    self.life.remove_files()
-                self._spool = self.life.remove_files = None
 
     def keep(self) -> None:
         """Before anybody is told of a change: let it be in the journal, if there is one."""
@@ -410,10 +409,8 @@ class Engine:
     @property
     def notice(self) -> str:
         """What the user must be told of the queue itself; "" if all is well."""
-        told = [self._orphans]
-        if self.recorder is not None:
-            told.insert(0, self.recorder.notice)
-        return ". ".join(text for text in told if text)
+        of_journal = "" if self.recorder is None else self.recorder.notice
+        return ". ".join(text for text in (of_journal, self._orphans) if text)
 
     def set_orphans(self, text: str) -> None:
         """What is told of workers that an earlier kernel has left; "" if there are none."""
@@ -421,13 +418,16 @@ class Engine:
             self._orphans = text
             self.publish("orphans", {"text": text})
 
-    def close_files(self) -> None:
-        """The queue is closed: nothing is written any more."""
+    def close(self) -> None:
+        """The queue is closed: tell what is left; nothing is written any more."""
+        self.publisher.deliver()
+        self.publisher.close()
+        self.io.close()
         if self.recorder is not None:
             self.learning.save()
             self.recorder.close()
-        if self.life.remove_files is not None and not self.keeper.disk:
-            self.life.remove_files()  # else when nobody has the queue or a job of it any more
+        if not self.keeper.disk:
+            self.spool.remove()  # else when nobody has the queue or a job of it any more
 
     def after_fork(self) -> None:
         """In a forked child: threads, workers and files are the parent's."""

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..protocols import IoThread
-    from .engine import Engine
+    from .engine_view import EngineView, LifeView
+    from .storage.spool import Spool
 
 
 class Context:
     """The engine as executors see it: `protocols.ExecutorContext`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EngineView, life: LifeView, io: IoThread, spool: Spool) -> None:
         self._engine = weakref.proxy(engine)
+        self._life = weakref.proxy(life)
+        self._spool = weakref.proxy(spool)
         settings = engine.settings
-        self.io: IoThread = engine.io
+        self.io = io
         self.run_id = engine.run_id
         self.queue_name = settings.name or engine.run_id
         self.max_result_bytes = settings.max_result_bytes
@@ -47,9 +50,9 @@ class Context:
 
     def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
         """Run the callback on the owner loop soon; dropped if the loop is gone."""
-        self._engine.life.post(callback, *args)
+        self._life.post(callback, *args)
 
     def spool_dir(self) -> Path:
         """A private folder (0700) for large files."""
-        path: Path = self._engine.spool_dir()
+        path: Path = self._spool.path()
         return path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .._threads.timers import CallLater
-    from .engine import Engine
+    from .engine_view import EngineView, LifeView
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +21,9 @@ CURE = (
 class LoopWatch:
     """A named tick of 1 s, only while jobs run: a ping over the bridge that must come back."""
 
-    def __init__(self, engine: Engine, call_later: CallLater) -> None:
+    def __init__(self, engine: EngineView, life: LifeView, call_later: CallLater) -> None:
         self._engine = engine
+        self._life = life
         self._call_later = call_later
         self._ticking = False
         self._sent: float | None = None
@@ -54,8 +55,8 @@ class LoopWatch:
             return
         if self._sent is None:
             self._sent = engine.monotonic()
-            if not engine.life.post(self._answer):
-                engine.life.handle_lost_loop()
+            if not self._life.post(self._answer):
+                self._life.handle_lost_loop()
                 return
         elif not self._told:
             self._told = True

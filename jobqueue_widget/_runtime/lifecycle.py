@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import functools
 import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Container, Coroutine
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from .._core import events as ev
 from .._core.jobs import JobFailure, Outcome
@@ -17,12 +18,15 @@ from .._threads.bridge import LoopBridge, give_up
 from .._threads.locks import Lock
 from .._threads.private_loop import PrivateLoop
 from ..errors import QueueClosedError, QueueStoppedError, UnsupportedLoopError
-from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
-from .batches import do_all
-from .waiting import Waiter
+from .dispatcher import Dispatcher, outlives_its_loop
+from .engine_view import EngineView, do_all
+from .waiting import Waiter, Waiters
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from .._threads.timers import Timers
+    from .publish import Publisher
+    from .runner import Run
+    from .storage.keeper import Keeper
 
 LENT_TICK = 0.25
 STOP_MARGIN = 2.0  # seconds beyond its own time limit that a stop may take in all
@@ -30,20 +34,35 @@ FORCE_PATIENCE = 1.0  # seconds for work that `stop` forces to be gone
 
 Phase = Literal["not started", "started", "stopping", "stopped", "closed"]
 
-_started: set[Engine] = set()
+_started: set[Driven] = set()
 _all: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
 _hooks_lock = Lock()
-_hooks_installed = False
+
+
+class Driven(EngineView, Protocol):
+    """What a lifecycle uses of its engine besides."""
+
+    dispatcher: Dispatcher
+    keeper: Keeper
+    publisher: Publisher
+    runs: dict[str, Run]
+    timers: Timers
+    waiters: Waiters
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None: ...
+    def spawn(self, coroutine: Coroutine[object, object, None]) -> None: ...
+    def end_run(self, run: Run, outcome: Outcome) -> None: ...
+    def end_beside_jobs(self) -> None: ...
+    def close(self) -> None: ...
+    def after_fork(self) -> None: ...
 
 
 class Lifecycle:
     """Binds an engine to a loop and lets go of it again, however the loop ends."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Driven) -> None:
         self._engine = engine
         self.phase: Phase = "not started"
-        self.files_lock = Lock()
-        self.remove_files: Callable[[], object] | None = None
         self.loop_is_lost = self.is_exiting = False
         self._bridge: LoopBridge | None = None
         self._private: PrivateLoop | None = None
@@ -55,7 +74,8 @@ class Lifecycle:
         self._abandoned = self._closing = False
         self._pid = os.getpid()
         _all.add(self)
-        _install_hooks()
+        with _hooks_lock.held:
+            _install_hooks()
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -130,9 +150,8 @@ class Lifecycle:
         engine = self._engine
         loop = asyncio.get_running_loop()
         self._left_loop = None
-        engine.forget_wishes()
+        engine.bind(loop)
         self._bridge = LoopBridge(loop)
-        engine.context.loop = loop
         self._lifeline = loop.create_task(self._live(), name=f"{engine.title}-lifeline")
         _started.add(engine)
         with engine.lock.held:
@@ -289,13 +308,7 @@ class Lifecycle:
                 give_up(lifeline)
             else:
                 lifeline.cancel()
-        engine.forget_wishes()
-        engine.watch.end()
-        engine.alive.end()
-        engine.resources.end()
-        if not engine.io.is_current_thread:
-            engine.io.close()
-        engine.drop_empty_spool()
+        engine.end_beside_jobs()
         private, self._private = self._private, None
         if private is not None:
             private.close()
@@ -316,10 +329,7 @@ class Lifecycle:
             engine.publish("queue_closed")
             pending = engine.state.order.slice(0)
         do_all(engine, (ev.CancelRequested(job, False, 0.0, "queue closed") for job in pending))
-        engine.publisher.deliver()
-        engine.publisher.close()
-        engine.io.close()
-        engine.close_files()
+        engine.close()
 
     # -- the loop, the owner or the process ends first -----------------------------------------
 
@@ -403,27 +413,17 @@ class Lifecycle:
         self._bridge = self._lifeline = self._stopping = self._private = None
 
 
-def outlives_its_loop(executor: object) -> bool:
-    """True if its work goes on when the loop that it was launched from is closed."""
-    anywhere = isinstance(executor, LaunchesAnywhere) and executor.launches_anywhere
-    return anywhere or isinstance(executor, SupportsEmergencyStop)
-
-
-def started_engines() -> list[Engine]:
+def started_engines() -> list[EngineView]:
     """Of all queues of this process that are started."""
     return list(_started)
 
 
+@functools.cache
 def _install_hooks() -> None:
     """Once per process, with the first queue: interpreter exit and fork."""
-    global _hooks_installed
-    with _hooks_lock.held:
-        if _hooks_installed:
-            return
-        _hooks_installed = True
-        atexit.register(_at_exit)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_after_fork)
+    atexit.register(_at_exit)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
 
 
 def _at_exit() -> None:

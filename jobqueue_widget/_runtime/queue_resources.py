@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .._core import events as ev
 from .._core.jobs import BlockReason, JobRecord, Outcome
 from .._core.machine.resources import (
-    GPU,
     NOTHING,
-    RAM,
     Admitted,
     Amounts,
     Impossible,
@@ -22,6 +20,7 @@ from .._core.machine.resources import (
     Request,
     clean,
 )
+from .._core.machine.usage import Usage
 from .._core.spec import JobSpec
 from .._machine.admission import Admission
 from .._machine.plugin_memory import requirements_of
@@ -33,51 +32,30 @@ from ..protocols import (
     ResourceSource,
     UsesPlugins,
 )
+from .engine_view import EngineView
 from .storage.learning import identity_of
 
 if TYPE_CHECKING:
     from .._threads.timers import CallLater
     from ..protocols import Executor
-    from .engine import Engine
+    from .publish import Publisher
+    from .runner import Run
+    from .storage.learning import Learning
+    from .storage.logs import JobLog
 
 logger = logging.getLogger(__name__)
 
 TICK = 1.0
-EMPTY_NOTES: Mapping[str, str] = {}
 
 
-class Usage:
-    """Of one job: what is reserved for it, on which GPUs, and the most that it was seen to hold."""
+class UsesMemory(EngineView, Protocol):
+    """What these resources use of their engine besides."""
 
-    __slots__ = ("devices", "gpus", "peak", "planned", "unchecked")
+    learning: Learning
+    publisher: Publisher
+    runs: dict[str, Run]
 
-    def __init__(
-        self,
-        planned: Amounts,
-        gpus: tuple[int, ...] = (),
-        unchecked: Mapping[str, str] = EMPTY_NOTES,
-        devices: tuple[str, ...] = (),
-    ) -> None:
-        self.planned = planned
-        self.devices = devices  # the same GPUs, as CUDA_VISIBLE_DEVICES names them
-        self.gpus = gpus
-        self.unchecked = unchecked  # what its plugin asks for besides, and why nobody looked
-        self.peak = NOTHING
-
-    def note(self, seen: ProcessMemory) -> None:
-        """Its processes hold so much now."""
-        gpus = {
-            number: max(self.peak.gpu_mib.get(number, 0.0), seen.gpu_mib.get(number, 0.0))
-            for number in {*self.peak.gpu_mib, *seen.gpu_mib}
-        }
-        self.peak = ProcessMemory(max(self.peak.ram_mib, seen.ram_mib), gpus)
-
-    def seen(self) -> dict[str, float] | None:
-        """The peak by the name of the resource; None: it was never seen."""
-        if self.peak is NOTHING:
-            return None
-        on_gpu = sum(self.peak.gpu_mib.values())
-        return {RAM: self.peak.ram_mib} | ({GPU: on_gpu} if on_gpu else {})
+    def log_of(self, job: JobRecord) -> JobLog: ...
 
 
 class QueueResources:
@@ -87,8 +65,15 @@ class QueueResources:
     own whose memory is worth knowing. Methods are for any thread.
     """
 
-    def __init__(self, engine: Engine, admission: Admission | None, call_later: CallLater) -> None:
+    def __init__(
+        self,
+        engine: UsesMemory,
+        admission: Admission | None,
+        call_later: CallLater,
+        dispatch: Callable[[], None],
+    ) -> None:
         self._engine = engine
+        self._dispatch = dispatch
         self._learning = engine.learning
         self._admission = admission or Admission(_no_source, engine.monotonic)
         self._call_later = call_later
@@ -169,7 +154,7 @@ class QueueResources:
         if waiting or self.aware or self.processes():
             self._admission.look()
         if waiting:
-            engine.dispatcher.run()  # here, where a blocked loop does not hold it up
+            self._dispatch()  # here, where a blocked loop does not hold it up
 
     # -- protocol admission.Party ---------------------------------------------------------------
 

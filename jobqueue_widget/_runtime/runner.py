@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, SupportsFloat
+from typing import TYPE_CHECKING, Protocol, SupportsFloat
 
 from .._core import events as ev
 from .._core.jobs import JobRecord, Outcome
+from .._core.machine.usage import Usage
 from .._core.texts.fitting import ends, fit
 from ..child.wire import plain
 from ..errors import InvalidTransition, ReentrantCallError
+from .engine_view import EngineView
 from .failures import outcome_of_start, said_of
-from .queue_resources import Usage
 from .storage.hidden_output import HiddenOutput
 
 if TYPE_CHECKING:
     from ..protocols import Execution, Executor
-    from .engine import Engine
+    from .storage.logs import JobLog
 
 MAX_MESSAGE = 500
+
+
+class RunsJobs(EngineView, Protocol):
+    """What a run uses of its engine besides."""
+
+    late_reports: int
+    odd_reports: int
+    bugs: int
+
+    def begin_beside_jobs(self) -> None: ...
+    def log_of(self, job: JobRecord) -> JobLog: ...
+    def end_run(self, run: Run, outcome: Outcome) -> None: ...
 
 
 class Run:
@@ -33,7 +46,7 @@ class Run:
         *("attempt", "job", "job_id", "over", "problem"),
     )
 
-    def __init__(self, engine: Engine, job: JobRecord) -> None:
+    def __init__(self, engine: RunsJobs, job: JobRecord) -> None:
         self._engine = engine
         self._execution: Execution | None = None
         self._asks = 0
@@ -58,7 +71,7 @@ class Run:
         try:
             if self.problem is not None:
                 raise self.problem
-            self._begin_what_goes_on_beside_jobs()
+            self._engine.begin_beside_jobs()
             execution = executor.launch(self.job.spec, self)
         except BaseException as error:
             text = f"the {executor.name} executor could not start it: {said_of(error)}"
@@ -79,13 +92,6 @@ class Run:
             self._deliver_ask(execution)
         if kills and not self.over:
             self._deliver_kill(execution)
-
-    def _begin_what_goes_on_beside_jobs(self) -> None:
-        engine = self._engine
-        engine.keep()  # before it begins: at most once
-        engine.watch.begin()
-        engine.alive.begin()
-        engine.resources.begin()
 
     def ask(self) -> None:
         """Pass the request to stop on. Any thread."""

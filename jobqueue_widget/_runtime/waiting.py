@@ -11,7 +11,7 @@ from ..errors import QueueIdleError
 
 if TYPE_CHECKING:
     from .._core.jobs import JobRecord
-    from .engine import Engine
+    from .engine_view import EngineView, LifeView
 
 
 class Waiter:
@@ -76,8 +76,9 @@ class Waiter:
 class Waiters:
     """Everybody who waits for a job of one queue, or for all of them."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EngineView, life: LifeView) -> None:
         self._engine = engine
+        self._life = life
         self._joiners: list[Waiter] = []
         self._by_job: dict[str, list[Waiter]] = {}
 
@@ -127,7 +128,7 @@ class Waiters:
         if state.running:
             return
         if not state.open_count:
-            self._engine.life.on_idle()
+            self._life.on_idle()
         if not self._joiners:
             return
         with self._engine.lock.held:
@@ -144,15 +145,15 @@ class Waiters:
     def why_stuck(self) -> str | None:
         """Why what is left will not start by itself; None if it will. Under the lock."""
         state = self._engine.state
-        if state.running or (state.waits_for_a_timer and self._engine.life.phase != "stopped"):
+        if state.running or (state.waits_for_a_timer and self._life.phase != "stopped"):
             return None
         causes = []
         if state.pause is not None:
             causes.append(
                 "queue paused" + (f" ({state.pause.reason})" if state.pause.reason else "")
             )
-        if self._engine.life.phase != "started":
-            causes.append(f"queue {self._engine.life.phase}")
+        if self._life.phase != "started":
+            causes.append(f"queue {self._life.phase}")
         waiting = len(state.order) - state.order.ready_count
         if not causes and (state.order.ready_count or not waiting):
             return None

@@ -14,7 +14,7 @@ from .lifecycle import started_engines
 from .local_job import current_job
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from .engine_view import EngineView
     from .waiting import Waiter
 
 
@@ -23,7 +23,7 @@ class Wait:
     """One job's code waits for another job, for as long as it takes."""
 
     job: JobRecord
-    lanes: Engine  # of the job that is waited for
+    lanes: EngineView  # of the job that is waited for
     target: JobRecord
     waiter: Waiter
 
@@ -41,7 +41,7 @@ class Waits:
 
     @contextmanager
     def entered(
-        self, engine: Engine, target: JobRecord, waiter: Waiter, timeout: float | None
+        self, engine: EngineView, target: JobRecord, waiter: Waiter, timeout: float | None
     ) -> Iterator[None]:
         """While the code of a job (or anybody else's) waits for `target`.
 

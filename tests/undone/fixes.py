@@ -320,7 +320,7 @@ FIXES = [
     ),
     Fix(
         "an act on many jobs is many transactions",
-        "_runtime/batches.py",
+        "_runtime/engine_view.py",
         "    engine.perform(outside)\n    return",
         "        engine.perform(outside)\n        outside.clear()\n    return",
         "integration/test_journal_batches.py",

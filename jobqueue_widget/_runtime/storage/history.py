@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..._core.jobs import JobRecord
 
 if TYPE_CHECKING:
-    from ..engine import Engine
+    from ..engine_view import EngineView
 
 UNDO_SECONDS = 10.0
 
@@ -25,7 +25,7 @@ class _Cleared:
 class History:
     """Of one queue. Any thread, without the engine's lock."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EngineView) -> None:
         self._engine = engine
         self._cleared: _Cleared | None = None
 

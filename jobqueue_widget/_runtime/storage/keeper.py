@@ -27,13 +27,13 @@ from ...workers.unpacking import CallReader, lost_value
 from .logs import JobLog
 from .shelf import Shelf
 from .sizes import size_of
-from .spool import read_value, write_value
+from .spool import Spool, read_value, write_value
 
 if TYPE_CHECKING:
     from ..._core.jobs import Outcome
     from ..._persistence.codec_protocol import Archive
     from ..._threads.timers import CallLater
-    from ..engine import Engine
+    from ..engine_view import EngineView
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +49,9 @@ SETTLE_PATIENCE = 5.0
 class Keeper:
     """Of one queue. Any thread; what takes long, or runs the user's code, is done in its own."""
 
-    def __init__(self, engine: Engine, call_later: CallLater) -> None:
+    def __init__(self, engine: EngineView, spool: Spool, call_later: CallLater) -> None:
         self._engine = engine
+        self._spool = spool
         self._call_later = call_later
         self._lock = engine.lock.inner()
         self._arguments = Shelf()
@@ -339,7 +340,7 @@ class Keeper:
     def _limit(self) -> int:
         """Bytes of files; if nobody has said it, a part of what is free when it is first asked."""
         if self._spool_bytes is None:
-            free = shutil.disk_usage(self._engine.spool_dir()).free
+            free = shutil.disk_usage(self._spool.path()).free
             self._spool_bytes = min(free // SPOOL_SHARE, LARGEST_SPOOL)
         return self._spool_bytes
 
@@ -368,7 +369,7 @@ class Keeper:
             self._results.take(job)
 
     def _path(self, job: JobRecord) -> Path:
-        return self._engine.spool_dir() / f"kept-{job.number}"
+        return self._spool.path() / f"kept-{job.number}"
 
     def _from_file(self, job: JobRecord) -> tuple[object, IsOutdated]:
         try:

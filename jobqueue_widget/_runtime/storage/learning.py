@@ -18,7 +18,7 @@ from ...errors import JobQueueError
 from ...protocols import UsesPlugins
 
 if TYPE_CHECKING:
-    from ..engine import Engine
+    from ..engine_view import EngineView
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ Entries = list[tuple[LearnedKey, RunStats]]
 class Learning:
     """The figures of one queue. Any thread."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EngineView) -> None:
         self._engine = engine
         self._lock = engine.lock.inner()
         self._learned: Learned[LearnedKey] = Learned()

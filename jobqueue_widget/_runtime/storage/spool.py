@@ -1,4 +1,4 @@
-"""Makes the private folder of a queue for what is too large for a pipe or for memory."""
+"""Owns the private folder of a queue for what is too large for a pipe or for memory."""
 
 from __future__ import annotations
 
@@ -9,13 +9,37 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from ..._threads.locks import Lock
 from ...child import byvalue, loading
 
 
-def private_folder(keeper: object) -> tuple[Path, weakref.finalize[Any, Any]]:
-    """Make a folder (0700), and what removes it: at the latest when `keeper` is collected."""
-    path = new_folder("jobqueue-")
-    return path, weakref.finalize(keeper, _remove, path, os.getpid())
+class Spool:
+    """A folder (0700) that is made when it is needed, and goes with this at the latest."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._remove: weakref.finalize[Any, Any] | None = None
+        self.made: Path | None = None
+
+    def path(self) -> Path:
+        """The folder; made, or made anew if another took its place."""
+        with self._lock.held:
+            if self.made is None or not is_there(self.made):
+                self.made = new_folder("jobqueue-")
+                self._remove = weakref.finalize(self, _remove, self.made, os.getpid())
+            return self.made
+
+    def drop_if_empty(self) -> None:
+        """After a stop nothing needs the folder but logs that were too large for memory."""
+        with self._lock.held:
+            if self.made is not None and is_empty(self.made):
+                self.remove()
+                self.made = self._remove = None
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it."""
+        if self._remove is not None:
+            self._remove()
 
 
 def new_folder(prefix: str, within: str | None = None) -> Path:
