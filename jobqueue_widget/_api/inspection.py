@@ -146,7 +146,7 @@ class Inspection:
         return self.engine.timers.count
 
     def seconds_left(self, job: Job, timer: TimerKind) -> float | None:
-        """Until this "hold", "limit", "backoff" or "ladder" (a stop) of the job is due, if ever."""
+        """Until this "hold", "limit", "backoff" or "grace" (a stop) of the job is due, if ever."""
         with self.engine.lock.held:
             return self.engine.timers.seconds_left(job._record, timer)
 

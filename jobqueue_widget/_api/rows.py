@@ -179,7 +179,7 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
 
 
 def _add_what_it_did(shown: RowDict, engine: Engine, job: JobRecord) -> None:
-    force_in = engine.timers.seconds_left(job, "ladder") if job.cancel_phase == "asked" else None
+    force_in = engine.timers.seconds_left(job, "grace") if job.cancel_phase == "asked" else None
     shown["force_at"] = None if force_in is None else engine.now() + force_in
     shown["note"] = note_of(job)
     shown["differs"] = has_changed(job)

@@ -215,7 +215,7 @@ def accept_cancel(state: QueueState, event: ev.CancelRequested, out: Out) -> Non
 
 
 def time_out(state: QueueState, event: ev.TimedOut, out: Out) -> None:
-    """Its own limit: the same ladder, another ending."""
+    """Its own limit: the same grace period, another ending."""
     job = event.job
     if event.attempt == job.attempt:
         job.timers &= ~fx.TIMER_BITS["limit"]
@@ -315,13 +315,13 @@ def _begin_stop(job: JobRecord, force: bool, timeout: float, out: Out) -> None:
     job.cancel_phase = "asked"
     out.append(fx.Ask(job))
     if job.can_kill:
-        arm(job, "ladder", timeout, out)
+        arm(job, "grace", timeout, out)
     payload = {"force_in": timeout if job.can_kill else None}
     out.append(fx.Publish(job, "cancel_asked", payload))
 
 
 def _force(job: JobRecord, out: Out) -> None:
-    disarm(job, "ladder", out)
+    disarm(job, "grace", out)
     job.cancel_phase = "forcing"
     out += (fx.Kill(job), fx.Publish(job, "cancel_forced"))
 

@@ -341,7 +341,7 @@ class Engine:
             if not self.timers.take(job, kind, token):
                 return
             event: ev.JobEvent
-            if kind == "ladder":
+            if kind == "grace":
                 event = ev.CancelTimedOut(job, job.attempt)
             elif kind == "limit":
                 event = ev.TimedOut(job, job.attempt, timeout)

@@ -1,4 +1,4 @@
-"""The timers of jobs (cancel ladder, time limit, back-off, hold), on an injected clock."""
+"""Keeps the timers of jobs (grace period, time limit, back-off, hold), on an injected clock."""
 
 from __future__ import annotations
 

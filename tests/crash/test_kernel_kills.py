@@ -176,7 +176,7 @@ def test_nothing_outlives_a_script(
     took = time.monotonic() - begun
     seconds = wait_until(lambda: not any(map(alive, pids)), 1.0)
     if way in ("error", "end"):
-        assert took < 2.5, "its end does not wait for the job, nor for the ladder of a cancel"
+        assert took < 2.5, "its end does not wait for the job, nor for the grace period of a cancel"
         assert ("ValueError" in errors) == (way == "error")
     else:
         assert not errors

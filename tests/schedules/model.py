@@ -270,7 +270,7 @@ class PlainQueue:
         job.over_limit = True
         self._want_stop(job, timeout <= 0, timeout)
 
-    def ladder_is_over(self, job: PlainJob) -> None:
+    def grace_is_over(self, job: PlainJob) -> None:
         if job.can_kill:
             self._force(job)
 
@@ -290,10 +290,10 @@ class PlainQueue:
         job.stop = "asked"
         self._tell("Ask", job)
         if job.can_kill:
-            job.timers["ladder"] = self.now + timeout
+            job.timers["grace"] = self.now + timeout
 
     def _force(self, job: PlainJob) -> None:
-        job.timers.pop("ladder", None)
+        job.timers.pop("grace", None)
         job.stop = "forcing"
         self._tell("Kill", job)
 

@@ -143,7 +143,7 @@ BUGS = [
     Bug(
         "nothing follows a request that is ignored",
         "_core/rules.py",
-        '    if job.can_kill:\n        arm(job, "ladder", timeout, out)\n',
+        '    if job.can_kill:\n        arm(job, "grace", timeout, out)\n',
         "",
     ),
     Bug(

@@ -157,7 +157,7 @@ def check_rest(world: World) -> None:
             world.complain(f"somebody waits for {record.number}, which is {record.status}")
     _check_joiners(world, state)
     for attempt in world.alive:
-        _check_ladder(world, attempt)
+        _check_grace(world, attempt)
         if engine.life.phase == "stopped" and attempt.can_kill and attempt.killed_at is None:
             world.complain(f"{attempt.spec.id} outlives the stop, and nobody forced it")
 
@@ -186,7 +186,7 @@ def _check_joiners(world: World, state: QueueState) -> None:
         world.complain("somebody joins a queue in which nothing will ever happen")
 
 
-def _check_ladder(world: World, attempt: Attempt) -> None:
+def _check_grace(world: World, attempt: Attempt) -> None:
     """R4: a time limit is noticed, and what was asked in vain is forced."""
     now = world.outside.now
     limit = attempt.spec.options.timeout

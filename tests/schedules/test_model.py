@@ -270,7 +270,7 @@ class TwoQueues(RuleBasedStateMachine):
                 self.request_stop(job, False, LISTEN, "queue stopped")
         for job in list(self.model.running):
             if job.stop == "asked":
-                self.model.ladder_is_over(job)
+                self.model.grace_is_over(job)
                 self.apply(ev.CancelTimedOut(self.record(job), job.attempt))
             if job.stop == "forcing":
                 self.end(job, Outcome.of_stop())
@@ -410,7 +410,7 @@ class TwoQueues(RuleBasedStateMachine):
             self.model.limit_is_over(job, LISTEN)
             self.apply(ev.TimedOut(record, job.attempt, LISTEN))
         else:
-            self.model.ladder_is_over(job)
+            self.model.grace_is_over(job)
             self.apply(ev.CancelTimedOut(record, job.attempt))
 
     # -- what must be so after each step ---------------------------------------------------------

@@ -80,8 +80,8 @@ def test_a_timer_that_fired_too_late_to_be_disarmed_does_not_count() -> None:
 def test_kinds_do_not_disturb_one_another() -> None:
     fixture, one = Fixture(), job()
     fixture.timers.arm(one, "limit", 5)
-    fixture.timers.arm(one, "ladder", 3)
-    fixture.timers.disarm(one, "ladder")
+    fixture.timers.arm(one, "grace", 3)
+    fixture.timers.disarm(one, "grace")
     fixture.time.advance(5)
     assert fixture.fired == ["limit"]
 

@@ -93,7 +93,7 @@ EVENTS: dict[str, Callable[[JobRecord], ev.JobEvent]] = {
 COMMANDS = {"Reprioritized", "Moved", "Held", "Released", "CancelRequested"}
 END = ["Publish ended", "ReleaseWaiters"]
 DONE = ["Wake", *END]
-ASK = ["Ask", "ArmTimer ladder", "Publish cancel_asked"]
+ASK = ["Ask", "ArmTimer grace", "Publish cancel_asked"]
 NOTHING: list[str] = []
 # (stage, event): (stage after, effects). For a job without options, whose work can be killed.
 CELLS: dict[tuple[str, str], tuple[str, list[str]]] = {
@@ -121,10 +121,10 @@ CELLS: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("asked", "CancelRequested"): ("asked", ["Ask"]),
     ("asked", "CancelTimedOut"): (
         "forcing",
-        ["DisarmTimer ladder", "Kill", "Publish cancel_forced"],
+        ["DisarmTimer grace", "Kill", "Publish cancel_forced"],
     ),
-    ("asked", "Ended"): ("ended", ["Wake", "DisarmTimer ladder", *END]),
-    ("asked", "KillFailed"): ("ended", ["DisarmTimer ladder", *END]),
+    ("asked", "Ended"): ("ended", ["Wake", "DisarmTimer grace", *END]),
+    ("asked", "KillFailed"): ("ended", ["DisarmTimer grace", *END]),
     ("forcing", "PhaseChanged"): ("forcing", ["Publish phase"]),
     ("forcing", "Progressed"): ("forcing", ["Publish progress"]),
     ("forcing", "CancelRequested"): ("forcing", NOTHING),
@@ -386,7 +386,7 @@ def test_a_second_cancel_may_force_at_once_too(force: bool, timeout: float) -> N
     bench = Bench()
     bench.bring_to("asked")
     assert bench.apply(ev.CancelRequested(bench.job, force, timeout, "")) == [
-        "DisarmTimer ladder",
+        "DisarmTimer grace",
         "Kill",
         "Publish cancel_forced",
     ]
