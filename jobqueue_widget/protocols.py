@@ -95,7 +95,7 @@ class IoThread(Protocol):
 
 
 class ExecutorContext(Protocol):
-    """What the runtime lends to an executor between `open` and `close`."""
+    """What an executor may use of the runtime between `open` and `close`."""
 
     loop: asyncio.AbstractEventLoop
     io: IoThread

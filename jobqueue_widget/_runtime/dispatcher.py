@@ -20,7 +20,7 @@ from .failures import outcome_of_start, said_of
 if TYPE_CHECKING:
     from ..protocols import Executor
     from .engine_view import LifeView
-    from .executor_context import Context
+    from .executor_context import QueueContext
     from .queue_resources import QueueResources
     from .runner import Run
     from .storage.keeper import Keeper
@@ -32,7 +32,7 @@ BATCH = 64  # launches before other callbacks of the loop get their turn
 class LaunchesJobs(EngineView, Protocol):
     """What the dispatcher uses of its engine besides."""
 
-    context: Context
+    context: QueueContext
     keeper: Keeper
     resources: QueueResources
 

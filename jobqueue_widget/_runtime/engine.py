@@ -24,7 +24,7 @@ from .._threads.supervisor import Supervisor
 from .._threads.timers import CallLater, Timers
 from .alive import KeepAlive
 from .dispatcher import Dispatcher
-from .executor_context import Context
+from .executor_context import QueueContext
 from .lag import LoopWatch
 from .lifecycle import Lifecycle
 from .publish import JobEvent, Publisher
@@ -65,7 +65,7 @@ class Engine:
         self.state = QueueState(settings.max_history, settings.keep_ended)
         self.title = f"jobqueue-{settings.name or self.run_id}"
         self.life = Lifecycle(self)
-        self.io = Supervisor(f"{self.title}-io", self.life.lend, self.lock.inner())
+        self.io = Supervisor(f"{self.title}-io", self.life.post_turn, self.lock.inner())
         self._call_later = call_later or self.io.call_later
         self.now = clock.wall
         self.monotonic = clock.monotonic
@@ -82,7 +82,7 @@ class Engine:
         self.waiters = Waiters(self, self.life)
         self.watch = LoopWatch(self, self.life, self._call_later)
         self.alive = KeepAlive(self, self._call_later, self.waiters.why_stuck)
-        self.context = Context(self, self.life, self.io, self.spool)
+        self.context = QueueContext(self, self.life, self.io, self.spool)
         self.main_executor: Executor | None = None  # what the queue was made for, if its user's
         self.recorder: Recorder | None = None
         self._orphans = ""

@@ -1,4 +1,4 @@
-"""What a running queue lends to its executors."""
+"""What executors may use of a running queue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .storage.spool import Spool
 
 
-class Context:
+class QueueContext:
     """The engine as executors see it: `protocols.ExecutorContext`."""
 
     def __init__(self, engine: EngineView, life: LifeView, io: IoThread, spool: Spool) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .runner import Run
     from .storage.keeper import Keeper
 
-LENT_TICK = 0.25
+TURN_TICK = 0.25
 STOP_MARGIN = 2.0  # seconds beyond its own time limit that a stop may take in all
 FORCE_PATIENCE = 1.0  # seconds for work that `stop` forces to be gone
 
@@ -117,10 +117,10 @@ class Lifecycle:
         self.loop_is_lost = True  # handled by whoever holds no lock next
         return False
 
-    def lend(self, turn: Callable[[], object]) -> bool:
+    def post_turn(self, turn: Callable[[], object]) -> bool:
         """The I/O thread cannot be started: its timers are looked at from the loop, once a tick."""
         bridge = self._bridge
-        return bridge is not None and bridge.post(bridge.loop.call_later, LENT_TICK, turn)
+        return bridge is not None and bridge.post(bridge.loop.call_later, TURN_TICK, turn)
 
     # -- start -------------------------------------------------------------------------------
 

@@ -28,18 +28,18 @@ class Supervisor:
     quick and must not raise; one that raises is logged and the thread goes on.
 
     Where it cannot be started, `call` and `watch` raise and timers are kept. The next use tries
-    again; until then `turn` fires what is due, and `lend` is asked to call that soon.
+    again; until then `turn` fires what is due, and `post_turn` is asked to call that soon.
     """
 
     def __init__(
         self,
         name: str,
-        lend: Callable[[Callback], bool] | None = None,
+        post_turn: Callable[[Callback], bool] | None = None,
         lock: Lock | None = None,
     ) -> None:
         self._name = name
-        self._lend = lend
-        self._lent = self._said = False  # that it cannot be started
+        self._post_turn = post_turn
+        self._turn_posted = self._said = False  # that it cannot be started
         self._lock = lock or Lock()
         self._calls: deque[tuple[Callback, tuple[object, ...]]] = deque()
         self._timers: list[tuple[float, int, list[Callback | tuple[object, ...]]]] = []
@@ -134,7 +134,7 @@ class Supervisor:
 
     def after_fork(self) -> None:
         """In a forked child the thread does not exist: forget it, leave the parent's fds alone."""
-        self.__init__(self._name, self._lend)  # type: ignore[misc]
+        self.__init__(self._name, self._post_turn)  # type: ignore[misc]
 
     # -- the thread -------------------------------------------------------------------------
 
@@ -171,13 +171,15 @@ class Supervisor:
             if not self._said:
                 logger.warning("the I/O thread %s could not be started: %s", self._name, error)
             self._said = True
-            self._lent = self._lent or (self._lend is not None and self._lend(self.turn))
+            self._turn_posted = self._turn_posted or (
+                self._post_turn is not None and self._post_turn(self.turn)
+            )
 
     def turn(self) -> None:
         """While no thread can be started: fire here what is due. Any thread."""
         while True:
             with self._lock.held:
-                self._lent = False
+                self._turn_posted = False
                 if self._thread is not None:
                     return
                 wait = self._until_next_timer()

@@ -159,7 +159,7 @@ class ProcessExecutor(StartsAtOnce):
 
     @property
     def context(self) -> ExecutorContext:
-        """What the queue lent."""
+        """The context that `open` was given."""
         assert self._context is not None
         return self._context
 

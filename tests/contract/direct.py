@@ -1,4 +1,4 @@
-"""Drives an executor without a queue: what a queue lends it, and a reporter that remembers."""
+"""Drives an executor without a queue, and has a reporter that remembers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Recorder:
         return self.ends[0]
 
 
-class Lent:
+class DirectContext:
     """An `ExecutorContext` with a real I/O thread."""
 
     max_running = 2
@@ -106,10 +106,10 @@ class Bench:
 @asynccontextmanager
 async def opened(executor: Executor, folder: Path) -> AsyncIterator[Bench]:
     """Open it, and close it and its I/O thread at the end."""
-    lent = Lent(folder)
-    executor.open(lent)
+    context = DirectContext(folder)
+    executor.open(context)
     try:
         yield Bench(executor)
     finally:
         await executor.close()
-        lent.supervisor.close()
+        context.supervisor.close()

@@ -50,8 +50,8 @@ class _RawExecutor(ProcessExecutor):
         return Outcome.of_value(Raw(meta, parts))
 
 
-class _Lent:
-    """What the executor is lent here, as a queue would."""
+class _AgentContext:
+    """The context of the executor here, in place of a queue's."""
 
     loop: asyncio.AbstractEventLoop  # never asked for
     cancel_timeout = 0.0
@@ -129,9 +129,9 @@ class Station:
     ) -> None:
         self._on_news = on_news
         self._io = Supervisor(f"jobqueue-station-{name}")
-        self._lent = _Lent(self._io, name, lanes, settings)
+        self._context = _AgentContext(self._io, name, lanes, settings)
         self._executor = _RawExecutor()
-        self._executor.open(self._lent)
+        self._executor.open(self._context)
         self._lock = Lock()
         self._jobs: dict[str, ProcessExecution | None] = {}  # until their end has been fetched
         self._ended: set[str] = set()
@@ -250,12 +250,12 @@ class Station:
         if self._executor.begin_close(empty.set) and not empty.wait(CLOSE_SECONDS):
             logger.warning("workers of %s are not gone after %g s", self.where, CLOSE_SECONDS)
         self._io.close()
-        self._lent.remove_files()
+        self._context.remove_files()
 
     def kill_now(self) -> None:
         """Without its threads, at the end of the interpreter."""
         self._executor.kill_all_now()
-        self._lent.remove_files()
+        self._context.remove_files()
 
 
 class AwaitedStation(Station):
