@@ -30,7 +30,7 @@ def free_lane(state: QueueState, job: JobRecord, out: Out) -> None:
         job.lane_taken = False
         state.lanes_taken -= 1
         state.running.pop(job.id, None)
-        state.lingering.pop(job.id, None)
+        state.zombies.pop(job.id, None)
         state.resting.pop(job.id, None)
         out.append(fx.Wake(job))
 
@@ -97,7 +97,7 @@ def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> 
         free_lane(state, job, out)
     elif job.lane_taken:
         state.running.pop(job.id, None)
-        state.lingering[job.id] = job
+        state.zombies[job.id] = job
     job.status = status
     job.cancel_phase = job.run_phase = job.block_reason = None
     job.held = job.backing_off = False

@@ -35,7 +35,7 @@ class QueueState:
     def __init__(self, max_history: int, keep_ended: int) -> None:
         self.order = PendingOrder()
         self.running: dict[str, JobRecord] = {}
-        self.lingering: dict[str, JobRecord] = {}  # declared failed, their work is not gone yet
+        self.zombies: dict[str, JobRecord] = {}  # declared failed, and their work still runs
         self.resting: dict[str, JobRecord] = {}  # pending again, their lane waits with them
         self.unstarted_in_a_row = 0  # jobs that failed because nothing could be started
         self.jobs: dict[str, JobRecord] = {}
@@ -174,9 +174,9 @@ class QueueState:
         assert {job.id for job in self.order.ready()} == {j.id for j in pending if j.startable}
         assert all(job.status is JobStatus.running for job in self.running.values())
         assert all(job.lane_taken for job in self.running.values())
-        assert all(job.status is JobStatus.failed for job in self.lingering.values())
+        assert all(job.status is JobStatus.failed for job in self.zombies.values())
         assert all(job in pending and job.lane_taken for job in self.resting.values())
-        assert self.lanes_taken == len(self.running) + len(self.lingering) + len(self.resting)
+        assert self.lanes_taken == len(self.running) + len(self.zombies) + len(self.resting)
         assert all(job.status.ended and not job.timers for job in self.ended)
         numbers = [job.ended_number for job in self.ended]
         assert numbers == sorted(set(numbers)), f"not in the order of their ends: {numbers}"

@@ -119,8 +119,8 @@ BUGS = [
     Bug(
         "a lane is free as soon as the job is told to have ended",
         "_core/ending.py",
-        "        state.lingering[job.id] = job\n",
-        "        state.lingering[job.id] = job\n        free_lane(state, job, out)\n",
+        "        state.zombies[job.id] = job\n",
+        "        state.zombies[job.id] = job\n        free_lane(state, job, out)\n",
     ),
     Bug(
         "a retry does not wait",

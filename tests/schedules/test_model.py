@@ -84,7 +84,7 @@ class TwoQueues(RuleBasedStateMachine):
     def running(self, pick: int) -> PlainJob:
         return self.model.running[pick % len(self.model.running)]
 
-    def lingering(self) -> list[PlainJob]:
+    def zombies(self) -> list[PlainJob]:
         return [job for job in self.model.jobs if job.ended and job.has_lane]
 
     def record(self, job: PlainJob) -> JobRecord:
@@ -340,12 +340,12 @@ class TwoQueues(RuleBasedStateMachine):
             self.model.break_off(job, str(outcome.failure) if outcome.failure else None, idle)
         self.apply(ev.Ended(self.record(job), attempt, outcome, (idle,) if idle else ()))
 
-    @precondition(lambda self: self.model.running or self.lingering())
+    @precondition(lambda self: self.model.running or self.zombies())
     @rule(pick=picks, outcome=outcomes, look=looks)
     def work_cannot_be_ended_or_is_gone_at_last(
         self, pick: int, outcome: Outcome, look: bool
     ) -> None:
-        left = self.lingering()
+        left = self.zombies()
         if left and (pick % 4 or not self.model.running):
             job = left[pick % len(left)]
             self.model.gone_at_last(job)
