@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._api.display_hook import provider
 from ._api.rows import cancel_note, note_of
 from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, NotKept
-from ._core.late import Late
+from ._core.lazy import LazyResult
 from ._core.machine.told import unchecked_text
 from ._core.machine.usage import Usage
 from ._core.texts.fitting import fit
@@ -241,7 +241,7 @@ class Job:
 
     def _value(self) -> Any:
         value = self._record.result
-        return value.get() if type(value) is Late else value
+        return value.get() if type(value) is LazyResult else value
 
     @property
     def error(self) -> str | None:

@@ -104,7 +104,7 @@ class Submission:
             self._prepare(spec, executor, spec.secrets)
         if _is_packed(spec.payload) and any(map(may_change, (*args, *kwargs.values()))):
             arguments_line(spec)  # of now, and kept
-            spec.late = CallReader(spec.payload[1])
+            spec.lazy = CallReader(spec.payload[1])
             spec.empty("args", "kwargs")
         return JobRecord(spec, priority, number, engine.now()), parents
 

@@ -50,7 +50,7 @@ class JobSpec:
     `payload` is what the executor's `prepare` made of it at submit (a pickle, for instance).
 
     `args` and `kwargs` that could change after the submit are not kept beside a payload that holds
-    them, and after the end of its job `payload` may be let go, too: then `late` gives them when
+    them, and after the end of its job `payload` may be let go, too: then `lazy` gives them when
     somebody looks at them, and `lost` says why it cannot.
     """
 
@@ -61,7 +61,7 @@ class JobSpec:
         "kept",
         "kind",
         "kwargs",
-        "late",
+        "lazy",
         "lost",
         "name",
         "options",
@@ -72,7 +72,7 @@ class JobSpec:
         "target",
     )
     missing: str | None = None  # why it can never run; only of those that came back
-    restored = False  # True for those that a journal brought back: they load what they need late
+    restored = False  # True for those that a journal brought back: they load when they must
 
     def __init__(
         self,
@@ -98,15 +98,15 @@ class JobSpec:
         self.secrets: Secrets | None = None  # what no text of it may show
         self.kept: object = None  # what a journal is to keep of it, until that is written
         self.surroundings: object = None  # folder and environment of its submit, where it gets them
-        self.late: Callable[[str], object] | None = None
+        self.lazy: Callable[[str], object] | None = None
         self.lost = ""
 
     def __getattr__(self, name: str) -> Any:
-        """A slot that was emptied after the end of the job: `late` raises what is to be told."""
+        """A slot that was emptied after the end of the job: `lazy` raises what is to be told."""
         if name not in LET_GO:
             raise AttributeError(name)
-        assert self.late is not None
-        return self.late(name)
+        assert self.lazy is not None
+        return self.lazy(name)
 
     def again(self, id: str) -> JobSpec:
         """The same under another id.
@@ -119,11 +119,11 @@ class JobSpec:
         spec.executor = self.executor
         spec.surroundings = self.surroundings
         spec.secrets = self.secrets
-        if self.late is None:
+        if self.lazy is None:
             spec.args, spec.kwargs = self.args, self.kwargs
         else:
             spec.empty("args", "kwargs")
-            spec.late, spec.shown = self.late, self.shown
+            spec.lazy, spec.shown = self.lazy, self.shown
         return spec
 
     def empty(self, *names: str) -> None:
@@ -136,12 +136,12 @@ class JobSpec:
 
     def take_over(self) -> None:
         """Its journal is about to forget it: load what stands there only."""
-        if self.lost and self.late is not None:
+        if self.lost and self.lazy is not None:
             with contextlib.suppress(NotRestorableError):  # it stands nowhere
-                found: dict[str, Any] = {name: self.late(name) for name in LET_GO}
+                found: dict[str, Any] = {name: self.lazy(name) for name in LET_GO}
                 self.args, self.kwargs = found["args"], found["kwargs"]
                 self.payload = found["payload"]
-                self.late, self.lost = None, ""
+                self.lazy, self.lost = None, ""
 
     @property
     def title(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .._core.jobs import JobFailure, JobRecord, NotKept
-from .._core.late import Late
+from .._core.lazy import LazyResult
 from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
 from .._core.stored import KeptFunction, KeptResult, Request, Standing
 from .._core.texts.causes import kinds_from, stated_as_plain, stated_from
@@ -257,7 +257,7 @@ class SealedScribe:
 
 def value_of(job: JobRecord) -> object:
     """What it returned, wherever that stands."""
-    return job.result.get() if type(job.result) is Late else job.result
+    return job.result.get() if type(job.result) is LazyResult else job.result
 
 
 def _shown(job: JobRecord) -> str:
@@ -375,7 +375,7 @@ def failure_from_json(text: str) -> JobFailure:
 
 def shown_value(value: object) -> str:
     """A built-in value as text, of any other the name of its type."""
-    if type(value) is Late:
+    if type(value) is LazyResult:
         return value.shown()
     if not is_plain(value) and type(value) is not NotKept:
         return f"<{type(value).__name__}>"

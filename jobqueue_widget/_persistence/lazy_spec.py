@@ -217,7 +217,7 @@ class RestoredSpec(JobSpec):
         self.shown = request.shown
         self.secrets = None
         self.kept = WRITTEN
-        self.late = None
+        self.lazy = None
         self.lost = ""
         if request.kind == "plugin":
             self.target = request.name

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from .._core.events import Restored
 from .._core.jobs import PENDING, RUNNING, BlockReason, JobFailure, JobRecord, JobStatus
-from .._core.late import Late
+from .._core.lazy import LazyResult
 from .._core.spec import DEFAULT_OPTIONS, JobSpec
 from .._core.stored import Contents, Request, Session, Standing
 from .._core.texts.hiding import with_texts
@@ -255,7 +255,7 @@ class _Restorer:
     def _give_result(self, job: JobRecord) -> None:
         if job.id in self._contents.with_result:
             archive, job_id = self._archive, job.id
-            job.result = Late(
+            job.result = LazyResult(
                 job,
                 lambda job: archive.result(job.id),
                 lambda: archive.shown(job_id),

@@ -59,7 +59,7 @@ def shown_arguments(spec: JobSpec) -> tuple[tuple[object, ...], dict[str, object
             return spec.args, dict(spec.kwargs)
         args, kwargs = _without_secrets(spec)
     except Exception:
-        if not spec.restored and spec.late is None:
+        if not spec.restored and spec.lazy is None:
             raise
         return (spec.shown or "",), {}
     return tuple(map(_untold, args)), {name: _untold(value) for name, value in kwargs.items()}
@@ -139,14 +139,14 @@ def describe_arguments(spec: JobSpec, limit: int = LINE) -> str:
 
     What was shown before is shown again: an argument may be another by now, or gone.
     """
-    if limit <= TOLD or spec.restored or spec.late is not None:
+    if limit <= TOLD or spec.restored or spec.lazy is not None:
         return fit(arguments_line(spec), limit)
     return _line(spec, limit)
 
 
 def _line(spec: JobSpec, limit: int) -> str:
-    is_late = spec.restored or spec.late is not None
-    args, kwargs = shown_arguments(spec) if is_late else _without_secrets(spec)
+    is_lazy = spec.restored or spec.lazy is not None
+    args, kwargs = shown_arguments(spec) if is_lazy else _without_secrets(spec)
     parts: list[str] = []
     left = limit + 2
     for name, value in chain(zip(repeat(""), args), kwargs.items()):

@@ -53,7 +53,7 @@ def decode_aside(
 
 
 class CallReader:
-    """Gives the arguments of a job from the pickle of its call, as they run: a `JobSpec.late`."""
+    """Gives the arguments of a job from the pickle of its call, as they run: a `JobSpec.lazy`."""
 
     __slots__ = ("_call",)
 

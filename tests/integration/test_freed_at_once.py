@@ -17,7 +17,7 @@ import pytest
 
 from jobqueue_widget import JobQueue, PluginManager, current_job
 from jobqueue_widget._core.jobs import JobRecord
-from jobqueue_widget._core.late import Late
+from jobqueue_widget._core.lazy import LazyResult
 from jobqueue_widget._runtime.storage.logs import JobLog
 from jobqueue_widget.testing import FakePluginHost
 from tests.conditions import until
@@ -25,7 +25,7 @@ from tests.journals import opened, running
 from tests.own_manager import own_manifest
 
 KEPT = 2
-KINDS: tuple[type, ...] = (JobRecord, JobLog, Late)
+KINDS: tuple[type, ...] = (JobRecord, JobLog, LazyResult)
 
 
 class Counter:
@@ -211,12 +211,12 @@ async def test_what_was_moved_away_does_not_hold_its_job(
             job = queue.submit_nowait(works, f"{number} {'x' * 500_000}")
             await job
             record = job._record
-            while type(record.result) is not Late:
+            while type(record.result) is not LazyResult:
                 await asyncio.sleep(0.01)
             assert len(job.result) > 500_000
         del job, record
         await until(lambda: count(JobRecord) <= KEPT)
-        assert count(Late) <= KEPT
+        assert count(LazyResult) <= KEPT
 
 
 async def test_a_job_that_came_back_is_gone_with_its_last_reference(

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobqueue_widget import Job, JobQueue, NotKept, NotRestorableError, ResultNotKeptError
-from jobqueue_widget._core.late import Late
+from jobqueue_widget._core.lazy import LazyResult
 from jobqueue_widget._persistence.lazy_spec import RestoredSpec
 from jobqueue_widget._runtime.storage import keeper
 from jobqueue_widget._runtime.storage.keeper import LIGHT
@@ -69,7 +69,7 @@ def in_memory(queue: JobQueue, kept: list[Job]) -> int:
     found = 0
     for record in records:
         value = record.result
-        if type(value) is Late:
+        if type(value) is LazyResult:
             value = value.in_memory
         size = len(value) if isinstance(value, bytes) else 0
         found += size if size > LIGHT else 0

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..._core import events as ev
 from ..._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
-from ..._core.late import IsOutdated, Late
+from ..._core.lazy import IsOutdated, LazyResult
 from ..._core.spec import JobSpec
 from ...child import wire
 from ...errors import NotRestorableError
@@ -129,9 +129,9 @@ class Keeper:
         self._in_journal.pop(job.id, None)
         if isinstance(job.log, JobLog):
             job.log.kept  # noqa: B018 - one that came back is read now
-        late = job.result
-        if type(late) is Late and job not in self._files:
-            value = late.get()
+        lazy = job.result
+        if type(lazy) is LazyResult and job not in self._files:
+            value = lazy.get()
             self._engine.do(ev.ResultMoved(job, value))
             if type(value) is not NotKept:
                 self.note_loaded(job, value)
@@ -201,7 +201,7 @@ class Keeper:
             if size <= LIGHT:
                 return
             spec.shown = spec.shown or self.describe(spec)
-            spec.late = CallReader(call)
+            spec.lazy = CallReader(call)
             spec.empty("args", "kwargs")
         else:
             size = size_of(spec.args) + (size_of(spec.kwargs) if spec.kwargs else 0)
@@ -220,13 +220,13 @@ class Keeper:
             spec.shown = spec.shown or self.describe(spec)
             if self.archive is not None and self._stands_in_the_journal(job):
                 spec.lost = "its arguments stood in the journal, which is not there any more"
-                spec.late = self.archive.arguments_of(job)
+                spec.lazy = self.archive.arguments_of(job)
             else:
                 spec.lost = (
                     f"its arguments ({size:,} bytes) were let go after it had completed, "
                     f"for those of ended jobs may take a quarter of keep_bytes={keep:,}"
                 )
-                spec.late = _Lost(f"job {spec.title!r} ({job.id}): {spec.lost}; submit it again")
+                spec.lazy = _Lost(f"job {spec.title!r} ({job.id}): {spec.lost}; submit it again")
             spec.empty("args", "kwargs", "payload")
 
     def _stands_in_the_journal(self, job: JobRecord) -> bool:
@@ -281,7 +281,7 @@ class Keeper:
     def _move(self, job: JobRecord) -> bool:
         """Out of memory, if it can be. False: it is no copy, and its user may have it."""
         value, is_held = job.result, job.is_held
-        if type(value) is Late:
+        if type(value) is LazyResult:
             value.forget()
             self._off_memory(job)
             return True
@@ -293,7 +293,7 @@ class Keeper:
             if whole is None and not recorder.trouble:
                 return True  # it is on its way there
             if whole and self.archive is not None:
-                self._now_late(job, self._from_journal)
+                self._now_lazy(job, self._from_journal)
                 return True
         self._into_file(job, value, is_held)
         return True
@@ -323,7 +323,7 @@ class Keeper:
         with self._lock.held:
             self._files.put(job, size)
             self._told[job] = told
-        self._now_late(job, self._from_file)
+        self._now_lazy(job, self._from_file)
 
     def _fits_on_disk(self, size: int, limit: int) -> bool:
         """After letting go of older ones that nobody holds, if it must be."""
@@ -356,12 +356,12 @@ class Keeper:
         if in_file:
             self._path(job).unlink(missing_ok=True)
 
-    def _now_late(
+    def _now_lazy(
         self, job: JobRecord, load: Callable[[JobRecord], tuple[object, IsOutdated]]
     ) -> None:
         told = type(job.result).__name__
-        late = Late(job, load, lambda: f"<{told}>", self.note_loaded)
-        self._engine.do(ev.ResultMoved(job, late))
+        lazy = LazyResult(job, load, lambda: f"<{told}>", self.note_loaded)
+        self._engine.do(ev.ResultMoved(job, lazy))
         self._off_memory(job)
 
     def _off_memory(self, job: JobRecord) -> None:
@@ -406,7 +406,7 @@ class Keeper:
 
 
 class _Lost:
-    """What `JobSpec.late` is when there is nothing left to give."""
+    """What `JobSpec.lazy` is when there is nothing left to give."""
 
     def __init__(self, text: str) -> None:
         self._text = text

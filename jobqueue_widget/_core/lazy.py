@@ -10,7 +10,7 @@ from .jobs import JobRecord, NotKept
 IsOutdated = Callable[[], bool] | None
 
 
-class Late:
+class LazyResult:
     """Stands for a job's result that is fetched when somebody looks at it. Any thread.
 
     `load` gives it, and what says whether it would be another one by now; None: never.
