@@ -16,7 +16,7 @@ from ..child.job_context import current_job
 from ..child.plugins import typed
 from ..errors import PluginFailedError, ResultNotKeptError, UnsendableValueError
 from .run import Operation, PluginRun
-from .slots import Plugin, Quiet
+from .slots import NullReporter, Plugin
 
 STOP_PATIENCE = 3.0  # seconds between asking a call that nobody waits for any more and forcing it
 
@@ -65,11 +65,11 @@ class Call:
     ) -> None:
         name = plugin.meta.name
         payload = pack(args, kwargs, plugin.house.types, name)
-        quiet = Quiet(f"{name}-call-{next(_numbers)}", current_job())
+        reporter = NullReporter(f"{name}-call-{next(_numbers)}", current_job())
         self._plugin = plugin
-        self._done = quiet.done
+        self._done = reporter.done
         self.run = PluginRun(
-            plugin, operation, quiet, payload, who=f"a call of {name}", on_chunk=on_chunk
+            plugin, operation, reporter, payload, who=f"a call of {name}", on_chunk=on_chunk
         )
 
     def begin(self) -> None:

@@ -105,7 +105,7 @@ class Slot:
         self.plugin.give_back(self, run, warm=during_work)
 
 
-class Quiet:
+class NullReporter:
     """The reporter of calls that no queue listens to; `done` has the outcome.
 
     What is told goes to the job whose code makes the call, if it is made in one.
@@ -193,7 +193,7 @@ class Plugin:
             if not slot.claimed:
                 following = self._next()
             if following is None and warm and not self.closed:
-                following = PluginRun(self, "load", Quiet())
+                following = PluginRun(self, "load", NullReporter())
             slot.run = following
         if following is not None:
             self._begin(slot, following)
@@ -269,9 +269,9 @@ class Plugin:
         started = []
         try:
             for slot in slots:
-                quiet = Quiet()
-                self.house.io.call(self._begin_upkeep, slot, PluginRun(self, operation, quiet))
-                started.append(quiet.done)
+                reporter = NullReporter()
+                self.house.io.call(self._begin_upkeep, slot, PluginRun(self, operation, reporter))
+                started.append(reporter.done)
         except BaseException:
             self.unclaim(slots)
             raise
@@ -298,7 +298,9 @@ class Plugin:
         loading = [
             run.reporter.done
             for run in runs
-            if run is not None and run.operation == "load" and isinstance(run.reporter, Quiet)
+            if run is not None
+            and run.operation == "load"
+            and isinstance(run.reporter, NullReporter)
         ]
         problem = self.upkeep("load", self.claim_idle(loaded=False))
         problems = [problem, *(_problem(done.result()) for done in loading)]
@@ -347,7 +349,7 @@ class Plugin:
         return all(one.ended.wait(max(0.01, deadline - time.monotonic())) for one in workers)
 
     def _end_softly(self, slot: Slot, worker: PluginProcess) -> None:
-        run = PluginRun(self, "cleanup", Quiet())
+        run = PluginRun(self, "cleanup", NullReporter())
         too_long = f"cleanup() took longer than {CLEANUP_PATIENCE:g} s"
         run.at_end(self.house.io.call_later(CLEANUP_PATIENCE, worker.kill, run, too_long))
         self.house.io.call(self._begin_upkeep, slot, run)
