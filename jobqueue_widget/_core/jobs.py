@@ -262,6 +262,7 @@ class JobRecord:
         "finished_before_cancel",
         "handle",
         "held",
+        "history",
         "hold_then",
         "hold_until",
         "id",
@@ -285,7 +286,6 @@ class JobRecord:
         "started_at",
         "status",
         "timers",
-        "trail",
         "usage",
         "where",
     )
@@ -300,7 +300,7 @@ class JobRecord:
         self.status = PENDING
         self.attempt = 1
         self.revision = 0
-        self.trail = ""
+        self.history = ""
         self.created_at = created_at
         self.started_at: float | None = None
         self.completed_at: float | None = None
@@ -354,4 +354,4 @@ class JobRecord:
         return self.number < other.number
 
     def __repr__(self) -> str:
-        return f"JobRecord({self.id}, {self.status.value}, attempt {self.attempt}, {self.trail})"
+        return f"JobRecord({self.id}, {self.status.value}, attempt {self.attempt}, {self.history})"

@@ -73,7 +73,7 @@ class QueueState:
             )
         self.now = now
         if event.code != ".":
-            job.trail += event.code
+            job.history += event.code
         out: list[fx.Effect] = []
         rule(self, event, out)
         if out:

@@ -152,7 +152,7 @@ ALL = list(itertools.product(STAGES, EVENTS))
 def test_a_cell_of_the_table(stage: str, event: str) -> None:
     bench = Bench()
     bench.bring_to(stage)
-    trail, revision = bench.job.trail, bench.state.revision
+    history, revision = bench.job.history, bench.state.revision
     made = EVENTS[event](bench.job)
     if (stage, event) in CELLS:
         after, effects = CELLS[stage, event]
@@ -166,9 +166,9 @@ def test_a_cell_of_the_table(stage: str, event: str) -> None:
     elif event in COMMANDS:
         assert bench.apply(made) is None
         assert stage_of(bench.job) == stage
-        assert bench.job.trail == trail
+        assert bench.job.history == history
     else:
-        with pytest.raises(InvalidTransition, match=f"{event} does not fit.*{stage}.*{trail}"):
+        with pytest.raises(InvalidTransition, match=f"{event} does not fit.*{stage}.*{history}"):
             bench.apply(made)
         assert stage_of(bench.job) == stage
         assert bench.state.revision == revision
