@@ -28,7 +28,7 @@ from .._core.machine.resources import (
     MachineStats,
     PluginKey,
     ProcessMemory,
-    Request,
+    ResourceRequest,
     Told,
     impossible,
 )
@@ -217,7 +217,7 @@ class Admission:
         plugin: PluginKey | None,
         *,
         declared: bool = False,
-        beside: Request | None = None,
+        beside: ResourceRequest | None = None,
         may_evict: bool = False,
     ) -> Admitted | BlockReason | Impossible:
         """May this job start now? If so it has its reservation.
@@ -246,8 +246,7 @@ class Admission:
                     self._ledger.reserve(request, decision.gpus)
                 if plugin is not None and decision.gpus:
                     self._places[plugin] = decision.gpus
-                current = self._unloading.room
-                if current is not None and current.request.job_id == job_id:
+                if self._unloading.room_for(job_id) is not None:
                     self._unloading.room = None
                 return decision
             if isinstance(decision, Impossible):
@@ -255,9 +254,8 @@ class Admission:
             self._wanted = True
             if decision is not MEASURING:
                 room = self._plan_room(request, decision, beside) if may_evict else None
-                current = self._unloading.room
-                is_ours = current is not None and current.request.job_id == job_id
-                if current is not None and is_ours and current.until is None:
+                current = self._unloading.room_for(job_id)
+                if current is not None and current.until is None:
                     decision = replace(decision, text=current.text)
         if room is not None:
             self._aside(lambda: self._make_room(room))
@@ -265,14 +263,16 @@ class Admission:
             self.look_once()
         return decision
 
-    def _request(self, job_id: str, title: str, need: Amounts, plugin: PluginKey | None) -> Request:
+    def _request(
+        self, job_id: str, title: str, need: Amounts, plugin: PluginKey | None
+    ) -> ResourceRequest:
         loaded = self._loaded.get(plugin) if plugin is not None else None
         is_known = loaded is not None and loaded.measured and not loaded.busy
         holds = loaded.holds if loaded is not None and is_known else NOTHING
         place = tuple(holds.gpu_mib) if loaded is not None and loaded.gpu_measured else ()
         if plugin is not None and not place:
             place = self._places.get(plugin, ())
-        return Request(job_id, title, need, plugin, holds, place)
+        return ResourceRequest(job_id, title, need, plugin, holds, place)
 
     def request(
         self,
@@ -282,14 +282,14 @@ class Admission:
         plugin: PluginKey | None,
         *,
         declared: bool = False,
-    ) -> Request:
+    ) -> ResourceRequest:
         """For a job that is to be kept room for."""
         with self._lock.held:
             need, _ = self._hosts.checkable(need, plugin if declared else None, self._stats)
             return self._request(job_id, title, need, plugin)
 
     def _decide(
-        self, request: Request, beside: Request | None, *, is_cut: bool
+        self, request: ResourceRequest, beside: ResourceRequest | None, *, is_cut: bool
     ) -> Admitted | BlockReason | Impossible:
         now, stats = self._monotonic(), self._stats
         room = self._unloading.current(now)
@@ -356,7 +356,7 @@ class Admission:
     # -- unloading what is idle ----------------------------------------------------------------
 
     def _plan_room(
-        self, request: Request, reason: BlockReason, beside: Request | None
+        self, request: ResourceRequest, reason: BlockReason, beside: ResourceRequest | None
     ) -> Room | None:
         """What to unload for it, if that lets it start; one job at a time."""
         now, stats = self._monotonic(), self._stats

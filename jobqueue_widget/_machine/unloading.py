@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .._core.machine.resources import IdlePlugin, PluginKey, Request
+from .._core.machine.resources import IdlePlugin, PluginKey, ResourceRequest
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ TRY_AGAIN = 3.0  # seconds before a plugin that did not go is asked again
 class Room:
     """What is being unloaded for one job; `until` is set when that is over."""
 
-    request: Request
+    request: ResourceRequest
     victims: list[IdlePlugin]
     text: str
     begun: float
@@ -33,6 +33,11 @@ class Unloading:
         self.room: Room | None = None
         self.going: set[PluginKey] = set()  # their hosts were asked to unload them
         self._not_gone: dict[PluginKey, float] = {}
+
+    def room_for(self, job_id: str) -> Room | None:
+        """What is being unloaded for that job, if anything."""
+        room = self.room
+        return room if room is not None and room.request.job_id == job_id else None
 
     def current(self, now: float) -> Room | None:
         """Return the room that is being made or kept; one that takes too long is given up."""

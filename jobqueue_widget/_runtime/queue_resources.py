@@ -17,7 +17,7 @@ from .._core.machine.resources import (
     MachineStats,
     PluginKey,
     ProcessMemory,
-    Request,
+    ResourceRequest,
     clean,
 )
 from .._core.machine.usage import Usage
@@ -256,7 +256,7 @@ class QueueResources:
             return None
         return decision
 
-    def _request(self, spec: JobSpec) -> Request:
+    def _request(self, spec: JobSpec) -> ResourceRequest:
         need, declared = self.need(spec)
         return self._admission.request(
             spec.id, spec.title, need, _plugin_of(spec), declared=declared

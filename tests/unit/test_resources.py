@@ -20,7 +20,7 @@ from jobqueue_widget._core.machine.resources import (
     Ledger,
     MachineStats,
     ProcessMemory,
-    Request,
+    ResourceRequest,
     clean,
 )
 
@@ -37,8 +37,8 @@ def machine(
     )
 
 
-def request(job: str, plugin: tuple[int, str] | None = None, **need: float) -> Request:
-    return Request(job, job, need, plugin)
+def request(job: str, plugin: tuple[int, str] | None = None, **need: float) -> ResourceRequest:
+    return ResourceRequest(job, job, need, plugin)
 
 
 def idle(
@@ -47,7 +47,7 @@ def idle(
     return IdlePlugin((1, name), name, ProcessMemory(ram, gpu or {}), at)
 
 
-def take(ledger: Ledger, wanted: Request, stats: MachineStats) -> Decision:
+def take(ledger: Ledger, wanted: ResourceRequest, stats: MachineStats) -> Decision:
     decision = ledger.decide(wanted, stats)
     if isinstance(decision, Admitted):
         ledger.reserve(wanted, decision.gpus)
@@ -167,9 +167,9 @@ def test_a_job_gets_one_gpu_that_holds_it_all_and_the_fullest_that_does() -> Non
 def test_a_plugin_stays_on_the_gpu_that_it_is_loaded_on() -> None:
     holds = ProcessMemory(0, {0: 5_000})
     stats = machine(gpus=((24_000, 19_000), (24_000, 9_000)))
-    wanted = Request("a", "a", {"gpu_mib": 6_000}, (1, "p"), holds, (0,))
+    wanted = ResourceRequest("a", "a", {"gpu_mib": 6_000}, (1, "p"), holds, (0,))
     assert Ledger().decide(wanted, stats) == Admitted((0,))
-    more = Request("a", "a", {"gpu_mib": 25_000}, (1, "p"), holds, (0,))
+    more = ResourceRequest("a", "a", {"gpu_mib": 25_000}, (1, "p"), holds, (0,))
     full = machine(gpus=((26_000, 19_000), (26_000, 26_000)))
     assert text_of(Ledger().decide(more, full)).startswith("needs 25,000 MiB GPU, 24,000 free; ")
 
@@ -177,7 +177,7 @@ def test_a_plugin_stays_on_the_gpu_that_it_is_loaded_on() -> None:
 def test_a_plugin_that_is_loaded_needs_only_the_rest() -> None:
     holds = ProcessMemory(0, {0: 9_800})
     stats = machine(gpus=((12_000, 500),))
-    wanted = Request("a", "a", {"gpu_mib": 10_000}, (1, "p"), holds)
+    wanted = ResourceRequest("a", "a", {"gpu_mib": 10_000}, (1, "p"), holds)
     assert Ledger().decide(wanted, stats) == Admitted((0,))
 
 
@@ -221,7 +221,7 @@ def test_more_than_the_machine_has_is_impossible_and_by_how_much_is_told(
     need: dict[str, float], text: str
 ) -> None:
     stats = machine(gpus=((21_600, 100), (8_000, 8_000)))
-    assert Ledger().decide(Request("a", "a", need), stats) == Impossible(text)
+    assert Ledger().decide(ResourceRequest("a", "a", need), stats) == Impossible(text)
 
 
 def test_without_a_gpu_it_is_told_why_there_is_none() -> None:
@@ -296,7 +296,7 @@ def test_nobody_is_unloaded_in_vain() -> None:
 
 def test_a_plugin_that_runs_a_job_or_is_the_jobs_own_is_not_unloaded() -> None:
     ledger, stats = Ledger(), machine(ram=10_000, free=1_000)
-    ledger.reserve(Request("b", "b", {"cpus": 1}, (1, "taken")), ())
+    ledger.reserve(ResourceRequest("b", "b", {"cpus": 1}, (1, "taken")), ())
     plugins = [idle("taken", ram=8_000), idle("own", ram=8_000)]
     assert plan_eviction(ledger, request("a", (1, "own"), ram_mib=9_500), stats, plugins) == []
 
@@ -347,9 +347,9 @@ def test_never_is_more_promised_than_there_is(
     for number, (act, need) in enumerate(acts):
         job = f"j{number}"
         if act == "take":
-            decision = ledger.decide(Request(job, job, need), look())
+            decision = ledger.decide(ResourceRequest(job, job, need), look())
             if isinstance(decision, Admitted):
-                ledger.reserve(Request(job, job, need), decision.gpus)
+                ledger.reserve(ResourceRequest(job, job, need), decision.gpus)
                 running[job], used[job] = (need, decision.gpus), 0.0
         elif running and act == "release":
             oldest = next(iter(running))
@@ -389,7 +389,7 @@ def test_a_plan_makes_the_job_fit_and_is_the_smallest_of_its_kind(
 ) -> None:
     stats = machine(12_000, free, ((12_000, free),))
     plugins = [idle(f"p{number}", ram, {0: gpu}, at) for number, (ram, gpu, at) in enumerate(held)]
-    wanted = Request("a", "a", need)
+    wanted = ResourceRequest("a", "a", need)
     plan = plan_eviction(Ledger(), wanted, stats, plugins)
     after = Ledger().decide(wanted, relieved(stats, plan))
     if plan:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from .resources import Admitted, IdlePlugin, Ledger, MachineStats, Request
+from .resources import Admitted, IdlePlugin, Ledger, MachineStats, ResourceRequest
 
 
 def plan_eviction(
     ledger: Ledger,
-    request: Request,
+    request: ResourceRequest,
     stats: MachineStats,
     idle: Sequence[IdlePlugin],
-    beside: Request | None = None,
+    beside: ResourceRequest | None = None,
 ) -> list[IdlePlugin]:
     """The idle plugins to unload so that the job fits: least recently used first, no one in vain.
 

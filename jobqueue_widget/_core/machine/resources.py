@@ -80,7 +80,7 @@ def clean(amounts: Mapping[str, object]) -> Amounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ResourceRequest:
     """What a job wants, no amount of it zero.
 
     `holds` is what its plugin's worker has already, `place` the GPU that it is on: it stays there.
@@ -98,7 +98,7 @@ class Request:
 class Reservation:
     """What was promised to a job; `used` is what its processes were last seen to hold."""
 
-    request: Request
+    request: ResourceRequest
     gpus: tuple[int, ...]
     used: ProcessMemory = NOTHING
 
@@ -169,7 +169,7 @@ class Ledger:
         self._reserved: dict[str, Reservation] = {}
         self._left: list[Reservation] = []  # over; what they held is in no look yet
 
-    def reserve(self, request: Request, gpus: tuple[int, ...]) -> None:
+    def reserve(self, request: ResourceRequest, gpus: tuple[int, ...]) -> None:
         """Promise it; what `decide` has just admitted."""
         assert request.job_id not in self._reserved, f"{request.job_id} has a reservation"
         self._reserved[request.job_id] = Reservation(request, gpus)
@@ -225,10 +225,10 @@ class Ledger:
 
     def decide(
         self,
-        request: Request,
+        request: ResourceRequest,
         stats: MachineStats,
         idle: Sequence[IdlePlugin] = (),
-        beside: Request | None = None,
+        beside: ResourceRequest | None = None,
     ) -> Decision:
         """May it start now?
 
@@ -261,7 +261,9 @@ class Ledger:
             return Admitted(gpus, devices=tuple(known[n].uuid or str(n) for n in gpus))
         return self._blocked(request, have, short, idle, stats)
 
-    def _free_ram(self, request: Request, stats: MachineStats, beside: Request | None) -> float:
+    def _free_ram(
+        self, request: ResourceRequest, stats: MachineStats, beside: ResourceRequest | None
+    ) -> float:
         promised = sum(held.ram() for held in self._reserved.values())
         unused = sum(max(0.0, held.ram() - held.used.ram_mib) for held in self._live(request))
         own = min(request.holds.ram_mib, request.need[RAM])
@@ -272,23 +274,23 @@ class Ledger:
             stats.ram_total_mib - promised - kept,
         )
 
-    def _live(self, request: Request) -> Iterator[Reservation]:
+    def _live(self, request: ResourceRequest) -> Iterator[Reservation]:
         """Others whose memory may not be in the last look yet; its own worker's is its own."""
         yield from self._reserved.values()
         for held in self._left:
             if held.request.plugin is None or held.request.plugin != request.plugin:
                 yield held
 
-    def _free_cpus(self, stats: MachineStats, beside: Request | None) -> float:
+    def _free_cpus(self, stats: MachineStats, beside: ResourceRequest | None) -> float:
         promised = sum(held.request.need.get(CPUS, 0.0) for held in self._reserved.values())
         kept = 0.0 if beside is None else beside.need.get(CPUS, 0.0)
         return stats.cpus - promised - kept
 
     def _choose_gpus(
         self,
-        request: Request,
+        request: ResourceRequest,
         stats: MachineStats,
-        beside: Request | None,
+        beside: ResourceRequest | None,
         have: dict[str, float],
     ) -> tuple[int, ...] | None:
         """The GPUs to use, None if none will do; notes in `have` what there is.
@@ -326,7 +328,7 @@ class Ledger:
             return None
         return (min(fitting, key=lambda number: (free[number], number)),)
 
-    def _free_gpu(self, number: int, gpu: GpuStats, request: Request) -> float:
+    def _free_gpu(self, number: int, gpu: GpuStats, request: ResourceRequest) -> float:
         promised = sum(held.gpu(number, gpu) for held in self._reserved.values())
         unused = sum(
             max(0.0, held.gpu(number, gpu) - held.used.gpu_mib.get(number, 0.0))
@@ -339,7 +341,7 @@ class Ledger:
 
     def _blocked(
         self,
-        request: Request,
+        request: ResourceRequest,
         have: Mapping[str, float],
         short: list[str],
         idle: Sequence[IdlePlugin],
@@ -357,7 +359,7 @@ class Ledger:
         return BlockReason(text, dict(request.need), shown, tuple(holders))
 
     def _holders(
-        self, request: Request, name: str, idle: Sequence[IdlePlugin], stats: MachineStats
+        self, request: ResourceRequest, name: str, idle: Sequence[IdlePlugin], stats: MachineStats
     ) -> list[Holder]:
         """Who has what is missing, the largest first."""
         found: list[Holder] = []
