@@ -207,7 +207,7 @@ class ResultMoved(JobEventBase):
     code: ClassVar[str] = "k"
 
 
-JobEvent = (
+Event = (
     Submitted
     | Restored
     | Reprioritized

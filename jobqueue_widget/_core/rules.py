@@ -300,7 +300,7 @@ def move_result(state: QueueState, event: ev.ResultMoved, out: Out) -> None:
         out.append(fx.Publish(event.job, "result_let_go", {"reason": event.result.reason}))
 
 
-def ignore(state: QueueState, event: ev.JobEvent, out: Out) -> None:
+def ignore(state: QueueState, event: ev.Event, out: Out) -> None:
     """Late news of something that is over."""
 
 

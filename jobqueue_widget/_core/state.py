@@ -10,7 +10,7 @@ from itertools import islice
 
 from ..errors import InvalidTransition
 from . import effects as fx
-from .events import JobEvent, Moved
+from .events import Event, Moved
 from .jobs import JobRecord, JobStatus
 from .order import PendingOrder
 from .stats import Totals
@@ -52,7 +52,7 @@ class QueueState:
 
     # -- changing ---------------------------------------------------------------------------
 
-    def apply(self, event: JobEvent, now: float) -> list[fx.Effect] | None:
+    def apply(self, event: Event, now: float) -> list[fx.Effect] | None:
         """Change the state by one event; the effects in order, or None if a command is refused.
 
         Args:

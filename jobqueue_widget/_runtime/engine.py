@@ -97,7 +97,7 @@ class Engine:
 
     # -- changing the state ------------------------------------------------------------------
 
-    def do(self, event: ev.JobEvent) -> bool:
+    def do(self, event: ev.Event) -> bool:
         """Apply one event. False: a command that does not fit where the job is now.
 
         Raises:
@@ -340,7 +340,7 @@ class Engine:
         with self.lock.held:
             if not self.timers.take(job, kind, token):
                 return
-            event: ev.JobEvent
+            event: ev.Event
             if kind == "grace":
                 event = ev.CancelTimedOut(job, job.attempt)
             elif kind == "limit":

@@ -177,7 +177,7 @@ class Run:
         if not self.over:
             self._tell(ev.KillFailed(self.job, self.attempt, reason))
 
-    def _tell(self, event: ev.JobEvent) -> None:
+    def _tell(self, event: ev.Event) -> None:
         try:
             self._engine.do(event)
         except ReentrantCallError:  # from a finalizer: a report may be lost, and never raises

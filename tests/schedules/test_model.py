@@ -92,7 +92,7 @@ class TwoQueues(RuleBasedStateMachine):
 
     # -- applying --------------------------------------------------------------------------------
 
-    def apply(self, event: ev.JobEvent) -> bool:
+    def apply(self, event: ev.Event) -> bool:
         """Do to the core what the rule has done to the model, and carry the effects out."""
         told = self.state.apply(event, self.model.now)
         said: list[tuple[str, int]] = []

@@ -26,7 +26,7 @@ class Queue:
         self.checked = True
         self.count = 0
 
-    def apply(self, event: ev.JobEvent) -> list[fx.Effect]:
+    def apply(self, event: ev.Event) -> list[fx.Effect]:
         effects = self.state.apply(event, 5.0)
         assert effects is not None
         if self.checked:

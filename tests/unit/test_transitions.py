@@ -38,7 +38,7 @@ class Bench:
         spec = JobSpec(f"j-{self.count}", "function", len, "len", options=made)
         return JobRecord(spec, 0, self.count, 0.0)
 
-    def apply(self, event: ev.JobEvent) -> list[str] | None:
+    def apply(self, event: ev.Event) -> list[str] | None:
         """The names of the effects, timers with their kind, publications with their type."""
         effects = self.state.apply(event, 100.0)
         self.state.validate()
@@ -68,7 +68,7 @@ class Bench:
 
 
 FAILURE = JobFailure("ValueError", "no")
-EVENTS: dict[str, Callable[[JobRecord], ev.JobEvent]] = {
+EVENTS: dict[str, Callable[[JobRecord], ev.Event]] = {
     "Submitted": lambda job: ev.Submitted(job),
     "Restored": lambda job: ev.Restored(job, JobStatus.pending),
     "Reprioritized": lambda job: ev.Reprioritized(job, 5),
