@@ -291,52 +291,95 @@ class JobRecord:
     )
 
     def __init__(self, spec: JobSpec, priority: int, number: int, created_at: float) -> None:
+        #: What was asked for: function, arguments, options. Always.
         self.spec = spec
+        #: The id that users see. Always, as `number` and `created_at`.
         self.id = spec.id
+        #: Which submission of its queue it was, from 1.
         self.number = number
+        #: The higher one starts first. Always; counts while pending.
         self.priority = priority
+        #: Its place among jobs of its priority; the lower one starts first. Counts while pending.
         self.rank = number << 32
+        #: Its entry in the `PendingOrder`. While pending; None else.
         self.entry: tuple[int, int, JobRecord] | None = None
+        #: The stage: pending, running, or how it ended.
         self.status = PENDING
+        #: The attempt that runs, or the next one while pending; the last one when it has ended.
         self.attempt = 1
+        #: The revision of the state in which it last changed. Always.
         self.revision = 0
+        #: The codes of all events that it was told of, in order. For error messages.
         self.history = ""
+        #: Epoch seconds.
         self.created_at = created_at
+        #: Epoch seconds of the start of its attempt. Once it has run.
         self.started_at: float | None = None
+        #: Epoch seconds. Once it has ended.
         self.completed_at: float | None = None
-        # while pending
+
+        #: True if its user has it held back. While pending.
         self.held = False
+        #: What happens when the hold expires. While held.
         self.hold_then: Literal["release", "cancel"] = "release"
+        #: When that is, in epoch seconds; None: never. While held.
         self.hold_until: float | None = None
+        #: True if it waits for the time of its next attempt. While pending.
         self.backing_off = False
-        self.failed_starts = 0  # of this attempt, through no fault of its own
-        self.rescue: Rescue | None = None  # after it ran out of memory
-        self.parents: tuple[JobRecord, ...] = ()  # until it has ended
+        #: Starts of this attempt that failed through no fault of its own. Until it has ended.
+        self.failed_starts = 0
+        #: What is or was unloaded so that an attempt finds more memory. From then on.
+        self.rescue: Rescue | None = None
+        #: The jobs that it comes after. Until it has ended.
+        self.parents: tuple[JobRecord, ...] = ()
+        #: How many of them have not ended. While pending.
         self.parents_left = 0
+        #: The jobs that come after it, if any. Until it has ended.
         self.children: list[JobRecord] | None = None
-        self.needed_by = 0  # how many jobs after it have not ended
+        #: How many jobs that come after it have not ended. Always.
+        self.needed_by = 0
+        #: Why it was not started when it was its turn. While pending.
         self.block_reason: BlockReason | None = None
-        # while running
+
+        #: The name of the executor that runs it. Once it has been launched.
         self.executor_name = ""
+        #: True if that executor can force it to end. Once it has been launched.
         self.can_kill = False
+        #: True from its launch until its work is really gone, which may be after its end.
         self.lane_taken = False
+        #: What it does before its body runs; None: that runs. While running.
         self.run_phase: str | None = None
-        self.where: str | None = None  # the machine or worker, if its executor tells
+        #: The machine or worker of this attempt, if its executor tells. From its launch on.
+        self.where: str | None = None
+        #: How far a cancel has come: asked or forcing; None: nobody asked. While running.
         self.cancel_phase: CancelPhase | None = None
+        #: True if its time limit is what asked it to stop. While running.
         self.limit_hit = False
+        #: The `TIMER_BITS` of its armed timers. Until it has ended.
         self.timers = 0
+        #: From 0.0 to 1.0; None: unknown. From its launch on.
         self.progress: float | None = 0.0
+        #: What it last said of its progress. From its launch on.
         self.message = ""
-        # how it ended
-        self.ended_number = 0  # it grows with each end, over all sessions of a journal
-        self.result: object = None  # what it returned; if it is not completed, in part
+
+        #: The number of its end, counted over all sessions of a journal; 0 until it has ended.
+        self.ended_number = 0
+        #: What it returned, in part if it is not completed. Once it has ended.
+        self.result: object = None
+        #: Why it failed. Once it has failed, and while it is tried again.
         self.failure: JobFailure | None = None
+        #: What whoever cancelled it gave as reason. From the first request on.
         self.cancel_reason = ""
+        #: True if it completed though it was asked to stop. Once it has ended.
         self.finished_before_cancel = False
+        #: The id of the job of which this is another try, or None. Always.
         self.retry_of: str | None = None
-        self.log: object = None  # the runtime's; made when the job first writes something
-        self.handle: Callable[[], object] | None = None  # a weak reference to what its user holds
-        self.usage: object = None  # the runtime's: what it reserved and was seen to use
+        #: The runtime's `JobLog`. Once something was written.
+        self.log: object = None
+        #: A weak reference to the `Job` that its user holds. Once there was one.
+        self.handle: Callable[[], object] | None = None
+        #: The runtime's `Usage`: what is reserved and was seen to be used. From its admission on.
+        self.usage: object = None
 
     @property
     def startable(self) -> bool:
