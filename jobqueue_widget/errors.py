@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._core.jobs import JobFailure, NotKept
+    from ._core.outcomes import JobFailure, NotKept
 
 
 class JobQueueError(Exception):

@@ -146,14 +146,6 @@ CIRCLES: list[set[str]] = [
         "_core.state",
         "_core.transitions",
     },
-    {
-        "_core.jobs",
-        "_core.machine.rescue",
-        "_core.machine.resources",
-        "_core.spec",
-        "_core.texts.hiding",
-        "errors",
-    },
     {"_persistence.codec", "_persistence.lazy_spec"},
     {"executors.futures.call", "executors.futures.executor"},
     {
@@ -194,8 +186,8 @@ def test_files_do_not_import_one_another_in_circles() -> None:
         }
         for path in modules()
     }
-    found = circles_of(arrows)
-    assert sorted(map(sorted, found)) == sorted(map(sorted, CIRCLES))
+    new = [sorted(found) for found in circles_of(arrows) if not any(found <= c for c in CIRCLES)]
+    assert new == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "_core").glob("*.py")), ids=dotted)

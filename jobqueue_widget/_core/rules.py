@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import effects as fx
@@ -27,7 +28,7 @@ from .jobs import (
     JobRecord,
     NotKept,
 )
-from .machine.rescue import PATIENCE, Rescue, may_be_rescued
+from .machine.rescue import PATIENCE, Rescue
 from .starting import start_again_or_fail
 
 if TYPE_CHECKING:
@@ -332,7 +333,7 @@ def _unasked() -> JobFailure:
 
 def _retry_or_fail(state: QueueState, job: JobRecord, out: Out, idle: tuple[str, ...] = ()) -> None:
     """`idle`: what could be unloaded for a job that ran out of memory."""
-    rescued = may_be_rescued(job, idle)
+    rescued = _may_be_rescued(job, idle)
     if job.attempt > job.spec.options.retries and not rescued:
         end(state, job, FAILED, out)
         return
@@ -381,3 +382,20 @@ def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
 def _may_run_again(job: JobRecord, event: ev.Restored) -> bool:
     options = job.spec.options
     return bool(options.idempotent) and not event.asked and job.attempt <= options.retries
+
+
+def _may_be_rescued(job: JobRecord, idle: Sequence[str]) -> bool:
+    """True if its attempt failed for want of memory, some can be freed, and it may run again.
+
+    `retries` and `idempotent=True` say that it may. A plugin's call may, too, unless
+    `idempotent=False` was given: later versions of the reference system, for which plugins are
+    written, try each of them again.
+    """
+    failure, options = job.failure, job.spec.options
+    if not idle or failure is None or not failure.out_of_memory:
+        return False
+    if job.rescue is not None or job.attempt > options.retries + 1:
+        return False
+    if job.spec.kind == "plugin" and options.idempotent is not False:
+        return True
+    return bool(options.retries or options.idempotent)

@@ -11,9 +11,8 @@ from itertools import islice
 from ..errors import InvalidTransition
 from . import effects as fx
 from .events import Event, Moved
-from .jobs import JobRecord, JobStatus
+from .jobs import COMPLETED, FAILED, JobRecord, JobStatus
 from .order import PendingOrder
-from .stats import Totals
 from .transitions import TABLE, stage_of
 
 
@@ -23,6 +22,30 @@ class Pause:
 
     reason: str
     since: float
+
+
+@dataclass(slots=True)
+class Totals:
+    """Exact counts since the queue was made; they never shrink, whatever is evicted."""
+
+    accepted: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Completed, failed and cancelled together."""
+        return self.completed + self.failed + self.cancelled
+
+    def count(self, status: JobStatus) -> None:
+        """Add one job that ended this way."""
+        if status is COMPLETED:
+            self.completed += 1
+        elif status is FAILED:
+            self.failed += 1
+        else:
+            self.cancelled += 1
 
 
 class QueueState:

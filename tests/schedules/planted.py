@@ -239,7 +239,7 @@ BUGS = [
     ),
     Bug(
         "what ran out of memory is tried again as often as it does",
-        "_core/machine/rescue.py",
+        "_core/rules.py",
         "    if job.rescue is not None or job.attempt > options.retries + 1:",
         "    if job.rescue is not None and not job.rescue.over:",
     ),
@@ -300,7 +300,7 @@ BUGS = [
     ),
     Bug(
         "a counter forgets the cancelled",
-        "_core/stats.py",
+        "_core/state.py",
         "            self.cancelled += 1",
         "            self.failed += 1",
     ),

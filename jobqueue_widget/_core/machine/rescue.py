@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .resources import RAM, IdlePlugin, PluginKey
 
 if TYPE_CHECKING:
-    from ..jobs import BlockReason, JobRecord
+    from ..outcomes import BlockReason
 
 PATIENCE = 30.0  # seconds that the unloading may take
 NAMED = 3
@@ -34,23 +34,6 @@ class Rescue:
         if self.over:
             return f"out of memory: unloaded {names}, trying again"
         return f"out of memory: unloading {names} to try again"
-
-
-def may_be_rescued(job: JobRecord, idle: Sequence[str]) -> bool:
-    """True if its attempt failed for want of memory, some can be freed, and it may run again.
-
-    `retries` and `idempotent=True` say that it may. A plugin's call may, too, unless
-    `idempotent=False` was given: later versions of the reference system, for which plugins are
-    written, try each of them again.
-    """
-    failure, options = job.failure, job.spec.options
-    if not idle or failure is None or not failure.out_of_memory:
-        return False
-    if job.rescue is not None or job.attempt > options.retries + 1:
-        return False
-    if job.spec.kind == "plugin" and options.idempotent is not False:
-        return True
-    return bool(options.retries or options.idempotent)
 
 
 def who_makes_room(

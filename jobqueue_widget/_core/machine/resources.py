@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..jobs import EMPTY_AMOUNTS, BlockReason, Holder
+from ..outcomes import EMPTY_AMOUNTS, BlockReason, Holder
 
 RAM, GPU, CPUS, GPUS = NAMES = ("ram_mib", "gpu_mib", "cpus", "gpus")
 HOLDERS_NAMED = 2

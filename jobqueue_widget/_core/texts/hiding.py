@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from string import ascii_letters, digits
 
-from ..jobs import JobFailure, NotKept, Outcome
+from ..outcomes import JobFailure, NotKept, Outcome
 
 HIDDEN = "•••"
 SHORTEST = 3  # characters; what is shorter says nothing and would hide half of every text
