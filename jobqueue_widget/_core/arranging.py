@@ -63,7 +63,7 @@ def release(state: QueueState, event: ev.Released | ev.HoldExpired, out: Out) ->
 
 
 def hold_expired(state: QueueState, event: ev.HoldExpired, out: Out) -> None:
-    """Its `then`: released or cancelled."""
+    """Do what was set for the end of the hold: release or cancel the job."""
     job = event.job
     job.timers &= ~fx.TIMER_BITS["hold"]
     if not job.held:

@@ -60,25 +60,25 @@ class Wake(Effect):
 
 
 class ReleaseWaiters(Effect):
-    """The job has ended: whoever waits for it may go on."""
+    """Wake whoever waits for the end of the job."""
 
     __slots__ = ()
 
 
 class Evict(Effect):
-    """The job is no longer kept: drop what the runtime holds for it (its log)."""
+    """Drop what the runtime holds of a job that is no longer kept (its log)."""
 
     __slots__ = ()
 
 
 class Paused(Effect):
-    """The queue was paused because of this job."""
+    """Tell that the queue was paused because of this job."""
 
     __slots__ = ()
 
 
 class Reranked(Effect):
-    """Its rank was changed to make room for another: nothing to tell, but something to keep."""
+    """Write down a rank that was changed to make room for another job; nobody is told."""
 
     __slots__ = ()
 

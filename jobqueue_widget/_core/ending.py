@@ -36,7 +36,7 @@ def free_lane(state: QueueState, job: JobRecord, out: Out) -> None:
 
 
 def unblock_those_behind(job: JobRecord, out: Out) -> None:
-    """It could not start and kept others from it; now it stands in nobody's way."""
+    """Clear why the job could not start, now that it keeps no other from starting."""
     if job.block_reason is not None:
         job.block_reason = None
         out.append(fx.Wake(job))

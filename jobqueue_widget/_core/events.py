@@ -43,7 +43,7 @@ class Restored(JobEventBase):
 
 @dataclass(slots=True)
 class Reprioritized(JobEventBase):
-    """Another priority; the rank stays."""
+    """Give the job another priority; its rank stays."""
 
     priority: int
     code: ClassVar[str] = "p"
@@ -52,7 +52,7 @@ class Reprioritized(JobEventBase):
 
 @dataclass(slots=True)
 class Moved(JobEventBase):
-    """Another place: beside `anchor`, or at one end (`anchor` None)."""
+    """Move the job: beside `anchor`, or at one end (`anchor` None)."""
 
     anchor: JobRecord | None
     where: Literal["before", "after", "top", "bottom"]
@@ -100,7 +100,7 @@ class BackoffOver(JobEventBase):
 
 @dataclass(slots=True)
 class RoomMade(JobEventBase):
-    """After it ran out of memory these were unloaded (none: nothing has changed)."""
+    """Report what was unloaded after the job ran out of memory (none: nothing has changed)."""
 
     attempt: int
     unloaded: tuple[str, ...]
@@ -165,7 +165,7 @@ class CancelRequested(JobEventBase):
 
 @dataclass(slots=True)
 class CancelTimedOut(JobEventBase):
-    """It was asked and did not end in time."""
+    """The grace period is over and the job, which was asked to stop, still runs."""
 
     attempt: int
     code: ClassVar[str] = "C"
@@ -173,7 +173,7 @@ class CancelTimedOut(JobEventBase):
 
 @dataclass(slots=True)
 class TimedOut(JobEventBase):
-    """It ran into its own time limit; `timeout` as in CancelRequested."""
+    """The job has run into its own time limit; `timeout` as in CancelRequested."""
 
     attempt: int
     timeout: float

@@ -74,7 +74,7 @@ def submit(
 
 
 def backoff_over(state: QueueState, event: ev.BackoffOver, out: Out) -> None:
-    """The next attempt may start."""
+    """Let the next attempt start."""
     job = event.job
     if event.attempt == job.attempt and job.backing_off:
         job.timers &= ~fx.TIMER_BITS["backoff"]
@@ -90,7 +90,7 @@ def backoff_over(state: QueueState, event: ev.BackoffOver, out: Out) -> None:
 
 
 def room_made(state: QueueState, event: ev.RoomMade, out: Out) -> None:
-    """The attempt that there is room for may start; without room the one before was the last."""
+    """Let the job start again if memory was freed; else the attempt before was its last."""
     job, rescue = event.job, event.job.rescue
     if event.attempt == job.attempt and rescue is not None and not rescue.over:
         disarm(job, "backoff", out)
@@ -124,7 +124,7 @@ def block(state: QueueState, event: ev.Blocked, out: Out) -> None:
 
 
 def refuse(state: QueueState, event: ev.Refused, out: Out) -> None:
-    """It asks for what this machine will never have; another attempt would not help."""
+    """Fail a job that asks for what this machine will never have."""
     event.job.failure = event.failure
     end(state, event.job, FAILED, out)
 
@@ -150,7 +150,7 @@ def launch(state: QueueState, event: ev.Launched, out: Out) -> None:
 
 
 def cancel_pending(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
-    """At once."""
+    """Cancel a pending job at once."""
     event.job.cancel_reason = event.reason
     end(state, event.job, CANCELLED, out)
 
@@ -159,7 +159,7 @@ def cancel_pending(state: QueueState, event: ev.CancelRequested, out: Out) -> No
 
 
 def change_phase(state: QueueState, event: ev.PhaseChanged, out: Out) -> None:
-    """The time limit counts from when the body runs."""
+    """Note what the job does now; its time limit counts from when the body runs."""
     job = event.job
     if event.attempt != job.attempt:
         return
@@ -192,14 +192,14 @@ def progress(state: QueueState, event: ev.Progressed, out: Out) -> None:
 
 
 def cancel_running(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
-    """Ask first, unless it is to be forced at once and can be."""
+    """Ask a running job to stop, or force it at once if that is wanted and possible."""
     job = event.job
     job.cancel_reason = event.reason
     _begin_stop(job, event.force or event.timeout <= 0, event.timeout, out)
 
 
 def cancel_again(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
-    """A second request: the user's word replaces a time limit's; it may force now."""
+    """Take a second request: its reason replaces that of a time limit, and it may force now."""
     job = event.job
     if job.limit_hit:
         job.limit_hit, job.cancel_reason = False, event.reason
@@ -210,13 +210,13 @@ def cancel_again(state: QueueState, event: ev.CancelRequested, out: Out) -> None
 
 
 def accept_cancel(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
-    """Already forcing: nothing more can be done, and it is under way."""
+    """Take a request while forcing: only its reason counts."""
     if event.job.limit_hit:
         event.job.limit_hit, event.job.cancel_reason = False, event.reason
 
 
 def time_out(state: QueueState, event: ev.TimedOut, out: Out) -> None:
-    """Its own limit: the same grace period, another ending."""
+    """Ask a job to stop that ran into its own limit; it will have failed, not been cancelled."""
     job = event.job
     if event.attempt == job.attempt:
         job.timers &= ~fx.TIMER_BITS["limit"]
@@ -225,7 +225,7 @@ def time_out(state: QueueState, event: ev.TimedOut, out: Out) -> None:
 
 
 def escalate(state: QueueState, event: ev.CancelTimedOut, out: Out) -> None:
-    """Asked, not ended in time (or its queue stops before that): force."""
+    """Force a job that did not stop in time (or whose queue stops before that)."""
     job = event.job
     if event.attempt == job.attempt and job.can_kill:
         _force(job, out)
@@ -241,7 +241,7 @@ def kill_failed(state: QueueState, event: ev.KillFailed, out: Out) -> None:
 
 
 def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
-    """It ended by itself."""
+    """End an attempt that nobody asked to stop."""
     job, outcome = event.job, event.outcome
     if event.attempt != job.attempt:
         return
@@ -259,7 +259,7 @@ def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
 
 
 def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
-    """It ended after somebody, or its time limit, wanted it to.
+    """End an attempt that somebody, or its time limit, asked to stop.
 
     A value is finished work if the job did not know of the request, else it is a part of it.
     """
@@ -289,13 +289,13 @@ def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
 
 
 def work_gone(state: QueueState, event: ev.Ended, out: Out) -> None:
-    """The real end of work that could not be ended before."""
+    """Release the lane of work that was declared ended before and is really gone now."""
     if event.attempt == event.job.attempt:
         free_lane(state, event.job, out)
 
 
 def move_result(state: QueueState, event: ev.ResultMoved, out: Out) -> None:
-    """What it returned stands elsewhere now, which nobody need know; or it was let go."""
+    """Replace the result by where it stands now, untold; one that was let go is told."""
     event.job.result = event.result
     if type(event.result) is NotKept:
         out.append(fx.Publish(event.job, "result_let_go", {"reason": event.result.reason}))
@@ -358,7 +358,7 @@ def _retry_or_fail(state: QueueState, job: JobRecord, out: Out, idle: tuple[str,
 
 
 def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
-    """As its journal says; what ran has failed with its kernel and runs again only if it may."""
+    """Bring a job back as its journal says; one that ran has failed unless it may run again."""
     job = event.job
     if event.was.ended:
         state.accept(job)

@@ -102,14 +102,14 @@ class JobSpec:
         self.lost = ""
 
     def __getattr__(self, name: str) -> Any:
-        """A slot that was emptied after the end of the job: `lazy` raises what is to be told."""
+        """Load a slot that was emptied after the end of the job, or raise why it cannot be."""
         if name not in LET_GO:
             raise AttributeError(name)
         assert self.lazy is not None
         return self.lazy(name)
 
     def again(self, id: str) -> JobSpec:
-        """The same under another id.
+        """Copy it under another id.
 
         Raises:
             NotRestorableError: what it needs was let go.
@@ -135,7 +135,7 @@ class JobSpec:
                 continue
 
     def take_over(self) -> None:
-        """Its journal is about to forget it: load what stands there only."""
+        """Load what stands in the journal only, which is about to forget it."""
         if self.lost and self.lazy is not None:
             with contextlib.suppress(NotRestorableError):  # it stands nowhere
                 found: dict[str, Any] = {name: self.lazy(name) for name in LET_GO}

@@ -39,12 +39,12 @@ def is_too_much(error: BaseException) -> bool:
 
 
 def reason_of(error: str, seconds: float) -> str:
-    """For the row of the job that waits."""
+    """Put into words why a job waits to be started once more."""
     return f"could not be started: {error}; next try after {seconds:g} s"
 
 
 def start_again_or_fail(state: QueueState, job: JobRecord, failure: JobFailure, out: Out) -> None:
-    """The same attempt once more. Its lane waits with it: others would fare no better there."""
+    """Try the same attempt once more; its lane waits with it, for others would fail there, too."""
     job.failed_starts += 1
     if job.failed_starts < STARTS:
         seconds = wait_seconds(job.failed_starts)

@@ -115,7 +115,7 @@ class QueueState:
         return changed
 
     def pause_now(self, reason: str) -> None:
-        """For a rule that finds that nothing more shall start."""
+        """Pause, for a rule that finds that nothing more shall start."""
         self.set_pause(Pause(reason, self.now))
 
     def count_forgotten(self, completed: int, failed: int, cancelled: int) -> None:

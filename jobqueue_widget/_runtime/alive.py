@@ -30,14 +30,14 @@ class KeepAlive:
         self._comm: Any = None
 
     def begin(self) -> None:
-        """A job runs: tick until nothing is left that runs or will."""
+        """Tick from now on, until nothing is left that runs or will."""
         if not self._ticking and self._engine.settings.keep_kernel_alive:
             self._ticking = "comm" in sys.modules  # a kernel has loaded it, a plain script has not
             if self._ticking:
                 self._call_later(INTERVAL, self._tick)
 
     def end(self) -> None:
-        """The queue lets go of the I/O thread, and that of its timers."""
+        """Forget the tick, which has ended with the timers of the I/O thread."""
         self._ticking = False
 
     def _tick(self) -> None:

@@ -92,7 +92,7 @@ class Dispatcher:
         return None
 
     def kill_all_now(self) -> set[int]:
-        """The loop or the interpreter is gone: end what can be ended. Any thread.
+        """End all work that can be ended, now that the loop or the interpreter is gone. Any thread.
 
         Returns:
             `id()` of each executor of which nothing is left.
@@ -151,7 +151,7 @@ class Dispatcher:
                 self._turn.release()
 
     def check(self, job: JobRecord) -> None:
-        """A job that needs something was submitted: it may fail without waiting for its turn."""
+        """Have a new job looked at: one that asks too much fails without waiting for its turn."""
         self._unchecked.append(job)
 
     def _refuse_the_impossible(self) -> None:
@@ -206,7 +206,7 @@ class Dispatcher:
         return True
 
     def _choose(self) -> tuple[JobRecord | None, Collection[JobRecord]]:
-        """The first job that may start, and the blocked ones that it passes (told why they wait).
+        """Find the first job that may start, and the blocked ones that it passes (told why).
 
         Off the owner loop it goes no further than executors that may be asked there.
         """

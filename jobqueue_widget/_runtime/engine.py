@@ -153,7 +153,7 @@ class Engine:
             self.publisher.touch()
 
     def next_number(self) -> tuple[int, str]:
-        """The submission number, which counts up and is never reused, and the job's id."""
+        """Make the submission number, which counts up and is never reused, and the job's id."""
         number = self.numbers_given = next(self._numbers)
         return number, self.ids.id_of(number)
 
@@ -191,7 +191,7 @@ class Engine:
         return run
 
     def end_run(self, run: Run, outcome: Outcome) -> None:
-        """The one end of an attempt."""
+        """End an attempt, once; all ends go through here."""
         idle = self.resources.idle_beside(run.job, outcome)
         with self.lock.held:
             if run.over:
@@ -335,7 +335,7 @@ class Engine:
         return self.life.phase == "started" and not self.life.is_exiting
 
     def _fire(self, job: JobRecord, kind: fx.TimerKind, token: int) -> None:
-        """A timer is due: on the I/O thread, or wherever the injected clock calls back."""
+        """Act on a timer that is due: on the I/O thread, or where the injected clock calls back."""
         timeout = self.settings.cancel_timeout
         with self.lock.held:
             if not self.timers.take(job, kind, token):
@@ -359,14 +359,14 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
 
     def begin_beside_jobs(self) -> None:
-        """A job is about to run: begin what goes on as long as jobs do."""
+        """Begin what goes on as long as jobs run. Before each job."""
         self.keep()  # before it begins: at most once
         self.watch.begin()
         self.alive.begin()
         self.resources.begin()
 
     def end_beside_jobs(self) -> None:
-        """The queue lets go of its loop: end what goes on beside jobs."""
+        """End what goes on beside jobs, when the queue lets go of its loop."""
         self._forget_wishes()
         self.watch.end()
         self.alive.end()
@@ -381,7 +381,7 @@ class Engine:
         self.context.loop = loop
 
     def _forget_wishes(self) -> None:
-        """After a change of loop nothing that was posted to the old one counts."""
+        """Forget what was posted to a loop that is no longer the owner."""
         self._wake_wanted = self._delivery_wanted = False
         for task in [task for task in self._tasks if task.get_loop().is_closed()]:
             self._tasks.discard(task)
@@ -390,7 +390,7 @@ class Engine:
     # -- logs and files ----------------------------------------------------------------------
 
     def log_of(self, job: JobRecord) -> JobLog:
-        """The job's log, made at its first use."""
+        """Return the job's log, made at its first use."""
         if isinstance(job.log, JobLog):
             return job.log
         name = f"{job.id}.log"  # not the job, or each would hold the other
@@ -413,13 +413,13 @@ class Engine:
         return ". ".join(text for text in (of_journal, self._orphans) if text)
 
     def set_orphans(self, text: str) -> None:
-        """What is told of workers that an earlier kernel has left; "" if there are none."""
+        """Tell of workers that an earlier kernel has left; "" if there are none."""
         with self.lock.held:
             self._orphans = text
             self.publish("orphans", {"text": text})
 
     def close(self) -> None:
-        """The queue is closed: tell what is left; nothing is written any more."""
+        """Tell and write what is left, for good."""
         self.publisher.deliver()
         self.publisher.close()
         self.io.close()

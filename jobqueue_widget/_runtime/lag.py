@@ -37,13 +37,13 @@ class LoopWatch:
         return waited if waited > TICK else 0.0
 
     def begin(self) -> None:
-        """A job runs: tick until none does."""
+        """Tick from now on, until no job runs."""
         if not self._ticking:
             self._call_later(TICK, self._tick)
             self._ticking = True
 
     def end(self) -> None:
-        """The queue lets go of its loop, and the I/O thread of its timers."""
+        """Forget the tick, which has ended with the timers of the I/O thread."""
         self._ticking = self._told = False
         self._sent = None
 

@@ -118,7 +118,7 @@ class Lifecycle:
         return False
 
     def post_turn(self, turn: Callable[[], object]) -> bool:
-        """The I/O thread cannot be started: its timers are looked at from the loop, once a tick."""
+        """Have the loop look at the timers after a tick, where the I/O thread cannot be started."""
         bridge = self._bridge
         return bridge is not None and bridge.post(bridge.loop.call_later, TURN_TICK, turn)
 
@@ -322,7 +322,7 @@ class Lifecycle:
         self._closing = True
 
     def close(self) -> None:
-        """After a stop: cancel what is pending and take no more jobs, for good."""
+        """Cancel what is pending and take no more jobs, for good. After a stop."""
         engine = self._engine
         with engine.lock.held:
             self.phase = "closed"
@@ -356,7 +356,7 @@ class Lifecycle:
         engine.waiters.stop(error, pending_only=False)
 
     def _end_what_hung_on_the_loop(self, killed: Container[int] = ()) -> None:
-        """Coroutines of a closed loop are gone and cannot say so; threads go on.
+        """End the runs whose coroutines went with a closed loop; threads go on.
 
         `killed` holds `id()` of executors of which nothing is left either.
         """
@@ -367,7 +367,7 @@ class Lifecycle:
                 self._engine.end_run(run, Outcome.of_error(failure))
 
     def abandon(self) -> None:
-        """The user's JobQueue object is gone: work goes on to its end, then the queue closes.
+        """Let work go on to its end, then close: the user's JobQueue object is gone.
 
         The garbage collector may call this anywhere, also where a lock of ours is held: so it
         takes none.
@@ -414,7 +414,7 @@ class Lifecycle:
 
 
 def started_engines() -> list[EngineView]:
-    """Of all queues of this process that are started."""
+    """List the engines of all queues of this process that are started."""
     return list(_started)
 
 

@@ -89,7 +89,7 @@ class QueueResources:
     # -- the queue's life ----------------------------------------------------------------------
 
     def open(self, executor: Executor) -> None:
-        """Its plugins count from now on."""
+        """Count the plugins of this executor from now on."""
         offers = executor.offers if isinstance(executor, UsesPlugins) else None
         if offers is not None and id(executor) not in self._offers:
             self._offers[id(executor)] = offers
@@ -117,7 +117,7 @@ class QueueResources:
                 self._admission.remove_host(hosts.popitem()[1])
 
     def begin(self) -> None:
-        """A job runs or is blocked: tick until neither is so."""
+        """Tick from now on, until no job runs or is blocked."""
         if self._ticking or not self._begin():
             return
         self._admission.enter(self)
@@ -129,7 +129,7 @@ class QueueResources:
         return begins
 
     def end(self) -> None:
-        """The queue lets go of its loop, and the I/O thread of its timers."""
+        """Forget the tick, which has ended with the timers of the I/O thread, and save figures."""
         with self._lock.held:
             self._ticking = self._waiting = False
         self._admission.leave(self)
@@ -271,13 +271,13 @@ class QueueResources:
         self.begin()
 
     def give_back(self, job: JobRecord) -> None:
-        """It was not started after all."""
+        """Give back what was reserved for a job that was not started after all."""
         if job.usage is not None:
             job.usage = None
             self._admission.release(job.id)
 
     def ended(self, job: JobRecord) -> None:
-        """Its work is really gone."""
+        """Learn what it held and give back its reservation, once its work is really gone."""
         usage = job.usage
         if isinstance(usage, Usage):
             if usage.peak is not NOTHING:

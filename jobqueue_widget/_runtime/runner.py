@@ -67,7 +67,7 @@ class Run:
     # -- towards the execution ---------------------------------------------------------------
 
     def start(self, executor: Executor) -> None:
-        """Launch. Whatever fails on the way has ended this run, and not the queue."""
+        """Launch. Whatever fails on the way ends this run, and not the queue."""
         try:
             if self.problem is not None:
                 raise self.problem
@@ -164,7 +164,7 @@ class Run:
         self._engine.log_of(self.job).write(data)
 
     def ended(self, outcome: Outcome) -> None:
-        """The one end. A second one is counted and ignored."""
+        """End the run. A second end is counted and ignored."""
         if self._output is not None and self._secrets is not None:
             if left := self._output.rest():
                 self._engine.log_of(self.job).write(left)
@@ -173,7 +173,7 @@ class Run:
         self._execution = None  # it knows us: without a cycle both are freed now
 
     def kill_failed(self, reason: str) -> None:
-        """Forced, and still there."""
+        """Tell that the work was forced to end and is still there."""
         if not self.over:
             self._tell(ev.KillFailed(self.job, self.attempt, reason))
 

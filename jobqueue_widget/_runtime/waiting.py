@@ -1,4 +1,4 @@
-"""Whoever waits: for a job, or for the queue to have nothing left to do. Every waiter wakes."""
+"""Lets callers wait for a job, or for an idle queue; every waiter wakes at last."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Waiters:
         return waiter
 
     def release(self, job: JobRecord) -> None:
-        """The job has ended."""
+        """Wake whoever waits for this job, which has ended."""
         if job.id not in self._by_job:  # nobody comes any more: the job has ended
             return
         with self._engine.lock.held:
@@ -110,7 +110,7 @@ class Waiters:
             waiter.settle()
 
     def forget(self, waiter: Waiter, job: JobRecord | None = None) -> None:
-        """It waits no more (time-out, cancellation)."""
+        """Forget a waiter that gave up (time-out, cancellation)."""
         with self._engine.lock.held:
             if job is None:
                 if waiter in self._joiners:

@@ -66,7 +66,7 @@ class Waits:
             self._leave(wait)
 
     def _leave(self, wait: Wait) -> None:
-        """What else its job waits for may never end."""
+        """Take a wait away, and tell one that can never end now."""
         with self._lock.held:
             self._all.remove(wait)
             stuck = self._stuck()

@@ -164,7 +164,7 @@ class Supervisor:
         self._said = False
 
     def _wake_for_timers(self) -> None:  # under the lock
-        """A timer is never lost: where no thread can be started, `turn` fires it."""
+        """Wake the thread, or have `turn` called: no timer is lost where none can be started."""
         try:
             self._wake()
         except Exception as error:
@@ -220,7 +220,7 @@ class Supervisor:
             selector.register(fd, events)
 
     def _run(self) -> None:
-        """What waits here for long has no callback in its variables: it would hold a last job."""
+        """Run until closed; no variable holds a callback, or by that a last job, while it waits."""
         while True:
             self._run_calls()
             self._fire_timers()
@@ -245,7 +245,7 @@ class Supervisor:
             self._guard(callback, args)
 
     def _tell(self, events: list[tuple[selectors.SelectorKey, int]], wake_fd: int) -> None:
-        """Whoever watches these descriptors."""
+        """Call back whoever watches these descriptors."""
         for key, mask in events:
             if key.fd == wake_fd:
                 self._guard(os.read, (wake_fd, 4096))

@@ -83,7 +83,7 @@ class Timers:
         return len(self._armed)
 
     def suspend(self) -> None:
-        """The clock's thread goes away: keep the instants, let go of the calls."""
+        """Keep the instants and let go of the calls, when the clock's thread goes away."""
         self._suspended = True
         for entry in self._armed.values():
             entry[3]()

@@ -64,13 +64,13 @@ class Learned(Generic[Key]):
         return stats
 
     def note(self, key: Key, ram_mib: float, gpu_mib: float) -> None:
-        """A run has ended that held so much at most."""
+        """Note the most that a run held."""
         stats = self._of(key)
         stats.ram_mib = max(stats.ram_mib, ram_mib)
         stats.gpu_mib = max(stats.gpu_mib, gpu_mib)
 
     def note_end(self, key: Key, seconds: float | None) -> None:
-        """A run has completed after so long, or (None) failed."""
+        """Note that a run completed after so many seconds, or (None) failed."""
         stats = self._of(key)
         if seconds is None:
             stats.failed += 1
@@ -79,7 +79,7 @@ class Learned(Generic[Key]):
             stats.seconds += max(0.0, seconds)
 
     def put(self, entries: Iterable[tuple[Key, RunStats]]) -> None:
-        """What an earlier kernel has learned."""
+        """Add what an earlier kernel has learned."""
         for key, stats in entries:
             self._stats[key] = replace(stats)
         while len(self._stats) > MOST_KEYS:

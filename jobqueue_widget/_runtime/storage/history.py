@@ -23,7 +23,7 @@ class _Cleared:
 
 
 class History:
-    """Of one queue. Any thread, without the engine's lock."""
+    """Hides and deletes the ended jobs of one queue. Any thread, without the engine's lock."""
 
     def __init__(self, engine: EngineView) -> None:
         self._engine = engine

@@ -47,7 +47,7 @@ SETTLE_PATIENCE = 5.0
 
 
 class Keeper:
-    """Of one queue. Any thread; what takes long, or runs the user's code, is done in its own."""
+    """Keeps what jobs leave. What takes long, or runs users' code, has its own thread."""
 
     def __init__(self, engine: EngineView, spool: Spool, call_later: CallLater) -> None:
         self._engine = engine
@@ -85,7 +85,7 @@ class Keeper:
     # -- what happens ------------------------------------------------------------------------
 
     def note_end(self, job: JobRecord, outcome: Outcome) -> None:
-        """An attempt has ended, and perhaps its job. Runs nobody's code."""
+        """Count what a job left whose attempt has ended. Runs nobody's code."""
         if self._gone:
             self._drop_gone()
         if not job.status.ended:
@@ -109,7 +109,7 @@ class Keeper:
                 self.tidy()
 
     def note_loaded(self, job: JobRecord, value: object) -> None:
-        """A result was read back, and is in memory until the room is needed."""
+        """Count a result that was read back; it is in memory until the room is needed."""
         size = self._files.size(job) or size_of(value)
         if size > LIGHT:
             with self._lock.held:
@@ -119,13 +119,13 @@ class Keeper:
                 self.tidy()
 
     def note_written(self, job_id: str, whole: bool) -> None:
-        """The journal has this result now, or it never will."""
+        """Note that the journal has this result now, or never will."""
         self._in_journal[job_id] = whole
         if self.memory > self._engine.settings.keep_bytes:
             self.tidy()
 
     def take_over(self, job: JobRecord) -> None:
-        """The journal is about to forget a job that its user holds: load what stands there only."""
+        """Load what stands in the journal only, which is about to forget a job that is held."""
         self._in_journal.pop(job.id, None)
         if isinstance(job.log, JobLog):
             job.log.kept  # noqa: B018 - one that came back is read now
@@ -137,7 +137,7 @@ class Keeper:
                 self.note_loaded(job, value)
 
     def evicted(self, job: JobRecord) -> None:
-        """It is found by its handles only; with the last of them it goes."""
+        """Drop what the job left, or do so with the last handle that its user has."""
         self._in_journal.pop(job.id, None)
         shelves = (self._results, self._files, self._arguments, self._log_files)
         handle = None if job.handle is None else job.handle()
@@ -171,7 +171,7 @@ class Keeper:
     # -- logs --------------------------------------------------------------------------------
 
     def _note_log(self, job: JobRecord, log: JobLog) -> None:
-        """Of the oldest of ended jobs the end stays."""
+        """Count a log; of the logs of the oldest jobs only the end stays."""
         with self._lock.held:
             for shelf, size in zip((self._logs, self._log_files), log.kept, strict=True):
                 if size > LIGHT:
@@ -187,7 +187,7 @@ class Keeper:
     # -- arguments ---------------------------------------------------------------------------
 
     def _note_arguments(self, job: JobRecord) -> None:
-        """Of what was pickled the pickle is kept, which is what ran; not the objects as well."""
+        """Count arguments; where there is a pickle of the call, keep that and drop the objects."""
         spec = job.spec
         if spec.restored:  # they stand in the journal
             spec.empty("args", "kwargs", "payload")
@@ -326,7 +326,7 @@ class Keeper:
         self._now_lazy(job, self._from_file)
 
     def _fits_on_disk(self, size: int, limit: int) -> bool:
-        """After letting go of older ones that nobody holds, if it must be."""
+        """Let go of older files that nobody holds until this fits; False: it does not."""
         if size > limit:
             return False
         for job in self._files.jobs():

@@ -76,7 +76,7 @@ class Learning:
     # -- learning ----------------------------------------------------------------------------------
 
     def note_end(self, job: JobRecord, started_at: float | None) -> None:
-        """An attempt is over, and its job where that has brought it."""
+        """Note how an attempt ended and how long it took."""
         if job.status is CANCELLED or started_at is None:
             return
         key = self.key_of(job.spec)
@@ -90,7 +90,7 @@ class Learning:
             self.save()
 
     def note_peak(self, spec: JobSpec, used: ProcessMemory) -> None:
-        """A run held so much at most."""
+        """Note the most that a run held."""
         key = self.key_of(spec)
         if key is not None:
             with self._lock.held:

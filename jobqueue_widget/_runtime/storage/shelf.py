@@ -16,13 +16,13 @@ class Shelf:
         return job in self._sizes
 
     def put(self, job: JobRecord, size: int) -> None:
-        """As the newest."""
+        """Put it on the shelf, as the newest."""
         self.take(job)
         self._sizes[job] = size
         self.total += size
 
     def take(self, job: JobRecord) -> int:
-        """Off the shelf; its size, 0 if it was not there."""
+        """Take it off the shelf; returns its size, 0 if it was not there."""
         size = self._sizes.pop(job, 0)
         self.total -= size
         return size

@@ -22,7 +22,7 @@ class Spool:
         self.made: Path | None = None
 
     def path(self) -> Path:
-        """The folder; made, or made anew if another took its place."""
+        """Return the folder; made, or made anew if another took its place."""
         with self._lock.held:
             if self.made is None or not is_there(self.made):
                 self.made = new_folder("jobqueue-")
@@ -30,7 +30,7 @@ class Spool:
             return self.made
 
     def drop_if_empty(self) -> None:
-        """After a stop nothing needs the folder but logs that were too large for memory."""
+        """Remove the folder unless there is something in it."""
         with self._lock.held:
             if self.made is not None and is_empty(self.made):
                 self.remove()
