@@ -12,7 +12,6 @@ from ._api.rows import cancel_note, note_of
 from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, NotKept
 from ._core.lazy import LazyResult
 from ._core.machine.told import unchecked_text
-from ._core.machine.usage import Usage
 from ._core.texts.fitting import fit
 from ._core.texts.words import cancel_text, error_text
 from ._secrets.arguments import describe_arguments, shown_arguments, shown_result
@@ -162,7 +161,7 @@ class Job:
     def planned(self) -> Mapping[str, float] | None:
         """What is or was reserved for it ("ram_mib", "gpu_mib", "cpus", "gpus"); None: nothing."""
         usage = self._record.usage
-        return dict(usage.planned) or None if isinstance(usage, Usage) else None
+        return None if usage is None else dict(usage.planned) or None
 
     @property
     def gpus(self) -> tuple[str, ...]:
@@ -171,7 +170,7 @@ class Job:
         A function in a worker process finds them in CUDA_VISIBLE_DEVICES.
         """
         usage = self._record.usage
-        return usage.devices if isinstance(usage, Usage) else ()
+        return () if usage is None else usage.devices
 
     @property
     def unchecked(self) -> str | None:
@@ -180,7 +179,7 @@ class Job:
         For example "GPU memory not checked: …": the job runs all the same.
         """
         usage = self._record.usage
-        notes = usage.unchecked if isinstance(usage, Usage) else None
+        notes = None if usage is None else usage.unchecked
         return unchecked_text(notes, why=True) if notes else None
 
     @property
@@ -190,7 +189,7 @@ class Job:
         None where it was not seen: it is looked at once a second, and not inside this process.
         """
         usage = self._record.usage
-        return usage.seen() if isinstance(usage, Usage) else None
+        return None if usage is None else usage.seen()
 
     @property
     def held(self) -> bool:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from .._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
 from .._core.machine.told import unchecked_text
-from .._core.machine.usage import Usage
 from .._core.texts.fitting import LINE, fit_all
 from .._core.texts.words import cancel_text, error_text
 from .._runtime.engine import Engine
@@ -235,7 +234,7 @@ def note_of(job: JobRecord) -> str | None:
         return f"result not kept: {job.result.reason}"
     if has_changed(job):
         return f"{job.spec.name} differs now; Retry runs it as it was"
-    if job.cancel_phase is None and isinstance(job.usage, Usage) and job.usage.unchecked:
+    if job.cancel_phase is None and job.usage is not None and job.usage.unchecked:
         return unchecked_text(job.usage.unchecked)
     if job.cancel_phase is None and not job.status.ended and _is_withheld(job):
         return WILL_NOT_SURVIVE if job.spec.kept is not None else None

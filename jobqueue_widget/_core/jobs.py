@@ -25,6 +25,7 @@ from .spec import JobSpec
 
 if TYPE_CHECKING:
     from .machine.rescue import Rescue
+    from .machine.usage import Usage
 
 CancelPhase = Literal["asked", "forcing"]
 
@@ -167,8 +168,8 @@ class JobRecord:
         self.log: object = None
         #: A weak reference to the `Job` that its user holds. Once there was one.
         self.handle: Callable[[], object] | None = None
-        #: The runtime's `Usage`: what is reserved and was seen to be used. From its admission on.
-        self.usage: object = None
+        #: What is reserved and was seen to be used. From its admission on.
+        self.usage: Usage | None = None
 
     @property
     def startable(self) -> bool:

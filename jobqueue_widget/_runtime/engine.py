@@ -207,8 +207,7 @@ class Engine:
             outside = self.perform_inside(self.state.apply(event, self.now()) or [])
         self.learning.note_end(run.job, started_at)
         self.keeper.note_end(run.job, outcome)
-        if run.job.usage is not None:
-            self.resources.ended(run.job)
+        self.resources.ended(run.job)
         try:
             self.dispatcher.run()  # the next job starts now instead of one turn of the loop later
         finally:

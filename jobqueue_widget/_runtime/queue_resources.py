@@ -178,10 +178,9 @@ class QueueResources:
             for job_id, pid in self.processes().items():
                 run, seen = engine.runs.get(job_id), stats.processes.get(pid)
                 if run is not None and seen is not None:
-                    usage = run.job.usage
-                    if not isinstance(usage, Usage):
-                        usage = run.job.usage = Usage({})
-                    usage.note(seen)
+                    if run.job.usage is None:
+                        run.job.usage = Usage({})
+                    run.job.usage.note(seen)
         if waiting:
             engine.wake()
         if self.aware:
@@ -279,7 +278,7 @@ class QueueResources:
     def ended(self, job: JobRecord) -> None:
         """Learn what it held and give back its reservation, once its work is really gone."""
         usage = job.usage
-        if isinstance(usage, Usage):
+        if usage is not None:
             if usage.peak is not NOTHING:
                 self._admission.learn(memory_key(job.spec), usage.peak)
                 self._learning.note_peak(job.spec, usage.peak)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol, SupportsFloat
 
 from .._core import events as ev
 from .._core.jobs import JobRecord, Outcome
-from .._core.machine.usage import Usage
 from .._core.texts.fitting import ends, fit
 from ..child.wire import plain
 from ..errors import InvalidTransition, ReentrantCallError
@@ -134,8 +133,7 @@ class Run:
     @property
     def devices(self) -> tuple[str, ...]:
         """The GPUs that were reserved for it."""
-        usage = self.job.usage
-        return usage.devices if isinstance(usage, Usage) else ()
+        return () if self.job.usage is None else self.job.usage.devices
 
     # -- from the execution: `protocols.Reporter`, any thread ----------------------------------
 
