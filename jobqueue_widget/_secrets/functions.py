@@ -174,6 +174,4 @@ def _unwrapped(value: object) -> tuple[object, ...]:
         return (value.fget, value.fset, value.fdel)
     if isinstance(value, functools.cached_property):
         return (value.func,)
-    if isinstance(value, functools.partialmethod):
-        return (functools.partial(value.func, *value.args, **value.keywords),)
     return () if isinstance(value, MemberDescriptorType) else (value,)

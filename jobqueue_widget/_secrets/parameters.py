@@ -52,13 +52,17 @@ def _read(target: Callable[..., object]) -> Parameters:
     return Parameters(named, rest, by_name, any(map(looks_secret, names)))
 
 
-def positional_names(spec: JobSpec) -> list[str | None]:
-    """The parameter name of each positional argument, where the target tells."""
-    count = len(spec.args)
+def names_by_position(target: object, count: int) -> list[str | None]:
+    """The parameter that takes each of so many positional arguments; None where nobody tells."""
     names: list[str | None] = []
-    if count and callable(spec.target):
-        parameters = parameters_of(spec.target)
+    if count and callable(target):
+        parameters = parameters_of(target)
         names += parameters.named
         if parameters.rest is not None:
             names += [parameters.rest] * (count - len(names))
     return (names + [None] * count)[:count]
+
+
+def positional_names(spec: JobSpec) -> list[str | None]:
+    """The parameter name of each positional argument, where the target tells."""
+    return names_by_position(spec.target, len(spec.args))

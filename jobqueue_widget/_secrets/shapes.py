@@ -24,6 +24,7 @@ from types import (
 from typing import Any, cast
 
 from .functions import Parts, is_by_value, of_class, of_function
+from .parameters import names_by_position
 from .tables import of_table
 
 TEXTS = (str, bytes, bytearray, int, float, Decimal, Fraction, datetime.date, datetime.time)
@@ -71,11 +72,18 @@ def parts_of(value: object, *, everything: bool) -> Parts:
     if isinstance(value, MethodType):
         return [(None, value.__self__), (None, value.__func__)]
     if isinstance(value, functools.partial):
-        named = list(value.keywords.items())
-        rest = [(None, part) for part in (value.func, *value.args)]
-        return [*named, *rest, *_attributes(value)]
+        named = [*value.keywords.items(), *_bound(value.func, value.args)]
+        return [*named, (None, value.func), *_attributes(value)]
+    if isinstance(value, functools.partialmethod):  # its first argument comes with the call
+        named = [*value.keywords.items(), *_bound(value.func, (None, *value.args))]
+        return [*named, (None, value.func)]
     table = of_table(value, everything)
     return _of_object(value) if table is None else table
+
+
+def _bound(function: object, args: tuple[object, ...]) -> Parts:
+    """What was given by position, with the names of the parameters that take it."""
+    return list(zip(names_by_position(function, len(args)), args, strict=True))
 
 
 def _of_object(value: object) -> Parts:

@@ -135,6 +135,15 @@ def listed(value: str) -> list[object]:
     return inner
 
 
+def sign_in(user: str, password: str) -> None:
+    """Is given more than it is told the name of."""
+
+
+class Client:
+    def sign_in(self, user: str, password: str) -> None:
+        """The same, of an object."""
+
+
 VALUES: dict[str, Callable[[str], object]] = {
     "mapping": lambda v: {"api_key": v},
     "mapping in a mapping": lambda v: {"a": {"b": {"password": v}}},
@@ -165,6 +174,10 @@ VALUES: dict[str, Callable[[str], object]] = {
     "subclass of dict": lambda v: Registry(db_password=v),
     "proxy": lambda v: types.MappingProxyType({"access_token": v}),
     "partial": lambda v: functools.partial(print, password=v),
+    "partial by position": lambda v: functools.partial(sign_in, "me", v),
+    "partial of a partial": lambda v: functools.partial(functools.partial(sign_in, "me"), v),
+    "partial of a method": lambda v: functools.partial(Client().sign_in, "me", v),
+    "partial method": lambda v: functools.partialmethod(Client.sign_in, "me", v),
     "frozen set": lambda v: {"passwords": frozenset([v])},
     "error": lambda v: ValueError({"password": v}),
     "itself in itself": listed,
@@ -251,6 +264,9 @@ CALLS: dict[str, Callable[[str], Call]] = {
         speak, (f"https://{v}@host", {"url": f"{v}/x"}), {"password": v}
     ),
     "partial": lambda v: Call(functools.partial(speak, password=v)),
+    "partial by position": lambda v: Call(
+        functools.partial(typed("def f(token, mirror, fails): return speak(mirror, fails)", "f"), v)
+    ),
     "closure": lambda v: Call(_closure(v)),
     "global": lambda v: Call(
         typed("def f(mirror, fails): return speak(mirror, fails, my_token)", "f", my_token=v)
