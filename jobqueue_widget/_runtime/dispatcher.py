@@ -13,6 +13,7 @@ from .._core.jobs import BlockReason, JobFailure, JobRecord
 from .._core.machine.resources import Impossible
 from .._core.texts.causes import Stated
 from .._machine.admission import MEASURING
+from .._threads.interrupts import UNINTERRUPTED
 from ..protocols import LaunchesAnywhere, SupportsEmergencyStop
 from .engine_view import EngineView
 from .failures import outcome_of_start, said_of
@@ -192,17 +193,18 @@ class Dispatcher:
             return False
         executor = cast("Executor", job.spec.executor)
         problem = self.open(executor)
-        run = engine.launch(job, executor, passed)
-        if run is None:  # another thread was quicker: cancelled, held or moved it
-            engine.resources.give_back(job)
-            return True
-        self._first_blocked.pop(job.id, None)
-        if problem is None:
-            run.start(executor)
-        else:
-            why = f"{type(problem).__name__}: {said_of(problem)}"
-            text = f"its executor {executor.name!r} could not be opened: {why}"
-            run.ended(outcome_of_start(problem, text, "ExecutorError"))
+        with UNINTERRUPTED:
+            run = engine.launch(job, executor, passed)
+            if run is None:  # another thread was quicker: cancelled, held or moved it
+                engine.resources.give_back(job)
+                return True
+            self._first_blocked.pop(job.id, None)
+            if problem is None:
+                run.start(executor)
+            else:
+                why = f"{type(problem).__name__}: {said_of(problem)}"
+                text = f"its executor {executor.name!r} could not be opened: {why}"
+                run.ended(outcome_of_start(problem, text, "ExecutorError"))
         return True
 
     def _choose(self) -> tuple[JobRecord | None, Collection[JobRecord]]:

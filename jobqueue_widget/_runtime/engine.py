@@ -19,6 +19,7 @@ from .._core.spec import EMPTY
 from .._core.state import Pause, QueueState
 from .._core.texts.words import cancel_text, error_text
 from .._threads.bridge import give_up
+from .._threads.interrupts import UNINTERRUPTED, uninterrupted
 from .._threads.locks import Lock
 from .._threads.supervisor import Supervisor
 from .._threads.timers import CallLater, Timers
@@ -104,11 +105,12 @@ class Engine:
             InvalidTransition: a runtime event that does not fit; a bug, and nothing changes.
 
         """
-        with self.lock.held:
-            effects = self.state.apply(event, self.now())
-            outside = self.perform_inside(effects) if effects else None
-        if effects:
-            self.perform(outside or [])
+        with UNINTERRUPTED:
+            with self.lock.held:
+                effects = self.state.apply(event, self.now())
+                outside = self.perform_inside(effects) if effects else None
+            if effects:
+                self.perform(outside or [])
         return effects is not None
 
     def submit(self, jobs: Sequence[tuple[JobRecord, tuple[JobRecord, ...]]]) -> None:
@@ -119,15 +121,16 @@ class Engine:
         if self.recorder is not None:
             for job, _ in jobs:
                 self.recorder.prepare(job)
-        with self.lock.held:
-            self.life.check_open()
-            outside: list[fx.Effect] = []
-            for job, parents in jobs:
-                effects = self.state.apply(ev.Submitted(job, parents), self.now())
-                outside += self.perform_inside(effects or [])
-                if self.resources.concerns(job.spec):
-                    self.dispatcher.check(job)
-        self.perform(outside)
+        with UNINTERRUPTED:
+            with self.lock.held:
+                self.life.check_open()
+                outside: list[fx.Effect] = []
+                for job, parents in jobs:
+                    effects = self.state.apply(ev.Submitted(job, parents), self.now())
+                    outside += self.perform_inside(effects or [])
+                    if self.resources.concerns(job.spec):
+                        self.dispatcher.check(job)
+            self.perform(outside)
 
     def restore(
         self, events: Iterable[ev.Restored], forgotten: Mapping[str, int], cleared_to: int
@@ -190,6 +193,7 @@ class Engine:
                 run.problem = error
         return run
 
+    @uninterrupted
     def end_run(self, run: Run, outcome: Outcome) -> None:
         """End an attempt, once; all ends go through here."""
         idle = self.resources.idle_beside(run.job, outcome)
@@ -215,13 +219,14 @@ class Engine:
 
     def set_pause(self, reason: str | None) -> bool:
         """Pause (with a reason) or resume (None)."""
-        with self.lock.held:
-            pause = None if reason is None else Pause(reason, self.now())
-            changed = self.state.set_pause(pause)
-            if changed:
-                self._tell_pause()
-        self.wake()
-        self.perform([])
+        with UNINTERRUPTED:
+            with self.lock.held:
+                pause = None if reason is None else Pause(reason, self.now())
+                changed = self.state.set_pause(pause)
+                if changed:
+                    self._tell_pause()
+            self.wake()
+            self.perform([])
         return changed
 
     def _tell_pause(self) -> None:  # under the lock
@@ -274,12 +279,8 @@ class Engine:
             elif kind is fx.ReleaseWaiters:
                 self.waiters.release(job)
             elif kind is fx.Ask or kind is fx.Kill:
-                run = self.runs.get(job.id)
-                if run is not None:
-                    if kind is fx.Ask:
-                        run.ask()
-                    else:
-                        run.kill()
+                if (run := self.runs.get(job.id)) is not None:
+                    (run.ask if kind is fx.Ask else run.kill)()
             elif kind is fx.MakeRoom:
                 self.resources.make_room(job)
             elif kind is fx.Evict:
@@ -316,6 +317,7 @@ class Engine:
         self.keep()
         self.publisher.deliver()
 
+    @uninterrupted
     def wake(self) -> None:
         """Look again for something to start, soon, on the owner loop."""
         if self._wake_wanted and not self.life.loop_is_closed:  # that the loop is lost is news

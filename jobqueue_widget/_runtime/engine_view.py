@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from .._core.spec import EMPTY
+from .._threads.interrupts import UNINTERRUPTED
 
 if TYPE_CHECKING:
     import logging
@@ -80,12 +81,13 @@ def do_all(engine: EngineView, commands: Iterable[ev.Event]) -> int:
     """
     fitted, left = 0, iter(commands)
     outside: list[fx.Effect] = []
-    while some := list(itertools.islice(left, AT_A_TIME)):
-        with engine.lock.held:
-            for event in some:
-                effects = engine.state.apply(event, engine.now())
-                if effects is not None:
-                    fitted += 1
-                    outside += engine.perform_inside(effects)
-    engine.perform(outside)
+    with UNINTERRUPTED:
+        while some := list(itertools.islice(left, AT_A_TIME)):
+            with engine.lock.held:
+                for event in some:
+                    effects = engine.state.apply(event, engine.now())
+                    if effects is not None:
+                        fitted += 1
+                        outside += engine.perform_inside(effects)
+        engine.perform(outside)
     return fitted

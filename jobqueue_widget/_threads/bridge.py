@@ -9,6 +9,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from .interrupts import UNINTERRUPTED
+
 Callback = Callable[..., object]
 
 
@@ -45,6 +47,10 @@ class LoopBridge:
 
     def post(self, callback: Callback, *args: object) -> bool:
         """Run the callback on the loop soon. Any thread. False if the loop is closed."""
+        with UNINTERRUPTED:  # what is scheduled is on its way
+            return self._post(callback, args)
+
+    def _post(self, callback: Callback, args: tuple[object, ...]) -> bool:
         with self._lock:
             self._calls.append((callback, args))
             if self._scheduled:
@@ -61,18 +67,23 @@ class LoopBridge:
         return True
 
     def _drain(self) -> None:
-        with self._lock:
-            self._scheduled = False  # first: what is posted from here on has a wake-up of its own
-            calls, self._calls = self._calls, deque()
+        calls: deque[tuple[Callback, tuple[object, ...]]] = deque()
         try:
+            with UNINTERRUPTED, self._lock:
+                self._scheduled = False  # first: what is posted from here on has its own wake-up
+                calls, self._calls = self._calls, deque()
             while calls:
-                callback, args = calls.popleft()
-                try:
-                    callback(*args)
-                except Exception as error:
-                    self.loop.call_exception_handler(
-                        {"message": f"{callback!r} failed on the queue's loop", "exception": error}
-                    )
+                with UNINTERRUPTED:  # a call that has left the line is made
+                    callback, args = calls.popleft()
+                    try:
+                        callback(*args)
+                    except Exception as error:
+                        self.loop.call_exception_handler(
+                            {
+                                "message": f"{callback!r} failed on the queue's loop",
+                                "exception": error,
+                            }
+                        )
         finally:
             for callback, args in calls:  # an interrupt ends one call, not those behind it
                 self.post(callback, *args)

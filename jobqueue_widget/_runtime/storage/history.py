@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..._core.jobs import JobRecord
+from ..._threads.interrupts import UNINTERRUPTED
 
 if TYPE_CHECKING:
     from ..engine_view import EngineView
@@ -32,15 +33,16 @@ class History:
     def clear(self) -> int:
         """Hide all ended jobs; how many were not hidden before."""
         engine = self._engine
-        with engine.lock.held:
-            state = engine.state
-            before = state.cleared_to
-            count = state.count_after(before)
-            if count:
-                state.clear_history()
-                self._cleared = _Cleared(before, engine.monotonic() + UNDO_SECONDS)
-                self._tell("history_cleared", count)
-        engine.perform([])
+        with UNINTERRUPTED:
+            with engine.lock.held:
+                state = engine.state
+                before = state.cleared_to
+                count = state.count_after(before)
+                if count:
+                    state.clear_history()
+                    self._cleared = _Cleared(before, engine.monotonic() + UNDO_SECONDS)
+                    self._tell("history_cleared", count)
+            engine.perform([])
         return count
 
     def undo(self) -> int:
@@ -79,10 +81,11 @@ class History:
         engine = self._engine
         if engine.recorder is not None:
             engine.recorder.erase(jobs)
-        with engine.lock.held:
-            effects = engine.perform_inside(engine.state.forget(jobs))
-            engine.publish("jobs_forgotten", {"count": len(effects)})
-        engine.perform(effects)
+        with UNINTERRUPTED:
+            with engine.lock.held:
+                effects = engine.perform_inside(engine.state.forget(jobs))
+                engine.publish("jobs_forgotten", {"count": len(effects)})
+            engine.perform(effects)
         return len(effects)
 
     def _tell(self, event: str, count: int) -> None:
