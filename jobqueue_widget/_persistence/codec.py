@@ -54,8 +54,8 @@ class Kept:
 WRITTEN: Final = Kept(None)
 
 
-class SealedScribe:
-    """Implements `_runtime.scribe.Scribe` with pickles and the user's key."""
+class SealedCodec:
+    """Implement `codec_protocol.Codec` with pickles, sealed by the user's key."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer

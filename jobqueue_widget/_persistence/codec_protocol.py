@@ -10,7 +10,7 @@ from .._core.lazy import IsOutdated
 from .._core.stored import KeptFunction, KeptResult, Request, Standing
 
 
-class Scribe(Protocol):
+class Codec(Protocol):
     """Puts jobs into plain values: what may be written of them, and how."""
 
     def prepare(self, job: JobRecord) -> None:

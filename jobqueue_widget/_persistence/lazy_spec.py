@@ -169,7 +169,7 @@ def _kept(read: Callable[[_Key], _Kept | None], key: _Key, what: str, verb: str)
 
 
 def _sources(text: str | None) -> dict[str, list[str]] | None:
-    """What was typed, as the scribe has written it; tracebacks can do without."""
+    """What was typed, as the codec has written it; tracebacks can do without."""
     try:
         found = json.loads(text or "null")
         if isinstance(found, list):  # as 0.1 wrote it: of the function alone
@@ -181,7 +181,7 @@ def _sources(text: str | None) -> dict[str, list[str]] | None:
 
 
 def _told(data: bytes) -> NotKept:
-    """Read what `scribe` wrote of a result that was never there."""
+    """Read what `codec` wrote of a result that was never there."""
     try:
         found = json.loads(data)
         size = found["size"]

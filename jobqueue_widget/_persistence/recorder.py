@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .._runtime.storage.keeper import Keeper
     from .._runtime.storage.learning import Learning
     from ..protocols import Journal
-    from .codec_protocol import Scribe
+    from .codec_protocol import Codec
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +57,10 @@ class Recorder:
     all that has come since: the journal keeps states, so nothing is missing then.
     """
 
-    def __init__(self, engine: Recorded, journal: Journal, scribe: Scribe) -> None:
+    def __init__(self, engine: Engine, journal: Journal, codec: Codec) -> None:
         self._engine = engine
         self.journal = journal
-        self._scribe = scribe
+        self._codec = codec
         self._dirty: dict[JobRecord, None] = {}  # in the order of their changes
         self._forgotten: list[tuple[int, str]] = []
         self._counted: dict[str, int] = {}
@@ -120,18 +120,18 @@ class Recorder:
             self._leaving.append(job)
         status = job.status.value
         self._counted[status] = self._counted.get(status, 0) + 1
-        if self._writer is not None or self._scribe.request(job) is None:
+        if self._writer is not None or self._codec.request(job) is None:
             self._forgotten.append((job.number, job.id))  # else it was never written
 
     def prepare(self, job: JobRecord) -> None:
         """Before it is accepted, in its caller's thread and without a lock: pack it."""
-        self._scribe.prepare(job)
+        self._codec.prepare(job)
 
     # -- writing: any thread, without the engine's lock ------------------------------------------
 
     def has_written(self, job: JobRecord) -> bool:
         """True if what was asked for stands in the journal."""
-        return not self.trouble and self._scribe.request(job) is None
+        return not self.trouble and self._codec.request(job) is None
 
     def _has_news(self) -> bool:
         return bool(self._dirty or self._results or self._forgotten or self._counted) or (
@@ -158,14 +158,14 @@ class Recorder:
         """One transaction; False if it failed, or if it is too late."""
         if self._closed:
             return False
-        engine, scribe = self._engine, self._scribe
+        engine, codec = self._engine, self._codec
         with engine.lock.held:
             dirty, self._dirty = self._dirty, {}
             forgotten, self._forgotten = self._forgotten, []
             counted, self._counted = self._counted, {}
             pause_changed, self._pause_changed = self._pause_changed, False
             cleared_changed, self._cleared_changed = self._cleared_changed, False
-            standings = [scribe.standing(job) for job in dirty]
+            standings = [codec.standing(job) for job in dirty]
             pause, cleared_to = engine.state.pause, engine.state.cleared_to
             numbers = engine.numbers_given
         results = list(self._results)
@@ -202,7 +202,7 @@ class Recorder:
         for _ in results:
             self._results.popleft()
         for job in dirty:
-            scribe.written(job)
+            codec.written(job)
         to_come = {job.id for job in heavy}
         for job_id, result in changes.results:
             if job_id not in to_come:
@@ -258,29 +258,29 @@ class Recorder:
             self.journal.write(changes)
         except Exception as error:
             raise JournalError(f"the journal cannot be written ({error})") from error
-        self._scribe.erased()
+        self._codec.erased()
 
     def _fill(
         self, changes: Changes, dirty: Iterable[JobRecord], standings: list[Standing]
     ) -> list[JobRecord]:
         """Everything but standings of jobs as such; the jobs whose results are too heavy for it."""
-        scribe, heavy = self._scribe, []
+        codec, heavy = self._codec, []
         for job, standing in zip(dirty, standings, strict=True):
-            asked = scribe.request(job)
+            asked = codec.request(job)
             if asked is not None:
                 changes.requests.append(asked[0])
                 if asked[1] is not None:
                     changes.functions.append(asked[1])
-            changes.standings.append(scribe.finish(job, standing))
+            changes.standings.append(codec.finish(job, standing))
             if standing.ended_number is not None:
-                if tail := scribe.log(job):
+                if tail := codec.log(job):
                     changes.logs.append((job.id, tail))
                 if job.result is not None:
-                    if scribe.is_light(job.result):
-                        changes.results.append((job.id, scribe.result(job)))
+                    if codec.is_light(job.result):
+                        changes.results.append((job.id, codec.result(job)))
                     else:
                         heavy.append(job)
-                        changes.results.append((job.id, scribe.result_to_come(job)))
+                        changes.results.append((job.id, codec.result_to_come(job)))
         return heavy
 
     # -- results that take long, or run the user's code, to be pickled -----------------------------
@@ -306,7 +306,7 @@ class Recorder:
                     self._pickler = None
                     return
                 job = self._heavy.popleft()
-            kept = self._scribe.result(job)
+            kept = self._codec.result(job)
             with self._engine.lock.held:
                 if job.id in self._engine.state.jobs:
                     self._results.append((job.id, kept))
@@ -348,7 +348,7 @@ class Recorder:
             state = self._engine.state
             jobs = [*state.ended, *state.running.values(), *state.order.slice(0)]
         for job in jobs:
-            self._scribe.anew(job)
+            self._codec.anew(job)
         with self._engine.lock.held:
             self._dirty |= dict.fromkeys(job for job in jobs if job.id in state.jobs)
             self._pause_changed = self._cleared_changed = True

@@ -23,7 +23,7 @@ from ..protocols import NoticesLoss
 from . import orphans
 from . import watch as journal_watch
 from .codec import (
-    SealedScribe,
+    SealedCodec,
     failure_from_json,
     options_from_json,
     surroundings_from_json,
@@ -73,7 +73,7 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
     contents = journal.open(session_of(engine))
     try:
         signer = Signer.of_this_user()
-        recorder = Recorder(engine, journal, SealedScribe(signer))
+        recorder = Recorder(engine, journal, SealedCodec(signer))
         recorder.notices = contents.notices
         engine.recorder = recorder
         if isinstance(journal, SqliteJournal):
