@@ -24,7 +24,7 @@ from ._core.stored import (
     KeptResult,
     Request,
     Session,
-    Standing,
+    StoredState,
 )
 from ._machine.shared import admission_over
 from .errors import JournalError, JournalInUseError
@@ -210,7 +210,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._requests: dict[str, Request] = {}
-        self._standings: dict[str, Standing] = {}
+        self._states: dict[str, StoredState] = {}
         self._functions: dict[bytes, KeptFunction] = {}
         self._results: dict[str, KeptResult] = {}
         self._logs: dict[str, bytes] = {}
@@ -244,7 +244,7 @@ class MemoryJournal:
         self._open = True
         ids = sorted(self._requests, key=lambda job_id: self._requests[job_id].number)
         contents = Contents(
-            jobs=[(self._requests[job_id], self._standings[job_id]) for job_id in ids],
+            jobs=[(self._requests[job_id], self._states[job_id]) for job_id in ids],
             sessions=list(self._sessions),
             numbers_given=self._numbers_given,
             forgotten=dict(self._forgotten),
@@ -266,11 +266,11 @@ class MemoryJournal:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._functions |= {function.digest: function for function in changes.functions}
         self._requests |= {request.id: request for request in changes.requests}
-        self._standings |= {standing.id: standing for standing in changes.standings}
+        self._states |= {state.id: state for state in changes.standings}
         self._logs |= dict(changes.logs)
         self._results |= dict(changes.results)
         for _, job_id in changes.forgotten:
-            for kept in (self._requests, self._standings, self._logs, self._results):
+            for kept in (self._requests, self._states, self._logs, self._results):
                 kept.pop(job_id, None)
         if changes.erased:
             needed = {request.function for request in self._requests.values()}

@@ -29,8 +29,8 @@ class Request(NamedTuple):
     created_at: float
 
 
-class Standing(NamedTuple):
-    """Where a job is; written at each change but progress. `failure` is JSON."""
+class StoredState(NamedTuple):
+    """The state of a job, written at each change but progress. `failure` is JSON."""
 
     number: int
     id: str
@@ -94,7 +94,7 @@ class Changes:
     numbers_given: int
     functions: list[KeptFunction] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
-    standings: list[Standing] = field(default_factory=list)
+    standings: list[StoredState] = field(default_factory=list)  # named as their table
     logs: list[tuple[str, bytes]] = field(default_factory=list)
     results: list[tuple[str, KeptResult]] = field(default_factory=list)
     forgotten: list[tuple[int, str]] = field(default_factory=list)
@@ -115,7 +115,7 @@ class Changes:
 class Contents:
     """All of a journal but results, logs and functions, which are read one by one when needed."""
 
-    jobs: list[tuple[Request, Standing]] = field(default_factory=list)
+    jobs: list[tuple[Request, StoredState]] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     numbers_given: int = 0
     forgotten: dict[str, int] = field(default_factory=dict)

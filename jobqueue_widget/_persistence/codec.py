@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from .._core.jobs import JobFailure, JobRecord, NotKept
 from .._core.lazy import LazyResult
 from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
-from .._core.stored import KeptFunction, KeptResult, Request, Standing
+from .._core.stored import KeptFunction, KeptResult, Request, StoredState
 from .._core.texts.causes import kinds_from, stated_as_plain, stated_from
 from .._core.texts.fitting import ends, fit
 from .._core.texts.hiding import with_texts
@@ -175,10 +175,10 @@ class SealedCodec:
 
     # -- where it is ---------------------------------------------------------------------------
 
-    def standing(self, job: JobRecord) -> Standing:
-        """Where it is, without its failure. Under the engine's lock: quick."""
+    def state(self, job: JobRecord) -> StoredState:
+        """Take down the job's state, but for its failure. Under the engine's lock: quick."""
         lost = job.spec.restored and cast("RestoredSpec", job.spec).is_lost
-        return Standing(
+        return StoredState(
             job.number,
             job.id,
             job.status.value,
@@ -200,15 +200,15 @@ class SealedCodec:
             job.where,
         )
 
-    def finish(self, job: JobRecord, standing: Standing) -> Standing:
+    def finish(self, job: JobRecord, state: StoredState) -> StoredState:
         """Add its failure, and see to it that every text can be written."""
         failure = job.failure
-        return standing._replace(
+        return state._replace(
             failure=None if failure is None else failure_as_json(failure),
-            message=plain(standing.message),
-            executor=plain(standing.executor),
-            cancel_reason=plain(standing.cancel_reason),
-            place=None if standing.place is None else plain(standing.place),
+            message=plain(state.message),
+            executor=plain(state.executor),
+            cancel_reason=plain(state.cancel_reason),
+            place=None if state.place is None else plain(state.place),
         )
 
     def log(self, job: JobRecord) -> bytes:

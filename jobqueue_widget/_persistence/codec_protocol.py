@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .._core.jobs import JobRecord
-from .._core.lazy import IsOutdated
-from .._core.stored import KeptFunction, KeptResult, Request, Standing
+from .._core.late import IsOutdated
+from .._core.stored import KeptFunction, KeptResult, Request, StoredState
 
 
 class Codec(Protocol):
@@ -22,11 +22,11 @@ class Codec(Protocol):
     def written(self, job: JobRecord) -> None:
         """What was asked for is kept now."""
 
-    def standing(self, job: JobRecord) -> Standing:
-        """Where it is, without its failure. Under the engine's lock: quick."""
+    def state(self, job: JobRecord) -> StoredState:
+        """Take down the job's state, but for its failure. Under the engine's lock: quick."""
         ...
 
-    def finish(self, job: JobRecord, standing: Standing) -> Standing:
+    def finish(self, job: JobRecord, state: StoredState) -> StoredState:
         """Add its failure, and hide what is secret."""
         ...
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .._core import effects as fx
 from .._core.jobs import JobRecord
-from .._core.stored import Changes, KeptResult, Standing
-from .._runtime.engine_view import EngineView
+from .._core.stored import Changes, KeptResult, StoredState
 from .._threads.locks import Lock
 from ..errors import JournalError
 from ..protocols import NoticesLoss
@@ -165,7 +164,7 @@ class Recorder:
             counted, self._counted = self._counted, {}
             pause_changed, self._pause_changed = self._pause_changed, False
             cleared_changed, self._cleared_changed = self._cleared_changed, False
-            standings = [codec.standing(job) for job in dirty]
+            states = [codec.state(job) for job in dirty]
             pause, cleared_to = engine.state.pause, engine.state.cleared_to
             numbers = engine.numbers_given
         results = list(self._results)
@@ -183,7 +182,7 @@ class Recorder:
                 cleared_to=cleared_to if cleared_changed else None,
                 ended=ended,
             )
-            heavy = self._fill(changes, dirty, standings)
+            heavy = self._fill(changes, dirty, states)
             changes.results += results
             self.journal.write(changes)
         except BaseException as error:
@@ -261,18 +260,18 @@ class Recorder:
         self._codec.erased()
 
     def _fill(
-        self, changes: Changes, dirty: Iterable[JobRecord], standings: list[Standing]
+        self, changes: Changes, dirty: Iterable[JobRecord], states: list[StoredState]
     ) -> list[JobRecord]:
-        """Everything but standings of jobs as such; the jobs whose results are too heavy for it."""
+        """Everything but states of jobs as such; the jobs whose results are too heavy for it."""
         codec, heavy = self._codec, []
-        for job, standing in zip(dirty, standings, strict=True):
+        for job, state in zip(dirty, states, strict=True):
             asked = codec.request(job)
             if asked is not None:
                 changes.requests.append(asked[0])
                 if asked[1] is not None:
                     changes.functions.append(asked[1])
-            changes.standings.append(codec.finish(job, standing))
-            if standing.ended_number is not None:
+            changes.standings.append(codec.finish(job, state))
+            if state.ended_number is not None:
                 if tail := codec.log(job):
                     changes.logs.append((job.id, tail))
                 if job.result is not None:

@@ -14,7 +14,7 @@ from .._core.events import Restored
 from .._core.jobs import PENDING, RUNNING, BlockReason, JobFailure, JobRecord, JobStatus
 from .._core.lazy import LazyResult
 from .._core.spec import DEFAULT_OPTIONS, JobSpec
-from .._core.stored import Contents, Request, Session, Standing
+from .._core.stored import Contents, Request, Session, StoredState
 from .._core.texts.hiding import with_texts
 from .._runtime.storage.keeper import LIGHT
 from .._secrets.variables import texts_of
@@ -171,33 +171,33 @@ class _Restorer:
         ended.sort(key=lambda pair: pair[1].ended_number or 0)
         ran = [pair for pair in self._contents.jobs if _status(pair[1]) is RUNNING]
         waits = [pair for pair in self._contents.jobs if _status(pair[1]) is PENDING]
-        for request, standing in (*ended, *ran, *waits):
-            yield self._event(request, standing)
+        for request, state in (*ended, *ran, *waits):
+            yield self._event(request, state)
 
-    def _event(self, request: Request, standing: Standing) -> Restored:
-        was = _status(standing)
+    def _event(self, request: Request, state: StoredState) -> Restored:
+        was = _status(state)
         spec = self._spec(request, ended=was.ended)
-        job = JobRecord(spec, standing.priority, request.number, request.created_at)
-        job.rank = standing.rank
-        job.attempt = standing.attempt
-        job.started_at = standing.started_at
-        job.completed_at = standing.completed_at
-        job.message = standing.message
-        job.executor_name = standing.executor
-        job.cancel_reason = standing.cancel_reason
-        job.finished_before_cancel = bool(standing.finished_before_cancel)
+        job = JobRecord(spec, state.priority, request.number, request.created_at)
+        job.rank = state.rank
+        job.attempt = state.attempt
+        job.started_at = state.started_at
+        job.completed_at = state.completed_at
+        job.message = state.message
+        job.executor_name = state.executor
+        job.cancel_reason = state.cancel_reason
+        job.finished_before_cancel = bool(state.finished_before_cancel)
         job.retry_of = request.retry_of
-        job.where = standing.place
-        if standing.failure is not None:
+        job.where = state.place
+        if state.failure is not None:
             try:
-                job.failure = failure_from_json(standing.failure)
+                job.failure = failure_from_json(state.failure)
             except ValueError as error:
                 job.failure = JobFailure("Unreadable", f"its failure cannot be read: {error}")
         if job.id in self._contents.with_log:
             archive, job_id = self._archive, job.id  # not the job, or each would hold the other
             job.log = restored_log(lambda: archive.log(job_id))
         if was.ended:
-            job.ended_number = standing.ended_number or 0
+            job.ended_number = state.ended_number or 0
             self._give_result(job)
             job.progress = 1.0 if was is JobStatus.completed else job.progress
             return Restored(job, was)
@@ -208,14 +208,14 @@ class _Restorer:
         )
         hold_left = None
         if was is PENDING:
-            hold_left = self._hold(job, standing)
+            hold_left = self._hold(job, state)
         if spec.missing is not None:
             job.held = True
             job.block_reason = BlockReason(spec.missing)
         elif was is PENDING and spec.lacks is not None:
             job.held = True
             job.block_reason = BlockReason(f"{spec.lacks}; then release it")
-        asked = bool(standing.asked)
+        asked = bool(state.asked)
         return Restored(job, was, parents, asked, self._seen_at, hold_left)
 
     def _spec(self, request: Request, *, ended: bool) -> RestoredSpec:
@@ -262,19 +262,19 @@ class _Restorer:
                 self._engine.keeper.note_loaded,
             )
 
-    def _hold(self, job: JobRecord, standing: Standing) -> float | None:
+    def _hold(self, job: JobRecord, state: StoredState) -> float | None:
         """Seconds left, by the wall clock but never more than it was when it was written."""
-        job.held = bool(standing.held)
-        job.hold_then = "cancel" if standing.hold_then == "cancel" else "release"
-        if not job.held or standing.hold_until is None:
+        job.held = bool(state.held)
+        job.hold_then = "cancel" if state.hold_then == "cancel" else "release"
+        if not job.held or state.hold_until is None:
             return None
-        left = standing.hold_until - self._engine.now()
-        at_most = standing.hold_until - self._seen_at
+        left = state.hold_until - self._engine.now()
+        at_most = state.hold_until - self._seen_at
         return max(0.0, min(left, at_most))
 
 
-def _status(standing: Standing) -> JobStatus:
-    return _STATUSES[standing.status]
+def _status(state: StoredState) -> JobStatus:
+    return _STATUSES[state.status]
 
 
 _STATUSES: dict[str, JobStatus] = {status.value: status for status in JobStatus}

@@ -16,7 +16,7 @@ from jobqueue_widget._core.stored import (
     KeptResult,
     Request,
     Session,
-    Standing,
+    StoredState,
 )
 from jobqueue_widget.protocols import Journal
 from jobqueue_widget.testing import MemoryJournal, inspect
@@ -60,8 +60,8 @@ def request(number: int, run_id: str = "run") -> Request:
     )
 
 
-def standing(number: int, status: str = "pending", run_id: str = "run") -> Standing:
-    return Standing(
+def state(number: int, status: str = "pending", run_id: str = "run") -> StoredState:
+    return StoredState(
         number,
         f"{run_id}-{number}",
         status,
@@ -87,7 +87,7 @@ def standing(number: int, status: str = "pending", run_id: str = "run") -> Stand
 def changes(*numbers: int, **more: object) -> Changes:
     made = Changes("run", 3.0, max(numbers, default=0))
     made.requests = [request(number) for number in numbers]
-    made.standings = [standing(number) for number in numbers]
+    made.standings = [state(number) for number in numbers]
     for name, value in more.items():
         setattr(made, name, value)
     return made
@@ -123,17 +123,17 @@ def test_a_new_journal_is_empty(again: Again) -> None:
 def test_what_was_written_comes_back_in_the_order_of_submission(again: Again) -> None:
     contents = kept(again, changes(2, 3), changes(1, numbers_given=7))
     assert [found for found, _ in contents.jobs] == [request(1), request(2), request(3)]
-    assert [found for _, found in contents.jobs] == [standing(1), standing(2), standing(3)]
+    assert [found for _, found in contents.jobs] == [state(1), state(2), state(3)]
     assert contents.numbers_given == 7
     assert contents.sessions == [session()._replace(seen_at=3.0)]
 
 
 def test_a_change_replaces_only_where_the_job_stands(again: Again) -> None:
     later = changes()
-    later.standings = [standing(1, "running")]
+    later.standings = [state(1, "running")]
     later.numbers_given = 1
     contents = kept(again, changes(1), later)
-    assert contents.jobs == [(request(1), standing(1, "running"))]
+    assert contents.jobs == [(request(1), state(1, "running"))]
 
 
 def test_results_logs_and_functions_are_read_one_by_one(again: Again) -> None:

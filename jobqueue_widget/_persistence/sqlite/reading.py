@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._core.jobs import JobStatus
-from ..._core.stored import Contents, Request, Session, Standing
+from ..._core.stored import Contents, Request, Session, StoredState
 from .files import ID
 
 BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -138,7 +138,7 @@ REQUEST: Types = (
     *(_INT, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, _MAYBE_TEXT),
     *(_MAYBE_BYTES, _MAYBE_BYTES, _MAYBE_BYTES, _MAYBE_TEXT, _REAL),
 )
-_STANDING: Types = (
+_STATE: Types = (
     *(_INT, _TEXT, _TEXT, _INT, _INT, _INT, _INT, _INT, _TEXT),
     *(_MAYBE_REAL, _MAYBE_REAL, _MAYBE_REAL),
     *(_TEXT, _TEXT, _TEXT, _INT, _MAYBE_TEXT, (int, type(None)), _MAYBE_TEXT),
@@ -152,8 +152,8 @@ _STATUSES = frozenset(status.value for status in JobStatus)
 _KINDS = frozenset({"plugin", "coroutine", "function"})
 
 
-def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, Standing]]:
-    split, wanted = len(Request._fields), (*REQUEST, *_STANDING)
+def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, StoredState]]:
+    split, wanted = len(Request._fields), (*REQUEST, *_STATE)
     known: set[tuple[type, ...]] = set()  # the types of rows that were looked at
     found, last = [], 0
     for row in connection.execute(
@@ -163,31 +163,31 @@ def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, Standing]]:
         if types not in known:
             check(row, wanted)
             known.add(types)
-        request, standing = Request._make(row[:split]), Standing._make(row[split:])
-        if standing.status not in _STATUSES or request.kind not in _KINDS:
-            raise Damaged(f"a job is {standing.status[:20]!r}, a {request.kind[:20]!r}")
-        if standing.id != request.id or ID.fullmatch(request.id) is None:
+        request, state = Request._make(row[:split]), StoredState._make(row[split:])
+        if state.status not in _STATUSES or request.kind not in _KINDS:
+            raise Damaged(f"a job is {state.status[:20]!r}, a {request.kind[:20]!r}")
+        if state.id != request.id or ID.fullmatch(request.id) is None:
             raise Damaged("what was asked for and where it stands do not belong together")
-        if not last < request.number <= MOST or not _can_be(request, standing):
+        if not last < request.number <= MOST or not _can_be(request, state):
             raise Damaged("a job has a number or a time that cannot be")
         last = request.number
-        found.append((request, standing))
+        found.append((request, state))
     if len({request.id for request, _ in found}) != len(found):
         raise Damaged("two jobs have the same id")
     return found
 
 
-def _can_be(request: Request, standing: Standing) -> bool:
+def _can_be(request: Request, state: StoredState) -> bool:
     """Infinite times, and numbers that cannot be counted on from, would fail much later."""
-    hold, start, end = standing.hold_until, standing.started_at, standing.completed_at
+    hold, start, end = state.hold_until, state.started_at, state.completed_at
     return (
         -FAR <= request.created_at <= FAR
         and (hold is None or abs(hold) < float("inf"))  # "hold it for ever" is a user's to say
         and (start is None or -FAR <= start <= FAR)
         and (end is None or -FAR <= end <= FAR)
-        and 0 <= standing.attempt <= MOST
-        and -(2**62) <= standing.rank <= 2**62
-        and 0 <= (standing.ended_number or 0) <= MOST
+        and 0 <= state.attempt <= MOST
+        and -(2**62) <= state.rank <= 2**62
+        and 0 <= (state.ended_number or 0) <= MOST
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..._core.stored import Contents, Request, Standing
+from ..._core.stored import Contents, Request, StoredState
 from ...errors import JournalError, MissingExtraError
 from .beside import check_files
 from .lock import is_in_use
@@ -151,8 +151,8 @@ class ReadOnly:
             ) from error
         gone = not is_in_use(self.path)
         return JournalRecords(
-            _record(request, standing, logs, results, contents, gone)
-            for request, standing in contents.jobs
+            _record(request, state, logs, results, contents, gone)
+            for request, state in contents.jobs
         )
 
     def _column(self, query: str, wanted: type[_Column]) -> dict[str, _Column]:
@@ -173,7 +173,7 @@ class ReadOnly:
 
 def _record(
     request: Request,
-    standing: Standing,
+    state: StoredState,
     logs: dict[str, bytes],
     results: dict[str, str],
     contents: Contents,
@@ -181,13 +181,13 @@ def _record(
 ) -> JournalRecord:
     options = _loaded(request.options)
     label, tags = options.get("label"), options.get("tags")
-    failure = _loaded(standing.failure or "{}")
-    status, ended = standing.status, standing.completed_at
+    failure = _loaded(state.failure or "{}")
+    status, ended = state.status, state.completed_at
     if status == "running" and gone:  # as it will come back
-        status = "cancelled" if standing.asked else "failed"
+        status = "cancelled" if state.asked else "failed"
         failure = {"type_name": "KernelDied", "message": "interrupted by kernel exit"}
         seen = contents.sessions[-1].seen_at if contents.sessions else 0.0
-        ended = max(seen, standing.started_at or 0.0) or None
+        ended = max(seen, state.started_at or 0.0) or None
     tail = logs.get(request.id, b"")
     return JournalRecord(
         id=request.id,
@@ -196,27 +196,27 @@ def _record(
         tags=_texts(tags),
         arguments=request.shown,
         status=status,
-        priority=standing.priority,
-        attempt=standing.attempt,
+        priority=state.priority,
+        attempt=state.attempt,
         created_at=request.created_at,
-        started_at=standing.started_at,
+        started_at=state.started_at,
         completed_at=ended,
-        message=standing.message,
+        message=state.message,
         error=_joined(failure) if status == "failed" else None,
-        cancel_reason=_reason(standing, failure) if status == "cancelled" else None,
+        cancel_reason=_reason(state, failure) if status == "cancelled" else None,
         traceback="".join(_texts([failure.get("traceback")])),
         result=results.get(request.id, ""),
-        executor=standing.executor,
-        where=standing.place,
+        executor=state.executor,
+        where=state.place,
         retry_of=request.retry_of,
         log=tail.decode("utf-8", "backslashreplace"),
     )
 
 
-def _reason(standing: Standing, failure: dict[str, Any]) -> str:
+def _reason(state: StoredState, failure: dict[str, Any]) -> str:
     """As `job.cancel_reason` has it."""
     raised = "" if failure.get("type_name") == "JobCancelled" else _joined(failure)
-    return standing.cancel_reason or raised or "cancelled"
+    return state.cancel_reason or raised or "cancelled"
 
 
 def _loaded(text: str) -> dict[str, Any]:
