@@ -53,8 +53,8 @@ class Codec(Protocol):
         ...
 
 
-class Archive(Protocol):
-    """Reads from the journal what is not in memory any more."""
+class Reader(Protocol):
+    """Read from the journal what is not in memory any more."""
 
     def result(self, job_id: str) -> tuple[object, IsOutdated]:
         """What a job returned, and what says whether it is to be read again."""

@@ -24,7 +24,7 @@ from .codec import WRITTEN, sealed_parts
 from .pythons import unmarked, why_foreign
 from .sqlite.signing import Signer
 
-__all__ = ["MISSING", "Archive", "RestoredSpec", "restored_log"]
+__all__ = ["MISSING", "JournalReader", "RestoredSpec", "restored_log"]
 
 _Key = TypeVar("_Key")
 _Kept = TypeVar("_Kept")
@@ -33,8 +33,8 @@ MISSING = MissingExecutor()
 ANOTHER_CLASS = "a restored result is of a class that this notebook does not have"
 
 
-class Archive:
-    """Reads what was kept of single jobs. `why_not`: nothing in this journal may be unpickled."""
+class JournalReader:
+    """Read what was kept of single jobs. `why_not`: nothing in this journal may be unpickled."""
 
     def __init__(self, journal: Journal, signer: Signer, why_not: str | None) -> None:
         self._journal = journal
@@ -197,15 +197,15 @@ class RestoredSpec(JobSpec):
     `missing`: why they cannot be. Then looking at them raises NotRestorableError.
     """
 
-    __slots__ = ("_archive", "_packed", "lacks", "missing", "request")
+    __slots__ = ("_packed", "_reader", "lacks", "missing", "request")
     restored = True
 
     def __init__(
-        self, request: Request, options: JobOptions, missing: str | None, archive: Archive
+        self, request: Request, options: JobOptions, missing: str | None, reader: JournalReader
     ) -> None:
         self.request = request
         self.missing = missing
-        self._archive = archive
+        self._reader = reader
         self._packed: Packed | None = None
         self.id = request.id
         self.kind = request.kind  # type: ignore[assignment]
@@ -256,7 +256,7 @@ class RestoredSpec(JobSpec):
 
         """
         if self.request.call is None and self.missing is None:
-            return self._archive.request(self.request.number)
+            return self._reader.request(self.request.number)
         return self.request
 
     def _check(self) -> None:
@@ -264,7 +264,7 @@ class RestoredSpec(JobSpec):
             raise NotRestorableError(f"{self.name!r}: {self.missing}")
 
     def _function(self) -> Packed:
-        return self._packed or self._archive.function(self.request.function or b"")
+        return self._packed or self._reader.function(self.request.function or b"")
 
     def take_over(self) -> None:
         """Its journal is about to forget it: load what stands there only."""
@@ -290,7 +290,7 @@ class RestoredSpec(JobSpec):
         snapshot = self.surroundings
         if isinstance(snapshot, Snapshot) and (lacks := snapshot.lacks(self.options.cwd)):
             raise NotRestorableError(f"{self.name!r}: {lacks}")
-        spec = RestoredSpec(self.asked_for(), self.options, None, self._archive)
+        spec = RestoredSpec(self.asked_for(), self.options, None, self._reader)
         spec.id = id
         spec.executor = self.executor
         spec.surroundings = snapshot

@@ -28,7 +28,7 @@ from .codec import (
     options_from_json,
     surroundings_from_json,
 )
-from .lazy_spec import MISSING, Archive, RestoredSpec, restored_log
+from .lazy_spec import MISSING, JournalReader, RestoredSpec, restored_log
 from .learned import LearnedFile
 from .recorder import Recorder
 from .sqlite.journal import SqliteJournal
@@ -80,9 +80,9 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
             file = LearnedFile(journal.path)
             engine.learning.keep(signer.seal(b"learned"), file.load(), file.save)
         why_not = None if contents.owned else "the journal belongs to another user"
-        archive = Archive(journal, signer, why_not)
-        engine.keeper.archive = archive
-        restorer = _Restorer(engine, submission, contents, archive)
+        reader = JournalReader(journal, signer, why_not)
+        engine.keeper.reader = reader
+        restorer = _Restorer(engine, submission, contents, reader)
         engine.continue_after(contents.numbers_given)
         if contents.jobs:
             last = contents.jobs[-1][0]
@@ -153,12 +153,12 @@ class _Restorer:
     """Makes records of rows, and says of each what it was."""
 
     def __init__(
-        self, engine: Engine, submission: Submission, contents: Contents, archive: Archive
+        self, engine: Engine, submission: Submission, contents: Contents, reader: JournalReader
     ) -> None:
         self._engine = engine
         self._submission = submission
         self._contents = contents
-        self._archive = archive
+        self._reader = reader
         self._seen_at = contents.sessions[-1].seen_at if contents.sessions else 0.0
 
     def events(self) -> Iterator[Restored]:
@@ -194,8 +194,8 @@ class _Restorer:
             except ValueError as error:
                 job.failure = JobFailure("Unreadable", f"its failure cannot be read: {error}")
         if job.id in self._contents.with_log:
-            archive, job_id = self._archive, job.id  # not the job, or each would hold the other
-            job.log = restored_log(lambda: archive.log(job_id))
+            reader, job_id = self._reader, job.id  # not the job, or each would hold the other
+            job.log = restored_log(lambda: reader.log(job_id))
         if was.ended:
             job.ended_number = state.ended_number or 0
             self._give_result(job)
@@ -221,15 +221,15 @@ class _Restorer:
     def _spec(self, request: Request, *, ended: bool) -> RestoredSpec:
         try:
             options = options_from_json(request.options, self._submission.read_options)
-            missing = self._archive.why_lost(request)
+            missing = self._reader.why_lost(request)
         except (ValueError, ArithmeticError) as error:
             options, missing = DEFAULT_OPTIONS, f"its options cannot be read: {error}"
         if missing is None and not ended:
-            why = self._archive.why_no_function(request.function)
+            why = self._reader.why_no_function(request.function)
             missing = why and f"its function cannot be restored: {why}"
         if ended and len(request.call or b"") > LIGHT:
             request = request._replace(call=None)  # it is read again if somebody asks for it
-        spec = RestoredSpec(request, options, missing, self._archive)
+        spec = RestoredSpec(request, options, missing, self._reader)
         if missing is None:
             try:
                 spec.executor = self._submission.executor_for(cast("JobSpec", spec))
@@ -254,11 +254,11 @@ class _Restorer:
 
     def _give_result(self, job: JobRecord) -> None:
         if job.id in self._contents.with_result:
-            archive, job_id = self._archive, job.id
-            job.result = LazyResult(
+            reader, job_id = self._reader, job.id
+            job.result = Late(
                 job,
-                lambda job: archive.result(job.id),
-                lambda: archive.shown(job_id),
+                lambda job: reader.result(job.id),
+                lambda: reader.shown(job_id),
                 self._engine.keeper.note_loaded,
             )
 

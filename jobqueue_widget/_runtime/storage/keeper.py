@@ -31,7 +31,7 @@ from .spool import Spool, read_value, write_value
 
 if TYPE_CHECKING:
     from ..._core.jobs import Outcome
-    from ..._persistence.codec_protocol import Archive
+    from ..._persistence.codec_protocol import Reader
     from ..._threads.timers import CallLater
     from ..engine_view import EngineView
 
@@ -70,7 +70,7 @@ class Keeper:
         self.full: BlockReason | None = None  # why nothing may start
         self._no_room = ""
         self.describe: Callable[[JobSpec], str] = lambda spec: spec.name  # without users' code
-        self.archive: Archive | None = None  # reads what the journal has
+        self.reader: Reader | None = None  # reads what the journal has
 
     @property
     def memory(self) -> int:
@@ -218,9 +218,9 @@ class Keeper:
                 size = self._arguments.take(job)
             spec = job.spec
             spec.shown = spec.shown or self.describe(spec)
-            if self.archive is not None and self._stands_in_the_journal(job):
+            if self.reader is not None and self._stands_in_the_journal(job):
                 spec.lost = "its arguments stood in the journal, which is not there any more"
-                spec.lazy = self.archive.arguments_of(job)
+                spec.late = self.reader.arguments_of(job)
             else:
                 spec.lost = (
                     f"its arguments ({size:,} bytes) were let go after it had completed, "
@@ -292,8 +292,8 @@ class Keeper:
             whole = self._in_journal.get(job.id)
             if whole is None and not recorder.trouble:
                 return True  # it is on its way there
-            if whole and self.archive is not None:
-                self._now_lazy(job, self._from_journal)
+            if whole and self.reader is not None:
+                self._now_late(job, self._from_journal)
                 return True
         self._into_file(job, value, is_held)
         return True
@@ -383,8 +383,8 @@ class Keeper:
             return NotKept(reason=reason), None
 
     def _from_journal(self, job: JobRecord) -> tuple[object, IsOutdated]:
-        assert self.archive is not None
-        return self.archive.result(job.id)
+        assert self.reader is not None
+        return self.reader.result(job.id)
 
     # -- a full spool ------------------------------------------------------------------------
 
