@@ -64,8 +64,8 @@ class Call:
         on_chunk: Callable[[Outcome], None] | None = None,
     ) -> None:
         name = plugin.meta.name
-        payload = pack(args, kwargs, plugin.house.types, name)
-        reporter = NullReporter(f"{name}-call-{next(_numbers)}", current_job())
+        payload = pack(args, kwargs, plugin.runtime.types, name)
+        quiet = Quiet(f"{name}-call-{next(_numbers)}", current_job())
         self._plugin = plugin
         self._done = reporter.done
         self.run = PluginRun(
@@ -74,7 +74,7 @@ class Call:
 
     def begin(self) -> None:
         """Enter the line, on the I/O thread: an interrupt of this one would leave it half there."""
-        self._plugin.house.io.call(self._plugin.enter, self.run)
+        self._plugin.runtime.io.call(self._plugin.enter, self.run)
 
     def wait(self) -> Any:
         """Begin; its value, in this thread; an interrupt stops it.
@@ -113,7 +113,7 @@ class Call:
     def stop(self) -> None:
         """Nobody waits for it any more."""
         if not self.run.over:
-            later = self._plugin.house.io.call_later(STOP_PATIENCE, self._force)
+            later = self._plugin.runtime.io.call_later(STOP_PATIENCE, self._force)
             self.run.at_end(later)
             self.run.ask_to_stop()
 

@@ -83,7 +83,7 @@ class PluginHandle:
         Raises:
             OSError: it cannot be written.
         """
-        path = self._plugin.house.data_dir / "logs" / f"{self.name}.log"
+        path = self._plugin.runtime.data_dir / "logs" / f"{self.name}.log"
         self._plugin.log.copy_to(path)
         return path
 
@@ -150,7 +150,7 @@ class PluginHandle:
 
     def cancel(self) -> bool:
         """Ask what runs now to stop. False: nothing runs."""
-        with self._plugin.house.lock.held:
+        with self._plugin.runtime.lock.held:
             runs = [slot.run for slot in self._plugin.slots if slot.run and slot.run.is_work]
         for run in runs:
             run.ask_to_stop()
@@ -225,7 +225,7 @@ class PluginHandle:
 
         def on_answer(parts: Sequence[memoryview] | None, problem: str) -> None:
             try:
-                value = None if parts is None else typed.decode(parts, self._plugin.house.types)
+                value = None if parts is None else typed.decode(parts, self._plugin.runtime.types)
             except typed.NotReadable as error:
                 value, problem = None, str(error)
             if problem:

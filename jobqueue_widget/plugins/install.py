@@ -30,7 +30,7 @@ from .manifests import capabilities
 from .manifests.discovery import Place, find_home
 from .manifests.manifest import NAME, PluginMeta, read_manifest
 from .manifests.ownership import check_owner
-from .runtime import House
+from .runtime import PluginRuntime
 
 MARK = "jobqueue-widget.json"
 DISTRIBUTION = re.compile(r"^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:$|[\[(@=<>!~;])")
@@ -82,7 +82,7 @@ def install(
         _write(environment / MARK, mark)
         tell(f"making {environment} with {interpreter}")
         own = make_environment(interpreter, environment, [package, *also], tell)
-        variables = dict(House(data, home.models_dir).variables)
+        variables = dict(PluginRuntime(data, home.models_dir).variables)
         variables["CJM_CAPABILITY_DATA_DIR"] = variables["CJM_DATA_DIR"]
         manifest = _describe(own, distribution, plugin_class, variables, tell)
         manifest.update({"python_path": str(own)}, **({"name": name} if name else {}))

@@ -10,14 +10,14 @@ from .._core.machine.told import Figures
 from .handle import PluginHandle
 from .manifests.manifest import PluginLoadWarning
 from .reference_names import ReferenceNames
-from .runtime import House
+from .runtime import PluginRuntime
 from .schedulers import ResourceScheduler
 
 
 class Judging(ReferenceNames):
     """The part of `PluginManager` that sets both. Any thread."""
 
-    _house: House
+    _runtime: PluginRuntime
 
     def get_plugin(self, plugin_name: str) -> PluginHandle | None:
         """A loaded plugin, or None."""
@@ -40,7 +40,7 @@ class Judging(ReferenceNames):
     @system_monitor.setter
     def system_monitor(self, monitor: Any) -> None:
         self._admission.monitor = monitor
-        self._house.tell()
+        self._runtime.tell()
 
     def register_system_monitor(self, plugin_name: str | Any) -> None:
         """Take the figures of this machine from a loaded plugin, or an object with `execute`.

@@ -35,7 +35,7 @@ from .manifests.manifest import (
     requirements_of,
 )
 from .run import PluginRun, Refused
-from .runtime import House
+from .runtime import PluginRuntime
 from .schedulers import ResourceScheduler
 from .slots import Plugin
 
@@ -98,13 +98,13 @@ class PluginManager(Judging):
         self.discovered: list[PluginMeta] = []
         self.problems: dict[str, str] = {}  # why a plugin's last load failed; where was looked
         self._bad_files: dict[str, str] = {}
-        self._house = House(home.data_dir, home.models_dir, listed=env == "listed")
+        self._runtime = PluginRuntime(home.data_dir, home.models_dir, listed=env == "listed")
         self._loaded: dict[str, Plugin] = {}
         self._guests: dict[str, Guest] = {}  # what the user put into `plugins`
         self._logs: dict[str, JobLog] = {}
         self.logger = logging.getLogger(f"{__name__}.{type(self).__name__}")
         self._admission = Admission(self, scheduler)
-        weakref.finalize(self, self._house.close_dropped).atexit = False
+        weakref.finalize(self, self._runtime.close_dropped).atexit = False
 
     # -- finding -------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class PluginManager(Judging):
             kind: the class, also importable in the plugin's environment.
             name: what it is called there, if not the same: "module.Class".
         """
-        self._house.types = {**self._house.types, name or typed.name_of(kind): kind}
+        self._runtime.types = {**self._runtime.types, name or typed.name_of(kind): kind}
         return kind
 
     # -- loading -------------------------------------------------------------------------------
@@ -192,11 +192,11 @@ class PluginManager(Judging):
         except InvalidManifestError as error:
             return self._not_loaded(meta.name, str(error))
         log = self._logs.setdefault(meta.name, JobLog(_no_file, LOG_BYTES, 0))
-        self._house.enter()
+        self._runtime.enter()
         with contextlib.ExitStack() as otherwise:
-            otherwise.callback(self._house.leave)
+            otherwise.callback(self._runtime.leave)
             config = config or self._extract_defaults_from_schema(meta.config_schema)
-            plugin = Plugin(self._house, meta, config, workers, log)
+            plugin = Plugin(self._runtime, meta, config, workers, log)
             otherwise.callback(plugin.close, "could not be loaded")
             self.unload_plugin(meta.name)
             if not lazy and (problem := plugin.load()):
@@ -205,7 +205,7 @@ class PluginManager(Judging):
         self.problems.pop(meta.name, None)
         meta.instance = PluginHandle(plugin, weakref.WeakMethod(self.unload_plugin))
         self._loaded[meta.name] = plugin
-        self._house.tell()
+        self._runtime.tell()
         return True
 
     def _not_loaded(self, name: str, problem: str) -> bool:
@@ -231,8 +231,8 @@ class PluginManager(Judging):
         if isinstance(plugin.meta.instance, PluginHandle):
             plugin.meta.instance.close()
         plugin.meta.instance = None
-        self._house.leave()
-        self._house.tell()
+        self._runtime.leave()
+        self._runtime.tell()
         return gone
 
     def unload_all(self) -> None:
@@ -435,7 +435,7 @@ class PluginManager(Judging):
         """
         if spec.name in self._guests:
             return None
-        return calls.pack(spec.args, spec.kwargs, self._house.types, spec.name)
+        return calls.pack(spec.args, spec.kwargs, self._runtime.types, spec.name)
 
     def launch_plugin(
         self, spec: JobSpec, reporter: Reporter, context: ExecutorContext
@@ -472,7 +472,7 @@ class PluginManager(Judging):
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""
-        return self._house.on_change(callback)
+        return self._runtime.on_change(callback)
 
     # -- for admission: protocols.OffersResources ------------------------------------------------
 
@@ -514,7 +514,7 @@ class PluginManager(Judging):
         if plugin is None:
             return "not loaded"
         why_not = plugin.free()
-        self._house.tell()
+        self._runtime.tell()
         return why_not
 
 

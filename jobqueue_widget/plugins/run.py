@@ -183,7 +183,7 @@ class PluginRun:
 
     def _frames(self, step: Operation, number: int) -> list[bytes | memoryview]:
         plugin = self.plugin
-        house = plugin.house
+        runtime = plugin.runtime
         call: dict[str, Any] = {
             "op": step,
             "job": self.reporter.job_id,
@@ -191,10 +191,10 @@ class PluginRun:
             "max_result_bytes": self._max_result_bytes,
         }
         payload = self._payload if step == self.operation else ()
-        call["types"] = list(house.types)
+        call["types"] = list(runtime.types)
         if step in ("load", "initialize"):
             config, self._version = plugin.configuration
-            payload = typed.encode(((), {"config": config}), house.types, "configuration")
+            payload = typed.encode(((), {"config": config}), runtime.types, "configuration")
             manifest = plugin.meta.manifest
             call.update(
                 spool=str(plugin.spool),
@@ -366,7 +366,7 @@ class PluginRun:
                 if path.parent != self.plugin.spool:
                     raise typed.NotReadable(f"{path} is no file of this plugin's results")
                 parts = read_spooled(str(path))
-            return typed.decode(parts, self.plugin.house.types)
+            return typed.decode(parts, self.plugin.runtime.types)
         except Exception as error:
             return unreadable(error, parts)
 
@@ -378,7 +378,7 @@ class PluginRun:
         for callback in self._before_end:
             callback()
         self.reporter.ended(outcome)
-        self.plugin.house.tell()
+        self.plugin.runtime.tell()
 
 
 class Refused:

@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 
 EXIT_SECONDS = 1.0
 
-_houses: weakref.WeakSet[House] = weakref.WeakSet()
+_runtimes: weakref.WeakSet[PluginRuntime] = weakref.WeakSet()
 _hooked = False
 
 
-class House:
-    """One per manager; in use while one of its plugins is loaded. Any thread."""
+class PluginRuntime:
+    """What the plugins of one manager share, in use while one is loaded. Any thread."""
 
     def __init__(self, data_dir: Path, models_dir: Path | None, *, listed: bool = False) -> None:
         self.run_id = uuid.uuid4().hex[:8]
@@ -46,7 +46,7 @@ class House:
         self._spool: Path | None = None
         self._users = 0
         self._users_lock = Lock()
-        _houses.add(self)
+        _runtimes.add(self)
         _hook()
 
     @property
@@ -172,13 +172,13 @@ def _hook() -> None:
 
 
 def _at_exit() -> None:
-    for house in list(_houses):
-        house.kill_now()
+    for runtime in list(_runtimes):
+        runtime.kill_now()
 
 
 def _after_fork() -> None:
-    houses = [house for house in _houses if house.workers]
-    if houses:
+    runtimes = [runtime for runtime in _runtimes if runtime.workers]
+    if runtimes:
         GUARD.forget_after_fork()
-    for house in houses:
-        house.forget_after_fork()
+    for runtime in runtimes:
+        runtime.forget_after_fork()

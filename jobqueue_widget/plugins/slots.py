@@ -19,7 +19,7 @@ from ..workers.plugin_process import PluginProcess
 from ..workers.process import WorkerProcess
 from .manifests.manifest import PluginMeta
 from .run import Operation, PluginRun
-from .runtime import House
+from .runtime import PluginRuntime
 
 logger = logging.getLogger(__name__)
 
@@ -53,22 +53,22 @@ class Slot:
     def ensure_worker(self) -> PluginProcess:
         """The worker, a new one if there is none that can work."""
         if self.worker is None or not self.worker.usable:
-            plugin, house = self.plugin, self.plugin.house
+            plugin, runtime = self.plugin, self.plugin.runtime
             manifest = plugin.meta.manifest
             self.version = -1
             worker = PluginProcess(
-                house.io,
+                runtime.io,
                 [manifest["python_path"]],
-                house.environment(manifest),
-                house.run_id,
+                runtime.environment(manifest),
+                runtime.run_id,
                 self._on_gone,
                 plugin.log.write,
             )
-            house.workers.add(worker)
+            runtime.workers.add(worker)
             try:
-                house.io.call(worker.start)
+                runtime.io.call(worker.start)
             except BaseException:
-                house.workers.discard(worker)
+                runtime.workers.discard(worker)
                 raise
             self.worker = worker
         return self.worker
@@ -90,11 +90,11 @@ class Slot:
 
     def _on_gone(self, worker: WorkerProcess) -> None:
         """I/O thread: the process is gone, and everything that was its."""
-        house = self.plugin.house
-        house.workers.discard(worker)
-        with house.lock.held:
+        runtime = self.plugin.runtime
+        runtime.workers.discard(worker)
+        with runtime.lock.held:
             self.drop(worker)
-        house.tell()
+        runtime.tell()
 
     def release(self, run: PluginRun) -> None:
         """The call is over and the worker free for the next one."""
@@ -144,11 +144,16 @@ class Plugin:
     """One loaded plugin. Any thread."""
 
     def __init__(
-        self, house: House, meta: PluginMeta, config: Mapping[str, Any], slots: int, log: JobLog
+        self,
+        runtime: PluginRuntime,
+        meta: PluginMeta,
+        config: Mapping[str, Any],
+        slots: int,
+        log: JobLog,
     ) -> None:
-        self.house = house
+        self.runtime = runtime
         self.meta = meta
-        self.spool: Path = house.spool()
+        self.spool: Path = runtime.spool()
         self.configuration: tuple[dict[str, Any], int] = ({}, -1)
         self.set_configuration(config)
         self.slots = [Slot(self) for _ in range(slots)]
@@ -162,7 +167,7 @@ class Plugin:
 
     def enter(self, run: PluginRun) -> None:
         """Let it begin on a free slot, or after those before it."""
-        with self.house.lock.held:
+        with self.runtime.lock.held:
             closed = self.closed
             slot = None if closed else self._free_slot()
             if slot is not None:
@@ -176,7 +181,7 @@ class Plugin:
 
     def leave(self, run: PluginRun) -> bool:
         """It gives up its place in the line. False: it has none."""
-        with self.house.lock.held:
+        with self.runtime.lock.held:
             if run not in self._line:
                 return not any(slot.run is run for slot in self.slots)
             self._line.remove(run)
@@ -185,7 +190,7 @@ class Plugin:
     def give_back(self, slot: Slot, run: PluginRun, *, warm: bool = False) -> None:
         """The slot is free: the next of the line, or a fresh worker for whoever comes."""
         following: PluginRun | None = None
-        with self.house.lock.held:
+        with self.runtime.lock.held:
             if slot.run is not run:
                 return
             slot.last_used = time.monotonic()
@@ -220,7 +225,7 @@ class Plugin:
         slot.version = version
         can = told.get("can")
         self.can = frozenset(filter(_is_text, can)) if isinstance(can, list) else frozenset()
-        self.house.tell()
+        self.runtime.tell()
 
     def note_progress(self, fraction: object, message: object) -> None:
         """What it reported last."""
@@ -228,7 +233,7 @@ class Plugin:
 
     def holders(self) -> list[str]:
         """Who runs on its slots now, if all of them are at work; else nobody."""
-        with self.house.lock.held:
+        with self.runtime.lock.held:
             runs = [slot.run for slot in self.slots]
         if all(run is not None and run.is_work for run in runs):
             return [run.who for run in runs if run is not None]
@@ -243,7 +248,7 @@ class Plugin:
             all_or_none: none at all if one of the plugin's slots is used or a call waits.
             loaded: only those that have loaded the plugin, or only those that have not.
         """
-        with self.house.lock.held:
+        with self.runtime.lock.held:
             idle = [slot for slot in self.slots if slot.is_free]
             if all_or_none and (len(idle) < len(self.slots) or self._line):
                 return []
@@ -257,7 +262,7 @@ class Plugin:
         """Give slots back that are still claimed."""
         for slot in slots:
             following = None
-            with self.house.lock.held:
+            with self.runtime.lock.held:
                 if slot.claimed:
                     slot.claimed = False
                     following = slot.run = self._next()
@@ -269,9 +274,9 @@ class Plugin:
         started = []
         try:
             for slot in slots:
-                reporter = NullReporter()
-                self.house.io.call(self._begin_upkeep, slot, PluginRun(self, operation, reporter))
-                started.append(reporter.done)
+                quiet = Quiet()
+                self.runtime.io.call(self._begin_upkeep, slot, PluginRun(self, operation, quiet))
+                started.append(quiet.done)
         except BaseException:
             self.unclaim(slots)
             raise
@@ -280,7 +285,7 @@ class Plugin:
 
     def _begin_upkeep(self, slot: Slot, run: PluginRun) -> None:
         """I/O thread, which no interrupt of the user reaches."""
-        with self.house.lock.held:
+        with self.runtime.lock.held:
             free = slot.run is None and (slot.claimed or self.closed)
             if free:
                 slot.run, slot.claimed = run, False
@@ -293,7 +298,7 @@ class Plugin:
 
     def load(self) -> str:
         """A worker that has loaded the plugin in every slot; why that failed, or ""."""
-        with self.house.lock.held:
+        with self.runtime.lock.held:
             runs = [slot.run for slot in self.slots]
         loading = [
             run.reporter.done
@@ -314,7 +319,7 @@ class Plugin:
         """
         taken = dict(config)
         try:
-            typed.encode(taken, self.house.types, "config")
+            typed.encode(taken, self.runtime.types, "config")
         except typed.NotSendable as error:
             raise UnsendableValueError(f"plugin {self.meta.name!r}: {error}") from None
         self.configuration = (taken, self.configuration[1] + 1)
@@ -351,8 +356,8 @@ class Plugin:
     def _end_softly(self, slot: Slot, worker: PluginProcess) -> None:
         run = PluginRun(self, "cleanup", NullReporter())
         too_long = f"cleanup() took longer than {CLEANUP_PATIENCE:g} s"
-        run.at_end(self.house.io.call_later(CLEANUP_PATIENCE, worker.kill, run, too_long))
-        self.house.io.call(self._begin_upkeep, slot, run)
+        run.at_end(self.runtime.io.call_later(CLEANUP_PATIENCE, worker.kill, run, too_long))
+        self.runtime.io.call(self._begin_upkeep, slot, run)
 
     def free(self) -> str | None:
         """Let go of what its idle workers hold, by release() or by ending them; why not, or None.
@@ -388,7 +393,7 @@ class Plugin:
 
     def close(self, why: str) -> bool:
         """Unload it for good. Blocks until every process of it is gone; False if one is not."""
-        with self.house.lock.held:
+        with self.runtime.lock.held:
             self.closed = True
             waiting, self._line = list(self._line), deque()
         for run in waiting:

@@ -118,7 +118,7 @@ async def play_in(queue: JobQueue, kind: Kind, fault: Fault) -> Any:
     await queue.start()
     threads = []
     if isinstance(queue.manager, PluginManager):
-        threads.append(queue.manager._house.io)
+        threads.append(queue.manager._runtime.io)
     elif kind.before:
         threads.append(inspect(queue).engine.io)
     if kind.before == "a job":

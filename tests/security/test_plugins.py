@@ -26,7 +26,7 @@ from jobqueue_widget import (
     PluginManager,
     ResultNotKeptError,
 )
-from jobqueue_widget.plugins.runtime import House
+from jobqueue_widget.plugins.runtime import PluginRuntime
 from jobqueue_widget.workers.environment import environment_for_plugins
 from tests.conditions import until
 from tests.contract.test_plugin_hosts import prompt_loop
@@ -121,9 +121,9 @@ print(json.dumps(reached))
 def test_a_second_user_cannot_reach_a_worker(manager: PluginManager) -> None:
     if os.getuid() != 0:
         pytest.skip("NOT TESTED: only root can become a second user; run the tests as root")
-    house: House = manager._house
+    runtime: PluginRuntime = manager._runtime
     pids = [process.pid for process in family()]
-    argument = json.dumps([pids, [str(house.spool())], 65534])
+    argument = json.dumps([pids, [str(runtime.spool())], 65534])
     done = subprocess.run(
         [sys.executable, "-c", PROBE, argument],
         capture_output=True,
@@ -136,7 +136,7 @@ def test_a_second_user_cannot_reach_a_worker(manager: PluginManager) -> None:
 
 
 def test_the_folder_for_large_values_is_private_and_goes(manager: PluginManager) -> None:
-    spool = manager._house.spool()
+    spool = manager._runtime.spool()
     assert spool.stat().st_mode & 0o777 == 0o700
     manager.execute_plugin("toolbox", "zeros", 40 * 2**20)
     assert list(spool.iterdir()) == [], "a result leaves nothing there"
@@ -355,13 +355,13 @@ def test_a_hostile_worker_runs_nothing_here_and_takes_nothing(attack: str, tmp_p
     manifest = own_manifest("plain", "Plain", python_path=str(enemy), env_vars=variables)
     with PluginManager(search_paths=[], data_dir=tmp_path) as manager:
         assert manager.load_plugin(manifest)
-        (manager._house.spool().parent / "victim").write_bytes(b"precious")
+        (manager._runtime.spool().parent / "victim").write_bytes(b"precious")
         try:
             with pytest.raises((PluginFailedError, ResultNotKeptError)):
                 manager.execute_plugin("plain", 1)
-            assert (manager._house.spool().parent / "victim").read_bytes() == b"precious"
+            assert (manager._runtime.spool().parent / "victim").read_bytes() == b"precious"
         finally:
-            (manager._house.spool().parent / "victim").unlink()
+            (manager._runtime.spool().parent / "victim").unlink()
         assert victim.read_bytes() == b"precious"
         assert not bomb.exists(), "a message of the worker ran code in the kernel"
 

@@ -106,7 +106,7 @@ def test_plugins_are_found_where_the_reference_finds_them(
     names, data = theirs()
     manager = PluginManager()
     assert sorted(meta.name for meta in manager.discover_manifests()) == sorted(names)
-    assert Path(manager._house.variables["CJM_DATA_DIR"]) == data
+    assert Path(manager._runtime.variables["CJM_DATA_DIR"]) == data
     assert manager.problems["manifests"].startswith("manifests of ")
     assert str(data.parent) in manager.problems["manifests"]
 
@@ -116,7 +116,7 @@ def test_a_config_above_the_current_folder_is_found(home: Path) -> None:
     write(home / "project" / ".cjm" / "manifests", "above")
     manager = PluginManager()
     assert [meta.name for meta in manager.discover_manifests()] == ["above"]
-    assert manager._house.variables["CJM_MODELS_DIR"] == str(home / "project" / "models")
+    assert manager._runtime.variables["CJM_MODELS_DIR"] == str(home / "project" / "models")
 
 
 def test_search_paths_restrict_and_leave_the_data_folder_as_it_is(home: Path) -> None:
@@ -124,7 +124,7 @@ def test_search_paths_restrict_and_leave_the_data_folder_as_it_is(home: Path) ->
     write(home / "named", "named")
     manager = PluginManager(search_paths=[home / "named"])
     assert [meta.name for meta in manager.discover_manifests()] == ["named"]
-    assert Path(manager._house.variables["CJM_DATA_DIR"]) == Path(".store/data").absolute()
+    assert Path(manager._runtime.variables["CJM_DATA_DIR"]) == Path(".store/data").absolute()
 
 
 def test_who_finds_nothing_is_told_where_was_looked(
