@@ -20,7 +20,7 @@ from ...protocols import ExecutorContext, OffersResources, Reporter
 from .calls import current_config, guarded, in_thread, reserved_keywords
 from .process import death_of, end_process, is_running, process_of
 from .reports import PluginReports, aside
-from .shared import HostDesk, desk_of
+from .shared import HostSession, session_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class PluginHostExecutor:
 
     def __init__(self, host: Any) -> None:
         self._host = host
-        self._desk: HostDesk | None = None
+        self._session: HostSession | None = None
         self._context: ExecutorContext | None = None
         self._running: set[PluginExecution] = set()
         self._reserved = reserved_keywords(host)
@@ -63,36 +63,36 @@ class PluginHostExecutor:
     def open(self, context: ExecutorContext) -> None:
         """Use the host until `close`."""
         self._context = context
-        if self._desk is None:  # else it was never closed: its loop was lost
-            self._desk = desk_of(self._host)
-            self._desk.enter()
+        if self._session is None:  # else it was never closed: its loop was lost
+            self._session = session_of(self._host)
+            self._session.enter()
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> PluginExecution:
         """Claim the plugin and run it on the host's loop."""
-        assert self._desk is not None, "launch before open"
+        assert self._session is not None, "launch before open"
         assert self._context is not None
-        return PluginExecution(self._desk, self._context, spec, reporter, self._running)
+        return PluginExecution(self._session, self._context, spec, reporter, self._running)
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
         """Its own plugin is at work; jobs for other plugins may pass."""
-        holder = (self._desk or desk_of(self._host)).holder(spec.name)
+        holder = (self._session or session_of(self._host)).holder(spec.name)
         if holder is None:
             return None
         return BlockReason(f"plugin {spec.name!r} is busy with {holder}", may_be_passed=True)
 
     def config_of(self, name: str) -> object:
         """What the plugin was configured with when it last ran; None before."""
-        return None if self._desk is None else self._desk.configs.get(name)
+        return None if self._session is None else self._session.configs.get(name)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Whenever a plugin is free again."""
-        return desk_of(self._host).subscribe(wake)
+        return session_of(self._host).subscribe(wake)
 
     async def close(self) -> None:
         """Let go of the host; its plugins stay loaded, they are the user's."""
-        desk, self._desk = self._desk, None
-        if desk is not None:
-            await asyncio.get_running_loop().run_in_executor(None, desk.leave)
+        session, self._session = self._session, None
+        if session is not None:
+            await asyncio.get_running_loop().run_in_executor(None, session.leave)
 
     def kill_all_now(self) -> bool:
         """End the processes of the plugins that are at work; each is reloaded at its next use."""
@@ -101,10 +101,10 @@ class PluginHostExecutor:
 
     def after_fork(self) -> None:
         """In a forked child: the host's thread and the plugins' workers are the parent's."""
-        desk, self._desk = self._desk, None
+        session, self._session = self._session, None
         self._running.clear()
-        if desk is not None:
-            desk.after_fork()
+        if session is not None:
+            session.after_fork()
 
 
 class PluginExecution:
@@ -114,13 +114,13 @@ class PluginExecution:
 
     def __init__(
         self,
-        desk: HostDesk,
+        session: HostSession,
         context: ExecutorContext,
         spec: JobSpec,
         reporter: Reporter,
         running: set[PluginExecution],
     ) -> None:
-        self._desk = desk
+        self._session = session
         self._at_work = running
         self._context = context
         self._spec = spec
@@ -143,12 +143,12 @@ class PluginExecution:
         self._dead: JobFailure | None = None
         self._timers: list[Callable[[], None]] = []
         who = f"job {spec.title!r} of queue {context.queue_name}"
-        if desk.claim(spec.name, who):
+        if session.claim(spec.name, who):
             running.add(self)
             reporter.phase("starting")
-            desk.spawn(self._live())
+            session.spawn(self._live())
         else:
-            text = f"plugin {spec.name!r} is busy with {desk.holder(spec.name)}"
+            text = f"plugin {spec.name!r} is busy with {session.holder(spec.name)}"
             reporter.ended(Outcome.of_error(JobFailure("PluginBusy", text)))
 
     # -- the run, on the host's loop ---------------------------------------------------------------
@@ -172,11 +172,11 @@ class PluginExecution:
             await self._reports.report_log()
         self._at_work.discard(self)
         name = self._spec.name
-        self._desk.forget_start(name)
+        self._session.forget_start(name)
         if self._healing is None or self._healing.done():
-            self._desk.release(name)
+            self._session.release(name)
         else:
-            self._healing.add_done_callback(lambda _: self._desk.release(name))
+            self._healing.add_done_callback(lambda _: self._session.release(name))
         self._reporter.ended(outcome)
 
     def _let_go(self) -> bool:
@@ -198,9 +198,9 @@ class PluginExecution:
 
     async def _prepare(self) -> Outcome | None:
         """Before the plugin may start; an outcome if it will not."""
-        name, desk = self._spec.name, self._desk
+        name, session = self._spec.name, self._session
         problem = await self._heal(name)
-        self._plugin = desk.host.get_plugin(name)
+        self._plugin = session.host.get_plugin(name)
         if self._plugin is None:
             text = f"plugin {name!r} is not loaded" + (f" ({problem})" if problem else "")
             return Outcome.of_error(JobFailure("PluginNotLoaded", text))
@@ -208,8 +208,8 @@ class PluginExecution:
             return Outcome.of_error(JobFailure("PluginBroken", f"plugin {name!r}: {problem}"))
         config = await aside(f"configuration of plugin {name}", current_config, self._plugin)
         if config is not None:
-            desk.configs[name] = config
-        reports = PluginReports(desk, name, self._plugin, self._reporter)
+            session.configs[name] = config
+        reports = PluginReports(session, name, self._plugin, self._reporter)
         await reports.begin()
         self._reports = reports
         return None
@@ -218,7 +218,7 @@ class PluginExecution:
         name, reports = self._spec.name, self._reports
         assert reports is not None
         if not self._asked:
-            if self._desk.tell_start(name, self._on_started):
+            if self._session.tell_start(name, self._on_started):
                 self._reporter.phase("waiting for resources")
             else:
                 self._on_started()
@@ -234,7 +234,7 @@ class PluginExecution:
         if outcome.kind == "error" and self._dead is None and not self._forcing:
             self._dead = await self._death_behind_the_error()
         if self._dead is not None and outcome.kind != "value":
-            self._desk.broken.add(name)
+            self._session.broken.add(name)
             return Outcome.of_error(self._dead)
         if outcome.kind == "value" or not self._forcing:
             await reports.report_progress()
@@ -258,7 +258,9 @@ class PluginExecution:
         """The host's coroutine, with nothing let out of it."""
         spec = self._spec
         try:
-            value = await self._desk.host.execute_plugin_async(spec.name, *spec.args, **spec.kwargs)
+            value = await self._session.host.execute_plugin_async(
+                spec.name, *spec.args, **spec.kwargs
+            )
         except asyncio.CancelledError:
             return Outcome.of_stop()
         except BaseException as error:
@@ -270,13 +272,13 @@ class PluginExecution:
 
         A job that is cancelled meanwhile ends; the plugin stays claimed until it is reloaded.
         """
-        process = process_of(self._desk.host.get_plugin(name))
+        process = process_of(self._session.host.get_plugin(name))
         is_dead = process is not None and not is_running(process)
-        if name not in self._desk.broken and not is_dead:
+        if name not in self._session.broken and not is_dead:
             return None
 
         def reload() -> str | None:
-            return self._desk.reload(name, is_dead=is_dead)
+            return self._session.reload(name, is_dead=is_dead)
 
         self._healing = asyncio.ensure_future(in_thread(reload))
         done, _ = await asyncio.wait({self._healing}, timeout=RELOAD_PATIENCE)
@@ -311,7 +313,7 @@ class PluginExecution:
         self._context.io.unwatch(fd)
         if not self._forcing and not self._over:
             self._dead = death_of(process)
-            self._context.io.call_later(DEATH_GRACE, self._desk.post, self._cancel_task)
+            self._context.io.call_later(DEATH_GRACE, self._session.post, self._cancel_task)
 
     def _cancel_task(self) -> None:
         if self._task is not None and not self._task.done():
@@ -331,7 +333,7 @@ class PluginExecution:
         if self._started:
             self._ask()
         else:
-            self._desk.post(self._stop_waiting, self._ask)
+            self._session.post(self._stop_waiting, self._ask)
         return True
 
     def _stop_waiting(self, else_: Callable[[], None]) -> None:
@@ -350,7 +352,7 @@ class PluginExecution:
         try:
             ask = getattr(plugin, "cancel_async", None)
             if callable(ask):
-                self._desk.spawn(self._ask_async(ask))
+                self._session.spawn(self._ask_async(ask))
             elif callable(ask := getattr(plugin, "cancel", None)):
                 self._note_answer(ask())
         except BaseException as error:
@@ -374,14 +376,14 @@ class PluginExecution:
             self._force()
         else:
             self._give_up_in(LEAVE_PATIENCE, "its host does not stop waiting for resources")
-            self._desk.post(self._stop_waiting, self._force)
+            self._session.post(self._stop_waiting, self._force)
 
     def kill_now(self) -> bool:
         """End the plugin's process and reload nothing. True if it is gone. Any thread."""
         process = process_of(self._plugin)
         if process is None or not end_process(process):
             return False
-        self._desk.broken.add(self._spec.name)
+        self._session.broken.add(self._spec.name)
         return True
 
     def _force(self) -> None:
@@ -396,7 +398,7 @@ class PluginExecution:
         process = process_of(self._plugin)
         gone = process is not None and end_process(process)
         came_back = self._give_up_in(RELOAD_PATIENCE, _NO_ANSWER)
-        problem = self._desk.reload(self._spec.name, is_dead=gone)
+        problem = self._session.reload(self._spec.name, is_dead=gone)
         came_back()
         if problem is not None:
             self._not_reloaded = f"the plugin could not be reloaded: {problem}"
@@ -406,10 +408,10 @@ class PluginExecution:
             self._give_up(self._not_reloaded or "")
         else:
             patience = 0.0 if process is None else LEAVE_PATIENCE  # without one nothing leaves
-            self._later(patience, self._desk.post, self._cancel_task)
+            self._later(patience, self._session.post, self._cancel_task)
             text = "its worker was replaced, but its host goes on with it"
             self._give_up_in(LEAVE_PATIENCE + CANCEL_PATIENCE, text)
-        self._desk.post(self._kill_over.set)
+        self._session.post(self._kill_over.set)
 
     def _give_up_in(self, seconds: float, reason: str) -> Callable[[], None]:
         return self._later(seconds, self._give_up, reason)

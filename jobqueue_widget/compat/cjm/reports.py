@@ -12,7 +12,7 @@ from typing import Any
 
 from ...protocols import Reporter, SupportsPluginLogs
 from .calls import guarded, in_thread
-from .shared import HostDesk
+from .shared import HostSession
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +33,13 @@ async def aside(what: str, call: Callable[..., Any], *args: Any) -> Any:
 class PluginReports:
     """Of one run of one plugin. On the host's loop."""
 
-    def __init__(self, desk: HostDesk, name: str, plugin: Any, reporter: Reporter) -> None:
-        self._desk = desk
+    def __init__(self, session: HostSession, name: str, plugin: Any, reporter: Reporter) -> None:
+        self._session = session
         self._name = name
         self._plugin = plugin
         self._reporter = reporter
         self._stale: tuple[object, object] | None = None
-        self._log = HostLog(desk.host, name, plugin)
+        self._log = HostLog(session.host, name, plugin)
 
     async def begin(self) -> None:
         """Remember what is there before the run: none of it is this job's."""
@@ -74,7 +74,7 @@ class PluginReports:
 
     async def _progress_now(self) -> tuple[object, object] | None:
         """None also while an earlier question is unanswered: each one holds a thread."""
-        plugin, unanswered = self._plugin, self._desk.unanswered
+        plugin, unanswered = self._plugin, self._session.unanswered
         ask_async = getattr(plugin, "get_progress_async", None)
         ask = getattr(plugin, "get_progress", None)
         if self._name in unanswered:

@@ -17,21 +17,21 @@ from ..._threads.locks import Lock
 
 logger = logging.getLogger(__name__)
 
-_desks: weakref.WeakValueDictionary[int, HostDesk] = weakref.WeakValueDictionary()
-_desks_lock = Lock()
+_sessions: weakref.WeakValueDictionary[int, HostSession] = weakref.WeakValueDictionary()
+_sessions_lock = Lock()
 
 
-def desk_of(host: Any) -> HostDesk:
-    """The one desk of this host; it lives as long as an executor uses it."""
-    with _desks_lock.held:
-        desk = _desks.get(id(host))
-        if desk is None or desk.host is not host:
-            desk = _desks[id(host)] = HostDesk(host)
-        return desk
+def session_of(host: Any) -> HostSession:
+    """Return the one session of this host; it lives as long as an executor uses it."""
+    with _sessions_lock.held:
+        session = _sessions.get(id(host))
+        if session is None or session.host is not host:
+            session = _sessions[id(host)] = HostSession(host)
+        return session
 
 
-class HostDesk:
-    """One per plugin host. Any thread.
+class HostSession:
+    """What all queues over one plugin host share. Any thread.
 
     The host's coroutines run on a loop of their own, in a thread: what blocks inside the host
     (eviction, reloads, synchronous HTTP) never blocks a queue's loop.
@@ -93,7 +93,7 @@ class HostDesk:
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on the host's loop."""
-        assert self._loop is not None, "the desk is closed"
+        assert self._loop is not None, "the session is closed"
         asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def post(self, callback: Callable[..., object], *args: object) -> None:

@@ -53,9 +53,9 @@ _READ_AND_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 class GuestContext(JobContext):
     """A job that hears that it shall stop when it looks."""
 
-    def __init__(self, job_id: str, attempt: int, desk: Desk) -> None:
-        super().__init__(job_id, attempt, outside(desk.report), outside(desk.log))
-        self._desk = desk
+    def __init__(self, job_id: str, attempt: int, files: JobFiles) -> None:
+        super().__init__(job_id, attempt, outside(files.report), outside(files.log))
+        self._files = files
         self._looked = 0.0
         self._watches = False
 
@@ -85,11 +85,11 @@ class GuestContext(JobContext):
         now = time.monotonic()
         if not self._asked and now - self._looked >= LOOK_INTERVAL:
             self._looked = now
-            self._asked = self._desk.is_asked()
+            self._asked = self._files.is_asked()
         return self._asked
 
 
-class Desk:
+class JobFiles:
     """Where a job puts what it has to say, and looks for what is said to it. Any thread of it.
 
     Args:
@@ -190,17 +190,17 @@ def readable_report(fraction: object, message: object) -> tuple[float | None, st
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run it and tell, as plain values, how it ended; never raises what the job raised."""
     pid = os.getpid()
-    desk = Desk(job["files"])
+    files = JobFiles(job["files"])
     parts: list[Any] = []
     try:
-        meta = desk.begin(job["again"])
+        meta = files.begin(job["again"])
         if meta is None:
-            meta, parts = contextvars.copy_context().run(_run, job, desk)
+            meta, parts = contextvars.copy_context().run(_run, job, files)
     finally:
         if os.getpid() != pid:  # in a fork that the job made, and that came here with it
             os._exit(0)
-        log = desk.close()
-    return _told(meta, parts, desk.last_report, log)
+        log = files.close()
+    return _told(meta, parts, files.last_report, log)
 
 
 def _told(
@@ -235,8 +235,8 @@ def _refusal() -> dict[str, Any]:
     return {"kind": "error", "type": "StartedTwice", "message": reason, "traceback": ""}
 
 
-def _run(job: dict[str, Any], desk: Desk) -> tuple[dict[str, Any], list[Any]]:
-    context = GuestContext(job["id"], job["attempt"], desk)
+def _run(job: dict[str, Any], files: JobFiles) -> tuple[dict[str, Any], list[Any]]:
+    context = GuestContext(job["id"], job["attempt"], files)
     in_kernel = job["kernel"] == [platform.node(), os.getpid()]
     is_alone = not in_kernel and threading.current_thread() is threading.main_thread()
 
@@ -246,11 +246,11 @@ def _run(job: dict[str, Any], desk: Desk) -> tuple[dict[str, Any], list[Any]]:
     with contextlib.ExitStack() as stack:
         main = None
         if is_alone:
-            stack.enter_context(_whole_process(context, desk))
+            stack.enter_context(_whole_process(context, files))
             main = stack.enter_context(loading.Main())
         brought = loading.Loading(main, fresh=not in_kernel)
         function, call, source = job["function"], job["call"], job["source"]
-        return outcome_of(context, function, call, source, desk.log, pack, brought)
+        return outcome_of(context, function, call, source, files.log, pack, brought)
 
 
 def outcome_of(
@@ -283,12 +283,12 @@ def outcome_of(
 
 
 @contextlib.contextmanager
-def _whole_process(context: JobContext, desk: Desk) -> Iterator[None]:
+def _whole_process(context: JobContext, files: JobFiles) -> Iterator[None]:
     """Make all that this process prints, from C too, the job's log, and bars its progress."""
     _flush_streams()
     kept = sys.stdout, sys.stderr
-    undo = [_redirected(fd, desk.log_fd) for fd in (1, 2)]
-    stream = _stream_to(os.dup(desk.log_fd))  # its own: a thread that the job leaves may have it
+    undo = [_redirected(fd, files.log_fd) for fd in (1, 2)]
+    stream = _stream_to(os.dup(files.log_fd))  # its own: a thread that the job leaves may have it
     sys.stdout = sys.stderr = stream
     bind_process(context)
     try:
