@@ -22,7 +22,6 @@ from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedE
 from ..protocols import ExecutorContext, LoadedPlugin, PluginExecution, Reporter
 from . import calls
 from .admission import Admission
-from .guests import Guest, GuestRun, PluginTable
 from .handle import PluginHandle
 from .judging import Judging
 from .manifests.discovery import find_home
@@ -38,6 +37,7 @@ from .run import PluginRun, Refused
 from .runtime import PluginRuntime
 from .schedulers import ResourceScheduler
 from .slots import Plugin
+from .user_plugins import PluginTable, UserPlugin, UserPluginRun
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class PluginManager(Judging):
         self._bad_files: dict[str, str] = {}
         self._runtime = PluginRuntime(home.data_dir, home.models_dir, listed=env == "listed")
         self._loaded: dict[str, Plugin] = {}
-        self._guests: dict[str, Guest] = {}  # what the user put into `plugins`
+        self._user_plugins: dict[str, UserPlugin] = {}  # what the user put into `plugins`
         self._logs: dict[str, JobLog] = {}
         self.logger = logging.getLogger(f"{__name__}.{type(self).__name__}")
         self._admission = Admission(self, scheduler)
@@ -225,8 +225,8 @@ class PluginManager(Judging):
         """End its workers and forget it. A call of it that runs fails. Blocks until all is gone."""
         plugin = self._loaded.pop(plugin_name, None)
         if plugin is None:
-            guest = self._guests.pop(plugin_name, None)
-            return guest is not None and guest.close()
+            own = self._user_plugins.pop(plugin_name, None)
+            return own is not None and own.close()
         gone = plugin.close("was unloaded")
         if isinstance(plugin.meta.instance, PluginHandle):
             plugin.meta.instance.close()
@@ -278,7 +278,7 @@ class PluginManager(Judging):
 
         A `PluginMeta` that is put here is one, too: its `instance` is called as it is.
         """
-        return PluginTable(self._loaded, self._guests, self.unload_plugin)
+        return PluginTable(self._loaded, self._user_plugins, self.unload_plugin)
 
     def list_plugins(self) -> list[PluginMeta]:
         """The loaded plugins."""
@@ -370,8 +370,8 @@ class PluginManager(Judging):
             PluginBlockedError: the scheduler does not let it start.
             PluginFailedError: it raised, or its worker ended.
         """
-        if guest := self._guests.get(plugin_name):
-            return guest.execute(self._admission, args, kwargs)
+        if own := self._user_plugins.get(plugin_name):
+            return own.execute(self._admission, args, kwargs)
         plugin = self._runnable(plugin_name)
         call = calls.Call(plugin, "execute", args, kwargs)
         self._admission.admit(plugin.meta)
@@ -386,8 +386,8 @@ class PluginManager(Judging):
             PluginBlockedError: the scheduler does not let it start.
             PluginFailedError: it raised, or its worker ended.
         """
-        if guest := self._guests.get(plugin_name):
-            return await guest.execute_async(self._admission, args, kwargs)
+        if own := self._user_plugins.get(plugin_name):
+            return await own.execute_async(self._admission, args, kwargs)
         plugin = self._runnable(plugin_name)
         call = calls.Call(plugin, "execute", args, kwargs)
         await self._admission.admit_async(plugin.meta)
@@ -404,8 +404,8 @@ class PluginManager(Judging):
             PluginBlockedError: the scheduler does not let it start.
             PluginFailedError: it raised, or its worker ended.
         """
-        if guest := self._guests.get(plugin_name):
-            pieces = guest.execute_stream(self._admission, args, kwargs)
+        if own := self._user_plugins.get(plugin_name):
+            pieces = own.execute_stream(self._admission, args, kwargs)
         else:
             plugin = self._runnable(plugin_name)
             await self._admission.admit_async(plugin.meta)
@@ -433,7 +433,7 @@ class PluginManager(Judging):
         Raises:
             UnsendableValueError: naming the place inside the argument.
         """
-        if spec.name in self._guests:
+        if spec.name in self._user_plugins:
             return None
         return calls.pack(spec.args, spec.kwargs, self._runtime.types, spec.name)
 
@@ -441,8 +441,8 @@ class PluginManager(Judging):
         self, spec: JobSpec, reporter: Reporter, context: ExecutorContext
     ) -> PluginExecution:
         """Start one attempt of a job: admitted by the scheduler, then in the plugin's line."""
-        if guest := self._guests.get(spec.name):
-            return GuestRun(guest, self._admission, spec, reporter)
+        if own := self._user_plugins.get(spec.name):
+            return UserPluginRun(own, self._admission, spec, reporter)
         who = f"job {spec.title!r} of queue {context.queue_name}"
         try:
             plugin = self._runnable(spec.name)
@@ -498,7 +498,7 @@ class PluginManager(Judging):
                         name, worker.pid or None, busy, slot.last_used, slot.has_worked
                     )
                     found.append(one)
-        return [*found, *(guest.as_loaded() for guest in list(self._guests.values()))]
+        return [*found, *(own.as_loaded() for own in list(self._user_plugins.values()))]
 
     def evict(self, name: str) -> str | None:
         """Free what an idle plugin holds: by its release(), else by ending its workers. Blocks.
@@ -508,8 +508,8 @@ class PluginManager(Judging):
         Returns:
             None if that is done, else why not: "busy" if it is used.
         """
-        if guest := self._guests.get(name):
-            return guest.evict()
+        if own := self._user_plugins.get(name):
+            return own.evict()
         plugin = self._loaded.get(name)
         if plugin is None:
             return "not loaded"

@@ -29,7 +29,7 @@ from jobqueue_widget import (
     current_job,
     track,
 )
-from jobqueue_widget.executors.futures import guest
+from jobqueue_widget.executors.futures import foreign_runner
 from tests.conditions import until
 from tests.contract import bodies
 from tests.contract.subjects import is_alive
@@ -186,7 +186,9 @@ def write_much(size: int) -> int:
     return size
 
 
-@pytest.mark.parametrize("size", [10, guest.LOG_TAIL - 1, guest.LOG_TAIL, 3 * guest.LOG_TAIL])
+@pytest.mark.parametrize(
+    "size", [10, foreign_runner.LOG_TAIL - 1, foreign_runner.LOG_TAIL, 3 * foreign_runner.LOG_TAIL]
+)
 async def test_a_log_of_any_size_is_whole(on_pool: FuturesExecutor, size: int) -> None:
     async with JobQueue(executor=on_pool) as queue:
         job = queue.submit_nowait(write_much, size)

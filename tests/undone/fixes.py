@@ -292,7 +292,7 @@ FIXES = [
     ),
     Fix(
         "a log on a pool without room fails its job",
-        "executors/futures/guest.py",
+        "executors/futures/foreign_runner.py",
         "        except OSError:  # there is no room",
         "        except ZeroDivisionError:  # there is no room",
         f"{ODD}[a full temporary folder]",

@@ -19,7 +19,7 @@ from ..._threads.locks import Lock
 from ...protocols import ExecutorContext, Reporter
 from ...workers.packing import Packed, PackedCall, call_bytes
 from ...workers.unpacking import decode, decode_aside
-from . import guest
+from . import foreign_runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ class FuturesExecution:
         }
         try:
             self._make_its_file()
-            self._future = self._engine.submit(guest.run, job)
+            self._future = self._engine.submit(foreign_runner.run, job)
         except BaseException as error:
             if isinstance(error, (BrokenExecutor, RuntimeError)):
                 self._executor.has_broken(self._engine, error)
@@ -95,10 +95,10 @@ class FuturesExecution:
     def _make_its_file(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         try:
-            fd = os.open(self._stem + guest.WAITING, flags, 0o600)
+            fd = os.open(self._stem + foreign_runner.WAITING, flags, 0o600)
         except FileNotFoundError:
             Path(self._stem).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self._stem + guest.WAITING, flags, 0o600)
+            fd = os.open(self._stem + foreign_runner.WAITING, flags, 0o600)
         os.close(fd)
 
     # -- protocols.Execution -----------------------------------------------------------------
@@ -111,7 +111,7 @@ class FuturesExecution:
         if self._withdraw():
             return True  # its end is told, or will be by the future
         try:
-            Path(self._stem + guest.ASK).touch()
+            Path(self._stem + foreign_runner.ASK).touch()
         except OSError:
             return False  # it has just ended
         return True
@@ -134,7 +134,7 @@ class FuturesExecution:
         if self._future is None:
             return False
         try:
-            os.unlink(self._stem + guest.WAITING)
+            os.unlink(self._stem + foreign_runner.WAITING)
         except FileNotFoundError:
             return False
         except OSError:
@@ -181,7 +181,7 @@ class FuturesExecution:
         if self._log_start:
             return True
         try:
-            with open(self._stem + guest.BEGUN, "rb") as file:
+            with open(self._stem + foreign_runner.BEGUN, "rb") as file:
                 line = file.readline(1000)
             host, pid = json.loads(line[: line.index(b"\n")])
         except (OSError, ValueError):
@@ -194,7 +194,7 @@ class FuturesExecution:
         return True
 
     def _read_log(self) -> None:
-        with contextlib.suppress(OSError), open(self._stem + guest.BEGUN, "rb") as file:
+        with contextlib.suppress(OSError), open(self._stem + foreign_runner.BEGUN, "rb") as file:
             file.seek(self._log_start + self._log_read)
             while data := file.read(1 << 16):
                 self._log_read += len(data)
@@ -202,7 +202,7 @@ class FuturesExecution:
 
     def _read_report(self) -> None:
         try:
-            report = json.loads(Path(self._stem + guest.REPORT).read_bytes())
+            report = json.loads(Path(self._stem + foreign_runner.REPORT).read_bytes())
         except (OSError, ValueError):
             return
         self._tell_report(report)
@@ -233,7 +233,7 @@ class FuturesExecution:
             self._answered = True
             self._reporter.phase(None, answer["where"])
             self._catch_up(answer)
-        if self._asked and answer["meta"].get("type") == guest.WITHDRAWN:
+        if self._asked and answer["meta"].get("type") == foreign_runner.WITHDRAWN:
             self._end(Outcome.of_stop())
             return
         meta, parts = answer["meta"], [memoryview(part) for part in answer["parts"]]
@@ -259,7 +259,13 @@ class FuturesExecution:
                 return
             self._over = True
         self._executor.forget(self)
-        for name in (guest.WAITING, guest.BEGUN, guest.REPORT, guest.NEW_REPORT, guest.ASK):
+        for name in (
+            foreign_runner.WAITING,
+            foreign_runner.BEGUN,
+            foreign_runner.REPORT,
+            foreign_runner.NEW_REPORT,
+            foreign_runner.ASK,
+        ):
             with contextlib.suppress(OSError):
                 os.unlink(self._stem + name)
         self._reporter.ended(outcome)

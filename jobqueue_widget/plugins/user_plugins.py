@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .slots import Plugin
 
 
-class Guest:
-    """One of them. It runs in this process: nothing here can end it. Any thread."""
+class UserPlugin:
+    """One object of the user's. It runs in this process: nothing can end it. Any thread."""
 
     def __init__(self, name: str, meta: PluginMeta) -> None:
         self.name = name
@@ -31,7 +31,7 @@ class Guest:
         self._lock = Lock()
 
     def check(self) -> None:
-        """It may run.
+        """Check that it may run.
 
         Raises:
             PluginDisabledError: it was disabled.
@@ -45,7 +45,7 @@ class Guest:
         return self._running > 0
 
     def begin(self, admission: Admission) -> Callable[[], None]:
-        """It was admitted and starts; returns what is to be called at its end."""
+        """Note that a call starts, which was admitted; return what is to be called at its end."""
         with self._lock.held:
             self._running += 1
         self.meta.last_executed = time.time()
@@ -84,7 +84,7 @@ class Guest:
     async def execute_stream(
         self, admission: Admission, args: Any, kwargs: Any
     ) -> AsyncGenerator[Any, None]:
-        """Its pieces, as it gives them."""
+        """Yield its pieces as it gives them."""
         self.check()
         await admission.admit_async(self.meta)
         end = self.begin(admission)
@@ -95,7 +95,7 @@ class Guest:
             end()
 
     def evict(self) -> str | None:
-        """Free what it holds, by its release(); why not, or None."""
+        """Free what it holds, by its release(); return why not, or None."""
         release = getattr(self.meta.instance, "release", None)
         if self.busy:
             return "busy"
@@ -105,14 +105,14 @@ class Guest:
         return None
 
     def close(self) -> bool:
-        """It is no plugin any more: its own cleanup(), if it has one."""
+        """Call its own cleanup(), if it has one: it is no plugin any more."""
         cleanup = getattr(self.meta.instance, "cleanup", None)
         if callable(cleanup):
             cleanup()
         return True
 
     def as_loaded(self) -> LoadedPlugin:
-        """For admission."""
+        """Describe it as a loaded plugin, for admission."""
         pid = getattr(self.meta.instance, "pid", None)
         executed_at = self.meta.last_executed
         last_used = time.monotonic() - (time.time() - executed_at)
@@ -120,27 +120,29 @@ class Guest:
         return LoadedPlugin(self.name, of_a_process, self.busy, last_used, executed_at > 0)
 
 
-class GuestRun:
+class UserPluginRun:
     """One job of a queue: a `protocols.PluginExecution` in a thread with a loop of its own."""
 
     can_be_killed = False
 
-    def __init__(self, guest: Guest, admission: Admission, spec: JobSpec, reporter: Reporter):
-        self._guest = guest
+    def __init__(self, plugin: UserPlugin, admission: Admission, spec: JobSpec, reporter: Reporter):
+        self._plugin = plugin
         self._reporter = reporter
         self._asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._lock = Lock()
         call = (admission, spec.args, spec.kwargs)
-        name = f"plugin-{guest.name}"
+        name = f"plugin-{plugin.name}"
         threading.Thread(target=self._run, args=call, name=name, daemon=True).start()
 
     def _run(self, admission: Admission, args: Any, kwargs: Any) -> None:
         async def run() -> Any:
             with self._lock.held:
                 self._loop = asyncio.get_running_loop()
-                self._task = asyncio.create_task(self._guest.execute_async(admission, args, kwargs))
+                self._task = asyncio.create_task(
+                    self._plugin.execute_async(admission, args, kwargs)
+                )
                 if self._asked:
                     self._task.cancel()
             return await self._task
@@ -155,8 +157,8 @@ class GuestRun:
         self._reporter.ended(outcome)
 
     def ask_to_stop(self) -> bool:
-        """By its cancel(), if it has one, and by cancelling what is awaited."""
-        cancel = getattr(self._guest.meta.instance, "cancel", None)
+        """Call its cancel(), if it has one, and cancel what is awaited."""
+        cancel = getattr(self._plugin.meta.instance, "cancel", None)
         if callable(cancel):
             threading.Thread(target=cancel, name="plugin-cancel", daemon=True).start()
         with self._lock.held:
@@ -166,11 +168,11 @@ class GuestRun:
         return True
 
     def kill(self) -> None:
-        """Never called: `can_be_killed` is False."""
+        """Say that this cannot be done: `can_be_killed` is False."""
         self._reporter.kill_failed("what runs in this process cannot be forced to end")
 
     def kill_now(self) -> bool:
-        """Nothing here can."""
+        """Return False: a thread cannot be ended."""
         return False
 
 
@@ -180,15 +182,15 @@ class PluginTable(MutableMapping[str, PluginMeta]):
     def __init__(
         self,
         loaded: Mapping[str, Plugin],
-        guests: dict[str, Guest],
+        user_plugins: dict[str, UserPlugin],
         unload: Callable[[str], bool],
     ) -> None:
         self._loaded = loaded
-        self._guests = guests
+        self._user_plugins = user_plugins
         self._unload = unload
 
     def __getitem__(self, name: str) -> PluginMeta:
-        plugin: Plugin | Guest | None = self._loaded.get(name) or self._guests.get(name)
+        plugin: Plugin | UserPlugin | None = self._loaded.get(name) or self._user_plugins.get(name)
         if plugin is None:
             raise KeyError(name)
         return plugin.meta
@@ -196,17 +198,17 @@ class PluginTable(MutableMapping[str, PluginMeta]):
     def __setitem__(self, name: str, meta: PluginMeta) -> None:
         if name not in self._loaded or self._loaded[name].meta is not meta:
             self._unload(name)
-            self._guests[name] = Guest(name, meta)
+            self._user_plugins[name] = UserPlugin(name, meta)
 
     def __delitem__(self, name: str) -> None:
         if not self._unload(name):
             raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*self._loaded, *self._guests])
+        return iter([*self._loaded, *self._user_plugins])
 
     def __len__(self) -> int:
-        return len(self._loaded) + len(self._guests)
+        return len(self._loaded) + len(self._user_plugins)
 
     def __repr__(self) -> str:
         return repr(dict(self))

@@ -50,7 +50,7 @@ HIDDEN = (  # frames of ours, that no traceback shows
 _READ_AND_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
 
-class GuestContext(JobContext):
+class ForeignContext(JobContext):
     """A job that hears that it shall stop when it looks."""
 
     def __init__(self, job_id: str, attempt: int, files: JobFiles) -> None:
@@ -236,7 +236,7 @@ def _refusal() -> dict[str, Any]:
 
 
 def _run(job: dict[str, Any], files: JobFiles) -> tuple[dict[str, Any], list[Any]]:
-    context = GuestContext(job["id"], job["attempt"], files)
+    context = ForeignContext(job["id"], job["attempt"], files)
     in_kernel = job["kernel"] == [platform.node(), os.getpid()]
     is_alone = not in_kernel and threading.current_thread() is threading.main_thread()
 
