@@ -87,8 +87,8 @@ class _AgentContext:
 class _Teller:
     """A `Reporter` that keeps the newest of each kind until it is fetched."""
 
-    def __init__(self, station: Station, token: str, job_id: str, attempt: int) -> None:
-        self._station = station
+    def __init__(self, agent: Agent, token: str, job_id: str, attempt: int) -> None:
+        self._agent = agent
         self._token = token
         self.job_id = job_id
         self.attempt = attempt
@@ -96,17 +96,17 @@ class _Teller:
         self.devices: tuple[str, ...] = ()  # its engine keeps the account
 
     def phase(self, text: str | None, where: str | None = None) -> None:
-        self._station.tell(self._token, phase=[text])
+        self._agent.tell(self._token, phase=[text])
 
     def progress(self, fraction: object, message: object = None) -> None:
-        self._station.tell(self._token, progress=[fraction, message])
+        self._agent.tell(self._token, progress=[fraction, message])
 
     def log(self, data: bytes | str) -> None:
         raw = data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace")
-        self._station.tell(self._token, log=raw)
+        self._agent.tell(self._token, log=raw)
 
     def kill_failed(self, reason: str) -> None:
-        self._station.tell(self._token, kill_failed=reason)
+        self._agent.tell(self._token, kill_failed=reason)
 
     def ended(self, outcome: Outcome) -> None:
         raw, failure = outcome.value, outcome.failure
@@ -118,18 +118,18 @@ class _Teller:
         elif failure is not None:
             told = (failure.type_name, failure.message, failure.traceback)
             end.update(kind="died", meta=[*told, failure.exit_code, failure.signal_name])
-        self._station.tell(self._token, end=end)
+        self._agent.tell(self._token, end=end)
 
 
-class Station:
+class Agent:
     """The jobs of one kernel (one open executor of it) on this machine. Any thread."""
 
     def __init__(
         self, name: str, lanes: int, settings: Mapping[str, Any], on_news: Callable[[], None]
     ) -> None:
         self._on_news = on_news
-        self._io = Supervisor(f"jobqueue-station-{name}")
-        self._context = _AgentContext(self._io, name, lanes, settings)
+        self._io = Supervisor(f"jobqueue-agent-{name}")
+        self._lent = _Lent(self._io, name, lanes, settings)
         self._executor = _RawExecutor()
         self._executor.open(self._context)
         self._lock = Lock()
@@ -258,7 +258,7 @@ class Station:
         self._context.remove_files()
 
 
-class AwaitedStation(Station):
+class AwaitedAgent(Agent):
     """One whose news can be awaited, on the loop that made it."""
 
     def __init__(self, name: str, lanes: int, settings: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The kernel's side of one attempt that runs on a station: from its launch to its one end."""
+"""The kernel's side of one attempt that runs on an agent: from its launch to its one end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Carrier(Protocol):
 
 
 class RemoteExecution:
-    """One attempt. What its station tells comes in through `hear`, `fetched` and `lost`."""
+    """One attempt. What its agent tells comes in through `hear`, `fetched` and `lost`."""
 
     can_be_killed = True
 
@@ -50,7 +50,7 @@ class RemoteExecution:
         self.asked = False
         self.forced = False
         self.over = False
-        self.is_there = False  # its station has it
+        self.is_there = False  # its agent has it
         self.place: Any = None  # where its carrier has put it
         self.sent_to = ""  # the worker's words
         self.losses = 0
@@ -61,12 +61,12 @@ class RemoteExecution:
         self.renew()
 
     def renew(self) -> None:
-        """Another token: what the station before says of it counts no more."""
+        """Another token: what the agent before says of it counts no more."""
         self._phase_told = self._taken = self.is_there = False
         self.token = f"{self.spec.id}:{self.reporter.attempt}:{next(_tokens)}"
 
     def job(self) -> dict[str, Any]:
-        """What a station needs to begin it."""
+        """What an agent needs to begin it."""
         function, call = cast("tuple[Packed, bytes | PackedCall]", self.spec.payload)
         return {
             "id": self.spec.id,
@@ -81,7 +81,7 @@ class RemoteExecution:
         }
 
     def begun(self) -> None:
-        """Its station has it; that its worker must start first has been told before this."""
+        """Its agent has it; that its worker must start first has been told before this."""
         self.is_there = True
         if not self._phase_told and not self.over:
             self._phase_told = True
@@ -100,7 +100,7 @@ class RemoteExecution:
         self.asked = self.forced = True
         self._carrier.withdraw(self)
 
-    # -- what its station tells --------------------------------------------------------------
+    # -- what its agent tells --------------------------------------------------------------
 
     def hear(self, news: dict[str, Any], fetch: Callable[[RemoteExecution, int], object]) -> None:
         """Pass on, in the order in which it was meant; `fetch` a large result, then `fetched`."""

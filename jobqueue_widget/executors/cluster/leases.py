@@ -60,13 +60,13 @@ class Lease:
 
 
 class Calls(ABC):
-    """Calls to stations, over the channels of the engine."""
+    """Calls to agents, over the channels of the engine."""
 
     patience: float | None = None  # seconds that a quiet call may take
 
     @abstractmethod
     async def call(self, place: Place, what: str, **details: Any) -> Any:
-        """Ask the station there for something; any error if it is not there."""
+        """Ask the agent there for something; any error if it is not there."""
 
     async def quietly(self, place: Place, what: str, **details: Any) -> None:
         """Tell it something that is of no use any more if it is not there."""

@@ -1,4 +1,4 @@
-"""Our post in a Dask worker: stations of the kernels that send jobs here, and their leases.
+"""The agent in a Dask worker: what kernels have running there, and the leases it runs on.
 
 A lease is a Dask task of ours that does nothing but hold its place. Jobs of the kernel run on it
 one after the other, so that the scheduler, which runs tasks again when a worker dies, never has a
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..._threads.locks import Lock
-from ..cluster.agent import AwaitedStation
+from ..cluster.agent import AwaitedAgent
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +31,12 @@ SILENCE = 60.0  # seconds without a word of a kernel after which its jobs here a
 
 HELD = ("executing", "long-running")  # states of the task of a lease
 
-_post: Post | None = None
+_worker_agent: WorkerAgent | None = None
 
 
-def post() -> Post | None:
+def worker_agent() -> WorkerAgent | None:
     """That of this process."""
-    return _post
+    return _worker_agent
 
 
 class Lease:
@@ -54,14 +54,14 @@ class Kernel:
     def __init__(self, name: str, lanes: int, settings: Mapping[str, Any]) -> None:
         self.heard = time.monotonic()
         self.puts: dict[str, bytearray] = {}
-        self.station = AwaitedStation(name, lanes, settings)
+        self.agent = AwaitedAgent(name, lanes, settings)
 
 
-class Post:
+class WorkerAgent:
     """One per Dask worker process. On the worker's loop, unless it says otherwise."""
 
     def __init__(self, worker: Any) -> None:
-        global _post
+        global _worker_agent
         self._worker = worker
         self._kernels: dict[str, Kernel] = {}
         self._leases: dict[str, Lease] = {}
@@ -69,7 +69,7 @@ class Post:
         self._closed = False
         self._leaving: asyncio.Future[None] | None = None
         worker.handlers["jobqueue"] = self.handle
-        _post = self
+        _worker_agent = self
 
     async def handle(self, what: str, kernel: str, **details: Any) -> Any:
         """A call of a kernel."""
@@ -99,39 +99,39 @@ class Post:
         put = one.puts.pop(token, None)
         if put is not None:
             job = {**job, "call": bytes(put)}
-        return await one.station.run(token, job)
+        return await one.agent.run(token, job)
 
     def _on_ask(self, kernel: str, one: Kernel | None, token: str) -> None:
         if one is not None:
-            one.station.ask(token)
+            one.agent.ask(token)
 
     def _on_kill(self, kernel: str, one: Kernel | None, token: str) -> None:
         if one is not None:
-            one.station.kill(token)
+            one.agent.kill(token)
 
     async def _on_news(self, kernel: str, one: Kernel | None, seen: int) -> Any:
         if one is None:
             return None
-        seconds = POLL_SECONDS if self._holds(kernel) or one.station.is_busy else GONE_SECONDS
-        answer = await one.station.news(seen, seconds)
+        seconds = POLL_SECONDS if self._holds(kernel) or one.agent.is_busy else GONE_SECONDS
+        answer = await one.agent.news(seen, seconds)
         one.heard = time.monotonic()
         return answer
 
     def _on_read(
         self, kernel: str, one: Kernel | None, token: str, offset: int, size: int
     ) -> bytes | None:
-        return None if one is None else one.station.read_file(token, offset, size)
+        return None if one is None else one.agent.read_file(token, offset, size)
 
     def _on_drop(self, kernel: str, one: Kernel | None, token: str) -> None:
         if one is not None:
-            one.station.drop_file(token)
+            one.agent.drop_file(token)
 
     def _on_release(self, kernel: str, one: Kernel | None, lease: str) -> None:
         held = self._leases.get(lease)
         if held is not None:
             held.over.set()
         if one is not None and not self._holds(kernel):
-            one.station.answer()
+            one.agent.answer()
 
     def _holds(self, kernel: str) -> bool:
         leases = list(self._leases.values())
@@ -141,8 +141,8 @@ class Post:
         for lease in [lease for lease in self._leases.values() if lease.kernel == kernel]:
             lease.over.set()
         if self._kernels.pop(kernel, None) is one is not None:
-            one.station.answer()
-            await asyncio.get_running_loop().run_in_executor(None, one.station.close)
+            one.agent.answer()
+            await asyncio.get_running_loop().run_in_executor(None, one.agent.close)
 
     # -- leases ------------------------------------------------------------------------------
 
@@ -186,10 +186,10 @@ class Post:
             return
         lease.over.set()
         if lease.token:
-            kernel.station.tell(lease.token, taken=True)  # the end it now has is not its own
-            kernel.station.kill(lease.token)
+            kernel.agent.tell(lease.token, taken=True)  # the end it now has is not its own
+            kernel.agent.kill(lease.token)
         if not self._holds(lease.kernel):
-            seconds = ORPHAN_SECONDS if kernel.station.is_busy else 0.0
+            seconds = ORPHAN_SECONDS if kernel.agent.is_busy else 0.0
             asyncio.get_running_loop().call_later(seconds, self._let_go_of, lease.kernel, kernel)
 
     def _let_go_of(self, name: str, kernel: Kernel) -> None:
@@ -202,21 +202,21 @@ class Post:
         if kernel is None:
             return
         quiet = time.monotonic() - kernel.heard
-        if quiet > (SILENCE if self._holds(name) or kernel.station.is_busy else IDLE_SECONDS):
+        if quiet > (SILENCE if self._holds(name) or kernel.agent.is_busy else IDLE_SECONDS):
             self._leaving = asyncio.ensure_future(self._on_leave(name, kernel))
             return
         asyncio.get_running_loop().call_later(TICK, self._watch, name)
 
     def close(self) -> None:
         """The worker ends: so does everything that runs here."""
-        global _post
+        global _worker_agent
         self._closed = True
         self._worker.handlers.pop("jobqueue", None)
         for lease in list(self._leases.values()):
             lease.over.set()
         kernels, self._kernels = list(self._kernels.values()), {}
         for kernel in kernels:
-            kernel.station.kill_now()
-            kernel.station.close()
-        if _post is self:
-            _post = None
+            kernel.agent.kill_now()
+            kernel.agent.close()
+        if _worker_agent is self:
+            _worker_agent = None

@@ -1,4 +1,4 @@
-"""Calls to our posts in Dask workers: directly where that is possible, else through the scheduler.
+"""Calls to our agents in Dask workers: directly where that is possible, else through the scheduler.
 
 Everything here runs on the loop of the user's Dask client.
 """
@@ -64,7 +64,7 @@ class DaskCalls(Calls):
         return answer
 
     async def call(self, place: Place, what: str, **details: Any) -> Any:
-        """Ask the post there for something.
+        """Ask the agent there for something.
 
         Raises:
             Exception: it is not there, cannot be reached, or failed.

@@ -25,7 +25,7 @@ def sources() -> dict[str, bytes]:
 
 
 def make_plugin(version: str) -> Any:
-    """A `WorkerPlugin` that opens our post in each worker, now and when one joins."""
+    """A `WorkerPlugin` that opens our agent in each worker, now and when one joins."""
     from distributed import WorkerPlugin
 
     class JobQueuePlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
@@ -37,7 +37,7 @@ def make_plugin(version: str) -> Any:
         def __init__(self, files: dict[str, bytes]) -> None:
             self.version = version
             self.files = files
-            self.post: Any = None
+            self.agent: Any = None
 
         def setup(self, worker: Any) -> None:
             """Import the package; where it is not installed, from what came along."""
@@ -57,19 +57,19 @@ def make_plugin(version: str) -> Any:
                 sys.path.append(folder)
                 import jobqueue_widget
             if jobqueue_widget.__version__ == self.version:
-                from jobqueue_widget.executors.dask.agent import Post
+                from jobqueue_widget.executors.dask.agent import WorkerAgent
 
-                self.post = Post(worker)
+                self.agent = WorkerAgent(worker)
 
         def teardown(self, worker: Any) -> None:
             """The worker ends."""
-            if self.post is not None:
-                self.post.close()
+            if self.agent is not None:
+                self.agent.close()
 
         def transition(self, key: Any, start: Any, finish: Any, **_: Any) -> None:
             """A task of the worker has changed."""
-            if self.post is not None:
-                self.post.task_left(key, finish)
+            if self.agent is not None:
+                self.agent.task_left(key, finish)
 
     return JobQueuePlugin(sources())
 
@@ -80,10 +80,10 @@ def make_lease(version: str) -> Callable[..., None]:
     def jobqueue(lease: str, kernel: str, topic: str, lanes: int, settings: dict[str, Any]) -> None:
         try:
             import jobqueue_widget
-            from jobqueue_widget.executors.dask.agent import post
+            from jobqueue_widget.executors.dask.agent import worker_agent
         except ImportError as error:
             raise RuntimeError(f"jobqueue_widget cannot be imported here: {error}") from error
-        there = post()
+        there = worker_agent()
         if there is None:
             raise RuntimeError(
                 f"this worker has jobqueue_widget {jobqueue_widget.__version__}, the kernel has "

@@ -1,4 +1,4 @@
-"""A place in Ray: an asynchronous actor with a station, for one job after the other."""
+"""A place in Ray: an asynchronous actor with an agent, for one job after the other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import platform
 from typing import Any
 
-from ..cluster.agent import AwaitedStation
+from ..cluster.agent import AwaitedAgent
 
 POLL_SECONDS = 10.0
 
@@ -23,25 +23,25 @@ def _scratch() -> str | None:
         return None
 
 
-class RayStation:
+class RayAgent:
     """What Ray makes an actor of. It dies with the driver that made it, and its workers with it."""
 
     def __init__(self, name: str, settings: dict[str, Any]) -> None:
         self._name = name
         self._settings = settings
-        self._station: AwaitedStation | None = None
+        self._agent: AwaitedAgent | None = None
         self._puts: dict[str, bytearray] = {}
 
     async def hello(self) -> dict[str, Any]:
         """It is granted: where it is."""
         settings = {**self._settings, "scratch": _scratch()}
-        self._station = AwaitedStation(self._name, 1, settings)
+        self._agent = AwaitedAgent(self._name, 1, settings)
         return {"host": platform.node(), "pid": os.getpid()}
 
     @property
-    def _here(self) -> AwaitedStation:
-        assert self._station is not None, "hello comes first"
-        return self._station
+    def _here(self) -> AwaitedAgent:
+        assert self._agent is not None, "hello comes first"
+        return self._agent
 
     async def put(self, token: str, offset: int, data: bytes) -> None:
         """A piece of large arguments."""
@@ -78,6 +78,6 @@ class RayStation:
 
     async def release(self, lease: str) -> None:
         """End its workers; the actor is ended next."""
-        station = self._station
-        if station is not None:
-            await asyncio.get_running_loop().run_in_executor(None, station.close)
+        agent = self._agent
+        if agent is not None:
+            await asyncio.get_running_loop().run_in_executor(None, agent.close)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.execution import RemoteExecution
 from ..cluster.leases import Calls, Kind, Lease, Leases, Place
-from .agent import RayStation
+from .agent import RayAgent
 
 if TYPE_CHECKING:
     from ...protocols import ExecutorContext
@@ -149,7 +149,7 @@ class RayPlaces(Leases):
         try:
             if not ray.is_initialized():
                 raise ConnectionError(SHUT_DOWN)
-            made = ray.remote(RayStation).options(**options_of(dict(kind)))
+            made = ray.remote(RayAgent).options(**options_of(dict(kind)))
             actor = made.remote(self.name, self._settings)
         except Exception as error:
             del self._leases[lease.key]
