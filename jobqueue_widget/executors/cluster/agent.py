@@ -51,7 +51,7 @@ class _RawExecutor(ProcessExecutor):
 
 
 class _AgentContext:
-    """The context of the executor here, in place of a queue's."""
+    """An `ExecutorContext` as a queue gives it, for an executor that has none."""
 
     loop: asyncio.AbstractEventLoop  # never asked for
     cancel_timeout = 0.0
@@ -84,8 +84,8 @@ class _AgentContext:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Teller:
-    """A `Reporter` that keeps the newest of each kind until it is fetched."""
+class _BufferingReporter:
+    """Keep the newest of each kind that a job reports, until it is fetched."""
 
     def __init__(self, agent: Agent, token: str, job_id: str, attempt: int) -> None:
         self._agent = agent
@@ -129,7 +129,7 @@ class Agent:
     ) -> None:
         self._on_news = on_news
         self._io = Supervisor(f"jobqueue-agent-{name}")
-        self._lent = _Lent(self._io, name, lanes, settings)
+        self._context = _AgentContext(self._io, name, lanes, settings)
         self._executor = _RawExecutor()
         self._executor.open(self._context)
         self._lock = Lock()
@@ -153,7 +153,9 @@ class Agent:
         spec = JobSpec(job["id"], "function", job["name"], job["name"])
         spec.options = JobOptions(fresh=job["fresh"], env=job["env"], cwd=job["cwd"])
         spec.payload = (Packed(job["function"], job["source"]), job["call"])
-        execution = self._executor.launch(spec, _Teller(self, token, job["id"], job["attempt"]))
+        execution = self._executor.launch(
+            spec, _BufferingReporter(self, token, job["id"], job["attempt"])
+        )
         with self._lock.held:
             if token not in self._ended:
                 self._jobs[token] = execution
