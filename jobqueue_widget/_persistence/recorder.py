@@ -132,14 +132,19 @@ class Recorder:
         """True if what was asked for stands in the journal."""
         return not self.trouble and self._codec.request(job) is None
 
-    def _has_news(self) -> bool:
-        return bool(self._dirty or self._results or self._forgotten or self._counted) or (
-            self._pause_changed or self._cleared_changed
+    def _has_changes(self) -> bool:
+        return bool(
+            self._dirty
+            or self._results
+            or self._pause_changed
+            or self._cleared_changed
+            or self._forgotten
+            or self._counted
         )
 
     def flush(self) -> None:
         """Return when all that was noted before is kept, or the journal has failed."""
-        if not self._has_news() and self._writer is None:
+        if not self._has_changes() and self._writer is None:
             return
         if self._closed or self._writer == threading.get_ident():  # a finalizer, inside a write
             return
@@ -148,7 +153,7 @@ class Recorder:
         with self._lock.held:
             self._writer = threading.get_ident()
             try:
-                while self._has_news() and self._write():
+                while self._has_changes() and self._write():
                     pass
             finally:
                 self._writer = None
@@ -226,7 +231,9 @@ class Recorder:
         with self._lock.held:
             self._writer = threading.get_ident()
             try:
-                while self._has_news() and not self._closed:  # results on their way, and the like
+                while (
+                    self._has_changes() and not self._closed
+                ):  # results on their way, and the like
                     if not self._write():
                         raise JournalError(self.trouble)
                 with engine.lock.held:
@@ -409,7 +416,7 @@ class Recorder:
         with self._lock.held:
             self._writer = threading.get_ident()
             try:
-                while self._has_news() and self._write():
+                while self._has_changes() and self._write():
                     pass
                 if not self.trouble:
                     self._write(ended=True)

@@ -139,16 +139,16 @@ async def stream(
     """The pieces of a plugin's stream as they come; the plugin is never far ahead of the reader."""
     loop = asyncio.get_running_loop()
     pieces: deque[Outcome] = deque()
-    news = asyncio.Event()
+    arrived = asyncio.Event()
 
-    def on_news(piece: Outcome | None = None) -> None:
+    def on_update(piece: Outcome | None = None) -> None:
         if piece is not None:
             pieces.append(piece)
         with contextlib.suppress(RuntimeError):  # the loop may be gone by now
-            loop.call_soon_threadsafe(news.set)
+            loop.call_soon_threadsafe(arrived.set)
 
-    call = Call(plugin, "stream", args, kwargs, on_news)
-    call.add_done_callback(lambda _: on_news())
+    call = Call(plugin, "stream", args, kwargs, on_update)
+    call.add_done_callback(lambda _: on_update())
     begun(call)
     try:
         call.begin()
@@ -160,8 +160,8 @@ async def stream(
             if call.run.over and not pieces:
                 call.check()
                 return
-            await news.wait()
-            news.clear()
+            await arrived.wait()
+            arrived.clear()
     finally:
         call.stop()
 
@@ -170,12 +170,12 @@ def stream_sync(
     plugin: Plugin, args: Sequence[object], kwargs: Mapping[str, object]
 ) -> Generator[Any, None, None]:
     """The same for a thread that may wait; closing it stops the call."""
-    news: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
-    call = Call(plugin, "stream", args, kwargs, news.put)
-    call.add_done_callback(lambda _: news.put(None))
+    pieces: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+    call = Call(plugin, "stream", args, kwargs, pieces.put)
+    call.add_done_callback(lambda _: pieces.put(None))
     try:
         call.begin()
-        while (piece := news.get()) is not None:
+        while (piece := pieces.get()) is not None:
             yield call._value(piece)
             call.run.next_chunk()
         call.check()

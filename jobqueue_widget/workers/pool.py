@@ -79,9 +79,9 @@ class Pool:
         path = worker.sources.changed()
         if path is None:
             return False
-        news = path, stamp_of(path)
-        if news not in self._told:
-            self._told.add(news)
+        copy = path, stamp_of(path)
+        if copy not in self._told:
+            self._told.add(copy)
             name = os.path.basename(path)
             text = f"[{name} has changed since it was imported: a new worker runs this job]\n"
             task.on_log(text.encode("utf-8", "backslashreplace"))

@@ -64,11 +64,11 @@ class PluginReports:
         if found is None or is_late():
             return
         try:
-            news = found != self._stale
+            has_changed = found != self._stale
         except Exception as error:  # what it says is not ours, nor how that compares
             logger.debug("progress of plugin %s: %r", self._name, error)
-            news = True
-        if news:
+            has_changed = True
+        if has_changed:
             self._stale = None
             self._reporter.progress(*found)
 
@@ -102,9 +102,9 @@ class PluginReports:
 
     async def report_log(self) -> None:
         """Report what has come since the last time; the log before this run is not its own."""
-        news = await aside(f"log of plugin {self._name}", self._log.read)
-        if news:
-            self._reporter.log(news)
+        added = await aside(f"log of plugin {self._name}", self._log.read)
+        if added:
+            self._reporter.log(added)
 
 
 class HostLog:

@@ -32,7 +32,7 @@ CLOSE_SECONDS = 5.0
 ANSWER_SECONDS = 0.02  # that a call waits for the end of the job that it has begun
 ANSWERS_KEPT = 1000  # far more than there can be calls under way
 
-News = dict[str, Any]
+Updates = dict[str, Any]
 
 
 class Raw:
@@ -110,7 +110,7 @@ class _BufferingReporter:
 
     def ended(self, outcome: Outcome) -> None:
         raw, failure = outcome.value, outcome.failure
-        end: News = {"kind": "stopped", "meta": None, "parts": [], "file": None}
+        end: Updates = {"kind": "stopped", "meta": None, "parts": [], "file": None}
         if isinstance(raw, Raw):
             end.update(kind="told", meta=raw.meta, parts=raw.parts)
             if "file" in raw.meta:
@@ -125,9 +125,9 @@ class Agent:
     """The jobs of one kernel (one open executor of it) on this machine. Any thread."""
 
     def __init__(
-        self, name: str, lanes: int, settings: Mapping[str, Any], on_news: Callable[[], None]
+        self, name: str, lanes: int, settings: Mapping[str, Any], on_updates: Callable[[], None]
     ) -> None:
-        self._on_news = on_news
+        self._on_updates = on_updates
         self._io = Supervisor(f"jobqueue-agent-{name}")
         self._context = _AgentContext(self._io, name, lanes, settings)
         self._executor = _RawExecutor()
@@ -136,9 +136,9 @@ class Agent:
         self._jobs: dict[str, ProcessExecution | None] = {}  # until their end has been fetched
         self._ended: set[str] = set()
         self._files: dict[str, str] = {}
-        self._news: dict[str, News] = {}
-        self._attended: dict[str, News] = {}  # of jobs whose callers still wait
-        self._taken: tuple[int, dict[str, News]] = (0, {})
+        self._updates: dict[str, Updates] = {}
+        self._attended: dict[str, Updates] = {}  # of jobs whose callers still wait
+        self._taken: tuple[int, dict[str, Updates]] = (0, {})
         self._closed = False
         self.where = f"{platform.node()}"
 
@@ -187,47 +187,47 @@ class Agent:
         if path is not None:
             Path(path).unlink(missing_ok=True)
 
-    # -- news --------------------------------------------------------------------------------
+    # -- updates --------------------------------------------------------------------------------
 
     def tell(self, token: str, **what: Any) -> None:
         """Any thread; what waits is bounded."""
         with self._lock.held:
             attended = self._attended.get(token)
-            news = self._news.setdefault(token, {}) if attended is None else attended
+            updates = self._updates.setdefault(token, {}) if attended is None else attended
             if "log" in what:
-                log = news.get("log", b"") + what.pop("log")
+                log = updates.get("log", b"") + what.pop("log")
                 if len(log) > LOG_WAITING:
                     cut = len(log) - LOG_WAITING // 2
                     log = (
                         b"\n[... %d bytes of the log were lost on the way ...]\n" % cut + log[cut:]
                     )
-                news["log"] = log
+                updates["log"] = log
             if "end" in what:
                 self._jobs[token] = None
                 self._ended.add(token)
                 meta = what["end"]["meta"]
                 if what["end"]["file"] is not None:
                     self._files[token] = meta.pop("file")
-            news.update(what)
+            updates.update(what)
         if attended is None:
-            self._on_news()
-        elif "end" in news:
+            self._on_updates()
+        elif "end" in updates:
             self._on_answer(token)
 
     def _on_answer(self, token: str) -> None:
         """The end of a job that its caller waits for."""
 
     @property
-    def has_news(self) -> bool:
+    def has_updates(self) -> bool:
         """Something waits to be fetched."""
-        return bool(self._news)
+        return bool(self._updates)
 
     @property
     def is_busy(self) -> bool:
         """A job is at work, or its end has not been fetched."""
         return bool(self._jobs)
 
-    def take(self, seen: int) -> tuple[int, dict[str, News]]:
+    def take(self, seen: int) -> tuple[int, dict[str, Updates]]:
         """What is new, numbered; what was taken before comes again unless its number was `seen`."""
         with self._lock.held:
             number, taken = self._taken
@@ -236,7 +236,7 @@ class Agent:
             for token in self._ended.intersection(taken):
                 self._ended.discard(token)
                 del self._jobs[token]
-            taken, self._news = self._news, {}
+            taken, self._updates = self._updates, {}
             self._taken = (number + 1 if taken else number, taken)
             return self._taken
 
@@ -261,22 +261,22 @@ class Agent:
 
 
 class AwaitedAgent(Agent):
-    """One whose news can be awaited, on the loop that made it."""
+    """One whose updates can be awaited, on the loop that made it."""
 
     def __init__(self, name: str, lanes: int, settings: Mapping[str, Any]) -> None:
         self._loop = asyncio.get_running_loop()
         self._told = asyncio.Event()
         self._answers: dict[str, asyncio.Event] = {}
-        self._answered: dict[str, News] = {}  # the newest; a caller that did not hear asks again
+        self._answered: dict[str, Updates] = {}  # the newest; a caller that did not hear asks again
         super().__init__(name, lanes, settings, self._wake)
 
     def _wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._told.set)
         except RuntimeError:  # the loop has ended
-            logger.debug("news that nobody can fetch any more")
+            logger.debug("updates that nobody can fetch any more")
 
-    async def run(self, token: str, job: Mapping[str, Any]) -> tuple[str, News]:
+    async def run(self, token: str, job: Mapping[str, Any]) -> tuple[str, Updates]:
         """Begin it, and wait a moment: the end of a short job is the answer itself."""
         if token in self._answered:
             return "known", self._answered[token]
@@ -292,21 +292,21 @@ class AwaitedAgent(Agent):
             logger.debug("%s takes its time", token)
         del self._answers[token]
         with self._lock.held:
-            news = self._attended.pop(token, {})
-            if "end" in news:
+            updates = self._attended.pop(token, {})
+            if "end" in updates:
                 del self._jobs[token]
                 self._ended.discard(token)
-                self._answered[token] = news
+                self._answered[token] = updates
                 while len(self._answered) > ANSWERS_KEPT:
                     del self._answered[next(iter(self._answered))]
-        return "begun", news
+        return "begun", updates
 
     def _stop_attending(self, token: str) -> None:
-        """Its first caller will not hear: what there is becomes news."""
+        """Its first caller will not hear: what there is waits for the next call."""
         with self._lock.held:
             attended = self._attended.pop(token, None)
             if attended:
-                self._news[token] = attended
+                self._updates[token] = attended
         self._told.set()
 
     def _on_answer(self, token: str) -> None:
@@ -316,18 +316,18 @@ class AwaitedAgent(Agent):
             logger.debug("nobody waits for %s any more", token)
 
     def answer(self) -> None:
-        """Whoever waits for news gets what there is."""
+        """Let whoever waits for updates have what there is."""
         self._told.set()
 
-    async def news(self, seen: int, seconds: float) -> tuple[int, dict[str, News]]:
+    async def updates(self, seen: int, seconds: float) -> tuple[int, dict[str, Updates]]:
         """What is new; waits so long for it."""
-        number, news = self.take(seen)
-        if not news:
+        number, updates = self.take(seen)
+        if not updates:
             self._told.clear()
-            if not self.has_news:
+            if not self.has_updates:
                 try:
                     await asyncio.wait_for(self._told.wait(), seconds)
                 except TimeoutError:
                     return number, {}
-            number, news = self.take(seen)
-        return number, news
+            number, updates = self.take(seen)
+        return number, updates

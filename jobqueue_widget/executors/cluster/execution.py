@@ -102,26 +102,28 @@ class RemoteExecution:
 
     # -- what its agent tells --------------------------------------------------------------
 
-    def hear(self, news: dict[str, Any], fetch: Callable[[RemoteExecution, int], object]) -> None:
+    def hear(
+        self, updates: dict[str, Any], fetch: Callable[[RemoteExecution, int], object]
+    ) -> None:
         """Pass on, in the order in which it was meant; `fetch` a large result, then `fetched`."""
         if self.over:
             return
         reporter = self.reporter
-        if "phase" in news:
+        if "phase" in updates:
             self._phase_told = True
-            reporter.phase(news["phase"][0], self.sent_to)
+            reporter.phase(updates["phase"][0], self.sent_to)
         elif not self._phase_told:
             self.begun()
-        if "log" in news:
-            reporter.log(news["log"])
-        if "progress" in news:
-            reporter.progress(*news["progress"])
-        if "kill_failed" in news:
-            reporter.kill_failed(news["kill_failed"])
-        if "taken" in news:
+        if "log" in updates:
+            reporter.log(updates["log"])
+        if "progress" in updates:
+            reporter.progress(*updates["progress"])
+        if "kill_failed" in updates:
+            reporter.kill_failed(updates["kill_failed"])
+        if "taken" in updates:
             self._taken = True
-        if "end" in news:
-            end = news["end"]
+        if "end" in updates:
+            end = updates["end"]
             if self._taken and not self.asked and end["kind"] == "died":
                 self._carrier.taken(self)
                 return

@@ -341,7 +341,7 @@ class Leases(ABC):
         seen = 0
         while place.leases:
             try:
-                answer = await self._channel.call(place, "news", seen=seen)
+                answer = await self._channel.call(place, "updates", seen=seen)
             except Exception as error:
                 if await self._is_lost(place, error):
                     return
@@ -349,8 +349,8 @@ class Leases(ABC):
             if answer is None:
                 self._lose_place(place, "it has let go of this kernel")
                 return
-            seen, news = answer
-            for token, told in news.items():
+            seen, updates = answer
+            for token, told in updates.items():
                 execution = self._executions.get(token)
                 if execution is not None:
                     self._tell(execution, told)

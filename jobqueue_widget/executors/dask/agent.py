@@ -22,7 +22,7 @@ from ..cluster.agent import AwaitedAgent
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 10.0  # a kernel that asks for news hears at least so often that it is heard
+POLL_SECONDS = 10.0  # a kernel that asks for updates hears at least so often that it is heard
 GONE_SECONDS = 0.05  # the same while it holds nothing here: it will soon know
 TICK = 0.5
 IDLE_SECONDS = 1.0  # that a kernel without a place here keeps its warm workers
@@ -109,11 +109,11 @@ class WorkerAgent:
         if one is not None:
             one.agent.kill(token)
 
-    async def _on_news(self, kernel: str, one: Kernel | None, seen: int) -> Any:
+    async def _on_updates(self, kernel: str, one: Kernel | None, seen: int) -> Any:
         if one is None:
             return None
         seconds = POLL_SECONDS if self._holds(kernel) or one.agent.is_busy else GONE_SECONDS
-        answer = await one.agent.news(seen, seconds)
+        answer = await one.agent.updates(seen, seconds)
         one.heard = time.monotonic()
         return answer
 

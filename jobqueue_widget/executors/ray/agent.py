@@ -56,9 +56,9 @@ class RayAgent:
             job = {**job, "call": bytes(put)}
         return await self._here.run(token, job)
 
-    async def news(self, seen: int) -> tuple[int, dict[str, Any]]:
+    async def updates(self, seen: int) -> tuple[int, dict[str, Any]]:
         """What is new; waits for it."""
-        return await self._here.news(seen, POLL_SECONDS)
+        return await self._here.updates(seen, POLL_SECONDS)
 
     async def ask(self, token: str) -> None:
         """Ask that attempt to stop."""
