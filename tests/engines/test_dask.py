@@ -22,7 +22,7 @@ from jobqueue_widget import (
 )
 from jobqueue_widget._core import rules
 from jobqueue_widget.errors import MissingExtraError
-from jobqueue_widget.executors.cluster.leases import Place
+from jobqueue_widget.executors.cluster.leases import Node
 from jobqueue_widget.executors.dask import link as dask_link
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
@@ -215,14 +215,14 @@ async def test_a_place_whose_task_is_over_before_it_is_taken_back_is_forgotten_t
     executor = DaskExecutor(client, idle_seconds=0.05)
     async with JobQueue(executor=executor) as queue:
         job = queue.submit_nowait(pow, 2, 2)
-        await until(lambda: executor._cluster and executor._at_work)
+        await until(lambda: executor._leases and executor._at_work)
         kept = list(executor._at_work)  # as a cycle keeps what nobody needs, until it is found
-        calls = executor._cluster._calls  # type: ignore[union-attr]
+        calls = executor._leases._calls  # type: ignore[union-attr]
         quietly = calls.quietly
         released: list[str] = []
 
-        async def until_it_is_over(place: Place, what: str, **details: Any) -> None:
-            await quietly(place, what, **details)
+        async def until_it_is_over(node: Node, what: str, **details: Any) -> None:
+            await quietly(node, what, **details)
             if what == "release":
                 while client.futures[details["lease"]].status == "pending":
                     await asyncio.sleep(0.001)
@@ -232,7 +232,7 @@ async def test_a_place_whose_task_is_over_before_it_is_taken_back_is_forgotten_t
         assert await job == 4
         await until(lambda: released)
         await until(lambda: keys_of_ours(client) <= before)
-        assert kept[0].place.key == released[0]
+        assert kept[0].lease.key == released[0]
 
 
 async def test_functions_only(client: Any) -> None:

@@ -95,7 +95,7 @@ async def test_a_place_that_was_lost_while_idle_is_not_used_again() -> None:
         assert await asyncio.wait_for(first, 60) == 4
         place = actor_pid(first)
         os.kill(place, signal.SIGKILL)
-        await until(lambda: not executor._places or not executor._places._leases, 60)  # Ray says so
+        await until(lambda: not executor._leases or not executor._leases._leases, 60)  # Ray says so
         after = queue.submit_nowait(pow, 3, 2)
         assert await asyncio.wait_for(after, 60) == 9
         assert actor_pid(after) != place

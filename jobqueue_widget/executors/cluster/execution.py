@@ -28,10 +28,10 @@ class Carrier(Protocol):
         """It was asked to stop, or is to be forced: pass that on, or end it where it waits."""
 
     def taken(self, execution: RemoteExecution) -> None:
-        """The engine took its place away, and its process is gone too. On the leases' loop."""
+        """The engine took its slot away, and its process is gone too. On the leases' loop."""
 
     def over(self, execution: RemoteExecution) -> None:
-        """It has ended: its place is free."""
+        """It has ended: its slot is free."""
 
 
 class RemoteExecution:
@@ -51,7 +51,7 @@ class RemoteExecution:
         self.forced = False
         self.over = False
         self.is_there = False  # its agent has it
-        self.place: Any = None  # where its carrier has put it
+        self.lease: Any = None  # that its carrier has put it on
         self.sent_to = ""  # the worker's words
         self.losses = 0
         self._phase_told = False

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import cast
+from typing import Generic, TypeVar, cast
 
 from ..._core.jobs import BlockReason, Outcome
 from ..._core.spec import JobSpec
@@ -17,8 +17,10 @@ from ...workers.packing import Packed, PackedCall, Packer
 from .execution import RemoteExecution, check_function, lost
 from .leases import Kind, Leases
 
+AnyLeases = TypeVar("AnyLeases", bound=Leases)
 
-class AttachedExecutor(ABC):
+
+class AttachedExecutor(ABC, Generic[AnyLeases]):
     """A `protocols.Executor` and a `remote.Carrier`; its `Leases` live on one loop."""
 
     name = ""
@@ -35,11 +37,7 @@ class AttachedExecutor(ABC):
         self._listeners = Listeners()
         self._context: ExecutorContext | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    @abstractmethod
-    def _leases(self) -> Leases | None:
-        """While it is open; None before it has looked at the engine."""
+        self._leases: AnyLeases | None = None  # while it is open, after it has seen the engine
 
     @abstractmethod
     def _kind(self, execution: RemoteExecution) -> Kind:
@@ -47,7 +45,7 @@ class AttachedExecutor(ABC):
 
     @property
     def capacity(self) -> int | None:
-        """How many places the engine has, as last seen; None while that is not known."""
+        """How many slots the engine has, as last seen; None while that is not known."""
         leases = self._leases
         return None if leases is None else leases.capacity
 
@@ -71,7 +69,7 @@ class AttachedExecutor(ABC):
             )
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> RemoteExecution:
-        """Ask the engine for a place, or use one that is there."""
+        """Ask the engine for a slot, or use one that is there."""
         assert self._context is not None, "launch before open"
         execution = RemoteExecution(self, spec, reporter, self._context)
         with self._lock.held:
@@ -120,7 +118,7 @@ class AttachedExecutor(ABC):
             leases.withdraw(execution)
 
     def taken(self, execution: RemoteExecution) -> None:
-        """Its place is gone, and so is its process."""
+        """Its slot is gone, and so is its process."""
         if (leases := self._leases) is not None:
             leases.taken(execution)
 

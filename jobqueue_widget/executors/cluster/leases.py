@@ -1,6 +1,6 @@
-"""Places that an engine has granted to one open executor, and the jobs that wait for one.
+"""Slots that an engine has granted to one open executor, and the jobs that wait for one.
 
-An engine is not given jobs but asked for places: a *lease* holds one for one job after the other,
+An engine is not given jobs but asked for slots: a *lease* holds one for one job after the other,
 so that an engine that runs again what it has lost has nothing to run again. Everything here runs on
 one loop, which is the engine's client's or our own.
 """
@@ -35,8 +35,8 @@ def kind_of(spec: JobSpec, priority: int) -> Kind:
     return tuple(sorted(resources_of(spec).items())), priority, spec.options.tags
 
 
-class Place:
-    """A worker of the engine that we hold leases on."""
+class Node:
+    """A process of the engine (a Dask worker, a Ray actor) that we hold leases on."""
 
     def __init__(self, address: str, worker: str, words: str) -> None:
         self.address = address
@@ -48,13 +48,13 @@ class Place:
 
 
 class Lease:
-    """Holds a place in the engine for one job at a time."""
+    """A slot in the engine, for one job after the other."""
 
     def __init__(self, key: str, kind: Kind) -> None:
         self.key = key
         self.kind = kind
         self.future: Any = None
-        self.place: Place | None = None
+        self.node: Node | None = None
         self.execution: RemoteExecution | None = None
         self.idle: asyncio.TimerHandle | None = None
 
@@ -65,39 +65,39 @@ class Calls(ABC):
     patience: float | None = None  # seconds that a quiet call may take
 
     @abstractmethod
-    async def call(self, place: Place, what: str, **details: Any) -> Any:
+    async def call(self, node: Node, what: str, **details: Any) -> Any:
         """Ask the agent there for something; any error if it is not there."""
 
-    async def quietly(self, place: Place, what: str, **details: Any) -> None:
+    async def quietly(self, node: Node, what: str, **details: Any) -> None:
         """Tell it something that is of no use any more if it is not there."""
         try:
-            await asyncio.wait_for(self.call(place, what, **details), self.patience)
+            await asyncio.wait_for(self.call(node, what, **details), self.patience)
         except Exception as error:
-            logger.debug("%s does not hear %r: %r", place.words, what, error)
+            logger.debug("%s does not hear %r: %r", node.words, what, error)
 
-    async def put(self, place: Place, token: str, data: bytes) -> None:
+    async def put(self, node: Node, token: str, data: bytes) -> None:
         """Send arguments that are too large for one message."""
         for start in range(0, len(data), PIECE):
             piece = data[start : start + PIECE]
-            await self.call(place, "put", token=token, offset=start, data=piece)
+            await self.call(node, "put", token=token, offset=start, data=piece)
 
-    async def fetch(self, place: Place, token: str, size: int, path: Path) -> None:
+    async def fetch(self, node: Node, token: str, size: int, path: Path) -> None:
         """Bring a large result into a file here."""
         with path.open("wb") as file:
             while (offset := file.tell()) < size:
-                data = await self.call(place, "read", token=token, offset=offset, size=PIECE)
+                data = await self.call(node, "read", token=token, offset=offset, size=PIECE)
                 file.write(data)
-        await self.call(place, "drop", token=token)
+        await self.call(node, "drop", token=token)
 
     @abstractmethod
-    async def why_lost(self, place: Place, error: Exception) -> str:
+    async def why_lost(self, node: Node, error: Exception) -> str:
         """A call failed: why the worker is lost; "" if it was only the connection."""
 
 
 class Leases(ABC):
     """From open to close. What differs between engines is abstract."""
 
-    waiting_words = ""  # what a job without a place is said to do
+    waiting_words = ""  # what a job without a slot is said to do
 
     def __init__(
         self, name: str, calls: Calls, context: ExecutorContext, idle_seconds: float
@@ -113,7 +113,7 @@ class Leases(ABC):
         self._waiting: dict[Kind, deque[RemoteExecution]] = {}
         self._leases: dict[str, Lease] = {}
         self._idle: dict[Kind, dict[str, Lease]] = {}
-        self._places: dict[str, Place] = {}
+        self._nodes: dict[str, Node] = {}
         self._executions: dict[str, RemoteExecution] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
@@ -123,12 +123,12 @@ class Leases(ABC):
     @property
     @abstractmethod
     def trouble(self) -> str:
-        """Why no place can be asked for now; "" if one can."""
+        """Why no slot can be asked for now; "" if one can."""
 
     @property
     @abstractmethod
     def capacity(self) -> int:
-        """How many places the engine has."""
+        """How many slots the engine has."""
 
     @abstractmethod
     def _submit(self, kind: Kind) -> None:
@@ -139,7 +139,7 @@ class Leases(ABC):
         """The engine may have it again, whether it was granted yet or not."""
 
     @abstractmethod
-    def _on_lost(self, place: Place) -> None:
+    def _on_lost(self, node: Node) -> None:
         """A worker is gone."""
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -170,29 +170,29 @@ class Leases(ABC):
 
     def withdraw(self, execution: RemoteExecution) -> None:
         """It was asked to stop, or is to be forced."""
-        lease: Lease | None = execution.place
+        lease: Lease | None = execution.lease
         if execution.over:
             return
-        if lease is None or lease.place is None:
+        if lease is None or lease.node is None:
             execution.end(Outcome.of_stop())
         elif execution.is_there:
-            self._spawn(self._pass_on(execution, lease.place))
+            self._spawn(self._pass_on(execution, lease.node))
 
-    async def _pass_on(self, execution: RemoteExecution, place: Place) -> None:
+    async def _pass_on(self, execution: RemoteExecution, node: Node) -> None:
         what = "kill" if execution.forced else "ask"
         try:
-            call = self._channel.call(place, what, token=execution.token)
+            call = self._channel.call(node, what, token=execution.token)
             await asyncio.wait_for(call, ANSWER_SECONDS)
         except Exception as error:
-            logger.debug("%s does not hear that a job shall stop: %r", place.words, error)
-            if execution.forced and not execution.over and place.leases:
-                reason = f"{place.words} does not answer: {type(error).__name__}"
+            logger.debug("%s does not hear that a job shall stop: %r", node.words, error)
+            if execution.forced and not execution.over and node.leases:
+                reason = f"{node.words} does not answer: {type(error).__name__}"
                 execution.reporter.kill_failed(reason)
 
     def freed(self, execution: RemoteExecution) -> None:
         """It is over: its lease can have the next one."""
         self._executions.pop(execution.token, None)
-        lease: Lease | None = execution.place
+        lease: Lease | None = execution.lease
         if lease is None:
             for waiting in self._waiting.values():
                 if execution in waiting:
@@ -213,21 +213,21 @@ class Leases(ABC):
         """As many of this kind on their way as there are jobs that wait."""
         waiting = self._waiting.get(kind, ())
         coming = sum(
-            1 for lease in self._leases.values() if lease.kind == kind and lease.place is None
+            1 for lease in self._leases.values() if lease.kind == kind and lease.node is None
         )
         for _ in range(len(waiting) - coming):
             if len(self._leases) >= self.capacity:
                 self._give_back_an_idle_one()
             self._submit(kind)
 
-    def _granted_at(self, lease: Lease, place: Place) -> None:
+    def _granted_at(self, lease: Lease, node: Node) -> None:
         """The engine has given it."""
-        self._places[place.address] = place
-        lease.place = place
-        place.leases.add(lease)
-        if not place.listened_to:
-            place.listened_to = True
-            self._spawn(self._listen(place))
+        self._nodes[node.address] = node
+        lease.node = node
+        node.leases.add(lease)
+        if not node.listened_to:
+            node.listened_to = True
+            self._spawn(self._listen(node))
         self._serve_lease(lease)
 
     def _refused(self, kind: Kind, why: str) -> None:
@@ -241,15 +241,15 @@ class Leases(ABC):
         """Its next job, or its idle time."""
         waiting = self._waiting.get(lease.kind)
         self._is_not_idle(lease)
-        if self._leases.get(lease.key) is not lease or lease.place is None:
+        if self._leases.get(lease.key) is not lease or lease.node is None:
             return
         if waiting and not self._closed:
             execution = waiting.popleft()
             if not waiting:
                 del self._waiting[lease.kind]
             lease.execution = execution
-            execution.place = lease
-            self._start(execution, lease, lease.place)
+            execution.lease = lease
+            self._start(execution, lease, lease.node)
             return
         loop = asyncio.get_running_loop()
         lease.idle = loop.call_later(self._idle_seconds, self._give_back, lease)
@@ -270,49 +270,49 @@ class Leases(ABC):
             return
 
     def _give_back(self, lease: Lease) -> None:
-        """The engine may have its place again."""
+        """The engine may have its slot again."""
         if lease.execution is None and self._leases.get(lease.key) is lease:
-            if lease.place is not None:
-                self._spawn(self._release(lease, lease.place))
+            if lease.node is not None:
+                self._spawn(self._release(lease, lease.node))
             else:
                 self._drop(lease)
 
-    async def _release(self, lease: Lease, place: Place) -> None:
+    async def _release(self, lease: Lease, node: Node) -> None:
         """Say so first: a lease that is cancelled all of a sudden has lost its kernel."""
         del self._leases[lease.key]
         self._is_not_idle(lease)
-        await self._channel.quietly(place, "release", lease=lease.key)
+        await self._channel.quietly(node, "release", lease=lease.key)
         self._drop(lease)
 
     def _drop(self, lease: Lease) -> None:
         """Forget it, and let the engine forget it."""
         self._leases.pop(lease.key, None)
         self._is_not_idle(lease)
-        if lease.place is not None:
-            lease.place.leases.discard(lease)
+        if lease.node is not None:
+            lease.node.leases.discard(lease)
         self._cancel(lease)
 
-    def _start(self, execution: RemoteExecution, lease: Lease, place: Place) -> None:
+    def _start(self, execution: RemoteExecution, lease: Lease, node: Node) -> None:
         """Send it there."""
-        self._spawn(self._begin(execution, lease, place))
+        self._spawn(self._begin(execution, lease, node))
 
-    async def _begin(self, execution: RemoteExecution, lease: Lease, place: Place) -> None:
+    async def _begin(self, execution: RemoteExecution, lease: Lease, node: Node) -> None:
         job = execution.job()
         call: bytes = job["call"]
-        execution.sent_to = place.words
+        execution.sent_to = node.words
         token = execution.token
         if len(call) > PIECE:
             job["call"] = b""
         while True:
             try:
                 if len(call) > PIECE:
-                    await self._channel.put(place, token, call)
+                    await self._channel.put(node, token, call)
                 answer, told = await self._channel.call(
-                    place, "begin", lease=lease.key, token=token, job=job
+                    node, "begin", lease=lease.key, token=token, job=job
                 )
                 break
             except Exception as error:
-                if await self._is_lost(place, error):
+                if await self._is_lost(node, error):
                     return
         if answer == "no lease":
             self._drop(lease)
@@ -323,31 +323,31 @@ class Leases(ABC):
             self._tell(execution, told)
         execution.begun()
         if execution.asked and not execution.over:
-            await self._pass_on(execution, place)
+            await self._pass_on(execution, node)
 
-    async def _listen(self, place: Place) -> None:
+    async def _listen(self, node: Node) -> None:
         """Fetch what its jobs tell, until we have nothing there any more.
 
         Never cancelled: a half-made connection would stay behind. The worker answers at once when
         the last lease is given back.
         """
         try:
-            await self._hear(place)
+            await self._hear(node)
         finally:
-            if self._places.get(place.address) is place:
-                del self._places[place.address]
+            if self._nodes.get(node.address) is node:
+                del self._nodes[node.address]
 
-    async def _hear(self, place: Place) -> None:
+    async def _hear(self, node: Node) -> None:
         seen = 0
-        while place.leases:
+        while node.leases:
             try:
-                answer = await self._channel.call(place, "updates", seen=seen)
+                answer = await self._channel.call(node, "updates", seen=seen)
             except Exception as error:
-                if await self._is_lost(place, error):
+                if await self._is_lost(node, error):
                     return
                 continue
             if answer is None:
-                self._lose_place(place, "it has let go of this kernel")
+                self._lose_node(node, "it has let go of this kernel")
                 return
             seen, updates = answer
             for token, told in updates.items():
@@ -359,14 +359,14 @@ class Leases(ABC):
         execution.hear(told, self._fetch)
 
     def _fetch(self, execution: RemoteExecution, size: int) -> None:
-        lease: Lease = execution.place
-        assert lease.place is not None
-        self._spawn(self._fetch_file(execution, lease.place, size))
+        lease: Lease = execution.lease
+        assert lease.node is not None
+        self._spawn(self._fetch_file(execution, lease.node, size))
 
-    async def _fetch_file(self, execution: RemoteExecution, place: Place, size: int) -> None:
+    async def _fetch_file(self, execution: RemoteExecution, node: Node, size: int) -> None:
         path = execution.spool()
         try:
-            await self._channel.fetch(place, execution.token, size, path)
+            await self._channel.fetch(node, execution.token, size, path)
         except Exception as error:
             path.unlink(missing_ok=True)
             text = f"its result could not be fetched: {type(error).__name__}: {error}"
@@ -376,24 +376,24 @@ class Leases(ABC):
 
     # -- losing ------------------------------------------------------------------------------
 
-    async def _is_lost(self, place: Place, error: Exception) -> bool:
+    async def _is_lost(self, node: Node, error: Exception) -> bool:
         """A call failed: is the worker gone, or only the connection?"""
-        why = await self._channel.why_lost(place, error)
+        why = await self._channel.why_lost(node, error)
         if why:
-            self._lose_place(place, why)
+            self._lose_node(node, why)
         return bool(why)
 
-    def _lose_place(self, place: Place, why: str) -> None:
-        for lease in list(place.leases):
+    def _lose_node(self, node: Node, why: str) -> None:
+        for lease in list(node.leases):
             self._drop(lease)
             execution, lease.execution = lease.execution, None
             if execution is not None:
                 self._move_on(execution, lease.kind, why)
-        self._on_lost(place)
+        self._on_lost(node)
 
     def taken(self, execution: RemoteExecution) -> None:
-        """The engine took its place away, of which nobody else may have told us."""
-        lease: Lease | None = execution.place
+        """The engine took its slot away, of which nobody else may have told us."""
+        lease: Lease | None = execution.lease
         if lease is not None and lease.execution is execution:
             lease.execution = None
             self._drop(lease)
@@ -416,7 +416,7 @@ class Leases(ABC):
 
     def _send_again(self, execution: RemoteExecution, kind: Kind) -> None:
         self._executions.pop(execution.token, None)
-        execution.place = None
+        execution.lease = None
         execution.renew()
         if execution.asked:
             execution.end(Outcome.of_stop())

@@ -1,6 +1,6 @@
 """The agent in a Dask worker: what kernels have running there, and the leases it runs on.
 
-A lease is a Dask task of ours that does nothing but hold its place. Jobs of the kernel run on it
+A lease is a Dask task of ours that does nothing but hold its slot. Jobs of the kernel run on it
 one after the other, so that the scheduler, which runs tasks again when a worker dies, never has a
 job to run again. When the scheduler takes a lease back (its client is gone, or cancelled it), what
 runs on it is ended.
@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 10.0  # a kernel that asks for updates hears at least so often that it is heard
 GONE_SECONDS = 0.05  # the same while it holds nothing here: it will soon know
 TICK = 0.5
-IDLE_SECONDS = 1.0  # that a kernel without a place here keeps its warm workers
-ORPHAN_SECONDS = 2.0  # that a kernel whose places were taken away has to hear how its jobs ended
+IDLE_SECONDS = 1.0  # that a kernel without a slot here keeps its warm workers
+ORPHAN_SECONDS = 2.0  # that a kernel whose slots were taken away has to hear how its jobs ended
 SILENCE = 60.0  # seconds without a word of a kernel after which its jobs here are ended
 
 HELD = ("executing", "long-running")  # states of the task of a lease
@@ -40,7 +40,7 @@ def worker_agent() -> WorkerAgent | None:
 
 
 class Lease:
-    """A place that Dask has granted."""
+    """A slot that Dask has granted."""
 
     def __init__(self, kernel: str) -> None:
         self.kernel = kernel
@@ -149,7 +149,7 @@ class WorkerAgent:
     def hold(
         self, lease: str, kernel: str, topic: str, lanes: int, settings: dict[str, Any]
     ) -> None:
-        """A thread of the worker: keep the place until the kernel gives it back."""
+        """A thread of the worker: keep the slot until the kernel gives it back."""
         held = Lease(kernel)
         with self._lock.held:
             self._leases[lease] = held
@@ -173,8 +173,8 @@ class WorkerAgent:
             settings = {**settings, "scratch": self._worker.local_directory}
             self._kernels[name] = Kernel(name, lanes, settings)
             self._watch(name)
-        place = {"lease": lease, "address": self._worker.address, "worker": self._worker.id}
-        self._worker.log_event(topic, {**place, "host": platform.node(), "pid": os.getpid()})
+        node = {"lease": lease, "address": self._worker.address, "worker": self._worker.id}
+        self._worker.log_event(topic, {**node, "host": platform.node(), "pid": os.getpid()})
 
     def task_left(self, key: str, finish: str) -> None:
         """A task of this worker has changed; if it is a lease that was taken back, end it."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..cluster.leases import Calls, Place
+from ..cluster.leases import Calls, Node
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -63,39 +63,39 @@ class DaskCalls(Calls):
         )
         return answer
 
-    async def call(self, place: Place, what: str, **details: Any) -> Any:
+    async def call(self, node: Node, what: str, **details: Any) -> Any:
         """Ask the agent there for something.
 
         Raises:
             Exception: it is not there, cannot be reached, or failed.
 
         """
-        if place.direct is None:
-            place.direct = await self._reaches(place)
-        if place.direct:
-            return await self._connections(place.address).jobqueue(
+        if node.direct is None:
+            node.direct = await self._reaches(node)
+        if node.direct:
+            return await self._connections(node.address).jobqueue(
                 what=what, kernel=self._kernel, **details
             )
         message = {"op": "jobqueue", "what": what, "kernel": self._kernel, **details}
         scheduler = self._connections(self._client.scheduler.addr)
-        return await scheduler.proxy(worker=place.address, msg=message)
+        return await scheduler.proxy(worker=node.address, msg=message)
 
-    async def _reaches(self, place: Place) -> bool:
+    async def _reaches(self, node: Node) -> bool:
         if self._client.direct_to_workers is False:
             return False
-        hello = self._connections(place.address).jobqueue(what="hello", kernel=self._kernel)
+        hello = self._connections(node.address).jobqueue(what="hello", kernel=self._kernel)
         try:
             answer = await asyncio.wait_for(hello, DIRECT_SECONDS)
         except Exception as error:
-            logger.debug("%s cannot be reached directly: %r", place.words, error)
+            logger.debug("%s cannot be reached directly: %r", node.words, error)
             return False
-        return bool(answer["worker"] == place.worker)
+        return bool(answer["worker"] == node.worker)
 
-    async def why_lost(self, place: Place, error: Exception) -> str:
+    async def why_lost(self, node: Node, error: Exception) -> str:
         """A call failed: why the worker is lost; "" if it was only the connection."""
         for pause in LOOKS:
             await asyncio.sleep(pause)
-            if not place.leases:
+            if not node.leases:
                 return "it was given up"
             try:
                 known = (await self.identity())["workers"]
@@ -103,14 +103,14 @@ class DaskCalls(Calls):
                 if self._client.status in ("closing", "closed"):
                     return "the Dask client was closed"
                 return "the connection to the Dask scheduler was lost as well"
-            if place.address not in known:
+            if node.address not in known:
                 return f"its process has ended ({type(error).__name__})"
-            place.direct = None
+            node.direct = None
             try:
-                answer = await asyncio.wait_for(self.call(place, "hello"), HELLO_SECONDS)
+                answer = await asyncio.wait_for(self.call(node, "hello"), HELLO_SECONDS)
             except Exception as again:
-                logger.debug("%s is silent: %r", place.words, again)
+                logger.debug("%s is silent: %r", node.words, again)
                 continue
-            same = answer["worker"] == place.worker
+            same = answer["worker"] == node.worker
             return "" if same else "another one has taken its address"
         return f"it does not answer ({type(error).__name__})"

@@ -12,7 +12,7 @@ from ...protocols import ExecutorContext
 from ..cluster.execution import RemoteExecution, resources_of
 from ..cluster.executor import AttachedExecutor
 from ..cluster.leases import Kind, kind_of
-from .cluster import Cluster
+from .leases import DaskLeases
 from .link import CLOSED
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ EMERGENCY_SECONDS = 1.0
 WATCH_SECONDS = 1.0
 
 
-class DaskExecutor(AttachedExecutor):
+class DaskExecutor(AttachedExecutor[DaskLeases]):
     """Jobs on the workers of a Dask cluster, each in a process of its own that can be ended.
 
     Takes your `distributed.Client`, however it was made: over a LocalCluster, a scheduler's
@@ -30,13 +30,13 @@ class DaskExecutor(AttachedExecutor):
     cluster, opens no port and closes nothing of yours. There are as many lanes as the cluster has
     threads, also when that changes, unless the queue's `max_running` says less.
 
-    A job is sent when Dask has granted it a place. Its `priority`, `resources` and `tags` go to
+    A job is sent when Dask has granted it a slot. Its `priority`, `resources` and `tags` go to
     Dask with the request. Dask never runs it again by itself: when its worker is lost it has
     failed, or is sent again if it was declared `idempotent`.
 
     Args:
         client: a connected `distributed.Client`.
-        idle_seconds: how long a granted place is kept for the next job of the same kind.
+        idle_seconds: how long a granted slot is kept for the next job of the same kind.
 
     Raises:
         MissingExtraError: `distributed` is not installed.
@@ -68,13 +68,8 @@ class DaskExecutor(AttachedExecutor):
             raise InvalidOptionError(f"idle_seconds must be 0 or more, not {idle_seconds!r}")
         self._client: Any = client
         super().__init__(idle_seconds)
-        self._cluster: Cluster | None = None
 
     # -- protocols.Executor ------------------------------------------------------------------
-
-    @property
-    def _leases(self) -> Cluster | None:
-        return self._cluster
 
     def _kind(self, execution: RemoteExecution) -> Kind:
         return kind_of(execution.spec, execution.reporter.priority)
@@ -96,36 +91,36 @@ class DaskExecutor(AttachedExecutor):
 
     def _watch(self, context: ExecutorContext) -> None:
         """I/O thread: a client that was closed takes its loop along, and nothing would be told."""
-        loop, cluster = self._loop, self._cluster
+        loop, leases = self._loop, self._leases
         if self._context is not context:
             return
         if loop is not None and loop.is_running():
             context.io.call_later(WATCH_SECONDS, self._watch, context)
             return
-        if cluster is not None:
-            cluster.abandon()
+        if leases is not None:
+            leases.abandon()
         self._lose_all("the Dask client was closed")
         self._listeners.tell()
 
     def _enter(self, context: ExecutorContext) -> None:
         from ... import __version__
 
-        if self._context is context and self._cluster is None:
-            self._cluster = Cluster(
+        if self._context is context and self._leases is None:
+            self._leases = DaskLeases(
                 self._client, context, self._idle_seconds, __version__, self._listeners.tell
             )
             self._place_all()
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
         """No connection, no worker, or none that has what it needs."""
-        cluster = self._cluster
-        if cluster is None:
+        leases = self._leases
+        if leases is None:
             return BlockReason("connecting to the Dask cluster")
         if self._loop is None or not self._loop.is_running():
             return BlockReason(CLOSED)
-        if cluster.link.trouble:
-            return BlockReason(cluster.link.trouble)
-        taken = self._all_are_taken(cluster.link.threads, "thread", "the Dask cluster")
+        if leases.link.trouble:
+            return BlockReason(leases.link.trouble)
+        taken = self._all_are_taken(leases.link.threads, "thread", "the Dask cluster")
         if taken is not None:
             return taken
         needs = resources_of(spec)
@@ -134,10 +129,10 @@ class DaskExecutor(AttachedExecutor):
         with self._lock.held:
             at_work = list(self._at_work)
         for name, amount in needs.items():
-            offered = [worker.get(name, 0.0) for worker in cluster.link.resources.values()]
+            offered = [worker.get(name, 0.0) for worker in leases.link.resources.values()]
             if max(offered, default=0.0) < amount:
                 known = sorted(
-                    {name for worker in cluster.link.resources.values() for name in worker}
+                    {name for worker in leases.link.resources.values() for name in worker}
                 )
                 return BlockReason(
                     f"no Dask worker offers {name}={amount:g}; offered are: "
@@ -156,27 +151,27 @@ class DaskExecutor(AttachedExecutor):
         return None
 
     async def close(self) -> None:
-        """Give back every place, end what runs on them; the client stays as it is."""
-        cluster, self._cluster = self._cluster, None
+        """Give back every slot, end what runs on them; the client stays as it is."""
+        leases, self._leases = self._leases, None
         loop, self._context = self._loop, None
-        if cluster is None or loop is None or loop.is_closed():
+        if leases is None or loop is None or loop.is_closed():
             return
         if loop is asyncio.get_running_loop():
-            await cluster.close()
+            await leases.close()
         elif not loop.is_running():
-            cluster.abandon()
+            leases.abandon()
         else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(cluster.close(), loop))
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(leases.close(), loop))
 
     def kill_all_now(self) -> bool:
         """Tell the workers without the queue's loop, if the client has a loop of its own."""
-        cluster, self._cluster = self._cluster, None
+        leases, self._leases = self._leases, None
         loop, self._context = self._loop, None
-        if cluster is None or loop is None:
+        if leases is None or loop is None:
             return True
         if loop.is_closed() or not loop.is_running():
             return False
-        closing = asyncio.run_coroutine_threadsafe(cluster.close(), loop)
+        closing = asyncio.run_coroutine_threadsafe(leases.close(), loop)
         try:
             closing.result(EMERGENCY_SECONDS)
         except Exception:
@@ -185,5 +180,5 @@ class DaskExecutor(AttachedExecutor):
 
     def after_fork(self) -> None:
         """In a forked child the client is the parent's."""
-        self._cluster = self._context = None
+        self._leases = self._context = None
         self._at_work.clear()

@@ -75,7 +75,7 @@ def make_plugin(version: str) -> Any:
 
 
 def make_lease(version: str) -> Callable[..., None]:
-    """The task that holds a place: what Dask sees of us."""
+    """The task that holds a slot: what Dask sees of us."""
 
     def jobqueue(lease: str, kernel: str, topic: str, lanes: int, settings: dict[str, Any]) -> None:
         try:

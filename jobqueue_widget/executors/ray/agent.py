@@ -1,4 +1,4 @@
-"""A place in Ray: an asynchronous actor with an agent, for one job after the other."""
+"""The agent in Ray: an asynchronous actor with an agent, for one job after the other."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ...protocols import ExecutorContext
 from ..cluster.execution import RemoteExecution, resources_of
 from ..cluster.executor import AttachedExecutor
 from ..cluster.leases import Kind
-from .places import RayPlaces, needs_of
+from .leases import RayLeases, needs_of
 
 logger = logging.getLogger(__name__)
 
@@ -27,19 +27,19 @@ class RayWithoutAuthWarning(UserWarning):
     """Whoever reaches this Ray cluster can run code on it."""
 
 
-class RayExecutor(AttachedExecutor):
+class RayExecutor(AttachedExecutor[RayLeases]):
     """Jobs on the Ray that you have connected to, each in a process of its own that can be ended.
 
     Call `ray.init(…)` yourself; nothing is started, connected or shut down here. There are as many
     lanes as the cluster has processors, also when that changes, unless the queue's `max_running`
-    says less. Each place is an actor that asks Ray for one processor, or for what the job says in
+    says less. Each slot is an actor that asks Ray for one processor, or for what the job says in
     `resources=` (`num_cpus`, `num_gpus`, `memory` in bytes or `memory_mib`, and names of your own).
 
-    Ray never runs a job again: one whose place is lost has failed, or is sent again if it was
+    Ray never runs a job again: one whose slot is lost has failed, or is sent again if it was
     declared `idempotent`. Ray has no priorities; those of the queue hold until a job is sent.
 
     Args:
-        idle_seconds: how long a granted place is kept for the next job of the same kind.
+        idle_seconds: how long a granted slot is kept for the next job of the same kind.
 
     Raises:
         MissingExtraError: `ray` is not installed.
@@ -70,12 +70,7 @@ class RayExecutor(AttachedExecutor):
             raise InvalidOptionError(f"idle_seconds must be 0 or more, not {idle_seconds!r}")
         super().__init__(idle_seconds)
         _warn_without_authentication(str(ray.get_runtime_context().gcs_address))
-        self._places: RayPlaces | None = None
         self._private: PrivateLoop | None = None
-
-    @property
-    def _leases(self) -> RayPlaces | None:
-        return self._places
 
     def _kind(self, execution: RemoteExecution) -> Kind:
         return tuple(sorted(needs_of(resources_of(execution.spec)).items()))
@@ -95,22 +90,22 @@ class RayExecutor(AttachedExecutor):
 
     def _enter(self, context: ExecutorContext) -> None:
         if self._context is context:
-            self._places = RayPlaces(context, self._idle_seconds, self._listeners.tell)
+            self._leases = RayLeases(context, self._idle_seconds, self._listeners.tell)
             self._place_all()
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
         """No connection, or not enough of what it needs."""
-        places = self._places
-        if places is None:
+        leases = self._leases
+        if leases is None:
             return BlockReason("connecting to Ray")
-        if places.trouble:
-            return BlockReason(places.trouble)
+        if leases.trouble:
+            return BlockReason(leases.trouble)
         if not resources_of(spec):
-            return self._all_are_taken(places.capacity, "processor", "the Ray cluster")
+            return self._all_are_taken(leases.capacity, "processor", "the Ray cluster")
         with self._lock.held:
             at_work = [needs_of(resources_of(one.spec)) for one in self._at_work]
         for name, amount in needs_of(resources_of(spec)).items():
-            total = places.total.get(name, 0.0)
+            total = leases.total.get(name, 0.0)
             free = total - sum(one.get(name, 0.0) for one in at_work)
             if total < amount:
                 text = f"the Ray cluster has {name}={total:g}, needs {amount:g}"
@@ -122,24 +117,24 @@ class RayExecutor(AttachedExecutor):
         return None
 
     async def close(self) -> None:
-        """Give back every place, end what runs on them; Ray stays as it is."""
-        private, places = self._private, self._places
-        self._private = self._places = self._context = None
+        """Give back every slot, end what runs on them; Ray stays as it is."""
+        private, leases = self._private, self._leases
+        self._private = self._leases = self._context = None
         if private is None:
             return
-        if places is not None:
-            closing = asyncio.run_coroutine_threadsafe(places.close(), private.loop)
+        if leases is not None:
+            closing = asyncio.run_coroutine_threadsafe(leases.close(), private.loop)
             await asyncio.wrap_future(closing)
         private.close()
         private.join()
 
     def kill_all_now(self) -> bool:
         """Tell the actors without the queue's loop."""
-        private, places = self._private, self._places
-        self._private = self._places = self._context = None
-        if private is None or places is None:
+        private, leases = self._private, self._leases
+        self._private = self._leases = self._context = None
+        if private is None or leases is None:
             return True
-        closing = asyncio.run_coroutine_threadsafe(places.close(), private.loop)
+        closing = asyncio.run_coroutine_threadsafe(leases.close(), private.loop)
         try:
             closing.result(EMERGENCY_SECONDS)
         except Exception:
@@ -149,7 +144,7 @@ class RayExecutor(AttachedExecutor):
 
     def after_fork(self) -> None:
         """In a forked child the connection is the parent's."""
-        self._private = self._places = self._context = None
+        self._private = self._leases = self._context = None
         self._at_work.clear()
 
 

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..cluster.leases import Kind, Lease, Leases, Place
+from ..cluster.leases import Kind, Lease, Leases, Node
 from .calls import DaskCalls
 from .link import Link
 from .plugin import make_lease
@@ -28,7 +28,7 @@ ANSWER_SECONDS = 10.0  # in which a worker has to say that it forces a job
 ORPHAN_SECONDS = 15.0  # until a worker that lost its scheduler must have closed itself
 
 
-class Cluster(Leases):
+class DaskLeases(Leases):
     """From open to close."""
 
     waiting_words = "waiting for a Dask worker"
@@ -46,7 +46,7 @@ class Cluster(Leases):
         name = f"jobqueue-{context.run_id}-{uuid.uuid4().hex[:8]}"
         self._calls = DaskCalls(client, name)
         super().__init__(name, self._calls, context, idle_seconds)
-        self._visited: dict[str, Place] = {}  # also those that we have no lease on any more
+        self._visited: dict[str, Node] = {}  # also those that we have no lease on any more
         self.link = Link(
             client, self._calls, version, on_change, self._enter, self._lose_the_scheduler
         )
@@ -75,10 +75,10 @@ class Cluster(Leases):
         """Its workers close themselves, and with them what runs there; those that do not, late."""
         self._say_what_they_wait_for(why)
         for lease in list(self._leases.values()):
-            if lease.place is None:
+            if lease.node is None:
                 self._drop(lease)
-        for place in list(self._places.values()):
-            asyncio.get_running_loop().call_later(ORPHAN_SECONDS, self._lose_place, place, why)
+        for node in list(self._nodes.values()):
+            asyncio.get_running_loop().call_later(ORPHAN_SECONDS, self._lose_node, node, why)
 
     # -- leases ------------------------------------------------------------------------------
 
@@ -115,13 +115,13 @@ class Cluster(Leases):
             return
         if self._client.status != "running":
             return  # all are lost, which is told elsewhere
-        place = lease.place
+        node = lease.node
         self._drop(lease)
         execution, lease.execution = lease.execution, None
-        if execution is not None and place is not None:
+        if execution is not None and node is not None:
             # the worker ends what runs on a lease that it has lost
             self._move_on(execution, lease.kind, why)
-        elif place is None:
+        elif node is None:
             self._refused(lease.kind, why)
 
     def _cancel(self, lease: Lease) -> None:
@@ -133,23 +133,23 @@ class Cluster(Leases):
         _, told = event
         address, words = told["address"], f"{told['host']} (Dask worker {told['address']})"
         lease = self._leases.get(told["lease"])
-        place = self._places.get(address)
-        if place is None or place.worker != told["worker"]:
-            place = Place(address, told["worker"], words)
-        if lease is not None and lease.place is not None and lease.place is not place:
-            self._lose_place(lease.place, "its process has ended, as the Dask scheduler says")
-        if lease is None or lease.place is not None or self._closed:
-            self._spawn(self._calls.quietly(place, "release", lease=told["lease"]))
+        node = self._nodes.get(address)
+        if node is None or node.worker != told["worker"]:
+            node = Node(address, told["worker"], words)
+        if lease is not None and lease.node is not None and lease.node is not node:
+            self._lose_node(lease.node, "its process has ended, as the Dask scheduler says")
+        if lease is None or lease.node is not None or self._closed:
+            self._spawn(self._calls.quietly(node, "release", lease=told["lease"]))
             return  # it was cancelled on its way, or begun again after its worker was lost
-        self._visited[address] = place
-        self._granted_at(lease, place)
+        self._visited[address] = node
+        self._granted_at(lease, node)
 
     def _why_taken(self) -> str:
         closed = self._client.status in ("closing", "closed")
         return "the Dask client was closed" if closed else super()._why_taken()
 
-    def _on_lost(self, place: Place) -> None:
-        self._visited.pop(place.address, None)
+    def _on_lost(self, node: Node) -> None:
+        self._visited.pop(node.address, None)
         self.link.look_again()
 
     # -- ending ------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class Cluster(Leases):
         self._closed = True
         self.link.close()
         visited = self._visited.values()
-        leaving = [self._calls.quietly(place, "leave") for place in visited]
+        leaving = [self._calls.quietly(node, "leave") for node in visited]
         if self._client.status == "running":
             try:
                 await asyncio.wait_for(asyncio.gather(*leaving), CLOSE_SECONDS)
@@ -175,8 +175,8 @@ class Cluster(Leases):
         else:
             for call in leaving:
                 call.close()
-        for place in list(self._places.values()):
-            self._lose_place(place, "the queue stopped")
+        for node in list(self._nodes.values()):
+            self._lose_node(node, "the queue stopped")
         for lease in list(self._leases.values()):
             self._drop(lease)
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]

@@ -1,4 +1,4 @@
-"""What one open RayExecutor has in Ray: an actor per place, on a loop of ours in a thread."""
+"""What one open RayExecutor has in Ray: an actor per slot, on a loop of ours in a thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..cluster.execution import RemoteExecution
-from ..cluster.leases import Calls, Kind, Lease, Leases, Place
+from ..cluster.leases import Calls, Kind, Lease, Leases, Node
 from .agent import RayAgent
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def options_of(needs: dict[str, float]) -> dict[str, Any]:
     return options
 
 
-class ActorPlace(Place):
+class ActorNode(Node):
     """One actor."""
 
     def __init__(self, actor: Any, key: str) -> None:
@@ -63,27 +63,27 @@ class RayCalls(Calls):
 
     patience = CLOSE_SECONDS
 
-    async def call(self, place: Place, what: str, **details: Any) -> Any:
+    async def call(self, node: Node, what: str, **details: Any) -> Any:
         """Await a method of the actor."""
         import ray
 
-        assert isinstance(place, ActorPlace)
+        assert isinstance(node, ActorNode)
         if not ray.is_initialized():
             raise ConnectionError(SHUT_DOWN)  # a call would start another Ray
-        return await getattr(place.actor, what).remote(**details)
+        return await getattr(node.actor, what).remote(**details)
 
-    async def why_lost(self, place: Place, error: Exception) -> str:
+    async def why_lost(self, node: Node, error: Exception) -> str:
         """Ray makes sure of it before it says that an actor has died."""
         import ray
 
-        if not place.leases:
+        if not node.leases:
             return "it was given up"
         if not ray.is_initialized():
             return WAS_SHUT_DOWN
         return f"its process has ended ({type(error).__name__})"
 
 
-class RayPlaces(Leases):
+class RayLeases(Leases):
     """From open to close."""
 
     waiting_words = "waiting for a place in Ray"
@@ -120,8 +120,8 @@ class RayPlaces(Leases):
             trouble, total = "", self.total
             if not ray.is_initialized():
                 trouble = SHUT_DOWN
-                for place in list(self._places.values()):
-                    self._lose_place(place, "Ray was shut down")
+                for node in list(self._nodes.values()):
+                    self._lose_node(node, "Ray was shut down")
             else:
                 try:
                     total = await asyncio.wait_for(
@@ -156,19 +156,19 @@ class RayPlaces(Leases):
             self._refused(kind, f"{type(error).__name__}: {error}")
             return
         self._actors[lease.key] = actor
-        self._spawn(self._await_grant(lease, ActorPlace(actor, lease.key)))
+        self._spawn(self._await_grant(lease, ActorNode(actor, lease.key)))
 
-    async def _await_grant(self, lease: Lease, place: ActorPlace) -> None:
+    async def _await_grant(self, lease: Lease, node: ActorNode) -> None:
         try:
-            told = await place.actor.hello.remote()
+            told = await node.actor.hello.remote()
         except Exception as error:
             if self._leases.get(lease.key) is lease:
                 self._drop(lease)
                 self._refused(lease.kind, _in_words(error))
             return
         if self._leases.get(lease.key) is lease and not self._closed:
-            place.words = f"{told['host']} (Ray actor, process {told['pid']})"
-            self._granted_at(lease, place)
+            node.words = f"{told['host']} (Ray actor, process {told['pid']})"
+            self._granted_at(lease, node)
 
     def _tell(self, execution: RemoteExecution, told: dict[str, Any]) -> None:
         import ray
@@ -192,18 +192,18 @@ class RayPlaces(Leases):
 
         return super()._why_taken() if ray.is_initialized() else WAS_SHUT_DOWN
 
-    def _on_lost(self, place: Place) -> None:
+    def _on_lost(self, node: Node) -> None:
         """Nothing more to forget."""
 
     async def close(self) -> None:
         """Give everything back."""
         self._closed = True
         self._closing.set()
-        places = list(self._places.values())
-        leaving = [self._channel.quietly(place, "release", lease="") for place in places]
+        nodes = list(self._nodes.values())
+        leaving = [self._channel.quietly(node, "release", lease="") for node in nodes]
         await asyncio.gather(*leaving)
-        for place in places:
-            self._lose_place(place, "the queue stopped")
+        for node in nodes:
+            self._lose_node(node, "the queue stopped")
         for lease in list(self._leases.values()):
             self._drop(lease)
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
