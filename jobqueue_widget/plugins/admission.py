@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Admission:
-    """Of one manager. Any thread."""
+class PluginAdmission:
+    """Put calls of one manager before the resource scheduler of its user. Any thread."""
 
     def __init__(self, manager: PluginManager, scheduler: Any) -> None:
         self._manager = weakref.proxy(manager)

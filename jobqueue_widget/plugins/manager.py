@@ -21,7 +21,7 @@ from ..child.plugins import typed
 from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedError
 from ..protocols import ExecutorContext, LoadedPlugin, PluginExecution, Reporter
 from . import calls
-from .admission import Admission
+from .admission import PluginAdmission
 from .handle import PluginHandle
 from .judging import Judging
 from .manifests.discovery import find_home
@@ -33,7 +33,7 @@ from .manifests.manifest import (
     meta_of,
     requirements_of,
 )
-from .run import PluginRun, Refused
+from .run import PluginRun, RefusedRun
 from .runtime import PluginRuntime
 from .schedulers import ResourceScheduler
 from .slots import Plugin
@@ -103,7 +103,7 @@ class PluginManager(Judging):
         self._user_plugins: dict[str, UserPlugin] = {}  # what the user put into `plugins`
         self._logs: dict[str, JobLog] = {}
         self.logger = logging.getLogger(f"{__name__}.{type(self).__name__}")
-        self._admission = Admission(self, scheduler)
+        self._admission = PluginAdmission(self, scheduler)
         weakref.finalize(self, self._runtime.close_dropped).atexit = False
 
     # -- finding -------------------------------------------------------------------------------
@@ -447,7 +447,7 @@ class PluginManager(Judging):
         try:
             plugin = self._runnable(spec.name)
         except (PluginNotLoadedError, PluginDisabledError) as error:
-            return Refused(reporter, failure_of(error))
+            return RefusedRun(reporter, failure_of(error))
         payload: Any = spec.payload
         run = PluginRun(plugin, "execute", reporter, payload, who, context.max_result_bytes)
         self._admission.launch(run)

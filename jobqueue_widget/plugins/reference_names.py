@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from .manifests.manifest import PluginMeta, defaults_of
 
 if TYPE_CHECKING:
-    from .admission import Admission
+    from .admission import PluginAdmission
 
 
 class ReferenceNames:
     """The part of `PluginManager` that is there for it. A subclass may override the steps here."""
 
-    _admission: Admission
+    _admission: PluginAdmission
     logger: logging.Logger
 
     def _get_global_stats(self) -> dict[str, Any]:

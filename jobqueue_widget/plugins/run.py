@@ -381,7 +381,7 @@ class PluginRun:
         self.plugin.runtime.tell()
 
 
-class Refused:
+class RefusedRun:
     """An execution that never was."""
 
     can_be_killed = True

@@ -17,7 +17,7 @@ from ..protocols import LoadedPlugin, Reporter
 from .manifests.manifest import PluginMeta
 
 if TYPE_CHECKING:
-    from .admission import Admission
+    from .admission import PluginAdmission
     from .slots import Plugin
 
 
@@ -44,7 +44,7 @@ class UserPlugin:
         """True while it executes."""
         return self._running > 0
 
-    def begin(self, admission: Admission) -> Callable[[], None]:
+    def begin(self, admission: PluginAdmission) -> Callable[[], None]:
         """Note that a call starts, which was admitted; return what is to be called at its end."""
         with self._lock.held:
             self._running += 1
@@ -58,7 +58,7 @@ class UserPlugin:
 
         return end
 
-    def execute(self, admission: Admission, args: Any, kwargs: Any) -> Any:
+    def execute(self, admission: PluginAdmission, args: Any, kwargs: Any) -> Any:
         """Run it in this thread."""
         self.check()
         admission.admit(self.meta)
@@ -68,7 +68,7 @@ class UserPlugin:
         finally:
             end()
 
-    async def execute_async(self, admission: Admission, args: Any, kwargs: Any) -> Any:
+    async def execute_async(self, admission: PluginAdmission, args: Any, kwargs: Any) -> Any:
         """Await it; one that can only block is run in a thread."""
         self.check()
         await admission.admit_async(self.meta)
@@ -82,7 +82,7 @@ class UserPlugin:
             end()
 
     async def execute_stream(
-        self, admission: Admission, args: Any, kwargs: Any
+        self, admission: PluginAdmission, args: Any, kwargs: Any
     ) -> AsyncGenerator[Any, None]:
         """Yield its pieces as it gives them."""
         self.check()
@@ -125,7 +125,9 @@ class UserPluginRun:
 
     can_be_killed = False
 
-    def __init__(self, plugin: UserPlugin, admission: Admission, spec: JobSpec, reporter: Reporter):
+    def __init__(
+        self, plugin: UserPlugin, admission: PluginAdmission, spec: JobSpec, reporter: Reporter
+    ):
         self._plugin = plugin
         self._reporter = reporter
         self._asked = False
@@ -136,7 +138,7 @@ class UserPluginRun:
         name = f"plugin-{plugin.name}"
         threading.Thread(target=self._run, args=call, name=name, daemon=True).start()
 
-    def _run(self, admission: Admission, args: Any, kwargs: Any) -> None:
+    def _run(self, admission: PluginAdmission, args: Any, kwargs: Any) -> None:
         async def run() -> Any:
             with self._lock.held:
                 self._loop = asyncio.get_running_loop()

@@ -42,7 +42,7 @@ class PluginHostExecutor:
         self._host = host
         self._session: HostSession | None = None
         self._context: ExecutorContext | None = None
-        self._running: set[PluginExecution] = set()
+        self._running: set[HostExecution] = set()
         self._reserved = reserved_keywords(host)
         self.offers: OffersResources | None = host if isinstance(host, OffersResources) else None
 
@@ -67,11 +67,11 @@ class PluginHostExecutor:
             self._session = session_of(self._host)
             self._session.enter()
 
-    def launch(self, spec: JobSpec, reporter: Reporter) -> PluginExecution:
+    def launch(self, spec: JobSpec, reporter: Reporter) -> HostExecution:
         """Claim the plugin and run it on the host's loop."""
         assert self._session is not None, "launch before open"
         assert self._context is not None
-        return PluginExecution(self._session, self._context, spec, reporter, self._running)
+        return HostExecution(self._session, self._context, spec, reporter, self._running)
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
         """Its own plugin is at work; jobs for other plugins may pass."""
@@ -107,7 +107,7 @@ class PluginHostExecutor:
             session.after_fork()
 
 
-class PluginExecution:
+class HostExecution:
     """One run of one plugin. Its steps run on the host's loop; what may block, in a thread."""
 
     can_be_killed = True
@@ -118,7 +118,7 @@ class PluginExecution:
         context: ExecutorContext,
         spec: JobSpec,
         reporter: Reporter,
-        running: set[PluginExecution],
+        running: set[HostExecution],
     ) -> None:
         self._session = session
         self._at_work = running

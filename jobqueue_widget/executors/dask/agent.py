@@ -39,8 +39,8 @@ def worker_agent() -> WorkerAgent | None:
     return _worker_agent
 
 
-class Lease:
-    """A slot that Dask has granted."""
+class LeaseTask:
+    """The task of Dask's that holds a slot here."""
 
     def __init__(self, kernel: str) -> None:
         self.kernel = kernel
@@ -64,7 +64,7 @@ class WorkerAgent:
         global _worker_agent
         self._worker = worker
         self._kernels: dict[str, Kernel] = {}
-        self._leases: dict[str, Lease] = {}
+        self._leases: dict[str, LeaseTask] = {}
         self._lock = Lock()
         self._closed = False
         self._leaving: asyncio.Future[None] | None = None
@@ -150,7 +150,7 @@ class WorkerAgent:
         self, lease: str, kernel: str, topic: str, lanes: int, settings: dict[str, Any]
     ) -> None:
         """A thread of the worker: keep the slot until the kernel gives it back."""
-        held = Lease(kernel)
+        held = LeaseTask(kernel)
         with self._lock.held:
             self._leases[lease] = held
         self._worker.loop.add_callback(self._enter, lease, held, topic, lanes, settings)
@@ -162,7 +162,7 @@ class WorkerAgent:
                     del self._leases[lease]
 
     def _enter(
-        self, lease: str, held: Lease, topic: str, lanes: int, settings: dict[str, Any]
+        self, lease: str, held: LeaseTask, topic: str, lanes: int, settings: dict[str, Any]
     ) -> None:
         name = held.kernel
         task = self._worker.state.tasks.get(lease)
