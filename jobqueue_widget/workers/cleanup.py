@@ -78,7 +78,7 @@ def carriers_of(worker_id: str) -> list[int]:
     return found
 
 
-def end_remains(group: int, worker_id: str, known: list[psutil.Process]) -> int:
+def clean_up_processes(group: int, worker_id: str, known: list[psutil.Process]) -> int:
     """Kill what is left of a worker that has ended; how many processes were still there."""
     signal_group(group, signal.SIGKILL)
     left = {process.pid for process in known if is_alive(process)}

@@ -16,7 +16,7 @@ from .._core.jobs import JobFailure
 from .._core.starting import lies_with_the_machine
 from ..child import wire
 from ..protocols import IoThread
-from .cleanup import ID_VARIABLE, death_of, descendants_of, end_remains, signal_group
+from .cleanup import ID_VARIABLE, death_of, descendants_of, clean_up_processes, signal_group
 from .environment import missing_folder
 from .guard import GUARD
 from .piped import PipedWorker
@@ -125,7 +125,7 @@ class WorkerProcess(PipedWorker):
         if self._process is not None:
             signal_group(self.pid, signal.SIGKILL)
             self._process.wait()
-            end_remains(self.pid, self.id, self._known)
+            clean_up_processes(self.pid, self.id, self._known)
 
     def _watch_exit(self) -> None:
         try:
@@ -222,7 +222,7 @@ class WorkerProcess(PipedWorker):
         if self.gone:
             return
         assert self._process is not None
-        if end_remains(self.pid, self.id, self._known):
+        if clean_up_processes(self.pid, self.id, self._known):
             self._io.call_later(SWEEP_INTERVAL, self._sweep)
             return
         self._drain_log()
@@ -287,7 +287,7 @@ class WorkerProcess(PipedWorker):
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             return False
-        end_remains(self.pid, self.id, self._known)
+        clean_up_processes(self.pid, self.id, self._known)
         return True
 
     def forget_after_fork(self) -> None:
