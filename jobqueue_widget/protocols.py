@@ -18,7 +18,9 @@ from ._core.jobs import BlockReason, Outcome
 from ._core.machine.resources import MachineStats
 from ._core.machine.told import Figures
 from ._core.spec import JobSpec
-from ._core.stored import Changes, Contents, KeptFunction, KeptResult, Request, Session
+from ._core.stored import Changes, Contents, KeptFunction, KeptResult, Session, StoredRequest
+
+Request = StoredRequest  #: as journals of others import it
 
 
 class Reporter(Protocol):
@@ -435,7 +437,7 @@ class Journal(Protocol):
     def write(self, changes: Changes) -> None:
         """Keep all of it or nothing. Any exception: nothing was kept; the queue goes on."""
 
-    def request(self, number: int) -> Request | None:
+    def request(self, number: int) -> StoredRequest | None:
         """What was asked for with the job of this number."""
         ...
 
@@ -510,6 +512,7 @@ __all__ = [
     "ResourceSource",
     "Session",
     "SetsSurroundings",
+    "StoredRequest",
     "SupportsEmergencyStop",
     "SupportsPluginLogs",
     "SupportsRestart",

@@ -22,8 +22,8 @@ from ._core.stored import (
     Contents,
     KeptFunction,
     KeptResult,
-    Request,
     Session,
+    StoredRequest,
     StoredState,
 )
 from ._machine.shared import admission_over
@@ -209,7 +209,7 @@ class MemoryJournal:
     """
 
     def __init__(self) -> None:
-        self._requests: dict[str, Request] = {}
+        self._requests: dict[str, StoredRequest] = {}
         self._states: dict[str, StoredState] = {}
         self._functions: dict[bytes, KeptFunction] = {}
         self._results: dict[str, KeptResult] = {}
@@ -287,7 +287,7 @@ class MemoryJournal:
             seen_at=changes.seen_at, ended_at=changes.seen_at if changes.ended else None
         )
 
-    def request(self, number: int) -> Request | None:
+    def request(self, number: int) -> StoredRequest | None:
         """What was asked for with the job of this number."""
         found = (one for one in self._requests.values() if one.number == number)
         return next(found, None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 
-class Request(NamedTuple):
+class StoredRequest(NamedTuple):
     """What was asked for; written once. `options` is JSON, `shown` the arguments as text.
 
     `number` names a job in its journal: it counts up over all sessions.
@@ -93,7 +93,7 @@ class Changes:
     seen_at: float
     numbers_given: int
     functions: list[KeptFunction] = field(default_factory=list)
-    requests: list[Request] = field(default_factory=list)
+    requests: list[StoredRequest] = field(default_factory=list)
     standings: list[StoredState] = field(default_factory=list)  # named as their table
     logs: list[tuple[str, bytes]] = field(default_factory=list)
     results: list[tuple[str, KeptResult]] = field(default_factory=list)
@@ -115,7 +115,7 @@ class Changes:
 class Contents:
     """All of a journal but results, logs and functions, which are read one by one when needed."""
 
-    jobs: list[tuple[Request, StoredState]] = field(default_factory=list)
+    jobs: list[tuple[StoredRequest, StoredState]] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     numbers_given: int = 0
     forgotten: dict[str, int] = field(default_factory=dict)

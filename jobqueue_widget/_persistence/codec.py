@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from .._core.jobs import JobFailure, JobRecord, NotKept
 from .._core.lazy import LazyResult
 from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
-from .._core.stored import KeptFunction, KeptResult, Request, StoredState
+from .._core.stored import KeptFunction, KeptResult, StoredRequest, StoredState
 from .._core.texts.causes import kinds_from, stated_as_plain, stated_from
 from .._core.texts.fitting import ends, fit
 from .._core.texts.hiding import with_texts
@@ -46,7 +46,7 @@ class Kept:
 
     __slots__ = ("function", "request")
 
-    def __init__(self, request: Request | None, function: KeptFunction | None = None) -> None:
+    def __init__(self, request: StoredRequest | None, function: KeptFunction | None = None) -> None:
         self.request = request
         self.function = function
 
@@ -83,7 +83,7 @@ class SealedCodec:
         function, call, missing = None, None, SECRET
         if spec.secrets is None or not spec.secrets.withheld:
             function, call, missing = self._packed(spec)
-        request = Request(
+        request = StoredRequest(
             job.number,
             job.id,
             spec.kind,
@@ -137,7 +137,7 @@ class SealedCodec:
         lines = own_lines(spec.target, packed.source)
         return json.dumps(lines)
 
-    def _sealed(self, request: Request) -> Request:
+    def _sealed(self, request: StoredRequest) -> StoredRequest:
         if request.missing is not None:
             return request
         seal = self._signer.seal(*sealed_parts(request))
@@ -146,7 +146,7 @@ class SealedCodec:
             return request._replace(missing=why, function=None, call=None, seal=None)
         return request._replace(seal=seal)
 
-    def request(self, job: JobRecord) -> tuple[Request, KeptFunction | None] | None:
+    def request(self, job: JobRecord) -> tuple[StoredRequest, KeptFunction | None] | None:
         """What was asked for; None once it was written."""
         kept = job.spec.kept
         if not isinstance(kept, Kept) or kept.request is None:
@@ -269,7 +269,7 @@ def _text(why: str, shown: str) -> KeptResult:
     return KeptResult("text", plain(why).encode(), shown, None)
 
 
-def sealed_parts(request: Request) -> tuple[bytes, ...]:
+def sealed_parts(request: StoredRequest) -> tuple[bytes, ...]:
     """What the seal of a request proves: all that decides what will run."""
     return (
         b"request",

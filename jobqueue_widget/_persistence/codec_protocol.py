@@ -7,7 +7,7 @@ from typing import Protocol
 
 from .._core.jobs import JobRecord
 from .._core.late import IsOutdated
-from .._core.stored import KeptFunction, KeptResult, Request, StoredState
+from .._core.stored import KeptFunction, KeptResult, StoredRequest, StoredState
 
 
 class Codec(Protocol):
@@ -16,7 +16,7 @@ class Codec(Protocol):
     def prepare(self, job: JobRecord) -> None:
         """Pack what was asked for. In the thread of its caller, before it is accepted."""
 
-    def request(self, job: JobRecord) -> tuple[Request, KeptFunction | None] | None:
+    def request(self, job: JobRecord) -> tuple[StoredRequest, KeptFunction | None] | None:
         """What was asked for; None once it was written."""
 
     def written(self, job: JobRecord) -> None:

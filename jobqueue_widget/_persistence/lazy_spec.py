@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from .._core.jobs import JobRecord, NotKept
 from .._core.spec import JobOptions, JobSpec
-from .._core.stored import Request
+from .._core.stored import StoredRequest
 from .._runtime.storage.logs import JobLog
 from .._threads.locks import Lock
 from ..child import loading
@@ -43,7 +43,7 @@ class JournalReader:
         self._foreign: dict[bytes, str | None] = {}  # digests of functions that were looked at
         self._functions: weakref.WeakValueDictionary[bytes, Packed] = weakref.WeakValueDictionary()
 
-    def why_lost(self, request: Request) -> str | None:
+    def why_lost(self, request: StoredRequest) -> str | None:
         """Why it cannot run again; None if it can, as far as its arguments tell."""
         why = request.missing or self._why_not or why_foreign(request.call or b"")
         if why is None and not self._signer.proves(request.seal, *sealed_parts(request)):
@@ -52,7 +52,7 @@ class JournalReader:
             )
         return None if why is None else f"arguments cannot be restored: {why}"
 
-    def request(self, number: int) -> Request:
+    def request(self, number: int) -> StoredRequest:
         """What was asked for, with the call.
 
         Raises:
@@ -201,7 +201,11 @@ class RestoredSpec(JobSpec):
     restored = True
 
     def __init__(
-        self, request: Request, options: JobOptions, missing: str | None, reader: JournalReader
+        self,
+        request: StoredRequest,
+        options: JobOptions,
+        missing: str | None,
+        reader: JournalReader,
     ) -> None:
         self.request = request
         self.missing = missing
@@ -248,7 +252,7 @@ class RestoredSpec(JobSpec):
         """It cannot run, as far as is known."""
         return self.missing is not None or self.lacks is not None
 
-    def asked_for(self) -> Request:
+    def asked_for(self) -> StoredRequest:
         """What was asked for, with the call, which of an ended job may be in the journal only.
 
         Raises:

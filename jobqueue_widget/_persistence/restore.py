@@ -14,7 +14,7 @@ from .._core.events import Restored
 from .._core.jobs import PENDING, RUNNING, BlockReason, JobFailure, JobRecord, JobStatus
 from .._core.lazy import LazyResult
 from .._core.spec import DEFAULT_OPTIONS, JobSpec
-from .._core.stored import Contents, Request, Session, StoredState
+from .._core.stored import Contents, Session, StoredRequest, StoredState
 from .._core.texts.hiding import with_texts
 from .._runtime.storage.keeper import LIGHT
 from .._secrets.variables import texts_of
@@ -174,7 +174,7 @@ class _Restorer:
         for request, state in (*ended, *ran, *waits):
             yield self._event(request, state)
 
-    def _event(self, request: Request, state: StoredState) -> Restored:
+    def _event(self, request: StoredRequest, state: StoredState) -> Restored:
         was = _status(state)
         spec = self._spec(request, ended=was.ended)
         job = JobRecord(spec, state.priority, request.number, request.created_at)
@@ -218,7 +218,7 @@ class _Restorer:
         asked = bool(state.asked)
         return Restored(job, was, parents, asked, self._seen_at, hold_left)
 
-    def _spec(self, request: Request, *, ended: bool) -> RestoredSpec:
+    def _spec(self, request: StoredRequest, *, ended: bool) -> RestoredSpec:
         try:
             options = options_from_json(request.options, self._submission.read_options)
             missing = self._reader.why_lost(request)

@@ -16,7 +16,7 @@ from .._core.jobs import JobFailure
 from .._core.starting import lies_with_the_machine
 from ..child import wire
 from ..protocols import IoThread
-from .cleanup import ID_VARIABLE, death_of, descendants_of, clean_up_processes, signal_group
+from .cleanup import ID_VARIABLE, clean_up_processes, death_of, descendants_of, signal_group
 from .environment import missing_folder
 from .guard import GUARD
 from .piped import PipedWorker

@@ -14,8 +14,8 @@ from jobqueue_widget._core.stored import (
     Contents,
     KeptFunction,
     KeptResult,
-    Request,
     Session,
+    StoredRequest,
     StoredState,
 )
 from jobqueue_widget.protocols import Journal
@@ -43,8 +43,8 @@ def session(run_id: str = "run") -> Session:
     return Session(run_id, 1, "host", "title", 1.0, 1.0, None)
 
 
-def request(number: int, run_id: str = "run") -> Request:
-    return Request(
+def request(number: int, run_id: str = "run") -> StoredRequest:
+    return StoredRequest(
         number,
         f"{run_id}-{number}",
         "function",

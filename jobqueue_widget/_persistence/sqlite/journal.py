@@ -11,7 +11,7 @@ import weakref
 from pathlib import Path
 from typing import Any, Literal
 
-from ..._core.stored import Changes, Contents, KeptFunction, KeptResult, Request, Session
+from ..._core.stored import Changes, Contents, KeptFunction, KeptResult, Session, StoredRequest
 from ...errors import JournalError
 from .beside import sibling
 from .files import ResultFiles
@@ -349,11 +349,11 @@ class SqliteJournal:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def request(self, number: int) -> Request | None:
+    def request(self, number: int) -> StoredRequest | None:
         """What was asked for with the job of this number."""
-        columns = ", ".join(Request._fields)
+        columns = ", ".join(StoredRequest._fields)
         row = self._row(f"SELECT {columns} FROM jobs WHERE number = ?", number, REQUEST)
-        return None if row is None else Request._make(row)
+        return None if row is None else StoredRequest._make(row)
 
     def function(self, digest: bytes) -> KeptFunction | None:
         """A function that some job refers to."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._core.jobs import JobStatus
-from ..._core.stored import Contents, Request, Session, StoredState
+from ..._core.stored import Contents, Session, StoredRequest, StoredState
 from .files import ID
 
 BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -152,8 +152,8 @@ _STATUSES = frozenset(status.value for status in JobStatus)
 _KINDS = frozenset({"plugin", "coroutine", "function"})
 
 
-def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, StoredState]]:
-    split, wanted = len(Request._fields), (*REQUEST, *_STATE)
+def _jobs(connection: sqlite3.Connection) -> list[tuple[StoredRequest, StoredState]]:
+    split, wanted = len(StoredRequest._fields), (*REQUEST, *_STATE)
     known: set[tuple[type, ...]] = set()  # the types of rows that were looked at
     found, last = [], 0
     for row in connection.execute(
@@ -163,7 +163,7 @@ def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, StoredState]]:
         if types not in known:
             check(row, wanted)
             known.add(types)
-        request, state = Request._make(row[:split]), StoredState._make(row[split:])
+        request, state = StoredRequest._make(row[:split]), StoredState._make(row[split:])
         if state.status not in _STATUSES or request.kind not in _KINDS:
             raise Damaged(f"a job is {state.status[:20]!r}, a {request.kind[:20]!r}")
         if state.id != request.id or ID.fullmatch(request.id) is None:
@@ -177,7 +177,7 @@ def _jobs(connection: sqlite3.Connection) -> list[tuple[Request, StoredState]]:
     return found
 
 
-def _can_be(request: Request, state: StoredState) -> bool:
+def _can_be(request: StoredRequest, state: StoredState) -> bool:
     """Infinite times, and numbers that cannot be counted on from, would fail much later."""
     hold, start, end = state.hold_until, state.started_at, state.completed_at
     return (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..._core.stored import Contents, Request, StoredState
+from ..._core.stored import Contents, StoredRequest, StoredState
 from ...errors import JournalError, MissingExtraError
 from .beside import check_files
 from .lock import is_in_use
@@ -172,7 +172,7 @@ class ReadOnly:
 
 
 def _record(
-    request: Request,
+    request: StoredRequest,
     state: StoredState,
     logs: dict[str, bytes],
     results: dict[str, str],
