@@ -244,7 +244,7 @@ import sys
 from jobqueue_widget import JobQueue
 queue = JobQueue()
 queue.submit_nowait(len, "abc")
-heavy = ("sqlite3", "jobqueue_widget.journal", "jobqueue_widget._keeping", "_runtime.recorder")
+heavy = ("sqlite3", "_persistence.sqlite", "_persistence.codec", "_persistence.recorder")
 print([name for name in sys.modules if any(part in name for part in heavy)])
 """
     done = subprocess.run(

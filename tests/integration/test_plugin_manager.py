@@ -318,7 +318,7 @@ def test_an_error_keeps_its_type_message_and_traceback(manager: PluginManager) -
     failure = caught.value.failure
     assert (failure.type_name, failure.message) == ("LookupError", "as it was told")
     assert "in do_fail" in failure.traceback
-    assert "pluginside.py" not in failure.traceback
+    assert "plugin_worker.py" not in failure.traceback
 
 
 @pytest.mark.parametrize(

@@ -291,11 +291,11 @@ def test_nothing_is_told_on_the_command_line(tmp_path: Path) -> None:
         )
         assert manager.execute_plugin("toolbox", "config") == secret
     python, script, *pipes, rest = about["command"]
-    assert (python, Path(script).name, rest) == (sys.executable, "pluginside.py", "")
+    assert (python, Path(script).name, rest) == (sys.executable, "plugin_worker.py", "")
     assert len(pipes) == 3
     assert all(number.isdigit() for number in pipes)
     assert "" not in about["path"], "nor is the current folder imported from"
-    assert str(PACKAGE / "worker") not in about["path"]
+    assert str(PACKAGE / "child" / "plugins") not in about["path"]
 
 
 def test_loading_and_calling_print_nothing_and_leave_logging_alone(
@@ -449,7 +449,7 @@ def test_our_code_builds_no_shell_line_and_talks_to_no_network(path: Path) -> No
 
 def test_only_functions_workers_are_sent_pickles() -> None:
     """What plugins send is read by the typed codec and by JSON alone."""
-    for path in (*(PACKAGE / "plugins").glob("*.py"), PACKAGE / "worker" / "pluginparent.py"):
+    for path in (*(PACKAGE / "plugins").glob("*.py"), PACKAGE / "workers" / "plugin_process.py"):
         words: set[Any] = {
             node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
             for node in ast.walk(ast.parse(path.read_text()))

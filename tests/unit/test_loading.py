@@ -110,7 +110,7 @@ def test_what_stands_for_nothing_is_itself_on_both_sides(notebook: dict[str, Any
 
 IN_A_WORKER = """
 import sys; sys.path[:0] = {path!r}
-from jobqueue_widget.worker import byvalue, loading
+from jobqueue_widget.child import byvalue, loading
 for place in range(2):
     with loading.Main() as main:
         job = loading.Loading(main)

@@ -12,12 +12,12 @@ import pytest
 
 import jobqueue_widget
 
-WORKER = Path(jobqueue_widget.__file__).parent / "worker"
+PLUGINS = Path(jobqueue_widget.__file__).parent / "child" / "plugins"
 METHODS = "\n def initialize(self, config): pass\n def execute(self): pass\n"
 ROUND_TRIP = """
 import importlib.util, sys
 path = sys.argv[1]
-spec = importlib.util.spec_from_file_location("pluginside", path)
+spec = importlib.util.spec_from_file_location("plugin_worker", path)
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 typed = module.typed
@@ -25,7 +25,7 @@ value = {"a": [1, 2.5, None, (b"x", {3})], "when": typed.datetime(2026, 1, 2, tz
 assert typed.decode(typed.encode(value, {}, foreign=True), {}) == value
 meta, parts = module.wire.pack_value(module, 10, ())
 assert meta["lost"]["reason"], meta
-assert module.load_sibling("capabilityside", module.CAPABILITIES).Capability
+assert module.child.load("plugins.capability_worker").Capability
 print("fine")
 """
 
@@ -43,7 +43,7 @@ def interpreters() -> list[str]:
 
 @pytest.mark.parametrize("python", interpreters())
 def test_the_files_of_a_plugin_worker_load_and_work(python: str) -> None:
-    command = [python, "-I", "-S", "-c", ROUND_TRIP, str(WORKER / "pluginside.py")]
+    command = [python, "-I", "-S", "-c", ROUND_TRIP, str(PLUGINS / "plugin_worker.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "fine\n", done.stderr
 
@@ -59,7 +59,7 @@ def test_what_asks_a_package_for_its_plugin_works(python: str, tmp_path: Path) -
     code = f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); del sys.argv[0]; " + (
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    asked = [python, "-I", "-S", "-c", code, str(WORKER / "introspect.py"), "heard"]
+    asked = [python, "-I", "-S", "-c", code, str(PLUGINS / "introspect.py"), "heard"]
     found = json.loads(subprocess.check_output(asked, timeout=60))
     assert found == {"candidates": ["heard:Plugin"]}
     found = json.loads(subprocess.check_output([*asked, "heard:Plugin"], timeout=60))
