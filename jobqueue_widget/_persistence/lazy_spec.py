@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from .._core.jobs import JobRecord, NotKept
 from .._core.spec import JobOptions, JobSpec
 from .._core.stored import StoredRequest
-from .._runtime.storage.logs import JobLog
+from .._runtime.storage.logs import JobLog, no_file
 from .._threads.locks import Lock
 from ..child import loading
 from ..errors import JournalError, NotRestorableError
@@ -322,10 +322,6 @@ class _RestoredLog(JobLog):
         with self._filling.held:
             load, self._load = self._load, None
             if load is not None:
-                super().__init__(_no_file)
+                super().__init__(no_file)
                 self.write(load())
         return object.__getattribute__(self, name)
-
-
-def _no_file() -> Any:
-    raise OSError("a restored log has no file")

@@ -295,18 +295,10 @@ class Worker:
         return packed
 
     def sender(self, number: int) -> Any:
-        """What a context reports through."""
+        """Return what a context reports through."""
 
         def send(fraction: object, message: object) -> None:
-            try:
-                amount = None if fraction is None else float(fraction)  # type: ignore[arg-type]
-            except Exception:
-                amount = float("nan")  # counted and shown as unknown by the kernel
-            try:
-                text = None if message is None else str(message)[:2000]
-            except Exception as error:
-                text = f"<message could not be shown: {type(error).__name__}>"
-            frame = json.dumps([amount, text], ensure_ascii=True).encode()
+            frame = json.dumps(jobside.readable_report(fraction, message)).encode()
             self.pipes.send(wire.PROGRESS, number, [frame])
 
         return send

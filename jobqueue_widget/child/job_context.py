@@ -41,6 +41,19 @@ def is_good_end(error: BaseException) -> bool:
     return isinstance(error, SystemExit) and (error.code is None or error.code == 0)
 
 
+def readable_report(fraction: object, message: object) -> tuple[float | None, str | None]:
+    """Return a report as plain values; what is no number is "not a number"."""
+    try:
+        amount = None if fraction is None else float(fraction)  # type: ignore[arg-type]
+    except Exception:
+        amount = float("nan")  # counted and shown as unknown by the kernel
+    try:
+        text = None if message is None else str(message)[:2000]
+    except Exception as error:
+        text = f"<message could not be shown: {type(error).__name__}>"
+    return amount, text
+
+
 class JobCancelled(BaseException):
     """Raised inside a job that was asked to stop; no Exception, so that few handlers swallow it."""
 

@@ -9,14 +9,13 @@ import os
 import warnings
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 from .._core.jobs import BlockReason, Holder
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
-from .._runtime.storage.logs import JobLog
+from .._runtime.storage.logs import JobLog, no_file
 from ..child.plugins import typed
 from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedError
 from ..protocols import ExecutorContext, LoadedPlugin, PluginExecution, Reporter
@@ -191,7 +190,7 @@ class PluginManager(Judging):
             meta_of(getattr(meta, "manifest", None), meta.path)
         except InvalidManifestError as error:
             return self._not_loaded(meta.name, str(error))
-        log = self._logs.setdefault(meta.name, JobLog(_no_file, LOG_BYTES, 0))
+        log = self._logs.setdefault(meta.name, JobLog(no_file, LOG_BYTES, 0))
         self._runtime.enter()
         with contextlib.ExitStack() as otherwise:
             otherwise.callback(self._runtime.leave)
@@ -516,7 +515,3 @@ class PluginManager(Judging):
         why_not = plugin.free()
         self._runtime.tell()
         return why_not
-
-
-def _no_file() -> Path:
-    raise OSError("a plugin's log is kept in memory only")

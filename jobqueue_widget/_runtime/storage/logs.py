@@ -179,3 +179,8 @@ class JobLog:
                 self._file = None
                 self._dropped += self._in_file
                 self._in_file = 0
+
+
+def no_file() -> Path:
+    """Stand for the path of a log that has no file."""
+    raise OSError("this log has no file")

@@ -32,6 +32,7 @@ from ...child.job_context import (
     bound_job,
     current_job,
     outside,
+    readable_report,
     run_body,
 )
 
@@ -43,7 +44,7 @@ WITHDRAWN = "Withdrawn"  # the kernel does not want it any more
 LOG_TAIL = 256 * 1024  # bytes of a log that travel with the value
 LOOK_INTERVAL = 0.05  # seconds for which "nobody asked" is believed
 
-HIDDEN = (  # frames of ours, that no traceback shows
+OUR_FILES = (  # frames of ours, that no traceback shows
     __file__,
     *(str(module.__file__) for module in (byvalue, loading, wire, jobside)),
 )
@@ -174,19 +175,6 @@ class JobFiles:
         return end - self._log_start + len(note), tail + note
 
 
-def readable_report(fraction: object, message: object) -> tuple[float | None, str | None]:
-    """A report as plain values; what is no number is not a number."""
-    try:
-        amount = None if fraction is None else float(fraction)  # type: ignore[arg-type]
-    except Exception:
-        amount = float("nan")  # counted and shown as unknown by the kernel
-    try:
-        text = None if message is None else str(message)[:2000]
-    except Exception as error:
-        text = f"<message could not be shown: {type(error).__name__}>"
-    return amount, text
-
-
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run it and tell, as plain values, how it ended; never raises what the job raised."""
     pid = os.getpid()
@@ -241,7 +229,7 @@ def _run(job: dict[str, Any], files: JobFiles) -> tuple[dict[str, Any], list[Any
     is_alone = not in_kernel and threading.current_thread() is threading.main_thread()
 
     def pack(value: object) -> tuple[dict[str, Any], list[Any]]:
-        return wire.pack_value(value, job["max_result_bytes"], HIDDEN)
+        return wire.pack_value(value, job["max_result_bytes"], OUR_FILES)
 
     with contextlib.ExitStack() as stack:
         main = None
@@ -273,7 +261,7 @@ def outcome_of(
         value = run_body(target, args, kwargs)
     except BaseException as error:
         if value is nothing or not isinstance(error, JobCancelled):
-            meta = wire.failure_meta(error, JobCancelled, HIDDEN)
+            meta = wire.failure_meta(error, JobCancelled, OUR_FILES)
             return meta, wire.pack_exception(error, log)
     finally:
         context.finish()
