@@ -17,6 +17,8 @@ from ...workers.packing import Packed, PackedCall, Packer
 from .execution import RemoteExecution, check_function, lost
 from .leases import Kind, Leases
 
+EMERGENCY_SECONDS = 1.0
+
 AnyLeases = TypeVar("AnyLeases", bound=Leases)
 
 
@@ -106,6 +108,15 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
             at_work = list(self._at_work)
         for execution in at_work:
             execution.end(Outcome.of_error(lost(execution, why)))
+
+    def _close_now(self, leases: AnyLeases, loop: asyncio.AbstractEventLoop) -> bool:
+        """Close them from a thread that may wait; False: that took too long, or failed."""
+        closing = asyncio.run_coroutine_threadsafe(leases.close(), loop)
+        try:
+            closing.result(EMERGENCY_SECONDS)
+        except Exception:
+            return False
+        return True
 
     # -- remote.Carrier, any thread ----------------------------------------------------------
 

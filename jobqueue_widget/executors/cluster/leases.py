@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CLOSE_SECONDS = 5.0
 ANSWER_SECONDS = 10.0  # in which a worker has to say that it forces a job
 PIECE = 16 * 1024 * 1024  # bytes of large arguments and results that travel at a time
 
@@ -422,3 +423,21 @@ class Leases(ABC):
             execution.end(Outcome.of_stop())
         else:
             self.place(execution, kind)
+
+    # -- ending ------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give everything back."""
+
+    async def _drop_all(self) -> None:
+        """Forget every lease, and wait a moment for what is under way."""
+        for node in list(self._nodes.values()):
+            self._lose_node(node, "the queue stopped")
+        for lease in list(self._leases.values()):
+            self._drop(lease)
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+            for task in left:
+                task.cancel()

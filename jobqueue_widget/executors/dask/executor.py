@@ -18,7 +18,6 @@ from .link import CLOSED
 if TYPE_CHECKING:
     from distributed import Client
 
-EMERGENCY_SECONDS = 1.0
 WATCH_SECONDS = 1.0
 
 
@@ -171,12 +170,7 @@ class DaskExecutor(AttachedExecutor[DaskLeases]):
             return True
         if loop.is_closed() or not loop.is_running():
             return False
-        closing = asyncio.run_coroutine_threadsafe(leases.close(), loop)
-        try:
-            closing.result(EMERGENCY_SECONDS)
-        except Exception:
-            return False
-        return True
+        return self._close_now(leases, loop)
 
     def after_fork(self) -> None:
         """In a forked child the client is the parent's."""

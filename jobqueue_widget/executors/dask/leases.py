@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..cluster.leases import Kind, Lease, Leases, Node
+from ..cluster.leases import CLOSE_SECONDS, Kind, Lease, Leases, Node
 from .calls import DaskCalls
 from .link import Link
 from .plugin import make_lease
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CLOSE_SECONDS = 5.0
-ANSWER_SECONDS = 10.0  # in which a worker has to say that it forces a job
 ORPHAN_SECONDS = 15.0  # until a worker that lost its scheduler must have closed itself
 
 
@@ -175,13 +173,5 @@ class DaskLeases(Leases):
         else:
             for call in leaving:
                 call.close()
-        for node in list(self._nodes.values()):
-            self._lose_node(node, "the queue stopped")
-        for lease in list(self._leases.values()):
-            self._drop(lease)
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        if tasks:
-            _, left = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
-            for task in left:
-                task.cancel()
+        await self._drop_all()
         await self._calls.close()

@@ -19,7 +19,6 @@ from .leases import RayLeases, needs_of
 
 logger = logging.getLogger(__name__)
 
-EMERGENCY_SECONDS = 1.0
 LOCAL = ("127.", "localhost", "[::1]")
 
 
@@ -134,10 +133,7 @@ class RayExecutor(AttachedExecutor[RayLeases]):
         self._private = self._leases = self._context = None
         if private is None or leases is None:
             return True
-        closing = asyncio.run_coroutine_threadsafe(leases.close(), private.loop)
-        try:
-            closing.result(EMERGENCY_SECONDS)
-        except Exception:
+        if not self._close_now(leases, private.loop):
             return False
         private.close()
         return True

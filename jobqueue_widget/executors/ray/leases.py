@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..cluster.execution import RemoteExecution
-from ..cluster.leases import Calls, Kind, Lease, Leases, Node
+from ..cluster.leases import CLOSE_SECONDS, Calls, Kind, Lease, Leases, Node
 from .agent import RayAgent
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between looks at what the cluster has
 CALL_SECONDS = 30.0
-CLOSE_SECONDS = 5.0
 MIB = 1024 * 1024
 WAS_SHUT_DOWN = "Ray was shut down"
 SHUT_DOWN = "Ray is not connected; call ray.init(), and the queue goes on"
@@ -199,18 +198,10 @@ class RayLeases(Leases):
         """Give everything back."""
         self._closed = True
         self._closing.set()
-        nodes = list(self._nodes.values())
+        nodes = self._nodes.values()
         leaving = [self._channel.quietly(node, "release", lease="") for node in nodes]
         await asyncio.gather(*leaving)
-        for node in nodes:
-            self._lose_node(node, "the queue stopped")
-        for lease in list(self._leases.values()):
-            self._drop(lease)
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        if tasks:
-            _, left = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
-            for task in left:
-                task.cancel()
+        await self._drop_all()
 
 
 def _in_words(error: Exception) -> str:
