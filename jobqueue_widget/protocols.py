@@ -34,7 +34,7 @@ class Reporter(Protocol):
 
     @property
     def priority(self) -> int:
-        """That of the job now, for engines that have an order of their own."""
+        """Priority of the job now, for engines that have an order of their own."""
         ...
 
     @property
@@ -119,7 +119,7 @@ class ExecutorContext(Protocol):
 
     @property
     def max_running(self) -> int:
-        """How many lanes the queue has now."""
+        """Number of lanes that the queue has now."""
         ...
 
     def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
@@ -142,7 +142,7 @@ class Executor(Protocol):
 
     @property
     def capacity(self) -> int | None:
-        """How many jobs it can run at once, now; None = no limit of its own."""
+        """Number of jobs it can run at once, now; None = no limit of its own."""
         ...
 
     def prepare(self, spec: JobSpec) -> object:
@@ -161,7 +161,7 @@ class Executor(Protocol):
         ...
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """Why this job may not start now; None = it may. Owner loop, pure, quick."""
+        """Return why this job may not start now; None = it may. Owner loop, pure, quick."""
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` (any thread) on any change that could unblock a job or change capacity."""
@@ -195,7 +195,7 @@ class SupportsEmergencyStop(Protocol):
         ...
 
     def after_fork(self) -> None:
-        """In a forked child: forget everything without touching what is the parent's."""
+        """Forget everything in a forked child, without touching what is the parent's."""
 
 
 @runtime_checkable
@@ -264,7 +264,7 @@ class LaunchesPlugins(Protocol):
         ...
 
     def plugin_blocked_by(self, name: str) -> BlockReason | None:
-        """Why a job of this plugin may not start now (all its workers are busy); None: it may."""
+        """Return why a job of this plugin may not start now (all workers busy); None: it may."""
 
     def plugin_configuration(self, name: str) -> object:
         """What a job of this plugin would be configured with; asks no worker. None: not known."""

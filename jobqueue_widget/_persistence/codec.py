@@ -234,7 +234,7 @@ class SealedCodec:
         return _text(f"its kernel ended before it was written; it was {shown}", shown)
 
     def result(self, job: JobRecord) -> KeptResult:
-        """Its result as it will be kept. May run the user's code; never raises."""
+        """Return its result as it will be kept. May run the user's code; never raises."""
         value, secrets, shown = value_of(job), job.spec.secrets, _shown(job)
         if type(value) is NotKept:
             told = {"type": value.type, "size": value.size}

@@ -17,10 +17,10 @@ class Codec(Protocol):
         """Pack what was asked for. In the thread of its caller, before it is accepted."""
 
     def request(self, job: JobRecord) -> tuple[StoredRequest, KeptFunction | None] | None:
-        """What was asked for; None once it was written."""
+        """Return what was asked for; None once it was written."""
 
     def written(self, job: JobRecord) -> None:
-        """What was asked for is kept now."""
+        """Note that what was asked for is kept now."""
 
     def state(self, job: JobRecord) -> StoredState:
         """Take down the job's state, but for its failure. Under the engine's lock: quick."""
@@ -31,13 +31,13 @@ class Codec(Protocol):
         ...
 
     def anew(self, job: JobRecord) -> None:
-        """What was asked for, and its function, are written no longer: pack it again."""
+        """Pack again what was asked for, and its function: they are written no longer."""
 
     def erased(self) -> None:
-        """Functions that are written may have gone with their jobs."""
+        """Note that functions that were written may have gone with their jobs."""
 
     def log(self, job: JobRecord) -> bytes:
-        """The end of its log."""
+        """Return the end of its log."""
         ...
 
     def is_light(self, value: object) -> bool:
@@ -45,11 +45,11 @@ class Codec(Protocol):
         ...
 
     def result_to_come(self, job: JobRecord) -> KeptResult:
-        """What stands there until its result is pickled."""
+        """Return what stands there until its result is pickled."""
         ...
 
     def result(self, job: JobRecord) -> KeptResult:
-        """Its result as it will be kept. May run the user's code; never raises."""
+        """Return its result as it will be kept. May run the user's code; never raises."""
         ...
 
 
@@ -57,7 +57,7 @@ class Reader(Protocol):
     """Read from the journal what is not in memory any more."""
 
     def result(self, job_id: str) -> tuple[object, IsOutdated]:
-        """What a job returned, and what says whether it is to be read again."""
+        """Return what a job returned, and what says whether it is to be read again."""
         ...
 
     def arguments_of(self, job: JobRecord) -> Callable[[str], object]:

@@ -44,7 +44,7 @@ class JournalReader:
         self._functions: weakref.WeakValueDictionary[bytes, Packed] = weakref.WeakValueDictionary()
 
     def why_lost(self, request: StoredRequest) -> str | None:
-        """Why it cannot run again; None if it can, as far as its arguments tell."""
+        """Return why it cannot run again; None if it can, as far as its arguments tell."""
         why = request.missing or self._why_not or why_foreign(request.call or b"")
         if why is None and not self._signer.proves(request.seal, *sealed_parts(request)):
             why = self._signer.why_not or (
@@ -81,14 +81,14 @@ class JournalReader:
         return read
 
     def why_no_function(self, digest: bytes | None) -> str | None:
-        """Why its function cannot run here; None if it can, or if that shows later."""
+        """Return why its function cannot run here; None if it can, or if that shows later."""
         if digest is not None and digest not in self._foreign:
             with contextlib.suppress(NotRestorableError):
                 self.function(digest)
         return None if digest is None else self._foreign.get(digest)
 
     def function(self, digest: bytes) -> Packed:
-        """Its pickle, which the seal of its job proves.
+        """Return its pickle, which the seal of its job proves.
 
         Raises:
             NotRestorableError: it is not there, or not what it was.
@@ -249,7 +249,7 @@ class RestoredSpec(JobSpec):
 
     @property
     def is_lost(self) -> bool:
-        """It cannot run, as far as is known."""
+        """True if it cannot run, as far as is known."""
         return self.missing is not None or self.lacks is not None
 
     def asked_for(self) -> StoredRequest:
@@ -271,7 +271,7 @@ class RestoredSpec(JobSpec):
         return self._packed or self._reader.function(self.request.function or b"")
 
     def take_over(self) -> None:
-        """Its journal is about to forget it: load what stands there only."""
+        """Load what its journal, which is about to forget it, has alone."""
         with contextlib.suppress(NotRestorableError):  # who wants it is told then
             self.request = self.asked_for()
             if self.request.function is not None:
@@ -284,7 +284,7 @@ class RestoredSpec(JobSpec):
         return executor.prepare(self)
 
     def again(self, id: str) -> JobSpec:
-        """The same under another id.
+        """Return the same request under another id.
 
         Raises:
             NotRestorableError: it cannot run again.

@@ -269,7 +269,7 @@ class Recorder:
     def _fill(
         self, changes: Changes, dirty: Iterable[JobRecord], states: list[StoredState]
     ) -> list[JobRecord]:
-        """Everything but states of jobs as such; the jobs whose results are too heavy for it."""
+        """Fill in all that is written; return the jobs whose results are too heavy for it."""
         codec, heavy = self._codec, []
         for job, state in zip(dirty, states, strict=True):
             asked = codec.request(job)
@@ -327,7 +327,7 @@ class Recorder:
     # -- somebody else has changed the journal's files ---------------------------------------------
 
     def look(self) -> None:
-        """If they are lost, write them anew and say so. On the thread of `journal_watch`."""
+        """Write lost files anew and say so. On the thread of `watch`."""
         journal = self.journal
         lost = journal.lost() if isinstance(journal, NoticesLoss) and not self._closed else ""
         if not lost or (self.trouble and self._engine.monotonic() < self._retry_at):
@@ -426,7 +426,7 @@ class Recorder:
                 self.journal.close()
 
     def after_fork(self) -> None:
-        """In a forked child the file is the parent's: nothing here touches or closes it."""
+        """Let go of the file in a forked child, untouched: it is the parent's."""
         self._closed = True
         _recorders.discard(self)
         _OF_A_PARENT.append(self)

@@ -29,7 +29,7 @@ class CoroutineExecutor(StartsAtOnce):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def prepare(self, spec: JobSpec) -> object:
-        """Nothing to pack: the arguments stay in this process."""
+        """Return None: the arguments stay in this process."""
         return None
 
     def open(self, context: ExecutorContext) -> None:
@@ -141,11 +141,11 @@ class CoroutineExecution:
         return True
 
     def _cancel_task(self) -> None:
-        """On the loop: CancelledError is raised in the coroutine, unless it has ended."""
+        """Raise CancelledError in the coroutine, unless it has ended. On the loop."""
         assert self._task is not None
         if self._task.cancel():
             self._context.noticed = True
 
     def kill(self) -> None:
-        """Never called: `can_be_killed` is False."""
+        """Say that this cannot be done: `can_be_killed` is False."""
         self._reporter.kill_failed("a coroutine cannot be forced to end")

@@ -17,20 +17,20 @@ class MissingExecutor(StartsAtOnce):
     launches_anywhere = True
 
     def prepare(self, spec: JobSpec) -> object:
-        """Nothing to pack."""
+        """Return None: nothing is packed."""
         return None
 
     def open(self, context: ExecutorContext) -> None:
-        """Needs nothing of the queue."""
+        """Do nothing: nothing of the queue is needed."""
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> NothingToRun:
-        """Somebody released it all the same: tell why it cannot run."""
+        """Fail a job that was released all the same, saying why it cannot run."""
         why = getattr(spec, "missing", None) or "it cannot be restored"
         reporter.ended(Outcome.of_error(JobFailure("NotRestorableError", str(why))))
         return NothingToRun()
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: nothing is held."""
 
 
 class NothingToRun:
@@ -39,8 +39,8 @@ class NothingToRun:
     can_be_killed = True
 
     def ask_to_stop(self) -> bool:
-        """It has ended."""
+        """Do nothing: it has ended."""
         return False
 
     def kill(self) -> None:
-        """It has ended."""
+        """Do nothing: it has ended."""

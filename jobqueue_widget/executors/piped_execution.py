@@ -45,11 +45,11 @@ class PipedExecution(ABC):
 
     @abstractmethod
     def on_starting(self) -> None:
-        """Its worker is not ready yet. Any thread."""
+        """Tell that its worker is not ready yet. Any thread."""
 
     @abstractmethod
     def on_started(self) -> None:
-        """Its worker is ready and has it."""
+        """Tell that its worker is ready and has it."""
 
     def on_progress(self, fraction: object, message: object) -> None:
         """Pass on."""
@@ -64,16 +64,16 @@ class PipedExecution(ABC):
         self._returned = told
 
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
-        """Told when its worker is free."""
+        """Keep how it ended, to be told when its worker is free."""
         self._ending = (meta, parts)
         return False
 
     def on_free(self) -> None:
-        """The worker is free: now the end may start the next job."""
+        """Tell the end now that the worker is free for the next job."""
         self._begin_decoding()
 
     def on_death(self, failure: JobFailure) -> None:
-        """The process is gone, and everything of it."""
+        """Tell the end: the process is gone, and everything of it."""
         with self._lock.held:
             self._await_death = False
             if self._decoding:
@@ -85,7 +85,7 @@ class PipedExecution(ABC):
         self._end(outcome or Outcome.of_error(failure))
 
     def on_not_started(self, failure: JobFailure) -> None:
-        """It never ran."""
+        """End a job that never ran."""
         self._end(Outcome.of_start(failure))
 
     def on_kill_failed(self, reason: str) -> None:
@@ -95,7 +95,7 @@ class PipedExecution(ABC):
     # -- reading how it ended --------------------------------------------------------------------
 
     def _begin_decoding(self, failed: int = 0) -> None:
-        """Here what runs nobody's code, in a thread of its own what may."""
+        """Decode the result: what may run somebody's code, in a thread of its own."""
         assert self._ending is not None
         meta, parts = self._ending
         self._decoding = True

@@ -50,15 +50,15 @@ class LaunchingHostExecutor:
         return execution
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """Its own plugin is at work; jobs for other plugins may pass."""
+        """Return that its own plugin is at work, if so; jobs for other plugins may pass."""
         return self._host.plugin_blocked_by(spec.name)
 
     def config_of(self, name: str) -> object:
-        """What its next call runs with."""
+        """Return the configuration that its next call runs with."""
         return self._host.plugin_configuration(name)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Whenever a plugin is free again."""
+        """Call `wake` whenever a plugin is free again."""
         return self._host.on_change(wake)
 
     async def close(self) -> None:
@@ -72,6 +72,6 @@ class LaunchingHostExecutor:
         return not left
 
     def after_fork(self) -> None:
-        """In a forked child: what runs is the parent's."""
+        """Forget in a forked child what runs: it is the parent's."""
         self._context = None
         self._running.clear()

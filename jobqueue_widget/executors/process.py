@@ -144,7 +144,7 @@ class ProcessExecutor(StartsAtOnce):
         return pool is None or pool.kill_now()
 
     def after_fork(self) -> None:
-        """In a forked child: the workers and the guardian are the parent's."""
+        """Forget the workers and the guardian in a forked child: they are the parent's."""
         pool, self._pool = self._pool, None
         GUARD.forget_after_fork()
         if pool is not None:
@@ -189,7 +189,7 @@ class ProcessExecutor(StartsAtOnce):
         return setup
 
     def _threads(self, spec: JobSpec) -> int:
-        """How many a library may use that makes as many as there are processors."""
+        """Number of threads for a library that would make one for each processor."""
         resources = spec.options.resources
         wanted = resources.get(CPUS) if isinstance(resources, Mapping) else None
         return max(1, int(wanted or processors() / self.context.max_running))
@@ -302,7 +302,7 @@ class ProcessExecution(PipedExecution):
             worker.kill(self, "forced")
 
     def _tell_if_decoding(self) -> None:
-        """I/O thread: forced, but its worker is done and code in its result runs in our thread."""
+        """Say so of a forced job whose worker is done and whose result is decoded. I/O thread."""
         with self._lock.held:
             hangs = self._decoding and not self._over
         if hangs:
@@ -342,7 +342,7 @@ class ProcessExecution(PipedExecution):
         return must_go
 
     def on_death(self, failure: JobFailure) -> None:
-        """Nothing of it is left, also of a file that it was writing."""
+        """Tell the end: nothing of it is left, also of a file that it was writing."""
         worker = self._worker
         if self._ending is None and worker is not None and isinstance(worker.setup, Setup):
             drop_unfinished(worker.setup.sent["spool"], worker.id, worker.number)

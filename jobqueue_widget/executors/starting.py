@@ -13,9 +13,9 @@ class StartsAtOnce:
     """The lanes are the only limit: part of a `protocols.Executor`."""
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """Never."""
+        """Return None: nothing blocks a job but the lanes."""
         return None
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Nothing here ever changes what may start."""
+        """Do nothing: nothing here ever changes what may start."""
         return nothing

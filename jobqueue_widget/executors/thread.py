@@ -29,22 +29,22 @@ class ThreadExecutor(StartsAtOnce):
     launches_anywhere = True
 
     def prepare(self, spec: JobSpec) -> object:
-        """Nothing to pack: the arguments stay in this process."""
+        """Return None: the arguments stay in this process."""
         return None
 
     def open(self, context: ExecutorContext) -> None:
-        """Needs nothing of the queue."""
+        """Do nothing: nothing of the queue is needed."""
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> ThreadExecution:
         """Start a thread."""
         return ThreadExecution(spec, reporter)
 
     async def close(self) -> None:
-        """Threads that are still at work cannot be ended; they are daemons and were told of."""
+        """Leave threads that are still at work: they are daemons and cannot be ended."""
 
 
 class ThreadExecution:
-    """One thread."""
+    """One job in one thread."""
 
     can_be_killed = False
 
@@ -83,5 +83,5 @@ class ThreadExecution:
         return True
 
     def kill(self) -> None:
-        """Never called: `can_be_killed` is False."""
+        """Say that this cannot be done: `can_be_killed` is False."""
         self._reporter.kill_failed("a thread cannot be forced to end")

@@ -64,7 +64,7 @@ class PluginAdmission:
         return await asyncio.to_thread(self._with_own, meta, told)
 
     def _with_own(self, meta: PluginMeta, told: Mapping[str, Any]) -> Mapping[str, Any]:
-        """With what the plugin holds already, if it is idle: it need not find that free again."""
+        """Add what an idle plugin holds already: it need not find that free again."""
         workers = [one for one in self._manager.loaded() if one.name == meta.name]
         if not told or not workers or any(one.busy for one in workers):
             return told
@@ -102,7 +102,7 @@ class PluginAdmission:
             return {}
 
     def _asked(self) -> Any:
-        """Who is asked: the monitor, or the manager of a user who gave it figures of its own."""
+        """Return who is asked: the monitor, or a user's manager with figures of its own."""
         manager = self._manager
         if manager.__class__._get_global_stats is ReferenceNames._get_global_stats:
             return self.monitor
@@ -157,7 +157,7 @@ class PluginAdmission:
     # -- around a call ---------------------------------------------------------------------------
 
     def begin(self, run: PluginRun) -> None:
-        """It was admitted: tell the scheduler, now and at its end."""
+        """Tell the scheduler of a run that was admitted, now and at its end."""
         run.at_end(self.tell_start(run.plugin.meta.name))
 
     def tell_start(self, name: str) -> Callable[[], None]:
@@ -167,7 +167,7 @@ class PluginAdmission:
         return lambda: self._tell(scheduler.on_execution_finish, name)
 
     def begin_call(self, call: Call) -> None:
-        """The same."""
+        """Tell the scheduler of a call, now and at its end."""
         self.begin(call.run)
 
     def launch(self, run: PluginRun) -> None:

@@ -90,7 +90,7 @@ class Call:
             raise
 
     async def value(self) -> Any:
-        """The same, awaited; cancelling stops it, by force if need be."""
+        """Await the value; cancelling stops the call, by force if need be."""
         try:
             self.begin()
             return self._value(await asyncio.shield(asyncio.wrap_future(self._done)))
@@ -111,7 +111,7 @@ class Call:
         self._value(self._done.result())
 
     def stop(self) -> None:
-        """Nobody waits for it any more."""
+        """Stop the call: nobody waits for it any more."""
         if not self.run.over:
             later = self._plugin.runtime.io.call_later(STOP_PATIENCE, self._force)
             self.run.at_end(later)
@@ -169,7 +169,7 @@ async def stream(
 def stream_sync(
     plugin: Plugin, args: Sequence[object], kwargs: Mapping[str, object]
 ) -> Generator[Any, None, None]:
-    """The same for a thread that may wait; closing it stops the call."""
+    """Yield the pieces in a thread that may wait; closing it stops the call."""
     pieces: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
     call = Call(plugin, "stream", args, kwargs, pieces.put)
     call.add_done_callback(lambda _: pieces.put(None))

@@ -25,7 +25,7 @@ class Gate:
         threading.Thread(target=self._run, name="plugin-gate", daemon=True).start()
 
     def stop(self) -> None:
-        """Nobody wants to know any more. Any thread, returns at once."""
+        """Stop asking: nobody wants to know any more. Any thread, returns at once."""
         with self._lock.held:
             self._stopped = True
             loop, task = self._loop, self._task

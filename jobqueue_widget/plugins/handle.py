@@ -42,23 +42,23 @@ class PluginHandle:
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """Its manifest."""
+        """Manifest of the plugin."""
         return self._plugin.meta.manifest
 
     @property
     def pid(self) -> int | None:
-        """Of its first worker; None while there is none."""
+        """Process id of its first worker; None while there is none."""
         return next(iter(self.pids), None)
 
     @property
     def pids(self) -> list[int]:
-        """Of its workers that are there now."""
+        """Process ids of its workers that are there now."""
         workers = [slot.worker for slot in self._plugin.slots]
         return [worker.pid for worker in workers if worker is not None and worker.pid]
 
     @property
     def process(self) -> psutil.Process | None:
-        """Its first worker's process; None while there is none."""
+        """Process of its first worker; None while there is none."""
         try:
             return None if self.pid is None else psutil.Process(self.pid)
         except psutil.NoSuchProcess:
@@ -89,7 +89,7 @@ class PluginHandle:
 
     @property
     def log_file(self) -> TextIO:
-        """The same, open for appending until the plugin is unloaded.
+        """Its log file, open for appending until the plugin is unloaded.
 
         Raises:
             OSError: it cannot be written.

@@ -100,7 +100,7 @@ class PluginRun:
 
     @property
     def pid(self) -> int | None:
-        """Its worker's process, while it has one."""
+        """Process id of its worker, while it has one."""
         slot = self._slot
         worker = None if slot is None else slot.worker
         return None if worker is None else worker.pid or None
@@ -208,10 +208,10 @@ class PluginRun:
     # -- worker.task.Task, on the I/O thread ---------------------------------------------------
 
     def on_starting(self) -> None:
-        """It is known that the worker starts."""
+        """Do nothing: it is known that the worker starts."""
 
     def on_started(self) -> None:
-        """The worker has what it was given."""
+        """Do nothing: the worker has what it was given."""
 
     def on_progress(self, fraction: object, message: object) -> None:
         """Pass on."""
@@ -224,7 +224,7 @@ class PluginRun:
             self.reporter.log(data)
 
     def on_returned(self, told: object) -> None:
-        """Plugins do not say so."""
+        """Do nothing: plugins do not say so."""
 
     def on_chunk(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
         """Pass on a piece of the stream."""
@@ -238,7 +238,7 @@ class PluginRun:
             worker.give_credit(self)
 
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
-        """Of a step. True: the worker is of no use now and must be gone before that is told."""
+        """Keep how a step ended. True: the worker must be gone before that is told."""
         self._ending = (meta, parts)
         is_preparation = self._step in ("load", "initialize")
         failed = bool(meta["kind"] != "value")
@@ -299,7 +299,7 @@ class PluginRun:
         self._end(outcome or Outcome.of_error(failure))
 
     def on_not_started(self, failure: JobFailure) -> None:
-        """Its worker could not be started, for a reason that is not the plugin's."""
+        """End it: its worker could not be started, for a reason that is not the plugin's."""
         slot = self._slot
         if slot is not None:
             slot.died(self, during_work=False)
@@ -322,7 +322,7 @@ class PluginRun:
     # -- the end -------------------------------------------------------------------------------
 
     def _finish(self, ending: Outcome | tuple[dict[str, Any], Sequence[memoryview]]) -> None:
-        """The worker is done with it."""
+        """Release the worker, which is done with it, and tell the end."""
         slot = self._slot
         if slot is not None:
             if self.operation == "cleanup" and slot.worker is not None:
@@ -343,7 +343,7 @@ class PluginRun:
         self._end(self._decode(meta, parts))
 
     def fail(self, failure: JobFailure) -> None:
-        """It never began, and will not."""
+        """End it with a failure: it never began, and will not."""
         self._end(Outcome.of_error(failure))
 
     def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
@@ -382,7 +382,7 @@ class PluginRun:
 
 
 class RefusedRun:
-    """An execution that never was."""
+    """An execution that was refused before it began."""
 
     can_be_killed = True
 
@@ -390,12 +390,12 @@ class RefusedRun:
         reporter.ended(Outcome.of_error(failure))
 
     def ask_to_stop(self) -> bool:
-        """It has ended."""
+        """Do nothing: it has ended."""
         return True
 
     def kill(self) -> None:
-        """It has ended."""
+        """Do nothing: it has ended."""
 
     def kill_now(self) -> bool:
-        """It has ended."""
+        """Do nothing: it has ended."""
         return True

@@ -58,7 +58,7 @@ class PluginRuntime:
         return variables
 
     def environment(self, manifest: Mapping[str, Any]) -> dict[str, str]:
-        """What a worker of this plugin gets, if it starts now."""
+        """Return the environment of a worker of this plugin that starts now."""
         own = {**self.variables, **(manifest.get("env_vars") or {})}
         own.update(capabilities.variables(manifest, self.data_dir, self.models_dir))
         asked_for = manifest.get("pass_env") or ()
@@ -88,7 +88,7 @@ class PluginRuntime:
         return unsubscribe
 
     def tell(self) -> None:
-        """Something changed. Without the lock."""
+        """Tell the listeners that something changed. Without the lock."""
         with self.lock.held:
             listeners = list(self._listeners)
         for listener in listeners:
@@ -100,12 +100,12 @@ class PluginRuntime:
     # -- who uses it -----------------------------------------------------------------------------
 
     def enter(self) -> None:
-        """A plugin is loaded, or about to be."""
+        """Note that a plugin is loaded, or about to be."""
         with self._users_lock.held:
             self._users += 1
 
     def leave(self) -> None:
-        """It is gone; with the last one go the thread and the folder. Not on the I/O thread."""
+        """Note that a plugin is gone; with the last one go thread and folder. No I/O thread."""
         with self._users_lock.held:
             self._users -= 1
             if not self._users:
@@ -114,7 +114,7 @@ class PluginRuntime:
     # -- ends ----------------------------------------------------------------------------------
 
     def rest(self) -> None:
-        """Nothing is loaded: give the thread and the folder back. Not on the I/O thread."""
+        """Give the thread and the folder back: nothing is loaded. Not on the I/O thread."""
         self.io.close()
         with self.lock.held:
             spool, self._spool = self._spool, None
@@ -149,7 +149,7 @@ class PluginRuntime:
         self.rest()
 
     def forget_after_fork(self) -> None:
-        """In a forked child: thread and workers are the parent's."""
+        """Forget thread and workers in a forked child: they are the parent's."""
         self.lock = Lock()
         self._users_lock, self._users = Lock(), 0
         self.io.after_fork()
@@ -161,7 +161,7 @@ class PluginRuntime:
 
 
 def _hook() -> None:
-    """Once, when the first manager is made."""
+    """Register what is done at exit and after a fork, when the first manager is made."""
     global _hooked
     if _hooked:
         return

@@ -89,7 +89,7 @@ class Slot:
             self.has_worked = self.run is not None
 
     def _on_gone(self, worker: WorkerProcess) -> None:
-        """I/O thread: the process is gone, and everything that was its."""
+        """Free what belonged to a process that is gone. I/O thread."""
         runtime = self.plugin.runtime
         runtime.workers.discard(worker)
         with runtime.lock.held:
@@ -120,7 +120,7 @@ class NullReporter:
         self.done: Future[Outcome] = Future()
 
     def phase(self, text: str | None, where: str | None = None) -> None:
-        """Nobody looks."""
+        """Do nothing: nobody looks."""
 
     def progress(self, fraction: object, message: object = None) -> None:
         """The plugin remembers it, too."""
@@ -136,7 +136,7 @@ class NullReporter:
             self.done.set_result(outcome)
 
     def kill_failed(self, reason: str) -> None:
-        """Whoever waits goes on waiting; it is in the log of the package."""
+        """Log it; whoever waits goes on waiting."""
         logger.error("a plugin could not be ended: %s", reason)
 
 
@@ -180,7 +180,7 @@ class Plugin:
             self._begin(slot, run)
 
     def leave(self, run: PluginRun) -> bool:
-        """It gives up its place in the line. False: it has none."""
+        """Give up a run's place in the line. False: it has none."""
         with self.runtime.lock.held:
             if run not in self._line:
                 return not any(slot.run is run for slot in self.slots)
@@ -221,7 +221,7 @@ class Plugin:
     # -- what is known ---------------------------------------------------------------------------
 
     def note_loaded(self, slot: Slot, version: int, told: Mapping[str, Any]) -> None:
-        """I/O thread: a worker has loaded it."""
+        """Note that a worker has loaded it. I/O thread."""
         slot.version = version
         can = told.get("can")
         self.can = frozenset(filter(_is_text, can)) if isinstance(can, list) else frozenset()
@@ -232,7 +232,7 @@ class Plugin:
         self.progress = (-1.0 if fraction is None else fraction, message or "")
 
     def holders(self) -> list[str]:
-        """Who runs on its slots now, if all of them are at work; else nobody."""
+        """Return who runs on its slots, if all of them are at work; else nobody."""
         with self.runtime.lock.held:
             runs = [slot.run for slot in self.slots]
         if all(run is not None and run.is_work for run in runs):

@@ -39,7 +39,7 @@ def has_started_since(pid: int, instant: float) -> bool:
 
 
 def _has_children(pid: int) -> bool | None:
-    """Whether Linux lists any; None where it does not say. psutil reads every process for it."""
+    """True if Linux lists any; None where it does not say. psutil reads every process for it."""
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
@@ -122,7 +122,7 @@ FATAL = "Fatal Python error: "  # what matters of what an interpreter says that 
 
 
 def death_of(code: int, why: str, was_ready: bool, log_tail: bytes) -> JobFailure:
-    """How a worker process ended, in words: exit code or signal, and why if we know."""
+    """Say in words how a worker process ended: exit code or signal, and why if we know."""
     tail = log_tail.decode("utf-8", "backslashreplace").strip()
     name = None
     if code < 0:

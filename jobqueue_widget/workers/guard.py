@@ -54,7 +54,7 @@ class Guard:
                 self._say(f"d{path}\n")
 
     def forget_after_fork(self) -> None:
-        """In a forked child: close its end, so that the guardian still sees the parent's end."""
+        """Close a forked child's end of the pipe, so that the guardian sees the parent end."""
         self._changed = threading.Condition()
         process, self._process = self._process, None
         self._groups.clear()
@@ -100,7 +100,7 @@ class Guard:
             self._say(f"d{folder}\n")
 
     def _replace(self, process: subprocess.Popen[bytes]) -> None:
-        """When it has died, unless it was let go."""
+        """Start another guardian when it has died, unless it was let go."""
         began = time.monotonic()
         process.wait()
         rest = RESTART_SECONDS - (time.monotonic() - began)

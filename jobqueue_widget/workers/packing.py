@@ -124,7 +124,7 @@ class Packer:
         return self.pack_function(target), self.pack_call(args, dict(kwargs))
 
     def pack_function(self, target: Callable[..., object]) -> Packed:
-        """Its pickle, made once where it is found by its name.
+        """Return its pickle, made once where it is found by its name.
 
         Raises:
             UnpicklableJobError: naming what is in the way.

@@ -54,7 +54,7 @@ class PipedWorker(ABC):
 
     @property
     def number(self) -> int:
-        """That of its job, or of its last one."""
+        """Number of its job, or of its last one."""
         return self._number
 
     @property
@@ -115,16 +115,16 @@ class PipedWorker(ABC):
 
     @abstractmethod
     def _on_leaving(self) -> None:
-        """It was told that it may go, and takes no further job. Any thread."""
+        """See to it that a worker goes which was told that it may. Any thread."""
 
     @abstractmethod
     def _say(self, kind: bytes, number: int, body: bytes = b"") -> None:
-        """Under the lock. A frame of a few bytes that it hears also while its job runs."""
+        """Send a frame of a few bytes, heard also while a job runs. Under the lock."""
 
     # -- pipes ---------------------------------------------------------------------------------
 
     def _open(self, jobs: int, frames: int, log: int, kinds: frozenset[bytes]) -> None:
-        """Our ends of them, and the frames that may come."""
+        """Begin to read and write our ends of the pipes; `kinds`: the frames that may come."""
         for fd in (jobs, frames, log):
             prepare_pipe(fd)
         self._writer = PipeWriter(jobs)
@@ -135,7 +135,7 @@ class PipedWorker(ABC):
         self._io.watch(log, self._read_log)
 
     def _write(self, pieces: list[bytes | memoryview]) -> None:
-        """As much as the pipe takes now, from this thread; the rest from the I/O thread."""
+        """Write what the pipe takes now, from this thread; the rest from the I/O thread."""
         with self._lock.held:
             if not self.gone and self._writer is not None and not self._writer.write(pieces):
                 self._io.watch_writable(self._writer.fd, self._write_rest)
@@ -149,12 +149,12 @@ class PipedWorker(ABC):
             self._on_unsent(error)
 
     def _on_unsent(self, error: Exception) -> None:
-        """I/O thread: half a job is of no use, and nothing can be sent behind it."""
+        """Give up a worker that was sent half a job: nothing can follow. I/O thread."""
         self.start_error = error
         self._break(f"could not be sent its job: {error}")
 
     def _read_frames(self) -> None:
-        """I/O thread: everything that is in the pipe."""
+        """Handle every frame that is in the pipe. I/O thread."""
         reader = self._reader
         if reader is None or self.gone:
             return
@@ -167,7 +167,7 @@ class PipedWorker(ABC):
             self._break(str(error))
 
     def _gather(self, kind: bytes, number: int, body: bytearray) -> None:
-        """One frame; what came before the last one of its kind belongs to it."""
+        """Take one frame, with the pieces of it that came before."""
         if kind == wire.MORE:
             if self._task is not None and number == self._number:
                 self._pieces.append(body)
@@ -243,10 +243,10 @@ class PipedWorker(ABC):
 
     @abstractmethod
     def _keep_log(self, data: bytes) -> None:
-        """Of whatever job, or of none."""
+        """Keep what the worker printed, in a job or in none."""
 
     def _drain_log(self) -> None:
-        """What the job has printed is in the pipe when its end frame is."""
+        """Read what the job has printed, all of which is in the pipe when its end frame is."""
         if not self._log_poll.poll(0):  # most print nothing, and a read that says so is an error
             return
         for _ in range(PIPE_SIZE // READ_SIZE // LOG_READS + 1):
@@ -256,16 +256,16 @@ class PipedWorker(ABC):
 
     @abstractmethod
     def _on_ready(self) -> None:
-        """It can take a job, and has none."""
+        """Note that it can take a job, and has none."""
 
     @abstractmethod
     def _on_closed_pipe(self) -> None:
-        """It can tell nothing any more."""
+        """Handle a closed pipe: it can tell nothing any more."""
 
     @abstractmethod
     def _break(self, what: str) -> None:
-        """It sent what cannot be: nothing more is believed."""
+        """Handle a protocol violation: stop reading from this worker."""
 
     @abstractmethod
     def _replace(self, task: Task) -> None:
-        """This task's job is over and left something behind that only a new worker is free of."""
+        """End a worker whose job left something behind that only a new one is free of."""

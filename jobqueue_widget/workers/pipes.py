@@ -22,7 +22,7 @@ OnFrame = Callable[[bytes, int, bytearray], None]
 
 
 def prepare_pipe(fd: int) -> None:
-    """Never block on it; on Linux make it 1 MiB, so that large values take fewer turns."""
+    """Make it non-blocking, and 1 MiB on Linux, so that large values take fewer turns."""
     os.set_blocking(fd, False)
     try:
         import fcntl

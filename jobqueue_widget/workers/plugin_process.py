@@ -45,7 +45,7 @@ class PluginProcess(WorkerProcess):
 
     @property
     def kept_from_starting(self) -> bool:
-        """As for any worker; but that its interpreter is not there is the plugin's matter."""
+        """True as for any worker, but not if the plugin's interpreter is not there."""
         error = self.start_error
         if isinstance(error, OSError) and error.filename == self._command[0]:
             return False
@@ -63,7 +63,7 @@ class PluginProcess(WorkerProcess):
             on_answer(None, "its worker is not there")
 
     def give_credit(self, task: Task) -> None:
-        """One more chunk of its stream may come. Any thread."""
+        """Let one more chunk of its stream come. Any thread."""
         with self._lock.held:
             if self._task is task:
                 self._say(wire.NEXT, self._number)
@@ -112,4 +112,4 @@ class PluginProcess(WorkerProcess):
 
 
 def _nothing(worker: WorkerProcess) -> None:
-    """Whoever gave it a task hears of its end from that."""
+    """Do nothing: whoever gave it a task hears of its end from that."""

@@ -218,7 +218,7 @@ class Pool:
             on_empty()
 
     def kill_now(self) -> bool:
-        """Without the I/O thread: end all at once, within a second. True: all are gone."""
+        """End all at once, within a second, without the I/O thread. True: all are gone."""
         with self._lock.held:
             self._closing = True
             workers = list(self._all)
@@ -229,7 +229,7 @@ class Pool:
         return not left
 
     def forget_after_fork(self) -> None:
-        """In a forked child: the workers are the parent's."""
+        """Forget the workers in a forked child: they are the parent's."""
         self._lock = Lock()
         for worker in self._all:
             worker.forget_after_fork()

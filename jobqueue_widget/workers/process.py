@@ -77,7 +77,7 @@ class WorkerProcess(PipedWorker):
         return self.usable and (born is setup.at_start or born == setup.at_start)
 
     def serves_on_a_gpu(self, setup: Setup) -> bool:
-        """The same of one that was sent to a GPU; which one is yet to be said."""
+        """True if one that was sent to a GPU serves; which GPU is yet to be said."""
         born = self._at_start or {}
         names = {*born, *setup.at_start} - set(DEVICE_VARIABLES)
         is_there = DEVICE_VARIABLES[0] in born
@@ -121,7 +121,7 @@ class WorkerProcess(PipedWorker):
         self._later(START_PATIENCE, self._check_started)
 
     def _end_at_once(self) -> None:
-        """What was begun of a start that failed."""
+        """End what was begun of a start that failed."""
         if self._process is not None:
             signal_group(self.pid, signal.SIGKILL)
             self._process.wait()
@@ -136,7 +136,7 @@ class WorkerProcess(PipedWorker):
             self._io.watch(self._pidfd, self._on_exit)
 
     def _poll_exit(self) -> None:
-        """Where there is no pidfd."""
+        """Look whether it has ended, where there is no pidfd."""
         assert self._process is not None
         if self._process.poll() is None:
             self._later(0.02, self._poll_exit)
@@ -152,7 +152,7 @@ class WorkerProcess(PipedWorker):
         self._io.call(self._kill, task, why)
 
     def _say(self, kind: bytes, number: int, body: bytes = b"") -> None:
-        """Under the lock. A frame of a few bytes on the control pipe, which is never full."""
+        """Send a few bytes on the control pipe, which is never full. Under the lock."""
         if self._control >= 0 and not self.gone:
             try:
                 os.write(self._control, wire.HEADER.pack(kind, number, len(body)) + body)
@@ -163,7 +163,7 @@ class WorkerProcess(PipedWorker):
         self._log_tail = (self._log_tail + data)[-2000:]
 
     def _on_leaving(self) -> None:
-        """It is killed if it does not go."""
+        """Kill it if it does not go."""
         self._io.call(self._later, EXIT_PATIENCE, self._kill_hard)
 
     # -- ending (I/O thread) -----------------------------------------------------------------------
@@ -236,7 +236,7 @@ class WorkerProcess(PipedWorker):
 
     @property
     def kept_from_starting(self) -> bool:
-        """It is gone and has not begun what it was to do, for a reason of the machine."""
+        """True if it ended before it began its work, for a reason of the machine."""
         if self.start_error is not None:
             return lies_with_the_machine(self.start_error)
         if self._ready:
@@ -280,7 +280,7 @@ class WorkerProcess(PipedWorker):
             signal_group(self.pid, signal.SIGKILL)
 
     def wait_gone(self, timeout: float) -> bool:
-        """After `kill_now`: until the process has ended, then end what is left of it."""
+        """Wait, after `kill_now`, for the end of the process, then end what is left of it."""
         if self._process is None or self.gone:
             return True
         try:
@@ -291,7 +291,7 @@ class WorkerProcess(PipedWorker):
         return True
 
     def forget_after_fork(self) -> None:
-        """In a forked child: close its copies of our pipe ends."""
+        """Close a forked child's copies of our pipe ends."""
         self.gone = True
         self._close_ends(lambda fd: None)
         if self._process is not None:

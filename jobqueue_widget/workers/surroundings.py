@@ -81,7 +81,7 @@ class Snapshot:
 
 
 class Surroundings:
-    """Those of this process now, compared with how they were when this was made.
+    """Surroundings of this process, compared with how they were when this was made.
 
     Looking whether something changed costs 2 µs. Any thread.
     """
@@ -93,7 +93,7 @@ class Surroundings:
         self._last: tuple[tuple[object, ...], Snapshot | None] = ((), None)
 
     def now(self) -> Snapshot:
-        """The same object as long as nothing has changed, and again when it is as it was."""
+        """Return the snapshot of now: the same object as long as nothing has changed."""
         try:
             cwd = os.getcwd()
         except OSError:
@@ -118,7 +118,7 @@ class Surroundings:
         return known or self._known.setdefault(key, Snapshot(self._start, changes, cwd, path))
 
     def restored(self, changes: Changes, cwd: str | None, borrowed: Collection[str]) -> Snapshot:
-        """Those of a job that another kernel has written down."""
+        """Return the snapshot of a job that another kernel has written down."""
         now = self.now()
         return Snapshot(self._start, changes, cwd or now.cwd, now.path, borrowed, cwd is not None)
 
@@ -130,7 +130,7 @@ def _passed(raw: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def changed(environ: dict[str, str], changes: Changes | None) -> dict[str, str]:
-    """The same environment with these."""
+    """Return the environment with these changes."""
     for name, value in (changes or {}).items():
         if value is None:
             environ.pop(name, None)
@@ -166,7 +166,7 @@ def send_to(environ: dict[str, str], devices: tuple[str, ...]) -> None:
 
 
 def processors() -> int:
-    """How many this process may use."""
+    """Number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -35,7 +35,7 @@ def decode(meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
 
 
 def undecoded(error: BaseException, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
-    """The same where `error` keeps it from being read: what is known without that."""
+    """Return what is known of a result that `error` keeps from being read."""
     if meta["kind"] != "value":
         return decode(meta, ())
     return Outcome.of_value(unreadable(error, parts), noticed=meta.get("noticed") is True)

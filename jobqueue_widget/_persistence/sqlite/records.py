@@ -52,7 +52,7 @@ class JournalRecord:
     log: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Its fields."""
+        """Return its fields."""
         return dataclasses.asdict(self)
 
 
@@ -214,7 +214,7 @@ def _record(
 
 
 def _reason(state: StoredState, failure: dict[str, Any]) -> str:
-    """As `job.cancel_reason` has it."""
+    """Return the reason as `job.cancel_reason` has it."""
     raised = "" if failure.get("type_name") == "JobCancelled" else _joined(failure)
     return state.cancel_reason or raised or "cancelled"
 
@@ -232,5 +232,5 @@ def _joined(failure: dict[str, Any]) -> str:
 
 
 def _texts(found: object) -> tuple[str, ...]:
-    """Those that are texts: what else stands there was not written by us."""
+    """Return those that are texts: we have written nothing else."""
     return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()

@@ -74,7 +74,7 @@ class PluginHostExecutor:
         return HostExecution(self._session, self._context, spec, reporter, self._running)
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """Its own plugin is at work; jobs for other plugins may pass."""
+        """Return that its own plugin is at work, if so; jobs for other plugins may pass."""
         holder = (self._session or session_of(self._host)).holder(spec.name)
         if holder is None:
             return None
@@ -85,7 +85,7 @@ class PluginHostExecutor:
         return None if self._session is None else self._session.configs.get(name)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Whenever a plugin is free again."""
+        """Call `wake` whenever a plugin is free again."""
         return session_of(self._host).subscribe(wake)
 
     async def close(self) -> None:
@@ -100,7 +100,7 @@ class PluginHostExecutor:
         return not left
 
     def after_fork(self) -> None:
-        """In a forked child: the host's thread and the plugins' workers are the parent's."""
+        """Forget in a forked child what is the parent's: the host's thread, the workers."""
         session, self._session = self._session, None
         self._running.clear()
         if session is not None:
@@ -154,7 +154,7 @@ class HostExecution:
     # -- the run, on the host's loop ---------------------------------------------------------------
 
     async def _live(self) -> None:
-        """From the claim to the one end."""
+        """Run the job from the claim to its one end."""
         try:
             outcome = await self._step(self._prepare()) or await self._run()
         except BaseException as error:
@@ -285,7 +285,7 @@ class HostExecution:
         return self._healing.result() if done else _NO_ANSWER
 
     def _on_started(self) -> None:
-        """Any thread: the host has the resources and lets the plugin run."""
+        """Note that the host has the resources and lets the plugin run. Any thread."""
         if not self._started:
             self._started = True
             self._reporter.phase(None)
@@ -309,7 +309,7 @@ class HostExecution:
         return end
 
     def _on_death(self, process: Any, fd: int) -> None:
-        """I/O thread."""
+        """End a job whose process has died. I/O thread."""
         self._context.io.unwatch(fd)
         if not self._forcing and not self._over:
             self._dead = death_of(process)
@@ -347,7 +347,7 @@ class HostExecution:
         threading.Thread(target=self._call_cancel, name="plugin-cancel", daemon=True).start()
 
     def _call_cancel(self) -> None:
-        """In a thread: it may raise or hang."""
+        """Call its cancel() in a thread: it may raise or hang."""
         plugin = self._plugin
         try:
             ask = getattr(plugin, "cancel_async", None)
@@ -394,7 +394,7 @@ class HostExecution:
             self._forcing = True
 
     def _replace(self) -> None:
-        """In a thread: reloading may block for long."""
+        """Reload the plugin in a thread: that may block for long."""
         process = process_of(self._plugin)
         gone = process is not None and end_process(process)
         came_back = self._give_up_in(RELOAD_PATIENCE, _NO_ANSWER)
@@ -425,7 +425,7 @@ class HostExecution:
         return cancel
 
     def _give_up(self, reason: str) -> None:
-        """Any thread: what was to end is still there."""
+        """Give up: what was to end is still there. Any thread."""
         with self._lock.held:
             if self._over or self._given_up:
                 return

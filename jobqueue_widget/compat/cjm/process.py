@@ -70,7 +70,7 @@ def is_running(process: Any) -> bool:
 
 
 def death_of(process: Any) -> JobFailure:
-    """How it ended, in words."""
+    """Say in words how it ended."""
     wait = getattr(process, "wait", None)
     code = None
     if callable(wait):

@@ -31,7 +31,7 @@ async def aside(what: str, call: Callable[..., Any], *args: Any) -> Any:
 
 
 class PluginReports:
-    """Of one run of one plugin. On the host's loop."""
+    """Reports of one run of one plugin. On the host's loop."""
 
     def __init__(self, session: HostSession, name: str, plugin: Any, reporter: Reporter) -> None:
         self._session = session

@@ -88,7 +88,7 @@ class HostSession:
                 logger.error("the plugin host still blocks its loop; its thread is left behind")
 
     def after_fork(self) -> None:
-        """In a forked child: there is no thread, and what is in flight is the parent's."""
+        """Begin anew in a forked child: what is in flight is the parent's."""
         self.__init__(self.host)  # type: ignore[misc]
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -106,7 +106,7 @@ class HostSession:
     # -- one execution per plugin ------------------------------------------------------------------
 
     def holder(self, plugin: str) -> str | None:
-        """Who uses the plugin now."""
+        """Return who uses the plugin now."""
         return self._claims.get(plugin)
 
     def claim(self, plugin: str, who: str) -> bool:
@@ -134,7 +134,7 @@ class HostSession:
         return True
 
     def forget_start(self, plugin: str) -> None:
-        """Nobody waits for that any more."""
+        """Forget that callback: nobody waits for it any more."""
         self._starting.pop(plugin, None)
 
     def _hook_scheduler(self) -> Callable[[], None] | None:

@@ -181,7 +181,7 @@ class Agent:
             return os.pread(file.fileno(), size, offset)
 
     def drop_file(self, token: str) -> None:
-        """It has been fetched."""
+        """Delete a large result that has been fetched."""
         with self._lock.held:
             path = self._files.pop(token, None)
         if path is not None:
@@ -190,7 +190,7 @@ class Agent:
     # -- updates --------------------------------------------------------------------------------
 
     def tell(self, token: str, **what: Any) -> None:
-        """Any thread; what waits is bounded."""
+        """Keep an update until it is fetched. Any thread; what waits is bounded."""
         with self._lock.held:
             attended = self._attended.get(token)
             updates = self._updates.setdefault(token, {}) if attended is None else attended
@@ -255,7 +255,7 @@ class Agent:
         self._context.remove_files()
 
     def kill_now(self) -> None:
-        """Without its threads, at the end of the interpreter."""
+        """End every worker without its threads, at the end of the interpreter."""
         self._executor.kill_all_now()
         self._context.remove_files()
 
@@ -302,7 +302,7 @@ class AwaitedAgent(Agent):
         return "begun", updates
 
     def _stop_attending(self, token: str) -> None:
-        """Its first caller will not hear: what there is waits for the next call."""
+        """Keep for the next call what a caller that has gone would have been told."""
         with self._lock.held:
             attended = self._attended.pop(token, None)
             if attended:

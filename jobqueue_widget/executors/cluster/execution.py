@@ -25,13 +25,13 @@ class Carrier(Protocol):
     """The executor, as its executions see it. Any thread."""
 
     def withdraw(self, execution: RemoteExecution) -> None:
-        """It was asked to stop, or is to be forced: pass that on, or end it where it waits."""
+        """Pass on that it shall stop, or end it where it waits."""
 
     def taken(self, execution: RemoteExecution) -> None:
-        """The engine took its slot away, and its process is gone too. On the leases' loop."""
+        """Note that the engine took its slot and its process away. On the leases' loop."""
 
     def over(self, execution: RemoteExecution) -> None:
-        """It has ended: its slot is free."""
+        """Release the slot of one that has ended."""
 
 
 class RemoteExecution:
@@ -61,7 +61,7 @@ class RemoteExecution:
         self.renew()
 
     def renew(self) -> None:
-        """Another token: what the agent before says of it counts no more."""
+        """Take another token, so that what an earlier agent says of it is ignored."""
         self._phase_told = self._taken = self.is_there = False
         self.token = f"{self.spec.id}:{self.reporter.attempt}:{next(_tokens)}"
 
@@ -81,7 +81,7 @@ class RemoteExecution:
         }
 
     def begun(self) -> None:
-        """Its agent has it; that its worker must start first has been told before this."""
+        """Note that its agent has it, and say so unless a phase was told before."""
         self.is_there = True
         if not self._phase_told and not self.over:
             self._phase_told = True
@@ -90,13 +90,13 @@ class RemoteExecution:
     # -- protocols.Execution -----------------------------------------------------------------
 
     def ask_to_stop(self) -> bool:
-        """As in a worker of this machine: a flag, and JobCancelled in its main thread."""
+        """Ask it, as a worker of this machine: by a flag, and JobCancelled in its main thread."""
         self.asked = True
         self._carrier.withdraw(self)
         return True
 
     def kill(self) -> None:
-        """Its process group is ended there."""
+        """End its process group there."""
         self.asked = self.forced = True
         self._carrier.withdraw(self)
 
@@ -146,18 +146,18 @@ class RemoteExecution:
             self.end(decode(meta, [memoryview(part) for part in parts]))
 
     def spool(self) -> Path:
-        """Where a large result is put while it is fetched."""
+        """Return the file that a large result is put in while it is fetched."""
         return self._context.spool_dir() / f"fetched-{self.token.replace(':', '-')}"
 
     def fetched(self) -> None:
-        """All of it is in the file."""
+        """Read a large result, all of which is in its file now."""
         self._decode_aside({**self._meta, "file": str(self.spool())}, [])
 
     def _decode_aside(self, meta: dict[str, Any], parts: list[memoryview]) -> None:
         decode_aside(f"decode-{self.spec.id}", meta, parts, self.end)
 
     def end(self, outcome: Outcome) -> None:
-        """The one end."""
+        """Tell how it ended, once."""
         with self._lock.held:
             if self.over:
                 return
@@ -175,7 +175,7 @@ def resources_of(spec: JobSpec) -> dict[str, float]:
 
 
 def check_function(spec: JobSpec, name: str) -> None:
-    """Only plain functions are sent elsewhere, and only what was measured here is learned.
+    """Refuse what is no plain function, and resources that were measured on this machine.
 
     Raises:
         InvalidOptionError: it is a plugin or a coroutine function, or needs what is not known.
@@ -194,5 +194,5 @@ def check_function(spec: JobSpec, name: str) -> None:
 
 
 def lost(execution: RemoteExecution, why: str) -> JobFailure:
-    """How a job failed whose worker is gone."""
+    """Return the failure of a job whose worker is gone."""
     return JobFailure("WorkerLost", f"{execution.sent_to or 'its worker'} was lost: {why}")

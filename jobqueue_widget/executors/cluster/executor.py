@@ -43,11 +43,11 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
 
     @abstractmethod
     def _kind(self, execution: RemoteExecution) -> Kind:
-        """What the engine is asked for."""
+        """Return what the engine is asked for."""
 
     @property
     def capacity(self) -> int | None:
-        """How many slots the engine has, as last seen; None while that is not known."""
+        """Number of slots of the engine, as last seen; None while that is not known."""
         leases = self._leases
         return None if leases is None else leases.capacity
 
@@ -84,7 +84,7 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
             leases.place(execution, self._kind(execution))
 
     def _place_all(self) -> None:
-        """Those that were launched before there were leases."""
+        """Place the jobs that were launched before there were leases."""
         with self._lock.held:
             at_work = list(self._at_work)
         for execution in at_work:
@@ -99,7 +99,7 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
         )
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """The engine has grown or shrunk."""
+        """Call `wake` when the engine has grown or shrunk."""
         return self._listeners.add(wake)
 
     def _lose_all(self, why: str) -> None:
@@ -121,7 +121,7 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
     # -- remote.Carrier, any thread ----------------------------------------------------------
 
     def withdraw(self, execution: RemoteExecution) -> None:
-        """It was asked to stop, or is to be forced."""
+        """Pass on that it shall stop, or is to be forced."""
         self._on_loop(self._withdraw, execution)
 
     def _withdraw(self, execution: RemoteExecution) -> None:
@@ -129,12 +129,12 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
             leases.withdraw(execution)
 
     def taken(self, execution: RemoteExecution) -> None:
-        """Its slot is gone, and so is its process."""
+        """Note that its slot is gone, and its process too."""
         if (leases := self._leases) is not None:
             leases.taken(execution)
 
     def over(self, execution: RemoteExecution) -> None:
-        """It has ended."""
+        """Forget one that has ended, and release its lease."""
         with self._lock.held:
             self._at_work.discard(execution)
         self._on_loop(self._freed, execution)
@@ -144,7 +144,7 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
             leases.freed(execution)
 
     def _on_loop(self, callback: Callable[..., object], *args: object) -> None:
-        """Now, if this is its loop, else soon; dropped if that is gone."""
+        """Call back on the leases' loop: at once if this is it, else soon; never if it is gone."""
         loop = self._loop
         if loop is None:
             return

@@ -32,7 +32,7 @@ Kind = tuple[Any, ...]  # what the engine is asked for: jobs of one kind may sha
 
 
 def kind_of(spec: JobSpec, priority: int) -> Kind:
-    """Resources, priority and tags."""
+    """Return resources, priority and tags of a job: what its lease must have."""
     return tuple(sorted(resources_of(spec).items())), priority, spec.options.tags
 
 
@@ -92,11 +92,11 @@ class Calls(ABC):
 
     @abstractmethod
     async def why_lost(self, node: Node, error: Exception) -> str:
-        """A call failed: why the worker is lost; "" if it was only the connection."""
+        """Return why the worker is lost after a failed call; "" if only the connection is."""
 
 
 class Leases(ABC):
-    """From open to close. What differs between engines is abstract."""
+    """The leases of one open executor. What differs between engines is abstract."""
 
     waiting_words = ""  # what a job without a slot is said to do
 
@@ -124,12 +124,12 @@ class Leases(ABC):
     @property
     @abstractmethod
     def trouble(self) -> str:
-        """Why no slot can be asked for now; "" if one can."""
+        """Reason why no slot can be asked for now; "" if one can."""
 
     @property
     @abstractmethod
     def capacity(self) -> int:
-        """How many slots the engine has."""
+        """Number of slots of the engine."""
 
     @abstractmethod
     def _submit(self, kind: Kind) -> None:
@@ -137,11 +137,11 @@ class Leases(ABC):
 
     @abstractmethod
     def _cancel(self, lease: Lease) -> None:
-        """The engine may have it again, whether it was granted yet or not."""
+        """Give it back to the engine, whether it was granted yet or not."""
 
     @abstractmethod
     def _on_lost(self, node: Node) -> None:
-        """A worker is gone."""
+        """Forget what belongs to a node that is lost."""
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -170,7 +170,7 @@ class Leases(ABC):
             self._get_leases(kind)
 
     def withdraw(self, execution: RemoteExecution) -> None:
-        """It was asked to stop, or is to be forced."""
+        """Pass on that a job shall stop, or end one that waits for a lease."""
         lease: Lease | None = execution.lease
         if execution.over:
             return
@@ -191,7 +191,7 @@ class Leases(ABC):
                 execution.reporter.kill_failed(reason)
 
     def freed(self, execution: RemoteExecution) -> None:
-        """It is over: its lease can have the next one."""
+        """Give the lease of a job that is over to the next one."""
         self._executions.pop(execution.token, None)
         lease: Lease | None = execution.lease
         if lease is None:
@@ -211,7 +211,7 @@ class Leases(ABC):
     # -- leases ------------------------------------------------------------------------------
 
     def _get_leases(self, kind: Kind) -> None:
-        """As many of this kind on their way as there are jobs that wait."""
+        """Ask for leases until as many of this kind are on their way as jobs wait."""
         waiting = self._waiting.get(kind, ())
         coming = sum(
             1 for lease in self._leases.values() if lease.kind == kind and lease.node is None
@@ -222,7 +222,7 @@ class Leases(ABC):
             self._submit(kind)
 
     def _granted_at(self, lease: Lease, node: Node) -> None:
-        """The engine has given it."""
+        """Note where the engine has granted a lease, and use it."""
         self._nodes[node.address] = node
         lease.node = node
         node.leases.add(lease)
@@ -232,14 +232,14 @@ class Leases(ABC):
         self._serve_lease(lease)
 
     def _refused(self, kind: Kind, why: str) -> None:
-        """The engine will not give one: the job that waits for it fails."""
+        """Fail the job that waits for a lease which the engine will not give."""
         waiting = self._waiting.get(kind)
         if waiting:
             execution = waiting.popleft()
             execution.end(Outcome.of_error(JobFailure("NoPlace", f"no place for it: {why}")))
 
     def _serve_lease(self, lease: Lease) -> None:
-        """Its next job, or its idle time."""
+        """Start the next job on this lease, or its idle time."""
         waiting = self._waiting.get(lease.kind)
         self._is_not_idle(lease)
         if self._leases.get(lease.key) is not lease or lease.node is None:
@@ -271,7 +271,7 @@ class Leases(ABC):
             return
 
     def _give_back(self, lease: Lease) -> None:
-        """The engine may have its slot again."""
+        """Give a lease that has no job back to the engine."""
         if lease.execution is None and self._leases.get(lease.key) is lease:
             if lease.node is not None:
                 self._spawn(self._release(lease, lease.node))
@@ -279,7 +279,7 @@ class Leases(ABC):
                 self._drop(lease)
 
     async def _release(self, lease: Lease, node: Node) -> None:
-        """Say so first: a lease that is cancelled all of a sudden has lost its kernel."""
+        """Tell the agent, then drop the lease: one dropped without a word has lost its kernel."""
         del self._leases[lease.key]
         self._is_not_idle(lease)
         await self._channel.quietly(node, "release", lease=lease.key)
@@ -294,7 +294,7 @@ class Leases(ABC):
         self._cancel(lease)
 
     def _start(self, execution: RemoteExecution, lease: Lease, node: Node) -> None:
-        """Send it there."""
+        """Begin to send a job to a node."""
         self._spawn(self._begin(execution, lease, node))
 
     async def _begin(self, execution: RemoteExecution, lease: Lease, node: Node) -> None:
@@ -378,7 +378,7 @@ class Leases(ABC):
     # -- losing ------------------------------------------------------------------------------
 
     async def _is_lost(self, node: Node, error: Exception) -> bool:
-        """A call failed: is the worker gone, or only the connection?"""
+        """Find out after a failed call whether the worker is gone, or only the connection."""
         why = await self._channel.why_lost(node, error)
         if why:
             self._lose_node(node, why)
@@ -393,7 +393,7 @@ class Leases(ABC):
         self._on_lost(node)
 
     def taken(self, execution: RemoteExecution) -> None:
-        """The engine took its slot away, of which nobody else may have told us."""
+        """Note that the engine took a job's slot away, of which nobody else may have told us."""
         lease: Lease | None = execution.lease
         if lease is not None and lease.execution is execution:
             lease.execution = None
@@ -404,7 +404,7 @@ class Leases(ABC):
         return "its place was taken away"
 
     def _move_on(self, execution: RemoteExecution, kind: Kind, why: str) -> None:
-        """Its worker is lost. It may have run: only what may run twice is sent again."""
+        """Send a job again whose worker is lost, if it may run twice; else let it fail."""
         if execution.over:
             return
         again = execution.spec.options.idempotent and execution.losses < RESENDS
@@ -423,8 +423,6 @@ class Leases(ABC):
             execution.end(Outcome.of_stop())
         else:
             self.place(execution, kind)
-
-    # -- ending ------------------------------------------------------------------------------
 
     @abstractmethod
     async def close(self) -> None:

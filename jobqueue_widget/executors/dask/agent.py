@@ -35,7 +35,7 @@ _worker_agent: WorkerAgent | None = None
 
 
 def worker_agent() -> WorkerAgent | None:
-    """That of this process."""
+    """Return the agent of this process, if it has one."""
     return _worker_agent
 
 
@@ -72,7 +72,7 @@ class WorkerAgent:
         _worker_agent = self
 
     async def handle(self, what: str, kernel: str, **details: Any) -> Any:
-        """A call of a kernel."""
+        """Answer a call of a kernel."""
         if what == "hello":
             return {"worker": self._worker.id, "host": platform.node(), "pid": os.getpid()}
         one = self._kernels.get(kernel)
@@ -149,7 +149,7 @@ class WorkerAgent:
     def hold(
         self, lease: str, kernel: str, topic: str, lanes: int, settings: dict[str, Any]
     ) -> None:
-        """A thread of the worker: keep the slot until the kernel gives it back."""
+        """Keep the slot until the kernel gives it back. In a thread of the worker."""
         held = LeaseTask(kernel)
         with self._lock.held:
             self._leases[lease] = held
@@ -177,7 +177,7 @@ class WorkerAgent:
         self._worker.log_event(topic, {**node, "host": platform.node(), "pid": os.getpid()})
 
     def task_left(self, key: str, finish: str) -> None:
-        """A task of this worker has changed; if it is a lease that was taken back, end it."""
+        """End what runs on a lease that was taken back: its task has changed."""
         lease = self._leases.get(key)
         if lease is None or finish not in ("cancelled", "released", "forgotten", "resumed"):
             return
@@ -208,7 +208,7 @@ class WorkerAgent:
         asyncio.get_running_loop().call_later(TICK, self._watch, name)
 
     def close(self) -> None:
-        """The worker ends: so does everything that runs here."""
+        """End everything that runs here, as the worker ends."""
         global _worker_agent
         self._closed = True
         self._worker.handlers.pop("jobqueue", None)

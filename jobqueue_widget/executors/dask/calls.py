@@ -41,7 +41,7 @@ class DaskCalls(Calls):
         await self._connections.start()
 
     async def close(self) -> None:
-        """After the last one."""
+        """Close the connections, after the last call."""
         await self._connections.close()
 
     def abandon(self) -> None:

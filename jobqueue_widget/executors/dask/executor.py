@@ -89,7 +89,7 @@ class DaskExecutor(AttachedExecutor[DaskLeases]):
         context.io.call_later(WATCH_SECONDS, self._watch, context)
 
     def _watch(self, context: ExecutorContext) -> None:
-        """I/O thread: a client that was closed takes its loop along, and nothing would be told."""
+        """Look whether the client was closed, which takes its loop along. I/O thread."""
         loop, leases = self._loop, self._leases
         if self._context is not context:
             return
@@ -111,7 +111,7 @@ class DaskExecutor(AttachedExecutor[DaskLeases]):
             self._place_all()
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """No connection, no worker, or none that has what it needs."""
+        """Return why it must wait: no connection, no worker, or none that has what it needs."""
         leases = self._leases
         if leases is None:
             return BlockReason("connecting to the Dask cluster")
@@ -173,6 +173,6 @@ class DaskExecutor(AttachedExecutor[DaskLeases]):
         return self._close_now(leases, loop)
 
     def after_fork(self) -> None:
-        """In a forked child the client is the parent's."""
+        """Forget the client in a forked child: it is the parent's."""
         self._leases = self._context = None
         self._at_work.clear()

@@ -27,7 +27,7 @@ ORPHAN_SECONDS = 15.0  # until a worker that lost its scheduler must have closed
 
 
 class DaskLeases(Leases):
-    """From open to close."""
+    """The leases of one open DaskExecutor."""
 
     waiting_words = "waiting for a Dask worker"
 
@@ -52,25 +52,25 @@ class DaskLeases(Leases):
 
     @property
     def trouble(self) -> str:
-        """Of the connection, or no worker."""
+        """Reason why no lease can be asked for: no connection, or no worker."""
         return self.link.trouble
 
     @property
     def capacity(self) -> int:
-        """The threads of all workers."""
+        """Number of threads of all workers."""
         return self.link.threads
 
     # -- the connection ----------------------------------------------------------------------
 
     def _enter(self) -> None:
-        """The client is connected."""
+        """Ask for what jobs wait for: the client is connected."""
         self._client.subscribe_topic(self.name, self._granted)
         self._say_what_they_wait_for(self.waiting_words)
         for kind in list(self._waiting):
             self._get_leases(kind)
 
     def _lose_the_scheduler(self, why: str) -> None:
-        """Its workers close themselves, and with them what runs there; those that do not, late."""
+        """Wait for workers without a scheduler to close themselves; give up those that do not."""
         self._say_what_they_wait_for(why)
         for lease in list(self._leases.values()):
             if lease.node is None:
@@ -100,7 +100,7 @@ class DaskLeases(Leases):
         self._spawn(self._follow(lease))
 
     async def _follow(self, lease: Lease) -> None:
-        """Until its task is over, which normally is because we gave it back."""
+        """Await the end of its task, which normally is because we gave it back."""
         state = lease.future._state  # awaiting the future itself would fetch its result
         why = "its place was given back"
         try:
@@ -127,7 +127,7 @@ class DaskLeases(Leases):
             self._spawn(self._client.cancel([lease.future]))
 
     def _granted(self, event: Any) -> None:
-        """A lease has begun on a worker."""
+        """Note that a lease has begun on a worker."""
         _, told = event
         address, words = told["address"], f"{told['host']} (Dask worker {told['address']})"
         lease = self._leases.get(told["lease"])
@@ -153,7 +153,7 @@ class DaskLeases(Leases):
     # -- ending ------------------------------------------------------------------------------
 
     def abandon(self) -> None:
-        """The loop has ended without us. Any thread."""
+        """Give up without the loop, which has ended. Any thread."""
         self._closed = True
         self._calls.abandon()
 

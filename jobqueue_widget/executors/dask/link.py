@@ -72,7 +72,7 @@ class Link:
             await self._pause(TICK)
 
     async def _stay(self) -> str:
-        """From one connection to its loss."""
+        """Serve one connection until it is lost."""
         while self._client.status != "running":
             if self._client.status in ("closed", "closing"):
                 self._set_trouble(CLOSED)
@@ -101,7 +101,7 @@ class Link:
         return True
 
     async def _look(self) -> None:
-        """How many threads there are; more is asked only when that has changed."""
+        """Look how many threads there are; ask for more only when that has changed."""
         small = await self._calls.identity(0)
         size = (small["id"], small["n_workers"], small.get("total_threads"))
         if size == self._size and size[2] is not None:

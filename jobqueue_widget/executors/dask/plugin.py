@@ -29,7 +29,7 @@ def make_plugin(version: str) -> Any:
     from distributed import WorkerPlugin
 
     class JobQueuePlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
-        """In each worker."""
+        """The plugin that Dask runs in each worker."""
 
         name = f"jobqueue_widget-{version}"
         idempotent = True
@@ -62,12 +62,12 @@ def make_plugin(version: str) -> Any:
                 self.agent = WorkerAgent(worker)
 
         def teardown(self, worker: Any) -> None:
-            """The worker ends."""
+            """Close the agent, as the worker ends."""
             if self.agent is not None:
                 self.agent.close()
 
         def transition(self, key: Any, start: Any, finish: Any, **_: Any) -> None:
-            """A task of the worker has changed."""
+            """Tell the agent that a task of the worker has changed."""
             if self.agent is not None:
                 self.agent.task_left(key, finish)
 
@@ -75,7 +75,7 @@ def make_plugin(version: str) -> Any:
 
 
 def make_lease(version: str) -> Callable[..., None]:
-    """The task that holds a slot: what Dask sees of us."""
+    """Return the task that holds a slot: what Dask sees of us."""
 
     def jobqueue(lease: str, kernel: str, topic: str, lanes: int, settings: dict[str, Any]) -> None:
         try:

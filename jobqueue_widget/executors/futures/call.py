@@ -145,7 +145,7 @@ class FuturesExecution:
         return True
 
     def _end_there(self) -> None:
-        """A thread of its own: an engine may run a program for this."""
+        """Cancel the future in a thread of its own: an engine may run a program for that."""
         try:
             self._future.cancel()
         except Exception as error:
@@ -154,7 +154,7 @@ class FuturesExecution:
     # -- what the engine tells ---------------------------------------------------------------
 
     def look(self) -> None:
-        """I/O thread: has it begun, what does it say, and is it done?"""
+        """Look whether it has begun, and what it says. I/O thread."""
         with self._reading.held:
             if self._answered or self._over:
                 return
@@ -164,11 +164,11 @@ class FuturesExecution:
 
     @property
     def tells_nothing(self) -> bool:
-        """Its future must be asked whether it is done."""
+        """True if its future must be asked whether it is done."""
         return not self._calls and not self._over
 
     def ask_whether_done(self) -> None:
-        """Any thread but the I/O thread."""
+        """Ask its future whether it is done. Any thread but the I/O thread."""
         try:
             done = self._future.done()
         except Exception as error:
@@ -214,7 +214,7 @@ class FuturesExecution:
             self._reporter.progress(*report)
 
     def _on_done(self, future: Any) -> None:
-        """Any thread of the engine."""
+        """Take what the call returned, or how it failed. Any thread of the engine."""
         try:
             answer = future.result()
         except CancelledError:
@@ -243,7 +243,7 @@ class FuturesExecution:
             self._end(decode(meta, parts))
 
     def _catch_up(self, answer: dict[str, Any]) -> None:
-        """What was said since the last look; the log's file may not be there, or not yet."""
+        """Tell what was said since the last look; its files may not be there, or not yet."""
         missing = answer["log_size"] - self._log_read
         if missing > len(answer["log_tail"]) and self._has_begun():
             self._read_log()

@@ -94,7 +94,7 @@ class FuturesExecutor:
 
     @property
     def capacity(self) -> int | None:
-        """How many it runs at once, where that is known."""
+        """Number of jobs it runs at once, where that is known."""
         if self._capacity is not None:
             return self._capacity
         said = getattr(self._executor, "_max_workers", None)
@@ -159,7 +159,7 @@ class FuturesExecutor:
         return execution
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """It is broken, or all of its workers are taken by our jobs."""
+        """Return why it must wait: it is broken, or our jobs have all of its workers."""
         if self._broken:
             return BlockReason(f"{self.name} takes no more jobs: {self._broken}")
         capacity = self.capacity
@@ -174,7 +174,7 @@ class FuturesExecutor:
         )
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """A place is free again, or there is another executor."""
+        """Call `wake` when a slot is free again, or there is another executor."""
         return self._listeners.add(wake)
 
     async def close(self) -> None:
@@ -182,19 +182,19 @@ class FuturesExecutor:
         self.kill_all_now()
 
     def kill_all_now(self) -> bool:
-        """Nothing is ended. True: nothing runs."""
+        """End nothing; return True if nothing runs."""
         self._context = None
         return not self._at_work
 
     def after_fork(self) -> None:
-        """In a forked child: its calls are the parent's."""
+        """Forget the calls in a forked child: they are the parent's."""
         self._lock = Lock()
         self._context = None
 
     # -- for the executions ------------------------------------------------------------------
 
     def forget(self, execution: FuturesExecution) -> None:
-        """It is over; its place is free."""
+        """Release the slot of a job that is over."""
         with self._lock.held:
             self._at_work.pop(id(execution), None)
             wakes, self._refused = self._refused, False
@@ -222,7 +222,7 @@ class FuturesExecutor:
         context.io.call_later(seconds, self._look, context)
 
     def _look(self, context: ExecutorContext) -> None:
-        """I/O thread."""
+        """Look at every job that is at work. I/O thread."""
         with self._lock.held:
             self._looking = False
             executions = list(self._at_work.values())

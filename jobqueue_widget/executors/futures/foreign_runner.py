@@ -61,7 +61,7 @@ class ForeignContext(JobContext):
         self._watches = False
 
     def cancel_signal_to(self, callback: Callable[[], object]) -> CancelSignal:
-        """Here a thread has to look whether the job was asked, 20 times a second."""
+        """Call back when the job is asked, for which a thread looks 20 times a second."""
         signal = super().cancel_signal_to(callback)
         if not self._watches and not self._over:
             self._watches = True
@@ -91,7 +91,7 @@ class ForeignContext(JobContext):
 
 
 class JobFiles:
-    """Where a job puts what it has to say, and looks for what is said to it. Any thread of it.
+    """Files through which a job reports, logs and hears that it shall stop. Any thread of it.
 
     Args:
         stem: what the names of its files begin with.
@@ -127,7 +127,7 @@ class JobFiles:
         return None
 
     def _begin_without_its_file(self, again: bool) -> dict[str, Any] | None:
-        """Elsewhere, where it cannot be seen, or for the second time, or too late."""
+        """Open the log of one that runs where its file is not seen, a second time, or too late."""
         self.is_shared = os.path.isdir(os.path.dirname(self._stem))
         if not self.is_shared:
             with tempfile.TemporaryFile() as file:
@@ -141,7 +141,7 @@ class JobFiles:
         return None if again else _refusal()
 
     def is_asked(self) -> bool:
-        """Whether the kernel wants it to stop."""
+        """True if the kernel wants it to stop."""
         return os.path.exists(self._stem + ASK)
 
     def report(self, fraction: object, message: object) -> None:
@@ -162,7 +162,7 @@ class JobFiles:
             self.lost += len(data)
 
     def close(self) -> tuple[int, bytes]:
-        """How long the log is, and its last part."""
+        """Close the log; return its length and its last part."""
         fd, self.log_fd = self.log_fd, -1  # whatever the job has left says no more
         if fd < 0:
             return 0, b""
@@ -206,7 +206,7 @@ def _told(
 
 
 def where() -> str:
-    """This machine and process, in words."""
+    """Name this machine and process in words."""
     return f"{platform.node()} (process {os.getpid()})"
 
 

@@ -33,7 +33,7 @@ class RayAgent:
         self._puts: dict[str, bytearray] = {}
 
     async def hello(self) -> dict[str, Any]:
-        """It is granted: where it is."""
+        """Start the agent and tell where it is."""
         settings = {**self._settings, "scratch": _scratch()}
         self._agent = AwaitedAgent(self._name, 1, settings)
         return {"host": platform.node(), "pid": os.getpid()}
@@ -73,7 +73,7 @@ class RayAgent:
         return self._here.read_file(token, offset, size)
 
     async def drop(self, token: str) -> None:
-        """That result has been fetched."""
+        """Delete a result that has been fetched."""
         self._here.drop_file(token)
 
     async def release(self, lease: str) -> None:

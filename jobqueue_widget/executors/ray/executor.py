@@ -93,7 +93,7 @@ class RayExecutor(AttachedExecutor[RayLeases]):
             self._place_all()
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """No connection, or not enough of what it needs."""
+        """Return why it must wait: no connection, or not enough of what it needs."""
         leases = self._leases
         if leases is None:
             return BlockReason("connecting to Ray")
@@ -139,13 +139,13 @@ class RayExecutor(AttachedExecutor[RayLeases]):
         return True
 
     def after_fork(self) -> None:
-        """In a forked child the connection is the parent's."""
+        """Forget the connection in a forked child: it is the parent's."""
         self._private = self._leases = self._context = None
         self._at_work.clear()
 
 
 def _has_authentication() -> bool:
-    """Newer ones have it by default, and tell."""
+    """True if this Ray asks for a token; newer ones do by default, and tell."""
     try:
         from ray._private.authentication.authentication_utils import is_token_auth_enabled
     except ImportError:

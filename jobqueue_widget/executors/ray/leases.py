@@ -25,7 +25,7 @@ SHUT_DOWN = "Ray is not connected; call ray.init(), and the queue goes on"
 
 
 def needs_of(resources: dict[str, float]) -> dict[str, float]:
-    """What a job asks for, in the words of `ray.cluster_resources()`; a processor by default."""
+    """Return what a job needs, in the words of `ray.cluster_resources()`; one CPU by default."""
     words = {"num_cpus": "CPU", "cpu": "CPU", "num_gpus": "GPU", "gpu": "GPU"}
     needs = {"CPU": 1.0}
     for name, amount in resources.items():
@@ -37,7 +37,7 @@ def needs_of(resources: dict[str, float]) -> dict[str, float]:
 
 
 def options_of(needs: dict[str, float]) -> dict[str, Any]:
-    """The same for an actor, which Ray never starts a second time."""
+    """Return the needs as options of an actor, which Ray never starts a second time."""
     others = {key: value for key, value in needs.items() if key not in ("CPU", "GPU", "memory")}
     options: dict[str, Any] = {"num_cpus": needs["CPU"], "max_restarts": 0, "max_task_retries": 0}
     if "GPU" in needs:
@@ -50,7 +50,7 @@ def options_of(needs: dict[str, float]) -> dict[str, Any]:
 
 
 class ActorNode(Node):
-    """One actor."""
+    """An actor with our agent."""
 
     def __init__(self, actor: Any, key: str) -> None:
         super().__init__(key, key, "")
@@ -83,7 +83,7 @@ class RayCalls(Calls):
 
 
 class RayLeases(Leases):
-    """From open to close."""
+    """The leases of one open RayExecutor."""
 
     waiting_words = "waiting for a place in Ray"
 
@@ -101,14 +101,14 @@ class RayLeases(Leases):
 
     @property
     def trouble(self) -> str:
-        """No connection, or no processor."""
+        """Reason why no lease can be asked for: no connection, or no processor."""
         import ray
 
         return self._trouble if ray.is_initialized() else SHUT_DOWN
 
     @property
     def capacity(self) -> int:
-        """The processors of the cluster."""
+        """Number of processors of the cluster."""
         return int(self.total.get("CPU", 0))
 
     async def _look_on(self) -> None:
@@ -192,7 +192,7 @@ class RayLeases(Leases):
         return super()._why_taken() if ray.is_initialized() else WAS_SHUT_DOWN
 
     def _on_lost(self, node: Node) -> None:
-        """Nothing more to forget."""
+        """Do nothing: there is no more to forget."""
 
     async def close(self) -> None:
         """Give everything back."""
