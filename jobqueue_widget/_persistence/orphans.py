@@ -28,7 +28,7 @@ class Orphan:
 
 
 def find(run_ids: Collection[str]) -> list[Orphan]:
-    """Those of these runs. Linux only: elsewhere a process's environment cannot be relied on."""
+    """Return the processes of these runs, on Linux only: elsewhere environments are unreliable."""
     if sys.platform != "linux" or not run_ids:
         return []
     wanted = {MARK + run_id.encode(): run_id for run_id in run_ids}
@@ -78,7 +78,7 @@ def end(run_ids: Collection[str]) -> int:
 
 
 def find_after_the_guardian(run_ids: Collection[str]) -> list[Orphan]:
-    """Those that are still there when the guardian of their kernel has had its time."""
+    """Return those that are still there when the guardian of their kernel has had its time."""
     until = time.monotonic() + GUARDIAN_PATIENCE
     while (left := find(run_ids)) and time.monotonic() < until:
         time.sleep(0.02)

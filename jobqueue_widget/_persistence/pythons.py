@@ -22,13 +22,13 @@ def marked(data: bytes) -> bytes:
 
 
 def unmarked(data: bytes) -> bytes:
-    """Without the mark."""
+    """Return the pickle without the mark."""
     found = _MARK.match(data)
     return data if found is None else data[found.end() :]
 
 
 def why_foreign(data: bytes) -> str | None:
-    """Why it must not be unpickled here, if its code is of another Python."""
+    """Return why it must not be unpickled here, if its code is of another Python."""
     found = _MARK.match(data)
     python = HERE if found is None else found[1].decode()
     if python == HERE:

@@ -35,7 +35,7 @@ def own_lines(target: object, sources: Mapping[str, list[str]]) -> dict[str, lis
 
 
 def _functions(target: object) -> list[FunctionType]:
-    """Those that its pickle holds."""
+    """Return the functions that its pickle holds."""
     seen: dict[int, object] = {}
     found: list[FunctionType] = []
     left = [target]

@@ -13,7 +13,7 @@ Kept = dict[str, Any]
 
 
 def written_of(snapshot: Snapshot) -> Kept:
-    """As plain values. Made once: jobs share it."""
+    """Return the snapshot as plain values. Made once: jobs share it."""
     if snapshot.written is None:
         clear, borrowed = without_secrets(snapshot.changes)
         found: Kept = {"cwd": snapshot.cwd}
@@ -62,7 +62,7 @@ def restored(kept: object, surroundings: Surroundings) -> Snapshot:
 
 
 def is_env(value: object) -> bool:
-    """Whether these are changes of an environment."""
+    """True if these are changes of an environment."""
     return isinstance(value, Mapping) and all(
         isinstance(name, str) and isinstance(text, str | None) for name, text in value.items()
     )

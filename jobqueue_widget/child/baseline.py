@@ -165,7 +165,7 @@ class Baseline:
 
 
 def folder_of_this_process() -> str:
-    """Where it is; the root if that was removed."""
+    """Return the current folder; the root if that was removed."""
     try:
         return os.getcwd()
     except OSError:
@@ -180,7 +180,7 @@ def is_of_a_library(entry: tuple[Any, ...]) -> bool:
 
 
 def niceness() -> int:
-    """How far this process stands back behind others."""
+    """Return how far this process stands back behind others."""
     return os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else 0
 
 
@@ -222,7 +222,7 @@ class Farewells:
         self._unregister(func)
 
     def run(self) -> None:
-        """Those of this job, the last one first; one that fails is told in its log."""
+        """Call those of this job, the last one first; one that fails is told in its log."""
         while self._kept:
             func, args, kwargs = self._kept.pop()
             try:

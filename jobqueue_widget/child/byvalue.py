@@ -49,7 +49,7 @@ def dumps(
 
 
 def pack_function(target: object) -> tuple[bytes, dict[str, list[str]]]:
-    """Its pickle, and the source of all code in it by file or cell."""
+    """Return its pickle, and the source of all code in it by file or cell."""
     names: dict[str, object] = {}
     while True:
         file = io.BytesIO()
@@ -138,7 +138,7 @@ def _texts(code: CodeType) -> set[str]:
 
 
 def annotations_of(holder: Any) -> Mapping[str, object]:
-    """Those of a function or class; none where they cannot be read."""
+    """Return those of a function or class; none where they cannot be read."""
     if isinstance(holder, type) and sys.version_info < (3, 14):  # asking a class would give it some
         return vars(holder).get("__annotations__") or {}
     try:
@@ -164,7 +164,7 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
 
 
 def is_of_main(function: FunctionType) -> bool:
-    """Whether its globals are those of `__main__` itself."""
+    """True if its globals are those of `__main__` itself."""
     main = sys.modules.get(MAIN)
     return main is not None and function.__globals__ is getattr(main, "__dict__", None)
 
@@ -275,7 +275,7 @@ _IS_TYPED = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 
 
 def reduce_exception(error: BaseException) -> Any:
-    """With its cause, if that can travel; NotImplemented if its class has a way of its own."""
+    """Reduce it with its cause, if that can travel; NotImplemented if its class has its own way."""
     kind = type(error)
     for name in _REDUCERS:
         owner = next(one for one in kind.__mro__ if name in vars(one))
@@ -291,7 +291,7 @@ def reduce_exception(error: BaseException) -> Any:
 
 
 def _reduce_cached_property(value: Any) -> Any:
-    """Without its lock, which it has before Python 3.12."""
+    """Reduce it without its lock, which it has before Python 3.12."""
     state = {name: one for name, one in vars(value).items() if name not in ("func", "lock")}
     return functools.cached_property, (value.func,), state
 
@@ -313,7 +313,7 @@ def pickler() -> Any:
     by_value = (cloudpickle._make_skeleton_class, cloudpickle._make_skeleton_enum)
 
     def reduce_code(code: CodeType) -> Any:
-        """With the name of its file or cell, which cloudpickle leaves out."""
+        """Reduce it with the name of its file or cell, which cloudpickle leaves out."""
         kind, args = cloudpickle._code_reduce(code)
         name = code.co_filename
         is_name = [one == "<dynamic-code>" if type(one) is str else False for one in args]
@@ -418,4 +418,4 @@ _OF_A_MODULE = ("__builtins__", "__loader__", "__spec__")
 
 @functools.lru_cache(maxsize=1)
 def cached_example() -> None:
-    """Nothing: its type is what caches are made of."""
+    """Do nothing: its type is what caches are made of."""

@@ -73,7 +73,7 @@ class Body:
         self._lock = threading.Lock()
 
     def ask(self, number: int) -> None:
-        """On the reader thread: raise JobCancelled in the body, if it is the one that is meant."""
+        """Raise JobCancelled in the body, if it is the one that is meant. On the reader thread."""
         with self._lock:
             context = self.context
             if context is None or number != context.number:
@@ -85,7 +85,7 @@ class Body:
                 signal.pthread_kill(self._main, ASK_SIGNAL)
 
     def on_signal(self, signum: int, frame: object) -> None:
-        """On the main thread."""
+        """Raise JobCancelled if the body was asked to stop. On the main thread."""
         if self.asked and self.number:
             self.asked = False
             self.noticed_before = self.context.noticed
@@ -94,11 +94,11 @@ class Body:
             raise jobside.JobCancelled("asked to stop")
 
     def take_back(self) -> None:
-        """JobCancelled came when the body had returned already: it has not noticed that."""
+        """Note that the body did not notice a JobCancelled that came after it had returned."""
         self.context.noticed = self.noticed_before
 
     def begin(self, context: Any) -> None:
-        """The job is here; its body has not begun."""
+        """Note that the job is here; its body has not begun."""
         with self._lock:
             self.context = context
             self.asked = self.cut_an_import = False
@@ -106,13 +106,13 @@ class Body:
                 context.request_cancel()
 
     def end(self) -> None:
-        """The job is over."""
+        """Note that the job is over."""
         with self._lock:
             self.context = None
 
 
 def is_importing(frame: Any) -> bool:
-    """Whether something is imported below it: cut off, that can often not be done once more here.
+    """True if something is imported below it, which cannot always be done again once cut off.
 
     Python forgets the package and keeps the parts of it that were there; who imports it then is
     not given those, and what is written in C may refuse to be loaded twice.
@@ -178,7 +178,7 @@ class Worker:
                 context.flush()
 
     def become_a_copy(self) -> None:
-        """In a fork that the job made: it has no job, no threads and no pipes of ours."""
+        """Let go of job, threads and pipes in a fork that the job made."""
         self.is_copy = True
         self.pipes.let_go()
         jobside.bind_process(None)
@@ -203,7 +203,7 @@ class Worker:
             self.run_one(*self.next_job())  # what waits here holds nothing of the last one
 
     def next_job(self) -> tuple[int, list[bytearray]]:
-        """Its number, and the pieces that it came in."""
+        """Read the next job: its number, and the pieces that it came in."""
         pieces: list[bytearray] = []
         while True:
             kind, number, data = self.pipes.read_frame(self.pipes.jobs)
@@ -212,7 +212,7 @@ class Worker:
                 return number, pieces
 
     def run_one(self, number: int, pieces: list[bytearray]) -> None:
-        """One job, to one END frame whatever happens."""
+        """Run one job, to one END frame whatever happens."""
         self.begun = time.time()
         job = pickle.loads(child_pipes.joined(pieces))
         job_id, attempt, setup, function, call, source, logging_there = job
@@ -277,7 +277,7 @@ class Worker:
         return self.spooled(wire.noted(meta, noticed), parts)
 
     def failed_after(self, error: BaseException) -> dict[str, Any]:
-        """How a job ends in which something else failed than its body."""
+        """Return how a job ends in which something else failed than its body."""
         meta: dict[str, Any] = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES)
         if self.returned is not None:
             said = f"{meta['type']}: {meta['message']}"
@@ -354,7 +354,7 @@ class Worker:
             meta["gpu"] = state.holds_gpu()
 
     def told_of_an_import(self) -> dict[str, Any]:
-        """That one was cut off, if so: another worker does what comes next."""
+        """Return that an import was cut off, if so: another worker does what comes next."""
         if not self.body.cut_an_import:
             return {}
         child_pipes.write_log("[stopped in the middle of an import: its worker is replaced]\n")
@@ -362,7 +362,7 @@ class Worker:
 
 
 class OwnPackage:
-    """Where `jobqueue_widget` is not installed, gives jobs the little of it that they need.
+    """Gives jobs what they need of `jobqueue_widget`, where that is not installed.
 
     A finder and loader by shape: importing their base classes doubles the start of a worker.
     """

@@ -37,7 +37,7 @@ def run_body(
 
 
 def is_good_end(error: BaseException) -> bool:
-    """Whether it says that all went well."""
+    """True if it says that all went well."""
     return isinstance(error, SystemExit) and (error.code is None or error.code == 0)
 
 
@@ -183,7 +183,7 @@ class JobContext:
         return False
 
     def request_cancel(self) -> None:
-        """Somebody wants it to stop. Any thread."""
+        """Note that somebody wants it to stop. Any thread."""
         self._asked = True
         self._signal()
 
@@ -233,16 +233,16 @@ class NoJob:
     cancel_requested = False
 
     def report(self, fraction: object = None, message: object = None) -> None:
-        """Nothing listens."""
+        """Do nothing: nothing listens."""
 
     def checkpoint(self) -> None:
-        """Nobody asks."""
+        """Do nothing: nobody asks."""
 
     def log(self, text: object) -> None:
-        """There is no log."""
+        """Do nothing: there is no log."""
 
     def cancel_signal_to(self, callback: Callable[[], object]) -> CancelSignal:
-        """Nobody asks."""
+        """Do nothing: nobody asks."""
         checked(callback)
         return CancelSignal(lambda: None)
 

@@ -76,7 +76,7 @@ RESETS: dict[str, Callable[[Any], None]] = {
 
 
 class ThreadPools:
-    """Of BLAS and OpenMP: as large as a job may use processors.
+    """Thread pools of BLAS and OpenMP, made as large as a job may use processors.
 
     A library that is yet to be loaded reads the environment; one that is there is told, if the
     worker's environment has threadpoolctl.
@@ -109,7 +109,7 @@ class Sources:
         self._names = set(sys.modules)
 
     def new(self, begun: float) -> list[tuple[str, tuple[int, ...] | None]]:
-        """Those imported since the last call, with what tells their content.
+        """Return modules imported since the last call, with what tells their content.
 
         None stands for a file that was changed after `begun`: what was read of it is not known.
         """

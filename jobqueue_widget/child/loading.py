@@ -203,7 +203,7 @@ class Loading:
 
 
 def _is_typed(made: Any) -> bool:
-    """Whether it stood in `__main__` under its name."""
+    """True if it stood in `__main__` under its name."""
     name = getattr(made, "__qualname__", None)
     return getattr(made, "__module__", None) == MAIN and type(name) is str and name.isidentifier()
 
@@ -271,12 +271,12 @@ class Read:
 
     @property
     def differences(self) -> list[str]:
-        """Why a class of the same name was not taken, for each that is there."""
+        """Reasons why a class of the same name was not taken, for each that is there."""
         found = {one.__name__: home and difference(one, home) for one, home in self.strangers}
         return [f"{name} {how}" for name, how in found.items() if how]
 
     def is_outdated(self) -> bool:
-        """Whether a cell that defines one of them has run since."""
+        """Return whether a cell that defines one of them has run since."""
         return any(home_of(one) is not home for one, home in self.strangers)
 
 
@@ -322,7 +322,7 @@ def _same(made: type) -> type | None:
 
 
 def difference(then: type, now: type) -> str:
-    """How their fields and members differ; "" if they agree."""
+    """Return how their fields and members differ; "" if they agree."""
     for what, of in (("members", _members), ("fields", _fields), ("bases", _bases)):
         before, after = of(then), of(now)
         if before != after:

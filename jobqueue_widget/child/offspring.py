@@ -157,7 +157,7 @@ def has_children() -> bool:
 
 
 def children_of(pid: int) -> list[int]:
-    """Of all its threads."""
+    """Return the children of all its threads."""
     folder = f"/proc/{pid}/task"
     try:
         tasks = os.listdir(folder)
@@ -248,7 +248,7 @@ def reap() -> None:
 
 
 def fork_server() -> int | None:
-    """Of `multiprocessing`, if this process has one."""
+    """Return that of `multiprocessing`, if this process has one."""
     module: Any = sys.modules.get("multiprocessing.forkserver")
     pid: int | None = getattr(getattr(module, "_forkserver", None), "_forkserver_pid", None)
     return pid

@@ -32,13 +32,13 @@ class Pipes:
         self._to_come: list[list[Any]] = []
 
     def set_standard_ones(self) -> None:
-        """Nothing to read, and what is printed goes to the log; whatever a job did to these."""
+        """Make stdin empty and send what is printed to the log, whatever a job did to these."""
         os.dup2(self._null, 0)
         os.dup2(self._log, 1)
         os.dup2(self._log, 2)
 
     def let_go(self) -> None:
-        """In a forked copy of this process: nothing that it says is taken for the worker's."""
+        """Close them in a forked copy, so that nothing it says is taken for the worker's."""
         for fd in (self.jobs, self.frames, self.control):
             os.dup2(self._null, fd, inheritable=False)
         self._free_lock()

@@ -59,7 +59,7 @@ def frame(
 def end_frame(
     number: int, meta: dict[str, Any], parts: Sequence[bytes | memoryview]
 ) -> list[bytes | memoryview]:
-    """How a job ended, for `read_end`; the commonest end in the shortest words."""
+    """Return how a job ended, for `read_end`; the commonest end in the shortest form."""
     if meta == PLAIN_VALUE and size_of(parts) <= FRAME_CAP // 2:
         return frame(VALUE, number, parts)
     return pieces(END, number, end_parts(meta, parts))
@@ -191,7 +191,7 @@ def load_plain(parts: Sequence[memoryview]) -> Any:
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether it may be the user's own Ctrl-C, which is not for us to swallow.
+    """True if it may be the user's own Ctrl-C, which is not for us to swallow.
 
     Where SIGINT is handled otherwise, as in a kernel that is idle or awaits something, and on other
     threads, a KeyboardInterrupt is only somebody's exception, and would end the loop.
@@ -343,7 +343,7 @@ def pack_value(
 
 
 def is_quick(value: object) -> bool:
-    """Whether sending it takes no time, no memory to speak of and nobody's code."""
+    """True if sending it takes no time, no memory to speak of and nobody's code."""
     return is_plain(value) and not (isinstance(value, (str, bytes)) and len(value) > SMALL)
 
 
@@ -391,7 +391,7 @@ def not_kept(value: object, reason: str, size: int | None = None) -> dict[str, A
 
 
 def _name_of_type(kind: type) -> str:
-    """With its module, also of a class whose metaclass answers nothing, or no text."""
+    """Name it with its module, also if its metaclass answers nothing, or no text."""
     try:
         module, name = f"{kind.__module__}", f"{kind.__qualname__}"
         return name if module in ("builtins", "__main__") else f"{module}.{name}"
@@ -417,7 +417,7 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN
 def spooled(
     meta: dict[str, Any], parts: list[bytes | memoryview], spool: str, whose: str = ""
 ) -> tuple[dict[str, Any], list[bytes | memoryview]]:
-    """The same; what is too large for a frame has gone into a file in `spool`, by `whose` name.
+    """Put what is too large for a frame into a file in `spool`, named by `whose`.
 
     Raises:
         OSError: there is no room for it; nothing of it is left.

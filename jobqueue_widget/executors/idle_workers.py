@@ -67,5 +67,5 @@ class IdleWorkers:
 
 
 def name_of(pid: int) -> str:
-    """How a worker is called in a sentence."""
+    """Name a worker in a sentence."""
     return f"worker {pid}"

@@ -270,7 +270,7 @@ class ProcessExecution(PipedExecution):
             self._worker = worker
 
     def _begin_with_a_new_one(self, pool: Pool, setup: Setup) -> None:
-        """I/O thread."""
+        """Begin with a new worker. I/O thread."""
         if self._over:
             return
         try:

@@ -59,7 +59,7 @@ class PluginAdmission:
         return self._with_own(meta, self._manager._get_global_stats())
 
     async def stats_async(self, meta: PluginMeta) -> Mapping[str, Any]:
-        """The same, awaited."""
+        """Do the same, awaited."""
         told = await self._manager._get_global_stats_async()
         return await asyncio.to_thread(self._with_own, meta, told)
 
@@ -89,7 +89,7 @@ class PluginAdmission:
             return {}
 
     async def ask_monitor_async(self) -> Mapping[str, Any]:
-        """The same, awaited."""
+        """Do the same, awaited."""
         if self.monitor is None:
             return {}
         execute = getattr(self.monitor, "execute_async", None)
@@ -131,7 +131,7 @@ class PluginAdmission:
             raise self._blocked(meta)
 
     async def admit_async(self, meta: PluginMeta) -> None:
-        """The same, awaited."""
+        """Do the same, awaited."""
         allowed = await self.scheduler.allocate_async(meta, partial(self.stats_async, meta))
         if not allowed and not await asyncio.to_thread(self._manager._evict_for_resources, meta):
             raise self._blocked(meta)

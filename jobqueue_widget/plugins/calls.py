@@ -103,7 +103,7 @@ class Call:
         self._done.add_done_callback(callback)
 
     def check(self) -> None:
-        """It has ended.
+        """Raise what a call that has ended failed with.
 
         Raises:
             PluginFailedError: it raised, or its worker ended.

@@ -157,7 +157,7 @@ class PluginHandle:
         return bool(runs)
 
     async def cancel_async(self) -> bool:
-        """The same."""
+        """Do the same, awaited."""
         return self.cancel()
 
     def cleanup(self) -> None:
@@ -174,7 +174,7 @@ class PluginHandle:
         return {"progress": progress, "message": message}
 
     async def get_progress_async(self) -> dict[str, Any]:
-        """The same."""
+        """Do the same, awaited."""
         return self.get_progress()
 
     def get_current_config(self) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class PluginHandle:
         return self.health() is not None
 
     def get_stats(self) -> dict[str, Any]:
-        """Of its workers and what they started: `pid`, `cpu_percent`, `memory_rss_mb` (MiB)."""
+        """Figures of its workers and children: `pid`, `cpu_percent`, `memory_rss_mb` (MiB)."""
         family: list[psutil.Process] = []
         for pid in self.pids:
             try:

@@ -1,4 +1,4 @@
-"""By what a manager judges whether a plugin may start: its scheduler and its system monitor."""
+"""Holds what judges whether a plugin may start: a scheduler and a system monitor."""
 
 from __future__ import annotations
 

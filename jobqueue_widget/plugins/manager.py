@@ -321,7 +321,7 @@ class PluginManager(Judging):
         return None if handle is None else handle.get_current_config()
 
     def get_all_plugin_configs(self) -> dict[str, dict[str, Any]]:
-        """The same of every loaded plugin."""
+        """Return the configurations of all loaded plugins."""
         return {name: self.get_plugin_config(name) or {} for name in list(self._loaded)}
 
     def get_plugin_config_schema(self, plugin_name: str) -> dict[str, Any] | None:
@@ -355,7 +355,7 @@ class PluginManager(Judging):
         return "" if log is None else log.tail(lines)
 
     def get_plugin_stats(self, plugin_name: str) -> dict[str, Any] | None:
-        """Of its workers and what they started: `pid`, `cpu_percent`, `memory_rss_mb` (MiB)."""
+        """Figures of its workers and children: `pid`, `cpu_percent`, `memory_rss_mb` (MiB)."""
         handle = self.get_plugin(plugin_name)
         return None if handle is None else handle.get_stats()
 

@@ -251,7 +251,7 @@ class PluginRun:
         return failed and (self._step == "load" or (is_preparation and self.is_work))
 
     def _left_something(self, meta: dict[str, Any]) -> bool:
-        """After a call that was cancelled or failed: what its worker could not end, or not see."""
+        """True if a call that was cancelled or failed left what its worker could not end or see."""
         return bool(meta.get("left")) or (
             bool(meta.get("unseen"))
             and self.pid is not None

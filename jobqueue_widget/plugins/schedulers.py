@@ -38,11 +38,11 @@ class ResourceScheduler(ABC):
 
     @abstractmethod
     def on_execution_start(self, plugin_name: str) -> None:
-        """It starts: what it needs is taken."""
+        """Note that it starts: what it needs is taken."""
 
     @abstractmethod
     def on_execution_finish(self, plugin_name: str) -> None:
-        """It has ended: what it needed is free again."""
+        """Note that it has ended: what it needed is free again."""
 
 
 class PermissiveScheduler(ResourceScheduler):
@@ -59,10 +59,10 @@ class PermissiveScheduler(ResourceScheduler):
         return True
 
     def on_execution_start(self, plugin_name: str) -> None:
-        """Nothing to note."""
+        """Do nothing: there is nothing to note."""
 
     def on_execution_finish(self, plugin_name: str) -> None:
-        """Nothing to note."""
+        """Do nothing: there is nothing to note."""
 
 
 class SafetyScheduler(PermissiveScheduler):

@@ -1,4 +1,4 @@
-"""How a worker ended, and what it leaves behind: its group, descendants, whoever carries its id."""
+"""Finds how a worker ended, and what it leaves: its group, descendants, carriers of its id."""
 
 from __future__ import annotations
 

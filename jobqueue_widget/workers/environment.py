@@ -13,7 +13,7 @@ DENIED_PREFIXES = ("JUPYTER_", "JPY_", "JUPYTERHUB_", "JOBQUEUE_")
 
 
 def missing_folder() -> str | None:
-    """Where a child starts if the folder of this process was removed under it; else None."""
+    """Return where a child starts if the folder of this process was removed; else None."""
     try:
         os.getcwd()
     except OSError:

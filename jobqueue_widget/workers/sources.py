@@ -17,7 +17,7 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 class Sources:
-    """Those of one worker, as it tells them with the ends of its jobs."""
+    """Sources that one worker has imported, as it tells them with the ends of its jobs."""
 
     def __init__(self) -> None:
         self._stamps: dict[str, Stamp | None] = {}

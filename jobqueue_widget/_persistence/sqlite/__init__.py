@@ -1,1 +1,1 @@
-"""Where queues are written down, and read again after a restart."""
+"""Writes queues down in SQLite, and reads them again after a restart."""

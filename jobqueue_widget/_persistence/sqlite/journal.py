@@ -102,7 +102,7 @@ class SqliteJournal:
 
     @property
     def place(self) -> str:
-        """Its path, with links followed."""
+        """Path of the file, with links followed."""
         return str(self.path)
 
     # -- opening -----------------------------------------------------------------------------

@@ -38,7 +38,7 @@ class Presence:
         self._seen: list[os.stat_result] = []
 
     def note(self) -> None:
-        """They are ours as they are now."""
+        """Remember the files as they are now: they are ours."""
         with contextlib.suppress(OSError):  # then the next look finds that one is gone
             self._seen = [os.lstat(path) for path in self._paths]
 

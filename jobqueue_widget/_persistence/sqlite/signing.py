@@ -39,7 +39,7 @@ class Signer:
 
     @classmethod
     def of_this_user(cls) -> Signer:
-        """With the key in the user's folder, made at its first use."""
+        """Return one with the key in the user's folder, made at its first use."""
         try:
             return cls(_load_or_make(data_folder() / "journal.key"))
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: there is no home

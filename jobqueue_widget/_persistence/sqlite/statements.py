@@ -87,7 +87,7 @@ def forget(connection: sqlite3.Connection, changes: Changes, counts: dict[str, i
 
 
 def delete_functions(connection: sqlite3.Connection) -> None:
-    """Those that no job refers to."""
+    """Delete the functions that no job refers to."""
     connection.execute(
         "DELETE FROM functions WHERE digest NOT IN"
         " (SELECT function FROM jobs WHERE function IS NOT NULL)"
@@ -95,7 +95,7 @@ def delete_functions(connection: sqlite3.Connection) -> None:
 
 
 def delete_sessions(connection: sqlite3.Connection) -> None:
-    """Those of long ago that no job is of."""
+    """Delete the sessions of long ago that have no job."""
     connection.execute(
         "DELETE FROM sessions WHERE rowid <= (SELECT max(rowid) FROM sessions) - 20"
         " AND run_id NOT IN (SELECT CASE length(id)"

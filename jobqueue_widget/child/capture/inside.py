@@ -30,7 +30,7 @@ NOT_OF_A_JOB = ("jobqueue_widget.", "concurrent.futures.thread")
 
 
 class RoutedWrite:
-    """In the place of a stream's `write`: what the code of a job prints is the job's."""
+    """Replaces a stream's `write`: what the code of a job prints is the job's."""
 
     def __init__(self, usual: Callable[[str], int], job: Callable[[], Any]) -> None:
         self._usual = usual
@@ -45,7 +45,7 @@ class RoutedWrite:
 
 
 class Question:
-    """In the place of `input` and `getpass`: refuses in a job, at once and in any executor."""
+    """Replaces `input` and `getpass`: refuses in a job, at once and in any executor."""
 
     def __init__(self, usual: Callable[..., str], current: Callable[[], Any]) -> None:
         self._usual = usual
@@ -110,7 +110,7 @@ class Capture:
 
 
 def carry_into_threads(bound: Callable[[], Any]) -> None:
-    """From now on a thread that a job starts belongs to the job, too."""
+    """Make a thread that a job starts from now on belong to the job, too."""
     start = threading.Thread.start
 
     @functools.wraps(start)
@@ -130,7 +130,7 @@ def carry_into_threads(bound: Callable[[], Any]) -> None:
 
 
 def carry_into_pools(module: Any, bound: Callable[[], Any]) -> None:
-    """From now on a call that a job gives to a pool of threads belongs to the job, too."""
+    """Make a call that a job gives to a pool of threads from now on belong to the job, too."""
     submit = module.ThreadPoolExecutor.submit
 
     @functools.wraps(submit)
@@ -160,7 +160,7 @@ class HookOnImport(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Only for what is to be hooked."""
+        """Find only what is to be hooked."""
         hook = self._hooks.pop(name, None)
         if hook is None:
             return None

@@ -55,13 +55,13 @@ def describe_bar(bar: Any) -> str:
 
 
 class _NoFile:
-    """Where a bar that we show writes its last line."""
+    """A file in which a bar that we show writes its last line."""
 
     def write(self, text: str) -> None:
         """Nowhere."""
 
     def flush(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def watch_of(bar: Any, current: Callable[[], Any]) -> BarWatch | None:

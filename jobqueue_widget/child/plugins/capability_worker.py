@@ -18,7 +18,7 @@ BASES = ("cjm_substrate", "builtins", "abc", "typing")  # whose methods are no c
 
 
 def make_folder() -> None:
-    """Its data folder, which is there before it is imported."""
+    """Make its data folder, which is there before it is imported."""
     if "CAPABILITY_DATA_DIR" in os.environ:
         os.makedirs(os.environ["CAPABILITY_DATA_DIR"], exist_ok=True)
 

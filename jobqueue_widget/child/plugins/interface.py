@@ -52,7 +52,7 @@ class PluginInterface(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Who it is."""
+        """Name of the plugin."""
 
     @property
     @abstractmethod

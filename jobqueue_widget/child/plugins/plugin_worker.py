@@ -66,7 +66,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
     # -- the control thread --------------------------------------------------------------------
 
     def listen(self) -> None:
-        """What must be heard while a call runs."""
+        """Hear what must be heard while a call runs."""
         while True:
             kind, number, data = self.pipes.read_frame(self.pipes.control)
             if kind == wire.ASK:
@@ -80,7 +80,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
                 os._exit(0)
 
     def ask(self, number: int) -> None:
-        """The flag and the plugin's own cancel() now; JobCancelled once that had its chance."""
+        """Set the flag and call the plugin's cancel(); JobCancelled comes after its chance."""
         context = self.body.context
         if context is None or context.number != number:
             self.body.ask(number)
@@ -100,7 +100,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         ).start()
 
     def let_cancel(self, number: int) -> None:
-        """In a thread: JobCancelled, if the call goes on after half a second."""
+        """Raise JobCancelled if the call goes on after half a second. In a thread."""
         deadline = time.monotonic() + COURTESY
         while time.monotonic() < deadline:
             time.sleep(0.02)
@@ -127,7 +127,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         threading.Thread(target=self.ask_plugin, args=(number, method), daemon=True).start()
 
     def ask_plugin(self, number: int, method: str) -> None:
-        """In a thread: it is the plugin's code."""
+        """Ask the plugin in a thread: it is the plugin's code."""
         try:
             call = getattr(self.plugin, method, None)
             self.send_answer(number, call() if callable(call) else {})
@@ -137,7 +137,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             self.pipes.send(wire.ANSWER, number, wire.join_parts([meta]))
 
     def send_answer(self, number: int, value: object) -> None:
-        """As plain values: readers of a configuration expect a dictionary."""
+        """Send it as plain values: readers of a configuration expect a dictionary."""
         parts = typed.encode(value, {}, "answer", foreign=True)
         self.pipes.send(wire.ANSWER, number, wire.join_parts([b"{}", *parts]))
 
@@ -244,7 +244,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         return self.plugin.execute(*args, **kwargs)
 
     def op_stream(self, call: dict[str, Any], args: Any, kwargs: Any) -> None:
-        """The same piece by piece, not far ahead of who reads."""
+        """Run the call piece by piece, not far ahead of who reads."""
         self.max_result_bytes = call["max_result_bytes"]
         number, body = self.body.number, self.body
         self.credit, self.streaming = threading.Semaphore(WINDOW), number
@@ -310,7 +310,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
 
 
 def end_newer(before: Any) -> dict[str, Any]:
-    """After a call that was cancelled or failed: end what it has started, say what is left of it.
+    """End what a call that was cancelled or failed has started; say what is left of it.
 
     A helper that the plugin has from earlier is the plugin's, and stays.
     """
@@ -323,7 +323,7 @@ def end_newer(before: Any) -> dict[str, Any]:
 
 
 def own_cancel(plugin: Any) -> Callable[[], object] | None:
-    """Its cancel(), unless that is the one of the base class, which does nothing."""
+    """Return its cancel(), unless that is the one of the base class, which does nothing."""
     for kind in type(plugin).__mro__:
         if "cancel" in vars(kind):
             method = getattr(plugin, "cancel", None)
@@ -340,7 +340,7 @@ def find(module: str, name: str) -> Any:
 
 
 class StandIns(child.OwnPackage):  # type: ignore[misc, name-defined]
-    """Where they are not installed: our few names, and the base class of the reference system."""
+    """Gives plugins our few names, and the reference system's base class, if not installed."""
 
     def find_spec(self, name: str, path: object, target: object = None) -> Any:
         """Last in the list: only reached if nothing else has it."""

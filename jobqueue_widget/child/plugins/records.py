@@ -59,7 +59,7 @@ def _shows(handler: Any) -> bool:
 
 
 def show() -> None:
-    """From now on. What a plugin configures takes the place of this, as if nothing were there."""
+    """Show records from now on, until a plugin configures logging itself."""
     root, handler = logging.getLogger(), ToLog()
     root.addHandler(handler)
     root.setLevel(logging.INFO)

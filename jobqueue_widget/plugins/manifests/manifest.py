@@ -187,7 +187,7 @@ def meta_of(manifest: Any, path: Path | None = None) -> PluginMeta:
 
 
 def instance_of(meta: PluginMeta, instance_id: str, discovered: Iterable[PluginMeta]) -> PluginMeta:
-    """The same plugin under another name.
+    """Return the same plugin under another name.
 
     Raises:
         ValueError: it is no name for a plugin, or that of another one.
