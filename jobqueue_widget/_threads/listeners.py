@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 class Listeners:
@@ -22,9 +22,12 @@ class Listeners:
 
         return remove
 
+    def __iter__(self) -> Iterator[Callable[[], None]]:
+        return iter(list(self._callbacks))
+
     def tell(self) -> None:
         """Something has changed."""
-        for callback in list(self._callbacks):
+        for callback in self:
             callback()
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .._runtime.storage.spool import is_there, new_folder
+from .._threads.listeners import Listeners
 from .._threads.locks import Lock
 from .._threads.supervisor import Supervisor
 from ..workers.environment import environment_for_plugins
@@ -42,7 +43,7 @@ class PluginRuntime:
         self.data_dir, self.models_dir = data_dir, models_dir
         self._listed = listed
         self.workers: set[WorkerProcess] = set()
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners = Listeners()
         self._spool: Path | None = None
         self._users = 0
         self._users_lock = Lock()
@@ -77,21 +78,11 @@ class PluginRuntime:
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back when a plugin was loaded, unloaded or freed."""
-        with self.lock.held:
-            self._listeners.append(callback)
-
-        def unsubscribe() -> None:
-            with self.lock.held:
-                if callback in self._listeners:
-                    self._listeners.remove(callback)
-
-        return unsubscribe
+        return self._listeners.add(callback)
 
     def tell(self) -> None:
         """Tell the listeners that something changed. Without the lock."""
-        with self.lock.held:
-            listeners = list(self._listeners)
-        for listener in listeners:
+        for listener in self._listeners:
             try:
                 listener()
             except Exception:
@@ -156,7 +147,7 @@ class PluginRuntime:
         for worker in self.workers:
             worker.forget_after_fork()
         self.workers.clear()
-        self._listeners.clear()
+        self._listeners = Listeners()
         self._spool = None
 
 

@@ -36,7 +36,7 @@ class PluginProcess(WorkerProcess):
         on_gone: Callable[[WorkerProcess], None],
         on_output: Callable[[bytes], None],
     ) -> None:
-        super().__init__(io, command, environ, run_id, _nothing, self._forget_questions)
+        super().__init__(io, command, environ, run_id, lambda _: None, self._forget_questions)
         self._then_gone = on_gone
         self._on_output = on_output
         self._questions: dict[int, OnAnswer] = {}
@@ -109,7 +109,3 @@ class PluginProcess(WorkerProcess):
             on_answer(None, "its worker has ended")
         self._then_gone(worker)
         self.ended.set()
-
-
-def _nothing(worker: WorkerProcess) -> None:
-    """Do nothing: whoever gave it a task hears of its end from that."""

@@ -14,6 +14,7 @@ from ..._core.jobs import BlockReason, JobFailure, Outcome
 from ..._core.spec import JobSpec
 from ..._core.starting import lies_with_the_machine
 from ..._runtime.failures import failure_of
+from ..._threads.listeners import nothing
 from ..._threads.locks import Lock
 from ...errors import InvalidTargetError
 from ...protocols import ExecutorContext, OffersResources, Reporter
@@ -298,7 +299,7 @@ class HostExecution:
         try:
             fd = os.pidfd_open(process.pid)
         except (AttributeError, OSError):  # no process, or no such call here
-            return _nothing
+            return nothing
         self._context.io.watch(fd, lambda: self._on_death(process, fd))
 
         def end() -> None:
@@ -434,7 +435,3 @@ class HostExecution:
 
 
 _NO_ANSWER = f"reload_plugin did not return within {RELOAD_PATIENCE:g} s"
-
-
-def _nothing() -> None:
-    """Ends no watch."""

@@ -259,13 +259,7 @@ class FuturesExecution:
                 return
             self._over = True
         self._executor.forget(self)
-        for name in (
-            foreign_runner.WAITING,
-            foreign_runner.BEGUN,
-            foreign_runner.REPORT,
-            foreign_runner.NEW_REPORT,
-            foreign_runner.ASK,
-        ):
+        for name in foreign_runner.NAMES:
             with contextlib.suppress(OSError):
                 os.unlink(self._stem + name)
         self._reporter.ended(outcome)

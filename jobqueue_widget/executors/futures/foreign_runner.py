@@ -40,6 +40,7 @@ from ...child.job_context import (
 # can do: a line that says who that is, then the log. The others are there when they say something.
 WAITING, BEGUN, REPORT, ASK = ".waiting", ".begun", ".report", ".ask"
 NEW_REPORT = ".report-new"
+NAMES = (WAITING, BEGUN, REPORT, NEW_REPORT, ASK)
 WITHDRAWN = "Withdrawn"  # the kernel does not want it any more
 LOG_TAIL = 256 * 1024  # bytes of a log that travel with the value
 LOOK_INTERVAL = 0.05  # seconds for which "nobody asked" is believed
