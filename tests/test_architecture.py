@@ -150,7 +150,7 @@ CIRCLES: list[set[str]] = [
     {"executors.futures.call", "executors.futures.executor"},
     {
         "plugins.admission",
-        "plugins.guests",
+        "plugins.user_plugins",
         "plugins.judging",
         "plugins.manager",
         "plugins.reference_names",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .._core.jobs import JobRecord
-from .._core.late import IsOutdated
+from .._core.lazy import IsOutdated
 from .._core.stored import KeptFunction, KeptResult, StoredRequest, StoredState
 
 

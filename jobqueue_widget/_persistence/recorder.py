@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from .._core import effects as fx
 from .._core.jobs import JobRecord
 from .._core.stored import Changes, KeptResult, StoredState
+from .._runtime.engine_view import EngineView
 from .._threads.locks import Lock
 from ..errors import JournalError
 from ..protocols import NoticesLoss
@@ -56,7 +57,7 @@ class Recorder:
     all that has come since: the journal keeps states, so nothing is missing then.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, codec: Codec) -> None:
+    def __init__(self, engine: Recorded, journal: Journal, codec: Codec) -> None:
         self._engine = engine
         self.journal = journal
         self._codec = codec
@@ -133,13 +134,8 @@ class Recorder:
         return not self.trouble and self._codec.request(job) is None
 
     def _has_changes(self) -> bool:
-        return bool(
-            self._dirty
-            or self._results
-            or self._pause_changed
-            or self._cleared_changed
-            or self._forgotten
-            or self._counted
+        return bool(self._dirty or self._results or self._forgotten or self._counted) or (
+            self._pause_changed or self._cleared_changed
         )
 
     def flush(self) -> None:

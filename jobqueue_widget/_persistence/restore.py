@@ -255,7 +255,7 @@ class _Restorer:
     def _give_result(self, job: JobRecord) -> None:
         if job.id in self._contents.with_result:
             reader, job_id = self._reader, job.id
-            job.result = Late(
+            job.result = LazyResult(
                 job,
                 lambda job: reader.result(job.id),
                 lambda: reader.shown(job_id),

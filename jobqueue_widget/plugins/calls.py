@@ -65,7 +65,7 @@ class Call:
     ) -> None:
         name = plugin.meta.name
         payload = pack(args, kwargs, plugin.runtime.types, name)
-        quiet = Quiet(f"{name}-call-{next(_numbers)}", current_job())
+        reporter = NullReporter(f"{name}-call-{next(_numbers)}", current_job())
         self._plugin = plugin
         self._done = reporter.done
         self.run = PluginRun(

@@ -274,9 +274,9 @@ class Plugin:
         started = []
         try:
             for slot in slots:
-                quiet = Quiet()
-                self.runtime.io.call(self._begin_upkeep, slot, PluginRun(self, operation, quiet))
-                started.append(quiet.done)
+                reporter = NullReporter()
+                self.runtime.io.call(self._begin_upkeep, slot, PluginRun(self, operation, reporter))
+                started.append(reporter.done)
         except BaseException:
             self.unclaim(slots)
             raise

@@ -220,7 +220,7 @@ class Keeper:
             spec.shown = spec.shown or self.describe(spec)
             if self.reader is not None and self._stands_in_the_journal(job):
                 spec.lost = "its arguments stood in the journal, which is not there any more"
-                spec.late = self.reader.arguments_of(job)
+                spec.lazy = self.reader.arguments_of(job)
             else:
                 spec.lost = (
                     f"its arguments ({size:,} bytes) were let go after it had completed, "
@@ -293,7 +293,7 @@ class Keeper:
             if whole is None and not recorder.trouble:
                 return True  # it is on its way there
             if whole and self.reader is not None:
-                self._now_late(job, self._from_journal)
+                self._now_lazy(job, self._from_journal)
                 return True
         self._into_file(job, value, is_held)
         return True

@@ -51,7 +51,7 @@ class _RawExecutor(ProcessExecutor):
 
 
 class _AgentContext:
-    """An `ExecutorContext` as a queue gives it, for an executor that has none."""
+    """The context of the executor here, in place of a queue's."""
 
     loop: asyncio.AbstractEventLoop  # never asked for
     cancel_timeout = 0.0
