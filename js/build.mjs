@@ -2,6 +2,7 @@
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
+import { writeRow } from "./columns.mjs";
 import { script } from "./script.mjs";
 
 // The bundle travels in every widget's comm_open, so its size is paid at each display.
@@ -31,6 +32,7 @@ function checkSizes() {
   }
 }
 
+writeRow();
 await buildStyles();
 if (process.argv.includes("--watch")) {
   const context = await esbuild.context({ ...script, minify: false });

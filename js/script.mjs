@@ -1,11 +1,11 @@
 // How src/ becomes the script that ships; the harness page runs the same.
+import { columns } from "./columns.mjs";
 
 // Long names of our own that get short ones. None is a member of a DOM object or a key that is sent:
 // what comes from the kernel is read by quoted names, which stay, and the compiler insists on them.
 const OURS = [
-  "can_kill", "cancel_reason", "cancel_phase", "completed_at", "created_at",
-  "force_at", "hold_then", "hold_until", "max_running", "news_at",
-  "retry_of", "started_at",
+  ...columns.map(([name]) => name).filter((name) => name.includes("_")),
+  "max_running",
   "act", "actedAt", "againAt", "answered", "arrived", "asked", "askedFor", "atEnd", "blocks",
   "bring", "busy", "canUnload", "canvas", "choose", "context", "covered", "covers", "dim", "drawn",
   "dropped", "enabled", "ended", "focusFilter", "follow", "gapAfter", "heardAt", "hide", "idOf",

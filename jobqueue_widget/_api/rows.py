@@ -14,6 +14,7 @@ from .._core.texts.words import cancel_text, error_text
 from .._runtime.engine import Engine
 from .._secrets.arguments import arguments_line
 from ..errors import MissingExtraError
+from .schema import USUAL
 from .submission import differs_now, stands_for
 
 HISTORY_IN_STATE = 20
@@ -116,37 +117,14 @@ def state_dict(engine: Engine) -> dict[str, Any]:
         }
 
 
-NEVER_STARTED: RowDict = {
-    "id": "",
-    "title": "",
-    "name": "",
-    "args": "",
-    "retry_of": None,
-    "force_at": None,
-    "note": None,
-    "differs": False,
-    "hold_then": "release",
-    "finished_before_cancel": False,
-    "status": PENDING.value,
-    "priority": 0,
-    "position": None,
-    "attempt": 1,
-    "tags": (),
-    "created_at": 0.0,
-    "started_at": None,
-    "completed_at": None,
-    "progress": 0.0,
-    "message": "",
-    "phase": None,
-    "where": None,
-    "cancel_phase": None,
-    "can_kill": False,
-    "held": False,
-    "hold_until": None,
-    "block_reason": None,
-    "error": None,
-    "cancel_reason": None,
-}
+def _never_started() -> RowDict:
+    row = {"id": "", "title": "", "name": "", **USUAL, "finished_before_cancel": False}
+    row["block_reason"] = row.pop("block")
+    del row["news_at"]  # the widget knows it
+    return row
+
+
+NEVER_STARTED = _never_started()
 
 
 def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-SCHEMA: dict[str, Any] = json.loads(Path(__file__).with_name("protocol.json").read_text())
 KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),

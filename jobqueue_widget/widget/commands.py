@@ -9,13 +9,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from .._api.schema import SCHEMA
 from .._core.texts.fitting import ends
 from .._secrets.arguments import TOLD
 from .._threads.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
-from .checking import SCHEMA, Refused, check
+from .checking import Refused, check
 from .model import clipped, memory_text, shorten
 from .outputs import Refreshable
 from .results import show_result

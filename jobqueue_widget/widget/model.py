@@ -8,11 +8,11 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from .._api.rows import KnownRows, tell_apart
+from .._api.schema import FREE_TEXTS, USUAL
 from .._api.submission import stands_for
 from .._core.texts.fitting import LINE, ends, fit
 from ..job import Job
 from ..queue import JobQueue
-from .checking import SCHEMA
 from .texts import visible
 
 PROTOCOL = 1
@@ -22,8 +22,6 @@ HISTORY_ROWS = 20
 METERS = 12
 NOTE_LIMIT = 300  # a sentence that says what is wrong, and where it is kept
 LONGEST = 2_000  # characters that are looked at of a text
-TEXTS = ("title", "name", "args", "message", "where", "block", "error", "cancel_reason", "note")
-USUAL: tuple[tuple[str, object], ...] = tuple(SCHEMA["row"].items())
 
 State = dict[str, Any]
 
@@ -216,7 +214,7 @@ def beside(rows: Sequence[State]) -> Sequence[State]:
     """Readable rows, cut to what tells them from one another; none of them is changed."""
     if not any(row.is_long if isinstance(row, SentRow) else _is_long(row) for row in rows):
         return rows
-    cut = tell_apart([dict(row) for row in rows], TEXTS)
+    cut = tell_apart([dict(row) for row in rows], FREE_TEXTS)
     return [
         SentRow(short) if isinstance(row, SentRow) else short
         for row, short in zip(rows, cut, strict=True)
@@ -224,14 +222,14 @@ def beside(rows: Sequence[State]) -> Sequence[State]:
 
 
 def _is_long(row: State) -> bool:
-    return any(len(row[name] or "") > LINE for name in TEXTS)
+    return any(len(row[name] or "") > LINE for name in FREE_TEXTS)
 
 
 def _readable(row: State) -> State:
     row["news_at"] = None
     row["block"] = row.pop("block_reason")
     row.pop("finished_before_cancel", None)  # `note` says it
-    for name in TEXTS:
+    for name in FREE_TEXTS:
         if row[name]:
             row[name] = _one_line(row[name])
     row["tags"] = [shorten(tag, 20) for tag in row["tags"][:5]]
@@ -249,7 +247,7 @@ def _sent_row(row: State) -> State:
     sent = {"id": row["id"], "name": row["name"]}
     if row["title"] != row["name"]:
         sent["title"] = row["title"]
-    for name, usual in USUAL:
+    for name, usual in USUAL.items():
         value = row[name]
         if value != usual:
             sent[name] = value

@@ -1,41 +1,12 @@
 // Protocol 1: the shapes of what Python sends, and what is made of anything that does not fit.
 
+import { count, isPlain, num, text, type Plain } from "./checks";
+import { columnsOf, type Row } from "./row";
+
+export { isPlain, num, text, type Plain, type Row };
+
 export type ListName = "running" | "pending" | "history";
 export const LISTS: readonly ListName[] = ["running", "pending", "history"];
-
-export type Status = "pending" | "running" | "completed" | "failed" | "cancelled";
-
-export interface Row {
-  id: string;
-  title: string;
-  name: string;
-  args: string;
-  tags: string[];
-  status: Status;
-  priority: number;
-  position: number | null;
-  attempt: number;
-  retry_of: string | null;
-  created_at: number | null;
-  started_at: number | null;
-  completed_at: number | null;
-  progress: number; // 0..1, -1 when unknown
-  message: string;
-  phase: string | null;
-  where: string | null;
-  cancel_phase: string | null;
-  force_at: number | null;
-  can_kill: boolean;
-  note: string | null;
-  differs: boolean; // its function is defined otherwise now
-  held: boolean;
-  hold_until: number | null;
-  hold_then: string;
-  block: string | null;
-  error: string | null;
-  cancel_reason: string | null;
-  news_at: number | null;
-}
 
 export interface Counts {
   pending: number;
@@ -100,7 +71,6 @@ export interface Problem {
 }
 
 export type Answer = { ok: true; v: Plain } | { ok: false; e: Problem };
-export type Plain = Record<string, unknown>;
 
 /** What anywidget gives of the model; traits are only read. */
 export interface Model {
@@ -110,72 +80,12 @@ export interface Model {
   send(content: Plain): void;
 }
 
-/** Longest text taken into a row; Python clips earlier. */
-const TEXT_LIMIT = 500;
-const STATUSES: readonly string[] = ["pending", "running", "completed", "failed", "cancelled"];
-
-export function isPlain(value: unknown): value is Plain {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-export function num(value: unknown, otherwise = 0): number {
-  return typeof value === "number" && Number.isFinite(value) ? value : otherwise;
-}
-
-export function count(value: unknown): number {
-  return Math.max(0, Math.floor(num(value)));
-}
-
-export function text(value: unknown, limit = TEXT_LIMIT): string {
-  if (typeof value !== "string") return "";
-  return value.length > limit ? value.slice(0, limit).replace(/[\ud800-\udbff]$/, "") : value;
-}
-
-function instant(value: unknown): number | null {
-  return typeof value === "number" && Number.isFinite(value) ? value : null;
-}
-
-function textOrNull(value: unknown): string | null {
-  return typeof value === "string" ? text(value) : null;
-}
-
 /** A row with every field of the right type, or null when it has no id; the usual is not sent. */
 export function cleanRow(value: unknown): Row | null {
   if (!isPlain(value) || typeof value["id"] !== "string" || value["id"] === "") return null;
-  const status = STATUSES.includes(value["status"] as string) ? value["status"] : "pending";
-  const tags = Array.isArray(value["tags"]) ? value["tags"] : [];
-  const title = text(value["title"]) || text(value["name"]) || "job";
-  return {
-    id: value["id"].slice(0, 64),
-    title,
-    name: text(value["name"]),
-    args: text(value["args"]),
-    tags: tags.filter((tag): tag is string => typeof tag === "string").slice(0, 8),
-    status: status as Status,
-    priority: num(value["priority"]),
-    position: instant(value["position"]),
-    attempt: num(value["attempt"], 1),
-    retry_of: textOrNull(value["retry_of"]),
-    created_at: instant(value["created_at"]),
-    started_at: instant(value["started_at"]),
-    completed_at: instant(value["completed_at"]),
-    progress: Math.min(1, num(value["progress"] ?? 0, -1)),
-    message: text(value["message"]),
-    phase: textOrNull(value["phase"]),
-    where: textOrNull(value["where"]),
-    cancel_phase: textOrNull(value["cancel_phase"]),
-    force_at: instant(value["force_at"]),
-    can_kill: value["can_kill"] === true,
-    note: textOrNull(value["note"]),
-    differs: value["differs"] === true,
-    held: value["held"] === true,
-    hold_until: instant(value["hold_until"]),
-    hold_then: text(value["hold_then"]) || "release",
-    block: textOrNull(value["block"]),
-    error: textOrNull(value["error"]),
-    cancel_reason: textOrNull(value["cancel_reason"]),
-    news_at: instant(value["news_at"]),
-  };
+  const row = columnsOf(value);
+  row.title ||= row.name || "job";
+  return row;
 }
 
 /** `start`: the place of the first one, for rows that do not say theirs. */

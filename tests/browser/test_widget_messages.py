@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from jobqueue_widget.widget.checking import SCHEMA, Refused, check
+from jobqueue_widget._api.schema import SCHEMA
+from jobqueue_widget.widget.checking import Refused, check
 from tests.browser.conftest import Fresh
 from tests.browser.lab import Lab
 from tests.browser.widget import press, region, submit, until_status, until_value

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobqueue_widget import JobQueue, JobStatus
+from jobqueue_widget._api.schema import SCHEMA, USUAL
 from jobqueue_widget.testing import FakePlugin, inspect, machine_with
-from jobqueue_widget.widget.checking import SCHEMA
 from jobqueue_widget.widget.commands import ANSWERS_KEPT, Commands
 from jobqueue_widget.widget.display import PROVIDER
 from jobqueue_widget.widget.model import QueueSource, State
@@ -190,16 +192,22 @@ async def test_a_row_is_sent_without_what_a_page_takes_for_granted() -> None:
         queue.submit_nowait(noop)
         await until(lambda: len(page.widget.head) == 2)
         named, plain = page.widget.head
-        assert named.keys() == {"id", "name", "title", *SCHEMA["row"]}
+        assert named.keys() == SCHEMA["row"].keys()
         sent_named, sent_plain = page.widget.get_state("head")["head"]
         assert sent_named.keys() == {"id", "name", "title", "priority", "created_at"}
         assert sent_plain.keys() == {"id", "name", "created_at"}
         for row, sent in ((named, sent_named), (plain, sent_plain)):
-            assert {**SCHEMA["row"], "title": row["name"], **sent} == row
+            assert {**USUAL, "title": row["name"], **sent} == row
         assert page.ask("rows", list="pending", start=1, end=2)["v"]["rows"] == [
             {**sent_plain, "position": 1}
         ]
         queue.cancel_all("all")
+
+
+def test_the_page_checks_the_columns_that_the_schema_has() -> None:
+    made = (Path(__file__).parents[2] / "js" / "src" / "row.ts").read_text()
+    assert re.findall(r"^  (\w+): ", made, re.MULTILINE) == list(SCHEMA["row"])
+    assert re.findall(r"^    (\w+): ", made, re.MULTILINE) == list(SCHEMA["row"])
 
 
 async def test_a_flush_of_three_full_lists_is_less_than_ten_kilobytes() -> None:

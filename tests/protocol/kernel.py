@@ -11,11 +11,11 @@ import comm
 from comm.base_comm import BaseComm
 
 from jobqueue_widget._api.rows import Rows, WindowName
+from jobqueue_widget._api.schema import SCHEMA
 from jobqueue_widget._core.jobs import JobRecord
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
 from jobqueue_widget.queue import JobQueue
 from jobqueue_widget.testing import inspect
-from jobqueue_widget.widget.checking import SCHEMA
 from jobqueue_widget.widget.commands import READS, Commands
 from jobqueue_widget.widget.model import QueueSource, Source, State
 from jobqueue_widget.widget.sync import FLUSH_INTERVAL, CommPort, Sync

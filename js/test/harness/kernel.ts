@@ -1,16 +1,14 @@
 // A queue in the page: the model that anywidget would give, with the kernel's side of protocol 1.
 
 import type { ListName, Model, Plain, Row } from "../../src/protocol";
+import { columnsOf } from "../../src/row";
 
 type Callback = (...args: unknown[]) => void;
 
 export function makeRow(id: string, given: Partial<Row> = {}): Row {
   return {
-    id, title: "whisper", name: "whisper", args: "", tags: [], status: "pending", priority: 0,
-    position: null, attempt: 1, retry_of: null, created_at: Date.now() / 1000 - 600,
-    started_at: null, completed_at: null, progress: -1, message: "", phase: null,
-    where: null, cancel_phase: null, force_at: null, can_kill: true, note: null, differs: false, cancel_reason: null, held: false,
-    hold_until: null, hold_then: "release", block: null, error: null, news_at: null,
+    ...columnsOf({ id, title: "whisper", name: "whisper" }),
+    created_at: Date.now() / 1000 - 600, progress: -1, can_kill: true,
     ...given,
   };
 }
