@@ -816,6 +816,19 @@ def test_a_job_whose_function_has_changed_offers_to_run_it_as_it_is_now(
     expect(remark).to_have_count(0)
 
 
+@pytest.mark.parametrize("width", [1200, 320])
+def test_a_row_says_which_attempt_it_is_from_the_second_on(width: int, opened: Opener) -> None:
+    page = opened(width=width)
+    page.evaluate("Object.assign(kernel.pending[0], { priority: 3, attempt: 2 }); kernel.flush()")
+    told = row(page, "p1").locator(".jqw-attempt")
+    expect(told).to_have_text("attempt 2")
+    expect(told).to_be_visible(visible=width > 500)
+    expect(row(page, "p1").locator(".jqw-priority")).to_have_text("↑3")
+    expect(row(page, "p2").locator(".jqw-attempt")).to_have_count(0)
+    page.evaluate("kernel.pending[0].attempt = 1; kernel.flush()")
+    expect(told).to_have_count(0)
+
+
 def test_a_queued_row_that_goes_under_the_pointer_does_not_take_the_view_along(
     opened: Opener,
 ) -> None:

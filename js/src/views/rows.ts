@@ -155,7 +155,7 @@ export class RowView {
   #args = this.#part("args");
   #what = this.#part("what");
   #name = this.#part("name");
-  #remark: HTMLElement | null = null; // beside the name; few rows have one
+  #remarks = new Map<string, HTMLElement>(); // beside the name, by kind; few rows have any
   #info = this.#part("info");
   #time = this.#part("time");
   #bar: Bar | null = null;
@@ -202,9 +202,10 @@ export class RowView {
     hint(this.#name, isLong, `${row.title} ${row.args}`);
     writeArguments(this.#same, this.#args, row, isLong ? beside : null);
     const where = row.status === "running" ? row.where : null;
-    if (where !== null) this.#note("where", `on ${where.split(" ", 1)[0]}`, where);
-    else if (row.differs) this.#note("changed", "changed since", row.note);
-    else this.#note("priority", waits ? priorityText(row.priority) : "", null);
+    this.#note("where", where === null ? "" : `on ${where.split(" ", 1)[0]}`, where);
+    this.#note("changed", row.differs ? "changed since" : "", row.note);
+    this.#note("priority", waits ? priorityText(row.priority) : "");
+    this.#note("attempt", row.attempt > 1 ? `attempt ${row.attempt}` : "");
     this.#drawBar(row, words);
     this.ahead = words.ahead;
     attr(this.#info, "aria-label", words.ahead || null);
@@ -218,13 +219,16 @@ export class RowView {
     this.button.update(row, words, context.enabled);
   }
 
-  #note(kind: string, text: string, title: string | null): void {
-    if ((this.#remark?.textContent ?? "") !== text) {
-      this.#remark?.remove();
-      this.#remark = text === "" ? null : span(kind, text);
-      if (this.#remark !== null) this.#what.append(this.#remark);
+  #note(kind: string, text: string, title: string | null = null): void {
+    let remark = this.#remarks.get(kind);
+    if ((remark?.textContent ?? "") !== text) {
+      remark?.remove();
+      this.#remarks.delete(kind);
+      if (text === "") return;
+      this.#what.append(remark = span(kind, text));
+      this.#remarks.set(kind, remark);
     }
-    if (this.#remark !== null) attr(this.#remark, "title", title);
+    if (remark !== undefined) attr(remark, "title", title);
   }
 
   #drawBar(row: Row, words: Words): void {

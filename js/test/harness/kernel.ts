@@ -191,7 +191,7 @@ export class Kernel {
     } else if (op === "result") {
       return { ok: true, v: this.results[id] ?? { kind: "text", text: "'done'" } };
     } else if (op === "retry") {
-      this.pending.push(makeRow(`${id}r`, { title: row.title, args: row.args, attempt: 2 }));
+      this.pending.push(makeRow(`${id}r`, { title: row.title, args: row.args, retry_of: row.id }));
       return { ok: true, v: { job: `${id}r`, rev: this.rev + 1 } };
     } else if (op === "cancel" && row.status === "running") {
       row.cancel_phase = a["force"] === true ? "forcing" : "asked";
