@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from ._api import rows as _views
 from ._api.control import Control, OptionsView, Scope
@@ -14,12 +15,14 @@ from ._api.displayed import Displayed
 from ._api.forgetting import Forgetting
 from ._api.journaled import Journaled
 from ._api.options import (
+    PARAMETERS,
     check_callback,
     check_priority,
     check_seconds,
     check_text,
     make_options,
     make_settings,
+    spelling,
 )
 from ._api.reference_names import ReferenceNames
 from ._api.rerun_warning import warn_if_replaced
@@ -114,7 +117,23 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         journal: object = None,
         on_restore: Literal["pause", "run"] = "pause",
     ) -> None:
-        settings = make_settings({key: value for key, value in locals().items() if key != "self"})
+        settings = make_settings(
+            name=name,
+            max_history=max_history,
+            keep_ended=keep_ended,
+            keep_bytes=keep_bytes,
+            spool_bytes=spool_bytes,
+            cancel_timeout=cancel_timeout,
+            progress_poll_interval=progress_poll_interval,
+            max_running=max_running,
+            loop=loop,
+            backfill=backfill,
+            max_bypass=max_bypass,
+            max_result_bytes=max_result_bytes,
+            env=env,
+            recycle_after=recycle_after,
+            keep_kernel_alive=keep_kernel_alive,
+        )
         if executor is not None:
             make_options({"executor": executor})
             if executor == "coroutine":
@@ -135,6 +154,30 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         else:
             warn_if_replaced(JobQueue)
         weakref.finalize(self, self._engine.life.abandon).atexit = False
+
+    @classmethod
+    @spelling(
+        one
+        for one in inspect.signature(__init__).parameters.values()
+        if one.name not in ("self", "journal")
+    )
+    def open(cls, journal: object, *args: Any, **kwargs: Any) -> Self:
+        """The living queue of this kernel that has this journal; else a new one.
+
+        For a cell that may run again.
+
+        Args:
+            journal: as in the constructor.
+            args: of the constructor, without the journal; only used if a queue is made.
+            kwargs: the same.
+
+        """
+        from ._api import open_queues as living
+
+        found = living.queue_of(journal)
+        if isinstance(found, cls):
+            return found
+        return cls(*args, journal=journal, **kwargs)
 
     def _make_engine(self, settings: Settings) -> Engine:
         """The seam where tests put another clock under the queue."""
@@ -258,6 +301,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         """
         return self._control.map(function, (iterable, *more), DEFAULT_OPTIONS, 0)
 
+    @spelling(PARAMETERS)
     def options(self, **options: Any) -> OptionsView:
         """The same queue with options for what is submitted through the result.
 

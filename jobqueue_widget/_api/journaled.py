@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from .._core.machine.learned import RunStats
 from .._runtime.engine import Engine
@@ -19,27 +19,6 @@ class Journaled:
 
     _engine: Engine
     _control: Control
-
-    @classmethod
-    def open(cls, journal: object, *args: Any, **kwargs: Any) -> Self:
-        """The living queue of this kernel that has this journal; else a new one.
-
-        For a cell that may run again.
-
-        Args:
-            journal: as in the constructor.
-            args: of the constructor, without the journal; only used if a queue is made.
-            kwargs: the same.
-
-        """
-        from . import open_queues as living
-
-        found = living.queue_of(journal)
-        if isinstance(found, cls):
-            return found
-        make: Any = cls
-        made: Self = make(*args, journal=journal, **kwargs)
-        return made
 
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Write all kept jobs as text into a .csv, .json or .jsonl file; secrets are left out.

@@ -7,7 +7,7 @@ import math
 import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from .._core.machine.resources import GPUS, NAMES
 from .._core.spec import DEFAULT_OPTIONS, JobOptions, Resources
@@ -16,21 +16,19 @@ from .._runtime.engine import Settings
 from ..child.wire import plain
 from ..errors import InvalidOptionError
 
-KNOWN = (
-    "priority",
-    "label",
-    "tags",
-    "timeout",
-    "retries",
-    "idempotent",
-    "after",
-    "resources",
-    "executor",
-    "secret",
-    "fresh",
-    "env",
-    "cwd",
-)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def spelling(parameters: Iterable[inspect.Parameter]) -> Callable[[Function], Function]:
+    """Show these parameters to `help()` and tab completion in the place of `*args, **kwargs`."""
+
+    def spell(function: Function) -> Function:
+        found = inspect.signature(function)
+        own = [one for one in found.parameters.values() if "VAR" not in one.kind.name]
+        function.__signature__ = found.replace(parameters=[*own, *parameters])  # type: ignore[attr-defined] # as `inspect` documents it
+        return function
+
+    return spell
 
 
 def check_priority(value: object) -> int:
@@ -122,10 +120,8 @@ def make_options(given: Mapping[str, Any]) -> tuple[JobOptions, int | None]:
         if name not in KNOWN:
             raise InvalidOptionError(f"unknown option {name!r}; known are: {', '.join(KNOWN)}")
     set_ = {name: value for name, value in given.items() if value is not None}
-    priority = check_priority(set_.pop("priority")) if "priority" in set_ else None
-    checked: dict[str, Any] = {}
-    for name, value in set_.items():
-        checked[name] = _CHECKS[name](value)
+    checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in set_.items()}
+    priority: int | None = checked.pop("priority", None)
     return (JobOptions(**checked) if checked else DEFAULT_OPTIONS), priority
 
 
@@ -249,6 +245,7 @@ def _check_cwd(value: object) -> str:
 
 
 _CHECKS: dict[str, Callable[[Any], object]] = {
+    "priority": check_priority,
     "label": _check_label,
     "tags": _check_tags,
     "timeout": lambda value: check_seconds("timeout", value, zero=False),
@@ -264,17 +261,38 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
 }
 
 
-def make_settings(given: Mapping[str, Any]) -> Settings:
-    """The constructor's arguments, checked.
+KNOWN = tuple(_CHECKS)
+PARAMETERS = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in KNOWN
+]
+
+
+def make_settings(
+    *,
+    name: object,
+    max_history: object,
+    keep_ended: object,
+    keep_bytes: object,
+    spool_bytes: object,
+    cancel_timeout: object,
+    progress_poll_interval: object,
+    max_running: object,
+    loop: object,
+    backfill: object,
+    max_bypass: object,
+    max_result_bytes: object,
+    env: object,
+    recycle_after: object,
+    keep_kernel_alive: object,
+) -> Settings:
+    """Check the constructor's arguments.
 
     Raises:
         InvalidOptionError: one is of the wrong type or out of range.
 
     """
-    if given["loop"] not in ("current", "thread"):
-        raise InvalidOptionError(f'loop must be "current" or "thread", not {_show(given["loop"])}')
-    name = given["name"]
-    env = given["env"]
+    if loop not in ("current", "thread"):
+        raise InvalidOptionError(f'loop must be "current" or "thread", not {_show(loop)}')
     if env is not None and not (
         isinstance(env, Mapping)
         and all(isinstance(key, str) and isinstance(value, str) for key, value in env.items())
@@ -282,28 +300,29 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
         raise InvalidOptionError(f"env must be a mapping of texts to texts, not {_show(env)}")
     for key, value in (env or {}).items():
         check_variable(key, value)
-    limit, recycle, lanes, spool = (
-        given[name] for name in ("max_result_bytes", "recycle_after", "max_running", "spool_bytes")
-    )
     return Settings(
         name="" if name is None else check_text("name", name),
-        max_history=check_count("max_history", given["max_history"], 0),
-        keep_ended=check_count("keep_ended", given["keep_ended"], 0),
-        keep_bytes=check_count("keep_bytes", given["keep_bytes"], 0),
-        spool_bytes=None if spool is None else check_count("spool_bytes", spool, 0),
-        cancel_timeout=check_seconds("cancel_timeout", given["cancel_timeout"]),
+        max_history=check_count("max_history", max_history, 0),
+        keep_ended=check_count("keep_ended", keep_ended, 0),
+        keep_bytes=check_count("keep_bytes", keep_bytes, 0),
+        spool_bytes=_count_or_none("spool_bytes", spool_bytes, 0),
+        cancel_timeout=check_seconds("cancel_timeout", cancel_timeout),
         progress_poll_interval=check_seconds(
-            "progress_poll_interval", given["progress_poll_interval"], zero=False
+            "progress_poll_interval", progress_poll_interval, zero=False
         ),
-        max_running=None if lanes is None else check_count("max_running", lanes, 1),
-        loop=given["loop"],
-        backfill=_check_bool("backfill", given["backfill"]),
-        max_bypass=check_seconds("max_bypass", given["max_bypass"]),
-        max_result_bytes=None if limit is None else check_count("max_result_bytes", limit, 1),
+        max_running=_count_or_none("max_running", max_running, 1),
+        loop=str(loop),
+        backfill=_check_bool("backfill", backfill),
+        max_bypass=check_seconds("max_bypass", max_bypass),
+        max_result_bytes=_count_or_none("max_result_bytes", max_result_bytes, 1),
         env=None if env is None else dict(env),
-        recycle_after=None if recycle is None else check_count("recycle_after", recycle, 1),
-        keep_kernel_alive=_check_bool("keep_kernel_alive", given["keep_kernel_alive"]),
+        recycle_after=_count_or_none("recycle_after", recycle_after, 1),
+        keep_kernel_alive=_check_bool("keep_kernel_alive", keep_kernel_alive),
     )
+
+
+def _count_or_none(name: str, value: object, least: int) -> int | None:
+    return None if value is None else check_count(name, value, least)
 
 
 def check_variable(name: str, value: str) -> None:
