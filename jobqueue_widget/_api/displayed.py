@@ -44,11 +44,11 @@ class Displayed:
     def _display_(self) -> Any:  # what marimo asks for
         return provider().cell_widget(self)
 
-    def _board(
+    def _snapshot(
         self, running: int, pending: int, history: int, known: _views.KnownRows | None = None
     ) -> dict[str, Any]:
         """For the widget: the first rows of each list and the counts, of one moment."""
-        return _views.board(self._engine, running, pending, history, known)
+        return _views.snapshot(self._engine, running, pending, history, known)
 
     def _resources(self) -> dict[str, Any]:
         """For the widget: meters and idle plugins; empty where memory was never a matter."""

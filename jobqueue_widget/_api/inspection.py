@@ -237,9 +237,9 @@ class Inspection:
         """The widget's meters of memory and its idle plugins; empty if no job cares for memory."""
         return self.engine.resources.shown()
 
-    def board(self, running: int = 8, pending: int = 25, history: int = 20) -> dict[str, Any]:
+    def snapshot(self, running: int = 8, pending: int = 25, history: int = 20) -> dict[str, Any]:
         """What the widget draws: counts, state, and at most so many rows of each list."""
-        return _views.board(self.engine, running, pending, history)
+        return _views.snapshot(self.engine, running, pending, history)
 
     def undo_clear(self) -> int:
         """What the widget's Undo does: show again what was just hidden; how many jobs that were."""

@@ -298,7 +298,7 @@ def cleared_dict(engine: Engine) -> dict[str, Any] | None:
     return undoable and {"count": undoable[0], "until": engine.now() + undoable[1]}
 
 
-def board(
+def snapshot(
     engine: Engine, running: int, pending: int, history: int, known: KnownRows | None = None
 ) -> dict[str, Any]:
     """The first rows of the three lists, the counts and the state of the queue, of one moment.

@@ -123,7 +123,7 @@ class Commands:
     def _acted(self, done: bool) -> Answer:
         if not done:
             raise Refused("stale", "the job has gone on meanwhile")
-        return {"rev": self._queue._board(0, 0, 0)["revision"]}
+        return {"rev": self._queue._snapshot(0, 0, 0)["revision"]}
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -238,7 +238,7 @@ class Commands:
 
     def _start(self, a: Answer, cid: str) -> Answer:
         if not self._queue._start_from_here():
-            if self._queue._board(0, 0, 0)["phase"] == "stopping":
+            if self._queue._snapshot(0, 0, 0)["phase"] == "stopping":
                 raise Refused("stale", "it is stopping: start it when it has stopped")
             raise Refused("forbidden", "start it from a cell: `await queue.start()`")
         return self._acted(True)

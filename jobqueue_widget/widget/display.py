@@ -13,7 +13,7 @@ from .boxes import watch_displays
 from .outputs import Data, Outputs
 from .parents import keep_parents
 from .pump import Hearing, route_by_page, this_kernel
-from .snapshot import job_html, snapshot_html, snapshot_text
+from .static_table import job_html, queue_html, queue_text
 from .view import JobCell, JobWidget, QueueWidget, SessionWidget
 
 
@@ -37,8 +37,8 @@ class ShownQueue:
 
     def table(self, *, beside: bool) -> Data:
         """The static table, as html and as text; `beside` a view, it says what it is there for."""
-        html = snapshot_html(self._queue, _mark_of(self.widget, beside))
-        return {"text/html": html, "text/plain": snapshot_text(self._queue)}
+        html = queue_html(self._queue, _mark_of(self.widget, beside))
+        return {"text/html": html, "text/plain": queue_text(self._queue)}
 
     def flush(self) -> None:
         """Bring the widget up to date."""
@@ -46,7 +46,7 @@ class ShownQueue:
 
     def revision(self) -> object:
         """The queue's own."""
-        return self._queue._board(0, 0, 0)["revision"]
+        return self._queue._snapshot(0, 0, 0)["revision"]
 
 
 class ShownJob:
@@ -68,8 +68,8 @@ class ShownJob:
 
     def table(self, *, beside: bool) -> Data:
         """The static table, as html and as text; `beside` a view, it says what it is there for."""
-        row, board = self._job.as_row(), self._queue._board(0, 0, 0)
-        html = job_html(row, board, _mark_of(self.widget, beside))
+        row, snapshot = self._job.as_row(), self._queue._snapshot(0, 0, 0)
+        html = job_html(row, snapshot, _mark_of(self.widget, beside))
         return {"text/html": html, "text/plain": repr(self._job)}
 
     def flush(self) -> None:
@@ -124,7 +124,7 @@ class Provider:
 
     def to_html(self, queue: JobQueue) -> str:
         """The static table."""
-        return snapshot_html(queue)
+        return queue_html(queue)
 
 
 def _view_of(widget: QueueWidget | JobWidget) -> Data:

@@ -63,24 +63,24 @@ class _SignsOfLife:
         self._seen = seen
 
 
-def summary_of(board: State, epoch: str) -> State:
+def summary_of(snapshot: State, epoch: str) -> State:
     """The small part that changes most; counts, what the strip says, the kernel's clock."""
-    paused = board["paused"]
+    paused = snapshot["paused"]
     return {
         "proto": PROTOCOL,
         "epoch": epoch,
-        "rev": board["revision"],
-        "t": board["now"],
-        "name": shorten(board["name"]),
-        "phase": board["phase"],
+        "rev": snapshot["revision"],
+        "t": snapshot["now"],
+        "name": shorten(snapshot["name"]),
+        "phase": snapshot["phase"],
         "paused": paused and {**paused, "reason": shorten(paused["reason"])},
-        "counts": board["counts"],
-        "cleared": board["cleared"],
-        "lag": board["lag"],
+        "counts": snapshot["counts"],
+        "cleared": snapshot["cleared"],
+        "lag": snapshot["lag"],
         "beat": 1.0,
-        "max_running": board["max_running"],
-        "cancel_timeout": board["cancel_timeout"],
-        "note": shorten(board["note"], NOTE_LIMIT),
+        "max_running": snapshot["max_running"],
+        "cancel_timeout": snapshot["cancel_timeout"],
+        "note": shorten(snapshot["note"], NOTE_LIMIT),
     }
 
 
@@ -95,13 +95,13 @@ class QueueSource:
 
     def state(self) -> State:
         """All of it, of one moment."""
-        board = self.queue._board(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS, self._known)
-        self._life.mark(board["running"], board["now"])
+        snapshot = self.queue._snapshot(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS, self._known)
+        self._life.mark(snapshot["running"], snapshot["now"])
         return {
-            "summary": summary_of(board, self.epoch),
-            "running": board["running"],
-            "head": board["pending"],
-            "history": board["history"],
+            "summary": summary_of(snapshot, self.epoch),
+            "running": snapshot["running"],
+            "head": snapshot["pending"],
+            "history": snapshot["history"],
             "job": {},
             "resources": shown_resources(self.queue),
         }
@@ -128,12 +128,12 @@ class JobSource:
     def state(self) -> State:
         """The job's row and the summary of its queue."""
         over = self.is_over()  # before the row is read: then the row says so, too
-        board = self.queue._board(0, 0, 0)
+        snapshot = self.queue._snapshot(0, 0, 0)
         self._function = stands_for(self._job._record.spec)
         (row,) = clipped([self._job.as_row()])
         if row["status"] == "running":
-            self._life.mark([row], board["now"])
-        summary = summary_of(board, self.epoch)
+            self._life.mark([row], snapshot["now"])
+        summary = summary_of(snapshot, self.epoch)
         if over:  # what else the queue does is no matter here, and nobody waits for a heartbeat
             summary |= {"counts": dict.fromkeys(summary["counts"], 0), "paused": None}
             summary["cleared"] = None

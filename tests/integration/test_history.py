@@ -11,7 +11,7 @@ import pytest
 from jobqueue_widget import Job, JobQueue
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
 from jobqueue_widget.testing import MemoryJournal, inspect
-from jobqueue_widget.widget.snapshot import snapshot_text
+from jobqueue_widget.widget.static_table import queue_text
 from tests.journals import opened
 
 pytestmark = pytest.mark.filterwarnings("ignore:the queue is not started")
@@ -41,7 +41,7 @@ SHOWN: dict[str, Callable[[JobQueue], object]] = {
     "window": lambda queue: queue.window("history", 0, 99).rows,
     "total of the window": lambda queue: queue.window("history", 0, 99).total,
     "html": lambda queue: queue.to_html(),
-    "plain text": snapshot_text,
+    "plain text": queue_text,
     "widget": lambda queue: queue.widget.history,
     "count of the widget": lambda queue: queue.widget.summary["counts"]["history"],
     "search of the widget": lambda queue: asked(queue, "find", text="chore"),

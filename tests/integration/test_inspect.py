@@ -89,10 +89,10 @@ async def test_records_stand_in_the_order_of_the_queue() -> None:
     first.cancel()
     assert inside.ended == [inside.record(second), inside.record(first)]
     queue.clear_history()
-    assert inside.board()["history"] == []
+    assert inside.snapshot()["history"] == []
     assert len(inside.ended) == 2
     assert inside.undo_clear() == 2
-    assert [row["id"] for row in inside.board(0, 0, 1)["history"]] == [first.id]
+    assert [row["id"] for row in inside.snapshot(0, 0, 1)["history"]] == [first.id]
     queue.pause("a look")
     assert inside.pause is not None
     assert inside.pause.reason == "a look"

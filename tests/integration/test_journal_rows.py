@@ -20,7 +20,7 @@ import pytest
 from jobqueue_widget import JobQueue, JournalError, JournalWarning, NotRestorableError, read_journal
 from jobqueue_widget.__main__ import main
 from jobqueue_widget.testing import inspect
-from jobqueue_widget.widget.snapshot import snapshot_html, snapshot_text
+from jobqueue_widget.widget.static_table import queue_html, queue_text
 from tests.journals import let_go, running
 
 pytestmark = [
@@ -125,8 +125,8 @@ def look_at_all(queue: JobQueue) -> None:
             repr(job.args)
         with suppress(NotRestorableError):
             job.retry()
-    inspect(queue).board(10, 10, 10)
-    snapshot_html(queue), snapshot_text(queue)
+    inspect(queue).snapshot(10, 10, 10)
+    queue_html(queue), queue_text(queue)
     queue.to_pandas()
     queue.get_state(), queue.orphans(), queue.find("a")
 

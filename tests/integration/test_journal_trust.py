@@ -303,7 +303,7 @@ async def look_at_everything(path: Path, ids: list[str]) -> None:
             assert job.args
         with contextlib.suppress(NotRestorableError):
             job.retry()
-    inspect(queue).board(10, 10, 10)
+    inspect(queue).snapshot(10, 10, 10)
     queue.resume()
     for job in queue.jobs("pending"):
         queue.release(job)

@@ -408,7 +408,7 @@ async def test_a_blocked_loop_is_noticed_and_told(caplog: pytest.LogCaptureFixtu
         events: list[str] = []
         queue.subscribe(lambda event: events.append(event.type))
         time.sleep(2.5)  # noqa: ASYNC251 - the blocking cell
-        assert inspect(queue).board()["lag"] > 1
+        assert inspect(queue).snapshot()["lag"] > 1
         await queue.join(timeout=10)
         await asyncio.sleep(0.05)
         assert "loop_blocked" in events

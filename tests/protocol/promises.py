@@ -33,15 +33,15 @@ def check_kernel(world: World) -> None:
     """The traits tell what the queue holds."""
     kernel = world.kernel
     widget, queue = kernel.widget, kernel.queue
-    board = as_json(inspect(queue).board(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS))
-    if widget.summary["rev"] != board["revision"]:
-        world.complain(f"the traits are of {widget.summary['rev']}, not {board['revision']}")
-    if widget.summary["counts"] != board["counts"]:
-        world.complain(f"the traits count {widget.summary['counts']}, not {board['counts']}")
-    if (widget.summary["cleared"] is None) != (board["cleared"] is None):
+    snapshot = as_json(inspect(queue).snapshot(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS))
+    if widget.summary["rev"] != snapshot["revision"]:
+        world.complain(f"the traits are of {widget.summary['rev']}, not {snapshot['revision']}")
+    if widget.summary["counts"] != snapshot["counts"]:
+        world.complain(f"the traits count {widget.summary['counts']}, not {snapshot['counts']}")
+    if (widget.summary["cleared"] is None) != (snapshot["cleared"] is None):
         world.complain(f"the traits offer to undo {widget.summary['cleared']}")
     for name, of in (("running", "running"), ("head", "pending"), ("history", "history")):
-        true = [without(row) for row in clipped(board[of])]
+        true = [without(row) for row in clipped(snapshot[of])]
         compare(world, f"trait {name}", [without(row) for row in getattr(widget, name)], true)
     if inspect(queue).faults.bugs:
         world.complain("the engine counts a bug")

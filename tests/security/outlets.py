@@ -18,7 +18,7 @@ from typing import Any
 from jobqueue_widget import Job, JobQueue, read_journal
 from jobqueue_widget.__main__ import main
 from jobqueue_widget.errors import JobQueueError
-from jobqueue_widget.widget.snapshot import job_html
+from jobqueue_widget.widget.static_table import job_html
 from tests.journals import as_if_killed
 
 RUN = re.compile("[A-Za-z0-9]{6,}")

@@ -112,7 +112,7 @@ async def test_the_repr_of_an_argument_is_called_once_and_may_ask_the_queue() ->
         job = queue.submit_nowait(anything, Nosy())
         for _ in range(2):
             assert queue.window("pending", 0, 5).rows[0]["args"] == "nosy"
-            assert inspect(queue).board()["pending"][0]["args"] == "nosy"
+            assert inspect(queue).snapshot()["pending"][0]["args"] == "nosy"
             assert job.as_row()["args"] == "nosy"
         queue.cancel_all("all")
     assert calls == ["1"]

@@ -27,28 +27,28 @@ PLACED = (
 )
 
 
-def snapshot_text(queue: JobQueue) -> str:
+def queue_text(queue: JobQueue) -> str:
     """A heading, then one line per job."""
-    board = queue._board(8, ROWS, 20)
-    lines = [_heading(board), *(_line(row) for row in _rows(board))]
+    snapshot = queue._snapshot(8, ROWS, 20)
+    lines = [_heading(snapshot), *(_line(row) for row in _rows(snapshot))]
     return visible("\n".join(lines))
 
 
-def snapshot_html(queue: JobQueue, mark: str = "") -> str:
+def queue_html(queue: JobQueue, mark: str = "") -> str:
     """A table of at most 50 rows; every text escaped. `mark`: of the widget it stands beside."""
-    board = queue._board(8, ROWS, 20)
+    snapshot = queue._snapshot(8, ROWS, 20)
     head = "".join(f'<th style="{CELL}">{name}</th>' for name in ("Job", "State", "Progress", ""))
-    body = "".join(_html_row(row) for row in _rows(board))
-    told = f"<p><b>{escape(_heading(board))}</b> {_as_of(board)}</p>"
+    body = "".join(_html_row(row) for row in _rows(snapshot))
+    told = f"<p><b>{escape(_heading(snapshot))}</b> {_as_of(snapshot)}</p>"
     table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    return _html(told, table, mark, _how(board, "queue"))
+    return _html(told, table, mark, _how(snapshot, "queue"))
 
 
-def job_html(row: dict[str, Any], board: dict[str, Any] | None = None, mark: str = "") -> str:
-    """A table of one job; every text escaped. `board`: of its queue, to say when that was true."""
+def job_html(row: dict[str, Any], snapshot: dict[str, Any] | None = None, mark: str = "") -> str:
+    """A table of one job; every text escaped. `snapshot`: of its queue, which says as of when."""
     told = how = ""
-    if board is not None and row["completed_at"] is None:
-        told, how = f"<p>{_as_of(board)}</p>", _how(board, "job")
+    if snapshot is not None and row["completed_at"] is None:
+        told, how = f"<p>{_as_of(snapshot)}</p>", _how(snapshot, "job")
     return _html(told, f"<tbody>{_html_row(*_prepared([row]))}</tbody>", mark, how)
 
 
@@ -61,24 +61,24 @@ def _html(told: str, table: str, mark: str, how: str) -> str:
     return f'{head}<table style="{STYLE}">{table}</table></div>'
 
 
-def _as_of(board: dict[str, Any]) -> str:
-    now = datetime.fromtimestamp(board["now"]).astimezone()
+def _as_of(snapshot: dict[str, Any]) -> str:
+    now = datetime.fromtimestamp(snapshot["now"]).astimezone()
     zone = f"{now:%z}"
     ahead = f"{zone[:3]}:{zone[3:5]}" if now.utcoffset() else ""
     return f"<i>as of {now:%Y-%m-%d %H:%M} UTC{ahead}</i>"
 
 
-def _how(board: dict[str, Any], what: str) -> str:
+def _how(snapshot: dict[str, Any], what: str) -> str:
     """What to do where this is seen in the place of the view; true whatever has become of that."""
-    back = " Run the first cell to bring the queue back." if board["survives"] else ""
+    back = " Run the first cell to bring the queue back." if snapshot["survives"] else ""
     return (
         f"Not live. While the kernel runs and no cell blocks it, reload the page to control the "
         f"{what}. If the kernel is gone, this is the last known state.{back}"
     )
 
 
-def _rows(board: dict[str, Any]) -> list[dict[str, Any]]:
-    return _prepared([*board["running"], *board["pending"], *board["history"]][:ROWS])
+def _rows(snapshot: dict[str, Any]) -> list[dict[str, Any]]:
+    return _prepared([*snapshot["running"], *snapshot["pending"], *snapshot["history"]][:ROWS])
 
 
 def _prepared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -89,9 +89,9 @@ def _prepared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _heading(board: dict[str, Any]) -> str:
-    counts = board["counts"]
-    name = visible(f"Job queue {board['name']}".rstrip())
+def _heading(snapshot: dict[str, Any]) -> str:
+    counts = snapshot["counts"]
+    name = visible(f"Job queue {snapshot['name']}".rstrip())
     parts = [f"{counts['running']} running", f"{counts['pending']} queued"]
     parts += [f"{counts[kind]} {kind}" for kind in ("completed", "failed", "cancelled")]
     return f"{name}: {', '.join(parts)}"
