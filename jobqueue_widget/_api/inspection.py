@@ -229,7 +229,7 @@ class Inspection:
 
     @property
     def notice(self) -> str:
-        """What the widget's strip tells of the queue itself, of its journal for instance; or ""."""
+        """What the widget's banner tells of the queue, of its journal for instance; or ""."""
         return self.engine.notice
 
     @property

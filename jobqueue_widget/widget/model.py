@@ -64,7 +64,7 @@ class _SignsOfLife:
 
 
 def summary_of(snapshot: State, epoch: str) -> State:
-    """The small part that changes most; counts, what the strip says, the kernel's clock."""
+    """The small part that changes most; counts, what the banner says, the kernel's clock."""
     paused = snapshot["paused"]
     return {
         "proto": PROTOCOL,

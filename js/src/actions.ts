@@ -113,7 +113,7 @@ export class Line {
     try {
       this.model.send(waiting.message);
     } catch {
-      // The comm is closed: the kernel has gone. Said in the strip; the request ends here.
+      // The comm is closed: the kernel has gone. Said in the banner; the request ends here.
       this.gone = true;
       const e = { code: "no_kernel", msg: "the kernel has gone" };
       waiting.settle({ ok: false, e });

@@ -90,7 +90,7 @@ class Page:
     def _show(self, queue: str) -> None:
         self._queue = f"queues[{queue!r}]"
         self._region = self.page.get_by_role("region", name=re.compile(f"^Job queue.*{queue}"))
-        self.strip = self._region.locator(".jqw-strip")
+        self.banner = self._region.locator(".jqw-banner")
         self.label = f"job {self._count}."
         self.row = self._region.get_by_role("row").filter(has_text=self.label).first
         self.bar = self.row.get_by_role("progressbar")
@@ -214,7 +214,7 @@ def test_a_click_in_a_busy_cell_is_acted_on_or_said_to_be_late(
     expect(page.bar).not_to_have_attribute("aria-valuenow", shown)  # progress goes on
     page.cancel()
     if version == "6.31":
-        expect(page.strip).to_contain_text(BUSY)
+        expect(page.banner).to_contain_text(BUSY)
         expect(page.row).not_to_contain_text(CANCELLED)
         page.end_cell()
     else:
@@ -222,7 +222,7 @@ def test_a_click_in_a_busy_cell_is_acted_on_or_said_to_be_late(
         page.end_cell()
         page.check_heard_meanwhile()
     expect(page.row).to_contain_text(CANCELLED)
-    expect(page.strip).not_to_contain_text(BUSY)
+    expect(page.banner).not_to_contain_text(BUSY)
     page.check_cells_behind()
 
 
@@ -242,7 +242,7 @@ def test_a_click_is_acted_on_in_a_cell_that_blocks_before_the_page_has_loaded(
         notebook.page.wait_for_timeout(SETTLED)
         button.click()
         if version == "6.31":
-            expect(notebook.page.locator(".jqw-strip").last).to_contain_text(BUSY)
+            expect(notebook.page.locator(".jqw-banner").last).to_contain_text(BUSY)
         else:
             expect(row).to_contain_text(CANCELLED)
         (tmp_path / "flag").touch()

@@ -131,9 +131,9 @@ def test_a_closed_queue_says_so_and_a_click_on_it_is_answered(fresh: Fresh) -> N
     until_status(notebook, "unlucky", "failed")
     expect(row(notebook, "unlucky")).to_contain_text("no luck at all")
     add_cell(notebook, "await queue.close()")
-    expect(region(notebook).locator(".jqw-strip")).to_contain_text("Closed")
+    expect(region(notebook).locator(".jqw-banner")).to_contain_text("Closed")
     press(notebook, "Retry unlucky")
-    expect(region(notebook).locator(".jqw-strip")).to_contain_text("Could not retry")
+    expect(region(notebook).locator(".jqw-banner")).to_contain_text("Could not retry")
     assert notebook.value_of("len(queue.find('unlucky'))") == 1
 
 
@@ -205,9 +205,9 @@ def test_after_a_restart_the_last_state_is_kept_and_said_to_be_old(
     name = "Cancel runs" if busy else "Retry runs"
     expect(button(notebook, name)).to_be_visible()
     notebook.page.evaluate(RESTART)
-    strip = region(notebook).locator(".jqw-strip")
-    expect(strip).to_contain_text("Kernel gone", timeout=15_000)
-    expect(strip).to_contain_text("last known state")
+    banner = region(notebook).locator(".jqw-banner")
+    expect(banner).to_contain_text("Kernel gone", timeout=15_000)
+    expect(banner).to_contain_text("last known state")
     expect(region(notebook)).to_contain_text("runs")
     expect(region(notebook)).to_have_class(re.compile("jqw-dim"))
     expect(button(notebook, name)).to_have_attribute("aria-disabled", "true")
@@ -264,6 +264,6 @@ def test_a_state_saved_with_the_notebook_is_shown_as_what_it_is(
         view = regions(page)
         expect(view).to_contain_text("no luck at all")
         sentence = "the kernel or its connection is busy or gone"  # it cannot know which
-        expect(view.locator(".jqw-strip")).to_contain_text(sentence, timeout=10_000)
+        expect(view.locator(".jqw-banner")).to_contain_text(sentence, timeout=10_000)
     finally:
         save_widget_states(lab, False)

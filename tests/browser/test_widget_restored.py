@@ -39,9 +39,9 @@ def test_after_the_kernel_was_killed_a_person_reviews_and_resumes(open_notebook:
     run_cell(notebook, 0)
     until_value(notebook, "queue.paused", True)
     assert notebook.value_of("os.getpid()") != first
-    strip = region(notebook).locator(".jqw-strip")
-    expect(strip).to_contain_text(re.compile(r"3 jobs restored from \d\d:\d\d"))
-    expect(strip).to_contain_text("review, then Resume")
+    banner = region(notebook).locator(".jqw-banner")
+    expect(banner).to_contain_text(re.compile(r"3 jobs restored from \d\d:\d\d"))
+    expect(banner).to_contain_text("review, then Resume")
     for label in ("waits 0", "waits 1", "waits 2"):
         expect(row(notebook, label)).to_be_visible()
     expect(row(notebook, "was at work")).to_contain_text("interrupted by kernel exit")

@@ -298,9 +298,9 @@ def test_a_host_that_sees_keys_first_is_told_which_are_not_its_own(opened: Opene
 def test_pause_says_who_and_when(opened: Opener) -> None:
     page = opened()
     page.get_by_role("button", name="Pause queue").click()
-    expect(page.locator(".jqw-strip")).to_contain_text("Paused since")
+    expect(page.locator(".jqw-banner")).to_contain_text("Paused since")
     page.get_by_role("button", name="Resume queue").click()
-    expect(page.locator(".jqw-strip")).to_be_hidden()
+    expect(page.locator(".jqw-banner")).to_be_hidden()
 
 
 def test_cancel_all_asks_with_counts(opened: Opener) -> None:
@@ -315,20 +315,20 @@ def test_a_busy_kernel_is_said_after_a_second(opened: Opener) -> None:
     page = opened()
     page.evaluate("kernel.deaf = true")
     page.get_by_role("button", name="Pause queue").click()
-    expect(page.locator(".jqw-strip")).to_contain_text("Kernel is busy; your request is sent")
+    expect(page.locator(".jqw-banner")).to_contain_text("Kernel is busy; your request is sent")
 
 
 def test_missing_heartbeats_are_said(opened: Opener) -> None:
     page = opened()
     page.evaluate("kernel.deaf = true")
-    expect(page.locator(".jqw-strip")).to_contain_text("Not updating for", timeout=8_000)
+    expect(page.locator(".jqw-banner")).to_contain_text("Not updating for", timeout=8_000)
 
 
 def test_a_kernel_that_has_gone_is_said_and_acts_are_disabled(opened: Opener) -> None:
     page = opened()
     page.evaluate("kernel.closed = true")
     page.get_by_role("button", name="Pause queue").click()
-    expect(page.locator(".jqw-strip")).to_contain_text("Kernel gone")
+    expect(page.locator(".jqw-banner")).to_contain_text("Kernel gone")
     expect(row(page, "r1")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel whisper")).to_have_attribute(
         "aria-disabled", "true"
@@ -599,7 +599,7 @@ def test_what_ended_before_an_idle_kernel_went_grows_older(opened: Opener) -> No
       kernel.closed = true;
     }""")
     page.get_by_role("button", name="Pause queue").click()
-    expect(page.locator(".jqw-strip")).to_contain_text("Kernel gone")
+    expect(page.locator(".jqw-banner")).to_contain_text("Kernel gone")
     expect(times.first).to_have_text("10 min ago")
 
 
@@ -659,7 +659,7 @@ def test_clocks_stand_still_once_the_kernel_has_gone(opened: Opener) -> None:
     page = opened()
     page.evaluate("kernel.closed = true")
     page.get_by_role("button", name="Pause queue").click()
-    expect(page.locator(".jqw-strip")).to_contain_text("Kernel gone")
+    expect(page.locator(".jqw-banner")).to_contain_text("Kernel gone")
     times = page.get_by_role("grid", name="Running").locator(".jqw-time")
     before = times.all_text_contents()
     assert before[0] == "40 s left"

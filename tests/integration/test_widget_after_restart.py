@@ -40,7 +40,7 @@ async def killed(path: Path) -> Path:
     return copy
 
 
-async def test_the_strip_says_how_many_came_back_from_when_and_what_to_do(tmp_path: Path) -> None:
+async def test_the_banner_says_how_many_came_back_from_when_and_what_to_do(tmp_path: Path) -> None:
     copy = await killed(tmp_path / "runs.db")
     with opened(copy) as queue:
         summary = state_of(queue)["summary"]
@@ -74,7 +74,7 @@ async def test_an_interrupted_row_can_be_retried_and_a_lost_one_says_why(tmp_pat
         let_go(queue)
 
 
-async def test_a_journal_that_fails_is_told_in_the_strip_until_it_is_written_again(
+async def test_a_journal_that_fails_is_told_in_the_banner_until_it_is_written_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from jobqueue_widget._persistence import recorder

@@ -53,7 +53,7 @@ export class Context {
       return await this.line.request(op, a);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      return null; // the strip tells when the kernel is gone; a lost job shows as such
+      return null; // the banner tells when the kernel is gone; a lost job shows as such
     }
   }
 

@@ -1,17 +1,17 @@
-// The live progress cell of one job: one row, its strip, and its log on demand.
+// The live progress cell of one job: one row, its banner, and its log on demand.
 
 import type { Row } from "../protocol";
 import { attr, button, h, icon, setIcon, setText, show, span } from "../ui/dom";
 import { takesText } from "../ui/keys";
+import { Banner } from "./banner";
 import type { Context } from "./context";
 import { Details } from "./details";
 import { ActButton, Bar, writeArguments } from "./rows";
-import { Strip } from "./strip";
 import { knownProgress, wordsOf } from "./words";
 
 export class JobView {
   readonly node = h("div", { class: "jqw jqw-job", role: "group" });
-  #strip: Strip;
+  #banner: Banner;
   #details: Details;
   #icon = icon();
   #title = h("b", { class: "jqw-title" });
@@ -29,7 +29,7 @@ export class JobView {
     private context: Context,
     signal: AbortSignal,
   ) {
-    this.#strip = new Strip(context);
+    this.#banner = new Banner(context);
     this.#details = new Details(context, () => this.#toggle(), () => undefined);
     this.#act = new ActButton(context);
     attr(this.#act.node, "tabindex", 0);
@@ -41,14 +41,14 @@ export class JobView {
       this.#icon, what, this.#bar.node, this.#info, this.#time, this.#act.node,
       this.#more,
     );
-    this.node.append(line, this.#strip.node, context.live.node);
+    this.node.append(line, this.#banner.node, context.live.node);
     this.node.addEventListener("keydown", (event) => this.#key(event), { signal });
   }
 
   render(): void {
     const { context } = this;
     const row = context.store.job;
-    this.#strip.update();
+    this.#banner.update();
     this.node.classList.toggle("jqw-dim", context.line.gone);
     if (row === null) {
       attr(this.node, "aria-label", "Job");

@@ -1,9 +1,10 @@
-// The view of a queue: toolbar, strip, resources, the lists, details; and what the keys do.
+// The view of a queue: toolbar, banner, resources, the lists, details; and what the keys do.
 
 import { LISTS, type Row } from "../protocol";
 import { active, attr, css, div, h } from "../ui/dom";
 import { commandOf, takesText, type Command } from "../ui/keys";
 import { ROW } from "../ui/list";
+import { Banner } from "./banner";
 import type { Context } from "./context";
 import { Details } from "./details";
 import { Filter } from "./filter";
@@ -11,7 +12,6 @@ import { Lists } from "./lists";
 import { ResourcesView } from "./resources";
 import { Scroller, type Current } from "./scroller";
 import { HEIGHT, sizeHandle } from "./size";
-import { Strip } from "./strip";
 import { Toolbar } from "./toolbar";
 
 const WIDE = 720; // px of usual letters from which details stand at the side
@@ -20,7 +20,7 @@ const USUAL_LETTER = 13; // px
 export class QueueView {
   readonly node = h("div", { class: "jqw", role: "region" });
   #toolbar: Toolbar;
-  #strip: Strip;
+  #banner: Banner;
   #resources: ResourcesView;
   #filter: Filter;
   #lists: Lists;
@@ -36,7 +36,7 @@ export class QueueView {
     signal: AbortSignal,
   ) {
     this.#toolbar = new Toolbar(context);
-    this.#strip = new Strip(context);
+    this.#banner = new Banner(context);
     this.#resources = new ResourcesView(context);
     this.#filter = new Filter(context);
     this.#lists = new Lists(context, this.#filter);
@@ -50,7 +50,7 @@ export class QueueView {
       context.invalidate();
     });
     this.node.append(
-      this.#toolbar.node, this.#strip.node, this.#resources.node, this.#body, handle,
+      this.#toolbar.node, this.#banner.node, this.#resources.node, this.#body, handle,
       context.live.node,
     );
     this.node.addEventListener("keydown", (event) => this.#key(event), { signal });
@@ -92,7 +92,7 @@ export class QueueView {
     this.#rows.render(); // first: it reads where things stand, and nothing is written yet
     this.node.classList.toggle("jqw-full", this.#rows.height >= this.#most);
     this.#toolbar.update();
-    this.#strip.update();
+    this.#banner.update();
     this.#resources.update();
     this.#filter.update();
     this.#announce();

@@ -7,8 +7,8 @@ import type { Context } from "./context";
 const LAG_SHOWN = 1; // seconds
 const UNHEARD_AFTER = 5; // seconds
 
-export class Strip {
-  readonly node = div("strip");
+export class Banner {
+  readonly node = div("banner");
   #lines: HTMLElement[] = [];
 
   constructor(private context: Context) {}
@@ -17,7 +17,7 @@ export class Strip {
     const told = this.#sentences();
     show(this.node, told.length > 0);
     while (this.#lines.length < told.length) {
-      const line = div("strip-line");
+      const line = div("banner-line");
       this.#lines.push(line);
       this.node.append(line);
     }
