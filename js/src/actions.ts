@@ -1,4 +1,4 @@
-// The line to the kernel: requests with answers, repeats over a channel that loses, liveness.
+// Requests to the kernel: answers, repeats over a channel that loses, what is pending, liveness.
 
 import { isPlain, num, text, type Answer, type Model, type Plain, type Problem } from "./protocol";
 
@@ -36,7 +36,7 @@ interface Waiting {
   settle(answer: Answer): void;
 }
 
-export class Line {
+export class Rpc {
   readonly cid: string;
   /** True since the model refused to send; a new flush clears it. */
   gone = false;

@@ -1,6 +1,6 @@
 // Keeps the table beside the views as it stands: for a page that comes when there is no view.
 
-import type { Line } from "./actions";
+import type { Rpc } from "./actions";
 import { isPlain, num, text, type Model, type Plain } from "./protocol";
 
 const SETTLED = 1_500; // ms without a change, when nothing runs
@@ -24,7 +24,7 @@ function notebookOf(model: Model & { widget_manager?: Plain }): Notebook | undef
 }
 
 /** For all views of a model, in one tab of this browser. Returns what ends it. */
-export function keepTable(model: Model, line: Line): () => void {
+export function keepTable(model: Model, rpc: Rpc): () => void {
   const ending = new AbortController();
   const { signal } = ending;
   let asked = -1;
@@ -46,7 +46,7 @@ export function keepTable(model: Model, line: Line): () => void {
     timer = undefined;
     asked = num(summary()["rev"]);
     if (busy()) atWork = Date.now();
-    const table = await line.request("snapshot").catch(() => ({}));
+    const table = await rpc.request("snapshot").catch(() => ({}));
     if (!signal.aborted && epoch() !== "") write(model, epoch(), table);
   }
 

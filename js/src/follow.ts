@@ -9,7 +9,7 @@ const ASK_GAP = 1; // seconds between questions after lost messages
 const IDLE_TICKS = 15; // when nothing elapses but "2 min ago"
 
 type Shared = Pick<
-  Context, "store" | "line" | "marks" | "page" | "ask" | "invalidate" | "trouble" | "unheard"
+  Context, "store" | "rpc" | "marks" | "page" | "ask" | "invalidate" | "trouble" | "unheard"
 >;
 
 export class Follower {
@@ -35,25 +35,25 @@ export class Follower {
 
   /** Bring the store up to date; called before each drawing. */
   read(): void {
-    const { store, line, marks } = this.context;
+    const { store, rpc, marks } = this.context;
     if (this.#fresh) {
       this.#fresh = false;
       if (store.read((name) => this.model.get(name))) marks.clear(); // of another kernel
-      line.epoch = store.summary.epoch;
+      rpc.epoch = store.summary.epoch;
     }
     marks.settle(store.summary.rev); // an answer may come after the state that shows its act
   }
 
   /** Once a second, as long as somebody looks: what elapses is drawn anew. */
   tick(): void {
-    const { store, line } = this.context;
+    const { store, rpc } = this.context;
     const now = this.context.page();
     const { trouble, unheard } = this.context;
     const gap = Math.max(ASK_AGAIN, (now - (unheard ?? now)) / 2); // a busy kernel answers them all
-    if (store.silent(now) && !line.gone && now - this.#askedAt > gap) this.#hello(0);
+    if (store.silent(now) && !rpc.gone && now - this.#askedAt > gap) this.#hello(0);
     this.#ticks += 1;
     const { running, held } = store.summary.counts;
-    const lively = running + held > 0 || trouble !== null || unheard !== null || line.late;
+    const lively = running + held > 0 || trouble !== null || unheard !== null || rpc.late;
     if (lively || this.#ticks % IDLE_TICKS === 0) this.context.invalidate();
   }
 
@@ -99,9 +99,9 @@ export class Follower {
 
   #told = (): void => {
     if (this.#asleep) return;
-    const { store, line } = this.context;
+    const { store, rpc } = this.context;
     const lost = store.arrived(this.model.get("summary"), this.context.page());
-    line.gone = false;
+    rpc.gone = false;
     this.context.unheard = null;
     if (lost) this.#hello(ASK_GAP);
     this.#changed();
@@ -113,9 +113,9 @@ export class Follower {
   };
 
   #receive = (message: unknown): void => {
-    const { line } = this.context;
-    if (line.receive(message) || !isPlain(message)) return;
-    const mine = message["t"] === "rows" && message["cid"] === line.cid;
+    const { rpc } = this.context;
+    if (rpc.receive(message) || !isPlain(message)) return;
+    const mine = message["t"] === "rows" && message["cid"] === rpc.cid;
     const part = mine ? cleanPart(message) : null;
     if (part !== null) this.pushed(part);
   };
@@ -124,7 +124,7 @@ export class Follower {
   #cut = (): void => this.#hello(ASK_GAP);
 
   #ended = (): void => {
-    this.context.line.gone = true;
+    this.context.rpc.gone = true;
     this.context.invalidate();
   };
 }

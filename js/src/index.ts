@@ -1,6 +1,6 @@
 // What anywidget loads: asks for the state when the model comes, draws each view of it.
 
-import { Line } from "./actions";
+import { Rpc } from "./actions";
 import { keepTable } from "./beside";
 import { Follower } from "./follow";
 import type { Model } from "./protocol";
@@ -16,15 +16,15 @@ type Cleanup = () => void;
 
 function initialize({ model }: { model: Model }): Cleanup {
   // Messages sent before this are lost on some hosts: a page that asks, converges.
-  const line = new Line(model, () => undefined);
-  const receive = (message: unknown): void => void line.receive(message);
+  const rpc = new Rpc(model, () => undefined);
+  const receive = (message: unknown): void => void rpc.receive(message);
   model.on("msg:custom", receive);
-  line.request("hello").catch(() => undefined); // a view says when there is no kernel
-  const stopKeeping = keepTable(model, line);
+  rpc.request("hello").catch(() => undefined); // a view says when there is no kernel
+  const stopKeeping = keepTable(model, rpc);
   return () => {
     stopKeeping();
     model.off("msg:custom", receive);
-    line.close();
+    rpc.close();
   };
 }
 

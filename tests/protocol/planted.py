@@ -75,7 +75,7 @@ BUGS = [
     Bug(
         "rows for another view are taken",
         "follow.ts",
-        'message["t"] === "rows" && message["cid"] === line.cid;',
+        'message["t"] === "rows" && message["cid"] === rpc.cid;',
         'message["t"] === "rows";',
     ),
     Bug(
@@ -171,7 +171,7 @@ BUGS = [
     Bug(
         "a kernel that has gone is gone for ever",
         "follow.ts",
-        "    line.gone = false;\n    this.context.unheard",
+        "    rpc.gone = false;\n    this.context.unheard",
         "    this.context.unheard",
     ),
     # -- the kernel ----------------------------------------------------------------------------

@@ -31,16 +31,16 @@ export class Banner {
 
   #sentences(): [kind: string, text: string][] {
     const { context } = this;
-    const { store, line } = context;
+    const { store, rpc } = context;
     const { summary } = store;
     const told: [string, string][] = [];
     const page = context.page();
     const heard = store.heardAt;
     const at = clock(summary.t || page);
-    if (line.gone) return [["gone", `Kernel gone ${at} — last known state`]];
+    if (rpc.gone) return [["gone", `Kernel gone ${at} — last known state`]];
     if (context.unheard !== null && page - context.unheard > UNHEARD_AFTER) {
       told.push(["busy", `No answer since ${at}: ${SILENCE}`]);
-    } else if (line.late) {
+    } else if (rpc.late) {
       told.push(["busy", BUSY]);
     } else if (store.silent(page) && heard !== null) {
       told.push(["busy", `Not updating for ${rough(page - heard)}: ${SILENCE}`]);

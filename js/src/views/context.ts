@@ -1,6 +1,6 @@
-// What every part of a view shares: the state, the line to the kernel, the acts of the user.
+// What every part of a view shares: the state, the requests to the kernel, the acts of the user.
 
-import { Line, Marks, Refused } from "../actions";
+import { Marks, Refused, Rpc } from "../actions";
 import { num, type Model, type Plain, type Row } from "../protocol";
 import { Store } from "../store";
 import { amount } from "../ui/amount";
@@ -15,7 +15,7 @@ export class Context {
   readonly store = new Store();
   readonly marks = new Marks();
   readonly live = new Live();
-  readonly line: Line;
+  readonly rpc: Rpc;
   /** What the last act met; shown for a while. */
   trouble: { text: string; at: number } | null = null;
   /** Since when (page clock) the kernel was asked for its state and nothing at all has come. */
@@ -30,7 +30,7 @@ export class Context {
     model: Model,
     readonly invalidate: () => void,
   ) {
-    this.line = new Line(model, invalidate);
+    this.rpc = new Rpc(model, invalidate);
   }
 
   /** Page clock in seconds. */
@@ -45,12 +45,12 @@ export class Context {
   }
 
   get enabled(): boolean {
-    return !this.line.gone;
+    return !this.rpc.gone;
   }
 
   async ask(op: string, a: Plain = {}): Promise<Plain | null> {
     try {
-      return await this.line.request(op, a);
+      return await this.rpc.request(op, a);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       return null; // the banner tells when the kernel is gone; a lost job shows as such
@@ -61,7 +61,7 @@ export class Context {
   act(op: string, a: Plain, kind: string, id = ""): Promise<Plain | null> {
     if (!this.enabled) return Promise.resolve(null);
     const mark = id === "" ? null : this.marks.set(id, kind, this.page());
-    const answer = this.line.request(op, a, true).then(
+    const answer = this.rpc.request(op, a, true).then(
       (value) => {
         this.actedAt = this.page();
         if (mark !== null) this.marks.answered(id, mark, value);
@@ -165,7 +165,7 @@ export class Context {
   }
 
   close(): void {
-    this.line.close();
+    this.rpc.close();
     this.live.close();
   }
 }

@@ -88,7 +88,7 @@ export class Filter {
     }
     const { store, actedAt } = this.context;
     const { rev } = store.summary;
-    // When it is not due yet: the line draws again a second after each request.
+    // When it is not due yet: the view is drawn again a second after each request.
     const due = this.context.page() - this.#askedAt > AGAIN_AFTER || actedAt > this.#askedAt;
     if (this.active && rev !== this.#foundRev && due) void this.#search(rev);
   }

@@ -49,7 +49,7 @@ export class JobView {
     const { context } = this;
     const row = context.store.job;
     this.#banner.update();
-    this.node.classList.toggle("jqw-dim", context.line.gone);
+    this.node.classList.toggle("jqw-dim", context.rpc.gone);
     if (row === null) {
       attr(this.node, "aria-label", "Job");
       return;

@@ -24,7 +24,7 @@ export class Lists {
     private context: Context,
     private filter: Filter,
   ) {
-    const request = context.line.request.bind(context.line);
+    const request = context.rpc.request.bind(context.rpc);
     const make = (list: ListName): Window => new Window(list, request, context.invalidate);
     this.windows = {
       running: make("running"), pending: make("pending"), history: make("history"),

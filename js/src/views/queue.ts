@@ -85,7 +85,7 @@ export class QueueView {
       this.#ended = new Set(store.history.map((row) => row.id));
     }
     attr(this.node, "aria-label", summary.name ? `Job queue ${summary.name}` : "Job queue");
-    this.node.classList.toggle("jqw-dim", this.context.line.gone);
+    this.node.classList.toggle("jqw-dim", this.context.rpc.gone);
     this.node.classList.toggle("jqw-wide", this.#rows.wide);
     this.#lists.refresh();
     this.#rows.follow();

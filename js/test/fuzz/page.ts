@@ -143,7 +143,7 @@ export class View {
 
   /** What is on the screen, briefly, and what is known of it. */
   seen(): Plain {
-    const { store, line, marks } = this.context;
+    const { store, rpc, marks } = this.context;
     const { summary } = store;
     const shown = this.onScreen();
     const lists = LISTS.map((list) => shown[list].map((row) =>
@@ -151,9 +151,9 @@ export class View {
     const oldest = Math.min(...[...this.open].map(({ since }) => since));
     return {
       epoch: summary.epoch, seq: summary.seq, rev: summary.rev, lists,
-      windows: LISTS.map((list) => this.revs[list]), busy: store.busy, gone: line.gone,
+      windows: LISTS.map((list) => this.revs[list]), busy: store.busy, gone: rpc.gone,
       marks: [...this.touched].filter((id) => marks.get(id) !== undefined),
-      waits: this.open.size > 0 ? this.context.page() - oldest : 0, late: line.late,
+      waits: this.open.size > 0 ? this.context.page() - oldest : 0, late: rpc.late,
     };
   }
 
@@ -187,9 +187,9 @@ export class View {
 
   /** Note how long acts wait. */
   private listen(): void {
-    const { line } = this.context;
-    const request = line.request.bind(line);
-    line.request = (op, a, act) => {
+    const { rpc } = this.context;
+    const request = rpc.request.bind(rpc);
+    rpc.request = (op, a, act) => {
       const wait = { since: this.context.page() };
       if (act === true) this.open.add(wait);
       return request(op, a, act).finally(() => this.open.delete(wait));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import type { Line } from "../../src/actions";
+import type { Rpc } from "../../src/actions";
 import { keepTable } from "../../src/beside";
 import type { Model, Plain } from "../../src/protocol";
 
@@ -36,8 +36,8 @@ function make() {
   };
   let asked = 0;
   const table = { "text/html": "<table class=of-b0b>new", "text/plain": "new" };
-  const line = { request: () => Promise.resolve((asked += 1) && table) } as unknown as Line;
-  const stop = keepTable(model as Model, line);
+  const rpc = { request: () => Promise.resolve((asked += 1) && table) } as unknown as Rpc;
+  const stop = keepTable(model as Model, rpc);
   return {
     page,
     asked: () => asked,

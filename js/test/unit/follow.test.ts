@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Line, Marks } from "../../src/actions";
+import { Marks, Rpc } from "../../src/actions";
 import { Follower } from "../../src/follow";
 import type { Model, Plain } from "../../src/protocol";
 import { Store } from "../../src/store";
@@ -18,11 +18,11 @@ function make() {
     send: (message) => void sent.push(message),
   };
   const clock = new Ticks();
-  const line = new Line(model, () => undefined, clock);
+  const rpc = new Rpc(model, () => undefined, clock);
   const context = {
-    store: new Store(), marks: new Marks(), line, page: () => now, invalidate: () => undefined,
+    store: new Store(), marks: new Marks(), rpc, page: () => now, invalidate: () => undefined,
     trouble: null, unheard: null as number | null,
-    ask: (op: string) => line.request(op).catch(() => null),
+    ask: (op: string) => rpc.request(op).catch(() => null),
   };
   const follower = new Follower(model, context, () => undefined);
   const told = (next: Plain): void => {
@@ -31,7 +31,7 @@ function make() {
   };
   const close = (): void => {
     follower.close();
-    line.close();
+    rpc.close();
   };
   return { clock, context, follower, listeners, sent, told, close, wait: (s: number) => (now += s) };
 }
@@ -61,7 +61,7 @@ test("marks go with the kernel that was asked", () => {
 test("a request says which state it was made from, as it was shown", () => {
   const { context, follower, sent, told, close } = make();
   const asked = (): unknown => {
-    void context.line.request("pause", {}, true);
+    void context.rpc.request("pause", {}, true);
     return sent.at(-1)?.["epoch"];
   };
   assert.equal(asked(), "");
