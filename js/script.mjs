@@ -9,7 +9,7 @@ const OURS = [
   "act", "actedAt", "againAt", "answered", "arrived", "asked", "askedFor", "atEnd", "blocks",
   "bring", "busy", "canUnload", "canvas", "choose", "context", "covered", "covers", "dim", "drawn",
   "dropped", "enabled", "ended", "focusFilter", "follow", "gapAfter", "heardAt", "hide", "idOf",
-  "indexAt", "invalidate", "jobs", "kernelTime", "late", "lines", "marks", "node",
+  "indexAt", "invalidate", "jobs", "kernelTime", "late", "lines", "node", "pendingActs",
   "pointerBusy", "pointerLeft", "pointerMoved", "press", "readOn", "receive", "refresh", "resized",
   "row", "scroller", "secondsLeft", "secondsUntil", "sentAt", "settle", "shown", "sleep", "spotAt",
   "still", "store", "summary", "tick", "togglePause", "total", "trouble", "troubleText", "unheard",

@@ -150,43 +150,43 @@ export function randomId(): string {
   return [...words].map((word) => word.toString(36)).join("");
 }
 
-export interface Mark {
+export interface PendingAct {
   kind: string; // "cancel", "force", "remove", "move", …
   at: number; // seconds, page clock
   rev: number | null; // the revision that shows it, once answered
 }
 
 /** What a user asked for and the state does not show yet, by job id. */
-export class Marks {
-  #marks = new Map<string, Mark>();
+export class PendingActs {
+  #acts = new Map<string, PendingAct>();
 
-  set(id: string, kind: string, at: number): Mark {
-    const mark: Mark = { kind, at, rev: null };
-    this.#marks.set(id, mark);
-    return mark;
+  set(id: string, kind: string, at: number): PendingAct {
+    const act: PendingAct = { kind, at, rev: null };
+    this.#acts.set(id, act);
+    return act;
   }
 
-  get(id: string): Mark | undefined {
-    return this.#marks.get(id);
+  get(id: string): PendingAct | undefined {
+    return this.#acts.get(id);
   }
 
-  /** The act was answered: the mark stays until the state has that revision. */
-  answered(id: string, mark: Mark, answer: Plain): void {
-    if (typeof answer["rev"] === "number") mark.rev = num(answer["rev"]);
-    else this.drop(id, mark);
+  /** The act was answered: it stays pending until the state has that revision. */
+  answered(id: string, act: PendingAct, answer: Plain): void {
+    if (typeof answer["rev"] === "number") act.rev = num(answer["rev"]);
+    else this.drop(id, act);
   }
 
-  drop(id: string, mark: Mark): void {
-    if (this.#marks.get(id) === mark) this.#marks.delete(id);
+  drop(id: string, act: PendingAct): void {
+    if (this.#acts.get(id) === act) this.#acts.delete(id);
   }
 
   clear(): void {
-    this.#marks.clear();
+    this.#acts.clear();
   }
 
   settle(rev: number): void {
-    for (const [id, mark] of this.#marks) {
-      if (mark.rev !== null && rev >= mark.rev) this.#marks.delete(id);
+    for (const [id, act] of this.#acts) {
+      if (act.rev !== null && rev >= act.rev) this.#acts.delete(id);
     }
   }
 }

@@ -9,7 +9,7 @@ const ASK_GAP = 1; // seconds between questions after lost messages
 const IDLE_TICKS = 15; // when nothing elapses but "2 min ago"
 
 type Shared = Pick<
-  Context, "store" | "rpc" | "marks" | "page" | "ask" | "invalidate" | "trouble" | "unheard"
+  Context, "store" | "rpc" | "pendingActs" | "page" | "ask" | "invalidate" | "trouble" | "unheard"
 >;
 
 export class Follower {
@@ -35,13 +35,13 @@ export class Follower {
 
   /** Bring the store up to date; called before each drawing. */
   read(): void {
-    const { store, rpc, marks } = this.context;
+    const { store, rpc, pendingActs } = this.context;
     if (this.#fresh) {
       this.#fresh = false;
-      if (store.read((name) => this.model.get(name))) marks.clear(); // of another kernel
+      if (store.read((name) => this.model.get(name))) pendingActs.clear(); // of another kernel
       rpc.epoch = store.summary.epoch;
     }
-    marks.settle(store.summary.rev); // an answer may come after the state that shows its act
+    pendingActs.settle(store.summary.rev); // an answer may come after the state that shows its act
   }
 
   /** Once a second, as long as somebody looks: what elapses is drawn anew. */

@@ -67,10 +67,10 @@ BUGS = [
         "",
     ),
     Bug(
-        "marks are settled by a new state only",
+        "pending acts are settled by a new state only",
         "follow.ts",
-        "    marks.settle(store.summary.rev); //",
-        "    if (this.#fresh) marks.settle(store.summary.rev); //",
+        "    pendingActs.settle(store.summary.rev); //",
+        "    if (this.#fresh) pendingActs.settle(store.summary.rev); //",
     ),
     Bug(
         "rows for another view are taken",
@@ -139,15 +139,15 @@ BUGS = [
         "if (first <= Math.min(covered, total) || last === 0) {",
     ),
     Bug(
-        "a mark waits for one revision too many",
+        "a pending act waits for one revision too many",
         "actions.ts",
-        "rev >= mark.rev) this.#marks",
-        "rev > mark.rev) this.#marks",
+        "rev >= act.rev) this.#acts",
+        "rev > act.rev) this.#acts",
     ),
     Bug(
         "a refused act stays marked",
         "views/context.ts",
-        "        if (mark !== null) this.marks.drop(id, mark);\n        if (!(error",
+        "        if (pending !== null) this.pendingActs.drop(id, pending);\n        if (!(error",
         "        if (!(error",
     ),
     Bug(

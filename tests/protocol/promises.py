@@ -69,8 +69,8 @@ def check_view(world: World, page: Page, view: str) -> None:
         shown = [None if row is None else without(row) for row in seen["rows"][name]]
         true = [without(row) for row in clipped(as_json(part.rows))]
         compare(world, f"{view} {name} {first}-{last}", shown, true)
-    if seen["marks"]:
-        world.complain(f"{view}: {seen['marks']} are still marked")
+    if seen["pendingActs"]:
+        world.complain(f"{view}: {seen['pendingActs']} are still pending")
 
 
 def without(row: dict[str, Any]) -> dict[str, Any]:

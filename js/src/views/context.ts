@@ -1,6 +1,6 @@
 // What every part of a view shares: the state, the requests to the kernel, the acts of the user.
 
-import { Marks, Refused, Rpc } from "../actions";
+import { PendingActs, Refused, Rpc } from "../actions";
 import { num, type Model, type Plain, type Row } from "../protocol";
 import { Store } from "../store";
 import { amount } from "../ui/amount";
@@ -9,11 +9,11 @@ import { Live } from "../ui/live";
 /** Removing a queued job holds it for these seconds, so that it can be undone. */
 const UNDO_SECONDS = 8;
 const TROUBLE_SHOWN = 8; // seconds
-const HISTORY = "#history"; // among the marks, and among what was removed
+const HISTORY = "#history"; // among the pending acts, and among what was removed
 
 export class Context {
   readonly store = new Store();
-  readonly marks = new Marks();
+  readonly pendingActs = new PendingActs();
   readonly live = new Live();
   readonly rpc: Rpc;
   /** What the last act met; shown for a while. */
@@ -57,18 +57,18 @@ export class Context {
     }
   }
 
-  /** Do what the user asked; the mark shows it until the state does. */
+  /** Do what the user asked; a pending act shows it until the state does. */
   act(op: string, a: Plain, kind: string, id = ""): Promise<Plain | null> {
     if (!this.enabled) return Promise.resolve(null);
-    const mark = id === "" ? null : this.marks.set(id, kind, this.page());
+    const pending = id === "" ? null : this.pendingActs.set(id, kind, this.page());
     const answer = this.rpc.request(op, a, true).then(
       (value) => {
         this.actedAt = this.page();
-        if (mark !== null) this.marks.answered(id, mark, value);
+        if (pending !== null) this.pendingActs.answered(id, pending, value);
         return value;
       },
       (error: unknown) => {
-        if (mark !== null) this.marks.drop(id, mark);
+        if (pending !== null) this.pendingActs.drop(id, pending);
         if (!(error instanceof Refused)) throw error;
         if (error.code !== "no_kernel") this.tell(`${sentence(kind)}: ${reason(error)}`);
         return null;
@@ -125,7 +125,7 @@ export class Context {
   /** How many rows were hidden, here or elsewhere, and can be shown again. */
   get hidden(): number {
     const { cleared } = this.store.summary;
-    const undone = this.marks.get(HISTORY) !== undefined;
+    const undone = this.pendingActs.get(HISTORY) !== undefined;
     return cleared !== null && !undone && cleared.until > this.now() ? cleared.count : 0;
   }
 

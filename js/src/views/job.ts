@@ -54,8 +54,8 @@ export class JobView {
       attr(this.node, "aria-label", "Job");
       return;
     }
-    const mark = context.marks.get(row.id)?.kind ?? "";
-    const words = wordsOf(row, mark, context.store, context.now());
+    const requested = context.pendingActs.get(row.id)?.kind ?? "";
+    const words = wordsOf(row, requested, context.store, context.now());
     attr(this.node, "aria-label", `Job ${row.title}`);
     attr(this.node, "data-job-id", row.id);
     attr(this.node, "data-status", words.state);

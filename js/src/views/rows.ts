@@ -182,8 +182,8 @@ export class RowView {
       return;
     }
     const { context } = this;
-    const mark = context.marks.get(row.id)?.kind ?? "";
-    const words = wordsOf(row, mark, context.store, context.now());
+    const requested = context.pendingActs.get(row.id)?.kind ?? "";
+    const words = wordsOf(row, requested, context.store, context.now());
     const waits = row.status === "pending";
     if (still) words.act = "none";
     if (words.act === "none" && this.button.node.matches(":focus")) {
@@ -193,7 +193,7 @@ export class RowView {
     attr(this.node, "data-status", words.state);
     attr(this.node, "aria-selected", String(selected));
     attr(this.node, "draggable", waits && context.enabled ? "true" : null);
-    this.node.classList.toggle("jqw-asked", mark !== "");
+    this.node.classList.toggle("jqw-asked", requested !== "");
     setIcon(this.#icon, words.icon, words.state);
     setText(this.#title, row.title);
     const { room } = context;

@@ -26,25 +26,25 @@ const PLAIN: Words = {
   icon: "", state: "", info: "", ahead: "", time: "", act: "none", ready: true, bar: false,
 };
 
-export function wordsOf(row: Row, mark: string, store: Store, now: number): Words {
-  if (row.status === "pending") return pending(row, mark, store, now);
-  if (row.status === "running") return running(row, mark, store, now);
-  return ended(row, mark, now);
+export function wordsOf(row: Row, requested: string, store: Store, now: number): Words {
+  if (row.status === "pending") return pending(row, requested, store, now);
+  if (row.status === "running") return running(row, requested, store, now);
+  return ended(row, requested, now);
 }
 
-function pending(row: Row, mark: string, store: Store, now: number): Words {
+function pending(row: Row, requested: string, store: Store, now: number): Words {
   const words: Words = { ...PLAIN, icon: "queued", state: "queued", act: "remove" };
   if (row.held && row.hold_then === "cancel" && row.hold_until !== null) {
     const left = Math.max(0, Math.ceil(row.hold_until - now));
-    const info = mark === "release" ? "coming back…" : `removed, undo ${left} s`;
+    const info = requested === "release" ? "coming back…" : `removed, undo ${left} s`;
     return { ...words, icon: "held", state: "removed", info, act: "undo", ready: left > 0 };
   }
-  if (mark === "remove") return { ...words, icon: "held", info: "removing…", ready: false };
+  if (requested === "remove") return { ...words, icon: "held", info: "removing…", ready: false };
   if (row.held) {
     const rest = row.hold_until === null ? "" : ` for ${rough(row.hold_until - now)}`;
     return { ...words, icon: "held", state: "held", info: `held${rest}`, act: "release" };
   }
-  if (mark === "move") words.info = "moving…";
+  if (requested === "move") words.info = "moving…";
   else if (row.block !== null) Object.assign(words, { icon: "blocked", state: "blocked" });
   const ahead = row.position ?? 0;
   words.info ||= row.block ?? row.note ?? "";
@@ -54,15 +54,15 @@ function pending(row: Row, mark: string, store: Store, now: number): Words {
   return words;
 }
 
-function running(row: Row, mark: string, store: Store, now: number): Words {
+function running(row: Row, requested: string, store: Store, now: number): Words {
   const words: Words = {
     ...PLAIN, icon: "running", state: "running", act: "cancel", bar: true,
     info: row.message || (row.note ?? ""),
   };
   const spent = row.started_at === null ? null : now - row.started_at;
   if (spent !== null) words.time = elapsed(spent);
-  if (row.cancel_phase !== null) return stopping(row, mark, words, store, now);
-  if (mark === "cancel" || mark === "force") {
+  if (row.cancel_phase !== null) return stopping(row, requested, words, store, now);
+  if (requested === "cancel" || requested === "force") {
     return { ...words, icon: "stopping", info: "stop requested…", ready: false };
   }
   if (row.phase !== null) {
@@ -85,10 +85,10 @@ export function knownProgress(row: Row): number {
   return row.progress > 0 || row.message !== "" ? row.progress : -1;
 }
 
-function stopping(row: Row, mark: string, words: Words, store: Store, now: number): Words {
+function stopping(row: Row, requested: string, words: Words, store: Store, now: number): Words {
   const asked = store.askedFor(row, now);
   const base: Words = { ...words, icon: "stopping", state: "stopping" };
-  if (row.cancel_phase === "forcing" || mark === "force") {
+  if (row.cancel_phase === "forcing" || requested === "force") {
     return { ...base, info: "ending process", ready: false };
   }
   if (row.note !== null) {
@@ -103,7 +103,7 @@ function stopping(row: Row, mark: string, words: Words, store: Store, now: numbe
   return { ...base, info, act: "force", ready: asked >= FORCE_AFTER };
 }
 
-function ended(row: Row, mark: string, now: number): Words {
+function ended(row: Row, requested: string, now: number): Words {
   const when = row.completed_at === null ? "" : ago(now - row.completed_at);
   const words: Words = { ...PLAIN, icon: row.status, state: row.status, time: when };
   const duration =
@@ -115,6 +115,6 @@ function ended(row: Row, mark: string, now: number): Words {
     return words;
   }
   words.info = row.error ?? row.cancel_reason ?? row.status;
-  if (mark === "retry") return { ...words, info: "queueing again…", act: "retry", ready: false };
-  return { ...words, act: "retry" };
+  words.act = "retry";
+  return requested === "retry" ? { ...words, info: "queueing again…", ready: false } : words;
 }

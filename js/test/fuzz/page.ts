@@ -143,7 +143,7 @@ export class View {
 
   /** What is on the screen, briefly, and what is known of it. */
   seen(): Plain {
-    const { store, rpc, marks } = this.context;
+    const { store, rpc, pendingActs } = this.context;
     const { summary } = store;
     const shown = this.onScreen();
     const lists = LISTS.map((list) => shown[list].map((row) =>
@@ -152,7 +152,7 @@ export class View {
     return {
       epoch: summary.epoch, seq: summary.seq, rev: summary.rev, lists,
       windows: LISTS.map((list) => this.revs[list]), busy: store.busy, gone: rpc.gone,
-      marks: [...this.touched].filter((id) => marks.get(id) !== undefined),
+      pendingActs: [...this.touched].filter((id) => pendingActs.get(id) !== undefined),
       waits: this.open.size > 0 ? this.context.page() - oldest : 0, late: rpc.late,
     };
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Marks, Refused, Rpc } from "../../src/actions";
+import { PendingActs, Refused, Rpc } from "../../src/actions";
 import type { Plain } from "../../src/protocol";
 import { Ticks } from "./ticks";
 
@@ -102,14 +102,14 @@ test("a comm that refuses means that the kernel has gone", async () => {
   assert.equal(rpc.gone, true);
 });
 
-test("a mark stays until the state has the revision of its answer", () => {
-  const marks = new Marks();
-  const mark = marks.set("j", "cancel", 0);
-  marks.settle(100);
-  assert.equal(marks.get("j")?.kind, "cancel");
-  marks.answered("j", mark, { rev: 7 });
-  marks.settle(6);
-  assert.equal(marks.get("j")?.kind, "cancel");
-  marks.settle(7);
-  assert.equal(marks.get("j"), undefined);
+test("a pending act stays until the state has the revision of its answer", () => {
+  const pendingActs = new PendingActs();
+  const act = pendingActs.set("j", "cancel", 0);
+  pendingActs.settle(100);
+  assert.equal(pendingActs.get("j")?.kind, "cancel");
+  pendingActs.answered("j", act, { rev: 7 });
+  pendingActs.settle(6);
+  assert.equal(pendingActs.get("j")?.kind, "cancel");
+  pendingActs.settle(7);
+  assert.equal(pendingActs.get("j"), undefined);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Marks, Rpc } from "../../src/actions";
+import { PendingActs, Rpc } from "../../src/actions";
 import { Follower } from "../../src/follow";
 import type { Model, Plain } from "../../src/protocol";
 import { Store } from "../../src/store";
@@ -20,7 +20,7 @@ function make() {
   const clock = new Ticks();
   const rpc = new Rpc(model, () => undefined, clock);
   const context = {
-    store: new Store(), marks: new Marks(), rpc, page: () => now, invalidate: () => undefined,
+    store: new Store(), pendingActs: new PendingActs(), rpc, page: () => now, invalidate: () => undefined,
     trouble: null, unheard: null as number | null,
     ask: (op: string) => rpc.request(op).catch(() => null),
   };
@@ -36,25 +36,25 @@ function make() {
   return { clock, context, follower, listeners, sent, told, close, wait: (s: number) => (now += s) };
 }
 
-test("a mark goes also when the answer comes after the state that shows its act", () => {
+test("a pending act goes also when the answer comes after the state that shows its act", () => {
   const { context, follower, told, close } = make();
-  const mark = context.marks.set("j", "remove", 0);
+  const act = context.pendingActs.set("j", "remove", 0);
   told({ seq: 2, rev: 7 });
   follower.read();
-  context.marks.answered("j", mark, { rev: 7 });
+  context.pendingActs.answered("j", act, { rev: 7 });
   follower.read();
-  assert.equal(context.marks.get("j"), undefined);
+  assert.equal(context.pendingActs.get("j"), undefined);
   close();
 });
 
-test("marks go with the kernel that was asked", () => {
+test("pending acts go with the kernel that was asked", () => {
   const { context, follower, told, close } = make();
   follower.read();
-  const mark = context.marks.set("j", "cancel", 0);
-  context.marks.answered("j", mark, { rev: 70 });
+  const act = context.pendingActs.set("j", "cancel", 0);
+  context.pendingActs.answered("j", act, { rev: 70 });
   told({ epoch: "f", seq: 1, rev: 1 });
   follower.read();
-  assert.equal(context.marks.get("j"), undefined);
+  assert.equal(context.pendingActs.get("j"), undefined);
   close();
 });
 

@@ -86,8 +86,8 @@ test("words follow a cancel from asking to ending", () => {
     running: [makeRow("r", { status: "running", cancel_phase: "asked" })],
   });
   const row = makeRow("r", { status: "running", started_at: 990, force_at: 1005 });
-  const say = (given: Partial<Row>, now: number, mark = ""): string => {
-    const words = wordsOf({ ...row, ...given }, mark, store, now);
+  const say = (given: Partial<Row>, now: number, requested = ""): string => {
+    const words = wordsOf({ ...row, ...given }, requested, store, now);
     return `${words.info}|${words.act}|${words.ready}`;
   };
   assert.equal(say({}, 1000, "cancel"), "stop requested…|cancel|false");
