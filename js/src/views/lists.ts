@@ -1,7 +1,7 @@
 // The rows of the three lists as shown: from traits, from windows, or found by the filter.
 
 import { LISTS, type ListName, type Row } from "../protocol";
-import { Window } from "../window";
+import { ListWindow } from "../list_window";
 import type { Context } from "./context";
 import type { Filter } from "./filter";
 
@@ -14,7 +14,7 @@ export interface Spot {
 }
 
 export class Lists {
-  readonly windows: Record<ListName, Window>;
+  readonly windows: Record<ListName, ListWindow>;
   /** Ids of ended jobs that still stand among the running ones, under the pointer. */
   readonly still = new Set<string>();
   #runningRows: Row[] = [];
@@ -25,7 +25,7 @@ export class Lists {
     private filter: Filter,
   ) {
     const request = context.rpc.request.bind(context.rpc);
-    const make = (list: ListName): Window => new Window(list, request, context.invalidate);
+    const make = (list: ListName): ListWindow => new ListWindow(list, request, context.invalidate);
     this.windows = {
       running: make("running"), pending: make("pending"), history: make("history"),
     };

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Part, Plain } from "../../src/protocol";
 import { Layout, ROW } from "../../src/ui/list";
-import { Window } from "../../src/window";
+import { ListWindow } from "../../src/list_window";
 import { makeRow } from "../harness/kernel";
 
 function part(start: number, end: number, rev: number, epoch = "a"): Part {
@@ -10,14 +10,14 @@ function part(start: number, end: number, rev: number, epoch = "a"): Part {
   return { epoch, rev, list: "pending", start, total: 1000, rows };
 }
 
-function make(): { asked: [string, Plain][]; window: Window; settle(): Promise<void> } {
+function make(): { asked: [string, Plain][]; window: ListWindow; settle(): Promise<void> } {
   const asked: [string, Plain][] = [];
   const request = (op: string, a: Plain): Promise<Plain> => {
     asked.push([op, a]);
     const v = op === "rows" ? part(Number(a["start"]), Number(a["end"]), 1) : {};
     return Promise.resolve(v as Plain);
   };
-  const window = new Window("pending", request, () => undefined);
+  const window = new ListWindow("pending", request, () => undefined);
   window.reset("a");
   return { asked, window, settle: () => new Promise((resolve) => setImmediate(resolve)) };
 }
@@ -76,7 +76,7 @@ test("rows after open details stand below them", () => {
 test("nothing is asked before the last question is answered: repeats come in order", async () => {
   const asked: string[] = [];
   const answers: (() => void)[] = [];
-  const window = new Window("pending", (op) => {
+  const window = new ListWindow("pending", (op) => {
     asked.push(op);
     return new Promise((resolve) => answers.push(() => resolve({})));
   }, () => undefined);
@@ -99,7 +99,7 @@ test("nothing is asked before the last question is answered: repeats come in ord
 
 test("a question that fails is not asked again at once: the kernel may have gone", async () => {
   let asked = 0;
-  const window = new Window("pending", () => {
+  const window = new ListWindow("pending", () => {
     asked += 1;
     return Promise.reject(new Error("gone"));
   }, () => undefined);

@@ -9,7 +9,7 @@ const RENEW_AFTER = 15; // seconds; the lease lasts 30
 
 type Request = (op: string, a: Plain) => Promise<Plain>;
 
-export class Window {
+export class ListWindow {
   #rows: Row[] = [];
   #start = 0;
   #rev = -1;
