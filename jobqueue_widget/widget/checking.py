@@ -14,7 +14,7 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A request that is answered with an error instead of being carried out."""
 
     def __init__(self, code: str, text: str = "") -> None:
@@ -26,18 +26,18 @@ def check(value: object, schema: Mapping[str, Any], what: str) -> dict[str, Any]
     """The known members of an object, each of the right type and size; unknown ones are dropped.
 
     Raises:
-        Refused: `bad_request`, naming the member.
+        RequestError: `bad_request`, naming the member.
 
     """
     if type(value) is not dict:
-        raise Refused("bad_request", f"{what} must be an object")
+        raise RequestError("bad_request", f"{what} must be an object")
     for name in schema["required"]:
         if name not in value:
-            raise Refused("bad_request", f"{what} lacks {name!r}")
+            raise RequestError("bad_request", f"{what} lacks {name!r}")
     known = schema["properties"]
     for name in value.keys() & known.keys():
         if not _fits(value[name], known[name]):
-            raise Refused("bad_request", f"{what}.{name} does not fit")
+            raise RequestError("bad_request", f"{what}.{name} does not fit")
     return {name: value[name] for name in known if name in value}
 
 

@@ -16,7 +16,7 @@ from .._threads.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
-from .checking import Refused, check
+from .checking import RequestError, check
 from .model import clipped, memory_text, shorten
 from .outputs import Refreshable
 from .results import show_result
@@ -66,7 +66,7 @@ class Commands:
         self._port.heard()
         try:
             request = check(message, SCHEMA["message"], "message")
-        except Refused:
+        except RequestError:
             self.refused += 1
             return
         rid = request["rid"]
@@ -99,12 +99,12 @@ class Commands:
         try:
             op = request["op"]
             if op not in self._ops:
-                raise Refused("unknown_op", op)
+                raise RequestError("unknown_op", op)
             if op not in READS and (request.get("epoch") or self._epoch) != self._epoch:
-                raise Refused("gone", "the kernel was restarted")  # meant for the queue before
+                raise RequestError("gone", "the kernel was restarted")  # meant for the queue before
             arguments = check(request.get("a", {}), SCHEMA["ops"][op], op)
             return {"ok": True, "v": self._ops[op](arguments, request["cid"])}
-        except Refused as refusal:
+        except RequestError as refusal:
             self.refused += 1
             return {"ok": False, "e": {"code": refusal.code, "msg": str(refusal)[:300]}}
         except JobQueueError as error:
@@ -117,12 +117,12 @@ class Commands:
     def _named(self, job_id: str) -> Job:
         job = self._queue.get_job(job_id)
         if job is None:
-            raise Refused("not_found", "that job is no longer kept")
+            raise RequestError("not_found", "that job is no longer kept")
         return job
 
     def _acted(self, done: bool) -> Answer:
         if not done:
-            raise Refused("stale", "the job has gone on meanwhile")
+            raise RequestError("stale", "the job has gone on meanwhile")
         return {"rev": self._queue._snapshot(0, 0, 0)["revision"]}
 
     # -- reading -------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class Commands:
     def _move(self, a: Answer, cid: str) -> Answer:
         places = {name: a[name] for name in ("before", "after", "to") if name in a}
         if len(places) != 1:
-            raise Refused("bad_request", "move needs one of before, after, to")
+            raise RequestError("bad_request", "move needs one of before, after, to")
         return self._acted(self._queue.move(a["job"], **places))
 
     def _priority(self, a: Answer, cid: str) -> Answer:
@@ -239,8 +239,8 @@ class Commands:
     def _start(self, a: Answer, cid: str) -> Answer:
         if not self._queue._start_from_here():
             if self._queue._snapshot(0, 0, 0)["phase"] == "stopping":
-                raise Refused("stale", "it is stopping: start it when it has stopped")
-            raise Refused("forbidden", "start it from a cell: `await queue.start()`")
+                raise RequestError("stale", "it is stopping: start it when it has stopped")
+            raise RequestError("forbidden", "start it from a cell: `await queue.start()`")
         return self._acted(True)
 
     def _retry(self, a: Answer, cid: str) -> Answer:
@@ -253,7 +253,7 @@ class Commands:
     def _undo_clear(self, a: Answer, cid: str) -> Answer:
         count = self._queue._undo_clear()
         if not count:
-            raise Refused("stale", "that was more than ten seconds ago, or is undone already")
+            raise RequestError("stale", "that was more than ten seconds ago, or is undone already")
         return {"count": count, **self._acted(True)}
 
     def _unload(self, a: Answer, cid: str) -> Answer:
@@ -261,7 +261,7 @@ class Commands:
         idle = self._queue._resources().get("idle", ())
         names = [one["plugin"] for one in idle if shorten(one["plugin"]) == a["plugin"]]
         if not names:
-            raise Refused("stale", "it is at work, or not loaded any more")
+            raise RequestError("stale", "it is at work, or not loaded any more")
         unload = functools.partial(self._queue.unload, names[0])
         threading.Thread(target=unload, name="jobqueue-unload", daemon=True).start()
         return self._acted(True)
@@ -280,5 +280,5 @@ def _bounds(a: Answer) -> tuple[int, int]:
     start: int = a["start"]
     end: int = a["end"]
     if not start <= end <= start + MOST_ROWS:
-        raise Refused("bad_request", f"at most {MOST_ROWS} rows at a time")
+        raise RequestError("bad_request", f"at most {MOST_ROWS} rows at a time")
     return start, end

@@ -22,7 +22,7 @@ export const realClock: Clock = {
 };
 
 /** A request that was answered with an error, or could not be sent. */
-export class Refused extends Error {
+export class RequestError extends Error {
   constructor(readonly code: string, message: string) {
     super(message);
   }
@@ -64,7 +64,7 @@ export class Rpc {
       const settle = (answer: Answer): void => {
         this.#waiting.delete(rid);
         if (answer.ok) resolve(answer.v);
-        else reject(new Refused(answer.e.code, answer.e.msg));
+        else reject(new RequestError(answer.e.code, answer.e.msg));
         this.changed();
       };
       const sentAt = this.clock.now();

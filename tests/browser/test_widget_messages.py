@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from jobqueue_widget._api.schema import SCHEMA
-from jobqueue_widget.widget.checking import Refused, check
+from jobqueue_widget.widget.checking import RequestError, check
 from tests.browser.conftest import Fresh
 from tests.browser.lab import Lab
 from tests.browser.widget import press, region, submit, until_status, until_value
@@ -124,7 +124,7 @@ def fits(message: Any) -> bool:
     """Has it an address to answer to?"""
     try:
         check(message, SCHEMA["message"], "message")
-    except Refused:
+    except RequestError:
         return False
     return True
 

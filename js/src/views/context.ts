@@ -1,6 +1,6 @@
 // What every part of a view shares: the state, the requests to the kernel, the acts of the user.
 
-import { PendingActs, Refused, Rpc } from "../actions";
+import { PendingActs, RequestError, Rpc } from "../actions";
 import { num, type Model, type Plain, type Row } from "../protocol";
 import { Store } from "../store";
 import { amount } from "../ui/amount";
@@ -52,7 +52,7 @@ export class Context {
     try {
       return await this.rpc.request(op, a);
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
+      if (!(error instanceof RequestError)) throw error;
       return null; // the banner tells when the kernel is gone; a lost job shows as such
     }
   }
@@ -69,7 +69,7 @@ export class Context {
       },
       (error: unknown) => {
         if (pending !== null) this.pendingActs.drop(id, pending);
-        if (!(error instanceof Refused)) throw error;
+        if (!(error instanceof RequestError)) throw error;
         if (error.code !== "no_kernel") this.tell(`${sentence(kind)}: ${reason(error)}`);
         return null;
       },
@@ -178,6 +178,6 @@ function sentence(kind: string): string {
   return `Could not ${kind.replace("_", " ")}`;
 }
 
-function reason(error: Refused): string {
+function reason(error: RequestError): string {
   return error.message || error.code.replace("_", " ");
 }

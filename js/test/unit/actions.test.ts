@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PendingActs, Refused, Rpc } from "../../src/actions";
+import { PendingActs, RequestError, Rpc } from "../../src/actions";
 import type { Plain } from "../../src/protocol";
 import { Ticks } from "./ticks";
 
@@ -46,7 +46,7 @@ test("however long the channel is silent, what waits is sent in as much time aga
   }
   assert.ok(sent.length < 10, "seldom");
   clock.go(200_000);
-  await assert.rejects(asked, (error) => error instanceof Refused && error.code === "busy");
+  await assert.rejects(asked, (error) => error instanceof RequestError && error.code === "busy");
   rpc.close();
 });
 
@@ -81,7 +81,7 @@ test("other requests, however many, do not keep a lost one from being sent again
     rpc.receive({ t: "res", cid: "c", rid: `c-${number}`, ok: true, v: {} });
   }
   assert.ok(sent.filter((message) => message["rid"] === "c-1").length > 8);
-  await assert.rejects(lost, (error) => error instanceof Refused && error.code === "busy");
+  await assert.rejects(lost, (error) => error instanceof RequestError && error.code === "busy");
   rpc.close();
 });
 
@@ -98,7 +98,7 @@ test("a comm that refuses means that the kernel has gone", async () => {
     throw new Error("Cannot send");
   });
   await assert.rejects(rpc.request("pause"), (error) =>
-    error instanceof Refused && error.code === "no_kernel");
+    error instanceof RequestError && error.code === "no_kernel");
   assert.equal(rpc.gone, true);
 });
 
