@@ -228,8 +228,8 @@ def has_changed(job: JobRecord) -> bool:
     return now is not None and now is not job.spec.target and differs_now(job.spec)
 
 
-class Shown:
-    """A row to be shown, as of one moment."""
+class KnownRow:
+    """A row that a reader was given, and whether it is still true."""
 
     __slots__ = ("job", "now", "revision", "row", "stays")
 
@@ -264,16 +264,16 @@ class KnownRows:
     ) -> None:
         self._finish = finish
         self._beside = beside
-        self._known: dict[str, Shown] = {}
-        self._new: list[Shown] = []
+        self._known: dict[str, KnownRow] = {}
+        self._new: list[KnownRow] = []
 
-    def look_up(self, engine: Engine, jobs: Iterable[JobRecord]) -> list[Shown]:
+    def look_up(self, engine: Engine, jobs: Iterable[JobRecord]) -> list[KnownRow]:
         """Their rows, ready or new. Under the lock."""
         known, found = self._known, []
         for job in jobs:
             shown = known.get(job.id)
             if shown is None or shown.revision != job.revision or shown.is_outdated():
-                shown = Shown(job, row(engine, job))
+                shown = KnownRow(job, row(engine, job))
                 self._new.append(shown)
             found.append(shown)
         return found
@@ -282,7 +282,7 @@ class KnownRows:
         """True if a cell has defined the function of one of them anew. Quick, any thread."""
         return any(shown.is_outdated() for shown in self._known.values())
 
-    def finish(self, *lists: list[Shown]) -> list[Sequence[RowDict]]:
+    def finish(self, *lists: list[KnownRow]) -> list[Sequence[RowDict]]:
         """All rows as the reader wants them. Not under the lock."""
         new, self._new = self._new, []
         for shown in new:

@@ -18,8 +18,8 @@ Data = dict[str, Any]
 MOST_OUTPUTS = 32  # of one queue or job; older ones are left as they are
 
 
-class Shown(Protocol):
-    """What is displayed."""
+class Displayable(Protocol):
+    """What can be displayed: a queue or a job."""
 
     def view(self) -> Data:
         """The live view."""
@@ -63,7 +63,7 @@ class Outputs:
     all, it gets the views.
     """
 
-    def __init__(self, shown: Shown, has_page: Callable[[], bool]) -> None:
+    def __init__(self, shown: Displayable, has_page: Callable[[], bool]) -> None:
         self._shown = shown
         self._has_page = has_page
         self._beside: deque[str] = deque(maxlen=MOST_OUTPUTS)  # ids of tables beside a view
