@@ -14,7 +14,7 @@ from .outputs import Outputs
 
 
 def watch_displays() -> None:
-    """From now on, tables stand beside these views too, unless somebody else displays widgets."""
+    """Put tables beside these views too from now on, unless somebody else displays widgets."""
     shell = get_ipython()
     if shell is not None and shell.display_formatter is not None:
         printers = shell.display_formatter.ipython_display_formatter

@@ -1,4 +1,4 @@
-"""Carries what a page asks for to the same public methods that users call; never raises."""
+"""Requests of a page, carried out by the same public methods that users call; never raises."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Answer = dict[str, Any]
 
 
 class Commands:
-    """One per widget. `handle` is called on whatever thread the kernel chooses."""
+    """The server of one widget's requests; `handle` runs on whatever thread the kernel chooses."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ class Commands:
         return show_result(job._shown_result())
 
     def _find(self, a: Answer, cid: str) -> Answer:
-        """Of each list how many and the first; `status` is of ended jobs, alone it means no others.
+        """Count matches per list and return the first ones; a `status` alone finds ended jobs only.
 
         The lists share the rows of an answer: none can crowd another one out.
         """
@@ -272,7 +272,7 @@ def _on_a_line(text: str) -> str:
 
 
 def _whole_row(job: Job) -> Answer:
-    """Its arguments are cut beside those of others only."""
+    """Leave the arguments whole: only beside those of other rows are they cut."""
     return {**job.as_row(), "args": job.describe_arguments(TOLD)}
 
 

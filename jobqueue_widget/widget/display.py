@@ -1,4 +1,4 @@
-"""Answers `display(queue)` and `display(job)`: the live widget beside static fallbacks."""
+"""What `display(queue)` and `display(job)` show: the live widget beside static fallbacks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ShownQueue:
         self.widget = kind(queue, self.outputs)
 
     def bundle(self) -> MimeBundle:
-        """The live view of the queue with static fallbacks, for who takes one thing."""
+        """Return the live view with static fallbacks, for a caller that takes one bundle only."""
         return {**self.view(), **self.table(beside=False)}, {}
 
     def view(self) -> Data:
@@ -45,7 +45,7 @@ class ShownQueue:
         self.widget.flush()
 
     def revision(self) -> object:
-        """The queue's own."""
+        """Return the revision of the queue."""
         return self._queue._snapshot(0, 0, 0)["revision"]
 
 
@@ -59,7 +59,7 @@ class ShownJob:
         self.widget = JobCell(queue, job, self.outputs)
 
     def bundle(self) -> MimeBundle:
-        """The live progress cell with static fallbacks, for who takes one thing."""
+        """Return the progress cell with static fallbacks, for a caller that takes one bundle."""
         return {**self.view(), **self.table(beside=False)}, {}
 
     def view(self) -> Data:
@@ -77,7 +77,7 @@ class ShownJob:
         self.widget.flush()
 
     def revision(self) -> object:
-        """What it came to, and what it has told on the way."""
+        """Return what the table shows of the job and that changes."""
         row = self._job.as_row()
         return row["status"], row["progress"], row["message"], row["cancel_phase"], row["held"]
 
@@ -91,7 +91,7 @@ class Provider:
         self._hearing = Hearing()
 
     def shown_queue(self, queue: JobQueue) -> ShownQueue:
-        """The queue with its one widget; a new one if its host has closed it."""
+        """Return the queue with its one widget; make a new one if the host has closed it."""
         shown = self._queues.get(queue)
         if shown is None or not shown.widget.is_open:
             shown = self._queues[queue] = ShownQueue(queue)
@@ -99,7 +99,7 @@ class Provider:
         return shown
 
     def shown_job(self, queue: JobQueue, job: Job) -> ShownJob:
-        """The same for one job."""
+        """Return the job with its one widget; make a new one if the host has closed it."""
         shown = self._jobs.get(job)
         if shown is None or not shown.widget.is_open:
             shown = self._jobs[job] = ShownJob(queue, job)
@@ -107,11 +107,11 @@ class Provider:
         return shown
 
     def cell_widget(self, queue: JobQueue, job: Job | None = None) -> QueueWidget | JobWidget:
-        """A widget of the cell that shows it: such a host closes it when the cell runs again."""
+        """Make a widget of its cell, for a host that closes it when the cell runs again."""
         return QueueWidget(queue) if job is None else JobWidget(queue, job)
 
     def new_widget(self, queue: JobQueue) -> QueueWidget:
-        """One more: nothing here holds it, and it ends with its page or the queue."""
+        """Make one more widget, which nothing here holds: it ends with its page or the queue."""
         widget = ShownQueue(queue, SessionWidget).widget
         self._listen(widget)
         return widget

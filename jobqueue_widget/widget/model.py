@@ -27,21 +27,21 @@ State = dict[str, Any]
 
 
 class Source(Protocol):
-    """What is shown: builds the values of all state traits but for `seq`."""
+    """What a widget shows: the values of all its state traits but for `seq`."""
 
     queue: JobQueue
     epoch: str
 
     def state(self) -> State:
-        """All of it, of one moment."""
+        """Return the values of all traits, as of one moment."""
         ...
 
     def is_over(self) -> bool:
-        """True when it will not change any more."""
+        """Return True when the state will not change any more."""
         ...
 
     def is_outdated(self) -> bool:
-        """True if a cell has defined anew a function of which rows tell; no event tells of that."""
+        """Return True if a cell has redefined a function that a row is about: no event says so."""
         ...
 
 
@@ -64,7 +64,7 @@ class _SignsOfLife:
 
 
 def summary_of(snapshot: State, epoch: str) -> State:
-    """The small part that changes most; counts, what the banner says, the kernel's clock."""
+    """Return the small part that changes most: counts, the banner's facts, the kernel's clock."""
     paused = snapshot["paused"]
     return {
         "proto": PROTOCOL,
@@ -94,7 +94,7 @@ class QueueSource:
         self._known = KnownRows(SentRow.made_of, beside)
 
     def state(self) -> State:
-        """All of it, of one moment."""
+        """Return the values of all traits, as of one moment."""
         snapshot = self.queue._snapshot(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS, self._known)
         self._life.mark(snapshot["running"], snapshot["now"])
         return {
@@ -107,11 +107,11 @@ class QueueSource:
         }
 
     def is_over(self) -> bool:
-        """A queue may always be given more to do."""
+        """Return False: a queue may always be given more to do."""
         return False
 
     def is_outdated(self) -> bool:
-        """Of one of the rows that were told."""
+        """Return True if a cell has redefined the function of a row that was sent."""
         return self._known.is_outdated()
 
 
@@ -147,16 +147,16 @@ class JobSource:
         }
 
     def is_over(self) -> bool:
-        """A job that has ended stays as it is."""
+        """Return True once the job has ended: then it stays as it is."""
         return self._job.done
 
     def is_outdated(self) -> bool:
-        """Of its own."""
+        """Return True if a cell has redefined the function of the job."""
         return self._job.done and stands_for(self._job._record.spec) is not self._function
 
 
 def shown_resources(queue: JobQueue) -> State:
-    """Meters and idle plugins, not too many; empty where memory was never a matter."""
+    """Return meters and idle plugins, a bounded number; empty if no job cares for memory."""
     found = queue._resources()
     if not found:
         return {}
@@ -200,7 +200,7 @@ class SentRow(dict[str, Any]):
 
     @classmethod
     def made_of(cls, row: State) -> State:
-        """Of a row of the queue."""
+        """Make one of a row of the queue; a running job's row stays a dict, since it changes."""
         row = _readable(row)
         return row if row["status"] == "running" else cls(row)
 
@@ -228,7 +228,7 @@ def _is_long(row: State) -> bool:
 def _readable(row: State) -> State:
     row["news_at"] = None
     row["block"] = row.pop("block_reason")
-    row.pop("finished_before_cancel", None)  # `note` says it
+    row.pop("finished_before_cancel", None)  # the column `note` says it
     for name in FREE_TEXTS:
         if row[name]:
             row[name] = _one_line(row[name])
@@ -237,7 +237,7 @@ def _readable(row: State) -> State:
 
 
 def sent_row(row: State) -> State:
-    """The row without what a page takes for granted: a third of its bytes."""
+    """Return the row without columns that hold their default: a third of its bytes."""
     return row.sent if isinstance(row, SentRow) else _sent_row(row)
 
 

@@ -26,7 +26,7 @@ class Displayable(Protocol):
         ...
 
     def table(self, *, beside: bool) -> Data:
-        """What tells how things stand now without it; `beside` it or in its place."""
+        """Return the static table of the present state, `beside` a view or in its place."""
         ...
 
     def flush(self) -> None:
@@ -34,12 +34,12 @@ class Displayable(Protocol):
         ...
 
     def revision(self) -> object:
-        """Another one after every change of what the table shows."""
+        """Return a value that differs after every change of what the table shows."""
         ...
 
 
 class Refreshable(Protocol):
-    """What a page may do to outputs."""
+    """Outputs as a page sees them."""
 
     def refresh(self) -> Data:
         """Bring the tables up to date, and give them to a page that has to do it itself."""
@@ -133,14 +133,14 @@ def _publish(data: Data, display_id: str | None = None, *, update: bool = False)
 
 
 class NoOutputs:
-    """Of a widget that is part of another one."""
+    """The outputs of a widget that is part of another one: none."""
 
     def refresh(self) -> Data:
-        """Nothing follows."""
+        """Do nothing: there is no table."""
         return {}
 
     def page_came(self) -> None:
-        """Nothing waits for it."""
+        """Do nothing: no view waits for a page."""
 
 
 NO_OUTPUTS = NoOutputs()

@@ -1,4 +1,4 @@
-"""The one thread that keeps all widgets of this kernel in step; there is none while none is live.
+"""The one thread that keeps all live widgets of this kernel in step; it ends with the last.
 
 A widget says when it wants its next turn. Whoever asks while no thread can be started is not lost:
 the next one who asks tries again.
@@ -18,10 +18,10 @@ LINGER = 5.0  # seconds for which the thread stays for the live ones when nothin
 
 
 class Paced(Protocol):
-    """Something that has turns."""
+    """Something whose turn comes again and again."""
 
     def turn(self) -> float | None:
-        """Take one; returns the seconds until the next, None: not until it is asked for."""
+        """Do what is due; return seconds until the next turn; None: not before it is asked for."""
         ...
 
 
@@ -36,18 +36,18 @@ class Pacer:
         self._thread: threading.Thread | None = None
 
     def join(self, one: Paced) -> None:
-        """It is going to ask again and again."""
+        """Count this one among those that keep the thread alive."""
         with self._changed:
             self._live.add(one)
 
     def leave(self, one: Paced) -> None:
-        """It asks no more, or now and then."""
+        """Count this one no more among those that keep the thread alive."""
         with self._changed:
             self._live.discard(one)
             self._changed.notify_all()
 
     def ask(self, one: Paced, at: float) -> None:
-        """Let it have a turn at that time, or earlier if it has asked for that before."""
+        """Schedule a turn at that time, or leave it where an earlier one is scheduled."""
         with self._changed:
             if at >= self._due.get(one, math.inf) and self._thread is not None:
                 return
@@ -62,7 +62,7 @@ class Pacer:
             self._changed.notify_all()
 
     def forget(self, one: Paced, patience: float = 2.0) -> None:
-        """Give it no turn any more; waits for one that it has just now."""
+        """Give it no further turn, and wait for one that is under way."""
         self.leave(one)
         with self._changed:
             self._due.pop(one, None)
@@ -74,7 +74,7 @@ class Pacer:
             thread.join(patience)
 
     def hurry(self, one: Paced, patience: float) -> None:
-        """Give it the turn that it has asked for now; waits for that, so many seconds at most."""
+        """Bring its scheduled turn forward to now, and wait for that at most so many seconds."""
         with self._changed:
             if one in self._due:
                 self._due[one] = 0.0
@@ -101,7 +101,7 @@ class Pacer:
                 self._changed.notify_all()
 
     def _next(self) -> Paced | None:
-        """Wait for who is due; None when nobody was for a while, and the thread ends."""
+        """Wait for the next due turn; None when there was none for a while, and the thread ends."""
         with self._changed:
             while True:
                 if not self._due:

@@ -1,4 +1,4 @@
-"""Keeps background output in its cell: a message of one of our pages is no new parent for it.
+"""Keep background output in its cell: a message of one of our pages is no new parent for it.
 
 What a thread prints or displays goes to the cell whose message the kernel handled last, and a page
 of ours sends messages by itself. Such a message becomes the parent of its own answer and status,
@@ -18,7 +18,7 @@ _OURS: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class SetParent:
-    """In the place of a kernel's `set_parent`."""
+    """A replacement of a kernel's `set_parent` that leaves out messages of our pages."""
 
     def __init__(self, kernel: Any) -> None:
         self._kernel = kernel
@@ -49,7 +49,7 @@ class SetParent:
 
 
 def keep_parents(kernel: Any, comm: Any) -> None:
-    """From now on, for the messages of this comm. `kernel`: None outside of an ipykernel."""
+    """Do so from now on for messages of this comm. `kernel`: None outside of an ipykernel."""
     if kernel is None or not hasattr(kernel, "comm_manager"):
         return
     _OURS.add(comm)

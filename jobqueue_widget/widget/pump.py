@@ -1,4 +1,4 @@
-"""Hears pages while a cell waits: hands on the comm messages that ipykernel would hold back.
+"""Requests of pages while a cell waits: comm messages that ipykernel would hold back.
 
 ipykernel 6 holds every message back while a cell runs; ipykernel 7 those that come to the main
 shell, in the nested loop of `queue.wait()` all of them. Here comm messages alone are handled at
@@ -27,7 +27,7 @@ Message = list[Any]
 
 
 class Pump:
-    """Active while anything waits on the kernel's main loop; shared by all of it. Loop only.
+    """The pump of the kernel's main loop, active while anything waits on it. Loop only.
 
     Raises:
         AttributeError, TypeError: the kernel lacks something that this needs.
@@ -65,7 +65,7 @@ class Pump:
             self._stream._recv_callback = self._usual
 
     def _receive(self, message: Message) -> object:
-        """In place of the kernel's own callback; the stream schedules what that returns."""
+        """Stand in for the kernel's own callback; the stream schedules what this returns."""
         if not self._waits or not self._is_comm(message):
             return self._usual(message)
         self._handle_soon(message)
@@ -103,7 +103,7 @@ class Pump:
         return header["msg_type"] in COMM_TYPES
 
     async def _handle(self, message: Message) -> None:
-        """As the kernel would, but for what it notes of the cell that is running."""
+        """Handle it as the kernel would, but leave its notes of the running cell as they are."""
         kernel = self._kernel
         ident, parent = _parent_of(kernel)
         hooks = kernel.pre_handler_hook, kernel.post_handler_hook
@@ -203,7 +203,7 @@ def _main_shell_stream(kernel: Any) -> Any:
 
 
 def _parent_of(kernel: Any) -> tuple[Any, Any]:
-    """Whose message the shell is at. In an empty context, since in ours it may be another's."""
+    """Return the message that the shell handles, read in an empty context: ours may differ."""
     context = contextvars.Context()
     ident = context.run(kernel._parent_ident.__getitem__, "shell")
     return ident, context.run(kernel.get_parent, "shell")

@@ -19,7 +19,7 @@ CELL_LIMIT = 80
 
 
 def show_result(value: object) -> dict[str, Any]:
-    """`kind` is "table", "png" or "text"; what cannot be shown says so as text."""
+    """Return a result as a "table", "png" or "text"; what cannot be shown says so as text."""
     try:
         return _table(value) or _picture(value) or _text(value)
     except BaseException as error:

@@ -69,7 +69,7 @@ def _as_of(snapshot: dict[str, Any]) -> str:
 
 
 def _how(snapshot: dict[str, Any], what: str) -> str:
-    """What to do where this is seen in the place of the view; true whatever has become of that."""
+    """Say what to do where the table is seen instead of the view, whatever has become of it."""
     back = " Run the first cell to bring the queue back." if snapshot["survives"] else ""
     return (
         f"Not live. While the kernel runs and no cell blocks it, reload the page to control the "
@@ -82,7 +82,7 @@ def _rows(snapshot: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _prepared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With a remark each, and texts that are cut to what tells the rows apart."""
+    """Add a remark to each row, and cut texts to what tells the rows apart."""
     tell_apart(rows, ("title", "args"))
     for row, remark in zip(rows, fit_all([_remark(row) for row in rows], REMARK), strict=True):
         row["remark"] = remark

@@ -1,4 +1,4 @@
-"""Keeps the front end in step: turns that write traits, and every message to a page."""
+"""The front end kept in step: turns that write traits, and every message to a page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Send = Callable[[dict[str, Any]], None]
 
 
 class CommPort:
-    """Everything that goes to the pages of one widget goes through here, one thing at a time.
+    """The one door to the pages of a widget: what goes out goes through here, one at a time.
 
     Replies are sent in the context of the page's last message: on ipykernel 7.4 that keeps its
     clicks on the page's own subshell, where they are heard while a cell blocks the main one.
@@ -39,7 +39,7 @@ class CommPort:
         self._context: contextvars.Context | None = None
 
     def heard(self) -> None:
-        """A message of a page is being handled, in this context."""
+        """Note the context in which a page's message is handled: replies go out in it."""
         with self._lock:
             self._context = contextvars.copy_context()
 
@@ -60,7 +60,7 @@ class CommPort:
 
 
 class Sync:
-    """First change at once, then at most ten flushes a second; a heartbeat while jobs run."""
+    """The flushes of a widget: a first change at once, then ten a second; heartbeats of jobs."""
 
     def __init__(
         self, source: Source, port: CommPort, monotonic: Callable[[], float] = time.monotonic
@@ -82,7 +82,7 @@ class Sync:
         self._stop_listening = source.queue._on_change(self.want)
 
     def first_state(self) -> State:
-        """What the model is made with; then turns follow."""
+        """Return the state that the model is made with; turns follow it."""
         self._last = self._next_state()
         return dict(self._last)
 
@@ -96,25 +96,25 @@ class Sync:
             PACER.ask(self, time.monotonic() + patience)
 
     def close(self) -> None:
-        """Follow it no more."""
+        """Stop following the queue."""
         self._stop_listening()
         self._closing = True
         PACER.forget(self)
 
     def want(self) -> None:
-        """Something has changed; called for every change, from any thread."""
+        """Ask for a flush; called for every change, from any thread."""
         if not self._wanted.is_set():
             self._wanted.set()
             if self._rests_until is not None:
                 PACER.ask(self, self._rests_until)
 
     def resync(self) -> None:
-        """A page missed something: flush again, whole."""
+        """Flush the whole state again, for a page that missed something."""
         self._whole_wanted = True
         self.want()
 
     def flush(self, patience: float = 0.3) -> None:
-        """Let what has changed be written now; waits for that, so many seconds at most."""
+        """Write what has changed now, and wait for that at most so many seconds."""
         if self._source.is_outdated():
             self.want()
         if self._wanted.is_set():
@@ -129,7 +129,7 @@ class Sync:
         self.want()
 
     def unwatch(self, cid: str, list_name: str) -> None:
-        """No more."""
+        """Stop pushing that window."""
         with self._lock.held:
             self._watched.pop((cid, list_name), None)
 
@@ -148,13 +148,13 @@ class Sync:
         return None if patience is None else FLUSH_INTERVAL + patience
 
     def _leave_if_over(self) -> None:
-        """What has ended needs no more looks; a page that asks is answered all the same."""
+        """Stop following what has ended; a page that asks is answered all the same."""
         if self._was_over:
             self._stop_listening()
             PACER.leave(self)
 
     def _turn(self, changed: bool) -> None:
-        """Something has changed, or patience is over."""
+        """Flush, because something has changed or the time without a flush is over."""
         if self._undo_ends_at is not None and self._undo_ends_at <= self._monotonic():
             changed = True
         again = not changed and self._say_again_at is not None

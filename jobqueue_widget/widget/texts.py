@@ -11,5 +11,5 @@ BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def visible(text: str) -> str:
-    """Text that reads as what it contains: no control characters, writing order not overridden."""
+    """Return text that reads as what it contains: no control characters, no order overrides."""
     return BIDI.sub(lambda found: f"\\u{ord(found[0]):04x}", UNSEEN.sub("", plain(text)))

@@ -62,7 +62,7 @@ class _StateWidget(anywidget.AnyWidget):
 
     @property
     def is_open(self) -> bool:
-        """Whether pages have it still: marimo closes it with its cell, and tells nobody."""
+        """Return False once a host has closed it: marimo does with its cell, and tells nobody."""
         return self.comm is not None and not getattr(self.comm, "_closed", False)
 
     def _write_state(self, state: State, whole: bool) -> None:
@@ -76,7 +76,7 @@ class _StateWidget(anywidget.AnyWidget):
                 self._states_to_send.update(state)
 
     def send_state(self, key: Any = None) -> None:
-        """As ipywidgets does it, which looks for bytes in each value of each row: here are none."""
+        """Send state as ipywidgets does, but without its search for bytes: rows hold none."""
         if self._property_lock or not isinstance(key, set) or not key:
             super().send_state(key)  # of a trait that a page has set, or all of them
             return
@@ -108,7 +108,7 @@ class _StateWidget(anywidget.AnyWidget):
 
 
 class QueueWidget(_StateWidget):
-    """The widget of a queue; `queue.widget` gives it. Its traits may be observed."""
+    """The widget of a queue, as `queue.widget` returns it. Its traits may be observed."""
 
     def __init__(self, queue: JobQueue, outputs: Refreshable = NO_OUTPUTS) -> None:
         super().__init__(QueueSource(queue), outputs, view="queue")
@@ -167,7 +167,7 @@ class JobWidget(_StateWidget):
 
 
 class JobCell(JobWidget):
-    """The same in a cell of its own, with the script that the widget of its queue has brought."""
+    """A progress cell of its own, with the script that the widget of its queue has brought."""
 
     _esm = (STATIC / "cell.js").read_text(encoding="utf-8")
     _css = ""
