@@ -29,7 +29,7 @@ VERBS = ("install", "list", "remove", "-h", "--help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; the exit code."""
+    """Do what the command line says, and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if _is_about_plugins(arguments):
         return _plugins(arguments[1:])
@@ -179,7 +179,7 @@ def _as_json(records: list[JournalRecord]) -> list[str]:
 
 
 def _as_rows(records: list[JournalRecord]) -> list[str]:
-    """Each column is as wide as it may be; what is cut is shown by what tells the rows apart."""
+    """Lay out rows in columns; texts are cut to what tells the rows apart."""
     columns = zip(*map(_cells, records), strict=True)
     shown = [fit_all(cells, width) for cells, (_, width) in zip(columns, COLUMNS, strict=False)]
     return [_line(cells) for cells in zip(*shown, strict=True)]
@@ -206,7 +206,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _visible(text: str) -> str:
-    """Without what would steer the terminal."""
+    """Return text without what would steer the terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in plain(text))
 
 

@@ -42,7 +42,7 @@ class Job:
     _control: Control
 
     def __new__(cls, record: JobRecord, control: Control) -> Job:
-        """The handle that there is of it, else a new one: so it can be told whether one is held."""
+        """Return the one handle of a record, made if there is none: so it is known to be held."""
         with _making:
             known = None if record.handle is None else record.handle()
             if isinstance(known, cls) and known._control is control:
@@ -154,7 +154,7 @@ class Job:
 
     @property
     def block(self) -> BlockReason | None:
-        """The same with numbers: what it needs, what is free, and who holds the rest."""
+        """The block reason in numbers: what it needs, what is free, and who holds the rest."""
         return self._record.block_reason
 
     @property
@@ -333,7 +333,7 @@ class Job:
         return describe_arguments(self._record.spec, limit)
 
     def as_row(self) -> dict[str, Any]:
-        """Its row as in `queue.window(…)`."""
+        """Return its row as in `queue.window(…)`."""
         return self._control.row(self._record)
 
     def _repr_mimebundle_(self, **_: Any) -> MimeBundle:
@@ -354,7 +354,7 @@ class Job:
         return repr(self) if queue is None else provider().cell_widget(queue, self)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain values, for tables (`args` and `result` as they are).
+        """Return the whole job as plain values, for tables (`args` and `result` as they are).
 
         What is secret of the arguments, as named or by its name, is left out, in the result too.
         """

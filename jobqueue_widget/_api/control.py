@@ -86,7 +86,7 @@ class Control:
         return [Job(record, self) for record, _ in made]
 
     def retry(self, record: JobRecord, latest: bool = False) -> Job:
-        """The same again, as a new job; with `latest` by the function as it is now."""
+        """Submit the same again, as a new job; with `latest` with the function as it is now."""
         again = self.submission.as_now(record) if latest else self.submission.again(record)
         if not latest and differs_now(record.spec):
             self.engine.log_of(again).write(f"[{changed_text(record.spec)}]\n")
@@ -94,7 +94,7 @@ class Control:
         return Job(again, self)
 
     def _say_what_is_lost(self, records: list[JobRecord]) -> None:
-        """With a journal: what only looks secret is not written, and whose job that is knows it."""
+        """Warn, with a journal, that a job will not survive because a name of it looks secret."""
         if self.engine.recorder is None:
             return
         for record in records:
@@ -174,7 +174,7 @@ class Control:
     # -- cancelling, logs ----------------------------------------------------------------------
 
     def cancel(self, record: JobRecord, force: bool, timeout: float | None, reason: str) -> bool:
-        """True: cancelled, or cancellation under way."""
+        """Cancel a job; True if that is done or under way."""
         limit = self.engine.settings.cancel_timeout
         if timeout is not None:
             limit = check_seconds("timeout", timeout)
@@ -184,7 +184,7 @@ class Control:
         return self.engine.do(ev.CancelRequested(record, force, limit, reason))
 
     def cancel_all(self, scope: Scope, tag: str | None) -> int:
-        """Pending ones first, so that none of them takes the lane of a cancelled one.
+        """Cancel pending jobs first, so that none of them takes the lane of a cancelled one.
 
         A closed loop is noticed before, not between two jobs: what ran on it has one fate.
         """
@@ -207,7 +207,7 @@ class Control:
         return shown
 
     def log_part(self, record: JobRecord, start: int, limit: int) -> tuple[int, bytes, int]:
-        """Where it begins, its bytes, and how many there are in all."""
+        """Return a part of the log: where it begins, its bytes, and the bytes there are in all."""
         if not isinstance(record.log, JobLog):
             return 0, b"", 0
         size = record.log.size
@@ -221,7 +221,7 @@ class Control:
     # -- waiting -------------------------------------------------------------------------------
 
     async def wait_for(self, record: JobRecord, timeout: float | None) -> None:
-        """Until it has ended; on any loop. Cancelling the waiting leaves the job alone."""
+        """Wait until it has ended; on any loop. Cancelling the wait leaves the job alone."""
         if timeout is not None:
             timeout = check_seconds("timeout", timeout)
         engine = self.engine
@@ -243,7 +243,7 @@ class Control:
             engine.waiters.forget(waiter, record)
 
     async def join(self, timeout: float | None) -> None:
-        """Until nothing is pending or running; on any loop."""
+        """Wait until nothing is pending or running; on any loop."""
         if timeout is not None:
             timeout = check_seconds("timeout", timeout)
         self._check_not_inside()
@@ -261,7 +261,7 @@ class Control:
             self.engine.waiters.forget(waiter)
 
     def wait_blocking(self, records: list[JobRecord], timeout: float | None) -> None:
-        """For these jobs, or for all, in a thread or in a plain cell of the loop's own thread."""
+        """Wait for these jobs, or all, in a thread or in a plain cell of the loop's own thread."""
         if timeout is not None:
             timeout = check_seconds("timeout", timeout)
         if not records:
@@ -342,7 +342,7 @@ class OptionsView:
 
 
 async def _within(timeout: float | None, waiter: Waiter) -> None:
-    """Wait; pages are heard meanwhile."""
+    """Wait, and answer pages meanwhile."""
     with hearing() or nullcontext():
         async with asyncio.timeout(timeout):
             await waiter.wait()

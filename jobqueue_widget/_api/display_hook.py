@@ -19,7 +19,7 @@ def register(load: Callable[[], DisplayProvider]) -> None:
 
 
 def provider() -> DisplayProvider:
-    """The registered one."""
+    """Return the registered provider, loaded at its first use."""
     return _loaders[0]()
 
 
@@ -29,5 +29,5 @@ def register_hearing(hear: Hear) -> None:
 
 
 def hearing() -> AbstractContextManager[object] | None:
-    """What a wait on the running loop enters. None: no page, or none that would not be heard."""
+    """Return the context in which a wait answers pages; None where that needs nothing."""
     return _hearers[0]() if _hearers else None

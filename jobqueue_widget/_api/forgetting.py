@@ -114,7 +114,7 @@ class Forgetting:
 
 
 def _instant(given: object) -> float:
-    """Epoch seconds."""
+    """Return an instant as epoch seconds."""
     seconds = math.nan
     if isinstance(given, datetime):
         try:
@@ -132,7 +132,7 @@ def _instant(given: object) -> float:
 
 
 def _statuses(given: object) -> frozenset[JobStatus]:
-    """One or some of those that an ended job has."""
+    """Check one or several statuses that an ended job can have."""
     names = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
     known = {status.value: status for status in ENDED}
     if not names or any(not isinstance(name, str) or name not in known for name in names):

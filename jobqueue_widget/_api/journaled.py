@@ -52,7 +52,7 @@ class Journaled:
         return orphans.find(self._engine.earlier_runs)
 
     def end_orphans(self) -> int:
-        """Kill them; how many there were."""
+        """Kill those processes, and return how many there were."""
         from .._persistence import orphans
 
         count = orphans.end(self._engine.earlier_runs)

@@ -1,4 +1,4 @@
-"""Which queue of this process has which journal."""
+"""The queues of this process by their journals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _lock = threading.RLock()
 
 
 def queue_of(journal: object) -> JobQueue | None:
-    """The queue that has it and was not closed."""
+    """Return the queue that has this journal and was not closed, or None."""
     with _lock:
         queue = _queues.get(journal_of(journal).place)
         return None if queue is None or queue._engine.life.phase == "closed" else queue
@@ -32,7 +32,7 @@ def give_journal(
     given: object,
     on_restore: OnRestore,
 ) -> None:
-    """Let the new queue have it.
+    """Give a journal to a new queue.
 
     Raises:
         QueueExistsError: another queue of this process has it.

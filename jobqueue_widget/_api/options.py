@@ -1,4 +1,4 @@
-"""Checks what users pass as options and constructor arguments; every error names value and cure."""
+"""Checks of options and constructor arguments; every error names the value and the cure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def spelling(parameters: Iterable[inspect.Parameter]) -> Callable[[Function], Fu
 
 
 def check_priority(value: object) -> int:
-    """Any integer, also numpy's, but not a bool.
+    """Return the priority: any integer, also numpy's, but not a bool.
 
     Raises:
         InvalidOptionError: anything else.
@@ -51,7 +51,7 @@ def check_priority(value: object) -> int:
 
 
 def check_seconds(name: str, value: object, *, zero: bool = True) -> float:
-    """A finite number of seconds, not negative.
+    """Return a finite number of seconds, not negative.
 
     Raises:
         InvalidOptionError: anything else.
@@ -67,7 +67,7 @@ def check_seconds(name: str, value: object, *, zero: bool = True) -> float:
 
 
 def check_count(name: str, value: object, least: int) -> int:
-    """An integer of at least `least`.
+    """Return an integer of at least `least`.
 
     Raises:
         InvalidOptionError: anything else.
@@ -81,7 +81,7 @@ def check_count(name: str, value: object, least: int) -> int:
 
 
 def check_text(name: str, value: object) -> str:
-    """A text that every front end, journal and file can hold.
+    """Return a text that every front end, journal and file can hold.
 
     Raises:
         InvalidOptionError: it is none.
@@ -93,7 +93,7 @@ def check_text(name: str, value: object) -> str:
 
 
 def check_callback(value: object) -> None:
-    """Something that can be called and does its work then.
+    """Accept a plain callable as a subscriber.
 
     Raises:
         InvalidOptionError: it cannot be called, or is an `async def`.
@@ -183,7 +183,7 @@ def _check_amount(name: object, value: object) -> float:
 
 
 def check_resource_names(resources: Resources | None) -> None:
-    """Of jobs that run on this machine.
+    """Check names of resources of jobs that run on this machine.
 
     Raises:
         InvalidOptionError: one is not known here, so that nothing would ever look at it.
@@ -326,7 +326,7 @@ def _count_or_none(name: str, value: object, least: int) -> int | None:
 
 
 def check_variable(name: str, value: str) -> None:
-    """Of an environment.
+    """Check a name and a value of an environment.
 
     Raises:
         InvalidOptionError: no process can be started with it.

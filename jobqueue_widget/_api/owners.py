@@ -1,4 +1,4 @@
-"""Knows which queue an executor object belongs to: it serves one at a time."""
+"""The queue that an executor object belongs to: it serves one at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OWNERS: weakref.WeakKeyDictionary[object, weakref.ref[Engine]] = weakref.WeakKe
 
 
 def claim(executor: object, engine: Engine) -> None:
-    """Note that it is this queue's.
+    """Note that the executor belongs to this queue.
 
     Raises:
         InvalidOptionError: it is that of another one, which has not been stopped.

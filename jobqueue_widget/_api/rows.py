@@ -26,7 +26,7 @@ RowDict = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows start … stop of a list that has `total`, as they were at `revision`."""
+    """Rows start … stop of a list of `total` rows, as of `revision`."""
 
     revision: int
     total: int
@@ -34,7 +34,7 @@ class Rows:
 
 
 def progress_of(job: JobRecord) -> float:
-    """As the reference shows it: -1.0 for unknown."""
+    """Return the progress as the reference system has it: -1.0 for unknown."""
     return -1.0 if job.progress is None else job.progress
 
 
@@ -205,7 +205,7 @@ def _is_withheld(job: JobRecord) -> bool:
 
 
 def note_of(job: JobRecord) -> str | None:
-    """What else there is to say of a job, in a few words."""
+    """Return a remark about a job for its row, or None."""
     if job.finished_before_cancel:
         return "finished before the cancel"
     if type(job.result) is NotKept:
@@ -241,12 +241,12 @@ class KnownRow:
         self.now = stands_for(job.spec) if job.status.ended else None
 
     def is_outdated(self) -> bool:
-        """True if a cell has defined its function anew."""
+        """Return True if a cell has redefined its function."""
         return self.now is not None and self.now is not stands_for(self.job.spec)
 
 
 class KnownRows:
-    """The rows that one reader was given, finished as it wants them.
+    """A reader's rows, kept for its next look.
 
     Those of jobs that wait or have ended change only with their job: a reader that comes ten times
     a second finds most of them ready.
@@ -268,7 +268,7 @@ class KnownRows:
         self._new: list[KnownRow] = []
 
     def look_up(self, engine: Engine, jobs: Iterable[JobRecord]) -> list[KnownRow]:
-        """Their rows, ready or new. Under the lock."""
+        """Return a row for each job, known or new. Under the lock."""
         known, found = self._known, []
         for job in jobs:
             shown = known.get(job.id)
@@ -283,7 +283,7 @@ class KnownRows:
         return any(shown.is_outdated() for shown in self._known.values())
 
     def finish(self, *lists: list[KnownRow]) -> list[Sequence[RowDict]]:
-        """All rows as the reader wants them. Not under the lock."""
+        """Complete new rows, and return all lists as the reader wants them. Not under the lock."""
         new, self._new = self._new, []
         for shown in new:
             shown.row["args"] = arguments_line(shown.job.spec)

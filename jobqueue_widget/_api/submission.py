@@ -1,4 +1,4 @@
-"""Turns what a user submits into jobs: says what the target is, where it runs, and packs it."""
+"""Jobs made of what a user submits: what the target is, where it runs, how it is packed."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class Submission:
         return tuple(map(self._parent, options.after))
 
     def check_resources(self, options: JobOptions) -> None:
-        """Names are ours, unless an executor reads `resources` in its own way.
+        """Check the names of resources, unless an executor reads `resources` in its own way.
 
         Raises:
             InvalidOptionError: one is not known.
@@ -208,7 +208,7 @@ class Submission:
         return record
 
     def executor_for(self, spec: JobSpec) -> Executor:
-        """Where it runs.
+        """Return the executor that runs it.
 
         Raises:
             InvalidTargetError, InvalidOptionError: nowhere in this queue.
@@ -304,7 +304,7 @@ def target_of(target: object, kwargs: dict[str, Any]) -> object:
 
 
 def classify(target: object) -> tuple[TargetKind, str]:
-    """What kind of target it is, and the name to show.
+    """Return the kind of the target and the name to show.
 
     Raises:
         InvalidTargetError: it is none.
@@ -361,7 +361,7 @@ def refuse_options(target: object, kwargs: Mapping[str, object]) -> None:
 
 
 def _whose(spec: JobSpec) -> str:
-    """Why it cannot have surroundings of its own."""
+    """Say why jobs of this executor cannot have a folder or environment of their own."""
     if spec.kind == "plugin":
         return "a plugin has its worker's, which its manifest names"
     if spec.kind == "coroutine" or cast("Executor", spec.executor).name == "thread":
@@ -390,7 +390,7 @@ def differs_now(spec: JobSpec) -> bool:
 
 
 def changed_text(spec: JobSpec) -> str:
-    """What is said of such a job."""
+    """Return what is said of a job whose function differs now."""
     return f"{spec.name} differs now; this is as it was: retry(latest=True) runs it as it is now"
 
 

@@ -1,4 +1,4 @@
-"""Says what a call of an `async def` method of ours needs, where nobody has awaited it."""
+"""Warnings that name the cure where a call of an `async def` method was not awaited."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 class Call(Coroutine[Any, Any, Result]):
-    """One call: a coroutine, as it was, whose repr and loss name the cure."""
+    """A coroutine whose repr, and whose warning when it is lost, name the cure."""
 
     def __init__(self, name: str, coroutine: Coroutine[Any, Any, Result], cure: str) -> None:
         self._name = name
@@ -24,7 +24,7 @@ class Call(Coroutine[Any, Any, Result]):
         return f"<{self._name}(…) has done nothing yet: {self._cure}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """As the last line of a cell it has been forgotten, and is kept for ever by the shell."""
+        """Name the cure as output of a cell that ends in the call; the shell keeps it for ever."""
         printer.text(repr(self))
         self._warn()
 
@@ -44,17 +44,17 @@ class Call(Coroutine[Any, Any, Result]):
         return self._coroutine.__await__()
 
     def send(self, value: Any) -> Any:
-        """Go on, as the task that it is in does it."""
+        """Resume the coroutine, for the task that awaits it."""
         self._begun = True
         return self._coroutine.send(value)
 
     def throw(self, *error: Any) -> Any:
-        """Raise in it."""
+        """Raise an exception in the coroutine."""
         self._begun = True
         return self._coroutine.throw(*error)
 
     def close(self) -> None:
-        """End it: somebody knows of it."""
+        """End the coroutine without a warning: somebody knows of it."""
         self._begun = True
         self._coroutine.close()
 
