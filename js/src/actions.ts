@@ -40,7 +40,7 @@ export class Rpc {
   readonly cid: string;
   /** True since the model refused to send; a new flush clears it. */
   gone = false;
-  /** Of the state that is shown: the server refuses an act that another one was meant for. */
+  /** The epoch of the state shown: the server refuses an act that was meant for another one. */
   epoch = "";
   #waiting = new Map<string, Waiting>();
   #next = 0;
@@ -95,7 +95,7 @@ export class Rpc {
     return true;
   }
 
-  /** Is something that the user did unanswered for more than a second? */
+  /** True while something that the user did is unanswered for more than a second. */
   get late(): boolean {
     const before = this.clock.now() - LATE_AFTER * 1000;
     return [...this.#waiting.values()].some((item) => item.act && item.sentAt <= before);

@@ -18,12 +18,12 @@ interface Notebook {
   model?: { cells?: Iterable<Cell> };
 }
 
-/** As JupyterLab and Notebook have it; by its quoted name, which the build leaves as it is. */
+/** The part of JupyterLab's and Notebook's page that is used; the build keeps quoted names. */
 function notebookOf(model: Model & { widget_manager?: Plain }): Notebook | undefined {
   return model.widget_manager?.["context"] as Notebook | undefined;
 }
 
-/** For all views of a model, in one tab of this browser. Returns what ends it. */
+/** Keep the table of a model for all its views, in one tab; returns what ends that. */
 export function keepTable(model: Model, rpc: Rpc): () => void {
   const ending = new AbortController();
   const { signal } = ending;
@@ -81,7 +81,7 @@ export function keepTable(model: Model, rpc: Rpc): () => void {
   };
 }
 
-/** A page that was loaded after the cell ran has no ids of outputs: the kernel cannot reach it. */
+/** Write the table into a page loaded after the cell ran: the kernel knows no output of it. */
 function write(model: Model, mark: string, table: Plain): void {
   for (const { outputs } of notebookOf(model)?.model?.cells ?? []) {
     for (let at = 0; at < (outputs?.length ?? 0); at += 1) {

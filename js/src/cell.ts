@@ -37,7 +37,7 @@ async function imported(text: string): Promise<Script> {
   }
 }
 
-/** Imported once in a page, however many cells there are. */
+/** The script, imported once in a page, however many cells there are. */
 async function scriptOf(model: Cell): Promise<Script> {
   const page = globalThis as { [SCRIPTS]?: Map<string, Promise<Script>> };
   const scripts = (page[SCRIPTS] ??= new Map());

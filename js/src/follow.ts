@@ -44,7 +44,7 @@ export class Follower {
     pendingActs.settle(store.summary.rev); // an answer may come after the state that shows its act
   }
 
-  /** Once a second, as long as somebody looks: what elapses is drawn anew. */
+  /** Draw anew what elapses; called once a second while somebody looks. */
   tick(): void {
     const { store, rpc } = this.context;
     const now = this.context.page();
@@ -57,12 +57,12 @@ export class Follower {
     if (lively || this.#ticks % IDLE_TICKS === 0) this.context.invalidate();
   }
 
-  /** JupyterLab draws outputs anew and never tells the old view: out of the page it is silent. */
+  /** Fall silent out of the page: JupyterLab replaces outputs without telling the old view. */
   sleep(): void {
     this.#asleep = true;
   }
 
-  /** It is in the page again. */
+  /** Follow again, back in the page. */
   wake(): void {
     if (!this.#asleep) return;
     this.#asleep = false;
@@ -120,7 +120,7 @@ export class Follower {
     if (part !== null) this.pushed(part);
   };
 
-  /** The page let go of the kernel, or found it again (ipywidgets): whoever asks learns which. */
+  /** Ask for the state when ipywidgets lost or found the kernel: the answer says which. */
   #cut = (): void => this.#hello(ASK_GAP);
 
   #ended = (): void => {

@@ -23,7 +23,7 @@ export class ListWindow {
     private changed: () => void,
   ) {}
 
-  /** Another queue: nothing held is true any more. */
+  /** Forget the rows held: the queue is another one. */
   reset(epoch: string): void {
     this.#rows = [];
     this.#rev = -1;
@@ -42,8 +42,8 @@ export class ListWindow {
   }
 
   /**
-   * The view shows rows first ≤ i < last; `covered` of them come from traits. Watches more only
-   * when they are needed, and not when the view is hidden (`last` = 0). `now` in seconds.
+   * Note that the view shows rows first ≤ i < last; `covered` of them come from traits. Watch more
+   * only when needed, and none when the view is hidden (`last` = 0). `now` in seconds.
    */
   show(first: number, last: number, covered: number, total: number, now: number): void {
     if (this.#asking) return; // what is repeated late must not undo a later question
@@ -70,12 +70,12 @@ export class ListWindow {
     this.#await(watch, rows);
   }
 
-  /** A pushed slice. */
+  /** Take a pushed slice of a list. */
   push(part: Part): void {
     if (part.epoch === this.#epoch && part.list === this.list) this.#take(part);
   }
 
-  /** One question at a time: back-pressure by itself. One that fails is asked again when due. */
+  /** Wait for the answers: one question at a time; one that fails is asked again when due. */
   #await(...questions: Promise<unknown>[]): void {
     this.#asking = true;
     void Promise.allSettled(questions).then(() => {

@@ -80,7 +80,7 @@ export class Store {
     return list === "running" ? this.running : list === "pending" ? this.head : this.history;
   }
 
-  /** How many there are. */
+  /** How many jobs a list has. */
   total(list: ListName): number {
     return Math.max(this.summary.counts[list], this.rows(list).length);
   }
@@ -102,12 +102,12 @@ export class Store {
     return this.job?.id === id ? this.job : null;
   }
 
-  /** Seconds of the kernel's clock, for a page clock in seconds. */
+  /** The kernel's time for a time of the page, both in seconds. */
   kernelTime(now: number): number {
     return now + this.offset;
   }
 
-  /** Jobs run, but heartbeats do not come. */
+  /** True when jobs run but heartbeats do not come. */
   silent(now: number): boolean {
     if (!this.busy || this.heardAt === null) return false;
     return now - this.heardAt > BEATS_MISSED * this.summary.beat + GRACE;

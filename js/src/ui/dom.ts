@@ -35,7 +35,7 @@ export function attr(node: Element, name: string, value: string | number | boole
 
 const written = new WeakMap<HTMLElement, Record<string, string>>();
 
-/** Set an inline style only when it differs from what was set here: to read one is dear. */
+/** Set an inline style only when it differs from what was set here: reading one is slow. */
 export function css(
   node: HTMLElement, name: "top" | "bottom" | "height" | "marginTop" | "visibility",
   value: string,
@@ -45,7 +45,7 @@ export function css(
   if ((known[name] ?? "") !== value) node.style[name] = known[name] = value;
 }
 
-/** Of an element that holds nothing else. A text that only changes costs less than a new one. */
+/** Set the text of an element that holds nothing else: changing a text node costs least. */
 export function setText(node: Element, text: string): void {
   const child = node.firstChild;
   if (text !== "" && child instanceof Text) {
@@ -67,12 +67,12 @@ export function button(label: string, name: string, act: () => void, kind = ""):
   return node;
 }
 
-/** Disabled for the eye and the ear, but still focusable: focus is never lost by a change. */
+/** Show and announce as disabled, but keep focusable: a change never takes the focus away. */
 export function enable(node: HTMLElement, enabled: boolean): void {
   attr(node, "aria-disabled", enabled ? null : "true");
 }
 
-/** What has the keyboard, in the page or the shadow root that `node` is in. */
+/** The focused element of the page or the shadow root that `node` is in. */
 export function active(node: Node): Element | null {
   return (node.getRootNode() as Document | ShadowRoot).activeElement;
 }
@@ -96,7 +96,7 @@ export function icon(): HTMLElement {
   return h("span", { class: "jqw-icon", role: "img" });
 }
 
-/** `word`: what it says to who does not see it. */
+/** Set the icon; `word` is its name for screen readers. */
 export function setIcon(node: HTMLElement, name: string, word = name): void {
   attr(node, "aria-label", word);
   const kind = `jqw-icon jqw-is-${name}`;

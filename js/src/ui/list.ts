@@ -23,7 +23,7 @@ export class Layout {
   readonly tops: number[] = [];
   readonly height: number;
 
-  /** `seen`: px down to which the scroller is in view; `row`: of a row and of a header. */
+  /** `seen`: px down to which the scroller is in view; `row`: px of a row and of a header. */
   constructor(readonly blocks: Block[], seen: number, private row = ROW) {
     let y = 0;
     for (const block of blocks) {
@@ -42,12 +42,12 @@ export class Layout {
     return block.total * this.row + (block.gapAfter >= 0 ? block.gap : 0) + (block.spare ?? 0);
   }
 
-  /** Of a row within its list. */
+  /** The top of a row within its list, in px. */
   within(block: Block, index: number): number {
     return index * this.row + (block.gapAfter >= 0 && index > block.gapAfter ? block.gap : 0);
   }
 
-  /** Of a row within the scroller. */
+  /** The top of a row within the scroller, in px. */
   top(list: number, index: number): number {
     const block = this.blocks[list];
     return block === undefined ? 0 : (this.tops[list] ?? 0) + this.within(block, index);

@@ -16,13 +16,13 @@ export class Context {
   readonly pendingActs = new PendingActs();
   readonly live = new Live();
   readonly rpc: Rpc;
-  /** What the last act met; shown for a while. */
+  /** Why the last act failed; shown for a while. */
   trouble: { text: string; at: number } | null = null;
   /** Since when (page clock) the kernel was asked for its state and nothing at all has come. */
   unheard: number | null = null;
   /** When (page clock) the kernel last did what the user asked for. */
   actedAt = 0;
-  /** Letters that surely have room beside a row's name. */
+  /** How many letters of a row's name surely have room. */
   room = 0;
   #removed: string[] = [];
 
@@ -33,7 +33,7 @@ export class Context {
     this.rpc = new Rpc(model, invalidate);
   }
 
-  /** Page clock in seconds. */
+  /** The page's clock in seconds. */
   page(): number {
     return Date.now() / 1000;
   }
@@ -136,7 +136,7 @@ export class Context {
     return true;
   }
 
-  /** `latest`: with its function as it is now. */
+  /** Queue the job again; `latest`: with its function as it is now. */
   retry(row: Row, latest = false): void {
     this.live.say(`Queued ${row.title} again`, true);
     void this.act("retry", latest ? { job: row.id, latest } : { job: row.id }, "retry", row.id);

@@ -29,7 +29,7 @@ export class Details {
   #progress: HTMLElement;
   #log: LogView;
   #fetched = new Map<string, Node>();
-  /** Texts of the job that rows show a part of, as they were told. */
+  /** The whole texts of the job, of which rows show a part. */
   #told: Plain = {};
   #arguments = h("span");
   #copied: (Node | string)[] = [this.#arguments, " ", copyButton("arguments", this.#arguments)];
@@ -38,7 +38,7 @@ export class Details {
   constructor(
     private context: Context,
     close: () => void,
-    /** The queued job so many places after that one, if it is known. */
+    /** Returns the queued job so many places after that one, if it is known. */
     neighbour: (row: Row, by: number) => string | undefined,
   ) {
     const list = h("div", { role: "tablist", "aria-label": "Details", class: "jqw-tabs" });
@@ -278,7 +278,7 @@ function errorNode(row: Row, answer: Plain | null): Node {
   return node;
 }
 
-/** Copies what is shown; where a page may not write to the clipboard, it is selected instead. */
+/** A button that copies a text, or selects it where a page may not write to the clipboard. */
 function copyButton(what: string, shown: HTMLElement): HTMLElement {
   const node = button("Copy", `Copy ${what}`, () => {
     const written = navigator.clipboard?.writeText(shown.textContent ?? "") ?? Promise.reject();

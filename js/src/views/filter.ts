@@ -47,7 +47,7 @@ export class Filter {
     return this.#words !== "" || this.#chip !== "all";
   }
 
-  /** Does what it finds replace this list? */
+  /** True when what the filter finds replaces this list. */
   covers(list: ListName): boolean {
     return this.#found !== null && this.#means(list);
   }
@@ -60,7 +60,7 @@ export class Filter {
     });
   }
 
-  /** How many there are of a list, and a remark when what is shown is not all, or others. */
+  /** The number in a list's header, with a remark when not all or other rows are shown. */
   told(list: ListName): string {
     const { store } = this.context;
     let count = store.total(list);
@@ -76,7 +76,7 @@ export class Filter {
     return amount(count) + remark;
   }
 
-  /** Another queue: nothing found is true any more. */
+  /** Forget what was found: the queue is another one. */
   reset(): void {
     this.#byWords = false;
     this.#changed();

@@ -1,11 +1,11 @@
 // The rows of the three lists as shown: from traits, from windows, or found by the filter.
 
-import { LISTS, type ListName, type Row } from "../protocol";
 import { ListWindow } from "../list_window";
+import { LISTS, type ListName, type Row } from "../protocol";
 import type { Context } from "./context";
 import type { Filter } from "./filter";
 
-/** The pointer is about to click for so long after it has moved over the lists. */
+/** How long after a move of the pointer over the lists a click is to be expected. */
 const HOLD_FOR = 3; // seconds
 
 export interface Spot {
@@ -43,7 +43,7 @@ export class Lists {
     return this.context.page() - this.#pointerAt < HOLD_FOR;
   }
 
-  /** A finished row does not jump away from under the pointer: it stays until that has gone. */
+  /** Keep a finished row in its place under the pointer until the pointer has gone. */
   refresh(): void {
     const { filter } = this;
     const { store } = this.context;
@@ -74,7 +74,7 @@ export class Lists {
     return list === "pending" ? total : Math.max(0, total - this.still.size);
   }
 
-  /** The first rows, which need no asking. */
+  /** The first rows, which come with the traits. */
   covered(list: ListName): Row[] {
     if (list === "running") return this.#runningRows;
     const rows = this.filter.covers(list) ? this.filter.rows(list) : this.context.store.rows(list);
@@ -115,7 +115,7 @@ export class Lists {
     this.#runningRows = [];
   }
 
-  /** Rows of the server's list that stand elsewhere. */
+  /** How many rows of the server's list stand in another one here. */
   #shift(list: ListName): number {
     return list === "history" ? this.still.size : list === "running" ? -this.still.size : 0;
   }

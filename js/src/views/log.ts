@@ -10,7 +10,7 @@ const NOTHING = "No output yet";
 
 export class LogView {
   readonly node: HTMLElement;
-  /** All there is so far has been read. */
+  /** True when all there is so far has been read. */
   atEnd = false;
   #output = h("div", { role: "log", "aria-live": "off", tabindex: 0, class: "jqw-log" });
   #above = h("p", { class: "jqw-note" });
@@ -22,7 +22,7 @@ export class LogView {
   #busy = false;
   #following = true;
   #touched = false;
-  // Out of the page it forgets where it was, of another size it is elsewhere: nobody went there.
+  // Leaving the page or a new size moves the scroll position: that was not the reader's doing.
   #size = 0;
 
   constructor(private context: Context) {
@@ -53,7 +53,7 @@ export class LogView {
     this.#note("");
   }
 
-  /** Read what is new; the first time the last part of it. */
+  /** Read what is new; the first time, the last part of the log. */
   async readOn(): Promise<void> {
     const job = this.#job;
     const next = this.#next;
@@ -104,7 +104,7 @@ export class LogView {
     show(this.#above, words !== "");
   }
 
-  /** Back to the end, unless somebody reads further up. */
+  /** Scroll to the end, unless somebody reads further up. */
   follow(): void {
     const output = this.#output;
     this.#size = output.clientHeight + output.scrollHeight;
@@ -140,7 +140,7 @@ const COLOURS = [
   "cornflowerblue", "orchid", "darkturquoise", "darkgray",
 ];
 
-/** One of the eight of terminals, dark enough or light enough for the theme, or as it is. */
+/** One of a terminal's eight colours, adapted to the theme, or any other as it is. */
 function colour(name: string): string {
   if (name === "" || name.startsWith("#")) return name;
   return `color-mix(in srgb, ${COLOURS[Number(name) % 8]} 55%, CanvasText)`;

@@ -5,12 +5,12 @@ import { GAP_ROWS } from "../ui/list";
 
 /**
  * When a job starts, all rows move up and none of these texts changes. In the rows each of them
- * would be shaped, laid out and painted anew. The ear has them as a row's index and a cell's name.
+ * would be laid out anew. Screen readers get the position from aria-rowindex and aria-label.
  */
 export class Places {
   #lead = div("lead");
   #info = div("info jqw-next");
-  /** It has the columns of a row. */
+  /** Laid out as a row, so that the texts stand in its columns. */
   readonly node = h(
     "div", { class: "jqw-row jqw-places", "aria-hidden": "true" },
     this.#lead, div("what"), this.#info, div("time"), div("act"),
@@ -20,8 +20,8 @@ export class Places {
   constructor(private scroller: HTMLElement) {}
 
   /**
-   * `ahead`: of the rows from `first` on, which stands at `top`; "" where a row has something else
-   * to say. `cut`: so many of them stand above open details.
+   * Draw the texts of the rows from `first` on, which stands at `top`. `ahead`: "" where a row says
+   * something else. `cut`: how many of these rows stand above open details.
    */
   draw(top: number, first: number, ahead: string[], cut: number): void {
     const places = ahead.map((_, index) => String(first + index + 1));

@@ -60,12 +60,12 @@ export class QueueView {
     }, { signal });
   }
 
-  /** A slice of a list was pushed. */
+  /** Take a pushed slice of a list. */
   push(part: Parameters<Lists["windows"]["running"]["push"]>[0]): void {
     this.#lists.windows[part.list].push(part);
   }
 
-  /** `letter`: px of the host's letters. */
+  /** Fit the view into its new width; `letter`: px of the host's letters. */
   resized(width: number, letter: number): void {
     const scale = Math.max(1, letter / USUAL_LETTER);
     this.#rows.width = width / scale;
@@ -98,7 +98,7 @@ export class QueueView {
     this.#announce();
   }
 
-  /** Nothing is in view: no window is watched. */
+  /** Watch no window while nothing is in view. */
   hide(): void {
     for (const list of LISTS) this.#lists.show(list, 0, 0);
   }
@@ -201,7 +201,7 @@ export class QueueView {
     }
   }
 
-  /** Among the rows as shown: a move passes what the filter hides. */
+  /** Find the neighbour among the rows as shown: a move passes what the filter hides. */
   #neighbour = (row: Row, by: number): string | undefined => {
     const spot = this.#lists.find(row.id);
     return spot?.list === "pending" ? this.#lists.row("pending", spot.index + by)?.id : undefined;

@@ -125,7 +125,7 @@ function verb(act: Act): string {
   return act.charAt(0).toUpperCase() + act.slice(1);
 }
 
-/** A row without words, to be copied: that is quicker than to make each anew. */
+/** A row without words: copying one is quicker than making each anew. */
 function pattern(): HTMLElement {
   const cell = (kind: string, ...parts: Node[]): HTMLElement =>
     h("div", { class: `jqw-${kind}`, role: "gridcell" }, ...parts);
@@ -147,7 +147,7 @@ export class RowView {
   row: Row | undefined;
   list: ListName = "running";
   index = -1;
-  /** What stands in `Places` for it. */
+  /** How many are ahead of it, in words; `Places` draws it. */
   ahead = "";
   #icon = this.#part("icon");
   #title = this.#part("title");
@@ -169,7 +169,7 @@ export class RowView {
     return this.node.querySelector(`.jqw-${kind}`) as HTMLElement;
   }
 
-  /** `still`: the row waits, ended, under the pointer: it offers nothing. */
+  /** Bring the row up to date. `still`: it has ended and waits under the pointer, without acts. */
   update(
     row: Row | undefined, index: number, selected: boolean, still: boolean, beside: Beside,
   ): void {
@@ -247,19 +247,19 @@ export class RowView {
   }
 }
 
-/** What may be cut is shown whole under the pointer; only that is clipped in a wide list. */
+/** Show a text that may be cut as a tooltip; a wide list clips only texts that have one. */
 function hint(node: Element, isLong: boolean, text: string): void {
   attr(node, "title", isLong ? text : null);
 }
 
-/** In letters of 10 px; those of other scripts may be wider: they count twice. */
+/** Length in letters of 10 px; letters of other scripts may be wider and count twice. */
 function lengthOf(text: string): number {
   return text.replace(/[^\0-ɏ]/g, "__").length;
 }
 
 export type Beside = (by: number) => Row | undefined;
 
-/** What is the same in the rows beside it, or the folders of a file, gives way first. */
+/** Write arguments so that what the rows beside have too, or folders of a file, is cut first. */
 export function writeArguments(
   same: Element, rest: Element, row: Row, beside: Beside | null,
 ): void {

@@ -36,11 +36,11 @@ export class Scroller {
   readonly node = div("scroller");
   selected: Current | null = null;
   wide = false;
-  /** px of a row and of a header. */
+  /** Height of a row and of a header, in px. */
   row = ROW;
-  /** Of usual letters, how many px it is wide without details. */
+  /** Width without details, in px, were its letters of usual size. */
   width = 0;
-  /** px above what is in view. */
+  /** The scrollTop, in px. */
   top = 0;
   #empty = h("p", { class: "jqw-note" });
   #parts = new Map<ListName, Part>();
@@ -55,7 +55,7 @@ export class Scroller {
     private context: Context,
     private filter: Filter,
     private lists: Lists,
-    /** The rows are drawn: what stands among them may be placed. */
+    /** Called when the rows are drawn, to place what stands among them. */
     private drawn: () => void,
     signal: AbortSignal,
   ) {
@@ -78,7 +78,7 @@ export class Scroller {
       spot.index = Math.max(0, Math.min(spot.index, total - 1));
       const other = this.lists.row(spot.list, spot.index);
       if (other === undefined) continue; // it is only out of view
-      // Its place is another's: the neighbour takes over; details of what a filter hides have none.
+      // Another row has its place: that takes over; details of a row that a filter hides close.
       if (spot === this.selected) {
         if (this.filter.covers(spot.list)) spot.index = -1;
       } else if (!this.#rename(id, other.id)) spot.key = other.id;
@@ -126,7 +126,7 @@ export class Scroller {
     this.drawn();
   }
 
-  /** px that all lists take, in view or not. */
+  /** Height of all lists, in view or not, in px. */
   get height(): number {
     return this.#layout.height;
   }
@@ -316,7 +316,7 @@ export class Scroller {
     return best?.[0] ?? null;
   }
 
-  /** One that went to another list is not followed: that may be 100,000 rows away. */
+  /** Do not follow a row that went to another list: that may be 100,000 rows away. */
   #restore(anchor: Anchor | null): void {
     const spot = anchor === null ? null : this.lists.find(anchor.key);
     if (anchor === null || spot === null || spot.list !== anchor.list) return;
@@ -338,7 +338,7 @@ export class Scroller {
     return null;
   }
 
-  /** A row that went to another list took its focus along; one that has gone hands it over. */
+  /** Move the focus along with a row that went to another list, or on to another if it is gone. */
   #refocus(view: RowView | null, element: HTMLElement | null): void {
     if (view === null || element === null || this.#activeElement() === element) return;
     if (view.node.isConnected) element.focus({ preventScroll: true });

@@ -112,7 +112,7 @@ class Question {
     show(this.node, false);
   }
 
-  /** `possible`: there is something to ask about. */
+  /** Bring the question up to date; `possible`: there is something to ask about. */
   update(enabled: boolean, possible: boolean): void {
     enable(this.opener, enabled);
     if (this.#asking && !possible) this.ask(false);

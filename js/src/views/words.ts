@@ -80,7 +80,7 @@ function running(row: Row, requested: string, store: Store, now: number): Words 
   return words;
 }
 
-/** Jobs begin with 0, which says something only of those that tell; -1 if it is not known. */
+/** The progress, or -1 if unknown: a 0 means something only of a job that reports a message. */
 export function knownProgress(row: Row): number {
   return row.progress > 0 || row.message !== "" ? row.progress : -1;
 }
