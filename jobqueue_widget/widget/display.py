@@ -17,8 +17,36 @@ from .static_table import job_html, queue_html, queue_text
 from .view import JobCell, JobWidget, QueueWidget, SessionWidget
 
 
-class ShownQueue:
+class _Live:
+    """What the displays of a queue and of a job have in common: a widget and its outputs."""
+
+    widget: QueueWidget | JobWidget
+
+    def bundle(self) -> MimeBundle:
+        """Return the live view with static fallbacks, for a caller that takes one bundle only."""
+        return {**self.view(), **self.table(beside=False)}, {}
+
+    def view(self) -> Data:
+        """Return the live view alone."""
+        bundle = self.widget._repr_mimebundle_()
+        return dict(bundle[0]) if bundle is not None else {}
+
+    def table(self, *, beside: bool) -> Data:
+        """Return the static table, as html and text; `beside` a view, it says what it is for."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Bring the widget up to date."""
+        self.widget.flush()
+
+    def _mark(self, beside: bool) -> str:
+        return self.widget.summary["epoch"] if beside else ""
+
+
+class ShownQueue(_Live):
     """One queue with its widget and its outputs."""
+
+    widget: QueueWidget
 
     def __init__(
         self, queue: JobQueue, kind: Callable[[JobQueue, Outputs], QueueWidget] = QueueWidget
@@ -27,29 +55,17 @@ class ShownQueue:
         self.outputs = Outputs(self, lambda: self.widget.has_page)
         self.widget = kind(queue, self.outputs)
 
-    def bundle(self) -> MimeBundle:
-        """Return the live view with static fallbacks, for a caller that takes one bundle only."""
-        return {**self.view(), **self.table(beside=False)}, {}
-
-    def view(self) -> Data:
-        """The live view alone."""
-        return _view_of(self.widget)
-
     def table(self, *, beside: bool) -> Data:
-        """The static table, as html and as text; `beside` a view, it says what it is there for."""
-        html = queue_html(self._queue, _mark_of(self.widget, beside))
+        """Return the static table of the queue."""
+        html = queue_html(self._queue, self._mark(beside))
         return {"text/html": html, "text/plain": queue_text(self._queue)}
-
-    def flush(self) -> None:
-        """Bring the widget up to date."""
-        self.widget.flush()
 
     def revision(self) -> object:
         """Return the revision of the queue."""
         return self._queue._snapshot(0, 0, 0)["revision"]
 
 
-class ShownJob:
+class ShownJob(_Live):
     """One job with its widget and its outputs."""
 
     def __init__(self, queue: JobQueue, job: Job) -> None:
@@ -58,23 +74,11 @@ class ShownJob:
         self.outputs = Outputs(self, lambda: self.widget.has_page)
         self.widget = JobCell(queue, job, self.outputs)
 
-    def bundle(self) -> MimeBundle:
-        """Return the progress cell with static fallbacks, for a caller that takes one bundle."""
-        return {**self.view(), **self.table(beside=False)}, {}
-
-    def view(self) -> Data:
-        """The live progress cell alone."""
-        return _view_of(self.widget)
-
     def table(self, *, beside: bool) -> Data:
-        """The static table, as html and as text; `beside` a view, it says what it is there for."""
+        """Return the static table of the job."""
         row, snapshot = self._job.as_row(), self._queue._snapshot(0, 0, 0)
-        html = job_html(row, snapshot, _mark_of(self.widget, beside))
+        html = job_html(row, snapshot, self._mark(beside))
         return {"text/html": html, "text/plain": repr(self._job)}
-
-    def flush(self) -> None:
-        """Bring the widget up to date."""
-        self.widget.flush()
 
     def revision(self) -> object:
         """Return what the table shows of the job and that changes."""
@@ -125,15 +129,6 @@ class Provider:
     def to_html(self, queue: JobQueue) -> str:
         """The static table."""
         return queue_html(queue)
-
-
-def _view_of(widget: QueueWidget | JobWidget) -> Data:
-    bundle = widget._repr_mimebundle_()
-    return dict(bundle[0]) if bundle is not None else {}
-
-
-def _mark_of(widget: QueueWidget | JobWidget, beside: bool) -> str:
-    return widget.summary["epoch"] if beside else ""
 
 
 PROVIDER = Provider()
