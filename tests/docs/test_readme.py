@@ -10,7 +10,7 @@ import pytest
 from tests.docs.pages import ROOT, name_of, pages, sentences
 
 README = ROOT / "README.md"
-OTHERS = [ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "SECURITY")]
+OTHERS = [ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
 
 
 def test_readme_is_short() -> None:
