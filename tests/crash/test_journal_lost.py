@@ -276,7 +276,7 @@ def test_the_thread_that_looks_ends_with_the_last_journal(tmp_path: Path) -> Non
 OTHER = """
 import sys, time
 from jobqueue_widget import JobQueue
-from jobqueue_widget._runtime import journal_watch
+from jobqueue_widget._persistence import watch as journal_watch
 from jobqueue_widget.testing import inspect
 if sys.argv[2] == "blind": journal_watch.INTERVAL = 1e9
 queue = JobQueue(journal=sys.argv[1])
