@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ import pytest
 import tqdm.std
 
 from jobqueue_widget import FuturesExecutor, Job, JobQueue, current_job
-from tests.kernels import VERSIONS, Kernel
+from tests.kernels import REPOSITORY, VERSIONS, Kernel
 from tests.sayings import WAYS
 
 pytestmark = pytest.mark.usefixtures("loop_of_the_client")
@@ -47,6 +49,30 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture(params=EXECUTORS)
 def place(request: pytest.FixtureRequest, pool: ThreadPoolExecutor) -> Place:
     return Place(request.param, pool)
+
+
+WARN_TWICE = """
+import asyncio, warnings
+from concurrent.futures import ThreadPoolExecutor
+from tests.integration.test_output_of_jobs import EXECUTORS, Place
+def warns():
+    warnings.warn("careful", stacklevel=1)
+async def main():
+    with ThreadPoolExecutor(4) as pool:
+        for kind in EXECUTORS:
+            place = Place(kind, pool)
+            async with place.queue:
+                for number in range(3):
+                    job = place.submit(warns)
+                    await job
+                    assert "careful" in job.logs(), (kind, number)
+asyncio.run(main())
+"""
+
+
+def test_each_job_says_what_another_one_has_warned_of() -> None:
+    """In a process of its own: pytest shows every warning."""
+    subprocess.run([sys.executable, "-c", WARN_TWICE], cwd=REPOSITORY, check=True)
 
 
 SAY_ALL = """

@@ -15,6 +15,7 @@ import importlib.abc
 import importlib.machinery
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -86,6 +87,7 @@ class Capture:
 
     def prepare(self) -> None:
         """Before each job: streams and questions may have become others since the last one."""
+        forget_warnings()
         for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
             if stream is not None and type(stream.write) is not RoutedWrite:
                 with contextlib.suppress(AttributeError):  # it lets nobody
@@ -107,6 +109,19 @@ class Capture:
         usual = getattr(owner, name, None)
         if callable(usual) and type(usual) is not Question:
             setattr(owner, name, Question(usual, self._current))
+
+
+def forget_warnings() -> None:
+    """Let the next job show a warning that another one has shown.
+
+    Python remembers for the whole process at which lines it has warned, until its filters change.
+    Only that is told here: `catch_warnings`, which is public, mixes up the filters of two threads.
+    """
+    old, new = "_filters_mutated", "_filters_mutated_lock_held"  # the latter from Python 3.14 on
+    tell = getattr(warnings, old, None) or getattr(warnings, new, None)
+    if tell is not None:
+        with getattr(warnings, "_lock", None) or contextlib.nullcontext():
+            tell()
 
 
 def carry_into_threads(bound: Callable[[], Any]) -> None:
