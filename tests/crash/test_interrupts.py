@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 import pytest
 
 from jobqueue_widget._threads.interrupts import PATIENCE, UNINTERRUPTED
-from tests.kernels import REPOSITORY
+from tests.kernels import REPOSITORY, VERSIONS, Kernel
 
 
 @pytest.mark.timeout(600)
@@ -25,6 +26,50 @@ def test_an_interrupted_call_leaves_a_queue_that_works(loop: str, turns: int, se
     ran = subprocess.run(program, cwd=REPOSITORY, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-6000:]
     assert json.loads(ran.stdout) == {"wrong": {}, "interrupts": turns}
+
+
+CELLS = """
+import asyncio
+from jobqueue_widget import JobQueue
+def echo(value): return value
+queue = await JobQueue(max_running=2{loop}).start()
+view = queue.options(executor="thread")
+"""
+SUBMITS = """
+while True:
+    job = view.submit_nowait(echo, 1); queue.hold(job); queue.release(job); job.cancel()
+"""
+AFTERWARDS = """
+for job in queue.jobs():
+    if job.status == "pending": job.cancel()
+assert await asyncio.wait_for(view.submit_nowait(echo, 7), 20) == 7
+told = queue.get_state()["stats"]
+assert told.pop("total_accepted") == sum(told.values()), told
+"""
+
+
+@pytest.mark.usefixtures("loop_of_the_client")
+@pytest.mark.parametrize("loop", ["", ', loop="thread"'], ids=["its loop", "a thread's loop"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_cell_that_submits_is_interrupted(version: str, loop: str, seed: int) -> None:
+    draw = random.Random(f"{seed} interrupts of cells")
+    kernel = Kernel(version)
+    try:
+        kernel.run(CELLS.format(loop=loop))
+        for _ in range(6):
+            cell = kernel.send(SUBMITS)
+            kernel.until(
+                lambda m, cell=cell: (  # type: ignore[misc]
+                    m["parent_header"].get("msg_id") == cell and m["msg_type"] == "execute_input"
+                )
+            )
+            time.sleep(draw.uniform(0.05, 0.3))
+            kernel.interrupt()
+            assert kernel.reply_to(cell)["ename"] == "KeyboardInterrupt"
+            kernel.run(AFTERWARDS)
+        kernel.run("await queue.close()")
+    finally:
+        kernel.close()
 
 
 def raises_interrupt() -> None:
