@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 from jobqueue_widget import JobQueue
-from jobqueue_widget.executors.futures import FuturesExecutor
+from jobqueue_widget import FuturesExecutor
 from jobqueue_widget.testing import inspect
 from tests.own_manager import own_manager
 
