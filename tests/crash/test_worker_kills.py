@@ -26,7 +26,7 @@ def workers() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         try:
-            if any("child.py" in part for part in child.cmdline()):
+            if any("function_worker.py" in part for part in child.cmdline()):
                 found.append(child)
         except psutil.NoSuchProcess:
             continue

@@ -116,7 +116,7 @@ async def test_a_worker_that_waits_holds_nothing_of_its_last_job() -> None:
 def _resident() -> int:
     """Bytes of all workers."""
     children = psutil.Process().children()
-    workers = [child for child in children if "child.py" in " ".join(child.cmdline())]
+    workers = [child for child in children if "function_worker.py" in " ".join(child.cmdline())]
     return sum(worker.memory_info().rss for worker in workers)
 
 
