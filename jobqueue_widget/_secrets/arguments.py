@@ -1,4 +1,4 @@
-"""What may be shown of a job's arguments: short, on one line, and nothing that is secret."""
+"""Writes a job's arguments as they may be shown: short, on one line, and without secrets."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .._core.texts.hiding import HIDDEN
 from ..child.wire import ShortRepr, is_interrupt, is_plain, plain
 from .finder import Part, search, texts_in
 
-TOLD = 2_000  # characters of the line of arguments that is kept
-LONGEST = 20_000  # characters of one value
-SIMPLE = 40  # characters of a text that is looked at once
-FAR = 10**15  # numbers beyond may be too long
+TOLD = 2_000  # characters that are kept of the line of arguments
+LONGEST = 20_000  # characters shown of one value
+SIMPLE = 40  # characters of a text that is shown without a search for what is secret or long
+FAR = 10**15  # from here on an integer may have too many digits to be shown whole
 
 
 class _Repr(ShortRepr):
-    """Of so many items of a container at most."""
+    """A `repr` of at most so many items of a container, on so many levels."""
 
     def __init__(self, items: int, levels: int) -> None:
         super().__init__()
@@ -30,11 +30,11 @@ class _Repr(ShortRepr):
         self.maxlevel = levels
 
     def repr_str(self, value: str, level: int) -> str:
-        """Both ends of a very long one."""
+        """Write a text; of a very long one only both ends."""
         return repr(ends(value, LONGEST // 2))
 
 
-_whole = _Repr(200, 200)  # of few plain values, nobody's code runs
+_whole = _Repr(200, 200)  # for few plain values, whose `repr` runs nobody's code
 _short = _Repr(12, 3)
 
 
@@ -42,17 +42,17 @@ _FIXED = frozenset({type(None), bool, int, float, complex, str, bytes, FunctionT
 
 
 def may_change(value: object) -> bool:
-    """True unless it will be the same whatever its user does to it after the submit."""
+    """True unless the value stays the same whatever its user does to it after the submit."""
     if type(value) is tuple:
         return any(map(may_change, value))
     return type(value) not in _FIXED
 
 
 def shown_arguments(spec: JobSpec) -> tuple[tuple[object, ...], dict[str, object]]:
-    """Positional and keyword arguments; a text in place of one that is secret or holds a secret.
+    """Return positional and keyword arguments, with a text for each that is or holds a secret.
 
-    Those of a restored job may be lost, and so may those of one that completed long ago; and
-    unpickling them may fail: then as text.
+    Arguments of a job that was restored or completed long ago may be lost, or fail to unpickle:
+    then their line of text is returned as the only argument.
     """
     try:
         if spec.restored:  # secrets are never written, so what came back is none
@@ -66,7 +66,7 @@ def shown_arguments(spec: JobSpec) -> tuple[tuple[object, ...], dict[str, object
 
 
 def _without_secrets(spec: JobSpec) -> tuple[tuple[object, ...], Mapping[str, object]]:
-    """As they are now: what was put into them after the submit is searched too."""
+    """Hide secrets in arguments as they are now, also what was put into them after the submit."""
     args, kwargs = spec.args, spec.kwargs
     found = None if spec.restored else search(spec)
     if found is None:
@@ -94,7 +94,7 @@ def _without_secrets(spec: JobSpec) -> tuple[tuple[object, ...], Mapping[str, ob
 
 
 def shown_result(spec: JobSpec, value: object) -> object:
-    """The value, or `•••` where it has, or may have, a secret of its job in it."""
+    """Return the value, or `•••` where it holds, or may hold, a secret of its job."""
     if spec.secrets is None or not spec.secrets.stands_in_any(texts_in(value)):
         return value
     return HIDDEN
@@ -105,16 +105,15 @@ def _untold(value: object) -> object:
 
 
 class _Told(str):
-    """Stands for an argument: what may be said of it."""
+    """Text that is shown in place of an argument."""
 
     __slots__ = ()
 
 
 def arguments_line(spec: JobSpec) -> str:
-    """All that is told of them, made when the job is first shown or written, and kept.
+    """Return the arguments in `TOLD` characters, kept from when the job is first shown or written.
 
-    Whoever shows it cuts it to what there is room for (`_core.fitting`). Not under a lock: the
-    `repr` of an argument is the user's code.
+    Not to be called under a lock: the `repr` of an argument is the user's code.
     """
     if spec.shown is None:
         spec.shown = _line(spec, TOLD)
@@ -122,7 +121,7 @@ def arguments_line(spec: JobSpec) -> str:
 
 
 def quiet_line(spec: JobSpec) -> str:
-    """The same without running the `repr` of the user's classes, if it was not shown before."""
+    """Return the line of arguments, made without running the `repr` of the user's classes."""
     if spec.shown is not None or (is_plain(spec.args) and is_plain(dict(spec.kwargs))):
         return arguments_line(spec)
     args, kwargs = shown_arguments(spec)
@@ -135,9 +134,9 @@ def _quietly(value: object) -> str:
 
 
 def describe_arguments(spec: JobSpec, limit: int = LINE) -> str:
-    """The arguments as they would be typed, on one line of at most `limit` characters.
+    """Return the arguments as they would be typed, on one line of at most `limit` characters.
 
-    What was shown before is shown again: an argument may be another by now, or gone.
+    A line that was shown before is shown again: an argument may be another by now, or gone.
     """
     if limit <= TOLD or spec.restored or spec.lazy is not None:
         return fit(arguments_line(spec), limit)
@@ -160,7 +159,7 @@ def _line(spec: JobSpec, limit: int) -> str:
 
 
 def _repr(value: object) -> str:
-    """Of any object: bounded work for large containers, and no error of its own `repr`."""
+    """Write any object, with bounded work for large containers and no error of its own `repr`."""
     if value is HIDDEN or type(value) is _Told:
         return str(value)
     if type(value) is int and -FAR < value < FAR:

@@ -17,43 +17,43 @@ from .parameters import parameters_of, positional_names
 from .shapes import CONTAINERS, LEAVES, may_be_secret, parts_of
 from .tables import NUMBERS, name_text
 
-MOST = 500_000  # values that are looked at, of one job
-MOST_TEXTS = 1_000  # secret texts that can be looked for in what a job says
-LONGEST_TEXT = 64 * 1024  # characters of one of them
-FEW = 32
-MANY_NUMBERS = 100
+MOST = 500_000  # values of one job that are searched
+MOST_TEXTS = 1_000  # secret texts of one job that can be hidden in its output
+LONGEST_TEXT = 64 * 1024  # characters of one of these texts
+FEW = 32  # plain values that count as one value searched, and the most of a quick look
+MANY_NUMBERS = 100  # a longer sequence of numbers is secret as a whole
 
 _SCHEME = re.compile(r"^(Basic|Bearer|Digest|Token)\s+", re.IGNORECASE)
-_MOST_NAMES = 10_000  # that are known to say nothing
+_MOST_NAMES = 10_000  # harmless keys that are remembered
 
 
 class Under(NamedTuple):
-    """Where in a job a secret value stands: what it is called there."""
+    """The name that makes a value secret, itself or above it; a weak name says less for sure."""
 
     name: str
     weak: bool = False
 
 
 class Part:
-    """An argument, or the target: what was found in it."""
+    """What was found in one argument, or in the target."""
 
     __slots__ = ("closed", "found", "hidden", "label", "named", "short")
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self.hidden = False  # it is secret itself, not only something in it
-        self.named = False  # by the user
-        self.found = ""  # the name of what looked secret
-        self.short = False  # something of it is too short to be looked for in a text
-        self.closed = ""  # why it could not be searched
+        self.hidden = False  # the argument itself is secret, not only something in it
+        self.named = False  # the user has called it secret
+        self.found = ""  # the name of what looks secret
+        self.short = False  # a secret is too short to be looked for in a text
+        self.closed = ""  # why the argument could not be searched
 
     @property
     def any(self) -> bool:
-        """True if it must not be written."""
+        """True if the argument must not be written to a journal or a log."""
         return bool(self.hidden or self.found or self.closed)
 
     def warning(self) -> str:
-        """What the user must know, who has not called it secret."""
+        """Return the words for a user who has not called the argument secret."""
         if self.closed:
             return f"{self.label} cannot be searched for secrets ({self.closed})"
         if self.hidden:
@@ -62,7 +62,7 @@ class Part:
 
 
 class Search:
-    """What of a job is secret: by argument, and its texts."""
+    """A search of a job: what is secret of each argument and the target, and the secret texts."""
 
     def __init__(self, spec: JobSpec) -> None:
         self.texts: set[str] = set()
@@ -86,7 +86,7 @@ class Search:
         self._seen.clear()
 
     def secrets(self) -> Secrets | None:
-        """None if nothing of the job is secret."""
+        """Return the job's secrets; None if it has none."""
         parts = [part for part in (*self.args, *self.kwargs.values(), self.target) if part.any]
         if not parts:
             return None
@@ -129,7 +129,7 @@ class Search:
             value, part, under = self._todo.pop()
             try:
                 self._visit(value, part, under)
-            except BaseException as error:  # a proxy of nothing, a broken `items()`
+            except BaseException as error:  # a proxy whose object is gone, a broken `items()`
                 if is_interrupt(error):
                     raise
                 part.closed = part.closed or f"{type(value).__name__}: {type(error).__name__}"
@@ -139,7 +139,7 @@ class Search:
                 self._left = MOST
 
     def _offer(self, name: object, value: object, part: Part, under: Under | None = None) -> None:
-        """A value and what it is called: look at it now, later or not at all."""
+        """Take a plain value now if its name is secret; put any other on the list to visit."""
         if under is None and name is not None:
             text = name_text(name)
             strength = strength_of(text)
@@ -157,7 +157,7 @@ class Search:
         place = (id(value), part, under)
         if place in self._seen:
             return
-        self._seen[place] = value  # kept, so that its id is nobody else's
+        self._seen[place] = value  # keeps it alive, so that no other object gets its id
         self._left -= 1
         if value is NUMBERS:
             self._found(part, under, short=True)
@@ -180,7 +180,7 @@ class Search:
             return
         for name, member in dict.items(value):
             self._offer(name, member, part, under)
-        if type(value).items is not dict.items:  # it may tell otherwise
+        if type(value).items is not dict.items:  # a subclass may give other items
             for name, member in value.items():
                 self._offer(name, member, part, under)
         if under is None and "value" in value:
@@ -220,7 +220,7 @@ class Search:
             self._offer(None, member, part, under)
 
     def _says_nothing(self, value: dict[object, object]) -> bool:
-        """A mapping of plain values whose keys were all seen before and are no names of secrets."""
+        """True for a mapping of plain values in which no key names a secret; remember keys."""
         if not _are_plain(value.values()):
             return False
         if value.keys() <= self._innocent:
@@ -242,7 +242,7 @@ class Search:
         part.short = part.short or short
 
     def _take(self, value: object, part: Part, under: Under) -> None:
-        """A plain value that is secret, or a part of what is."""
+        """Note a plain value that is secret, in all forms in which a text may show it."""
         if value is None or isinstance(value, bool) or (under.weak and is_mere_word(value)):
             return
         if isinstance(value, (bytearray, memoryview)):
@@ -268,13 +268,13 @@ _BUILT_IN = frozenset({dict, list, tuple, set, frozenset, deque, bytearray, memo
 
 
 def _may_be_pairs(rows: Iterator[Any]) -> bool:
-    """False if no row of many is a pair of a name that may be one of a secret, and a value."""
+    """False if no row is a pair of a value and a name that may be a secret's."""
     pairs = (row for row in rows if type(row) in (tuple, list) and len(row) == 2)
     return may_look_secret("\n".join(name for name, _ in pairs if type(name) is str))
 
 
 def _is_plain_row(row: Any, pairs: bool) -> bool:
-    """True for few plain values that are no pair of a name and a secret."""
+    """True for a row of few plain values that is no pair of a name and a secret."""
     if len(row) > FEW or not _are_plain(row):
         return False
     if len(row) != 2 or type(row[0]) is int:
@@ -287,20 +287,20 @@ def _are_plain(values: Any) -> bool:
 
 
 def search(spec: JobSpec) -> Search | None:
-    """What of a job is secret; None where one look tells that nothing is."""
+    """Search a job for secrets; None where a quick look shows that it has none."""
     if spec.options.secret is False or (spec.options.secret is None and _is_simple(spec)):
         return None
     return Search(spec)
 
 
 def secrets_of(spec: JobSpec) -> Secrets | None:
-    """The same in short, for what need not know where in the job it is."""
+    """Search a job, and return its secrets without where they stand; None if it has none."""
     found = search(spec)
     return None if found is None else found.secrets()
 
 
 def texts_in(value: object) -> frozenset[str] | None:
-    """All texts in a value; None where it cannot be searched, or has too many."""
+    """Return all texts in a value; None where it cannot be searched, or has too many."""
     spec = JobSpec("", "plugin", "", "", (value,), options=JobOptions(secret=True))
     found = Search(spec)
     return None if found.uncountable or found.args[0].closed else frozenset(found.texts)

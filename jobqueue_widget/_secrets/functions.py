@@ -1,4 +1,4 @@
-"""What goes with functions and classes: defaults, closures, globals, methods, texts in code."""
+"""Lists what travels with functions and classes: defaults, closures, globals, texts in code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Parts = Iterable[tuple[object, object]]
 
 
 def is_by_value(thing: type | FunctionType | ModuleType) -> bool:
-    """True if its pickle holds it, not only where it is found."""
+    """True if a pickle holds the thing itself, not only where to import it from."""
     if isinstance(thing, ModuleType):
         name = thing.__name__
         return sys.modules.get(name) is not thing or byvalue.is_made_by_hand(name)
@@ -26,7 +26,7 @@ def is_by_value(thing: type | FunctionType | ModuleType) -> bool:
 
 
 def of_function(function: FunctionType) -> Parts:
-    """Defaults, closed-over variables, attributes, and globals if it is pickled by value."""
+    """List defaults, closed-over variables and attributes; globals too if pickled by value."""
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
     defaults = function.__defaults__ or ()
@@ -48,14 +48,14 @@ def of_function(function: FunctionType) -> Parts:
 
 
 class _Said(NamedTuple):
-    names: tuple[str, ...]  # that the code looks up
-    texts: tuple[tuple[str, object], ...]  # that stand in it and are called something secret
-    sounds: bool  # any name in it looks secret
+    names: tuple[str, ...]  # globals and attributes that the code looks up
+    texts: tuple[tuple[str, object], ...]  # texts in the code, by the names that look secret
+    sounds: bool  # any name in the code looks secret
 
 
 @functools.lru_cache(maxsize=1024)
 def _said_by(code: CodeType) -> _Said:
-    """What the code says; asked once per code."""
+    """Read names and texts of code, and of code inside it; once per code object."""
     names: dict[str, None] = {}
     own: list[str] = []
     texts: list[tuple[str, object]] = []
@@ -71,7 +71,7 @@ def _said_by(code: CodeType) -> _Said:
 
 
 def literals_in(code: CodeType) -> Iterator[tuple[str, str | bytes]]:
-    """Texts that the code calls something: assigned, given by keyword, or under a key."""
+    """List the texts that code gives a name: assigned, passed by keyword, or under a key."""
     steps = [step for step in dis.get_instructions(code) if step.opname not in _NO_STEPS]
     for at, step in enumerate(steps):
         before = steps[:at]
@@ -79,7 +79,7 @@ def literals_in(code: CodeType) -> Iterator[tuple[str, str | bytes]]:
         if step.opname.startswith("STORE_"):
             names = step.argval[:1] if isinstance(step.argval, tuple) else (step.argval,)
             before = before[-1:]
-        elif step.opname == "KW_NAMES":  # whose `argval` Python 3.11 does not know
+        elif step.opname == "KW_NAMES":  # Python 3.11 does not resolve its `argval`
             names = code.co_consts[step.arg or 0]
         elif step.opname in ("BUILD_CONST_KEY_MAP", "CALL_KW"):
             names, before = before[-1].argval, before[:-1]
@@ -100,7 +100,7 @@ _NO_STEPS = frozenset({"CACHE", "EXTENDED_ARG", "NOP", "PRECALL", "PUSH_NULL", "
 
 
 def says_nothing(target: object) -> bool:
-    """True if one look at a function tells that no secret goes with it."""
+    """True if a quick look at a function shows that no secret travels with it."""
     if isinstance(target, str):
         return True  # the name of a plugin
     seen: set[object] = set()
@@ -138,7 +138,7 @@ def _are_plain(values: tuple[object, ...] | None) -> bool:
 
 
 def of_class(kind: type) -> Parts:
-    """Its attributes, defaults of its fields, and its methods, if it is pickled by value."""
+    """List bases, metaclass, attributes, field defaults and methods if it is pickled by value."""
     if not is_by_value(kind):
         return ()
     found: list[tuple[object, object]] = [(None, base) for base in kind.__bases__]

@@ -1,4 +1,4 @@
-"""The names of what a target takes, asked once per target."""
+"""Reads the names of a target's parameters, once per target."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .._core.texts.secret_names import looks_secret
 
 
 class Parameters(NamedTuple):
-    """What may be given by position, the name of `*args`, what may be given by name only."""
+    """Parameters given by position, the name of `*args`, and parameters given by name only."""
 
     named: tuple[str, ...] = ()
     rest: str | None = None
     by_name: tuple[str, ...] = ()
-    any_secret: bool = False  # by their names, of those that may be given by position
+    any_secret: bool = False  # a name of `named` or `rest` looks secret
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All of them, but for what `**kwargs` takes."""
+        """List all parameters, without those that `**kwargs` takes."""
         return (*self.named, *self.by_name, *(() if self.rest is None else (self.rest,)))
 
 
@@ -29,7 +29,7 @@ _known: weakref.WeakKeyDictionary[object, Parameters] = weakref.WeakKeyDictionar
 
 
 def parameters_of(target: Callable[..., object]) -> Parameters:
-    """What its signature says; nothing where it has none that can be read."""
+    """Read the signature of a target; no parameters where it has none that can be read."""
     try:
         known = _known.get(target)
     except TypeError:  # not hashable, or no weak reference to it
@@ -43,7 +43,7 @@ def _read(target: Callable[..., object]) -> Parameters:
     try:
         parameters = list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError):
-        return Parameters()  # built-ins may not tell
+        return Parameters()  # a built-in may have no signature
     by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     named = tuple(p.name for p in parameters if p.kind in by_position)
     rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
@@ -53,7 +53,7 @@ def _read(target: Callable[..., object]) -> Parameters:
 
 
 def names_by_position(target: object, count: int) -> list[str | None]:
-    """The parameter that takes each of so many positional arguments; None where nobody tells."""
+    """Name the parameter that takes each of so many positional arguments; None where unknown."""
     names: list[str | None] = []
     if count and callable(target):
         parameters = parameters_of(target)
@@ -64,5 +64,5 @@ def names_by_position(target: object, count: int) -> list[str | None]:
 
 
 def positional_names(spec: JobSpec) -> list[str | None]:
-    """The parameter name of each positional argument, where the target tells."""
+    """Name the parameter of each positional argument of a job; None where unknown."""
     return names_by_position(spec.target, len(spec.args))

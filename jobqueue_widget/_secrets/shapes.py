@@ -1,4 +1,4 @@
-"""What objects hold, each part with its name: whatever their class, and calling little of it."""
+"""Lists the parts of any object with their names, running as little of its class as possible."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .tables import of_table
 
 TEXTS = (str, bytes, bytearray, int, float, Decimal, Fraction, datetime.date, datetime.time)
 LEAVES = (*TEXTS, datetime.timedelta, uuid.UUID, PurePath)
-"""What has no parts that have names, and says all that it is in its text."""
+"""Types without named parts, whose text holds all of the value."""
 CONTAINERS = (list, tuple, set, frozenset, deque)
 
 _WHOLE = (*LEAVES, *CONTAINERS, dict, bytearray, memoryview, array.array)
@@ -39,7 +39,7 @@ _MACHINERY = frozenset(
     | {"asyncio", "concurrent", "logging", "multiprocessing", "threading"}
     | {__name__.partition(".")[0]}
 )
-"""Packages whose objects are the kernel's own: each leads to all others, none is written."""
+"""Packages of the kernel's own objects: each leads to all others, and none is ever written."""
 
 _NEVER_SECRET = (
     *(bool, type(None), type, FunctionType, MethodType, BuiltinFunctionType, ModuleType, property),
@@ -49,9 +49,9 @@ _NEVER_SECRET = (
 
 
 def may_be_secret(value: object, *, is_weak: bool) -> bool:
-    """A class, function or module called `Token` is no secret, nor are True, None and "".
+    """True unless it is no secret whatever its name: a class, function, module, True, None or "".
 
-    `is_weak`: nor is an object called `token`, which is searched like any other.
+    `is_weak`: the name is weak, such as `token`; then only texts, numbers and containers may be.
     """
     if isinstance(value, (str, bytes, list, tuple, dict, set, frozenset)):
         return len(value) > 0
@@ -59,9 +59,9 @@ def may_be_secret(value: object, *, is_weak: bool) -> bool:
 
 
 def parts_of(value: object, *, everything: bool) -> Parts:
-    """Of what is neither a plain value nor a built-in container.
+    """List the parts of what is neither a plain value nor a built-in container.
 
-    `everything`: also cells that are plain values of columns without a name that says anything.
+    `everything`: also plain cells in columns whose name does not look secret.
     """
     if isinstance(value, ModuleType):
         return list(vars(value).items()) if is_by_value(value) else ()
@@ -74,7 +74,7 @@ def parts_of(value: object, *, everything: bool) -> Parts:
     if isinstance(value, functools.partial):
         named = [*value.keywords.items(), *_bound(value.func, value.args)]
         return [*named, (None, value.func), *_attributes(value)]
-    if isinstance(value, functools.partialmethod):  # its first argument comes with the call
+    if isinstance(value, functools.partialmethod):  # `self` comes with the call
         named = [*value.keywords.items(), *_bound(value.func, (None, *value.args))]
         return [*named, (None, value.func)]
     table = of_table(value, everything)
@@ -82,7 +82,7 @@ def parts_of(value: object, *, everything: bool) -> Parts:
 
 
 def _bound(function: object, args: tuple[object, ...]) -> Parts:
-    """What was given by position, with the names of the parameters that take it."""
+    """Pair arguments given by position with the names of the parameters that take them."""
     return list(zip(names_by_position(function, len(args)), args, strict=True))
 
 
@@ -113,7 +113,7 @@ def _of_object(value: object) -> Parts:
 
 
 def _attributes(value: object) -> Iterator[tuple[object, object]]:
-    """What stands in its `__dict__` and its slots, also those of its bases."""
+    """List the items of `__dict__` and of the slots, also those of base classes."""
     kind = type(value)
     if kind.__dictoffset__:
         yield from cast("dict[str, object]", value.__dict__).items()
@@ -134,7 +134,7 @@ def _slots(kind: type) -> tuple[tuple[str, Any], ...]:
 
 
 def _is_more_than_attributes(kind: type) -> bool:
-    """True for a class of C, or of one of those, which keeps something where nobody can look."""
+    """True for a class of C, or a subclass of one, with state that is no attribute or slot."""
     size = object.__basicsize__ + 8 * sum(len(_slots(base)) for base in kind.__mro__)
     size += 8 * (kind.__dictoffset__ > 0) + 8 * (kind.__weakrefoffset__ > 0)
     is_numbers = any(hasattr(kind, name) for name in ("__dlpack__", "__array_interface__"))
@@ -142,7 +142,7 @@ def _is_more_than_attributes(kind: type) -> bool:
 
 
 def _of_its_pickle(value: object) -> Parts:
-    """What a pickle would hold of it. What has none is not written anywhere."""
+    """List what a pickle would hold; nothing without a pickle, which is not written anywhere."""
     try:
         reducer = copyreg.dispatch_table.get(type(value))
         reduced = value.__reduce_ex__(4) if reducer is None else reducer(value)

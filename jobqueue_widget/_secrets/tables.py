@@ -1,4 +1,4 @@
-"""What arrays and frames hold: columns by their names, and cells that are objects."""
+"""Lists what arrays and frames hold: columns by their names, and cells that are objects."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .._core.texts.secret_names import looks_secret, may_look_secret
 from .functions import Parts
 
 NUMBERS = object()
-"""Stands for an array of numbers: secret if its name says so, though nothing of it is a text."""
+"""Stands for an array of numbers, which is secret if its name is, though it has no text."""
 
 
 def of_table(value: Any, everything: bool) -> Parts | None:
-    """Of arrays and frames: columns by their names, and cells that are objects."""
+    """List the columns and cells of an array or frame; None for anything else."""
     numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
     if numpy is not None:
         if isinstance(value, numpy.ndarray):
@@ -64,7 +64,7 @@ def _of_series(value: Any, everything: bool) -> Parts:
 
 
 def name_text(name: object) -> str:
-    """What a key or a label says, whatever it is."""
+    """Return the text of a key or label; "" where it has none."""
     if isinstance(name, str):
         return str.__str__(name)
     if isinstance(name, bytes):

@@ -1,4 +1,4 @@
-"""Which variables of an environment may hold a secret, and the values that no text may show."""
+"""Finds variables of an environment that may hold a secret, and the values to hide in texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def looks_secret(name: str) -> bool:
 
 
 def texts_of(spec: JobSpec) -> tuple[str, ...]:
-    """Values of its variables that must not stand in what it says either, the longest first."""
+    """Return the secret values of a job's variables, to be hidden in its output; longest first."""
     snapshot, env = spec.surroundings, spec.options.env
     if not isinstance(snapshot, Snapshot) or not (snapshot.changes or snapshot.borrowed or env):
         return ()
