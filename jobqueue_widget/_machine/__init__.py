@@ -1,1 +1,1 @@
-"""What may run on this machine: its figures, and who has reserved how much of it."""
+"""Decides what may run on this machine, from its figures and what jobs have reserved."""

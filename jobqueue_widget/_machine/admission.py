@@ -1,7 +1,7 @@
-"""Which jobs of this process may use how much of the machine: one ledger for all its queues.
+"""Decides which jobs of this process may use how much of the machine: one ledger for all queues.
 
-Asked once per attempt to start a job that needs something; what is admitted is reserved at once,
-until its work is gone. The machine is looked at on a thread of its own, one look at a time, so that
+It is asked at each attempt to start a job that needs something. What it admits is reserved until
+the job's work has ended. The machine is read on a thread of its own, one reading at a time, so that
 a driver that hangs holds up neither a loop nor the jobs that need nothing of it.
 """
 
@@ -47,9 +47,9 @@ from .unloading import ROOM_KEPT, Room, Unloading
 
 logger = logging.getLogger(__name__)
 
-FRESH = 2.0  # seconds that a look at the machine is good for
-FORGOTTEN = 60.0  # seconds after which a doubt about a job is no longer remembered
-PATIENCE = 5.0  # seconds without an answer after which that is said
+FRESH = 2.0  # seconds for which figures of the machine are used
+FORGOTTEN = 60.0  # seconds for which `_doubted` keeps a job
+PATIENCE = 5.0  # seconds without figures after which jobs are told that there is no answer
 
 MEASURING = BlockReason("the machine's memory is being read")
 
@@ -57,21 +57,21 @@ Aside = Callable[[Callable[[], None]], None]
 
 
 class Party(Protocol):
-    """One queue, as far as it is seen from here."""
+    """What the admission uses of a queue."""
 
     def processes(self) -> Mapping[str, int]:
-        """The process of each job that runs in one, by job id. Any thread."""
+        """Return the pids of running jobs that have a process, by job id. Any thread."""
         ...
 
     def on_look(self, stats: MachineStats | None) -> None:
-        """The machine was looked at (None: in vain). Any thread."""
+        """Take new figures of the machine; None if it could not be read. Any thread."""
 
 
 class Admission:
-    """One per process; tests make their own. Any thread.
+    """The ledger of a process and the figures that it decides by. Any thread.
 
     Args:
-        make_source: called at the first look, on the thread that looks.
+        make_source: makes the source of figures, at the first reading, on the thread that reads.
         monotonic: the clock.
         aside: runs a callback where it may block.
 
@@ -95,35 +95,35 @@ class Admission:
         self._source: ResourceSource | None = None
         self._stats: MachineStats | None = None
         self._problem = ""
-        self._begun_at = self._done_at = float("-inf")  # of the last look
-        self._changed_at = float("-inf")  # when we last gave something back
+        self._begun_at = self._done_at = float("-inf")  # when the last reading began and ended
+        self._changed_at = float("-inf")  # when something was last released or unloaded
         self._looking_since: float | None = None
-        self._look_again = self._wanted = False  # the latter: somebody is blocked
+        self._look_again = self._wanted = False  # `_wanted`: a job is blocked
         self._parties: dict[int, Party] = {}
         self._hosts = Hosts()
         self._loaded: dict[PluginKey, Loaded] = {}
         self._unloading = Unloading()
         self._doubted: dict[str, float] = {}  # when a job was first found to ask for too much
-        self._places: dict[PluginKey, tuple[int, ...]] = {}  # the GPUs that plugins were sent to
+        self._places: dict[PluginKey, tuple[int, ...]] = {}  # the GPUs that plugins were given
 
     def after_fork(self) -> None:
-        """In a forked child: every job and plugin is the parent's."""
+        """Begin anew in a forked child, where every job and plugin is the parent's."""
         self._reset()
 
     # -- who takes part ------------------------------------------------------------------------
 
     def enter(self, party: Party) -> None:
-        """Tell this queue of every look."""
+        """Tell this queue of each reading of the machine."""
         with self._lock.held:
             self._parties[id(party)] = party
 
     def leave(self, party: Party) -> None:
-        """No more."""
+        """Tell this queue no more."""
         with self._lock.held:
             self._parties.pop(id(party), None)
 
     def add_host(self, offers: OffersResources) -> None:
-        """One more queue uses this plugin host: its idle plugins may be unloaded."""
+        """Count one more queue that uses a plugin host, whose idle plugins may be unloaded."""
         with self._lock.held:
             host = self._hosts.add(offers)
         if host is not None:
@@ -131,7 +131,7 @@ class Admission:
             self.look()
 
     def remove_host(self, offers: OffersResources) -> None:
-        """One fewer."""
+        """Count one queue fewer that uses a plugin host; forget it after the last."""
         with self._lock.held:
             host = self._hosts.remove(offers)
             if host is None:
@@ -143,7 +143,7 @@ class Admission:
     # -- looking at the machine ----------------------------------------------------------------
 
     def look(self) -> None:
-        """Look at the machine soon, off this thread; who comes meanwhile has it done once more."""
+        """Read the machine on another thread; a call during a reading makes it read once more."""
         with self._lock.held:
             if self._looking_since is not None:
                 self._look_again = True
@@ -152,16 +152,16 @@ class Admission:
         try:
             self._aside(self._look)
         except RuntimeError:
-            self._looking_since = None  # no thread to be had: the next look tries again
+            self._looking_since = None  # no thread could be started: the next call tries again
 
     def look_once(self) -> None:
-        """The same, unless a look is on its way that will show what was given back last."""
+        """Read the machine, unless a reading goes on that began after the last release."""
         since = self._looking_since
         if since is None or since < self._changed_at:
             self.look()
 
     def _look(self) -> None:
-        """Aside: it may block in the plugin hosts or in a driver."""
+        """Read the machine; on its own thread, as plugin hosts and drivers may block."""
         with self._lock.held:
             begun, left = self._monotonic(), self._ledger.left()
             parties, hosts = list(self._parties.values()), self._hosts.all()
@@ -195,7 +195,7 @@ class Admission:
                 self._loaded = loaded
                 for held in self._ledger.reservations():
                     worker = loaded.get(held.request.plugin) if held.request.plugin else None
-                    if worker is not None and worker.measured:  # also where no job shows a process
+                    if worker is not None and worker.measured:  # the job itself may show no process
                         held.used = worker.holds
             again, self._look_again = self._look_again, False
             self._looking_since = self._monotonic() if again else None
@@ -220,19 +220,19 @@ class Admission:
         beside: ResourceRequest | None = None,
         may_evict: bool = False,
     ) -> Admitted | BlockReason | Impossible:
-        """May this job start now? If so it has its reservation.
+        """Decide if a job may start now, and reserve what it needs if so.
 
         Args:
-            job_id: of the job.
-            title: what it is called as a holder.
-            need: what it wants.
+            job_id: the job.
+            title: what it is called where holders of memory are named.
+            need: what it needs.
             plugin: the plugin that it runs.
             declared: a manifest asks for it, not the job: what cannot be checked is left out.
-            beside: a job that waits and for which its need is kept free.
+            beside: a waiting job whose need is kept free.
             may_evict: idle plugins may be unloaded for it.
 
         Returns:
-            `MEASURING` while the machine has yet to be looked at: whoever takes part is told.
+            `MEASURING` while there are no fresh figures; `Party.on_look` tells when there are.
 
         """
         room: Room | None = None
@@ -283,7 +283,7 @@ class Admission:
         *,
         declared: bool = False,
     ) -> ResourceRequest:
-        """For a job that is to be kept room for."""
+        """Return the request of a waiting job, which `ask` takes as `beside`."""
         with self._lock.held:
             need, _ = self._hosts.checkable(need, plugin if declared else None, self._stats)
             return self._request(job_id, title, need, plugin)
@@ -306,14 +306,14 @@ class Admission:
         stats = self._hosts.as_told(stats, request.plugin)
         decision = self._ledger.decide(request, stats, self._idle(), beside)
         if isinstance(decision, BlockReason) and self._begun_at < self._changed_at:
-            return MEASURING  # something was given back since; it may do now
+            return MEASURING  # something was released since, which may be enough
         if (is_cut or isinstance(decision, Impossible)) and self._is_in_doubt(request.job_id, now):
             return MEASURING  # a monitor that tells of more may just have been registered
         self._doubted.pop(request.job_id, None)
         return decision
 
     def _is_in_doubt(self, job_id: str, now: float) -> bool:
-        """True until a look has ended that began after this was asked first; looks never cease."""
+        """True while a reading goes on and none that began after the job's first call has ended."""
         self._doubted = {k: at for k, at in self._doubted.items() if now - at < FORGOTTEN}
         since = self._doubted.setdefault(job_id, now)
         return self._begun_at < since and self._is_looking(now)
@@ -331,7 +331,7 @@ class Admission:
     def impossible(
         self, need: Amounts, plugin: PluginKey | None = None, *, declared: bool = False
     ) -> Impossible | None:
-        """Why this machine can never give that much; None if it can, or that is not known yet."""
+        """Say why this machine can never give that much; None if it can, or nobody knows yet."""
         with self._lock.held:
             if self._stats is None:
                 return None
@@ -340,11 +340,11 @@ class Admission:
 
     @property
     def has_looked(self) -> bool:
-        """True once the size of the machine is known, and nothing about to change that."""
+        """True once the machine was read and no reading goes on that may change its size."""
         return self._stats is not None and not self._is_looking(self._monotonic())
 
     def release(self, job_id: str) -> None:
-        """The work of that job is really gone, or it was never started."""
+        """Give back what a job has reserved, once its work has ended or was never started."""
         with self._lock.held:
             if not self._ledger.release(job_id):
                 return
@@ -358,7 +358,7 @@ class Admission:
     def _plan_room(
         self, request: ResourceRequest, reason: BlockReason, beside: ResourceRequest | None
     ) -> Room | None:
-        """What to unload for it, if that lets it start; one job at a time."""
+        """Choose what to unload for a job, if that lets it start; for one job at a time."""
         now, stats = self._monotonic(), self._stats
         if stats is None or self._unloading.current(now) is not None:
             return None
@@ -366,7 +366,7 @@ class Admission:
         idle = self._unloading.willing(self._idle(), now)
         victims = plan_eviction(self._ledger, request, stats, idle, beside)
         if not victims and not stats.gpu_use_known:
-            # What they ask for is not enough, but nobody knows what they hold: one after the other.
+            # Their declared needs are too small, but they may hold more: assume all that is used.
             most = [at_most(plugin, self._loaded[plugin.key], stats) for plugin in idle]
             victims = plan_eviction(self._ledger, request, stats, most, beside)
         if not victims:
@@ -375,7 +375,7 @@ class Admission:
         return self._unloading.room
 
     def _make_room(self, room: Room) -> None:
-        """Aside: unload them, one after the other."""
+        """Unload the chosen plugins one after the other; blocks."""
         for victim in room.victims:
             if not self._unload(victim.key, room):
                 break
@@ -385,9 +385,9 @@ class Admission:
         self.look()
 
     def _unload(self, key: PluginKey, room: Room | None = None) -> bool:
-        """Aside: have its host unload it. False: it is used again, or did not go.
+        """Have a host unload a plugin; blocks.
 
-        Nor if it was to make room for a job that was let in meanwhile.
+        False if it is used again, its host refused, or the job that needs the room is admitted.
         """
         host_id, name = key
         with self._lock.held:
@@ -406,7 +406,7 @@ class Admission:
     # -- after a job ran out of memory -----------------------------------------------------------
 
     def who_makes_room(self, own: PluginKey | None, short: Amounts | None) -> list[IdlePlugin]:
-        """The idle plugins that would be unloaded, of all hosts in use, but not its own."""
+        """List idle plugins of all hosts that would be unloaded for a job, but not its own."""
         with self._lock.held:
             return who_makes_room(self._idle(), own, short)
 
@@ -416,7 +416,7 @@ class Admission:
         short: Amounts | None,
         told: Callable[[tuple[str, ...]], None],
     ) -> None:
-        """Unload them, aside; `told` the names of those that are gone."""
+        """Unload these plugins on another thread; call `told` with the names of those that went."""
 
         def unload() -> None:
             victims = self.who_makes_room(own, short)
@@ -431,19 +431,19 @@ class Admission:
     # -- what was learned ----------------------------------------------------------------------
 
     def learn(self, key: str, used: ProcessMemory) -> None:
-        """A run has ended that held so much at most."""
+        """Note the most that an ended run has held."""
         with self._lock.held:
             self._learned.note(key, used.ram_mib, sum(used.gpu_mib.values()))
 
     def learned_need(self, key: str) -> Amounts:
-        """What to reserve for the next run; empty while nothing is known."""
+        """Return what to reserve for the next run; empty while nothing is known."""
         with self._lock.held:
             return self._learned.need(key)
 
     # -- for who looks on ----------------------------------------------------------------------
 
     def seen(self) -> tuple[MachineStats, Told, list[IdlePlugin]] | None:
-        """The last look, what is reserved and what is idle; None before there was one."""
+        """Return the last figures, what is reserved and what is idle; None before there are any."""
         with self._lock.held:
             stats = self._stats
             if stats is None:

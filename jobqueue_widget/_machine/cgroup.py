@@ -1,4 +1,4 @@
-"""How much memory and how many processors the control groups of this process allow (v1 and v2)."""
+"""Reads how much memory and how many processors control groups allow this process (v1, v2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The tightest of all groups above this process; infinite where there is none."""
+    """The tightest limits of all groups above a process; infinite where there is none."""
 
     memory_bytes: float = math.inf
     available_bytes: float = math.inf
@@ -18,10 +18,10 @@ class Limits:
 
 
 def read_limits(root: Path = Path("/"), pid: str = "self") -> Limits:
-    """What holds for a process.
+    """Read the limits of a process.
 
-    A limit holds for all below it, so each folder up to the root is read. Inside a container the
-    path that /proc tells may not be there; the root of the mount is then the container's own.
+    A limit holds for all groups below it, so each folder up to the root is read. Inside a container
+    the path from /proc may not exist; then the root of the mount is the container's own group.
 
     Args:
         root: where `proc` and `sys` are; tests have their own.
@@ -44,7 +44,7 @@ def read_limits(root: Path = Path("/"), pid: str = "self") -> Limits:
 
 
 def _folders(mount: Path, controllers: str, path: str) -> Iterator[Path]:
-    """From the group itself up to the root, those that are there."""
+    """List the folders from a group up to the root, without those that do not exist."""
     candidates = [mount / controllers, *(mount / name for name in controllers.split(","))]
     if not controllers:  # v2; beside v1 its hierarchy is mounted elsewhere
         candidates = [mount, mount / "unified"]
@@ -59,7 +59,7 @@ def _folders(mount: Path, controllers: str, path: str) -> Iterator[Path]:
 
 
 def _memory(folder: Path, *, unified: bool) -> tuple[float, float]:
-    """The limit, and what is used of it but for file pages that can be dropped at once."""
+    """Return the limit and the use of it, without file pages that can be dropped at once."""
     limit = _number(folder / ("memory.max" if unified else "memory.limit_in_bytes"))
     if limit >= 1 << 60:  # v1 writes a huge number for none
         return math.inf, 0.0
@@ -84,7 +84,7 @@ def _cpus(folder: Path, *, unified: bool) -> float:
 
 
 def _number(path: Path) -> float:
-    """What stands there; infinite for "max" and where nothing does."""
+    """Read a number; infinite for "max" and where there is none."""
     text = _text(path).strip()
     return float(text) if text.isdigit() else math.inf
 

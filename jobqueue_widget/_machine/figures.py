@@ -1,4 +1,4 @@
-"""What the system monitor that the user registered tells of the machine, as a ledger's figures."""
+"""Asks the system monitor that the user registered, and turns its answer into figures."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .monitor import holders_by_root
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 2.0  # seconds that a look waits for the monitor; a plugin takes some 10 ms
-STALE = 30.0  # seconds after which what it told last is no longer believed
+PATIENCE = 2.0  # seconds that a reading waits for the monitor; a plugin takes some 10 ms
+STALE = 30.0  # seconds after which its last answer is not used any more
 SAME = 0.01  # two totals that differ by no more than this part are of the same machine
 
 
 def ask(monitor: Any) -> Mapping[str, Any]:
-    """What a monitor tells: a plugin, or an object with `execute` or `get_system_status`.
+    """Ask a monitor: a plugin, or an object with `execute` or `get_system_status`.
 
-    A manager that overrides where its figures come from is one, too.
+    A manager with a source of figures of its own is one, too.
 
     Raises:
         Exception: whatever it raises.
@@ -41,14 +41,14 @@ def ask(monitor: Any) -> Mapping[str, Any]:
 
 
 def as_mapping(told: Any) -> Mapping[str, Any]:
-    """The figures by name, also of a dataclass; empty for anything else."""
+    """Return an answer's figures by name, also of a dataclass; empty for anything else."""
     if dataclasses.is_dataclass(told) and not isinstance(told, type):
         return {field.name: getattr(told, field.name) for field in dataclasses.fields(told)}
     return told if isinstance(told, Mapping) else {}
 
 
 class MonitorLook:
-    """Asks a monitor in a thread of its own; one that hangs is waited for once, and briefly."""
+    """Asks a monitor in a thread of its own; waits for one that hangs once, for `PATIENCE`."""
 
     def __init__(self, monitor: Callable[[], Any]) -> None:
         self._monitor = monitor
@@ -56,7 +56,7 @@ class MonitorLook:
         self._told: tuple[int, float, Mapping[str, Any]] | None = None
 
     def look(self) -> Mapping[str, Any] | None:
-        """What it tells now, or told not long ago; None if it says nothing, or there is none."""
+        """Return its answer, or that of at most `STALE` seconds ago; None if there is neither."""
         monitor = self._monitor()
         if monitor is None:
             return None
@@ -81,11 +81,11 @@ class MonitorLook:
 
 
 def figures_of(status: Mapping[str, Any], source: str, pids: Collection[int]) -> Figures:
-    """A monitor's answer, under the names of the reference system, as figures.
+    """Turn a monitor's answer, under the names of the reference system, into figures.
 
-    Each GPU by itself where it tells them apart (`gpus`, or `details.details.gpu_0` as
-    cjm-system-monitor-nvidia does), else all as one. A total of memory that is this machine's says
-    nothing that we do not know better: of a container, we know the limits.
+    GPUs are told apart where it does so (`gpus`, or `details.details.gpu_0` as
+    cjm-system-monitor-nvidia does), else taken as one. Its memory is left out where the total is
+    this machine's: our own figures also know the limits of a container.
     """
     total, free = _mib(status, "memory_total_mb"), _mib(status, "memory_available_mb")
     if total is not None and abs(total - psutil.virtual_memory().total / MIB) <= SAME * total:
@@ -105,10 +105,10 @@ def figures_of(status: Mapping[str, Any], source: str, pids: Collection[int]) ->
 def own_share(
     status: Mapping[str, Any], gpu_mib: float, workers: Collection[LoadedPlugin]
 ) -> float:
-    """MiB of GPU memory that a plugin's idle workers hold, of the `gpu_mib` that it asks for.
+    """Return the MiB of GPU memory that a plugin's idle workers hold, `gpu_mib` at most.
 
-    Where the monitor does not tell whose memory it is, they hold what is asked for, if they have
-    executed and so much is used at all.
+    Where the monitor names no holders: `gpu_mib`, or all that is used if that is less, once one of
+    the workers has executed; else 0.
     """
     held = _on_gpu(status, [one.pid for one in workers if one.pid is not None])
     if held is not None:
@@ -125,12 +125,12 @@ def _one_gpu(status: Mapping[str, Any]) -> tuple[GpuStats, ...] | None:
     if not free and not total:
         return ()
     if total is None or total < free:
-        total = math.inf  # it does not say: no request is too large for it
+        total = math.inf  # no total is told: no request is too large for it
     return (GpuStats(total, free, _name(status, "gpu_type")),)
 
 
 def _gpus(status: Mapping[str, Any]) -> Iterator[GpuStats]:
-    """Those that it tells apart; none if one of them cannot be read."""
+    """List the GPUs that an answer tells apart; none if one of them cannot be read."""
     listed = status.get("gpus")
     if isinstance(listed, (list, tuple)):
         names = ("total_memory_mb", "free_memory_mb")
@@ -150,7 +150,7 @@ def _gpus(status: Mapping[str, Any]) -> Iterator[GpuStats]:
 def _on_gpu(
     status: Mapping[str, Any], pids: Collection[int]
 ) -> Mapping[int, Mapping[int, float]] | None:
-    """Who holds how much, as far as cjm-system-monitor-nvidia tells; None if nobody is named."""
+    """Read MiB by GPU by pid, as cjm-system-monitor-nvidia tells; None if it names no pid."""
     listed = as_mapping(status.get("details")).get("processes")
     if not isinstance(listed, (list, tuple)) or not listed:
         return None
@@ -161,7 +161,7 @@ def _on_gpu(
             on = holders.setdefault(pid, {})
             on[number] = max(on.get(number, 0.0), mib)
     if not any(map(psutil.pid_exists, holders)):
-        return None  # numbers of another system, as in a container
+        return None  # pids of another namespace, as in a container
     return holders_by_root(pids, holders)
 
 

@@ -1,4 +1,4 @@
-"""What NVML says of NVIDIA GPUs and of who uses their memory; it may be missing, or hang."""
+"""Asks NVML for NVIDIA GPUs and the holders of their memory; it may be missing, or hang."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ NO_ANSWER = "the GPU driver does not answer"
 
 @dataclass(frozen=True, slots=True)
 class GpuLook:
-    """One look. `gpus` is None if there may be some and they could not be read.
+    """What NVML said at one time; `gpus` is None if there may be some that could not be read.
 
-    `holders`: MiB by GPU number, by the process that holds them.
+    `holders`: MiB by GPU number, by the pid that holds them.
     """
 
     gpus: tuple[GpuStats, ...] | None
@@ -33,17 +33,17 @@ class GpuLook:
 
 
 class Gpus:
-    """All GPUs that NVML shows. `look` never takes longer than `PATIENCE`."""
+    """Reads all GPUs that NVML shows; `look` never takes longer than `PATIENCE`."""
 
     def __init__(self, library: str = "pynvml") -> None:
         self._library = library
         self._nvml: Any = None
-        self._absent: GpuLook | None = None  # for good
+        self._absent: GpuLook | None = None  # there is no library or no driver, for good
         self._thread: threading.Thread | None = None
         self._seen = GpuLook(None, NO_ANSWER)
 
     def look(self) -> GpuLook:
-        """What there is now. A look that hangs is waited for no more until it comes back."""
+        """Read the GPUs; while an earlier reading hangs, say at once that there is no answer."""
         if self._absent is not None:
             return self._absent
         if self._thread is None or not self._thread.is_alive():
@@ -98,7 +98,7 @@ def _read(nvml: Any) -> GpuLook:
 
 
 def _processes(nvml: Any, handle: Any) -> list[Any]:
-    """Of both kinds; a process may be of both and is then told twice."""
+    """List processes that compute and that draw; one that does both is there twice."""
     found: list[Any] = []
     for ask in (
         nvml.nvmlDeviceGetComputeRunningProcesses,

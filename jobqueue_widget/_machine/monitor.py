@@ -1,4 +1,4 @@
-"""What this machine has, and what of it is free: memory, processors, GPUs, and who holds how much.
+"""Reads what this machine has and what is free: memory, processors, GPUs, and who holds how much.
 
 Figures are those of this process's container where it runs in one. Memory is in MiB (2**20 bytes),
 also under the reference system's names, which end in `_mb`.
@@ -36,10 +36,10 @@ class SystemMonitor:
     def __init__(self, gpus: Gpus | None = None, root: Path = Path("/")) -> None:
         self._gpus = gpus or Gpus()
         self._root = root
-        psutil.cpu_percent()  # what it says is since the last call
+        psutil.cpu_percent()  # each call tells of the time since the last one
 
     def read(self, pids: Collection[int] = ()) -> MachineStats:
-        """One look, with what each of these processes and its descendants hold."""
+        """Read the machine, and what each of these processes and its descendants hold."""
         total, available, cpus = self._machine()
         look = self._gpus.look()
         busy = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
@@ -54,7 +54,7 @@ class SystemMonitor:
         )
 
     def status(self) -> dict[str, Any]:
-        """The machine now, under the names that schedulers of the reference system read.
+        """Read the machine, under the names that schedulers of the reference system read.
 
         `gpu_free_memory_mb` is that of the emptiest GPU: a plugin runs on one. Without a GPU the
         `gpu_*_mb` are 0 and `gpu_note` says why; they are None if the driver cannot be read.
@@ -91,7 +91,7 @@ class SystemMonitor:
         }
 
     def _machine(self) -> tuple[float, float, float]:
-        """Bytes in all, bytes free, processors; of the container if that is less."""
+        """Return bytes in all, bytes free and processors; those of the container if fewer."""
         memory = psutil.virtual_memory()
         limits = read_limits(self._root)
         cpus = float(_processors())
@@ -103,14 +103,14 @@ class SystemMonitor:
 
 
 def _processors() -> int:
-    """Those this process may use."""
+    """Count the processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return psutil.cpu_count() or 1
 
 
 def _memory_of_trees(pids: Collection[int], look: GpuLook) -> Mapping[int, ProcessMemory]:
-    """By the root of each tree. Resident memory; what processes share is counted in each."""
+    """Sum the memory of process trees, by their roots; shared pages count in each process."""
     roots = dict.fromkeys(pids, 0.0)
     on_gpu: dict[int, dict[int, float]] = {pid: {} for pid in pids}
     parents: dict[int, int] = {}
@@ -137,7 +137,7 @@ def _memory_of_trees(pids: Collection[int], look: GpuLook) -> Mapping[int, Proce
 def holders_by_root(
     pids: Collection[int], holders: Mapping[int, Mapping[int, float]]
 ) -> dict[int, dict[int, float]]:
-    """MiB by GPU of each tree, by its root, of what single processes hold."""
+    """Sum MiB by GPU over process trees, by their roots, of what single processes hold."""
     found: dict[int, dict[int, float]] = {}
     for pid, held in holders.items():
         root = _root_of(pid, _parent_of, pids)
@@ -156,7 +156,7 @@ def _parent_of(pid: int) -> int:
 
 
 def _root_of(pid: int, parent_of: Callable[[int], int], roots: Collection[int]) -> int | None:
-    """The nearest of `roots` that it is, or descends from."""
+    """Find the nearest of `roots` that a process is, or descends from."""
     seen: set[int] = set()
     while pid not in seen:
         if pid in roots:

@@ -1,4 +1,4 @@
-"""The plugin hosts that queues of this process use, and what the monitors of each tell."""
+"""Keeps the plugin hosts that queues of this process use, and what the monitor of each told."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Host:
-    """One host; `figures` are as old as the last look."""
+    """One host, with the queues that use it and its monitor's figures at the last reading."""
 
     offers: OffersResources
     users: int = 1
@@ -23,7 +23,7 @@ class Host:
     figures: Figures | None = None
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Be told of what it loads, unloads and frees."""
+        """Call `on_change` whenever the host loads, unloads or frees something."""
         try:
             self.unsubscribe = self.offers.on_change(on_change)
         except Exception:
@@ -32,13 +32,13 @@ class Host:
 
 
 class Hosts:
-    """By their identity. Under the admission's lock."""
+    """The hosts in use, by identity. Under the admission's lock."""
 
     def __init__(self) -> None:
         self._hosts: dict[int, Host] = {}
 
     def add(self, offers: OffersResources) -> Host | None:
-        """One more queue uses it; None if another did before."""
+        """Count one more queue that uses a host; return it if it is the first."""
         host = self._hosts.get(id(offers))
         if host is not None:
             host.users += 1
@@ -47,23 +47,23 @@ class Hosts:
         return host
 
     def remove(self, offers: OffersResources) -> Host | None:
-        """One fewer; the host, if it was the last."""
+        """Count one queue fewer; return the host if it was the last."""
         host = self._hosts[id(offers)]
         host.users -= 1
         return None if host.users else self._hosts.pop(id(offers))
 
     def all(self) -> list[Host]:
-        """Every one that is used."""
+        """List all hosts in use."""
         return list(self._hosts.values())
 
     def get(self, host_id: int) -> Host | None:
-        """By its identity; None if it is not used any more."""
+        """Find a host by its identity; None if it is not used any more."""
         return self._hosts.get(host_id)
 
     def as_told(self, stats: MachineStats, plugin: PluginKey | None) -> MachineStats:
-        """The machine as the monitor of the plugin's host has it.
+        """Return the figures with those that the monitor of the plugin's host told instead.
 
-        Where there is none, another host's may tell of the GPUs.
+        Where that has no monitor, another host's may tell of the GPUs.
         """
         own = self._hosts.get(plugin[0]) if plugin is not None else None
         if own is not None and own.figures is not None:
@@ -75,12 +75,12 @@ class Hosts:
     def checkable(
         self, need: Amounts, plugin: PluginKey | None, stats: MachineStats | None
     ) -> tuple[Amounts, Mapping[str, str]]:
-        """What can be asked of this machine of what a plugin's manifest asks for; why not the rest.
+        """Split a manifest's need into what can be checked here and why the rest cannot.
 
         Args:
-            need: what it asks for.
-            plugin: None if it is no manifest that asks: then all of it is insisted on.
-            stats: our own look at the machine; None: there was none yet.
+            need: what the manifest asks for.
+            plugin: its plugin; None if the need is a job's own: then all of it is checked.
+            stats: our own figures of the machine; None if there are none yet.
         """
         if plugin is None or stats is None:
             return need, {}

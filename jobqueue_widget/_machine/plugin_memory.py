@@ -1,4 +1,4 @@
-"""What plugin hosts say of memory: what their plugins need, what is loaded and holds how much."""
+"""Asks plugin hosts about memory: what plugins need, which are loaded, and what they hold."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """All workers of one plugin. Not `measured`: one shows no process, what it asks for counts.
+    """All workers of one plugin, and what they hold together.
 
-    `gpu_measured`: the same of what it holds on GPUs.
+    `measured`, `gpu_measured`: `holds` was read; else one of the workers shows no process, or not
+    what it holds on GPUs, and what its manifest asks for counts instead.
     """
 
     key: PluginKey
@@ -40,7 +41,7 @@ class Loaded:
 
 
 def figures_of(offers: OffersResources, pids: Collection[int]) -> Figures | None:
-    """What its user's monitor tells; None if there is none, or it cannot say. May take seconds."""
+    """Ask the host's monitor; None if it has none, or no answer. May take seconds."""
     if not isinstance(offers, HasMonitor):
         return None
     try:
@@ -51,7 +52,7 @@ def figures_of(offers: OffersResources, pids: Collection[int]) -> Figures | None
 
 
 def workers_of(offers: OffersResources) -> list[LoadedPlugin]:
-    """The workers that are there now; none if the host cannot say."""
+    """List the workers that a host has loaded; none if it cannot say."""
     try:
         return list(offers.loaded())
     except Exception:
@@ -64,7 +65,7 @@ def by_plugin(
     stats: MachineStats,
     told: Mapping[int, Figures | None],
 ) -> dict[PluginKey, Loaded]:
-    """All workers of a plugin are one: idle if all are. `told` by the id of the host."""
+    """Join the workers of each plugin, idle if all are; `told` is by the id of the host."""
     found: dict[PluginKey, Loaded] = {}
     for offers, worker in workers:
         seen = as_told(stats, told.get(id(offers)))
@@ -97,7 +98,7 @@ def by_plugin(
 
 
 def _declared(offers: OffersResources, name: str, stats: MachineStats) -> ProcessMemory:
-    """What is taken for held where it cannot be seen: what is asked for, of what is used at all."""
+    """Return what counts as held where it cannot be read: the need, on a GPU at most its use."""
     need = requirements_of(offers, name)
     gpus = stats.gpus or ()
     fullest = min(range(len(gpus)), key=lambda number: gpus[number].free_mib, default=None)
@@ -116,7 +117,7 @@ def _sum(one: ProcessMemory, other: ProcessMemory) -> ProcessMemory:
 
 
 def requirements_of(offers: OffersResources, name: str) -> Amounts:
-    """What the host says the plugin needs; nothing if it cannot say."""
+    """Ask the host what a plugin needs; nothing if it cannot say."""
     try:
         return clean(offers.requirements(name))
     except Exception:
@@ -125,7 +126,7 @@ def requirements_of(offers: OffersResources, name: str) -> Amounts:
 
 
 def evict(offers: OffersResources, name: str) -> str | None:
-    """Have it unloaded; why that was not done, or None. Blocks."""
+    """Have the host unload a plugin; return why it was not done, or None. Blocks."""
     try:
         return offers.evict(name)
     except Exception as error:
@@ -134,7 +135,7 @@ def evict(offers: OffersResources, name: str) -> str | None:
 
 
 def at_most(plugin: IdlePlugin, loaded: Loaded, stats: MachineStats) -> IdlePlugin:
-    """The same, holding all that is used of its GPU, where nobody can see how much it holds."""
+    """Let a plugin hold all that is used of its GPUs, where what it holds was not read."""
     if loaded.gpu_measured:
         return plugin
     gpus = stats.gpus or ()

@@ -1,4 +1,4 @@
-"""The one admission of this process, made at its first use, over its real figures."""
+"""Makes the one admission of this process, at its first use, over this machine's figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _shared: Admission | None = None
 
 
 def shared_admission() -> Admission:
-    """What all queues of this process ask: two jobs never share the same free memory."""
+    """Return the admission of all queues of this process: no two jobs get the same memory."""
     global _shared
     with _lock.held:
         if _shared is None:
@@ -24,7 +24,7 @@ def shared_admission() -> Admission:
 
 @contextmanager
 def admission_over(source: ResourceSource) -> Iterator[Admission]:
-    """Inside, queues are made over these figures instead."""
+    """Give queues that are made inside the context an admission over other figures."""
     global _shared
     ours = Admission(lambda: source)
     with _lock.held:

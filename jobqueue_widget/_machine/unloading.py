@@ -17,7 +17,7 @@ TRY_AGAIN = 3.0  # seconds before a plugin that did not go is asked again
 
 @dataclass(slots=True)
 class Room:
-    """What is being unloaded for one job; `until` is set when that is over."""
+    """What is being unloaded for one job; kept for it up to `until`, set once that is done."""
 
     request: ResourceRequest
     victims: list[IdlePlugin]
@@ -27,15 +27,15 @@ class Room:
 
 
 class Unloading:
-    """Of one admission. Times are those of its clock, in seconds."""
+    """The unloading of one admission. Times are seconds of its clock."""
 
     def __init__(self) -> None:
         self.room: Room | None = None
-        self.going: set[PluginKey] = set()  # their hosts were asked to unload them
+        self.going: set[PluginKey] = set()  # plugins whose hosts were asked to unload them
         self._not_gone: dict[PluginKey, float] = {}
 
     def room_for(self, job_id: str) -> Room | None:
-        """What is being unloaded for that job, if anything."""
+        """Return what is being unloaded or kept for a job; None if nothing is."""
         room = self.room
         return room if room is not None and room.request.job_id == job_id else None
 
@@ -53,12 +53,12 @@ class Unloading:
         return room
 
     def willing(self, idle: Iterable[IdlePlugin], now: float) -> list[IdlePlugin]:
-        """Return those that have not just been asked in vain."""
+        """Return the plugins that have not refused to go within the last `TRY_AGAIN` seconds."""
         self._not_gone = {k: at for k, at in self._not_gone.items() if now - at < TRY_AGAIN}
         return [plugin for plugin in idle if plugin.key not in self._not_gone]
 
     def ended(self, key: PluginKey, problem: str | None, now: float) -> None:
-        """Note that a host has answered: it is gone, or why it is not."""
+        """Note a host's answer: the plugin is gone, or why it is not."""
         self.going.discard(key)
         if problem is not None:
             self._not_gone[key] = now
