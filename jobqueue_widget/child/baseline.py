@@ -1,11 +1,11 @@
-"""The state of a worker process that every job starts from, and what a job can leave behind in it.
+"""Keeps the state of a worker process that every job starts from, and restores it after a job.
 
 Loaded by path in the worker; standard library only.
 """
 
 from __future__ import annotations
 
-# What the module `signal` offers makes enum members, which takes ten times as long, for every job.
+# `signal` makes enum members of what `_signal` returns: ten times as slow, and done for every job.
 import _signal  # type: ignore[import-not-found]
 import atexit
 import contextlib
@@ -79,14 +79,14 @@ class Baseline:
         self.locale = locale.setlocale(locale.LC_ALL)
 
     def restore(self) -> bool:
-        """Back to it. False: a limit, or another thing of the process, cannot be taken back."""
+        """Restore the state; False if a limit, niceness or removed modules cannot be restored."""
         stop_timers()
         as_it_was = limits() == self.limits or set_limits(self.limits)
         if niceness() != self.niceness and not set_niceness(self.niceness):
             as_it_was = False
         if len(sys.modules) < self.modules:
             sys.modules.update(OURS)
-            as_it_was = False  # many of them cannot be loaded twice
+            as_it_was = False  # many modules cannot be loaded twice
         self._restore_interpreter()
         self._restore_signals()
         sys.stdin, sys.stdout, sys.stderr = self.streams
@@ -130,14 +130,14 @@ class Baseline:
             locale.setlocale(locale.LC_ALL, self.locale)
 
     def _restore_warnings(self) -> None:
-        """Those of modules that the job has imported stay: they are still there, too."""
+        """Restore filters; those of libraries that the job imported stay, as these do."""
         warnings.showwarning = self.showwarning
         if warnings.filters == self.filters:
             return
         if len(sys.modules) > self.modules:
             new = [one for one in warnings.filters if one not in self.filters]
             self.filters = [one for one in new if is_of_a_library(one)] + self.filters
-        warnings.resetwarnings()  # also what is remembered of the filters before
+        warnings.resetwarnings()  # also forgets what the old filters have shown once
         filters: Any = warnings.filters
         filters[:] = self.filters
 
@@ -174,18 +174,18 @@ def folder_of_this_process() -> str:
 
 
 def is_of_a_library(entry: tuple[Any, ...]) -> bool:
-    """True for a filter that is about certain messages, modules or a category of its own."""
+    """True for a filter of certain messages or modules, or of a category that is not built in."""
     _, message, category, module, _ = entry
     return bool(message or module or category.__module__ != "builtins")
 
 
 def niceness() -> int:
-    """Return how far this process stands back behind others."""
+    """Return the nice value of this process; 0 where there is none."""
     return os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else 0
 
 
 def set_niceness(wanted: int) -> bool:
-    """False if it cannot be had: only root may come forward again."""
+    """Set the nice value; False if that is refused, as only root may lower it."""
     try:
         os.setpriority(os.PRIO_PROCESS, 0, wanted)
     except OSError:
@@ -194,9 +194,9 @@ def set_niceness(wanted: int) -> bool:
 
 
 class Farewells:
-    """What a job's own code registers with `atexit` runs when the job ends: the process lives on.
+    """Runs what a job's own code registers with `atexit` at the job's end; the process lives on.
 
-    What modules register, which stay imported, runs when the process leaves.
+    What imported modules register runs at the end of the process, as they stay until then.
     """
 
     def __init__(self) -> None:
@@ -210,19 +210,19 @@ class Farewells:
         return bool(self._kept)
 
     def register(self, func: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Instead of `atexit.register`."""
+        """Keep a call for the job's end; stands in for `atexit.register`."""
         if sys._getframe(1).f_globals.get("__name__") != "__main__":
             return self._register(func, *args, **kwargs)
         self._kept.append((func, args, kwargs))
         return func
 
     def unregister(self, func: Any, /) -> None:
-        """Instead of `atexit.unregister`."""
+        """Forget the calls of a function; stands in for `atexit.unregister`."""
         self._kept = [one for one in self._kept if one[0] != func]
         self._unregister(func)
 
     def run(self) -> None:
-        """Call those of this job, the last one first; one that fails is told in its log."""
+        """Make the calls of this job, the last one first; an error goes to the job's log."""
         while self._kept:
             func, args, kwargs = self._kept.pop()
             try:
@@ -231,14 +231,14 @@ class Farewells:
                 traceback.print_exception(error)
 
     def leave(self) -> NoReturn:
-        """End the process, after what modules have registered; temporary folders go with it."""
+        """Run what modules have registered, which removes temporary folders, and exit."""
         with contextlib.suppress(BaseException):
             atexit._run_exitfuncs()
         os._exit(0)
 
 
 def blocked_signals() -> set[int]:
-    """Which signals do not get through to this thread."""
+    """Return the signals that this thread blocks."""
     if not hasattr(signal, "pthread_sigmask"):
         return set()
     blocked: set[int] = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -246,12 +246,12 @@ def blocked_signals() -> set[int]:
 
 
 def limits() -> list[tuple[int, int]]:
-    """The soft and the hard limit of this process for each of `LIMITS`."""
+    """Return the soft and the hard limit of this process for each of `LIMITS`."""
     return [getrlimit(number) for number in LIMITS]
 
 
 def set_limits(wanted: list[tuple[int, int]]) -> bool:
-    """False if they cannot be had: only root may raise a hard limit again."""
+    """Set the limits; False if that is refused, as only root may raise a hard limit."""
     try:
         for number, pair in zip(LIMITS, wanted, strict=True):
             setrlimit(number, pair)
@@ -261,7 +261,7 @@ def set_limits(wanted: list[tuple[int, int]]) -> bool:
 
 
 def make_streams() -> None:
-    """Text that is printed goes to the log line by line."""
+    """Make new `sys.stdout` and `sys.stderr`, which write to the log line by line."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         raw = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115 - lives as long as we do
         stream = io.TextIOWrapper(
@@ -274,14 +274,14 @@ def make_streams() -> None:
 def flush_streams() -> None:
     """Send on what the job printed."""
     for stream in (sys.stdout, sys.stderr):
-        try:  # after every job, and `contextlib.suppress` costs more than the flush
+        try:  # done after every job, where `contextlib.suppress` costs more than the flush
             stream.flush()
         except Exception:
             continue
 
 
 def end_copy(error: BaseException | None) -> NoReturn:
-    """End a fork of a job that came back from the job's body, as the end of a script would."""
+    """Exit as at the end of a script, in a fork that has returned from the job's body."""
     code: object = 0
     if isinstance(error, SystemExit):
         code = error.code
@@ -293,31 +293,31 @@ def end_copy(error: BaseException | None) -> NoReturn:
 
 
 def stop_timers() -> None:
-    """First of all: without the job's handler its alarm would end the process."""
+    """Stop interval timers; before handlers are restored, or an alarm would end the process."""
     if hasattr(signal, "setitimer"):
         for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
             signal.setitimer(timer, 0)
 
 
 def raw_environment() -> dict[Any, Any]:
-    """The dict inside os.environ: os.environ itself decodes every variable to be compared."""
+    """Return the dict inside `os.environ`, which compares without decoding every variable."""
     raw: dict[Any, Any] | None = getattr(os.environ, "_data", None)
     return dict(os.environ) if raw is None else raw
 
 
 def set_clock() -> None:
-    """The C library reads TZ when it is told to."""
+    """Have the C library read TZ, which it does only when told."""
     if hasattr(time, "tzset"):
         time.tzset()
 
 
 def has_children() -> bool:
-    """True if a process of the job is left, running or not yet waited for; reaps nothing."""
+    """True if a process of the job still runs; zombies are reaped."""
     if not hasattr(os, "waitid"):
         return False
     try:
         ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        while ended is not None:  # a process that has ended and was never waited for is no work
+        while ended is not None:  # a zombie is no work
             os.waitpid(ended.si_pid, 0)
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except OSError:
@@ -335,14 +335,14 @@ def holds_gpu() -> bool:
 
 
 def adopt_orphans() -> None:
-    """Linux: descendants that daemonise become our children, so that they can be found."""
+    """Become the parent of descendants that daemonise, so that they can be found (Linux)."""
     if sys.platform == "linux":
         with contextlib.suppress(Exception):
             ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
 def clean_main() -> ModuleType:
-    """A `__main__` without anything of ours, as a notebook's is."""
+    """Make a `__main__` without names of ours, as in a notebook."""
     module = ModuleType("__main__")
     module.__dict__["__builtins__"] = __builtins__
     return module

@@ -1,8 +1,8 @@
 """Pickles by value what another process cannot import, without losing what belongs to it.
 
-cloudpickle does the work where it is installed. Ours are a few rules around it: what stands for
-"nothing" is sent by its name, code keeps the name of its cell, what a function names only in a text
-goes with it, and what was made by hand travels like what was typed. Standard library only.
+cloudpickle does the work where it is installed. Ours are a few rules around it: a sentinel is sent
+by its name, code keeps the name of its cell, globals that a function names only in a text go with
+it, and a module made by hand is pickled by value. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, ClassVar
 
 MAIN = "__main__"
-MARK = "__jobqueue_main__"  # among the globals of a function: they are `__main__` itself
+MARK = "__jobqueue_main__"  # a name among a function's globals: they are those of `__main__`
 SOURCE_CAP = 64 * 1024  # characters of source that go with one pickle
 EVALUATES = frozenset(
     {
@@ -29,7 +29,7 @@ EVALUATES = frozenset(
         *("ols", "glm", "logit", "dmatrix", "dmatrices", "from_formula"),
     }
 )
-"""A function that uses one of these names may reach variables through the texts in it."""
+"""Names with which a function may reach variables that only a text in it names."""
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _OF_THE_SHELL = re.compile(r"In|Out|_+|_i+\d*|_\d+|_[iod]h|exit|quit|get_ipython")
@@ -38,7 +38,7 @@ _OF_THE_SHELL = re.compile(r"In|Out|_+|_i+\d*|_\d+|_[iod]h|exit|quit|get_ipython
 def dumps(
     value: object, protocol: int = 5, buffer_callback: Callable[[Any], object] | None = None
 ) -> bytes:
-    """Pickle it; without cloudpickle as `pickle` does."""
+    """Pickle a value by the rules of this module; without cloudpickle as `pickle` does."""
     try:
         kind = pickler()
     except ImportError:
@@ -49,7 +49,7 @@ def dumps(
 
 
 def pack_function(target: object) -> tuple[bytes, dict[str, list[str]]]:
-    """Return its pickle, and the source of all code in it by file or cell."""
+    """Return the pickle of a target, and the source of all code in it by file or cell."""
     names: dict[str, object] = {}
     while True:
         file = io.BytesIO()
@@ -68,7 +68,7 @@ def pack_call(
     *,
     with_sources: bool = True,
 ) -> Any:
-    """A file of its pickle, with what by-value classes and functions name, and their source."""
+    """Pickle arguments into a file, with what by-value classes and functions name, and source."""
     names: dict[str, object] = {}
     while True:
         file = new_file()
@@ -81,21 +81,21 @@ def pack_call(
 
 
 def _sendable(named: Mapping[str, object], known: Mapping[str, object]) -> dict[str, object]:
-    """Those not known yet that can be pickled: nobody has asked for them in so many words."""
+    """Return those not known yet that can be pickled; others are left out, as nobody asked."""
     found: dict[str, object] = {}
     for name, value in named.items():
         if name in known:
             continue
         try:
             dumps(value)
-        except Exception:  # then it is missing in the job, as it always was
+        except Exception:  # then the job lacks it
             continue
         found[name] = value
     return found
 
 
 class Sources:
-    """The source of what was pickled before it in the same pickle."""
+    """Stands for the source of all that stands before it in the same pickle."""
 
     def __init__(self, files: Iterable[str]) -> None:
         self._files = files
@@ -105,7 +105,7 @@ class Sources:
 
 
 def sources_of(files: Iterable[str]) -> dict[str, list[str]]:
-    """The lines of each file or cell that has some, as long as they are not too many."""
+    """Return the lines of each file or cell that has some, up to `SOURCE_CAP` characters."""
     found: dict[str, list[str]] = {}
     left = SOURCE_CAP
     for name in files:
@@ -117,7 +117,7 @@ def sources_of(files: Iterable[str]) -> dict[str, list[str]]:
 
 
 def names_in_texts(function: FunctionType) -> Iterator[str]:
-    """Words that may name globals: in annotations, in what it evaluates or asks `__main__` for."""
+    """List words that may name globals: in annotations, in texts to evaluate, from `__main__`."""
     yield from _words(annotations_of(function).values())
     codes = list(_codes_in(function.__code__))
     used = {name for code in codes for name in code.co_names}
@@ -138,8 +138,8 @@ def _texts(code: CodeType) -> set[str]:
 
 
 def annotations_of(holder: Any) -> Mapping[str, object]:
-    """Return those of a function or class; none where they cannot be read."""
-    if isinstance(holder, type) and sys.version_info < (3, 14):  # asking a class would give it some
+    """Return the annotations of a function or class; none where they cannot be read."""
+    if isinstance(holder, type) and sys.version_info < (3, 14):  # reading would add some
         return vars(holder).get("__annotations__") or {}
     try:
         found = holder.__annotations__
@@ -175,7 +175,7 @@ _found: weakref.WeakKeyDictionary[ModuleType, bool] = weakref.WeakKeyDictionary(
 
 
 def is_made_by_hand(name: object) -> bool:
-    """True for a module of this process that no other one finds under its name."""
+    """True for a module of this process that no other process finds under its name."""
     module = sys.modules.get(name) if type(name) is str else None
     if type(module) is not ModuleType or name == MAIN:
         return False
@@ -190,24 +190,24 @@ def _can_be_found(name: str) -> bool:
         try:
             if finder.find_spec(name, None) is not None:
                 return True
-        except Exception:  # somebody's finder: nothing is known
+        except Exception:  # a finder of the user's has failed: nothing is known
             return True
     return False
 
 
-# -- what stands for "nothing" ---------------------------------------------------------------------
+# -- sentinels, such as stand for "nothing" --------------------------------------------------------
 
 _sentinels: weakref.WeakKeyDictionary[type, dict[int, str]] = weakref.WeakKeyDictionary()
 
 
 def sentinel_name(value: Any) -> str | None:
-    """Its name in the module of its class, if all that counts of it is which object it is."""
+    """Return a sentinel's name in the module of its class; None for an object with a state."""
     kind = type(value)
     try:
         names = _sentinels.get(kind)
         if names is None:
             names = _sentinels[kind] = _names_in_module_of(kind)
-    except TypeError:  # a class without a hash, or no class of ours to remember
+    except TypeError:  # a class without a hash or weak references
         return None
     name = names.get(id(value))
     return name if name is not None and _has_no_state(value) else None
@@ -215,7 +215,7 @@ def sentinel_name(value: Any) -> str | None:
 
 def _names_in_module_of(kind: type) -> dict[int, str]:
     if any(getattr(kind, name) is not getattr(object, name) for name in _REDUCERS):
-        return {}  # it says itself how it is pickled
+        return {}  # the class has its own way to be pickled
     name = kind.__module__
     module = sys.modules.get(name) if type(name) is str and name not in (MAIN, "builtins") else None
     if type(module) is not ModuleType or is_made_by_hand(name):
@@ -235,7 +235,7 @@ def _has_no_state(value: Any) -> bool:
 
 
 def reduce_object(value: Any) -> Any:
-    """A bare `object()` of a module, by its name there; what it is compared with is that one."""
+    """Reduce a bare `object()` of a module to its name there, so that it compares as the same."""
     for name, module in list(sys.modules.items()):
         if name != MAIN and type(module) is ModuleType and not is_made_by_hand(name):
             for found, one in list(vars(module).items()):
@@ -248,7 +248,7 @@ def reduce_object(value: Any) -> Any:
 
 
 def cached(function: Callable[..., object], maxsize: int | None, typed: bool) -> object:
-    """What `functools.lru_cache` makes of it."""
+    """Apply `functools.lru_cache` to a function, when it is unpickled."""
     return functools.lru_cache(maxsize=maxsize, typed=typed)(function)
 
 
@@ -264,18 +264,18 @@ def _reduce_cached(value: Any) -> Any:
 
 
 def made_again(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
-    """An exception as it was: its own `__init__` takes other arguments, or has changed them."""
+    """Make an exception without its own `__init__`, which may take other arguments."""
     base: Any = next(one for one in kind.__mro__ if not one.__flags__ & _IS_TYPED)
     made: BaseException = base.__new__(kind, *args)
     base.__init__(made, *args)
     return made
 
 
-_IS_TYPED = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
+_IS_TYPED = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a class statement
 
 
 def reduce_exception(error: BaseException) -> Any:
-    """Reduce it with its cause, if that can travel; NotImplemented if its class has its own way."""
+    """Reduce an error, with its cause if that can travel; NotImplemented if its class does so."""
     kind = type(error)
     for name in _REDUCERS:
         owner = next(one for one in kind.__mro__ if name in vars(one))
@@ -291,19 +291,19 @@ def reduce_exception(error: BaseException) -> Any:
 
 
 def _reduce_cached_property(value: Any) -> Any:
-    """Reduce it without its lock, which it has before Python 3.12."""
+    """Reduce a cached property without the lock that it has before Python 3.12."""
     state = {name: one for name, one in vars(value).items() if name not in ("func", "lock")}
     return functools.cached_property, (value.func,), state
 
 
 def _reduce_weak(value: Any) -> Any:
-    """Such as the cache of `functools.singledispatch`."""
+    """Reduce a weak dictionary, such as the cache of `functools.singledispatch`."""
     return type(value), (dict(value),)
 
 
 @functools.cache
 def pickler() -> Any:
-    """Our class of pickler.
+    """Make our class of pickler, once.
 
     Raises:
         ImportError: there is no cloudpickle.
@@ -313,7 +313,7 @@ def pickler() -> Any:
     by_value = (cloudpickle._make_skeleton_class, cloudpickle._make_skeleton_enum)
 
     def reduce_code(code: CodeType) -> Any:
-        """Reduce it with the name of its file or cell, which cloudpickle leaves out."""
+        """Reduce code with the name of its file or cell, which cloudpickle leaves out."""
         kind, args = cloudpickle._code_reduce(code)
         name = code.co_filename
         is_name = [one == "<dynamic-code>" if type(one) is str else False for one in args]
@@ -351,10 +351,10 @@ def pickler() -> Any:
             own_files: bool = False,
         ) -> None:
             super().__init__(file, protocol=protocol, buffer_callback=buffer_callback)
-            self.named: dict[str, object] = {}  # found in texts
-            self.files: dict[str, None] = {}  # of code, in the order in which it came
+            self.named: dict[str, object] = {}  # globals whose names were found in texts
+            self.files: dict[str, None] = {}  # files and cells of pickled code, in its order
             self._names = names
-            self._own_files = own_files  # only those of functions, not of methods
+            self._own_files = own_files  # leave out the files of methods
 
         def reducer_override(self, obj: Any) -> Any:
             kind = type(obj)
@@ -376,7 +376,7 @@ def pickler() -> Any:
             return NotImplemented if name is None else name
 
         def _look_at_class(self, kind: Any, made: Any) -> None:
-            """Slots are made with a class, or never, and then its values could not come back."""
+            """Keep `__slots__`, which cannot be added later; note what annotations name."""
             if vars(kind).get("__slots__") and made[0] is by_value[0]:
                 made[1][3]["__slots__"] = kind.__slots__
             if kind.__module__ == MAIN:
@@ -418,4 +418,4 @@ _OF_A_MODULE = ("__builtins__", "__loader__", "__spec__")
 
 @functools.lru_cache(maxsize=1)
 def cached_example() -> None:
-    """Do nothing: its type is what caches are made of."""
+    """Do nothing; the type of this function is that of all cached functions."""

@@ -1,6 +1,6 @@
-"""What libraries keep from one job to the next in a warm worker: taken back, or seeded anew.
+"""Resets what libraries keep from one job to the next in a warm worker, and seeds them anew.
 
-Loaded by path in the worker; standard library only. It looks at what a job has imported and imports
+Loaded by path in the worker; standard library only. It handles what a job has imported and imports
 nothing itself, so that a job that imports nothing pays nothing.
 """
 
@@ -15,17 +15,17 @@ from collections.abc import Callable
 from typing import Any
 
 NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
-LIBRARIES = ("numpy", "scipy", "torch", "sklearn")  # that bring thread pools with them
+LIBRARIES = ("numpy", "scipy", "torch", "sklearn")  # they bring thread pools
 
 
 def seed_anew() -> None:
-    """Other random numbers than the job before, whatever that one has seeded."""
+    """Seed random numbers, so that no job repeats those of the job before."""
     modules = sys.modules
     if "random" in modules:
         with contextlib.suppress(Exception):
             modules["random"].seed(int.from_bytes(os.urandom(16), "little"))
     if "numpy.random" in modules:
-        with contextlib.suppress(Exception):  # of a library that is half imported
+        with contextlib.suppress(Exception):  # the library may be half imported
             modules["numpy.random"].seed(list(memoryview(os.urandom(16)).cast("I")))
     if "torch" in modules:
         with contextlib.suppress(Exception):
@@ -33,11 +33,11 @@ def seed_anew() -> None:
 
 
 def take_back() -> None:
-    """Figures, error states and modes of calculation."""
+    """Reset what `RESETS` names, such as figures, error states and modes of calculation."""
     modules = sys.modules
     for name, reset in RESETS.items():
         if name in modules:
-            with contextlib.suppress(Exception):  # a job may have changed what it likes in there
+            with contextlib.suppress(Exception):  # a job may have changed the library itself
                 reset(modules[name])
 
 
@@ -76,17 +76,17 @@ RESETS: dict[str, Callable[[Any], None]] = {
 
 
 class ThreadPools:
-    """Thread pools of BLAS and OpenMP, made as large as a job may use processors.
+    """Sizes thread pools of BLAS and OpenMP to the processors that a job may use.
 
-    A library that is yet to be loaded reads the environment; one that is there is told, if the
-    worker's environment has threadpoolctl.
+    A library that is loaded later reads the environment; a loaded one is told, if the worker's
+    environment has threadpoolctl.
     """
 
     def __init__(self) -> None:
         self._size: int | None = None
 
     def resize(self, size: int | None) -> None:
-        """None: the user has said how large they are."""
+        """Set the size of the pools; None leaves them, as the user has set it."""
         if size == self._size:
             return
         self._size = size
@@ -101,7 +101,7 @@ class ThreadPools:
 
 
 class Sources:
-    """Files of the user's own modules: of what is not installed beside the interpreter."""
+    """Finds the files of the user's own modules, which are not installed with the interpreter."""
 
     def __init__(self, own: str) -> None:
         installed = {sys.prefix, sys.base_prefix, sys.exec_prefix, own}
@@ -109,9 +109,9 @@ class Sources:
         self._names = set(sys.modules)
 
     def new(self, begun: float) -> list[tuple[str, tuple[int, ...] | None]]:
-        """Return modules imported since the last call, with what tells their content.
+        """List files of modules imported since the last call, with the stamps of their content.
 
-        None stands for a file that was changed after `begun`: what was read of it is not known.
+        The stamp is None for a file changed after `begun`: what was read of it is not known.
         """
         if len(sys.modules) == len(self._names):
             return []

@@ -1,9 +1,8 @@
 """Reads pickles without touching the classes that live here, and fills `__main__` for a job.
 
-cloudpickle sets a class that it finds living back to what the other process knew of it. Here a
-class that lives stays as it is, whatever is read; in a worker each job gets classes of its own, as
-they were when it was submitted, so that none sees what another has made of them. Standard library
-only.
+cloudpickle resets an existing class to the state that the other process had of it. Here an existing
+class stays as it is. In a worker each job gets its own classes as they were at its submit, so that
+no job sees what another has changed in them. Standard library only.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from typing import Any
 
 from .byvalue import MAIN, MARK, annotations_of
 
-PATIENCE = 5.0  # seconds for which a thread waits until another has made its classes
+PATIENCE = 5.0  # seconds that a thread waits while another makes classes
 
 _making = threading.RLock()
-_strangers: weakref.WeakSet[type] = weakref.WeakSet()  # made here, of cells that have not run here
+_strangers: weakref.WeakSet[type] = weakref.WeakSet()  # classes whose cells have not run here
 
 
 class Main:
-    """What stands in `__main__` while a job runs: what it brought, and nothing of others."""
+    """The module `__main__` of one job while it runs, with the names that the job brought."""
 
     def __init__(self) -> None:
         self.module: ModuleType = _Main(MAIN)
@@ -42,7 +41,7 @@ class Main:
     def __enter__(self) -> Main:
         self._before = sys.modules.get(MAIN)
         sys.modules[MAIN] = self.module
-        vars(builtins).setdefault("display", display)  # where IPython has it
+        vars(builtins).setdefault("display", display)  # as in IPython
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -53,20 +52,20 @@ class Main:
             linecache.cache.pop(name, None)
 
     def show(self, sources: Mapping[str, list[str]]) -> None:
-        """Let tracebacks and `inspect` find what was typed."""
+        """Let tracebacks and `inspect` find the source of cells."""
         for name, lines in sources.items():
             linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
             self._sources.append(name)
 
 
 def display(*objects: object, **options: object) -> None:
-    """Print what a cell would show: here is no page."""
+    """Print what a cell would show, as a job has no page."""
     for one in objects:
         print(repr(one))  # noqa: T201 - into the log of the job
 
 
 class _Main(ModuleType):
-    """Without a file for others: what a job starts with "spawn" would run the script once more."""
+    """A module without `__file__`, which "spawn" would run once more as the user's script."""
 
     @property
     def __file__(self) -> str:  # type: ignore[override]
@@ -74,12 +73,12 @@ class _Main(ModuleType):
 
 
 class Loading:
-    """One decoding, or all those of one job, whose classes belong together.
+    """The reading of one pickle, or of all pickles of one job, which share their classes.
 
     Args:
-        main: where the job's names go; None in the process that holds the classes.
+        main: takes the job's names; None in the process that has the classes.
         fresh: make every class anew, for a job of another process.
-        known: classes to take, by cloudpickle's names for them.
+        known: classes to use, by cloudpickle's names for them.
 
     """
 
@@ -94,13 +93,13 @@ class Loading:
         self._fresh = fresh or main is not None
         self._classes: dict[str, Any] = dict(known or {})
         self._made: dict[str, Any] = {}
-        self._empty: set[int] = set()  # those of them that wait for their state
+        self._empty: set[int] = set()  # ids of classes that were made and have no state yet
         self._brought: list[Any] = []
         self._settled: frozenset[str] = frozenset()
         self._holds_lock = False
 
     def load(self, data: Any, buffers: Iterable[Any] = ()) -> Any:
-        """The value. May run code of the user's classes."""
+        """Unpickle a value, and publish its classes. May run code of the user's classes."""
         try:
             value = self.read(data, buffers)
             self.publish()
@@ -109,7 +108,7 @@ class Loading:
         return value
 
     def read(self, data: Any, buffers: Iterable[Any] = ()) -> Any:
-        """The value, of classes that nobody else finds yet; `let_go` must follow."""
+        """Unpickle a value, with classes that nobody else finds yet; `let_go` must follow."""
         value = _Unpickler(self, data, buffers).load()
         if self.main is not None:
             for one in self._brought:
@@ -119,13 +118,13 @@ class Loading:
         return value
 
     def let_go(self) -> None:
-        """Others may make classes."""
+        """Release the lock, so that other threads may make classes."""
         if self._holds_lock:
             self._holds_lock = False
             _making.release()
 
     def publish(self) -> None:
-        """What was made is found from now on; what failed on the way never is."""
+        """Let later pickles find the classes that were made here."""
         if not self._classes:
             return
         from cloudpickle import cloudpickle
@@ -138,13 +137,13 @@ class Loading:
             _strangers.update(self.strangers().values())
 
     def strangers(self) -> Mapping[str, type]:
-        """Classes of cells that were made because none of this process was known for them."""
+        """Return the classes of cells that were made here, as this process knew none for them."""
         return {name: one for name, one in self._made.items() if _is_typed(one)}
 
     # -- instead of cloudpickle's functions -------------------------------------------------------
 
     def make_class(self, make: Callable[..., Any], *args: Any) -> Any:
-        """A class without its state, or the one that is there already."""
+        """Make a class without its state, or return the one that exists already."""
         name = args[-2]
         found = self._find(name)
         if found is None and not self._fresh and not self._holds_lock:
@@ -164,11 +163,11 @@ class Loading:
         if found is None and not self._fresh:
             found = _by_name().get(name)
             if isinstance(found, type) and found in _strangers and home_of(found) is not None:
-                return None  # its cell has run since
+                return None  # its cell has run here since
         return found
 
     def fill_class(self, fill: Callable[..., Any], made: Any, state: Any) -> Any:
-        """Only what was made here and now gets a state."""
+        """Give a class its state if it was made here and has none yet."""
         if id(made) not in self._empty:
             return made
         self._empty.discard(id(made))
@@ -178,7 +177,7 @@ class Loading:
     def make_function(
         self, make: Callable[..., Any], code: Any, names: dict[str, Any], *args: Any
     ) -> Any:
-        """A function of `__main__` gets the job's as its globals."""
+        """Make a function; one of `__main__` gets the globals of the job's `__main__`."""
         if self.main is None:
             names.pop(MARK, None)
         elif MARK in names:
@@ -187,7 +186,7 @@ class Loading:
         return make(code, names, *args)
 
     def fill_function(self, fill: Callable[..., Any], made: Any, state: Any) -> Any:
-        """The usual; what an earlier pickle of the same job brought stays."""
+        """Give a function its state, but keep globals from an earlier pickle of the same job."""
         if self.main is not None and made.__globals__ is self.main.names:
             brought = state[1]["__globals__"]
             state[1]["__globals__"] = {
@@ -203,7 +202,7 @@ class Loading:
 
 
 def _is_typed(made: Any) -> bool:
-    """True if it stood in `__main__` under its name."""
+    """True for a class or function that `__main__` had under its name."""
     name = getattr(made, "__qualname__", None)
     return getattr(made, "__module__", None) == MAIN and type(name) is str and name.isidentifier()
 
@@ -234,7 +233,7 @@ _OWN: dict[str, Callable[..., Any]] = {
 
 
 class _View:
-    """A file of bytes that are not copied."""
+    """A file over bytes, which are not copied when it is made."""
 
     def __init__(self, data: Any) -> None:
         self._data = memoryview(data)
@@ -263,7 +262,7 @@ class _View:
 
 
 class Read:
-    """A value, and the classes in it that are not those which this notebook has now."""
+    """A value, and the classes in it that differ from those of this notebook."""
 
     def __init__(self, value: Any, strangers: Iterable[type]) -> None:
         self.value = value
@@ -271,20 +270,20 @@ class Read:
 
     @property
     def differences(self) -> list[str]:
-        """Reasons why a class of the same name was not taken, for each that is there."""
+        """Say for each class why the notebook's class of that name was not taken."""
         found = {one.__name__: home and difference(one, home) for one, home in self.strangers}
         return [f"{name} {how}" for name, how in found.items() if how]
 
     def is_outdated(self) -> bool:
-        """Return whether a cell that defines one of them has run since."""
+        """True if a cell that defines one of these classes has run since."""
         return any(home_of(one) is not home for one, home in self.strangers)
 
 
 def read(data: Any, buffers: Iterable[Any] = ()) -> Read:
-    """The value, of this process's classes wherever there are some. May run the user's code.
+    """Unpickle a value with this process's classes where it has them. May run the user's code.
 
-    A class of a cell that another kernel has run is the one that this notebook has under its name,
-    if their fields and members agree.
+    A class from a cell of another kernel becomes the class that this notebook has under its name,
+    if their fields, members and bases agree.
     """
     buffers = list(buffers)
     loading = Loading()
@@ -306,12 +305,12 @@ def read(data: Any, buffers: Iterable[Any] = ()) -> Read:
 
 
 def load(data: Any, buffers: Iterable[Any] = ()) -> Any:
-    """The value that `read` gives."""
+    """Unpickle a value as `read` does, and return it alone."""
     return read(data, buffers).value
 
 
 def home_of(made: type) -> type | None:
-    """The class that `__main__` has under its name, if it is another one."""
+    """Find the class that `__main__` has under the same name; None if it is the same class."""
     found = getattr(sys.modules.get(MAIN), made.__qualname__, None)
     return found if isinstance(found, type) and found is not made else None
 
@@ -322,7 +321,7 @@ def _same(made: type) -> type | None:
 
 
 def difference(then: type, now: type) -> str:
-    """Return how their fields and members differ; "" if they agree."""
+    """Say how the fields, members or bases of two classes differ; "" if they agree."""
     for what, of in (("members", _members), ("fields", _fields), ("bases", _bases)):
         before, after = of(then), of(now)
         if before != after:
@@ -372,13 +371,13 @@ def _bases(kind: type) -> list[tuple[str, ...]]:
 def load_call(
     function: Any, call: Any, sources: Mapping[str, list[str]] | None, loading: Loading
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """What a job calls, and with what. Runs code of the user's classes.
+    """Unpickle a job's target and arguments. Runs code of the user's classes.
 
     Args:
-        function: its pickle.
-        call: that of the arguments, as `byvalue.pack_call` makes it, or of them alone.
+        function: the pickle of the target.
+        call: the pickle of the arguments, from `byvalue.pack_call` or of the arguments alone.
         sources: the source of the function's code, by file or cell.
-        loading: what it is read with, of which the job gets its classes and names.
+        loading: reads the pickles, and gives the job its classes and names.
 
     """
     target = loading.load(function)

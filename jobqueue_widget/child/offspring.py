@@ -1,8 +1,8 @@
-"""What a call has started, told from what was there before, and its end: processes and threads.
+"""Ends the processes that a call has started, and waits for its threads; spares what was before.
 
 Loaded by path in the worker of a plugin, which lives on with what the plugin keeps; standard
-library only. Linux says whose child a process is (`/proc/PID/task/TID/children`), and orphans
-come to the worker, which is their subreaper; elsewhere the kernel's side looks.
+library only. Linux lists a process's children (`/proc/PID/task/TID/children`), and orphans become
+the worker's, their subreaper; elsewhere the kernel's side looks.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ import time
 from typing import Any, NamedTuple
 
 GRACE = 0.3  # seconds between SIGTERM and SIGKILL, for each process
-PATIENCE = 1.5  # seconds after which the worker has to go, with everything that is its
+PATIENCE = 1.5  # seconds after which the worker is ended with all that it has started
 LOOK_INTERVAL = 0.005
-QUIET = 0.01  # seconds in which nothing new may begin, once something was ended
-LINGER = 0.25  # the same, while a newer daemon thread may go on to what comes next
-OURS = "jobqueue-"  # the names of our own threads
+QUIET = 0.01  # seconds without anything new, after which a call's processes count as ended
+LINGER = 0.25  # the same, while a newer daemon thread may start the next one
+OURS = "jobqueue-"  # how the names of our own threads begin
 
-LISTED = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # macOS and old kernels: no
-WAITING = frozenset(  # where a thread is that has nothing to do until somebody gives it work
+LISTED = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # not on macOS and old kernels
+WAITING = frozenset(  # modules and functions in which a thread waits until it is given work
     {
         *(("threading", name) for name in ("wait", "join", "_wait_for_tstate_lock")),
         *(("queue", "get"), ("concurrent.futures.thread", "_worker"), ("selectors", "select")),
     }
 )
 
-_ended: dict[int, int] = {}  # pid and birth of what was ended here; nobody may have waited for it
+_ended: dict[int, int] = {}  # birth by pid of processes ended here, which may still be zombies
 
 
 class Process(NamedTuple):
-    """One process, as the system shows it."""
+    """A process as the system shows it."""
 
     name: str
     state: str
-    born: int  # clock ticks since boot; a later process with this pid has another one
+    born: int  # clock ticks since boot, which tell it from a later process with its pid
 
 
 class Offspring:
-    """What this process has now: whatever else is below it later has been started since."""
+    """The processes and threads of this process now, to tell later what was started since."""
 
     def __init__(self) -> None:
         self._threads = set(threading.enumerate())
@@ -52,11 +52,10 @@ class Offspring:
             self._processes = everything_below() if LISTED else None
 
     def end_newer(self) -> tuple[list[str], bool | None]:
-        """End what was started since; a few microseconds if that is nothing.
+        """End what was started since; takes a few microseconds if that is nothing.
 
         Returns:
-            What was ended, by name and pid; and whether nothing is left. None: that cannot be
-            seen from here.
+            What was ended, by name and pid; and whether nothing is left, None if nobody can see.
         """
         names: dict[int, str] = {}
         self._cancel_timers()
@@ -91,10 +90,10 @@ class Offspring:
             time.sleep(LOOK_INTERVAL)
 
     def _newer(self) -> dict[int, Process]:
-        """Processes below this one that were not there, but those that nobody should end.
+        """List newer processes below this one, without zombies and resource trackers.
 
-        What a helper from before starts is the helper's own affair, unless it is the server that
-        `multiprocessing` forks this process's children from.
+        What an older process starts is left alone, except by the server from which
+        `multiprocessing` forks this process's children.
         """
         assert self._processes is not None
         found = {}
@@ -118,7 +117,7 @@ class Offspring:
         return found
 
     def _new_threads(self, *, daemons: bool = False) -> list[threading.Thread]:
-        """Without daemons, or only those: as for functions, they are no work to wait for."""
+        """List newer threads: those to wait for, or daemons, which are no work to wait for."""
         return [
             one
             for one in threading.enumerate()
@@ -126,7 +125,7 @@ class Offspring:
         ]
 
     def _cancel_timers(self) -> None:
-        """They wait like threads that nobody gives work, and then they work."""
+        """Cancel newer timers: they look like threads without work until they fire."""
         for one in threading.enumerate():
             if isinstance(one, threading.Timer) and one not in self._threads:
                 one.finished.set()
@@ -135,7 +134,7 @@ class Offspring:
         return threading.active_count() > 1 and bool(self._new_threads())
 
     def _is_at_work(self) -> bool:
-        """True if a newer thread does something. One that waits for work to come does not."""
+        """True if a newer thread does something other than wait for work."""
         new = self._new_threads()
         frames = sys._current_frames() if new else {}
         inmost = [frames[thread.ident] for thread in new if thread.ident in frames]
@@ -146,7 +145,7 @@ class Offspring:
 
 
 def has_children() -> bool:
-    """True if there are any, ended ones too; True where the system does not say."""
+    """True if this process has children, also zombies, or the system does not tell."""
     if not hasattr(os, "waitid"):
         return True
     try:
@@ -157,7 +156,7 @@ def has_children() -> bool:
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the children of all its threads."""
+    """Return the children of all threads of a process."""
     folder = f"/proc/{pid}/task"
     try:
         tasks = os.listdir(folder)
@@ -167,7 +166,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def look_at(pid: int) -> Process | None:
-    """None: there is none of this number."""
+    """Read a process from /proc; None if there is none with this pid."""
     head, _, tail = read(f"/proc/{pid}/stat").rpartition(b")")
     fields = tail.split()
     if not fields:
@@ -177,14 +176,14 @@ def look_at(pid: int) -> Process | None:
 
 
 def read(path: str) -> bytes:
-    """A file of the system's; nothing if it is gone. A third of the time that `open` takes."""
+    """Read a file of /proc, in a third of the time that `open` takes; b"" if it is gone."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
     try:
         data = b""
-        while piece := os.read(fd, 4096):  # may be less than there is, never nothing before the end
+        while piece := os.read(fd, 4096):  # may be short, but is empty only at the end
             data += piece
         return data
     except OSError:
@@ -194,7 +193,7 @@ def read(path: str) -> bytes:
 
 
 def everything_below() -> dict[int, int]:
-    """Birth by pid of all processes below this one."""
+    """Return the births of all processes below this one, by pid."""
     found: dict[int, int] = {}
     todo = children_of(os.getpid())
     while todo:
@@ -207,7 +206,7 @@ def everything_below() -> dict[int, int]:
 
 
 def send(pid: int, born: int, number: int) -> None:
-    """A signal to this very process, not to another one that has its pid by now."""
+    """Send a signal to the process born then, not to another that has its pid by now."""
     try:
         fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
     except OSError:
@@ -228,9 +227,9 @@ def send(pid: int, born: int, number: int) -> None:
 
 
 def reap() -> None:
-    """Wait for what was ended here, unless whoever started it has done so since.
+    """Reap the zombies of what was ended here, unless whoever started them has done so.
 
-    `multiprocessing` does its own waiting: it would take the end that we took from it for life.
+    `multiprocessing` reaps its own first: it would take a child that we reaped for a living one.
     """
     if not _ended:
         return
@@ -248,14 +247,14 @@ def reap() -> None:
 
 
 def fork_server() -> int | None:
-    """Return that of `multiprocessing`, if this process has one."""
+    """Return the pid of the fork server of `multiprocessing`; None if there is none."""
     module: Any = sys.modules.get("multiprocessing.forkserver")
     pid: int | None = getattr(getattr(module, "_forkserver", None), "_forkserver_pid", None)
     return pid
 
 
 def resource_trackers() -> set[object]:
-    """Processes that remove shared memory and semaphores when this one has ended, and only that."""
+    """Return the pids of processes that only remove shared memory and semaphores after our end."""
     trackers = [
         getattr(module, "_resource_tracker", None)
         for name, module in list(sys.modules.items())

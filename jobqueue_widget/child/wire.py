@@ -1,4 +1,4 @@
-"""Frames between a kernel and a worker, and errors put into words; standard library only."""
+"""Makes the frames between a kernel and a worker, and describes errors; standard library only."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from .loading import load as load_here
 HEADER = struct.Struct(">cIQ")  # type, job number, length of the payload in bytes
 FRAME_CAP = 64 * 1024 * 1024
 TEXT_CAP = 64 * 1024
-SMALL = 16 * 1024  # what is copied rather than written piece by piece
+SMALL = 16 * 1024  # bytes up to which the parts of a frame are joined into one
 
-# MORE goes both ways: what comes before the last piece of a large frame
+# MORE goes both ways: each piece of a large frame but the last
 # kernel -> worker; all but the first two on the control pipe, the last two to plugins only
 JOB, MORE, ASK, EXIT, QUESTION, NEXT = b"J", b"M", b"A", b"X", b"Q", b"N"
 # worker -> kernel; VALUE and RETURNED from functions only, the last two from plugins only
 READY, PROGRESS, END, VALUE, RETURNED = b"R", b"P", b"E", b"V", b"T"
 ANSWER, CHUNK = b"W", b"C"
-SHOWN = 200  # characters of a value that is not kept
+SHOWN = 200  # characters that are shown of a value that is not kept
 PLAIN_VALUE: dict[str, Any] = {"kind": "value", "plain": True}
-"""What VALUE, the commonest end, stands for: its payload is the pickle and nothing else."""
+"""The meaning of VALUE, the most frequent end, whose payload is the pickle alone."""
 
 _LENGTH = struct.Struct(">Q")
 
 
 class ProtocolError(Exception):
-    """What came through the pipe is not one of our frames."""
+    """Raised for bytes from a pipe that are not one of our frames."""
 
 
 def join_parts(parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
-    """Parts with an index before them, ready to be written one after the other."""
+    """Put an index before parts that are to be written one after the other."""
     index = _LENGTH.pack(len(parts)) + b"".join(_LENGTH.pack(len(part)) for part in parts)
     return [index, *parts]
 
@@ -50,7 +50,7 @@ def join_parts(parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
 def frame(
     kind: bytes, number: int, parts: Sequence[bytes | memoryview]
 ) -> list[bytes | memoryview]:
-    """A header and what follows it; small parts in one piece, so that one write takes them."""
+    """Put a header before parts; joins small ones, so that one write takes them."""
     length = sum(map(len, parts))
     head = HEADER.pack(kind, number, length)
     return [b"".join((head, *parts))] if length <= SMALL else [head, *parts]
@@ -59,7 +59,7 @@ def frame(
 def end_frame(
     number: int, meta: dict[str, Any], parts: Sequence[bytes | memoryview]
 ) -> list[bytes | memoryview]:
-    """Return how a job ended, for `read_end`; the commonest end in the shortest form."""
+    """Make the frame that `read_end` reads: VALUE where that says all, else END."""
     if meta == PLAIN_VALUE and size_of(parts) <= FRAME_CAP // 2:
         return frame(VALUE, number, parts)
     return pieces(END, number, end_parts(meta, parts))
@@ -68,14 +68,14 @@ def end_frame(
 def end_parts(
     meta: dict[str, Any], parts: Sequence[bytes | memoryview]
 ) -> list[bytes | memoryview]:
-    """What an END frame holds."""
+    """Make the payload of an END frame."""
     return join_parts([json.dumps(meta).encode(), *parts])
 
 
 def pieces(
     kind: bytes, number: int, parts: Sequence[bytes | memoryview]
 ) -> list[bytes | memoryview]:
-    """A frame, or as many as it takes for each to be under the cap; parts are not copied."""
+    """Make one frame, or several to keep each under the cap; parts are not copied."""
     step = FRAME_CAP // 2
     if size_of(parts) <= step:
         return frame(kind, number, parts)
@@ -88,7 +88,7 @@ def pieces(
 
 
 def split_parts(data: memoryview) -> list[memoryview]:
-    """What `join_parts` joined, without copying.
+    """Split what `join_parts` joined, without copying.
 
     Raises:
         ProtocolError: the index does not fit the data.
@@ -111,10 +111,10 @@ def split_parts(data: memoryview) -> list[memoryview]:
 
 
 def read_end(body: memoryview) -> tuple[dict[str, Any], list[memoryview]]:
-    """What an END frame tells, and the parts that go with it.
+    """Read what an END frame tells, and the parts that go with it.
 
     Raises:
-        ProtocolError, ValueError: a worker of ours does not end a job so.
+        ProtocolError, ValueError: no worker of ours makes such a frame.
     """
     parts = split_parts(body)
     meta = json.loads(bytes(parts[0])) if parts else None
@@ -136,14 +136,14 @@ def write_all(fd: int, pieces: Sequence[bytes | memoryview]) -> None:
 
 
 def dump(value: object, dumps: Callable[..., bytes]) -> list[bytes | memoryview]:
-    """Pickle with large buffers beside the pickle instead of inside it."""
+    """Pickle a value, with large buffers beside the pickle instead of inside it."""
     buffers: list[pickle.PickleBuffer] = []
     head = dumps(value, protocol=5, buffer_callback=buffers.append)
     return [head, *(buffer.raw() for buffer in buffers)]
 
 
 def load(parts: Sequence[memoryview]) -> Any:
-    """The value that `dump` packed, of the classes that live here. May run the user's code."""
+    """Unpickle what `dump` packed, with the classes of this process. May run the user's code."""
     return load_here(parts[0], parts[1:])
 
 
@@ -152,7 +152,7 @@ PLAIN_TYPES = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
 def is_plain(value: object, budget: int = 200) -> bool:
-    """True if it is made of few built-in values only, so that unpickling it runs nobody's code."""
+    """True if made of at most `budget` built-in values, whose unpickling runs nobody's code."""
     left = [value]
     while left:
         budget -= 1
@@ -179,22 +179,22 @@ class PlainUnpickler(pickle.Unpickler):
     """Loads built-in values and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Refuse: a plain value names no class. Complex numbers have no opcode of their own."""
+        """Refuse all classes but `complex`, which has no opcode: a plain value names no other."""
         if (module, name) == ("builtins", "complex"):
             return complex
         raise pickle.UnpicklingError(f"{module}.{name} in a value that was said to be plain")
 
 
 def load_plain(parts: Sequence[memoryview]) -> Any:
-    """A value that was said to be plain; refuses any other."""
+    """Unpickle a value that is said to be plain, and refuse any other."""
     return PlainUnpickler(io.BytesIO(parts[0])).load()
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """True if it may be the user's own Ctrl-C, which is not for us to swallow.
+    """True if an error may be the user's own Ctrl-C, which must not be swallowed.
 
-    Where SIGINT is handled otherwise, as in a kernel that is idle or awaits something, and on other
-    threads, a KeyboardInterrupt is only somebody's exception, and would end the loop.
+    On other threads, and where SIGINT has another handler as in a kernel that is idle or awaits
+    something, a KeyboardInterrupt was raised by code, and would end the loop if not caught.
     """
     return (
         isinstance(error, KeyboardInterrupt)
@@ -204,7 +204,7 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 def describe(error: BaseException, hidden: tuple[str, ...] = ()) -> tuple[str, str, str]:
-    """Type name, message and traceback text of any exception, however broken, each ≤ 64 KiB.
+    """Return type name, message and traceback of any exception, however broken, each ≤ 64 KiB.
 
     Args:
         error: the exception.
@@ -233,7 +233,7 @@ def describe(error: BaseException, hidden: tuple[str, ...] = ()) -> tuple[str, s
 def failure_meta(
     error: BaseException, stop: type[BaseException], hidden: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The words of an error; `stop` is how a job answers a request to stop."""
+    """Describe an error for END; one of class `stop` answers a request to stop."""
     name, message, text = describe(error, hidden)
     kind = "cancelled" if isinstance(error, stop) else "error"
     told = {"kind": kind, "type": name, "message": message, "traceback": text}
@@ -244,15 +244,15 @@ _ALL_HAVE = (Exception, BaseException, object)
 
 
 def nature_of(error: BaseException) -> dict[str, Any]:
-    """What a kernel makes a category of: names of classes, and what the error says of itself.
+    """Return what tells an error's category: names of classes, and what it says of itself.
 
-    The classes are its own and those of its explicit causes. Attributes are read as the reference
-    system's later versions name them, too.
+    The classes are its own and those of its explicit causes. Attributes may also have the names
+    that later versions of the reference system use.
     """
     kinds: list[str] = []
     cause: BaseException | None = error
-    with contextlib.suppress(BaseException):  # a metaclass, a property: anybody's code
-        for _ in range(10):  # they may go round
+    with contextlib.suppress(BaseException):  # a metaclass or a property runs the user's code
+        for _ in range(10):  # causes may form a circle
             if cause is None:
                 break
             own = [one for one in type(cause).__mro__ if one not in _ALL_HAVE]
@@ -275,7 +275,7 @@ def nature_of(error: BaseException) -> dict[str, Any]:
 
 
 def _attribute(value: object, *names: str) -> Any:
-    """The first of these that is there and not None, whatever reading it raises."""
+    """Read the first of these attributes that is not None, whatever reading others raises."""
     for name in names:
         try:
             found = getattr(value, name, None)
@@ -287,7 +287,7 @@ def _attribute(value: object, *names: str) -> Any:
 
 
 def _missing(shortfall: object) -> Any:
-    """Amounts by name, also of an object with `resource`, `needed` and `available`."""
+    """Return amounts by name, also of an object with `resource`, `needed` and `available`."""
     if isinstance(shortfall, dict):
         return shortfall
     names = ("resource", "needed", "available")
@@ -298,7 +298,7 @@ def _missing(shortfall: object) -> Any:
 
 
 def _plain_stated(value: object) -> Any:
-    """A text, number, truth or mapping of texts to numbers as JSON has it; None for all else."""
+    """Return a text, number, bool or mapping of texts to numbers as for JSON; None for others."""
     if value is True or value is False:
         return value
     try:
@@ -316,7 +316,7 @@ def _plain_stated(value: object) -> Any:
 
 
 def pack_exception(error: BaseException, log: Callable[[str], object]) -> list[bytes | memoryview]:
-    """The exception object, if it can travel and is small."""
+    """Pickle an exception, if that works and is small; else return nothing."""
     try:
         error.__traceback__ = None
         parts = dump(error, by_value)
@@ -330,7 +330,7 @@ def pack_exception(error: BaseException, log: Callable[[str], object]) -> list[b
 def pack_value(
     value: object, limit: int | None, hidden: tuple[str, ...]
 ) -> tuple[dict[str, Any], list[bytes | memoryview]]:
-    """A result ready to be sent, or why it cannot be: what `read_end` reads."""
+    """Pack a result to be sent, or say why it cannot be, for `read_end`."""
     is_of_built_ins = is_plain(value)
     try:
         parts = dump(value, pickle.dumps if is_of_built_ins else by_value)
@@ -343,17 +343,17 @@ def pack_value(
 
 
 def is_quick(value: object) -> bool:
-    """True if sending it takes no time, no memory to speak of and nobody's code."""
+    """True if sending a value takes no time, hardly any memory and nobody's code."""
     return is_plain(value) and not (isinstance(value, (str, bytes)) and len(value) > SMALL)
 
 
 def returned(kind: type, noticed: bool) -> dict[str, Any]:
-    """What RETURNED tells: the body is done, though its value may never come."""
+    """Make what RETURNED tells: the body has returned, though its value may never come."""
     return {"type": clean(_name_of_type(kind)), "noticed": noticed}
 
 
 def lost(told: object, reason: str) -> dict[str, Any]:
-    """Stand for an end whose value is gone; `told` is what `returned` said, if it is sound."""
+    """Make the end of a job whose value is lost; `told` is what `returned` said, if valid."""
     known = told if isinstance(told, dict) else {}
     value = {"type": known.get("type", ""), "reason": clean(reason)}
     return noted({**PLAIN_VALUE, "lost": value}, known.get("noticed") is True)
@@ -365,22 +365,19 @@ def noted(meta: dict[str, Any], noticed: bool) -> dict[str, Any]:
 
 
 def size_of(parts: Sequence[bytes | memoryview]) -> int:
-    """Return how many bytes they are together."""
+    """Return the size of all parts in bytes."""
     return sum(map(len, parts))
 
 
 def too_large(parts: Sequence[bytes | memoryview], limit: int | None) -> str:
-    """Say why a packed result is not sent back; "" if it is."""
+    """Say why a packed result is too large to be sent back; "" if it is not."""
     if limit is None or size_of(parts) <= limit:
         return ""
     return f"it has {size_of(parts):,} bytes, more than max_result_bytes={limit:,}"
 
 
 def not_kept(value: object, reason: str, size: int | None = None) -> dict[str, Any]:
-    """Describe, in the place of a value that cannot be sent, what it is and why.
-
-    The body has returned: whatever is wrong with its value, the job is done.
-    """
+    """Describe a value that cannot be sent, and why; the job is done, as its body returned."""
     try:
         shown = _SHORT.repr(value)
         shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
@@ -391,7 +388,7 @@ def not_kept(value: object, reason: str, size: int | None = None) -> dict[str, A
 
 
 def _name_of_type(kind: type) -> str:
-    """Name it with its module, also if its metaclass answers nothing, or no text."""
+    """Name a class with its module, also if its metaclass gives no text for them."""
     try:
         module, name = f"{kind.__module__}", f"{kind.__qualname__}"
         return name if module in ("builtins", "__main__") else f"{module}.{name}"
@@ -400,10 +397,10 @@ def _name_of_type(kind: type) -> str:
 
 
 class ShortRepr(reprlib.Repr):
-    """Looks at the first items only, however many there are, also of bytes."""
+    """A `repr` that looks only at the first items, however many there are, also of bytes."""
 
     def repr_bytes(self, value: bytes, level: int) -> str:
-        """Both ends."""
+        """Write both ends of bytes."""
         ends = value if len(value) <= 2 * SHOWN else value[:SHOWN] + value[-SHOWN:]
         return self.repr_instance(ends, level)
 
@@ -417,15 +414,15 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN
 def spooled(
     meta: dict[str, Any], parts: list[bytes | memoryview], spool: str, whose: str = ""
 ) -> tuple[dict[str, Any], list[bytes | memoryview]]:
-    """Put what is too large for a frame into a file in `spool`, named by `whose`.
+    """Write parts too large for a frame to a file in `spool`, named by `whose`.
 
     Raises:
-        OSError: there is no room for it; nothing of it is left.
+        OSError: there is no room for it; no file is left.
     """
     if size_of(parts) <= FRAME_CAP // 2:
         return meta, parts
     path = os.path.join(spool, f"result-{whose or os.getpid()}-{time.monotonic_ns()}")
-    # Old folders for temporary files are removed by who cleans there.
+    # Made again, as cleaners of the system remove old folders for temporary files.
     os.makedirs(spool, 0o700, exist_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -453,13 +450,13 @@ def _hide(report: traceback.TracebackException, hidden: tuple[str, ...]) -> None
 
 
 def clean(text: str) -> str:
-    """Text that every encoder accepts and that has a bounded size (its ends are kept)."""
-    if len(text) > TEXT_CAP // 6:  # half of a broken pair takes six bytes, more than any other
+    """Return a text as `plain` does, cut in the middle to at most `TEXT_CAP` bytes."""
+    if len(text) > TEXT_CAP // 6:  # a lone surrogate takes six bytes, more than any other
         half = TEXT_CAP // 12 - 10
         text = f"{text[:half]}\n[... {len(text) - 2 * half} characters ...]\n{text[-half:]}"
     return plain(text)
 
 
 def plain(text: str) -> str:
-    """Text that every encoder accepts."""
+    """Return a text that every encoder accepts, with lone surrogates escaped."""
     return str.encode(text, "utf-8", "backslashreplace").decode("utf-8")
