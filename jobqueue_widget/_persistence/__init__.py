@@ -1,1 +1,1 @@
-"""What of a queue goes into a journal, and how it comes back; loaded with the first journal."""
+"""Writes queues to journals and restores them; loaded with the first journal."""

@@ -1,4 +1,4 @@
-"""Puts jobs into the plain values that a journal keeps: packed, sealed, without secrets."""
+"""Turns jobs into the plain values that a journal keeps: packed, sealed, without secrets."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 CALL_CAP = 64 * 1024 * 1024  # bytes of pickled arguments
 RESULT_CAP = 256 * 1024 * 1024  # bytes of a pickled result
-LARGEST = 2**63 - 1  # what SQLite can keep; a priority beyond it comes back as this
-LOG_TAIL = 32 * 1024  # bytes
-LIGHT = 64 * 1024  # characters or bytes of a result that is pickled at once
-_BY_VALUE = b"cloudpickle"  # stands in the pickle of what is not found by its name
+LARGEST = 2**63 - 1  # the largest integer of SQLite; a larger priority is written as this
+LOG_TAIL = 32 * 1024  # bytes that are kept of a log
+LIGHT = 64 * 1024  # characters or bytes up to which a result is pickled at once
+_BY_VALUE = b"cloudpickle"  # is in each pickle of a class or function by value
 _ABSENT: tuple[object, ...] = (None, "", [], {})
 SHOWN = 200  # characters of a result as text
 SECRET = "secret values are never written; submit the job again"
 
 
 class Kept:
-    """What is to be written of one job, until it is."""
+    """What has yet to be written of one job's request."""
 
     __slots__ = ("function", "request")
 
@@ -55,23 +55,23 @@ WRITTEN: Final = Kept(None)
 
 
 class SealedCodec:
-    """Implement `codec_protocol.Codec` with pickles, sealed by the user's key."""
+    """Implements `codec_protocol.Codec` with pickles, sealed by the user's key."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
         self._packer = Packer()
-        self._functions: set[bytes] = set()  # digests that the journal has
+        self._functions: set[bytes] = set()  # digests of functions that the journal has
 
-    # -- what was asked for --------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------
 
     def prepare(self, job: JobRecord) -> None:
-        """Pack what was asked for. In the thread of its caller, before it is accepted."""
+        """Pack the request of a job, before it is accepted, in the thread of its caller."""
         spec = job.spec
         if spec.restored:
             restored = cast("RestoredSpec", spec)
             try:
                 request = restored.asked_for()
-            except NotRestorableError as error:  # of a journal that is written anew
+            except NotRestorableError as error:  # the journal is written anew after a loss
                 request = restored.request._replace(missing=plain(str(error)), function=None)
             request = request._replace(
                 id=job.id, number=job.number, retry_of=job.retry_of, created_at=job.created_at
@@ -79,7 +79,7 @@ class SealedCodec:
             spec.kept = Kept(self._sealed(request))
             spec.secrets = with_texts(None, texts_of(spec))
             return
-        told = arguments_line(spec)  # what a restart brings back is what was shown
+        told = arguments_line(spec)  # shown again after a restart
         function, call, missing = None, None, SECRET
         if spec.secrets is None or not spec.secrets.withheld:
             function, call, missing = self._packed(spec)
@@ -100,16 +100,16 @@ class SealedCodec:
         spec.kept = Kept(self._sealed(request), function)
 
     def _packed(self, spec: JobSpec) -> tuple[KeptFunction | None, bytes | None, str]:
-        """Function, call, and if there is none why not."""
+        """Return the packed function and call, and "" or why there is no call."""
         if spec.options.executor is not None and not isinstance(spec.options.executor, str):
             return None, None, "its executor is an object of the kernel that is gone"
-        if spec.lost:  # of a journal that is written anew
+        if spec.lost:  # the journal is written anew after a loss
             return None, None, plain(spec.lost)
         payload, packed = spec.payload, None
         try:
             if isinstance(payload, tuple) and payload and isinstance(payload[0], Packed):
                 packed, call = payload[0], call_bytes(payload[1])
-                if _BY_VALUE in call:  # its cells go with it, with all else that stands in them
+                if _BY_VALUE in call:  # it holds whole cells as source: pack it without
                     call = self._pack_call(spec)
             else:
                 if spec.kind != "plugin":
@@ -133,7 +133,7 @@ class SealedCodec:
 
     def _source(self, packed: Packed, spec: JobSpec) -> str | None:
         if packed.source is None or packed.digest in self._functions:
-            return None  # there is none, or it is written already
+            return None  # there is no source, or it is written already
         lines = own_lines(spec.target, packed.source)
         return json.dumps(lines)
 
@@ -147,7 +147,7 @@ class SealedCodec:
         return request._replace(seal=seal)
 
     def request(self, job: JobRecord) -> tuple[StoredRequest, KeptFunction | None] | None:
-        """What was asked for; None once it was written."""
+        """Return the request of a job, and its function if new; None once that is written."""
         kept = job.spec.kept
         if not isinstance(kept, Kept) or kept.request is None:
             return None
@@ -157,7 +157,7 @@ class SealedCodec:
         return kept.request, function
 
     def written(self, job: JobRecord) -> None:
-        """What was asked for is kept now."""
+        """Note that the request of a job is in the journal."""
         kept = job.spec.kept
         if isinstance(kept, Kept) and kept.request is not None:
             if kept.function is not None:
@@ -165,18 +165,18 @@ class SealedCodec:
             job.spec.kept = WRITTEN
 
     def anew(self, job: JobRecord) -> None:
-        """What was asked for, and its function, are written no longer: pack it again."""
+        """Pack a request and its function again, after the journal has lost them."""
         self.erased()
         self.prepare(job)
 
     def erased(self) -> None:
-        """Functions that are written may have gone with their jobs."""
+        """Note that functions in the journal may have been deleted with their jobs."""
         self._functions.clear()
 
-    # -- where it is ---------------------------------------------------------------------------
+    # -- states --------------------------------------------------------------------------------
 
     def state(self, job: JobRecord) -> StoredState:
-        """Take down the job's state, but for its failure. Under the engine's lock: quick."""
+        """Copy a job's state, without its failure. Under the engine's lock, so quick."""
         lost = job.spec.restored and cast("RestoredSpec", job.spec).is_lost
         return StoredState(
             job.number,
@@ -186,7 +186,7 @@ class SealedCodec:
             max(-LARGEST, min(LARGEST, job.priority)),
             job.rank,
             job.cancel_phase is not None and not job.limit_hit,
-            job.held and not lost,  # what cannot run is held anew, if it still cannot
+            job.held and not lost,  # a lost job is held again at the restore if still lost
             job.hold_then,
             job.hold_until,
             job.started_at,
@@ -201,7 +201,7 @@ class SealedCodec:
         )
 
     def finish(self, job: JobRecord, state: StoredState) -> StoredState:
-        """Add its failure, and see to it that every text can be written."""
+        """Add the job's failure to a state, and make every text one that can be encoded."""
         failure = job.failure
         return state._replace(
             failure=None if failure is None else failure_as_json(failure),
@@ -212,13 +212,13 @@ class SealedCodec:
         )
 
     def log(self, job: JobRecord) -> bytes:
-        """The end of its log."""
+        """Return the end of a job's log."""
         if not isinstance(job.log, JobLog):
             return b""
         _, tail = job.log.read(max(0, job.log.size - LOG_TAIL), LOG_TAIL)
         return tail
 
-    # -- what it returned ----------------------------------------------------------------------
+    # -- results -------------------------------------------------------------------------------
 
     def is_light(self, value: object) -> bool:
         """True if a result may be pickled at once: few built-in values."""
@@ -229,12 +229,12 @@ class SealedCodec:
         return is_plain(value, 50)
 
     def result_to_come(self, job: JobRecord) -> KeptResult:
-        """What stands there until its result is pickled."""
+        """Return the text that is kept until the job's result is pickled."""
         shown = _shown(job)
         return _text(f"its kernel ended before it was written; it was {shown}", shown)
 
     def result(self, job: JobRecord) -> KeptResult:
-        """Return its result as it will be kept. May run the user's code; never raises."""
+        """Pack a job's result, or say why not. May run the user's code; never raises."""
         value, secrets, shown = value_of(job), job.spec.secrets, _shown(job)
         if type(value) is NotKept:
             told = {"type": value.type, "size": value.size}
@@ -256,7 +256,7 @@ class SealedCodec:
 
 
 def value_of(job: JobRecord) -> object:
-    """What it returned, wherever that stands."""
+    """Return a job's result, loaded if it is not in memory."""
     return job.result.get() if type(job.result) is LazyResult else job.result
 
 
@@ -270,7 +270,7 @@ def _text(why: str, shown: str) -> KeptResult:
 
 
 def sealed_parts(request: StoredRequest) -> tuple[bytes, ...]:
-    """What the seal of a request proves: all that decides what will run."""
+    """Return what the seal of a request proves: all that decides what will run."""
     return (
         b"request",
         request.id.encode(),
@@ -283,7 +283,7 @@ def sealed_parts(request: StoredRequest) -> tuple[bytes, ...]:
 
 
 def options_as_json(options: JobOptions, surroundings: object = None) -> str:
-    """All that are set; an executor object by its name only."""
+    """Write the options that are set; an executor object by its name only."""
     found: dict[str, Any] = {} if surroundings is None else {"surroundings": surroundings}
     if options is DEFAULT_OPTIONS:
         return json.dumps(found)
@@ -301,17 +301,17 @@ def options_as_json(options: JobOptions, surroundings: object = None) -> str:
 
 
 def options_from_json(text: str, read: Callable[[dict[str, Any]], JobOptions]) -> JobOptions:
-    """The options as they were.
+    """Read options.
 
     Raises:
-        ValueError, ArithmeticError: it is not what `options_as_json` writes.
+        ValueError, ArithmeticError: the text is not from `options_as_json`.
 
     """
     if text == "{}":
         return DEFAULT_OPTIONS
     found = _loaded(text)
     found.pop("surroundings", None)
-    cwd = found.pop("cwd", None)  # as it was: a folder that is gone is told when the job starts
+    cwd = found.pop("cwd", None)  # not checked here: a missing folder is told at the start
     if not is_env(found.get("env", {})) or not isinstance(cwd, (str, type(None))):
         raise ValueError("env or cwd is something else")
     options = read(found)
@@ -319,7 +319,7 @@ def options_from_json(text: str, read: Callable[[dict[str, Any]], JobOptions]) -
 
 
 def surroundings_from_json(text: str) -> object:
-    """What `options_as_json` was given of them; None: nothing."""
+    """Read the surroundings that `options_as_json` was given; None if there were none."""
     return None if text == "{}" else _loaded(text).get("surroundings")
 
 
@@ -334,7 +334,7 @@ def _loaded(text: str) -> dict[str, Any]:
 
 
 def failure_as_json(failure: JobFailure) -> str:
-    """All of it but the exception object."""
+    """Write a failure without its exception object."""
     told = {
         "type_name": failure.type_name,
         "message": failure.message,
@@ -350,10 +350,10 @@ def failure_as_json(failure: JobFailure) -> str:
 
 
 def failure_from_json(text: str) -> JobFailure:
-    """The failure as it was, without its exception object.
+    """Read a failure, which has no exception object.
 
     Raises:
-        ValueError: it is not what `failure_as_json` writes.
+        ValueError: the text is not from `failure_as_json`.
 
     """
     found = _loaded(text)
@@ -374,7 +374,7 @@ def failure_from_json(text: str) -> JobFailure:
 
 
 def shown_value(value: object) -> str:
-    """A built-in value as text, of any other the name of its type."""
+    """Show a built-in value as text, and of any other value the name of its type."""
     if type(value) is LazyResult:
         return value.shown()
     if not is_plain(value) and type(value) is not NotKept:

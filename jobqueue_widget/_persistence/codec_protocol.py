@@ -1,4 +1,4 @@
-"""What is needed of whoever puts jobs into plain values, and reads them back."""
+"""What a recorder needs of the code that turns jobs into plain values, and reads them back."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from .._core.stored import KeptFunction, KeptResult, StoredRequest, StoredState
 
 
 class Codec(Protocol):
-    """Puts jobs into plain values: what may be written of them, and how."""
+    """Turns jobs into plain values: decides what may be written of them, and how."""
 
     def prepare(self, job: JobRecord) -> None:
-        """Pack what was asked for. In the thread of its caller, before it is accepted."""
+        """Pack the request of a job, before it is accepted, in the thread of its caller."""
 
     def request(self, job: JobRecord) -> tuple[StoredRequest, KeptFunction | None] | None:
-        """Return what was asked for; None once it was written."""
+        """Return the request of a job, and its function if new; None once that is written."""
 
     def written(self, job: JobRecord) -> None:
-        """Note that what was asked for is kept now."""
+        """Note that the request of a job is in the journal."""
 
     def state(self, job: JobRecord) -> StoredState:
-        """Take down the job's state, but for its failure. Under the engine's lock: quick."""
+        """Copy a job's state, without its failure. Under the engine's lock, so quick."""
         ...
 
     def finish(self, job: JobRecord, state: StoredState) -> StoredState:
-        """Add its failure, and hide what is secret."""
+        """Add the job's failure to a state, and make every text one that can be encoded."""
         ...
 
     def anew(self, job: JobRecord) -> None:
-        """Pack again what was asked for, and its function: they are written no longer."""
+        """Pack a request and its function again, after the journal has lost them."""
 
     def erased(self) -> None:
-        """Note that functions that were written may have gone with their jobs."""
+        """Note that functions in the journal may have been deleted with their jobs."""
 
     def log(self, job: JobRecord) -> bytes:
-        """Return the end of its log."""
+        """Return the end of a job's log."""
         ...
 
     def is_light(self, value: object) -> bool:
@@ -45,21 +45,21 @@ class Codec(Protocol):
         ...
 
     def result_to_come(self, job: JobRecord) -> KeptResult:
-        """Return what stands there until its result is pickled."""
+        """Return the text that is kept until the job's result is pickled."""
         ...
 
     def result(self, job: JobRecord) -> KeptResult:
-        """Return its result as it will be kept. May run the user's code; never raises."""
+        """Pack a job's result, or say why not. May run the user's code; never raises."""
         ...
 
 
 class Reader(Protocol):
-    """Read from the journal what is not in memory any more."""
+    """Reads from the journal what is not in memory any more."""
 
     def result(self, job_id: str) -> tuple[object, IsOutdated]:
-        """Return what a job returned, and what says whether it is to be read again."""
+        """Return a job's result, and a function that says if it must be read again."""
         ...
 
     def arguments_of(self, job: JobRecord) -> Callable[[str], object]:
-        """What reads the arguments, or the payload, of a job that let them go."""
+        """Return a function that reads a job's arguments or payload from the journal by name."""
         ...

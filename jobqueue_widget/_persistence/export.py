@@ -1,4 +1,4 @@
-"""Writes the jobs of a living queue into a file for other programs."""
+"""Writes the jobs of an open queue to a file for other programs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG_LINES = 100
 
 
 def export(jobs: Iterable[JobRecord], path: str | os.PathLike[str]) -> Path:
-    """Write them; the name's ending says how. Secret values are left out.
+    """Write jobs in the format of the file name's ending, without secret values.
 
     Raises:
         InvalidOptionError: the ending is none of .csv, .json, .jsonl.
@@ -40,14 +40,14 @@ def export(jobs: Iterable[JobRecord], path: str | os.PathLike[str]) -> Path:
     try:
         with new.open("w", encoding="utf-8", newline="") as file:
             write(records, file)
-        new.replace(target)  # never half a file
+        new.replace(target)  # at once, so that nobody finds half a file
     finally:
         new.unlink(missing_ok=True)
     return target
 
 
 def record_of(job: JobRecord) -> JournalRecord:
-    """The job as a journal would show it."""
+    """Return a job as a journal would show it."""
     spec = job.spec
     failure, value = job.failure, job.result
     shown = shown_value(value)
@@ -89,7 +89,7 @@ def _as_csv(records: list[JournalRecord], file: IO[str]) -> None:
 
 
 def _defused(value: object) -> object:
-    """Text that a spreadsheet would take for a formula, made text (OWASP, "CSV Injection")."""
+    """Quote text that a spreadsheet would take for a formula (OWASP, "CSV Injection")."""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return f"'{value}"
     return value

@@ -1,4 +1,4 @@
-"""Jobs that came back: what they need is read, proved and unpickled when it is needed."""
+"""Restored jobs, whose function and arguments are read, proved and unpickled at first use."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ ANOTHER_CLASS = "a restored result is of a class that this notebook does not hav
 
 
 class JournalReader:
-    """Read what was kept of single jobs. `why_not`: nothing in this journal may be unpickled."""
+    """Reads what a journal kept of single jobs; with `why_not` nothing is ever unpickled."""
 
     def __init__(self, journal: Journal, signer: Signer, why_not: str | None) -> None:
         self._journal = journal
         self._signer = signer
         self._why_not = why_not
-        self._foreign: dict[bytes, str | None] = {}  # digests of functions that were looked at
+        self._foreign: dict[bytes, str | None] = {}  # why functions cannot run here, by digest
         self._functions: weakref.WeakValueDictionary[bytes, Packed] = weakref.WeakValueDictionary()
 
     def why_lost(self, request: StoredRequest) -> str | None:
-        """Return why it cannot run again; None if it can, as far as its arguments tell."""
+        """Say why a request cannot run again; None if it can, as far as its arguments tell."""
         why = request.missing or self._why_not or why_foreign(request.call or b"")
         if why is None and not self._signer.proves(request.seal, *sealed_parts(request)):
             why = self._signer.why_not or (
@@ -53,7 +53,7 @@ class JournalReader:
         return None if why is None else f"arguments cannot be restored: {why}"
 
     def request(self, number: int) -> StoredRequest:
-        """What was asked for, with the call.
+        """Read a request, with its call.
 
         Raises:
             NotRestorableError: it is not there, or cannot be proved.
@@ -66,7 +66,7 @@ class JournalReader:
         return kept
 
     def arguments_of(self, job: JobRecord) -> Callable[[str], object]:
-        """What reads the arguments, or the payload, of a job of this kernel that let them go."""
+        """Return a function that reads the arguments or payload that a job has let go."""
         number, options, executor = job.number, job.spec.options, job.spec.executor
         title = f"job {job.spec.title!r} ({job.id})"
 
@@ -81,17 +81,17 @@ class JournalReader:
         return read
 
     def why_no_function(self, digest: bytes | None) -> str | None:
-        """Return why its function cannot run here; None if it can, or if that shows later."""
+        """Say why a function cannot run here; None if it can, or if that shows later."""
         if digest is not None and digest not in self._foreign:
             with contextlib.suppress(NotRestorableError):
                 self.function(digest)
         return None if digest is None else self._foreign.get(digest)
 
     def function(self, digest: bytes) -> Packed:
-        """Return its pickle, which the seal of its job proves.
+        """Read a function's pickle, which the seal of its job proves by its digest.
 
         Raises:
-            NotRestorableError: it is not there, or not what it was.
+            NotRestorableError: it is not there, or was changed.
 
         """
         known = self._functions.get(digest)
@@ -107,9 +107,10 @@ class JournalReader:
         return self._functions.setdefault(digest, packed)
 
     def result(self, job_id: str) -> tuple[object, Callable[[], bool] | None]:
-        """What the job returned, or a `NotKept` if it was not kept or cannot be read or proved.
+        """Read a job's result; a `NotKept` if it was not kept or cannot be read or proved.
 
-        And what says whether a cell has defined a class of it since: then it is read again.
+        The second value is None, or says if a cell has defined a class of it since: then the result
+        must be read again.
         """
         try:
             kept = self._journal.result(job_id)
@@ -137,7 +138,7 @@ class JournalReader:
         return NotKept(repr=kept.shown, reason=f"it cannot be restored: {why}"), None
 
     def shown(self, job_id: str) -> str:
-        """The result as text; why not, if it cannot be read."""
+        """Read a result as text, or say why it cannot be read."""
         try:
             kept = self._journal.result(job_id)
         except JournalError as error:
@@ -145,7 +146,7 @@ class JournalReader:
         return "" if kept is None else kept.shown
 
     def log(self, job_id: str) -> bytes:
-        """The end of what it printed; a note if that cannot be read."""
+        """Read the end of a job's output; a note if that cannot be read."""
         try:
             return self._journal.log(job_id)
         except JournalError as error:
@@ -153,10 +154,10 @@ class JournalReader:
 
 
 def _kept(read: Callable[[_Key], _Kept | None], key: _Key, what: str, verb: str) -> _Kept:
-    """What a journal has under this key.
+    """Read what a journal has under a key.
 
     Raises:
-        NotRestorableError: nothing, or it cannot be read.
+        NotRestorableError: there is nothing, or it cannot be read.
 
     """
     try:
@@ -169,10 +170,10 @@ def _kept(read: Callable[[_Key], _Kept | None], key: _Key, what: str, verb: str)
 
 
 def _sources(text: str | None) -> dict[str, list[str]] | None:
-    """What was typed, as the codec has written it; tracebacks can do without."""
+    """Read the source that the codec has written; None if it cannot be read."""
     try:
         found = json.loads(text or "null")
-        if isinstance(found, list):  # as 0.1 wrote it: of the function alone
+        if isinstance(found, list):  # as 0.1 wrote it: file and lines of the function alone
             found = {found[0]: found[1]}
         sound = all(isinstance(line, str) for lines in found.values() for line in lines)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -181,7 +182,7 @@ def _sources(text: str | None) -> dict[str, list[str]] | None:
 
 
 def _told(data: bytes) -> NotKept:
-    """Read what `codec` wrote of a result that was never there."""
+    """Read what the codec has written of a result that was not kept."""
     try:
         found = json.loads(data)
         size = found["size"]
@@ -192,9 +193,9 @@ def _told(data: bytes) -> NotKept:
 
 
 class RestoredSpec(JobSpec):
-    """Arguments, function and payload are made when they are first looked at.
+    """The spec of a restored job, which makes arguments, function and payload at first use.
 
-    `missing`: why they cannot be. Then looking at them raises NotRestorableError.
+    `missing` says why it cannot: then their use raises NotRestorableError.
     """
 
     __slots__ = ("_packed", "_reader", "lacks", "missing", "request")
@@ -217,7 +218,7 @@ class RestoredSpec(JobSpec):
         self.options = options
         self.executor = None
         self.surroundings: object = None
-        self.lacks: str | None = None  # what must be here before it can run
+        self.lacks: str | None = None  # what must exist here before the job can run
         self.shown = request.shown
         self.secrets = None
         self.kept = WRITTEN
@@ -227,7 +228,7 @@ class RestoredSpec(JobSpec):
             self.target = request.name
 
     def __getattr__(self, name: str) -> Any:
-        """A slot that was not filled yet."""
+        """Fill a slot at its first use."""
         if name not in _LATE:
             raise AttributeError(name)
         self._check()
@@ -249,11 +250,11 @@ class RestoredSpec(JobSpec):
 
     @property
     def is_lost(self) -> bool:
-        """True if it cannot run, as far as is known."""
+        """True if the job cannot run, as far as is known."""
         return self.missing is not None or self.lacks is not None
 
     def asked_for(self) -> StoredRequest:
-        """What was asked for, with the call, which of an ended job may be in the journal only.
+        """Return the request with its call, which for an ended job may be in the journal only.
 
         Raises:
             NotRestorableError: it is not there any more.
@@ -271,8 +272,8 @@ class RestoredSpec(JobSpec):
         return self._packed or self._reader.function(self.request.function or b"")
 
     def take_over(self) -> None:
-        """Load what its journal, which is about to forget it, has alone."""
-        with contextlib.suppress(NotRestorableError):  # who wants it is told then
+        """Load what only the journal has, which is about to forget it."""
+        with contextlib.suppress(NotRestorableError):  # raised again at its use
             self.request = self.asked_for()
             if self.request.function is not None:
                 self._packed = self._function()
@@ -306,7 +307,7 @@ _LATE = frozenset({"args", "kwargs", "target", "payload"})
 
 
 def restored_log(load: Callable[[], bytes]) -> JobLog:
-    """A log that is read from the journal when somebody looks at it."""
+    """Make a log that is read from the journal at its first use."""
     return _RestoredLog(load)
 
 
@@ -316,7 +317,7 @@ class _RestoredLog(JobLog):
         self._filling = Lock()
 
     def __getattr__(self, name: str) -> Any:
-        """The fields of a log are made at its first use."""
+        """Read the log at the first use of one of its fields."""
         if name.startswith("__") or "_load" not in self.__dict__:
             raise AttributeError(name)
         with self._filling.held:

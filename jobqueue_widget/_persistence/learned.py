@@ -1,4 +1,4 @@
-"""The file beside a journal that keeps what its queue has learned of its runs."""
+"""Keeps what a queue has learned of its runs in a file beside its journal."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .._core.machine.learned import LearnedKey, RunStats, as_plain, from_plain
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
-LARGEST = 4 << 20  # bytes
+LARGEST = 4 << 20  # bytes of a file that is read
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def _open(path: str, flags: int) -> int:
-    """Neither follows a link nor waits for the other end of a named pipe."""
+    """Open a file without following a link or waiting for the other end of a named pipe."""
     return os.open(path, flags | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
 
 
 class LearnedFile:
-    """`<journal>.learned.json`, 0600: numbers and names. Links are not followed.
+    """The file `<journal>.learned.json` (0600) of numbers and names. Links are not followed.
 
-    Nothing depends on it: one that cannot be read or written is told of in the log, and what a
-    newer version has written is left alone.
+    Nothing depends on it: if it cannot be read or written, the log says so. A file of a newer
+    version is left alone.
     """
 
     def __init__(self, journal: Path) -> None:
@@ -36,7 +36,7 @@ class LearnedFile:
         self._may_write = True
 
     def load(self) -> list[tuple[LearnedKey, RunStats]]:
-        """What stands there, as far as it makes sense."""
+        """Read the entries of the file that are sound."""
         try:
             told = json.loads(self._read())
         except FileNotFoundError:
@@ -65,14 +65,14 @@ class LearnedFile:
             return file.read()
 
     def save(self, entries: list[tuple[LearnedKey, RunStats]]) -> None:
-        """All of it, in one step: a reader finds the old file or the new one."""
+        """Replace the file in one step, so that a reader finds the old one or the new one."""
         if not self._may_write:
             return
         runs = [as_plain(key, stats) for key, stats in entries]
         new = self.path.with_name(self.path.name + ".new")
         try:
             with contextlib.suppress(FileNotFoundError):
-                new.unlink()  # a kernel that died has left it
+                new.unlink()  # left by a kernel that died
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
             with os.fdopen(fd, "w", encoding="ascii") as file:
                 json.dump({"format": FORMAT, "runs": runs}, file, separators=(",", ":"))

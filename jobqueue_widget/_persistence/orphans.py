@@ -1,4 +1,4 @@
-"""Workers of kernels that are gone: found by the mark in their environment, ended on request."""
+"""Finds workers of dead kernels by the mark in their environment, and ends them on request."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import psutil
 
 MARK = b"JOBQUEUE_RUN_ID="
-GUARDIAN_PATIENCE = 1.0  # seconds that the guardian of a kernel that was killed has by its promise
+GUARDIAN_PATIENCE = 1.0  # seconds in which a killed kernel's guardian promises to end its workers
 PATIENCE = 1.0  # seconds for killed processes to be gone
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A process that an earlier kernel of this queue has left. `started_at`: epoch seconds."""
+    """A process that an earlier kernel of this queue has left; `started_at` is epoch seconds."""
 
     pid: int
     run_id: str
@@ -61,7 +61,7 @@ def _look(pid: int, run_id: str) -> Orphan | None:
 
 
 def end(run_ids: Collection[str]) -> int:
-    """Kill them, and what they start meanwhile; how many there were."""
+    """Kill the orphans of these runs, and what they start meanwhile; return how many."""
     seen: set[tuple[int, float]] = set()
     until = time.monotonic() + PATIENCE
     while left := find(run_ids):
@@ -69,7 +69,7 @@ def end(run_ids: Collection[str]) -> int:
             seen.add((orphan.pid, orphan.started_at))
             with contextlib.suppress(psutil.Error):
                 process = psutil.Process(orphan.pid)
-                if process.create_time() == orphan.started_at:  # the number is still its own
+                if process.create_time() == orphan.started_at:  # no other process has its pid
                     process.kill()
         if time.monotonic() > until:
             break
@@ -78,7 +78,7 @@ def end(run_ids: Collection[str]) -> int:
 
 
 def find_after_the_guardian(run_ids: Collection[str]) -> list[Orphan]:
-    """Return those that are still there when the guardian of their kernel has had its time."""
+    """Return orphans that the guardian of their kernel has not ended within its time."""
     until = time.monotonic() + GUARDIAN_PATIENCE
     while (left := find(run_ids)) and time.monotonic() < until:
         time.sleep(0.02)
@@ -86,7 +86,7 @@ def find_after_the_guardian(run_ids: Collection[str]) -> list[Orphan]:
 
 
 def sentence(orphans: list[Orphan]) -> str:
-    """What the user is told."""
+    """Tell the user about orphans, in a sentence."""
     if not orphans:
         return ""
     memory = sum(orphan.memory_mib for orphan in orphans)

@@ -1,4 +1,4 @@
-"""Writes down what happens to jobs: which of them have changed, in order, and what if it fails."""
+"""Writes changes of jobs to the journal, in their order, and again later if a write fails."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ RECORDED = frozenset(
     | {"cancel_asked", "cancel_forced"}
 )
 RETRY_AFTER = 5.0  # seconds after a failed write until the next try
-EXIT_PATIENCE = 2.0  # the same at interpreter exit
-SETTLE_PATIENCE = 5.0  # seconds for results that are still being pickled when the queue ends
+EXIT_PATIENCE = 2.0  # seconds for results that are being pickled when the interpreter exits
+SETTLE_PATIENCE = 5.0  # seconds for results that are being pickled when the queue closes
 
 _OF_A_PARENT: list[Recorder] = []
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
 class Recorded(EngineView, Protocol):
-    """What the recorder uses of its engine besides."""
+    """What the recorder uses of its engine."""
 
     keeper: Keeper
     learning: Learning
@@ -49,47 +49,47 @@ class Recorded(EngineView, Protocol):
 
 
 class Recorder:
-    """Between the engine and its journal. `note…` under the engine's lock, `flush` never.
+    """Writes an engine's changes to its journal. `note…` under the engine's lock, `flush` never.
 
-    Whoever changes something flushes before anybody is told, and a job is launched only after
-    that is written: so what the journal calls pending has never begun. While somebody writes,
-    others add to what the next transaction takes. A write that fails is tried again later, with
-    all that has come since: the journal keeps states, so nothing is missing then.
+    Each change is flushed before anybody is told of it, and a job starts only after its launch is
+    written, so that a job that is pending in the journal has never begun. What is noted during a
+    write goes into the next transaction. A failed write is tried again later with all that came
+    since: the journal keeps states, so nothing is missing then.
     """
 
     def __init__(self, engine: Recorded, journal: Journal, codec: Codec) -> None:
         self._engine = engine
         self.journal = journal
         self._codec = codec
-        self._dirty: dict[JobRecord, None] = {}  # in the order of their changes
+        self._dirty: dict[JobRecord, None] = {}  # changed jobs, in the order of their changes
         self._forgotten: list[tuple[int, str]] = []
         self._counted: dict[str, int] = {}
-        self._erased: set[JobRecord] = set()  # in the journal, and not here yet
+        self._erased: set[JobRecord] = set()  # deleted in the journal, not yet in the state
         self._pause_changed = self._cleared_changed = False
         self._results: deque[tuple[str, KeptResult]] = deque()
         self._heavy: deque[JobRecord] = deque()
-        self._leaving: deque[JobRecord] = deque()  # somebody may still ask for their results
+        self._leaving: deque[JobRecord] = deque()  # forgotten jobs whose users hold a handle
         self._pickler: threading.Thread | None = None
         self._lock = Lock()
         self._writer: int | None = None
         self._retry_at = 0.0
         self._closed = False
         _recorders.add(self)
-        atexit.unregister(_at_exit)  # once, however many there are
+        atexit.unregister(_at_exit)  # so that it is registered once for all recorders
         atexit.register(_at_exit)
         self.trouble = ""
-        self.doubtful = False  # what came back may have run since: until somebody has looked
-        self.notices: list[str] = []  # what was odd when the journal was opened
+        self.doubtful = False  # restored jobs may have run since; until the user resumes
+        self.notices: list[str] = []  # what was wrong when the journal was opened or renewed
 
     @property
     def notice(self) -> str:
-        """What the user must be told of the journal; "" if all is well."""
+        """Return what the user must know of the journal; "" if all is well."""
         return self.trouble or " ".join(self.notices)
 
     # -- under the engine's lock ---------------------------------------------------------------
 
     def note(self, effects: list[fx.Effect]) -> None:
-        """What these effects of a transition tell of must be written."""
+        """Note the jobs whose changes these effects of a transition tell."""
         for effect in effects:
             if isinstance(effect, fx.Publish):
                 if effect.type in RECORDED:
@@ -100,15 +100,15 @@ class Recorder:
                 self._forget(effect.job)
 
     def note_job(self, job: JobRecord) -> None:
-        """Write it, though no effect tells of it."""
+        """Note a change of a job of which no effect tells."""
         self._dirty[job] = None
 
     def note_pause(self) -> None:
-        """The queue was paused or resumed."""
+        """Note that the queue was paused or resumed."""
         self._pause_changed = True
 
     def note_cleared(self) -> None:
-        """Other ended jobs are shown than before."""
+        """Note that the list of shown ended jobs was cleared."""
         self._cleared_changed = True
 
     def _forget(self, job: JobRecord) -> None:
@@ -121,16 +121,16 @@ class Recorder:
         status = job.status.value
         self._counted[status] = self._counted.get(status, 0) + 1
         if self._writer is not None or self._codec.request(job) is None:
-            self._forgotten.append((job.number, job.id))  # else it was never written
+            self._forgotten.append((job.number, job.id))  # others were never written
 
     def prepare(self, job: JobRecord) -> None:
-        """Before it is accepted, in its caller's thread and without a lock: pack it."""
+        """Pack a job before it is accepted, in its caller's thread and without a lock."""
         self._codec.prepare(job)
 
     # -- writing: any thread, without the engine's lock ------------------------------------------
 
     def has_written(self, job: JobRecord) -> bool:
-        """True if what was asked for stands in the journal."""
+        """True if a job's request is in the journal, and writing does not fail now."""
         return not self.trouble and self._codec.request(job) is None
 
     def _has_changes(self) -> bool:
@@ -139,10 +139,10 @@ class Recorder:
         )
 
     def flush(self) -> None:
-        """Return when all that was noted before is kept, or the journal has failed."""
+        """Write all that was noted before; return when that is done or has failed."""
         if not self._has_changes() and self._writer is None:
             return
-        if self._closed or self._writer == threading.get_ident():  # a finalizer, inside a write
+        if self._closed or self._writer == threading.get_ident():  # a finalizer during a write
             return
         if self.trouble and self._engine.monotonic() < self._retry_at:
             return
@@ -155,7 +155,7 @@ class Recorder:
                 self._writer = None
 
     def _write(self, *, ended: bool = False) -> bool:
-        """One transaction; False if it failed, or if it is too late."""
+        """Write one transaction; False if it failed, or the recorder is closed."""
         if self._closed:
             return False
         engine, codec = self._engine, self._codec
@@ -196,7 +196,7 @@ class Recorder:
                 self._pause_changed = self._pause_changed or pause_changed
                 self._cleared_changed = self._cleared_changed or cleared_changed
             if not isinstance(error, Exception):
-                raise  # an interrupt: not ours to swallow; the next change writes it all
+                raise  # an interrupt must not be swallowed; the next change writes all
             self._fail(error)
             return False
         for _ in results:
@@ -217,10 +217,10 @@ class Recorder:
         return True
 
     def erase(self, jobs: Iterable[JobRecord]) -> None:
-        """Delete what is written of ended jobs, in one transaction, before the queue forgets them.
+        """Delete ended jobs from the journal in one transaction, before the queue forgets them.
 
         Raises:
-            JournalError: it cannot be; then nothing was deleted.
+            JournalError: they cannot be deleted; then none was.
 
         """
         engine = self._engine
@@ -229,7 +229,7 @@ class Recorder:
             try:
                 while (
                     self._has_changes() and not self._closed
-                ):  # results on their way, and the like
+                ):  # such as results that were pickled meanwhile
                     if not self._write():
                         raise JournalError(self.trouble)
                 with engine.lock.held:
@@ -240,7 +240,7 @@ class Recorder:
                     self._delete(leaving)
                 except BaseException:
                     with engine.lock.held:
-                        for job in leaving - self._erased:  # it has left meanwhile as others do
+                        for job in leaving - self._erased:  # the history has dropped it meanwhile
                             self._forget(job)
                         self._erased -= leaving
                     raise
@@ -265,7 +265,7 @@ class Recorder:
     def _fill(
         self, changes: Changes, dirty: Iterable[JobRecord], states: list[StoredState]
     ) -> list[JobRecord]:
-        """Fill in all that is written; return the jobs whose results are too heavy for it."""
+        """Fill in what to write; return jobs whose results are too heavy to be pickled now."""
         codec, heavy = self._codec, []
         for job, state in zip(dirty, states, strict=True):
             asked = codec.request(job)
@@ -301,7 +301,7 @@ class Recorder:
                 self._pickler = thread
 
     def _pickle_all(self) -> None:
-        """A thread that ends when there is nothing left."""
+        """Pickle and write heavy results until none is left, on a thread of its own."""
         while True:
             with self._engine.lock.held:
                 if not self._heavy:
@@ -315,7 +315,7 @@ class Recorder:
             self.flush()
 
     def settle(self, seconds: float = SETTLE_PATIENCE) -> None:
-        """Wait for results that are being pickled."""
+        """Wait so long at most for results that are being pickled."""
         thread = self._pickler
         if thread is not None and thread is not threading.current_thread():
             thread.join(seconds)
@@ -323,7 +323,7 @@ class Recorder:
     # -- somebody else has changed the journal's files ---------------------------------------------
 
     def look(self) -> None:
-        """Write lost files anew and say so. On the thread of `watch`."""
+        """Write lost files anew and tell the user. On the thread of `watch`."""
         journal = self.journal
         lost = journal.lost() if isinstance(journal, NoticesLoss) and not self._closed else ""
         if not lost or (self.trouble and self._engine.monotonic() < self._retry_at):
@@ -345,7 +345,7 @@ class Recorder:
         self._say_renewed(lost, whole, kept)
 
     def _note_all(self) -> None:
-        """What this kernel knows is all there is: write it."""
+        """Note all jobs of this kernel, as a lost journal has none."""
         with self._engine.lock.held:
             state = self._engine.state
             jobs = [*state.ended, *state.running.values(), *state.order.slice(0)]
@@ -371,10 +371,10 @@ class Recorder:
             engine.publish("journal_failed", {"error": lost})
             engine.publish("journal_recovered")
 
-    # -- trouble and the end ---------------------------------------------------------------------
+    # -- failure and the end ---------------------------------------------------------------------
 
     def _fail(self, error: Exception) -> None:
-        """Said once per outage; what has happened since is written when it is over."""
+        """Tell of an outage once; what happens meanwhile is written at its end."""
         engine = self._engine
         self._retry_at = engine.monotonic() + RETRY_AFTER
         if self.trouble:
@@ -398,13 +398,13 @@ class Recorder:
             self._engine.publish("journal_recovered")
 
     def at_exit(self) -> None:
-        """The interpreter ends: results on their way get a moment, the file is left as it is."""
+        """Wait briefly for results at the interpreter's exit, and leave the file as it is."""
         if not self._closed:
             self._engine.learning.save()
             self.settle(EXIT_PATIENCE)
 
     def close(self) -> None:
-        """Write what is left, say goodbye and let go of the journal."""
+        """Write what is left, with the session's end, and close the journal."""
         if self._closed:
             return
         journal_watch.end(self)
@@ -422,7 +422,7 @@ class Recorder:
                 self.journal.close()
 
     def after_fork(self) -> None:
-        """Let go of the file in a forked child, untouched: it is the parent's."""
+        """Write nothing more in a forked child: the file is the parent's."""
         self._closed = True
         _recorders.discard(self)
         _OF_A_PARENT.append(self)

@@ -1,4 +1,4 @@
-"""Gives a new queue its journal: takes it, brings its jobs back, pauses, records from then on."""
+"""Gives a new queue its journal: takes it, restores its jobs, pauses, and records from then on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ REVIEW = "review, then Resume"
 
 
 def journal_of(given: object) -> Journal:
-    """The journal that a user names: a path, or an object like `SqliteJournal`.
+    """Return the journal that a user names: a path, or an object like `SqliteJournal`.
 
     Raises:
         InvalidOptionError: it is neither.
@@ -64,7 +64,7 @@ def journal_of(given: object) -> Journal:
 
 
 def attach(engine: Engine, submission: Submission, journal: Journal, on_restore: OnRestore) -> None:
-    """Take the journal and bring everything back. The queue is new and known to nobody yet.
+    """Take the journal and restore all of it into a queue that nobody has yet.
 
     Raises:
         JournalError: the journal cannot be used; nothing was changed.
@@ -104,13 +104,13 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
 
 
 def session_of(engine: Engine) -> Session:
-    """This kernel, so that others can be told who has the journal."""
+    """Describe this kernel, so that others can be told who has the journal."""
     now = engine.now()
     return Session(engine.run_id, os.getpid(), platform.node(), _title(), now, now, None)
 
 
 def _title() -> str:
-    """The notebook's name where the server tells, else the program's."""
+    """Return the notebook's name where the server tells it, else the program's."""
     notebook = os.environ.get("JPY_SESSION_NAME", "")
     return Path(notebook or sys.argv[0] or "python").name
 
@@ -136,11 +136,11 @@ def _set_pause(engine: Engine, contents: Contents, on_restore: OnRestore) -> Non
         engine.set_pause(earlier[0])
     elif earlier is not None:
         with engine.lock.held:
-            engine.recorder.note_pause()  # that review is over: nothing is left of it
+            engine.recorder.note_pause()  # the pause for the earlier review is over
 
 
 def clock(instant: float, now: float) -> str:
-    """A time of day, with the day where it is another."""
+    """Show a time of day, with the date if it is not today's."""
     try:
         then, today = time.localtime(instant), time.localtime(now)
     except (OverflowError, ValueError, OSError):
@@ -150,7 +150,7 @@ def clock(instant: float, now: float) -> str:
 
 
 class _Restorer:
-    """Makes records of rows, and says of each what it was."""
+    """Makes the events that restore jobs from the rows of a journal."""
 
     def __init__(
         self, engine: Engine, submission: Submission, contents: Contents, reader: JournalReader
@@ -162,10 +162,9 @@ class _Restorer:
         self._seen_at = contents.sessions[-1].seen_at if contents.sessions else 0.0
 
     def events(self) -> Iterator[Restored]:
-        """Ended jobs in the order of their ends, then what ran, then what waits, by number.
+        """List ended jobs in the order of their ends, then running and pending ones by number.
 
-        Parents come before their children: a child's number is higher, and its parents, if they
-        are pending, are restored before it.
+        So parents come before their children, whose numbers are higher.
         """
         ended = [pair for pair in self._contents.jobs if _status(pair[1]).ended]
         ended.sort(key=lambda pair: pair[1].ended_number or 0)
@@ -194,7 +193,7 @@ class _Restorer:
             except ValueError as error:
                 job.failure = JobFailure("Unreadable", f"its failure cannot be read: {error}")
         if job.id in self._contents.with_log:
-            reader, job_id = self._reader, job.id  # not the job, or each would hold the other
+            reader, job_id = self._reader, job.id  # not the job, which would be a cycle
             job.log = restored_log(lambda: reader.log(job_id))
         if was.ended:
             job.ended_number = state.ended_number or 0
@@ -228,7 +227,7 @@ class _Restorer:
             why = self._reader.why_no_function(request.function)
             missing = why and f"its function cannot be restored: {why}"
         if ended and len(request.call or b"") > LIGHT:
-            request = request._replace(call=None)  # it is read again if somebody asks for it
+            request = request._replace(call=None)  # read again if it is needed
         spec = RestoredSpec(request, options, missing, self._reader)
         if missing is None:
             try:
@@ -244,7 +243,7 @@ class _Restorer:
         return spec
 
     def _surround(self, spec: RestoredSpec) -> None:
-        """Give it the folder and the environment of its submit, as far as they are here."""
+        """Give a job the folder and environment of its submit, as far as they exist here."""
         if self._submission.is_local(spec.executor):
             kept = surroundings_from_json(spec.request.options)
             snapshot = restored(kept, self._submission.surroundings)
@@ -263,7 +262,7 @@ class _Restorer:
             )
 
     def _hold(self, job: JobRecord, state: StoredState) -> float | None:
-        """Seconds left, by the wall clock but never more than it was when it was written."""
+        """Restore a hold; return seconds left by the wall clock, at most as when written."""
         job.held = bool(state.held)
         job.hold_then = "cancel" if state.hold_then == "cancel" else "release"
         if not job.held or state.hold_until is None:

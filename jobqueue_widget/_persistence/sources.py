@@ -1,4 +1,4 @@
-"""What a journal keeps of the text of a cell: the lines of the function, and no others."""
+"""Cuts the source that a journal keeps down to the lines of the function itself."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _TEXT = re.compile(r"""(?:\b[rbfuRBFU]{1,2})?("{3}|'{3}|["'])(?:\\.|(?!\1).)*?\1
 
 
 def own_lines(target: object, sources: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """The lines, by file, that tracebacks of the function show; what else stands there is empty.
+    """Return the lines, by file, that tracebacks of the function show; others are made empty.
 
-    In those, texts that are none of its constants are left out: they are somebody else's.
+    Texts in these lines that are no constants of the function are hidden, as they are not its own.
     """
     codes = [code for function in _functions(target) for code in _codes(function.__code__)]
     texts = {text for code in codes for text in _texts(code.co_consts)}
@@ -35,7 +35,7 @@ def own_lines(target: object, sources: Mapping[str, list[str]]) -> dict[str, lis
 
 
 def _functions(target: object) -> list[FunctionType]:
-    """Return the functions that its pickle holds."""
+    """Return the functions that a target's pickle holds by value."""
     seen: dict[int, object] = {}
     found: list[FunctionType] = []
     left = [target]
@@ -75,10 +75,10 @@ def _line(line: str, texts: set[object]) -> str:
     def kept(found: re.Match[str]) -> str:
         try:
             is_its_own = ast.literal_eval(found[0]) in texts
-        except (SyntaxError, ValueError):  # a part of a longer text, or one with fields
+        except (SyntaxError, ValueError):  # a part of a longer text, or an f-string
             is_its_own = False
         return found[0] if is_its_own else f'"{HIDDEN}"'
 
-    if re.search("[\"']", _TEXT.sub("", line)):  # a text that begins or ends on another line
+    if re.search("[\"']", _TEXT.sub("", line)):  # a text goes on to or from another line
         return "\n"
     return _TEXT.sub(kept, line)

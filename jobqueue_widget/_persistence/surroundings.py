@@ -1,4 +1,4 @@
-"""Folder and environment of a job in a journal: what differs, without secrets."""
+"""Writes a job's folder and changes of environment for a journal, without secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Kept = dict[str, Any]
 
 
 def written_of(snapshot: Snapshot) -> Kept:
-    """Return the snapshot as plain values. Made once: jobs share it."""
+    """Return a snapshot as plain values, made once for all jobs that share it."""
     if snapshot.written is None:
         clear, borrowed = without_secrets(snapshot.changes)
         found: Kept = {"cwd": snapshot.cwd}
@@ -26,13 +26,13 @@ def written_of(snapshot: Snapshot) -> Kept:
 
 
 def without_secrets(env: Changes) -> tuple[dict[str, str | None], list[str]]:
-    """What may be written, and the names of what comes from the kernel that restores it."""
+    """Return what may be written, and the names whose values the restoring kernel must have."""
     hidden = [name for name, value in env.items() if value is not None and looks_secret(name)]
     return {name: value for name, value in env.items() if name not in hidden}, hidden
 
 
 def kept_of(spec: JobSpec) -> Kept | None:
-    """What a journal keeps of where this job was submitted; None: nothing."""
+    """Return what a journal keeps of a job's surroundings; None if nothing."""
     snapshot = spec.surroundings
     kept = dict(written_of(snapshot)) if isinstance(snapshot, Snapshot) else {}
     hidden = without_secrets(spec.options.env or {})[1]
@@ -42,10 +42,10 @@ def kept_of(spec: JobSpec) -> Kept | None:
 
 
 def restored(kept: object, surroundings: Surroundings) -> Snapshot:
-    """What `kept_of` wrote, in this kernel.
+    """Make a snapshot in this kernel from what `kept_of` wrote.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the value is not from `kept_of`.
 
     """
     told = kept if isinstance(kept, Mapping) else {}
@@ -62,7 +62,7 @@ def restored(kept: object, surroundings: Surroundings) -> Snapshot:
 
 
 def is_env(value: object) -> bool:
-    """True if these are changes of an environment."""
+    """True for a mapping that can be changes of an environment."""
     return isinstance(value, Mapping) and all(
         isinstance(name, str) and isinstance(text, str | None) for name, text in value.items()
     )

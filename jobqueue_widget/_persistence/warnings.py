@@ -1,4 +1,4 @@
-"""Warnings about a journal, said at the line of whoever called us."""
+"""Warns about a journal, at the line of the user's that called us."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 def warn(text: str) -> None:
-    """One Python warning, at the line that called us; where warnings are errors, a line in the log.
+    """Warn at the line that called us; where warnings are errors, write a line to the log.
 
-    It may be said on any thread, in the middle of a transition.
+    It is called on any thread and in the middle of a transition, so it must not raise.
     """
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(_PACKAGE):

@@ -1,4 +1,4 @@
-"""Looks twice a second whether the files of open journals are still there: a thread per kernel."""
+"""Checks twice a second if the files of open journals are still there, on one thread per kernel."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .._threads.locks import Lock
 
 logger = logging.getLogger(__name__)
 
-INTERVAL = 0.4  # seconds; what has happened is noticed, and made good, within one
+INTERVAL = 0.4  # seconds; a loss is noticed and repaired within one second
 
 
 class Looks(Protocol):
-    """What is called."""
+    """An object whose files are to be checked."""
 
     def look(self) -> None:
-        """Quick if all is well."""
+        """Check the files; quick if all is well."""
 
 
 _watched: weakref.WeakSet[Looks] = weakref.WeakSet()
@@ -28,24 +28,24 @@ _thread: threading.Thread | None = None
 
 
 def begin(one: Looks) -> None:
-    """Look at it from now on, as long as somebody holds it."""
+    """Check an object from now on, as long as somebody else holds it."""
     global _thread
     with _lock.held:
         _watched.add(one)
-        if _thread is not None and _thread.is_alive():  # after a fork it is not
+        if _thread is not None and _thread.is_alive():  # dead in a forked child
             return
         _wake.clear()
         thread = threading.Thread(target=_run, name="jobqueue-journals", daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # no more threads: the next journal tries again
+        except RuntimeError as error:  # no thread could be started: the next journal tries again
             logger.warning("nobody looks after the files of journals: %s", error)
         else:
             _thread = thread
 
 
 def end(one: Looks) -> None:
-    """Look at it no longer; the thread ends with the last one."""
+    """Check an object no longer; the thread ends with the last one."""
     with _lock.held:
         _watched.discard(one)
         thread = None if _watched else _thread
@@ -68,7 +68,7 @@ def _run() -> None:
 
 
 def _look_at_all() -> None:
-    """Holds none of them afterwards: a queue that is dropped is gone."""
+    """Check each object once; holds none afterwards, so that dropped queues are collected."""
     for one in list(_watched):
         try:
             one.look()

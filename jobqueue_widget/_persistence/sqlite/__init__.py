@@ -1,1 +1,1 @@
-"""Writes queues down in SQLite, and reads them again after a restart."""
+"""Writes queues to SQLite files, and reads them again after a restart."""

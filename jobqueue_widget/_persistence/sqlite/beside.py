@@ -1,7 +1,7 @@
-"""What may stand at the names of a journal's files: ordinary files of its owner, and no links.
+"""Refuses all but ordinary files of the owner at the names of a journal's files.
 
-A folder that was cloned or downloaded may hold links under these names. Whoever follows one
-writes into, or deletes, what it leads to.
+A folder that was cloned or downloaded may hold links under these names. Following one would write
+into, or delete, what it leads to.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os,
 
 
 def sibling(journal: Path, suffix: str) -> Path:
-    """The path of a file beside the journal."""
+    """Return the path of a file beside the journal."""
     return journal.with_name(journal.name + suffix)
 
 
 def check_files(journal: Path, *, to_write: bool = True) -> None:
-    """Look at all of them before one is opened.
+    """Check all files of a journal before one is opened.
 
     Args:
-        journal: its file, which may belong to anybody: then nothing in it is trusted.
+        journal: the journal, which may belong to anybody: then nothing in it is trusted.
         to_write: False if the journal itself is only read; then it may have other names.
 
     Raises:
@@ -52,10 +52,10 @@ def check_files(journal: Path, *, to_write: bool = True) -> None:
 def check_kind(
     path: Path, status: os.stat_result | None, owners: set[int] | None, *, linked: bool = False
 ) -> None:
-    """Refuse what is no ordinary file with one name, of one of these users.
+    """Refuse all but an ordinary file with one name, of one of these users.
 
     Raises:
-        JournalError: saying what it is, and the cure.
+        JournalError: says what it is, and the cure.
 
     """
     if status is None:
@@ -70,10 +70,10 @@ def check_kind(
 
 
 def check_folder(path: Path, owners: set[int] | None = None) -> None:
-    """Refuse what is no folder, or a link to one.
+    """Refuse all but a folder; also a link to one.
 
     Raises:
-        JournalError: saying what it is, and the cure.
+        JournalError: says what it is, and the cure.
 
     """
     status = _look(path)
@@ -83,9 +83,9 @@ def check_folder(path: Path, owners: set[int] | None = None) -> None:
 
 
 def open_own(path: Path, flags: int) -> int:
-    """A descriptor of an ordinary file with one name; a new one is its owner's only.
+    """Open an ordinary file with one name; a new one is readable by its owner only.
 
-    Neither follows a link nor waits for the other end of a named pipe.
+    It neither follows a link nor waits for the other end of a named pipe.
 
     Raises:
         JournalError: it is something else.

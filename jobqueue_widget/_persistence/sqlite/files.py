@@ -1,4 +1,4 @@
-"""Large results stand in files beside the journal, one each, and only their size in it."""
+"""Keeps large results in files beside the journal, one each, and only their sizes in it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..._core.stored import KeptResult
 from ...errors import JournalError
 from .beside import FOLDER, check_folder, open_own, sibling
 
-INLINE = 1 << 20  # bytes; what is larger gets a file of its own
-ID = re.compile(r"[0-9a-z]{1,40}(-[0-9a-z]{1,20}){1,4}")  # a UUID, or what 0.1 gave; a safe name
+INLINE = 1 << 20  # bytes; a larger result gets a file of its own
+ID = re.compile(r"[0-9a-z]{1,40}(-[0-9a-z]{1,20}){1,4}")  # a UUID or an id of 0.1; a safe name
 
 
 class ResultFiles:
@@ -25,7 +25,7 @@ class ResultFiles:
     def put(
         self, job_id: str, result: KeptResult, *, durable: bool
     ) -> tuple[str, bytes, str, bytes | None]:
-        """The columns of the result, its data moved to a file if it is large."""
+        """Return the columns of a result, after moving large data to a file."""
         if result.form != "pickle" or len(result.data) <= INLINE:
             return result
         path = self._path(job_id)
@@ -49,7 +49,7 @@ class ResultFiles:
         return ("file", b"", result.shown, result.seal)
 
     def get(self, job_id: str, row: tuple[Any, ...]) -> KeptResult:
-        """The result, read from its file if it has one."""
+        """Return a result, read from its file if it has one."""
         form, data, shown, seal = row
         if form == "file":
             try:
@@ -62,13 +62,13 @@ class ResultFiles:
         return KeptResult(form, data, shown, seal)
 
     def remove(self, job_ids: Iterable[str]) -> None:
-        """These jobs are forgotten."""
+        """Delete the files of forgotten jobs."""
         for job_id in job_ids if self._is_ours() else ():
             if ID.fullmatch(job_id):
                 _remove(self._path(job_id))
 
     def remove_all_but(self, wanted: Container[str]) -> None:
-        """What a kernel left that died between a file and its row. Names of ours only."""
+        """Delete files left by a kernel that died before it wrote their row; only names of ours."""
         for path in self._folder.iterdir() if self._is_ours() else ():
             ours = path.suffix in (".new", ".pickle") and ID.fullmatch(path.stem)
             if ours and (path.suffix == ".new" or path.stem not in wanted):
@@ -84,5 +84,5 @@ class ResultFiles:
 
 
 def _remove(path: Path) -> None:
-    if not path.is_dir():  # nobody of ours makes one there
+    if not path.is_dir():  # we never make one there
         path.unlink(missing_ok=True)

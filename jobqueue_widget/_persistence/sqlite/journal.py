@@ -1,4 +1,4 @@
-"""The journal as one SQLite file: opened, checked, written in transactions, closed."""
+"""Opens, checks, writes and closes a journal in one SQLite file."""
 
 from __future__ import annotations
 
@@ -58,21 +58,21 @@ from .statements import (
 
 logger = logging.getLogger(__name__)
 
-SEEN_EVERY = 1.0  # seconds between signs of life: each is another page to write
+SEEN_EVERY = 1.0  # seconds between signs of life, each of which writes one more page
 STEPS: dict[int, str] = {}
-"""Version n to n + 1, as SQL."""
+"""SQL that brings a journal from version n to n + 1."""
 
 
 class SqliteJournal:
     """A queue's journal in one file (and, while it is open, `-wal`, `-shm` and `.lock` beside it).
 
     Args:
-        path: the file; made, readable by its owner only, if it is not there.
-        sync: "full" = what was accepted survives a power loss, too (one fsync per transaction);
-            "normal" = it survives the death of the process, but after a power loss the last
+        path: the file; made if it does not exist, readable by its owner only.
+        sync: "full": an accepted job survives also a power loss (one fsync per transaction);
+            "normal": it survives the death of the process, but after a power loss the last
             moments may be missing (the file itself stays sound).
-        allow_network: use it on a network file system, where locks cannot be relied on; only one
-            kernel may ever open it then.
+        allow_network: use it on a network file system, where locks cannot be relied on; then only
+            one kernel may ever open it.
 
     """
 
@@ -97,18 +97,18 @@ class SqliteJournal:
         self._seen_at = 0.0
         self._pid = 0
         self._presence = Presence(self.path)
-        self._session: Session | None = None  # while it is open
-        self._gone = ""  # what has happened to its file, until it is written anew
+        self._session: Session | None = None  # ours, while the journal is open
+        self._gone = ""  # what has happened to the file, until it is written anew
 
     @property
     def place(self) -> str:
-        """Path of the file, with links followed."""
+        """Return the path of the file, with links followed."""
         return str(self.path)
 
     # -- opening -----------------------------------------------------------------------------
 
     def open(self, session: Session) -> Contents:
-        """Take it for this session, and read it. A broken file is kept aside and said so.
+        """Take the journal for this session, and read it; a broken file is kept under another name.
 
         Raises:
             JournalInUseError: another kernel has it.
@@ -142,7 +142,7 @@ class SqliteJournal:
         return contents
 
     def _connect(self) -> sqlite3.Connection:
-        """The seam where tests put a connection that fails."""
+        """Connect to the file; tests replace this by a connection that fails."""
         return sqlite3.connect(
             self.path, timeout=5.0, check_same_thread=False, isolation_level=None
         )
@@ -166,14 +166,14 @@ class SqliteJournal:
         return contents
 
     def _begin(self) -> sqlite3.Connection:
-        """Connect, and make the tables if there are none."""
+        """Connect, set up the connection, and make the tables if there are none."""
         self._pid = os.getpid()
         connection = self._connection = self._connect()
-        # A queue that is dropped lets go of it; at exit the system does, and that is quicker.
+        # Closes the journal of a queue that is dropped; at exit the system does so, and quicker.
         weakref.finalize(self, let_go, connection, self._file_lock, self._pid).atexit = False
         connection.text_factory = as_text
         if self._allow_network:
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # no memory shared by mmap
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # without shared memory by mmap
         holds = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if holds:  # its log may say another than its header
             check_application(self.path, pragma(connection, "application_id"))
@@ -181,7 +181,7 @@ class SqliteJournal:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {self._sync}")
         connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+        connection.execute("PRAGMA secure_delete = ON")  # overwrites what is deleted
         version = pragma(connection, "user_version")
         if holds and version == 0:
             raise Damaged("it holds tables and is of no version")
@@ -195,7 +195,7 @@ class SqliteJournal:
         return connection
 
     def _sign(self, connection: sqlite3.Connection, session: Session) -> None:
-        """Say who has it."""
+        """Write into the journal who has it."""
         self._session = session
         connection.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", session)
         put(connection, "owner", owner_of(self.path, self._file_lock.key))
@@ -203,10 +203,7 @@ class SqliteJournal:
     # -- somebody else has changed its files -------------------------------------------------
 
     def lost(self) -> str:
-        """What has happened to its files, in words; "" if they are as they were.
-
-        A lock file that was deleted is made again.
-        """
+        """Say what has happened to the files; "" if nothing. Makes a deleted lock file again."""
         with self._lock:
             if self._session is None or self._pid != os.getpid():
                 return ""
@@ -221,7 +218,7 @@ class SqliteJournal:
             with self._connected() as connection:
                 put(connection, "owner", owner_of(self.path, self._file_lock.key))
             self._presence.note()
-        except (JournalError, OSError, sqlite3.Error) as error:  # it is tried again
+        except (JournalError, OSError, sqlite3.Error) as error:  # the next check tries again
             logger.warning("the lock of %s was deleted, and cannot be made: %s", self.path, error)
         else:
             logger.warning(
@@ -233,10 +230,10 @@ class SqliteJournal:
         return self._allow_network or is_sound(self._connect, self._session.run_id)
 
     def renew(self) -> tuple[bool, str]:
-        """Begin anew where it was: whether all that was written is there again, and what is kept.
+        """Make the file anew; return if all its content is there again, and what was kept aside.
 
         Raises:
-            JournalError, OSError, sqlite3.Error: it cannot be; nothing is written until it can.
+            JournalError, OSError, sqlite3.Error: it cannot be made; until then nothing is written.
 
         """
         with self._lock:
@@ -277,7 +274,7 @@ class SqliteJournal:
         return keep_aside(self.path, "found", theirs)
 
     def _leave_for_good(self) -> None:
-        """Who has renamed the file may open it, whole; SQLite writes no more into it by itself."""
+        """Complete and leave a file that was renamed, so that whoever did it may open it."""
         if self._connection is not None:
             leave(self._connection, self._pid)
             with contextlib.suppress(sqlite3.Error):
@@ -294,12 +291,12 @@ class SqliteJournal:
             f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION};"
             f" PRAGMA user_version = {VERSION}; COMMIT"
         )
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the header tells what it is
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that the header says what it is
 
     # -- writing -----------------------------------------------------------------------------
 
     def write(self, changes: Changes) -> None:
-        """Keep all of it or nothing."""
+        """Write all of these changes or none."""
         with self._lock:
             connection = self._connected()
             if self._gone:
@@ -350,25 +347,25 @@ class SqliteJournal:
     # -- reading -----------------------------------------------------------------------------
 
     def request(self, number: int) -> StoredRequest | None:
-        """What was asked for with the job of this number."""
+        """Read the request of the job with this number."""
         columns = ", ".join(StoredRequest._fields)
         row = self._row(f"SELECT {columns} FROM jobs WHERE number = ?", number, REQUEST)
         return None if row is None else StoredRequest._make(row)
 
     def function(self, digest: bytes) -> KeptFunction | None:
-        """A function that some job refers to."""
+        """Read a function to which some job refers."""
         row = self._row(
             "SELECT digest, data, source FROM functions WHERE digest = ?", digest, FUNCTION
         )
         return None if row is None else KeptFunction._make(row)
 
     def result(self, job_id: str) -> KeptResult | None:
-        """The result of an ended job."""
+        """Read the result of an ended job."""
         row = self._row("SELECT form, data, shown, seal FROM results WHERE id = ?", job_id, RESULT)
         return None if row is None else self._files.get(job_id, row)
 
     def log(self, job_id: str) -> bytes:
-        """The end of what a job printed."""
+        """Read the end of a job's output."""
         row = self._row("SELECT tail FROM logs WHERE id = ?", job_id, LOG)
         tail: bytes = b"" if row is None else row[0]
         return tail
@@ -393,24 +390,24 @@ class SqliteJournal:
     # -- ending ------------------------------------------------------------------------------
 
     def mark_incomplete(self) -> None:
-        """What is pending here may have run since. In the lock file, which needs no room."""
+        """Note in the lock file, which needs no room, that pending jobs may have run since."""
         try:
             self._file_lock.mark(complete=False)
         except OSError as error:
             logger.warning("the journal cannot even be marked as incomplete: %s", error)
 
     def mark_complete(self) -> None:
-        """All that was missing has been written."""
+        """Note that all that was missing has been written."""
         try:
             self._file_lock.mark(complete=True)
         except OSError as error:
             logger.warning("the journal cannot be marked as complete: %s", error)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file, and release its lock."""
         with self._lock:
             signed, self._session = self._session is not None, None
-            with contextlib.ExitStack() as last:  # whatever is raised on the way
+            with contextlib.ExitStack() as last:  # its callbacks run whatever is raised
                 last.callback(self._file_lock.release)
                 last.callback(self._disconnect)
                 if signed and self._connection is not None:
@@ -421,7 +418,7 @@ class SqliteJournal:
         if connection is None:
             return
         if self._pid != os.getpid():
-            OF_A_PARENT.append(connection)  # closing it here would write into the parent's file
+            OF_A_PARENT.append(connection)  # closing would write into the parent's file
             return
         try:
             connection.close()

@@ -1,4 +1,4 @@
-"""One queue has a journal at a time: a lock beside the file, and in it who has it."""
+"""Gives a journal to one queue at a time, by a lock file beside it that says who has it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ...errors import JournalError, JournalInUseError
 from .beside import open_own, sibling
 from .presence import Identity, identity
 
-TAKEN = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})  # what a lock of others gives
-_RECORD = 4096  # bytes that are there from the start: a full disk must not keep us from a mark
+TAKEN = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})  # raised if others have the lock
+_RECORD = 4096  # bytes, written from the start, so that a mark needs no room on a full disk
 _mine: dict[tuple[int, int], int] = {}  # (device, inode) of locks of this process -> its pid
 
 
 class JournalLock:
-    """A lock of the operating system on `<journal>.lock`; it ends with the process, however.
+    """A lock of the operating system on `<journal>.lock`, which ends with the process in any case.
 
-    It is a POSIX record lock: a forked child does not inherit it. The system drops it as soon as
-    the process closes *any* descriptor of the file, so nobody else here may open that file.
+    It is a POSIX record lock, which a forked child does not inherit. The system drops it once the
+    process closes *any* descriptor of the file, so no other code here may open that file.
     """
 
     def __init__(self, journal: Path) -> None:
@@ -37,7 +37,7 @@ class JournalLock:
         self.had_owner = False
 
     def take(self, session: Session) -> None:
-        """Take it, or say who has it.
+        """Take the lock, or say who has it.
 
         Raises:
             JournalInUseError: a living kernel has it.
@@ -62,7 +62,7 @@ class JournalLock:
         self._hold(fd, as_told=True)
 
     def _hold(self, fd: int, *, as_told: bool) -> None:
-        """Lock it, and write who has it; if anything fails it is closed."""
+        """Lock the open file and write who has it; close it if that fails."""
         try:
             self._lock(fd)
             told = _read(fd)
@@ -89,14 +89,14 @@ class JournalLock:
             raise JournalInUseError(_in_use(self._journal, _read(fd))) from error
 
     def is_there(self) -> bool:
-        """False if others would lock another file than this."""
+        """True if the path still leads to the file that is locked."""
         return identity(self.path) == self.key
 
     def take_again(self) -> None:
-        """Lock what stands there now; the old one is nobody's any more.
+        """Lock the file that is at the path now, made if there is none, and leave the old one.
 
         Raises:
-            JournalInUseError: another kernel has that.
+            JournalInUseError: another kernel has locked it.
             JournalError, OSError: it cannot be made or locked.
 
         """
@@ -111,7 +111,7 @@ class JournalLock:
         return repr(str(self.path.with_suffix("")))
 
     def mark(self, *, complete: bool) -> None:
-        """Note whether all was written. In place: it needs no room on a full disk."""
+        """Note whether all was written, in place, as a full disk has no room."""
         self.was_complete = complete
         if self._fd is not None and self._pid == os.getpid():
             self._write(complete=complete)
@@ -130,12 +130,12 @@ class JournalLock:
         os.write(self._fd, json.dumps(told).encode().ljust(_RECORD))
 
     def release(self) -> None:
-        """Let go. Idempotent; in a forked child it leaves the parent's alone."""
+        """Release the lock. Idempotent; in a forked child the parent keeps it."""
         fd, self._fd = self._fd, None
         if fd is not None:
             if self._pid == os.getpid():
                 _mine.pop(self.key, None)
-            with contextlib.suppress(OSError):  # it is closed all the same
+            with contextlib.suppress(OSError):  # the file is closed all the same
                 os.close(fd)
 
 
@@ -145,7 +145,7 @@ def is_in_use(journal: Path) -> bool:
     try:
         status = os.lstat(path)
         if _mine.get((status.st_dev, status.st_ino)) == os.getpid():
-            return True  # and it must not be opened here
+            return True  # closing the file here would drop our lock
         fd = open_own(path, os.O_RDWR)
     except (OSError, JournalError):
         return False
@@ -180,10 +180,7 @@ def _in_use(journal: str, told: dict[str, Any]) -> str:
 
 
 def lock_exclusively(fd: int) -> None:
-    """Raise OSError if another process has it.
-
-    On POSIX a record lock, which no forked child inherits.
-    """
+    """Lock a file (on POSIX by a record lock); OSError if another process has locked it."""
     if sys.platform == "win32":
         import msvcrt
 

@@ -1,4 +1,4 @@
-"""What is looked at before SQLite opens a journal, and what becomes of a file that is damaged."""
+"""Checks a file before SQLite opens it as a journal, and keeps damaged ones aside."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAGIC = b"SQLite format 3\x00"
 
 
 def check_place(path: Path, *, allow_network: bool) -> None:
-    """Refuse what can be no journal.
+    """Refuse a place where no journal can be.
 
     Raises:
         JournalError: the message says why, and what to do.
@@ -39,9 +39,9 @@ def check_place(path: Path, *, allow_network: bool) -> None:
 
 
 def check_header(path: Path, *, was_ours: bool) -> None:
-    """Look before SQLite does: it may write as soon as it opens. What is not there is made.
+    """Check the header before SQLite opens the file, as that may write; make a missing file.
 
-    What looks damaged is left to who reads it, if a session of ours has stood beside it.
+    A damaged file passes if it was ours (`was_ours`, or a log beside it): reading it will tell.
 
     Raises:
         JournalError: it is no journal, or one of a newer version; nothing was changed.
@@ -59,7 +59,7 @@ def check_header(path: Path, *, was_ours: bool) -> None:
         raise JournalError(f"{str(path)!r} is no journal and was left alone; choose another")
     application = int.from_bytes(header[68:72], "big")
     if application == 0 and was_ours:
-        return  # a kernel has died while it made it: who reads it sees whether there is anything
+        return  # a kernel died while it made the file: reading will tell if anything is there
     check_application(path, application)
     check_version(path, int.from_bytes(header[60:64], "big"))
     if is_owned(path) and sys.platform != "win32":
@@ -67,7 +67,7 @@ def check_header(path: Path, *, was_ours: bool) -> None:
 
 
 def check_application(path: Path, application: int) -> None:
-    """Refuse what is no journal of ours.
+    """Refuse a database that is no journal of ours.
 
     Raises:
         JournalError: it is none.
@@ -84,7 +84,7 @@ def check_version(path: Path, version: int) -> None:
     """Refuse a version that is not known here.
 
     Raises:
-        JournalError: it is one.
+        JournalError: the version is not known.
 
     """
     if not 0 <= version <= VERSION:
@@ -95,19 +95,19 @@ def check_version(path: Path, version: int) -> None:
 
 
 def is_owned(path: Path) -> bool:
-    """True if it is this user's."""
+    """True if the file belongs to this user."""
     return sys.platform == "win32" or path.stat().st_uid == os.geteuid()
 
 
 def make_empty(path: Path) -> None:
-    """An empty file for its owner only; never one that is there."""
+    """Make a new empty file, readable by its owner only."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def keep_aside(
     path: Path, word: str, with_it: Iterable[str] = ("-wal", "-shm", "-journal")
 ) -> Path:
-    """Give the file, with what belongs to it, another name: `<name>.<word>-<time>`."""
+    """Rename a file and those that belong to it to `<name>.<word>-<time>`."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     kept = sibling(path, f".{word}-{stamp}")
     number = 1

@@ -1,4 +1,4 @@
-"""Where a journal may stand: not on a file system that other machines write too."""
+"""Refuses to put a journal on a file system that other machines write, too."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ NETWORK = frozenset(
 
 
 def mode_of(path: Path) -> int:
-    """The `st_mode` of what stands at `path`; 0 if nothing does.
+    """Return the `st_mode` of what is at `path`; 0 if nothing is.
 
     Raises:
-        JournalError: the system does not say: a folder above it may not be entered, a name is
+        JournalError: the system does not tell: a folder above it may not be entered, a name is
             too long.
 
     """
@@ -66,7 +66,7 @@ def mode_of(path: Path) -> int:
 
 
 def file_system_of(path: Path) -> str:
-    """The type of the file system that holds `path`; "" if the system does not say."""
+    """Return the type of the file system that holds `path`; "" if the system does not tell."""
     real = os.path.realpath(path)
     best = ("", "")
     try:
@@ -82,13 +82,13 @@ def file_system_of(path: Path) -> str:
 
 
 def refuse_network(path: Path) -> None:
-    """Raise if SQLite's promises do not hold there.
+    """Refuse a network file system, where SQLite's promises do not hold.
 
-    Locks of network file systems fail in silence, and then two kernels write one file ("How To
-    Corrupt An SQLite Database File", section 2).
+    Its locks may fail silently, and then two kernels write one file ("How To Corrupt An SQLite
+    Database File", section 2).
 
     Raises:
-        JournalError: naming the file system and the cures.
+        JournalError: names the file system and the cures.
 
     """
     found = file_system_of(path)

@@ -1,4 +1,4 @@
-"""Whether an open journal's files are still there as they were, and which process has them open."""
+"""Tells if an open journal's files are still as they were, and which process has them open."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import psutil
 from ...errors import JournalInUseError
 from .beside import sibling
 
-SAME_START = 2.0  # seconds: the start of a process is read from a clock that may be set
+SAME_START = 2.0  # seconds by which two readings of a process's start may differ (clocks are set)
 Identity = tuple[int, int]
 
 
 def identity(path: Path) -> Identity | None:
-    """Device and inode; None if nothing is there."""
+    """Return device and inode of what is at a path; None if nothing is."""
     try:
         status = os.lstat(path)
     except OSError:
@@ -31,23 +31,23 @@ def identity(path: Path) -> Identity | None:
 
 
 class Presence:
-    """The journal's file and SQLite's log beside it, as they were after the last look."""
+    """The state of the journal's file and of SQLite's log beside it at the last check."""
 
     def __init__(self, journal: Path) -> None:
         self._paths = (journal, sibling(journal, "-wal"))
         self._seen: list[os.stat_result] = []
 
     def note(self) -> None:
-        """Remember the files as they are now: they are ours."""
-        with contextlib.suppress(OSError):  # then the next look finds that one is gone
+        """Remember the files as they are now, as written by us."""
+        with contextlib.suppress(OSError):  # the next check finds that one is gone
             self._seen = [os.lstat(path) for path in self._paths]
 
     def is_ours(self, path: Path) -> bool:
-        """True if what stands at this path was there at the last look."""
+        """True if the file at this path was one of ours at the last check."""
         return identity(path) in [(one.st_dev, one.st_ino) for one in self._seen]
 
     def trouble(self, still_sound: Callable[[], bool]) -> str:
-        """What somebody else has done to them; "" if nothing that matters."""
+        """Say what somebody else has done to the files; "" if nothing that matters."""
         touched = False
         for path, seen in zip(self._paths, self._seen, strict=False):
             try:
@@ -71,19 +71,20 @@ class Presence:
 
 
 def owner_of(journal: Path, lock: Identity) -> dict[str, object]:
-    """What this process writes into a journal that it has, with the lock that it holds."""
+    """Describe this process and its lock, to be written into the journal that it has."""
     started = psutil.Process().create_time()
     found = {"pid": os.getpid(), "started": started, "host": platform.node(), "lock": lock}
     return {**found, "file": identity(journal)}
 
 
 def refuse_living_owner(connection: sqlite3.Connection, journal: Path, lock: Identity) -> None:
-    """Respect a kernel whose lock file was deleted: it has the journal as long as it lives.
+    """Refuse a journal of a living kernel whose lock file was deleted.
 
-    The lock that it held tells whether it has let go; and a copy is another file.
+    If the lock that it held is the one that we hold now, it has let go. A copy of its journal is
+    another file, and not refused.
 
     Raises:
-        JournalInUseError: it lives.
+        JournalInUseError: the kernel lives.
 
     """
     row = connection.execute("SELECT value FROM meta WHERE key = 'owner'").fetchone()
@@ -96,7 +97,7 @@ def refuse_living_owner(connection: sqlite3.Connection, journal: Path, lock: Ide
             return
         pid, since = owner["pid"], time.strftime("%H:%M", time.localtime(owner["started"]))
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
-        return  # nobody of ours wrote that
+        return  # not written by us
     raise JournalInUseError(
         f"{str(journal)!r} is in use by process {pid} (started {since}), though its lock file was "
         "deleted; stop that kernel, or use another file"

@@ -1,4 +1,4 @@
-"""Reads a journal, and believes nothing that it did not write itself."""
+"""Reads a journal, and refuses what no kernel can have written there."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class Damaged(sqlite3.DatabaseError):
-    """The file holds what nobody wrote there."""
+    """Raised for a file with content that no kernel has written."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
 def is_broken(error: Exception) -> bool:
     """True if the file itself is damaged, not only out of reach for now."""
-    if isinstance(error, UnicodeDecodeError):  # of an error message that quotes the file
+    if isinstance(error, UnicodeDecodeError):  # an error message quotes the file
         return True
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in BROKEN
 
 
 def as_text(data: bytes) -> str:
-    """Text of any bytes: damage must not look like an error of the program."""
+    """Decode any bytes, so that damage does not look like an error of the program."""
     return data.decode("utf-8", "backslashreplace")
 
 
 def read_contents(connection: sqlite3.Connection) -> Contents:
-    """All of it but results, logs and functions, of one moment.
+    """Read all but results, logs and functions, as of one moment.
 
     Raises:
         Damaged: a value is none that is ever written there.
-        sqlite3.Error: SQLite itself says what is wrong.
+        sqlite3.Error: SQLite itself finds something wrong.
 
     """
     connection.execute("BEGIN")
@@ -53,7 +53,7 @@ def read_contents(connection: sqlite3.Connection) -> Contents:
         _read_meta(connection, contents)
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-            raise Damaged(str(error)) from error  # a table or a column is not there
+            raise Damaged(str(error)) from error  # a table or a column is missing
         raise
     finally:
         connection.execute("COMMIT")
@@ -61,7 +61,7 @@ def read_contents(connection: sqlite3.Connection) -> Contents:
 
 
 SCHEMA = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
-_COLUMN = re.compile(  # nothing that computes: no check, expression, collation or generated value
+_COLUMN = re.compile(  # without anything that computes: checks, expressions, collations
     r"[a-z_]+ (?:TEXT|INTEGER|REAL|BLOB)(?: PRIMARY KEY)?(?: NOT NULL)?"
     r"(?: DEFAULT (?:''|NULL|-?[0-9]+))?"
 )
@@ -69,7 +69,7 @@ _TABLE = re.compile(r"CREATE TABLE (\w+) ?\( ?(.*?) ?\)( WITHOUT ROWID)?", re.IG
 
 
 def _columns(sql: str) -> tuple[str, list[str]] | None:
-    """The name and the columns of a table, if it is as plain as ours."""
+    """Return the name and columns of a table; None if it is less plain than ours."""
     found = _TABLE.fullmatch(" ".join(sql.split()))
     if found is None:
         return None
@@ -85,9 +85,9 @@ _OURS = dict(
 
 
 def check_schema(connection: sqlite3.Connection) -> None:
-    """Refuse views, triggers and tables that compute: a query would run what somebody else wrote.
+    """Refuse views, triggers and tables that compute, whose code our queries would run.
 
-    Tables and columns that a later version has added are as plain as ours.
+    Plain tables and columns pass, as a later version may have added them.
 
     Raises:
         Damaged: there is one, or a table of ours has other columns.
@@ -95,7 +95,7 @@ def check_schema(connection: sqlite3.Connection) -> None:
     """
     rows = connection.execute("SELECT type, name, sql FROM sqlite_master")
     for kind, name, sql in rows:
-        if sql is None and kind == "index":  # of a primary key
+        if sql is None and kind == "index":  # the index of a primary key
             continue
         found = _columns(sql) if kind == "table" and isinstance(sql, str) else None
         if found is None or found[0] != name:
@@ -129,7 +129,7 @@ def _read_meta(connection: sqlite3.Connection, contents: Contents) -> None:
 
 
 Types = tuple[tuple[type, ...], ...]
-"""Of the columns of a row: what each may hold."""
+"""The types that each column of a row may hold."""
 
 _TEXT, _INT, _REAL = (str,), (int,), (float, int)
 _MAYBE_TEXT, _MAYBE_REAL = (str, type(None)), (float, int, type(None))
@@ -146,15 +146,15 @@ _STATE: Types = (
 FUNCTION: Types = ((bytes,), (bytes,), _MAYBE_TEXT)
 RESULT: Types = (_TEXT, (bytes,), _TEXT, _MAYBE_BYTES)
 LOG: Types = ((bytes,),)
-MOST = 2**30  # jobs of a journal: their ranks are larger by 2**32, and SQLite has 63 bits
-FAR = 2.0**36  # seconds from 1970, to either side: clocks may be wrong, but not by millennia
+MOST = 2**30  # jobs of a journal; ranks are up to 2**32 times as large, and SQLite has 63 bits
+FAR = 2.0**36  # seconds before or after 1970: clocks may be wrong, but not by millennia
 _STATUSES = frozenset(status.value for status in JobStatus)
 _KINDS = frozenset({"plugin", "coroutine", "function"})
 
 
 def _jobs(connection: sqlite3.Connection) -> list[tuple[StoredRequest, StoredState]]:
     split, wanted = len(StoredRequest._fields), (*REQUEST, *_STATE)
-    known: set[tuple[type, ...]] = set()  # the types of rows that were looked at
+    known: set[tuple[type, ...]] = set()  # types of rows that were checked
     found, last = [], 0
     for row in connection.execute(
         "SELECT jobs.*, standings.* FROM jobs JOIN standings USING (number) ORDER BY number"
@@ -178,11 +178,11 @@ def _jobs(connection: sqlite3.Connection) -> list[tuple[StoredRequest, StoredSta
 
 
 def _can_be(request: StoredRequest, state: StoredState) -> bool:
-    """Infinite times, and numbers that cannot be counted on from, would fail much later."""
+    """False for infinite times and too large numbers, which would fail much later."""
     hold, start, end = state.hold_until, state.started_at, state.completed_at
     return (
         -FAR <= request.created_at <= FAR
-        and (hold is None or abs(hold) < float("inf"))  # "hold it for ever" is a user's to say
+        and (hold is None or abs(hold) < float("inf"))  # users may hold for longer than `FAR`
         and (start is None or -FAR <= start <= FAR)
         and (end is None or -FAR <= end <= FAR)
         and 0 <= state.attempt <= MOST
@@ -205,10 +205,10 @@ def _sessions(connection: sqlite3.Connection) -> list[Session]:
 
 
 def check(row: tuple[Any, ...], wanted: Types) -> None:
-    """Refuse a row that holds what is never written there.
+    """Refuse a row with values that are never written there.
 
     Raises:
-        Damaged: it does.
+        Damaged: it has some.
 
     """
     if len(row) != len(wanted) or not all(map(isinstance, row, wanted)):

@@ -1,4 +1,4 @@
-"""What anybody may read of a journal, also while a kernel writes it: text, nothing unpickled."""
+"""Reads a journal as text, also while a kernel writes it, and unpickles nothing."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .lock import is_in_use
 from .places import mode_of
 from .reading import as_text, is_broken, read_contents
 
-APPLICATION = 0x6A71776A  # "jqwj", in the header: nobody else's database is taken for a journal
+APPLICATION = 0x6A71776A  # "jqwj", in the header, which tells a journal from other databases
 VERSION = 1
 _Column = TypeVar("_Column", bytes, str)
-POLL = 0.5  # seconds between looks of `follow`
+POLL = 0.5  # seconds between two readings of `follow`
 
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """One job as text and numbers. Instants are epoch seconds; secret values were never written."""
+    """One job as text and numbers, without secret values. Instants are epoch seconds."""
 
     id: str
     name: str
@@ -52,7 +52,7 @@ class JournalRecord:
     log: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return its fields."""
+        """Return the fields by name."""
         return dataclasses.asdict(self)
 
 
@@ -60,7 +60,7 @@ class JournalRecords(list[JournalRecord]):
     """The jobs of a journal, in the order of their submission."""
 
     def to_pandas(self) -> Any:
-        """A DataFrame, one row per job.
+        """Return a DataFrame with one row per job.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -77,7 +77,7 @@ class JournalRecords(list[JournalRecord]):
 
 
 def read_journal(path: str | os.PathLike[str]) -> JournalRecords:
-    """The jobs of a journal, also of one that a kernel is writing or that others wrote.
+    """Read the jobs of a journal, also of one that a kernel is writing or that others wrote.
 
     Nothing is changed, executed or unpickled.
 
@@ -93,7 +93,7 @@ def read_journal(path: str | os.PathLike[str]) -> JournalRecords:
 
 
 class ReadOnly:
-    """A journal that is looked at. A context manager."""
+    """A journal that is open for reading. A context manager."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.realpath(os.path.expanduser(path)))
@@ -105,7 +105,7 @@ class ReadOnly:
     def _open(self) -> sqlite3.Connection:
         quoted = self.path.as_uri()
         error: sqlite3.Error | None = None
-        for how in ("mode=ro", "mode=ro&immutable=1"):  # the second: in a folder of others
+        for how in ("mode=ro", "mode=ro&immutable=1"):  # the second for a read-only folder
             connection: sqlite3.Connection | None = None
             try:
                 connection = sqlite3.connect(f"{quoted}?{how}", uri=True, timeout=5.0)
@@ -139,7 +139,7 @@ class ReadOnly:
         self._connection.close()
 
     def records(self) -> JournalRecords:
-        """All jobs, as of one moment."""
+        """Read all jobs, as of one moment."""
         try:
             contents = read_contents(self._connection)
             logs = self._column("SELECT id, tail FROM logs", bytes)
@@ -160,7 +160,7 @@ class ReadOnly:
         return {job_id: value for job_id, value in rows if isinstance(value, wanted)}
 
     def follow(self) -> Iterator[JournalRecords]:
-        """All jobs now, and again whenever something has been written. Never ends."""
+        """Yield all jobs now, and again whenever something was written. Never ends."""
         seen = None
         while True:
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
@@ -183,7 +183,7 @@ def _record(
     label, tags = options.get("label"), options.get("tags")
     failure = _loaded(state.failure or "{}")
     status, ended = state.status, state.completed_at
-    if status == "running" and gone:  # as it will come back
+    if status == "running" and gone:  # shown as it will be restored
         status = "cancelled" if state.asked else "failed"
         failure = {"type_name": "KernelDied", "message": "interrupted by kernel exit"}
         seen = contents.sessions[-1].seen_at if contents.sessions else 0.0
@@ -214,7 +214,7 @@ def _record(
 
 
 def _reason(state: StoredState, failure: dict[str, Any]) -> str:
-    """Return the reason as `job.cancel_reason` has it."""
+    """Return the reason that `job.cancel_reason` would give."""
     raised = "" if failure.get("type_name") == "JobCancelled" else _joined(failure)
     return state.cancel_reason or raised or "cancelled"
 
@@ -232,5 +232,5 @@ def _joined(failure: dict[str, Any]) -> str:
 
 
 def _texts(found: object) -> tuple[str, ...]:
-    """Return those that are texts: we have written nothing else."""
+    """Return the texts of a list; we have written nothing else."""
     return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()

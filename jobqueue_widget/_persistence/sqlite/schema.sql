@@ -1,11 +1,11 @@
--- The journal of a queue, version 1. A change needs a new VERSION, a step in STEPS (sqlite.py) and a
--- fixture (tests/data/README.md).
+-- The journal of a queue, version 1. A change needs a new VERSION, a step in STEPS (journal.py) and
+-- a fixture (tests/data/README.md).
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- One kernel each that had the journal; without ended_at it never said goodbye.
+-- One row for each kernel that had the journal; ended_at is NULL if it did not close the journal.
 CREATE TABLE sessions (
     run_id     TEXT PRIMARY KEY,
     pid        INTEGER NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE jobs (
     created_at REAL NOT NULL
 );
 
--- Where each job is, written at each change but progress.
+-- The state of each job, written at each change but progress.
 CREATE TABLE standings (
     number        INTEGER PRIMARY KEY,
     id            TEXT NOT NULL,
@@ -63,7 +63,7 @@ CREATE TABLE standings (
     place         TEXT
 );
 
--- Read one by one, so in tables of their own.
+-- Results and logs are read one by one, so they have tables of their own.
 CREATE TABLE results (
     id    TEXT PRIMARY KEY,
     form  TEXT NOT NULL,

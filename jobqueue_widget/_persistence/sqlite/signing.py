@@ -1,4 +1,4 @@
-"""The user's key: what proves that this user wrote what a journal wants to have unpickled."""
+"""Seals with the user's key what a journal keeps, to prove before unpickling who wrote it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY_BYTES = 32
 
 
 def data_folder() -> Path:
-    """The user's own folder for what we keep (the rules of platformdirs)."""
+    """Return the user's folder for our data (by the rules of platformdirs)."""
     if given := os.environ.get(FOLDER_VARIABLE):
         return Path(given)
     if sys.platform == "win32":
@@ -31,7 +31,7 @@ def data_folder() -> Path:
 
 
 class Signer:
-    """Seals bytes with the user's key. Without a key it seals and proves nothing."""
+    """Seals bytes with the user's key; without a key it seals and proves nothing."""
 
     def __init__(self, key: bytes | None, why_not: str = "") -> None:
         self._key = key
@@ -39,7 +39,7 @@ class Signer:
 
     @classmethod
     def of_this_user(cls) -> Signer:
-        """Return one with the key in the user's folder, made at its first use."""
+        """Make a signer with the key in the user's folder, which is made at its first use."""
         try:
             return cls(_load_or_make(data_folder() / "journal.key"))
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: there is no home
@@ -47,25 +47,25 @@ class Signer:
             return cls(None, f"there is no key to sign them with ({error})")
 
     def seal(self, *parts: bytes) -> bytes | None:
-        """What proves them, each with its place and length; None without a key."""
+        """Return what proves these parts, each with its place and length; None without a key."""
         if self._key is None:
             return None
         return hmac.digest(self._key, _framed(parts), "sha256")
 
     def proves(self, seal: bytes | None, *parts: bytes) -> bool:
-        """True if this user's key sealed exactly these."""
+        """True if this user's key sealed exactly these parts."""
         if self._key is None or not isinstance(seal, bytes):
             return False
         return hmac.compare_digest(seal, hmac.digest(self._key, _framed(parts), "sha256"))
 
 
 def _framed(parts: tuple[bytes, ...]) -> bytes:
-    """Each part with its place and length: nothing can be moved from one to the next."""
+    """Join parts with their lengths, so that no byte can be moved from one to the next."""
     return struct.pack(f">{len(parts)}Q", *map(len, parts)) + b"".join(parts)
 
 
 def _load_or_make(path: Path) -> bytes:
-    """The key.
+    """Return the key.
 
     Raises:
         OSError, ValueError: it cannot be read or made, or others could have read it.
@@ -80,7 +80,7 @@ def _load_or_make(path: Path) -> bytes:
             os.fsync(fd)
             os.close(fd)
             try:
-                os.link(new, path)  # fails if another kernel was quicker: then its key counts
+                os.link(new, path)  # fails if another kernel's key is there, which counts
             except FileExistsError:
                 logger.debug("another kernel made the key")
         finally:

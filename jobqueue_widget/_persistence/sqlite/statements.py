@@ -1,4 +1,4 @@
-"""What is done to a journal's connection: short statements, and how it is let go of."""
+"""Runs short statements on a journal's connection, and closes it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OF_A_PARENT: list[sqlite3.Connection] = []
 
 
 def let_go(connection: sqlite3.Connection, lock: JournalLock, pid: int) -> None:
-    """Of a journal that nobody has any more."""
+    """Close the connection of a journal whose queue was dropped, and release its lock."""
     if pid != os.getpid():
         OF_A_PARENT.append(connection)
         return
@@ -32,22 +32,22 @@ def let_go(connection: sqlite3.Connection, lock: JournalLock, pid: int) -> None:
 
 
 def leave(connection: sqlite3.Connection, pid: int) -> None:
-    """Nobody has it any more; what cannot be written now is told by the lock."""
+    """Delete the note of who has the journal; if that fails, the released lock tells it."""
     if pid == os.getpid():
         with contextlib.suppress(sqlite3.Error, MemoryError):
             connection.execute("DELETE FROM meta WHERE key = 'owner'")
 
 
 def pragma(connection: sqlite3.Connection, name: str) -> int:
-    """A number that stands in the header."""
+    """Read a number from the header."""
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def check_pages(connection: sqlite3.Connection) -> None:
-    """Let SQLite look at all of it.
+    """Let SQLite check all pages.
 
     Raises:
-        Damaged: it is.
+        Damaged: one is.
 
     """
     told = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -58,14 +58,14 @@ def check_pages(connection: sqlite3.Connection) -> None:
 def insert(
     connection: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]], width: int
 ) -> None:
-    """Rows, each in the place of the one with its key."""
+    """Insert rows; each replaces the one with its key."""
     if rows:
         places = ", ".join("?" * width)
         connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
 
 
 def delete(connection: sqlite3.Connection, jobs: Iterable[tuple[int, str]]) -> None:
-    """All that is written of these jobs, given by number and id, but for their functions."""
+    """Delete jobs, given by number and id, with results and logs but not their functions."""
     numbers, ids = [], []
     for number, job_id in jobs:
         numbers.append((number,))
@@ -77,7 +77,7 @@ def delete(connection: sqlite3.Connection, jobs: Iterable[tuple[int, str]]) -> N
 
 
 def forget(connection: sqlite3.Connection, changes: Changes, counts: dict[str, int]) -> None:
-    """Jobs that are kept no longer, as these changes say; `counts` becomes how many there were."""
+    """Delete the jobs that these changes forget, and add their counts to `counts`."""
     for status, count in changes.counted.items():
         counts[status] = counts.get(status, 0) + count
     delete(connection, changes.forgotten)
@@ -99,18 +99,18 @@ def delete_sessions(connection: sqlite3.Connection) -> None:
     connection.execute(
         "DELETE FROM sessions WHERE rowid <= (SELECT max(rowid) FROM sessions) - 20"
         " AND run_id NOT IN (SELECT CASE length(id)"
-        " WHEN 36 THEN substr(id, 10, 4) || substr(id, 25, 4)"  # _core/ids.py
+        " WHEN 36 THEN substr(id, 10, 4) || substr(id, 25, 4)"  # see _core/ids.py
         " ELSE substr(id, 1, instr(id, '-') - 1) END FROM jobs)"
     )
 
 
 def put(connection: sqlite3.Connection, key: str, value: object) -> None:
-    """An entry of the table `meta`, as JSON."""
+    """Write an entry of the table `meta`, as JSON."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
 
 def empty_log(connection: sqlite3.Connection) -> None:
-    """Move all of it into the file: earlier pages stand in the log, with what was deleted."""
+    """Move the log into the file, as it still holds earlier pages with what was deleted."""
     try:
         busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite3.Error as error:
@@ -120,7 +120,7 @@ def empty_log(connection: sqlite3.Connection) -> None:
 
 
 def is_sound(connect: Callable[[], sqlite3.Connection], run_id: str) -> bool:
-    """As somebody finds it who opens it now: what we have read of it may be no more."""
+    """True if the file, read anew, is sound and has our session; pages in memory may be old."""
     try:
         with contextlib.closing(connect()) as connection:
             check_pages(connection)
@@ -131,7 +131,7 @@ def is_sound(connect: Callable[[], sqlite3.Connection], run_id: str) -> bool:
 
 
 def copy_to(connection: sqlite3.Connection, new: Path) -> bool:
-    """What a connection still reads: of a file that has only lost its name, all of it."""
+    """Copy all that a connection still reads, as of a file that was renamed; False if damaged."""
     try:
         with contextlib.closing(sqlite3.connect(new)) as target:
             connection.backup(target)
