@@ -1,1 +1,1 @@
-"""The worker process: its child side (standard library only) and its parent side."""
+"""The kernel's side of worker processes; what runs inside them is in `child`."""

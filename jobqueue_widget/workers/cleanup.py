@@ -1,4 +1,4 @@
-"""Finds how a worker ended, and what it leaves: its group, descendants, carriers of its id."""
+"""Tells how a worker ended, and ends what it leaves: its group, descendants, carriers of its id."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ID_VARIABLE = "JOBQUEUE_WORKER_ID"
 
 
 def descendants_of(pid: int) -> list[psutil.Process]:
-    """All processes below `pid` now; a worker adopts those that daemonise, so they count."""
+    """List all processes below `pid`, also daemonised ones, which a worker adopts."""
     try:
         if _has_children(pid) is False:
             return []
@@ -26,9 +26,9 @@ def descendants_of(pid: int) -> list[psutil.Process]:
 
 
 def has_started_since(pid: int, instant: float) -> bool:
-    """True if a process below `pid` began at this epoch second or later, and is still there.
+    """True if a living process below `pid` began at this epoch second or later.
 
-    On Linux also if it began up to a second before: it counts from its boot, in whole seconds.
+    On Linux, which counts whole seconds from its boot, also if it began up to a second before.
     """
     instant -= 1.0 if sys.platform == "linux" else 0.01
     for process in descendants_of(pid):
@@ -39,7 +39,7 @@ def has_started_since(pid: int, instant: float) -> bool:
 
 
 def _has_children(pid: int) -> bool | None:
-    """True if Linux lists any; None where it does not say. psutil reads every process for it."""
+    """Tell if Linux lists children; None elsewhere. psutil would read every process for it."""
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
@@ -61,7 +61,7 @@ def signal_group(group: int, number: int) -> None:
 
 
 def carriers_of(worker_id: str) -> list[int]:
-    """Linux: every process with this worker's id in its environment."""
+    """List every process with this worker's id in its environment (Linux)."""
     if sys.platform != "linux":
         return []
     mark = f"{ID_VARIABLE}={worker_id}".encode()
@@ -79,7 +79,7 @@ def carriers_of(worker_id: str) -> list[int]:
 
 
 def clean_up_processes(group: int, worker_id: str, known: list[psutil.Process]) -> int:
-    """Kill what is left of a worker that has ended; how many processes were still there."""
+    """Kill what is left of a worker that has ended; return how many processes that were."""
     signal_group(group, signal.SIGKILL)
     left = {process.pid for process in known if is_alive(process)}
     left.update(carriers_of(worker_id))
@@ -93,7 +93,7 @@ def clean_up_processes(group: int, worker_id: str, known: list[psutil.Process]) 
 
 
 def _group_size(group: int) -> int:
-    """Members of the group that are not zombies: nobody may be there to wait for those."""
+    """Count the members of a group without zombies, which nobody may ever wait for."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -111,18 +111,18 @@ def _is_alive_in(process: psutil.Process, group: int) -> bool:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """A zombie is dead: nobody may be there to wait for it."""
+    """True for a process that runs; False for a zombie, which nobody may ever wait for."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
 
-FATAL = "Fatal Python error: "  # what matters of what an interpreter says that cannot begin
+FATAL = "Fatal Python error: "  # before the reason why an interpreter cannot start
 
 
 def death_of(code: int, why: str, was_ready: bool, log_tail: bytes) -> JobFailure:
-    """Say in words how a worker process ended: exit code or signal, and why if we know."""
+    """Describe how a worker process ended: exit code or signal, and why if that is known."""
     tail = log_tail.decode("utf-8", "backslashreplace").strip()
     name = None
     if code < 0:

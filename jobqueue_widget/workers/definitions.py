@@ -1,4 +1,4 @@
-"""What a function is made of, as far as its code goes, and what its name stands for now."""
+"""Compares functions by their code, and finds what a function's name stands for now."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..child.wire import is_plain
 
 
 def print_of(target: object) -> bytes | None:
-    """The same for functions of the same code, wherever it stands; None: it has none to compare.
+    """Return a digest that equal code shares, wherever it stands; None for what has no code.
 
-    With it goes the code of functions and classes of the same module that it names, its defaults
-    and what it has closed over; not the values of other global variables.
+    It covers defaults, closed-over values, and the code of functions and classes that it names in
+    its own module; not the values of other global variables.
     """
     while isinstance(target, functools.partial):
         target = target.func
@@ -39,7 +39,7 @@ def _parts(value: object, seen: set[int]) -> Iterator[object]:
         for cell in value.__closure__ or ():
             try:
                 yield from _parts(cell.cell_contents, seen)
-            except ValueError:  # not set yet
+            except ValueError:  # the variable is not set yet
                 continue
         for name in _names(value.__code__):
             found = value.__globals__.get(name)
@@ -63,7 +63,7 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def now_of(target: object) -> Callable[..., object] | None:
-    """What the name of a function stands for now; None: nothing that can be called."""
+    """Return what the name of a function stands for now; None if that cannot be called."""
     names = getattr(target, "__qualname__", "<locals>")
     found: object = sys.modules.get(getattr(target, "__module__", None) or "")
     if found is None or "<" in names:

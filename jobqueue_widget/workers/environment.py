@@ -1,4 +1,4 @@
-"""What a worker gets of the kernel's environment: all but what is the notebook server's."""
+"""Makes a worker's environment from the kernel's, without what is the notebook server's."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 ROOT = os.path.abspath(os.sep)
 DENIED_PREFIXES = ("JUPYTER_", "JPY_", "JUPYTERHUB_", "JOBQUEUE_")
-"""The notebook server's own: its tokens and addresses are no business of a job."""
+"""Prefixes of the notebook server's variables, whose tokens and addresses no job needs."""
 
 
 def missing_folder() -> str | None:
-    """Return where a child starts if the folder of this process was removed; else None."""
+    """Return a folder for a child to start in if this process's was removed; else None."""
     try:
         os.getcwd()
     except OSError:
@@ -22,9 +22,9 @@ def missing_folder() -> str | None:
 
 
 def passed(name: str, value: str) -> bool:
-    """True if a worker gets it."""
+    """True for a variable that a worker gets."""
     if name == "MPLBACKEND" and value.startswith("module://"):
-        return False  # draws into notebook cells; a worker has none
+        return False  # draws into notebook cells, which a worker does not have
     return not name.startswith(DENIED_PREFIXES)
 
 
@@ -46,23 +46,23 @@ ALLOWED_PREFIXES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "ROCM_", "HIP_")
 
 
 FOR_ONE_INTERPRETER = ("PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
-"""They say where the standard library and the packages of the kernel's interpreter are."""
+"""Variables that say where the kernel's interpreter finds its standard library and packages."""
 
 
 def environment_for_plugins(
     own: Mapping[str, str], python: str, passed: Collection[str] = (), *, listed: bool = False
 ) -> dict[str, str]:
-    """The kernel's, as any subprocess gets it, made to fit the plugin's own interpreter.
+    """Make a plugin's environment: the kernel's, made to fit the plugin's own interpreter.
 
-    With it, `PYTHONPATH` and keys arrive. `PYTHONHOME` and its like do not where the interpreter is
-    another one: it would look for its standard library in the kernel's. `VIRTUAL_ENV` or
-    `CONDA_PREFIX` name the plugin's environment, as after activating it.
+    `PYTHONPATH` and keys are in it. `PYTHONHOME` and its like are not if the interpreter is another
+    one, which would look for its standard library in the kernel's. `VIRTUAL_ENV` or `CONDA_PREFIX`
+    name the plugin's environment, as after activating it.
 
     Args:
         own: the manifest's own variables, which win.
         python: the plugin's interpreter; its folder comes first in PATH.
         passed: with `listed`, the kernel's variables that the manifest asks for by name.
-        listed: of the kernel's only where things are, and no key but those of `passed`.
+        listed: take from the kernel only where things are, and no keys but `passed`.
     """
     environ = _of_this_process()
     if listed:
@@ -82,7 +82,7 @@ def environment_for_plugins(
 
 
 def _activate(environ: dict[str, str], prefix: str) -> None:
-    """Name the environment that is in use now; the kernel's may be named."""
+    """Name the plugin's environment in place of the kernel's, as activating it does."""
     if os.path.exists(os.path.join(prefix, "pyvenv.cfg")):
         environ["VIRTUAL_ENV"] = prefix
     elif os.path.isdir(os.path.join(prefix, "conda-meta")):
@@ -92,6 +92,6 @@ def _activate(environ: dict[str, str], prefix: str) -> None:
 
 
 def raw_environment() -> dict[Any, Any]:
-    """The dict inside os.environ: os.environ itself decodes every variable to be compared."""
+    """Return the dict inside `os.environ`, which compares without decoding every variable."""
     raw: dict[Any, Any] | None = getattr(os.environ, "_data", None)
     return dict(os.environ) if raw is None else raw

@@ -1,4 +1,4 @@
-"""The kernel's side of the guardian: one per process, there while there are workers."""
+"""Starts and ends the guardian, one per process, which runs while there are workers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .environment import missing_folder
 
 logger = logging.getLogger(__name__)
 
-RESTART_SECONDS = 1.0  # between two starts, should it die at once each time
+RESTART_SECONDS = 1.0  # at least, between two starts
 SCRIPT = Path(__file__).parents[1] / "child" / "guardian.py"
 
 
 class Guard:
-    """Starts the guardian with the first worker, ends it with the last, again if it died.
+    """Starts the guardian with the first worker, ends it with the last, and replaces a dead one.
 
-    A thread waits for its death: whatever killed it may kill the kernel next.
+    A thread waits for its death and replaces it: what killed it may kill the kernel next.
     """
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class Guard:
         self._folders: set[str] = set()
 
     def add(self, group: int, worker_id: str) -> None:
-        """A worker begins."""
+        """Add a worker that begins."""
         with self._changed:
             self._groups[group] = worker_id
             if not self._say(f"+{group} {worker_id}\n"):
                 self._restart()
 
     def remove(self, group: int) -> None:
-        """A worker is gone, with everything that was its."""
+        """Remove a worker that has ended, with all that it had started."""
         with self._changed:
             self._groups.pop(group, None)
             if self._groups:
@@ -47,7 +47,7 @@ class Guard:
                 self._end()
 
     def add_folder(self, path: str) -> None:
-        """A folder to remove if the kernel is killed."""
+        """Add a folder to be removed if the kernel is killed."""
         with self._changed:
             if path not in self._folders:
                 self._folders.add(path)
@@ -61,7 +61,7 @@ class Guard:
         self._folders.clear()
         if process is not None and process.stdin is not None:
             process.stdin.close()
-            process.returncode = 0  # it is not our child: never wait for it
+            process.returncode = 0  # not our child, so never wait for it
 
     def _say(self, text: str) -> bool:
         process = self._process
@@ -88,7 +88,7 @@ class Guard:
             threading.Thread(
                 target=self._replace, args=(self._process,), name="jobqueue-guard", daemon=True
             ).start()
-        except Exception as error:  # a worker does without; the next one tries again
+        except Exception as error:  # the worker has no guardian; the next one tries again
             logger.warning(
                 "no guardian: if this kernel is killed, workers may outlive it: %s", error
             )

@@ -1,4 +1,4 @@
-"""Packs a function and its arguments at submit, and says plainly what could not be packed."""
+"""Packs a function and its arguments at submit, and names what could not be packed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..child.wire import is_plain
 from ..errors import UnpicklableJobError
 from .definitions import print_of
 
-Sources = dict[str, list[str]]  # lines by file or cell
+Sources = dict[str, list[str]]  # lines of source by file or cell
 
 SMALL = 1024
 SHARED = 64 * 1024  # bytes from which on equal parts of arguments are kept once
@@ -33,19 +33,19 @@ class Packed:
     ) -> None:
         self._digest: bytes | None = None
         self.data = data
-        self.source = sources  # for tracebacks in the worker
-        self.print = print_  # of the code that was packed by value, where that is known
+        self.source = sources  # source for tracebacks in the worker
+        self.print = print_  # digest of code that was packed by value, where known
 
     @property
     def digest(self) -> bytes:
-        """What names it: equal pickles have the same."""
+        """The digest that names the pickle; equal pickles have the same."""
         if self._digest is None:
             self._digest = hashlib.sha256(self.data).digest()
         return self._digest
 
 
 class Piece:
-    """Bytes of a pickled call that may be in others too; equal ones are kept once."""
+    """Bytes of a pickled call that other calls may share; equal ones are kept once."""
 
     __slots__ = ("__weakref__", "data")
 
@@ -65,17 +65,17 @@ class PackedCall:
         return sum(map(len, self.parts()))
 
     def parts(self) -> list[bytes]:
-        """What follows one another."""
+        """Return the bytes of all pieces, in their order."""
         return [one.data if isinstance(one, Piece) else one for one in self.pieces]
 
 
 def call_bytes(call: bytes | PackedCall) -> bytes:
-    """The pickle of a call as one."""
+    """Return the pickle of a call in one piece."""
     return b"".join(call.parts()) if isinstance(call, PackedCall) else call
 
 
 class _Collector:
-    """The file that a pickler writes into: large bytes come one by one, and are not copied."""
+    """A file for a pickler, which keeps large bytes one by one and does not copy them."""
 
     def __init__(self, share: Callable[[bytes], Piece]) -> None:
         self.pieces: list[bytes | Piece] = []
@@ -106,7 +106,7 @@ class _Collector:
 
 
 class Packer:
-    """Makes payloads: `(packed function, pickled arguments)`. Any thread."""
+    """Makes payloads `(packed function, pickled arguments)`. Any thread."""
 
     def __init__(self) -> None:
         self._shared: weakref.WeakValueDictionary[bytes, Piece] = weakref.WeakValueDictionary()
@@ -116,7 +116,7 @@ class Packer:
     def pack(
         self, target: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> tuple[Packed, bytes | PackedCall]:
-        """Pickle now: what the job gets is a snapshot.
+        """Pickle a call now, so that the job gets a snapshot.
 
         Raises:
             UnpicklableJobError: naming the argument or captured variable that is in the way.
@@ -124,7 +124,7 @@ class Packer:
         return self.pack_function(target), self.pack_call(args, dict(kwargs))
 
     def pack_function(self, target: Callable[..., object]) -> Packed:
-        """Return its pickle, made once where it is found by its name.
+        """Pickle a function, once if a worker finds it by its name.
 
         Raises:
             UnpicklableJobError: naming what is in the way.
@@ -152,7 +152,7 @@ class Packer:
     def pack_call(
         self, args: tuple[object, ...], kwargs: dict[str, object], *, with_sources: bool = True
     ) -> bytes | PackedCall:
-        """The pickle of both.
+        """Pickle arguments.
 
         Raises:
             UnpicklableJobError: naming what is in the way.

@@ -1,4 +1,4 @@
-"""The kernel's side of the pipes to a worker: its jobs one at a time, its frames, its log."""
+"""The kernel's side of a worker's pipes: gives it jobs one at a time, reads frames and log."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..protocols import IoThread
 from .pipes import PIPE_SIZE, READ_SIZE, FrameReader, PipeWriter, prepare_pipe
 from .task import Task
 
-LOG_READS = 64  # per callback, so that a flood does not keep the thread from everything else
+LOG_READS = 64  # per callback, so that much output does not keep the I/O thread from other work
 
 
 class PipedWorker(ABC):
-    """Whatever process reads jobs there. Methods are for any thread unless they say "I/O thread".
+    """A worker at the other end of pipes. Methods are for any thread unless they say otherwise.
 
-    How it comes to be and how it ends is for those who make one.
+    Subclasses start and end it.
     """
 
     def __init__(
@@ -37,29 +37,29 @@ class PipedWorker(ABC):
         self._task: Task | None = None
         self._number = 0
         self._queued: list[bytes | memoryview] | None = None
-        self._pieces: list[bytearray] = []  # of an end that is too large for one frame
+        self._pieces: list[bytearray] = []  # pieces so far of an end too large for one frame
         self._writer: PipeWriter | None = None
         self._reader: FrameReader | None = None
         self._log_fd = -1
         self._log_poll = select.poll()
         self._cancel_timers: list[Callable[[], None]] = []
         self.jobs_done = 0
-        self.start_error: BaseException | None = None  # what kept it, or its last job, from running
-        self.setup: object = None  # what it has taken over last
+        self.start_error: BaseException | None = None  # why it, or its last job, could not start
+        self.setup: object = None  # the setup that it has last taken over
 
     @property
     def usable(self) -> bool:
-        """True while it can take a job, now or when it is ready."""
+        """True while the worker can take a job, now or when it is ready."""
         return not self._dying and not self.gone
 
     @property
     def number(self) -> int:
-        """Number of its job, or of its last one."""
+        """The number of its job, or of its last one."""
         return self._number
 
     @property
     def was_ready(self) -> bool:
-        """True if it ever could take a job."""
+        """True if it was ready for a job at any time."""
         return self._ready
 
     def call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
@@ -72,7 +72,7 @@ class PipedWorker(ABC):
     # -- jobs ----------------------------------------------------------------------------------
 
     def give(self, task: Task, frames: list[bytes | memoryview], number: int) -> bool:
-        """Let it work on `task`; False if it cannot any more. One at a time."""
+        """Let the worker work on `task`, one at a time; False if it cannot any more."""
         with self._lock.held:
             if not self.usable:
                 return False
@@ -84,12 +84,12 @@ class PipedWorker(ABC):
                 return True
         try:
             self._write(frames)
-        except Exception as error:  # it has the task now: that ends with it, and not twice
+        except Exception as error:  # it has the task, which ends with the worker, once
             self._io.call(self._on_unsent, error)
         return True
 
     def take_back(self, task: Task) -> bool:
-        """Undo `give` while the job has not been sent. True: it never ran."""
+        """Undo `give` while the job has not been sent; True if it never ran."""
         with self._lock.held:
             if self._task is not task or self._queued is None:
                 return False
@@ -98,14 +98,14 @@ class PipedWorker(ABC):
         return True
 
     def ask(self, task: Task) -> None:
-        """Pass on that the job shall stop."""
+        """Ask the job to stop."""
         with self._lock.held:
             if self._task is not task:
                 return
             self._say(wire.ASK, self._number)
 
     def close(self) -> None:
-        """Let an idle one leave."""
+        """Let an idle worker exit."""
         with self._lock.held:
             if self._dying or self.gone:
                 return
@@ -115,16 +115,16 @@ class PipedWorker(ABC):
 
     @abstractmethod
     def _on_leaving(self) -> None:
-        """See to it that a worker goes which was told that it may. Any thread."""
+        """Make sure that a worker exits which was let go. Any thread."""
 
     @abstractmethod
     def _say(self, kind: bytes, number: int, body: bytes = b"") -> None:
-        """Send a frame of a few bytes, heard also while a job runs. Under the lock."""
+        """Send a frame of a few bytes, which is read also while a job runs. Under the lock."""
 
     # -- pipes ---------------------------------------------------------------------------------
 
     def _open(self, jobs: int, frames: int, log: int, kinds: frozenset[bytes]) -> None:
-        """Begin to read and write our ends of the pipes; `kinds`: the frames that may come."""
+        """Begin to read and write our ends of the pipes; `kinds` are the frames that may come."""
         for fd in (jobs, frames, log):
             prepare_pipe(fd)
         self._writer = PipeWriter(jobs)
@@ -135,7 +135,7 @@ class PipedWorker(ABC):
         self._io.watch(log, self._read_log)
 
     def _write(self, pieces: list[bytes | memoryview]) -> None:
-        """Write what the pipe takes now, from this thread; the rest from the I/O thread."""
+        """Write what the pipe takes now from this thread, and the rest from the I/O thread."""
         with self._lock.held:
             if not self.gone and self._writer is not None and not self._writer.write(pieces):
                 self._io.watch_writable(self._writer.fd, self._write_rest)
@@ -149,7 +149,7 @@ class PipedWorker(ABC):
             self._on_unsent(error)
 
     def _on_unsent(self, error: Exception) -> None:
-        """Give up a worker that was sent half a job: nothing can follow. I/O thread."""
+        """Give up a worker that was sent half a job, as nothing can follow. I/O thread."""
         self.start_error = error
         self._break(f"could not be sent its job: {error}")
 
@@ -182,7 +182,7 @@ class PipedWorker(ABC):
         if kind == wire.READY:
             self._become_ready()
         elif task is None or number != self._number:
-            return  # of a job that is over
+            return  # a frame of an earlier job
         elif kind == wire.VALUE:
             self._end_task(task, wire.PLAIN_VALUE, [memoryview(body)])
         elif kind == wire.PROGRESS:
@@ -246,21 +246,21 @@ class PipedWorker(ABC):
         """Keep what the worker printed, in a job or in none."""
 
     def _drain_log(self) -> None:
-        """Read what the job has printed, all of which is in the pipe when its end frame is."""
-        if not self._log_poll.poll(0):  # most print nothing, and a read that says so is an error
+        """Read all that the job has printed, which is in the pipe before its end frame."""
+        if not self._log_poll.poll(0):  # most print nothing, for which a read raises an error
             return
         for _ in range(PIPE_SIZE // READ_SIZE // LOG_READS + 1):
             self._read_log()
 
-    # -- what is not about pipes (I/O thread) ---------------------------------------------------
+    # -- for subclasses (I/O thread) ------------------------------------------------------------
 
     @abstractmethod
     def _on_ready(self) -> None:
-        """Note that it can take a job, and has none."""
+        """Note that the worker is ready and has no job."""
 
     @abstractmethod
     def _on_closed_pipe(self) -> None:
-        """Handle a closed pipe: it can tell nothing any more."""
+        """Handle a closed pipe, after which the worker can tell nothing."""
 
     @abstractmethod
     def _break(self, what: str) -> None:
@@ -268,4 +268,4 @@ class PipedWorker(ABC):
 
     @abstractmethod
     def _replace(self, task: Task) -> None:
-        """End a worker whose job left something behind that only a new one is free of."""
+        """End a worker whose job has left something behind that cannot be undone."""

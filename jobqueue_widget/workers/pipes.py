@@ -1,4 +1,4 @@
-"""The kernel's ends of a worker's pipes: framed, never blocking, large bodies without copies."""
+"""Reads and writes a worker's pipes in frames, without blocking or copying large bodies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OnFrame = Callable[[bytes, int, bytearray], None]
 
 
 def prepare_pipe(fd: int) -> None:
-    """Make it non-blocking, and 1 MiB on Linux, so that large values take fewer turns."""
+    """Make a pipe non-blocking, and 1 MiB large on Linux, so that large values take fewer reads."""
     os.set_blocking(fd, False)
     try:
         import fcntl
@@ -33,10 +33,10 @@ def prepare_pipe(fd: int) -> None:
 
 
 def open_pipes(count: int) -> list[tuple[int, int]]:
-    """Pairs of ends, to read and to write; all of them or none."""
+    """Open pipes; return pairs of ends to read and to write, or raise and leave none open."""
     pipes: list[tuple[int, int]] = []
     try:
-        pipes.extend(os.pipe() for _ in range(count))  # one that fails keeps those before it
+        pipes.extend(os.pipe() for _ in range(count))  # keeps those before one that fails
     except BaseException:
         for fd in (end for pipe in pipes for end in pipe):
             os.close(fd)
@@ -45,18 +45,18 @@ def open_pipes(count: int) -> list[tuple[int, int]]:
 
 
 class PipeWriter:
-    """Bytes on their way to a worker. The caller holds a lock."""
+    """Writes bytes to a worker, and keeps those that its pipe does not take yet. Under a lock."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.broken = False  # nobody will read it any more
+        self.broken = False  # the other end is closed
         self._left: deque[bytes | memoryview] = deque()
 
     def write(self, pieces: Iterable[bytes | memoryview]) -> bool:
-        """Write bytes, as many as the pipe takes now; False if some are left for a later call.
+        """Write as many bytes as the pipe takes now; False if some are left for a later call.
 
         Raises:
-            OSError: the system takes none; those that are left are forgotten.
+            OSError: the system takes none; those that are left are dropped.
         """
         left = self._left
         left.extend(filter(len, pieces))
@@ -70,7 +70,7 @@ class PipeWriter:
                     count -= len(left.popleft())
         except BlockingIOError:
             return False
-        except BrokenPipeError:  # that the worker has ended is noticed elsewhere
+        except BrokenPipeError:  # the worker has ended, which is noticed elsewhere
             left.clear()
             self.broken = True
         except BaseException:
@@ -80,7 +80,7 @@ class PipeWriter:
 
 
 class FrameReader:
-    """Frames that come from a worker. I/O thread."""
+    """Reads the frames that come from a worker. I/O thread."""
 
     def __init__(self, fd: int, kinds: frozenset[bytes] = FROM_WORKERS) -> None:
         self.fd = fd
@@ -91,7 +91,7 @@ class FrameReader:
         self._filled = 0
 
     def read(self, on_frame: OnFrame) -> bool:
-        """Read what is there and hand over every whole frame; False at the end of the pipe.
+        """Read what is in the pipe and hand over every whole frame; False at the pipe's end.
 
         Raises:
             ProtocolError: this is no frame of ours; nothing large was allocated for it.
@@ -143,10 +143,10 @@ class FrameReader:
 
 
 def job_frames(number: int, job: tuple[object, ...]) -> list[bytes | memoryview]:
-    """The frames of one job, each under the cap."""
+    """Make the frames of one job, each under the cap."""
     return call_frames(number, [pickle.dumps(job, 5)])
 
 
 def call_frames(number: int, parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
-    """The frames of what follows one another, each under the cap; large parts are not copied."""
+    """Make the frames of parts in a row, each under the cap; large parts are not copied."""
     return wire.pieces(wire.JOB, number, parts)

@@ -18,7 +18,7 @@ from .task import Task
 logger = logging.getLogger(__name__)
 
 OnAnswer = Callable[[Sequence[memoryview] | None, str], None]
-"""Called with the parts of the answer, or with None and why there is none."""
+"""Called with the parts of an answer, or with None and why there is none."""
 
 
 class PluginProcess(WorkerProcess):
@@ -41,18 +41,18 @@ class PluginProcess(WorkerProcess):
         self._on_output = on_output
         self._questions: dict[int, OnAnswer] = {}
         self._question_numbers = itertools.count(1)
-        self.ended = threading.Event()  # no process of it is there
+        self.ended = threading.Event()  # set when no process of it is left
 
     @property
     def kept_from_starting(self) -> bool:
-        """True as for any worker, but not if the plugin's interpreter is not there."""
+        """True if the machine kept it from starting; False for a missing interpreter."""
         error = self.start_error
         if isinstance(error, OSError) and error.filename == self._command[0]:
             return False
         return super().kept_from_starting
 
     def question(self, text: str, on_answer: OnAnswer) -> None:
-        """Ask its control thread; the answer comes on the I/O thread. Any thread."""
+        """Ask the worker's control thread; the answer comes on the I/O thread. Any thread."""
         number = next(self._question_numbers) & 0xFFFFFFFF
         with self._lock.held:
             able = self.usable and self._ready
@@ -63,7 +63,7 @@ class PluginProcess(WorkerProcess):
             on_answer(None, "its worker is not there")
 
     def give_credit(self, task: Task) -> None:
-        """Let one more chunk of its stream come. Any thread."""
+        """Let the worker send one more chunk of a stream. Any thread."""
         with self._lock.held:
             if self._task is task:
                 self._say(wire.NEXT, self._number)

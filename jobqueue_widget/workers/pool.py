@@ -1,4 +1,4 @@
-"""The workers of one queue: one warm worker per lane and one spare, replaced as they go."""
+"""Keeps the workers of one queue: a warm one per lane and a spare, replaced when they end."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .task import Task
 
 logger = logging.getLogger(__name__)
 
-FAILED_STARTS = 3  # in a row, without one success: no more spares until a job asks
+FAILED_STARTS = 3  # in a row, after which no spare is started until a job asks for a worker
 EXIT_SECONDS = 1.0
-SPARE_DELAY = 0.05  # seconds that a job which took the last idle worker has for itself
+SPARE_DELAY = 0.05  # seconds before a spare is started after a job took the last idle worker
 
 Frames = list[bytes | memoryview]
 MakeFrames = Callable[[WorkerProcess], tuple[int, Frames]]
 
 
 class Pool:
-    """Hands out workers. Any thread, unless it says "I/O thread"."""
+    """Hands out workers. Methods are for any thread unless they say "I/O thread"."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class Pool:
         self._run_id = run_id
         self._recycle_after = recycle_after
         self._lock = Lock()
-        self._idle: list[WorkerProcess] = []  # the last one was used last
+        self._idle: list[WorkerProcess] = []  # in the order of their last use
         self._all: set[WorkerProcess] = set()
-        self._old: set[WorkerProcess] = set()  # to be replaced after their job
-        self._told: set[object] = set()  # changes of modules that a log has told of
-        self._latest: Setup | None = None  # what the next job will want, as far as is known
+        self._old: set[WorkerProcess] = set()  # busy workers to be replaced after their job
+        self._told: set[object] = set()  # changes of modules that were told in a log
+        self._latest: Setup | None = None  # the setup that the next job will probably want
         self._failed_starts = 0
         self._closing = False
         self._on_empty: Callable[[], None] | None = None
@@ -52,7 +52,7 @@ class Pool:
     def give(
         self, task: Task, make: MakeFrames, setup: Setup, *, fresh: bool
     ) -> WorkerProcess | None:
-        """The worker that has `task` now; None if there is none: add one, then try again."""
+        """Give `task` to a worker and return that; None if there is none: add one, try again."""
         while True:
             with self._lock.held:
                 self._latest = setup
@@ -75,7 +75,7 @@ class Pool:
                 return worker
 
     def _is_stale(self, worker: WorkerProcess, task: Task) -> bool:
-        """True if a module of the user's has changed after it was imported there; told once."""
+        """True if a user's module was changed after the worker imported it; told once in a log."""
         path = worker.sources.changed()
         if path is None:
             return False
@@ -97,17 +97,17 @@ class Pool:
         return None
 
     def workers(self) -> list[tuple[WorkerProcess, bool]]:
-        """All that are there, and whether each is at work."""
+        """List all workers, and whether each is at work."""
         with self._lock.held:
             return [(worker, worker not in self._idle) for worker in self._all]
 
     def next_worker(self, fits: Callable[[WorkerProcess], bool]) -> WorkerProcess | None:
-        """The idle one that the next job would get, of those that fit it."""
+        """Find the idle worker that the next job would get, of those that fit it."""
         with self._lock.held:
             return next((worker for worker in reversed(self._idle) if fits(worker)), None)
 
     def let_go(self, worker: WorkerProcess) -> bool:
-        """End an idle one. False: it is at work."""
+        """End an idle worker; False if it is at work."""
         with self._lock.held:
             if worker not in self._idle:
                 return False
@@ -118,7 +118,7 @@ class Pool:
     # -- I/O thread --------------------------------------------------------------------------
 
     def add_worker(self, setup: Setup) -> BaseException | None:
-        """Start one more, in the place of one that waits in other surroundings if need be.
+        """Start one more worker, if need be in place of an idle one with another setup.
 
         Returns:
             Why it could not be started, if so.
@@ -148,7 +148,7 @@ class Pool:
         return worker.start_error
 
     def keep_spare(self) -> None:
-        """One idle worker beside those at work, so that the next job never waits for a start."""
+        """Keep one idle worker beside busy ones, so that the next job never waits for a start."""
         with self._lock.held:
             setup = self._latest
             wanted = (
@@ -190,7 +190,7 @@ class Pool:
     # -- replacing and closing -----------------------------------------------------------------
 
     def replace_all(self) -> None:
-        """Idle workers now, busy ones after their job."""
+        """Replace idle workers now and busy ones after their job."""
         with self._lock.held:
             idle, self._idle = self._idle, []
             self._old = self._all - set(idle)
@@ -198,12 +198,12 @@ class Pool:
             worker.close()
 
     def retire(self, worker: WorkerProcess) -> None:
-        """This one takes no further job."""
+        """Give no further job to a worker."""
         with self._lock.held:
             self._old.add(worker)
 
     def close(self, on_empty: Callable[[], None]) -> None:
-        """Let every worker go; `on_empty` is called when all are gone. Any thread."""
+        """Let every worker exit, and call `on_empty` when all have ended. Any thread."""
         with self._lock.held:
             self._closing = True
             self._on_empty = on_empty
@@ -218,7 +218,7 @@ class Pool:
             on_empty()
 
     def kill_now(self) -> bool:
-        """End all at once, within a second, without the I/O thread. True: all are gone."""
+        """End all workers at once, without the I/O thread; True if all are gone in a second."""
         with self._lock.held:
             self._closing = True
             workers = list(self._all)

@@ -1,4 +1,4 @@
-"""The kernel's side of one worker process of ours: its start, and its certain end."""
+"""Starts a worker process, and makes sure of its end."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ logger = logging.getLogger(__name__)
 
 CHILD = Path(__file__).parents[1] / "child" / "function_worker.py"
 TERM_GRACE = 0.3  # seconds between SIGTERM and SIGKILL
-KILL_PATIENCE = 5.0  # seconds after which a kill is told as failed
+KILL_PATIENCE = 5.0  # seconds after which a kill is reported as failed
 START_PATIENCE = 60.0
 EXIT_PATIENCE = 0.5
 SWEEP_INTERVAL = 0.01
 CLOSED_PIPE_PATIENCE = 0.2
-TRY_LATER = 75  # the exit code of a child that the machine kept from starting
+TRY_LATER = 75  # the exit code of a child that could not start because of the machine
 
 
 class WorkerProcess(PipedWorker):
     """One child process. Methods are for any thread unless they say "I/O thread"."""
 
-    script, kinds = CHILD, FROM_WORKERS  # what runs in it, and the frames that may come from there
+    script, kinds = CHILD, FROM_WORKERS  # the script that it runs, and the frames that it may send
 
     def __init__(
         self,
@@ -68,16 +68,16 @@ class WorkerProcess(PipedWorker):
 
     @property
     def pid(self) -> int:
-        """The process id; also its group's. 0 before it is started."""
+        """The process id, which is also its group's; 0 before it is started."""
         return self._process.pid if self._process is not None else 0
 
     def serves(self, setup: Setup) -> bool:
-        """True if it can take a job now or soon that wants this."""
+        """True if the worker can take a job with this setup, now or soon."""
         born = self._at_start
         return self.usable and (born is setup.at_start or born == setup.at_start)
 
     def serves_on_a_gpu(self, setup: Setup) -> bool:
-        """True if one that was sent to a GPU serves; which GPU is yet to be said."""
+        """True if the worker was sent to a GPU and fits this setup, whichever GPU that names."""
         born = self._at_start or {}
         names = {*born, *setup.at_start} - set(DEVICE_VARIABLES)
         is_there = DEVICE_VARIABLES[0] in born
@@ -87,7 +87,7 @@ class WorkerProcess(PipedWorker):
     # -- starting (I/O thread) -----------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the process. One that cannot be started dies like one that ended."""
+        """Start the process; one that cannot be started is handled like one that ended."""
         try:
             self._start()
         except BaseException as error:
@@ -121,7 +121,7 @@ class WorkerProcess(PipedWorker):
         self._later(START_PATIENCE, self._check_started)
 
     def _end_at_once(self) -> None:
-        """End what was begun of a start that failed."""
+        """End what a failed start has begun."""
         if self._process is not None:
             signal_group(self.pid, signal.SIGKILL)
             self._process.wait()
@@ -130,13 +130,13 @@ class WorkerProcess(PipedWorker):
     def _watch_exit(self) -> None:
         try:
             self._pidfd = os.pidfd_open(self.pid)
-        except (AttributeError, OSError):  # not here, not allowed here, or no descriptor is left
+        except (AttributeError, OSError):  # not offered, not allowed, or no descriptor is left
             self._later(0.02, self._poll_exit)
         else:
             self._io.watch(self._pidfd, self._on_exit)
 
     def _poll_exit(self) -> None:
-        """Look whether it has ended, where there is no pidfd."""
+        """Check if the process has ended, where there is no pidfd."""
         assert self._process is not None
         if self._process.poll() is None:
             self._later(0.02, self._poll_exit)
@@ -148,7 +148,7 @@ class WorkerProcess(PipedWorker):
             self._break(f"did not become ready within {START_PATIENCE:g} s")
 
     def kill(self, task: Task | None = None, why: str = "") -> None:
-        """End the process and everything that is its. With `task`: only if it still works on it."""
+        """End the process and all that it started; with `task` only if it still works on that."""
         self._io.call(self._kill, task, why)
 
     def _say(self, kind: bytes, number: int, body: bytes = b"") -> None:
@@ -163,7 +163,7 @@ class WorkerProcess(PipedWorker):
         self._log_tail = (self._log_tail + data)[-2000:]
 
     def _on_leaving(self) -> None:
-        """Kill it if it does not go."""
+        """Kill the process if it does not exit."""
         self._io.call(self._later, EXIT_PATIENCE, self._kill_hard)
 
     # -- ending (I/O thread) -----------------------------------------------------------------------
@@ -208,7 +208,7 @@ class WorkerProcess(PipedWorker):
             self._task.on_kill_failed(f"process {self.pid}, or one that it started, is still there")
 
     def _on_exit(self) -> None:
-        """The process has ended: read its last words, then end what is left of it."""
+        """Handle the end of the process: read its last output, then end what is left of it."""
         assert self._process is not None
         with self._lock.held:
             self._dying = True
@@ -236,7 +236,7 @@ class WorkerProcess(PipedWorker):
 
     @property
     def kept_from_starting(self) -> bool:
-        """True if it ended before it began its work, for a reason of the machine."""
+        """True if the worker ended before it was ready, for a reason of the machine."""
         if self.start_error is not None:
             return lies_with_the_machine(self.start_error)
         if self._ready:
@@ -274,7 +274,7 @@ class WorkerProcess(PipedWorker):
     # -- without the I/O thread --------------------------------------------------------------------
 
     def kill_now(self) -> None:
-        """SIGKILL at once, for the end of the interpreter; the caller waits with `wait_gone`."""
+        """Send SIGKILL at the interpreter's exit; the caller waits with `wait_gone`."""
         if self._process is not None and not self.gone:
             self._known += descendants_of(self.pid)
             signal_group(self.pid, signal.SIGKILL)
@@ -295,4 +295,4 @@ class WorkerProcess(PipedWorker):
         self.gone = True
         self._close_ends(lambda fd: None)
         if self._process is not None:
-            self._process.returncode = 0  # not our child: never wait for it
+            self._process.returncode = 0  # not our child, so never wait for it

@@ -1,4 +1,4 @@
-"""Folder, import path and environment that a job is submitted in, and what a worker takes over."""
+"""Takes down the folder, import path and environment of a submit, for a worker to take over."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 from .environment import ROOT, passed, raw_environment
 
 AT_START = ("CUDA_", "OMP_", "MKL_", "OPENBLAS_", "PYTHON", "LD_")
-"""Read when a process starts, or when its first library is loaded: they need a new worker."""
+"""Variables read when a process starts or loads its first library, so a new worker is needed."""
 DEVICE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 Changes = Mapping[str, str | None]
 
 
 class Snapshot:
-    """Shared by all jobs that were submitted while nothing had changed.
+    """The surroundings of a submit, shared by all jobs until something changes.
 
     Args:
         start: the environment at the queue's start.
-        changes: what differs from it; None: a variable that is not set any more.
-        cwd: the folder; empty: it was removed.
+        changes: what differs from it; None for a variable that is not set any more.
+        cwd: the folder; "" if it was removed.
         path: `sys.path`.
-        borrowed: variables whose values are those of the kernel at the start of the job.
-        is_restored: its folder must be there.
+        borrowed: variables whose values are taken from the kernel at the start of the job.
+        is_restored: the folder must exist.
 
     """
 
@@ -58,16 +58,16 @@ class Snapshot:
         self.path = path
         self.borrowed = borrowed
         self.is_restored = is_restored
-        self.written: object = None  # how a journal keeps it, once that was asked
+        self.written: object = None  # as plain values for a journal, made at first use
 
     def environ(self, given: Mapping[str, str] | None) -> dict[str, str]:
-        """All of it; `given` is the queue's own, and what was changed after its start wins."""
+        """Return the whole environment; later changes win over `given`, which is the queue's."""
         environ = changed({**self.start, **(given or {})}, self.changes)
         environ.update((name, os.environ[name]) for name in self.borrowed if name in os.environ)
         return environ
 
     def lacks(self, cwd: str | None = None) -> str | None:
-        """What of it is not here, as a sentence; `cwd` is the job's own folder."""
+        """Say what is missing here, or None; `cwd` is the job's own folder."""
         missing = [name for name in self.borrowed if name not in os.environ]
         if missing:
             names = ", ".join(missing)
@@ -81,9 +81,9 @@ class Snapshot:
 
 
 class Surroundings:
-    """Surroundings of this process, compared with how they were when this was made.
+    """Makes snapshots of this process's surroundings, as changes since this object was made.
 
-    Looking whether something changed costs 2 µs. Any thread.
+    Finding that nothing has changed takes 2 µs. Any thread.
     """
 
     def __init__(self) -> None:
@@ -93,11 +93,11 @@ class Surroundings:
         self._last: tuple[tuple[object, ...], Snapshot | None] = ((), None)
 
     def now(self) -> Snapshot:
-        """Return the snapshot of now: the same object as long as nothing has changed."""
+        """Return a snapshot of now, the same object as long as nothing has changed."""
         try:
             cwd = os.getcwd()
         except OSError:
-            cwd = ""  # it was removed
+            cwd = ""  # the folder was removed
         last, snapshot = self._last
         seen = (cwd, sys.path, raw_environment())
         if snapshot is None or seen != last:
@@ -118,19 +118,19 @@ class Surroundings:
         return known or self._known.setdefault(key, Snapshot(self._start, changes, cwd, path))
 
     def restored(self, changes: Changes, cwd: str | None, borrowed: Collection[str]) -> Snapshot:
-        """Return the snapshot of a job that another kernel has written down."""
+        """Return the snapshot of a job that another kernel has written to a journal."""
         now = self.now()
         return Snapshot(self._start, changes, cwd or now.cwd, now.path, borrowed, cwd is not None)
 
 
 def _passed(raw: Mapping[Any, Any]) -> dict[str, str]:
-    """What workers get of these."""
+    """Return those of these variables that workers get."""
     decoded = ((os.fsdecode(name), os.fsdecode(value)) for name, value in raw.items())
     return {name: value for name, value in decoded if passed(name, value)}
 
 
 def changed(environ: dict[str, str], changes: Changes | None) -> dict[str, str]:
-    """Return the environment with these changes."""
+    """Make these changes in an environment, and return it."""
     for name, value in (changes or {}).items():
         if value is None:
             environ.pop(name, None)
@@ -140,7 +140,7 @@ def changed(environ: dict[str, str], changes: Changes | None) -> dict[str, str]:
 
 
 class Setup:
-    """What a worker takes over before a job: the whole environment, folder and import path."""
+    """The environment, folder and import path that a worker takes over before a job."""
 
     __slots__ = ("at_start", "environ", "sent")
 
@@ -152,7 +152,7 @@ class Setup:
             if name == "PATH" or name.startswith(AT_START)
         }
         is_ours = not any(map(environ.get, THREAD_VARIABLES))
-        if is_ours:  # not in `at_start`: a warm worker takes another number
+        if is_ours:  # not in `at_start`, as a warm worker can change its number of threads
             environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
         self.sent = {**sent, "environ": environ, "threads": threads if is_ours else None}
 
@@ -161,12 +161,12 @@ def send_to(environ: dict[str, str], devices: tuple[str, ...]) -> None:
     """Let a process of this environment see these GPUs and no other."""
     if devices:
         environ[DEVICE_VARIABLES[0]] = ",".join(devices)
-        if any(map(str.isdecimal, devices)):  # numbers count as the driver counts
+        if any(map(str.isdecimal, devices)):  # number GPUs as the driver does
             environ[DEVICE_VARIABLES[1]] = "PCI_BUS_ID"
 
 
 def processors() -> int:
-    """Number of processors that this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What a worker process works for, as the worker sees it."""
+"""The protocol by which a worker process tells how its job goes."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from .._core.jobs import JobFailure
 
 
 class Task(Protocol):
-    """What a worker works for. Called on the I/O thread."""
+    """A job as its worker knows it. Called on the I/O thread."""
 
     def on_starting(self) -> None:
-        """Hear that its worker is not ready yet. Any thread."""
+        """Note that the worker is not ready yet. Any thread."""
 
     def on_started(self) -> None:
-        """Hear that its worker is ready and has it."""
+        """Note that the worker is ready and has the job."""
 
     def on_progress(self, fraction: object, message: object) -> None:
-        """Take a report."""
+        """Take a report of progress."""
 
     def on_log(self, data: bytes) -> None:
-        """Take what it printed."""
+        """Take what the job printed."""
 
     def on_returned(self, told: object) -> None:
-        """Hear that its body has returned (`wire.returned`); its value may still not come."""
+        """Note that the job's body has returned (`wire.returned`); its value may still not come."""
 
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
-        """Take its end; its log is complete. True: the worker must be gone before it is told."""
+        """Take the job's end, after all its log. True if the worker must end before it is told."""
         ...
 
     def on_free(self) -> None:
-        """Tell the end, after `on_end`: the worker can take another job."""
+        """Tell the end, after `on_end`, now that the worker can take another job."""
 
     def on_death(self, failure: JobFailure) -> None:
-        """The process died or was killed, and everything that was its is gone."""
+        """Take that the process died or was killed, with all that it had started."""
 
     def on_not_started(self, failure: JobFailure) -> None:
-        """Take, instead of `on_death`, that its worker never came up because of the machine."""
+        """Take, instead of `on_death`, that the worker could not start because of the machine."""
 
     def on_kill_failed(self, reason: str) -> None:
-        """Hear that it was killed and is still there."""
+        """Note that the worker was killed and still runs."""

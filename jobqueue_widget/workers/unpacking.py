@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def decode(meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
-    """The outcome that an end frame tells of. Any thread; never raises."""
+    """Return the outcome that an end frame tells. Any thread; never raises."""
     kind = meta["kind"]
     if kind == "value":
         value, size = _value(meta, parts)
@@ -35,7 +35,7 @@ def decode(meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
 
 
 def undecoded(error: BaseException, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
-    """Return what is known of a result that `error` keeps from being read."""
+    """Return what is known of a result that cannot be read because of `error`."""
     if meta["kind"] != "value":
         return decode(meta, ())
     return Outcome.of_value(unreadable(error, parts), noticed=meta.get("noticed") is True)
@@ -44,7 +44,7 @@ def undecoded(error: BaseException, meta: dict[str, Any], parts: Sequence[memory
 def decode_aside(
     name: str, meta: dict[str, Any], parts: Sequence[memoryview], take: Callable[[Outcome], object]
 ) -> None:
-    """Decode in a thread of its own, for unpickling may run code of the user's classes."""
+    """Decode in a thread of its own, as unpickling may run code of the user's classes."""
     thread = threading.Thread(target=lambda: take(decode(meta, parts)), name=name, daemon=True)
     try:
         thread.start()
@@ -53,7 +53,7 @@ def decode_aside(
 
 
 class CallReader:
-    """Gives the arguments of a job from the pickle of its call, as they run: a `JobSpec.lazy`."""
+    """Reads the arguments of a job from the pickle of its call, as they were; a `JobSpec.lazy`."""
 
     __slots__ = ("_call",)
 
@@ -61,7 +61,7 @@ class CallReader:
         self._call = call
 
     def __call__(self, name: str) -> object:
-        """Read them; each time anew, for whoever gets them may change them.
+        """Read the arguments anew each time, as whoever gets them may change them.
 
         Raises:
             NotRestorableError: they cannot be unpickled here.
@@ -77,7 +77,7 @@ class CallReader:
 
 
 def _value(meta: dict[str, Any], parts: Sequence[memoryview]) -> tuple[object, int]:
-    """The value and its size, or what says why it is not here: the job has done its work."""
+    """Return a value and its size, or a `NotKept` that says why it is not here."""
     if "lost" in meta:
         return lost_value(meta["lost"]), 0
     try:
@@ -90,7 +90,7 @@ def _value(meta: dict[str, Any], parts: Sequence[memoryview]) -> tuple[object, i
 
 
 def lost_value(told: Any) -> NotKept:
-    """Read what `wire.not_kept` tells; a worker may send anything."""
+    """Read what `wire.not_kept` tells, though a worker may send anything."""
     told = told if isinstance(told, dict) else {}
     words = {name: wire.clean(str(told.get(name, ""))) for name in ("type", "repr", "reason")}
     size = told.get("size")
@@ -98,7 +98,7 @@ def lost_value(told: Any) -> NotKept:
 
 
 def unreadable(error: BaseException, parts: Sequence[memoryview]) -> NotKept:
-    """Stand for a value that came back and cannot be read in this process."""
+    """Describe a value that came back and cannot be read in this process."""
     name, message, text = wire.describe(error)
     logger.info("a result cannot be read here:\n%s", text)
     reason = wire.clean(f"it came back, but cannot be read here: {name}: {message}")
@@ -106,9 +106,9 @@ def unreadable(error: BaseException, parts: Sequence[memoryview]) -> NotKept:
 
 
 def read_spooled(path: str) -> list[memoryview]:
-    """The parts of a large result, in memory; its file is gone then.
+    """Read the parts of a large result into memory, and remove its file.
 
-    They are not mapped: what a file without a name takes on a disk nobody can see.
+    They are not mapped, as nobody could see what a removed file takes on the disk.
     """
     try:
         with open(path, "rb", buffering=0) as file:
@@ -122,6 +122,6 @@ def read_spooled(path: str) -> list[memoryview]:
 
 
 def drop_unfinished(spool: str, worker: str, number: int) -> None:
-    """A worker died before it told an end: what it had written of that result goes too."""
+    """Remove what a worker that died before an end had written of that result."""
     for path in Path(spool).glob(f"result-{worker}-{number}-*"):
         path.unlink(missing_ok=True)
