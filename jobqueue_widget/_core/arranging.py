@@ -1,4 +1,4 @@
-"""What users do to jobs that wait: other priorities and places, holds and their ends."""
+"""Changes the priorities and places of pending jobs, and holds and releases them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def reprioritize(state: QueueState, event: ev.Reprioritized, out: Out) -> None:
-    """Same rank, other priority."""
+    """Give a job another priority and the same rank."""
     job = event.job
     state.order.remove(job)
     job.priority = event.priority
@@ -23,7 +23,7 @@ def reprioritize(state: QueueState, event: ev.Reprioritized, out: Out) -> None:
 
 
 def move(state: QueueState, event: ev.Moved, out: Out) -> None:
-    """To a place beside the anchor, whose priority it takes; to an end, that end's."""
+    """Move a job beside the anchor or to an end, where it takes the priority of its neighbour."""
     job, anchor, where = event.job, event.anchor, event.where
     if anchor is None:
         anchor = state.order.first() if where == "top" else state.order.last()
@@ -39,7 +39,7 @@ def _moved(state: QueueState, job: JobRecord, out: Out) -> None:
 
 
 def hold(state: QueueState, event: ev.Held, out: Out) -> None:
-    """Keep the place, do not start; a timer may end it."""
+    """Hold a job in its place, for ever or until a timer ends that."""
     job = event.job
     job.held, job.hold_then, job.hold_until = True, event.then, None
     state.order.refile(job)
@@ -52,7 +52,7 @@ def hold(state: QueueState, event: ev.Held, out: Out) -> None:
 
 
 def release(state: QueueState, event: ev.Released | ev.HoldExpired, out: Out) -> None:
-    """Lift the hold; releasing what is not held changes nothing."""
+    """End the hold of a job; without a hold nothing changes."""
     job = event.job
     disarm(job, "hold", out)
     if not job.held:

@@ -48,13 +48,13 @@ class Kill(Effect):
 
 
 class MakeRoom(Effect):
-    """Unload what is idle, and tell the core what that was."""
+    """Unload idle plugins, and tell the core which ones."""
 
     __slots__ = ()
 
 
 class Wake(Effect):
-    """Something may be able to start, or a lane is free."""
+    """Run the dispatcher: a job may be able to start, or a lane is free."""
 
     __slots__ = ()
 
@@ -95,7 +95,7 @@ class ArmTimer(Effect):
 
 
 class DisarmTimer(Effect):
-    """That timer is no longer wanted."""
+    """Stop that timer."""
 
     __slots__ = ("kind",)
 

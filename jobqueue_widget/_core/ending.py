@@ -1,4 +1,4 @@
-"""How a job leaves its lane: back to its place for another attempt, or ended for good."""
+"""Takes a job off its lane: back to its place for another attempt, or ended for good."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def free_lane(state: QueueState, job: JobRecord, out: Out) -> None:
 
 
 def unblock_those_behind(job: JobRecord, out: Out) -> None:
-    """Clear why the job could not start, now that it keeps no other from starting."""
+    """Clear why a job is blocked, so that jobs behind it may start."""
     if job.block_reason is not None:
         job.block_reason = None
         out.append(fx.Wake(job))
 
 
 def wait_again(state: QueueState, job: JobRecord, out: Out) -> None:
-    """Back to its place in the order, until its back-off is over."""
+    """Put a job back to its place in the order, to start after its back-off."""
     for kind in fx.TIMER_BITS:
         disarm(job, kind, out)
     job.status = PENDING

@@ -1,4 +1,4 @@
-"""What can happen to a job or to the queue. Events are facts or requests; they decide nothing."""
+"""The events that can happen to a job or to the queue: facts and requests, which decide nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .jobs import BlockReason, JobFailure, JobRecord, JobStatus, Outcome
 
 @dataclass(slots=True)
 class JobEventBase:
-    """Something about one job. A *command* that does not fit is refused; another kind is a bug."""
+    """An event of one job. A *command* that does not fit is refused; any other is a bug."""
 
     job: JobRecord
     code: ClassVar[str] = "?"
@@ -27,10 +27,10 @@ class Submitted(JobEventBase):
 
 @dataclass(slots=True)
 class Restored(JobEventBase):
-    """A job that a journal kept; its record says what it was, `was` where it was.
+    """A journal had the job, with status `was`; `parents` are the jobs it waits for.
 
     `asked`: it ran and somebody wanted it to end. `seen_at`: when its kernel last gave a sign of
-    life (epoch seconds). `hold_left`: what is left of the time of its hold, in seconds.
+    life (epoch seconds). `hold_left`: seconds that are left of its hold.
     """
 
     was: JobStatus
@@ -61,13 +61,13 @@ class Moved(JobEventBase):
 
     @property
     def anchor_is_gone(self) -> bool:
-        """True if there was one and it is pending no more."""
+        """True if there was an anchor and it is pending no more."""
         return self.anchor is not None and self.anchor.entry is None
 
 
 @dataclass(slots=True)
 class Held(JobEventBase):
-    """Keep the place but do not start; `seconds` None = until released."""
+    """Hold the job in its place; `seconds` None: until it is released."""
 
     seconds: float | None
     then: Literal["release", "cancel"]
@@ -77,7 +77,7 @@ class Held(JobEventBase):
 
 @dataclass(slots=True)
 class Released(JobEventBase):
-    """A hold is lifted by a caller."""
+    """A caller ends the hold of the job."""
 
     code: ClassVar[str] = "r"
     is_command: ClassVar[bool] = True
@@ -85,14 +85,14 @@ class Released(JobEventBase):
 
 @dataclass(slots=True)
 class HoldExpired(JobEventBase):
-    """The time of a hold is over."""
+    """The time of the job's hold is over."""
 
     code: ClassVar[str] = "H"
 
 
 @dataclass(slots=True)
 class BackoffOver(JobEventBase):
-    """A retry may start now."""
+    """The job's back-off is over, so that its next attempt may start."""
 
     attempt: int
     code: ClassVar[str] = "B"
@@ -100,7 +100,7 @@ class BackoffOver(JobEventBase):
 
 @dataclass(slots=True)
 class RoomMade(JobEventBase):
-    """Report what was unloaded after the job ran out of memory (none: nothing has changed)."""
+    """What was unloaded after the job ran out of memory; nothing if `unloaded` is empty."""
 
     attempt: int
     unloaded: tuple[str, ...]
@@ -109,7 +109,7 @@ class RoomMade(JobEventBase):
 
 @dataclass(slots=True)
 class Blocked(JobEventBase):
-    """The dispatcher found that it may not start now (None: the reason is gone)."""
+    """The dispatcher found why the job may not start now; None if nothing keeps it any more."""
 
     reason: BlockReason | None
     code: ClassVar[str] = "b"
@@ -117,7 +117,7 @@ class Blocked(JobEventBase):
 
 @dataclass(slots=True)
 class Refused(JobEventBase):
-    """The dispatcher found that it can never start here."""
+    """The dispatcher found that the job can never start here."""
 
     failure: JobFailure
     code: ClassVar[str] = "x"
@@ -125,7 +125,7 @@ class Refused(JobEventBase):
 
 @dataclass(slots=True)
 class Launched(JobEventBase):
-    """The dispatcher gave it a lane."""
+    """The dispatcher gave the job a lane."""
 
     executor_name: str
     can_kill: bool
@@ -134,7 +134,10 @@ class Launched(JobEventBase):
 
 @dataclass(slots=True)
 class PhaseChanged(JobEventBase):
-    """What a launched job does before its body runs; None: the body runs. `where` None: as told."""
+    """The phase of a launched job before its body runs; `text` None: the body runs.
+
+    `where` None: as told before.
+    """
 
     attempt: int
     text: str | None
@@ -144,7 +147,7 @@ class PhaseChanged(JobEventBase):
 
 @dataclass(slots=True)
 class Progressed(JobEventBase):
-    """`fraction` 0.0-1.0, or None for unknown; `message` None keeps the last one."""
+    """A report of progress: `fraction` 0.0-1.0 or None if unknown; `message` None: as before."""
 
     attempt: int
     fraction: float | None
@@ -154,7 +157,7 @@ class Progressed(JobEventBase):
 
 @dataclass(slots=True)
 class CancelRequested(JobEventBase):
-    """Somebody wants it to end; `timeout` is the time to listen before force, in seconds."""
+    """Somebody wants the job to end; `timeout` is the grace period before force, in seconds."""
 
     force: bool
     timeout: float
@@ -182,7 +185,7 @@ class TimedOut(JobEventBase):
 
 @dataclass(slots=True)
 class Ended(JobEventBase):
-    """The work of this attempt is really gone; `idle` could be unloaded if it lacked memory."""
+    """The work of this attempt has really ended; `idle` could be unloaded if it lacked memory."""
 
     attempt: int
     outcome: Outcome
@@ -201,7 +204,7 @@ class KillFailed(JobEventBase):
 
 @dataclass(slots=True)
 class ResultMoved(JobEventBase):
-    """What an ended job returned is kept in another place, or (a `NotKept`) no longer."""
+    """The result of an ended job is kept in another place, or (a `NotKept`) no longer."""
 
     result: object
     code: ClassVar[str] = "k"

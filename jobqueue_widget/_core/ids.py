@@ -27,12 +27,12 @@ class JobIds:
         self._tail = random[4:].hex()
 
     def continue_from(self, job_id: str, number: int) -> None:
-        """Scramble as the journal's earlier kernels did, so that no two of its jobs look alike."""
+        """Scramble as the journal's earlier kernels did, so that its ids begin differently."""
         try:
             if len(job_id) == _LENGTH:
                 self._key = int(job_id[:8], 16) ^ _scrambled(number)
         except ValueError:
-            return  # none of ours: a journal may hold anything
+            return  # no id of ours: a journal may hold anything
 
     def id_of(self, number: int) -> str:
         """Return the id of the job with this number."""
@@ -42,7 +42,7 @@ class JobIds:
         return f"{first:08x}-{run[:4]}-8{high:03x}-8{tail[:3]}-{run[4:]}{tail[2:10]}"
 
     def number_of(self, job_id: str, run_ids: frozenset[str]) -> int | None:
-        """Return the number that is in an id, or None if it is of none of these runs."""
+        """Return the number of a job's id; None if that is of none of these runs."""
         try:
             if len(job_id) != _LENGTH:
                 run_id, _, number = job_id.partition("-")

@@ -1,4 +1,4 @@
-"""The record of one job: what was asked for, where it is, how it ended."""
+"""The record of one job: its request, its state, how it ended."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class JobRecord:
         return self.needed_by > 0 or (handle is not None and handle() is not None)
 
     def __lt__(self, other: JobRecord) -> bool:
-        """Breaks ties of (-priority, rank): after moves two ranks may be equal."""
+        """Break ties of (-priority, rank), as two ranks may be equal after moves."""
         return self.number < other.number
 
     def __repr__(self) -> str:

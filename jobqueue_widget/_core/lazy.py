@@ -1,4 +1,4 @@
-"""A result that is fetched when somebody looks at it."""
+"""Fetches the result of a job at its first use."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ IsOutdated = Callable[[], bool] | None
 
 
 class LazyResult:
-    """Stands for a job's result that is fetched when somebody looks at it. Any thread.
+    """Stands for a job's result, which it fetches at its first use. Any thread.
 
-    `load` gives it, and what says whether it would be another one by now; None: never.
-    `on_load` is told of a value that is in memory now, until `forget`.
+    `load` returns the result, and None or a function that says if it is outdated. `on_load` is told
+    of a value that stays in memory until `forget`.
     """
 
     __slots__ = ("_job", "_known", "_load", "_on_load", "shown")
@@ -26,14 +26,14 @@ class LazyResult:
         shown: Callable[[], str],
         on_load: Callable[[JobRecord, object], object],
     ) -> None:
-        self.shown = shown  # as text, without loading it
-        self._job = weakref.ref(job)  # which has this one: neither may hold the other
+        self.shown = shown  # the result as text, without loading it
+        self._job = weakref.ref(job)  # which holds this object: no cycle
         self._load = load
         self._on_load = on_load
         self._known: tuple[object, IsOutdated] | None = None
 
     def get(self) -> object:
-        """The result, or a `NotKept`; raises what loading it raises."""
+        """Return the result, or a `NotKept`; raises what loading it raises."""
         known = self._known
         if known is not None and (known[1] is None or not known[1]()):
             return known[0]
@@ -41,16 +41,16 @@ class LazyResult:
         if job is None:
             return NotKept(reason="its job is gone")
         known = self._load(job)
-        if type(known[0]) is not NotKept:  # what cannot be read now is asked for again
+        if type(known[0]) is not NotKept:  # else the next call tries again
             self._known = known
             self._on_load(job, known[0])
         return known[0]
 
     @property
     def in_memory(self) -> object:
-        """What was fetched and not forgotten; None: nothing."""
+        """The result that was fetched and not forgotten; None if there is none."""
         return None if self._known is None else self._known[0]
 
     def forget(self) -> None:
-        """Fetch it anew when it is next asked for."""
+        """Drop the result, to be fetched anew at its next use."""
         self._known = None

@@ -30,16 +30,16 @@ class PendingOrder:
 
     @property
     def ready_count(self) -> int:
-        """How many could start now, as far as the job itself is concerned."""
+        """Count the jobs that nothing of their own keeps from starting."""
         return len(self._ready)
 
     def add(self, record: JobRecord) -> None:
-        """Insert at the record's priority and rank."""
+        """Insert a job at its priority and rank."""
         entry = record.entry = (-record.priority, record.rank, record)
         (self._ready if record.startable else self._waiting).add(entry)
 
     def remove(self, record: JobRecord) -> None:
-        """Take it out. The record's `startable` may have changed since `add`."""
+        """Take a job out; its `startable` may have changed since `add`."""
         entry = record.entry
         assert entry is not None, f"{record} is not pending"
         try:
@@ -49,33 +49,33 @@ class PendingOrder:
         record.entry = None
 
     def refile(self, record: JobRecord) -> None:
-        """Put it where its priority, rank and `startable` say now."""
+        """Put a job where its priority, rank and `startable` say now."""
         self.remove(record)
         self.add(record)
 
     def first_ready(self) -> JobRecord | None:
-        """The next job to start, if any may."""
+        """Return the next job to start; None if none may."""
         try:
             return self._ready[0][2]
         except IndexError:
             return None
 
     def ready(self) -> Iterator[JobRecord]:
-        """Those that may start, in order. Do not change the order while iterating."""
+        """Iterate over jobs that may start, in order, which must not change meanwhile."""
         return (entry[2] for entry in self._ready)
 
     def waiting(self) -> Iterator[JobRecord]:
-        """Those that are held, backing off or wait for a parent, in order."""
+        """Iterate over jobs that are held, back off or wait for a parent, in order."""
         return (entry[2] for entry in self._waiting)
 
     def position(self, record: JobRecord) -> int:
-        """0-based place among all pending jobs."""
+        """Return the 0-based place of a job among all pending jobs."""
         entry = record.entry
         assert entry is not None, f"{record} is not pending"
         return self._ready.bisect_left(entry) + self._waiting.bisect_left(entry)
 
     def slice(self, start: int, stop: int | None = None) -> list[JobRecord]:
-        """The pending jobs at places start ≤ i < stop."""
+        """Return the pending jobs at places start ≤ i < stop."""
         total = len(self)
         start = max(0, min(start, total))
         stop = total if stop is None else max(start, min(stop, total))
@@ -103,19 +103,19 @@ class PendingOrder:
         return merged
 
     def first(self) -> JobRecord | None:
-        """The first pending job, startable or not."""
+        """Return the first pending job, startable or not."""
         heads = [entries[0] for entries in (self._ready, self._waiting) if entries]
         return min(heads)[2] if heads else None
 
     def last(self) -> JobRecord | None:
-        """The last pending job, startable or not."""
+        """Return the last pending job, startable or not."""
         tails = [entries[-1] for entries in (self._ready, self._waiting) if entries]
         return max(tails)[2] if tails else None
 
     def place_beside(
         self, record: JobRecord, anchor: JobRecord, *, before: bool
     ) -> list[JobRecord]:
-        """Move `record` next to `anchor`, taking its priority; who was spread to make room."""
+        """Move `record` next to `anchor` with its priority; return jobs that got new ranks."""
         self.remove(record)
         record.priority = anchor.priority
         spread: list[JobRecord] = []
@@ -126,7 +126,7 @@ class PendingOrder:
     def _rank_beside(self, anchor: JobRecord, before: bool, spread: list[JobRecord]) -> int:
         place = self.position(anchor)
         beyond = self._neighbour(place + (-1 if before else 1), anchor.priority)
-        if beyond is None:  # at the end by a little only: what is submitted later comes behind
+        if beyond is None:  # just beyond the last, so that what is submitted later comes behind
             return anchor.rank + (-RANK_STEP if before else _LEAST_GAP)
         if abs(anchor.rank - beyond.rank) < 2:
             spread += self._spread_around(place, anchor.priority)
@@ -139,7 +139,7 @@ class PendingOrder:
         return record if record.priority == priority else None
 
     def _spread_around(self, place: int, priority: int) -> list[JobRecord]:
-        """Give the neighbours of `place` evenly spaced ranks, as few of them as make room."""
+        """Give as few neighbours of `place` as make room evenly spaced ranks."""
         reach = 8
         while True:
             start = max(0, place - reach)

@@ -1,4 +1,4 @@
-"""The values that tell of one job: its status, how an attempt ended, why it failed or waits."""
+"""The values that describe a job: its status, how an attempt ended, why it failed or waits."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class JobFailure:
     def of_end(
         cls, told: Mapping[str, object], exception: BaseException | None = None
     ) -> JobFailure:
-        """What a worker tells of an end: type, message, traceback, kinds, stated."""
+        """Make a failure of what a worker tells: type, message, traceback, kinds, stated."""
         return cls(
             str(told["type"]),
             str(told["message"]),
@@ -87,7 +87,7 @@ class JobFailure:
 
     @property
     def category(self) -> Category | None:
-        """Whose matter it is: "user_input", "transient", "resource" or "fatal"; None: unknown.
+        """The kind of cause: "user_input", "transient", "resource" or "fatal"; None if unknown.
 
         "user_input": what was passed, or the configuration, is wrong. "transient": the network, a
         service, a time limit; it may do later. "resource": memory, disk or processors are not
@@ -101,14 +101,14 @@ class JobFailure:
     def retriable(self) -> bool:
         """True if the same call, made again as it was, may succeed.
 
-        So it is for "transient" and "resource", but for what this machine will never have; unless
-        the exception says otherwise.
+        That holds for "transient" and "resource", except for what this machine will never have,
+        unless the exception says otherwise.
         """
         return is_retriable(self.category, self._names(), self.stated)
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait before that, if the exception says so."""
+        """Seconds to wait before another attempt, if the exception says so; else None."""
         return self.stated.retry_after
 
     @property
@@ -118,7 +118,7 @@ class JobFailure:
 
     @property
     def out_of_memory(self) -> bool:
-        """True for MemoryError, a GPU's lack of memory, and what the system ended for it."""
+        """True for MemoryError, a full GPU, and a process that the system ended for its memory."""
         return is_out_of_memory(self._names(), self.message, self.stated)
 
     def __str__(self) -> str:
@@ -127,7 +127,7 @@ class JobFailure:
 
 @dataclass(frozen=True, slots=True)
 class NotKept:
-    """Stands where a result would: the job returned, and its value is not here. Says why.
+    """Stands for the result of a job that returned, and says why its value is not here.
 
     `type` is the name of the value's class, `repr` the value as text (shortened), both "" where
     they are not known; `size` is in bytes, None where it is not known.
@@ -169,22 +169,22 @@ class Outcome:
 
     @classmethod
     def of_value(cls, value: object, *, noticed: bool = False, size: int = 0) -> Outcome:
-        """The job returned `value`; `noticed` if it knew then that it was asked to stop."""
+        """Make the outcome of a job that returned `value`, and had `noticed` a request to stop."""
         return cls("value", value, noticed=noticed, size=size)
 
     @classmethod
     def of_error(cls, failure: JobFailure) -> Outcome:
-        """The job raised, its process died, or it could not be started."""
+        """Make the outcome of a job that raised, died with its process or could not start."""
         return cls("error", None, failure)
 
     @classmethod
     def of_start(cls, failure: JobFailure) -> Outcome:
-        """Its body never began, for a reason that is not the job's: it will be tried again."""
+        """Make the outcome of a start that failed for no fault of the job, to be tried again."""
         return cls("unstarted", None, failure)
 
     @classmethod
     def of_stop(cls, failure: JobFailure | None = None) -> Outcome:
-        """The work stopped by a cancellation (whether anybody asked for it is the core's call)."""
+        """Make the outcome of work that was cancelled; the core decides if anybody asked for it."""
         return cls("cancelled", None, failure)
 
     def __repr__(self) -> str:
@@ -193,7 +193,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has what a blocked job needs: a job that runs, or a plugin that is loaded and idle.
+    """A running job, or a loaded and idle plugin, that has what a blocked job needs.
 
     `resource` is "ram_mib", "gpu_mib", "cpus" or "gpus"; `amount` in that unit.
     """
@@ -223,7 +223,7 @@ class BlockReason:
     may_be_passed: bool = False
 
     def as_payload(self) -> Mapping[str, object]:
-        """What the event `blocked` tells."""
+        """Return the payload of the event `blocked`."""
         return {
             "reason": self.text,
             "need": self.need,

@@ -1,4 +1,4 @@
-"""What each rule of the transition table does: changes the job and names the effects."""
+"""The rules of the transition table, each of which changes a job and names the effects."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LONGEST_WISH = 3600.0  # seconds that a failure may ask for by its `retry_after`
 
 
 def backoff_seconds(attempt: int) -> float:
-    """Seconds before attempt + 1: 1, 2, 4 … 60 (exponential, as most retry policies have it)."""
+    """Return the seconds before attempt + 1: 1, 2, 4 … 60 (exponential, as most retry policies)."""
     return float(min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(attempt - 1, 16)))
 
 
@@ -51,7 +51,7 @@ def backoff_seconds(attempt: int) -> float:
 def submit(
     state: QueueState, event: ev.Submitted | ev.Restored, out: Out, how: str = "submitted"
 ) -> None:
-    """Accept it; if a parent has failed already it is cancelled at once."""
+    """Accept a job, and cancel it at once if a parent has already failed or been cancelled."""
     job = event.job
     state.accept(job)
     failed = None
@@ -82,7 +82,7 @@ def backoff_over(state: QueueState, event: ev.BackoffOver, out: Out) -> None:
             _room_is_made(state, job, (), out)
             return
         job.backing_off = False
-        if job.lane_taken:  # it waited for another start
+        if job.lane_taken:  # its start failed, and its lane waited with it
             free_lane(state, job, out)
             job.block_reason = None
         state.order.refile(job)
@@ -106,7 +106,7 @@ def _room_is_made(state: QueueState, job: JobRecord, unloaded: tuple[str, ...], 
         state.order.refile(job)
         out += (fx.Publish(job, "released", {"unloaded": unloaded}), fx.Wake(job))
     elif job.attempt > job.spec.options.retries + 1:
-        job.attempt -= 1  # there was no other one
+        job.attempt -= 1  # the next attempt never began
         end(state, job, FAILED, out)
     else:
         seconds = backoff_seconds(job.attempt - 1)
@@ -115,7 +115,7 @@ def _room_is_made(state: QueueState, job: JobRecord, unloaded: tuple[str, ...], 
 
 
 def block(state: QueueState, event: ev.Blocked, out: Out) -> None:
-    """Remember why it waits; said once per reason."""
+    """Note why a job waits, and publish each reason once."""
     job = event.job
     if job.block_reason != event.reason:
         job.block_reason = event.reason
@@ -130,7 +130,7 @@ def refuse(state: QueueState, event: ev.Refused, out: Out) -> None:
 
 
 def launch(state: QueueState, event: ev.Launched, out: Out) -> None:
-    """Out of the order, onto a lane."""
+    """Take a job out of the order onto a lane."""
     job = event.job
     state.order.remove(job)
     job.status = RUNNING
@@ -181,7 +181,7 @@ def change_phase(state: QueueState, event: ev.PhaseChanged, out: Out) -> None:
 
 
 def progress(state: QueueState, event: ev.Progressed, out: Out) -> None:
-    """Latest wins."""
+    """Note the latest report of progress."""
     job = event.job
     if event.attempt != job.attempt:
         return
@@ -232,7 +232,7 @@ def escalate(state: QueueState, event: ev.CancelTimedOut, out: Out) -> None:
 
 
 def kill_failed(state: QueueState, event: ev.KillFailed, out: Out) -> None:
-    """Told as it is; the lane stays taken until the work is gone."""
+    """Fail a job that could not be ended; its lane stays taken until its work ends."""
     job = event.job
     if event.attempt != job.attempt:
         return
@@ -261,7 +261,7 @@ def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
 def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
     """End an attempt that somebody, or its time limit, asked to stop.
 
-    A value is finished work if the job did not know of the request, else it is a part of it.
+    A value is the whole result if the job did not know of the request, else a part of it.
     """
     job, outcome = event.job, event.outcome
     if event.attempt != job.attempt:
@@ -289,20 +289,20 @@ def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
 
 
 def work_gone(state: QueueState, event: ev.Ended, out: Out) -> None:
-    """Release the lane of work that was declared ended before and is really gone now."""
+    """Release the lane of a job that was declared ended, now that its work has ended."""
     if event.attempt == event.job.attempt:
         free_lane(state, event.job, out)
 
 
 def move_result(state: QueueState, event: ev.ResultMoved, out: Out) -> None:
-    """Replace the result by where it stands now, untold; one that was let go is told."""
+    """Replace the result by where it is kept now; publish only if it was let go."""
     event.job.result = event.result
     if type(event.result) is NotKept:
         out.append(fx.Publish(event.job, "result_let_go", {"reason": event.result.reason}))
 
 
 def ignore(state: QueueState, event: ev.Event, out: Out) -> None:
-    """Late news of something that is over."""
+    """Do nothing, for an event that comes too late."""
 
 
 # -- shared pieces ---------------------------------------------------------------------------
@@ -332,7 +332,7 @@ def _unasked() -> JobFailure:
 
 
 def _retry_or_fail(state: QueueState, job: JobRecord, out: Out, idle: tuple[str, ...] = ()) -> None:
-    """`idle`: what could be unloaded for a job that ran out of memory."""
+    """Let a job try again if it may, after unloading `idle` if it lacked memory; else fail it."""
     rescued = _may_be_rescued(job, idle)
     if job.attempt > job.spec.options.retries and not rescued:
         end(state, job, FAILED, out)
@@ -346,7 +346,7 @@ def _retry_or_fail(state: QueueState, job: JobRecord, out: Out, idle: tuple[str,
     if rescued:
         job.rescue = Rescue(job.attempt, idle)
         job.block_reason = BlockReason(job.rescue.text)
-        arm(job, "backoff", PATIENCE, out)  # whoever unloads may hang
+        arm(job, "backoff", PATIENCE, out)  # the unloading may hang
         payload = {**again(job, 0.0), "unloading": idle}
         out += (fx.MakeRoom(job), fx.Publish(job, "retrying", payload))
         return
@@ -358,7 +358,7 @@ def _retry_or_fail(state: QueueState, job: JobRecord, out: Out, idle: tuple[str,
 
 
 def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
-    """Bring a job back as its journal says; one that ran has failed unless it may run again."""
+    """Restore a job as its journal says; one that ran has failed unless it may run again."""
     job = event.job
     if event.was.ended:
         state.accept(job)
@@ -385,11 +385,10 @@ def _may_run_again(job: JobRecord, event: ev.Restored) -> bool:
 
 
 def _may_be_rescued(job: JobRecord, idle: Sequence[str]) -> bool:
-    """True if its attempt failed for want of memory, some can be freed, and it may run again.
+    """True if a job lacked memory, some can be freed, and it may run again.
 
-    `retries` and `idempotent=True` say that it may. A plugin's call may, too, unless
-    `idempotent=False` was given: later versions of the reference system, for which plugins are
-    written, try each of them again.
+    It may with `retries` or `idempotent=True`. A plugin's call may also without, but not with
+    `idempotent=False`, as later versions of the reference system repeat any call of a plugin.
     """
     failure, options = job.failure, job.spec.options
     if not idle or failure is None or not failure.out_of_memory:

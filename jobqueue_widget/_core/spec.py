@@ -1,4 +1,4 @@
-"""What a job is asked to be: its target, its arguments and its options. It does not change."""
+"""The request of a job, which does not change: its target, arguments and options."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Resources = Mapping[str, float] | Literal["learned"]
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """What `queue.options(...)` sets. Times are seconds; `None` means not set."""
+    """The options that `queue.options(...)` sets. Times are seconds; `None` means not set."""
 
     label: str | None = None
     tags: tuple[str, ...] = ()
     timeout: float | None = None
     retries: int = 0
-    idempotent: bool | None = None  # None: not said
+    idempotent: bool | None = None
     after: tuple[str, ...] = ()
     resources: Resources | None = None
     executor: object = None
-    secret: bool | frozenset[str] | None = None  # None: not said
+    secret: bool | frozenset[str] | None = None
     fresh: bool = False
-    env: Mapping[str, str | None] | None = None  # None as a value: not set
+    env: Mapping[str, str | None] | None = None  # a value of None unsets the variable
     cwd: str | None = None
 
 
@@ -44,14 +44,14 @@ LET_GO = frozenset({"args", "kwargs", "payload"})
 
 
 class JobSpec:
-    """The unchanging part of a job: what to run. Executors see this and nothing else of it.
+    """The unchanging part of a job: what to run. Executors see nothing else of a job.
 
     `target` is a plugin name, a coroutine function or a plain callable; `name` is how it is shown.
     `payload` is what the executor's `prepare` made of it at submit (a pickle, for instance).
 
-    `args` and `kwargs` that could change after the submit are not kept beside a payload that holds
-    them, and after the end of its job `payload` may be let go, too: then `lazy` gives them when
-    somebody looks at them, and `lost` says why it cannot.
+    Arguments that could change after the submit are not kept beside a payload that holds them, and
+    after the job's end `payload` may be dropped, too. Then `lazy` loads them at their first use, or
+    `lost` says why it cannot.
     """
 
     __slots__ = (
@@ -71,8 +71,8 @@ class JobSpec:
         "surroundings",
         "target",
     )
-    missing: str | None = None  # why it can never run; only of those that came back
-    restored = False  # True for those that a journal brought back: they load when they must
+    missing: str | None = None  # why a restored job can never run
+    restored = False  # True for a job from a journal, which loads its parts at first use
 
     def __init__(
         self,
@@ -93,26 +93,26 @@ class JobSpec:
         self.kwargs = kwargs
         self.options = options
         self.payload = payload
-        self.executor: object = None  # where it will run; resolved once, at submit
-        self.shown: str | None = None  # its arguments as text; made when it is first shown
-        self.secrets: Secrets | None = None  # what no text of it may show
-        self.kept: object = None  # what a journal is to keep of it, until that is written
-        self.surroundings: object = None  # folder and environment of its submit, where it gets them
+        self.executor: object = None  # the executor that will run it, chosen once at submit
+        self.shown: str | None = None  # the arguments as text, made when it is first shown
+        self.secrets: Secrets | None = None  # texts that nothing of it may show
+        self.kept: object = None  # what a journal will keep of it, until that is written
+        self.surroundings: object = None  # folder and environment of the submit, if it gets them
         self.lazy: Callable[[str], object] | None = None
         self.lost = ""
 
     def __getattr__(self, name: str) -> Any:
-        """Load a slot that was emptied after the end of the job, or raise why it cannot be."""
+        """Load a slot that was emptied, or raise why it cannot be loaded."""
         if name not in LET_GO:
             raise AttributeError(name)
         assert self.lazy is not None
         return self.lazy(name)
 
     def again(self, id: str) -> JobSpec:
-        """Copy it under another id.
+        """Return a copy under another id.
 
         Raises:
-            NotRestorableError: what it needs was let go.
+            NotRestorableError: what it needs was dropped.
         """
         spec = JobSpec(id, self.kind, self.target, self.name, options=self.options)
         spec.payload = self.payload
@@ -127,7 +127,7 @@ class JobSpec:
         return spec
 
     def empty(self, *names: str) -> None:
-        """Let go of what these slots hold; those that hold nothing are left as they are."""
+        """Drop what these slots hold."""
         for name in names:
             try:
                 delattr(self, name)
@@ -135,9 +135,9 @@ class JobSpec:
                 continue
 
     def take_over(self) -> None:
-        """Load what stands in the journal only, which is about to forget it."""
+        """Load what only the journal has, which is about to forget it."""
         if self.lost and self.lazy is not None:
-            with contextlib.suppress(NotRestorableError):  # it stands nowhere
+            with contextlib.suppress(NotRestorableError):  # no journal has it either
                 found: dict[str, Any] = {name: self.lazy(name) for name in LET_GO}
                 self.args, self.kwargs = found["args"], found["kwargs"]
                 self.payload = found["payload"]

@@ -1,4 +1,4 @@
-"""Starts that fail through no fault of the job: whose matter that is, and how often it is tried."""
+"""Handles starts that fail through no fault of the job: tries again, then fails it and pauses."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .jobs import FAILED, BlockReason, JobFailure, JobRecord
 if TYPE_CHECKING:
     from .state import QueueState
 
-STARTS = 5  # of one attempt that fail so, one after the other: then the job has failed
-IN_A_ROW = 2  # jobs that have failed so: then the queue pauses
+STARTS = 5  # failed starts of one attempt, after which the job has failed
+IN_A_ROW = 2  # jobs that failed so one after the other, after which the queue pauses
 LONGEST_WAIT = 30.0
 
 
 def wait_seconds(count: int) -> float:
-    """Seconds that a lane waits after so many failed starts of one attempt: 1, 2, 4 … 30."""
+    """Return the seconds that a lane waits after `count` failed starts: 1, 2, 4 … 30."""
     return float(min(LONGEST_WAIT, 2 ** (count - 1)))
 
 
 def lies_with_the_machine(error: BaseException) -> bool:
-    """True for want of descriptors, processes, threads, memory, room or a program that was there.
+    """True if descriptors, processes, threads, memory, room or a program are missing.
 
-    Whatever else an exception of a start says is wrong with the job, or with us.
+    Any other exception of a start says that something is wrong with the job, or with us.
     """
     if isinstance(error, (OSError, MemoryError)):
         return not is_too_much(error)
@@ -34,17 +34,17 @@ def lies_with_the_machine(error: BaseException) -> bool:
 
 
 def is_too_much(error: BaseException) -> bool:
-    """True if the system takes no such arguments and environment, now or later."""
+    """True if arguments and environment are too large for the system, now and later."""
     return isinstance(error, OSError) and error.errno == errno.E2BIG
 
 
 def reason_of(error: str, seconds: float) -> str:
-    """Put into words why a job waits to be started once more."""
+    """Say why a job waits to be started once more."""
     return f"could not be started: {error}; next try after {seconds:g} s"
 
 
 def start_again_or_fail(state: QueueState, job: JobRecord, failure: JobFailure, out: Out) -> None:
-    """Try the same attempt once more; its lane waits with it, for others would fail there, too."""
+    """Try the same attempt again, with its lane, where other jobs would fail, too; or fail it."""
     job.failed_starts += 1
     if job.failed_starts < STARTS:
         seconds = wait_seconds(job.failed_starts)

@@ -1,4 +1,4 @@
-"""QueueState: the only owner of what is true about jobs; `apply` is the only way to change it."""
+"""QueueState owns all that is true about jobs; `apply` is the only way to change it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .transitions import TABLE, stage_of
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why and since when (epoch seconds) nothing new starts."""
+    """A pause of the queue: why and since when (epoch seconds) nothing new starts."""
 
     reason: str
     since: float
@@ -35,7 +35,7 @@ class Totals:
 
     @property
     def ended(self) -> int:
-        """Completed, failed and cancelled together."""
+        """Completed, failed and cancelled jobs together."""
         return self.completed + self.failed + self.cancelled
 
     def count(self, status: JobStatus) -> None:
@@ -58,13 +58,13 @@ class QueueState:
     def __init__(self, max_history: int, keep_ended: int) -> None:
         self.order = PendingOrder()
         self.running: dict[str, JobRecord] = {}
-        self.zombies: dict[str, JobRecord] = {}  # declared failed, and their work still runs
-        self.resting: dict[str, JobRecord] = {}  # pending again, their lane waits with them
-        self.unstarted_in_a_row = 0  # jobs that failed because nothing could be started
+        self.zombies: dict[str, JobRecord] = {}  # jobs declared failed whose work still runs
+        self.resting: dict[str, JobRecord] = {}  # jobs pending again, with which their lanes wait
+        self.unstarted_in_a_row = 0  # jobs that failed because they could not be started
         self.jobs: dict[str, JobRecord] = {}
-        self.ended: deque[JobRecord] = deque()  # oldest first
-        self.last_ended = 0  # the highest `ended_number` there was
-        self.cleared_to = 0  # ended jobs up to that number are kept, and not shown
+        self.ended: deque[JobRecord] = deque()  # ended jobs that are kept, oldest first
+        self.last_ended = 0  # the highest `ended_number` so far
+        self.cleared_to = 0  # ended jobs up to this number are kept but not shown
         self.totals = Totals()
         self.lanes_taken = 0
         self.revision = 0
@@ -76,7 +76,7 @@ class QueueState:
     # -- changing ---------------------------------------------------------------------------
 
     def apply(self, event: Event, now: float) -> list[fx.Effect] | None:
-        """Change the state by one event; the effects in order, or None if a command is refused.
+        """Change the state by one event; return the effects, or None if a command is refused.
 
         Args:
             event: what happened or is wanted.
@@ -101,7 +101,7 @@ class QueueState:
         rule(self, event, out)
         if out:
             self.revision += 1
-            for effect in out:  # it may have ended or released others too
+            for effect in out:  # the event may have ended or released other jobs, too
                 effect.job.revision = self.revision
         return out
 
@@ -115,22 +115,22 @@ class QueueState:
         return changed
 
     def pause_now(self, reason: str) -> None:
-        """Pause, for a rule that finds that nothing more shall start."""
+        """Pause for a rule that lets nothing more start."""
         self.set_pause(Pause(reason, self.now))
 
     def count_forgotten(self, completed: int, failed: int, cancelled: int) -> None:
-        """Before the first job: how many a journal has counted and keeps no longer."""
+        """Add the jobs that a journal has counted and forgotten, before the first job."""
         totals = self.totals
         totals.completed, totals.failed, totals.cancelled = completed, failed, cancelled
         totals.accepted = totals.ended
 
     def clear_history(self, up_to: int | None = None) -> None:
-        """Show no ended job up to that number, else none at all; they are kept all the same."""
+        """Show no ended jobs up to this number, or none of now; they are kept all the same."""
         self.cleared_to = max(self.last_ended, self.cleared_to) if up_to is None else up_to
         self.revision += 1
 
     def forget(self, jobs: Collection[JobRecord]) -> list[fx.Effect]:
-        """Keep these ended jobs no longer (handles that users hold keep theirs)."""
+        """Forget these ended jobs; users keep the handles that they hold."""
         leaving = set(jobs)
         gone = [job for job in self.ended if job in leaving]
         self.ended = deque(job for job in self.ended if job not in leaving)
@@ -147,7 +147,7 @@ class QueueState:
         self.jobs[job.id] = job
 
     def retire(self, job: JobRecord, out: list[fx.Effect]) -> None:
-        """Into the history; the oldest beyond what is kept leaves it."""
+        """Put an ended job into the history, and drop the oldest beyond the limit."""
         number = job.ended_number or max(self.last_ended, self.cleared_to) + 1
         self.last_ended = job.ended_number = max(number, self.last_ended + 1)
         self.ended.append(job)
@@ -163,26 +163,26 @@ class QueueState:
 
     @property
     def open_count(self) -> int:
-        """Pending and running jobs."""
+        """Count pending and running jobs."""
         return len(self.order) + len(self.running)
 
     @property
     def waits_for_a_timer(self) -> bool:
-        """True if some pending job will become startable, or end, by itself."""
+        """True if a pending job will become startable, or end, by a timer."""
         bits = fx.TIMER_BITS["hold"] | fx.TIMER_BITS["backoff"]
         return any(job.timers & bits for job in self.order.waiting())
 
     def history(self) -> Iterator[JobRecord]:
-        """The newest ended jobs that are shown, newest first."""
+        """Iterate over the ended jobs that are shown, newest first."""
         return islice(reversed(self.ended), self.history_count)
 
     @property
     def history_count(self) -> int:
-        """How many `history` gives."""
+        """Count the jobs of `history`."""
         return min(self.count_after(self.cleared_to), self.max_history)
 
     def count_after(self, number: int) -> int:
-        """How many of the ended jobs that are kept have ended after that number."""
+        """Count the kept jobs whose `ended_number` is larger."""
         ended = self.ended
         if not ended or ended[0].ended_number > number:
             return len(ended)

@@ -1,4 +1,4 @@
-"""What a journal keeps of a queue, as plain values: written by a recorder, read at a restore."""
+"""The plain values that a journal keeps of a queue, written by a recorder, read at a restore."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Literal, NamedTuple
 
 
 class StoredRequest(NamedTuple):
-    """What was asked for; written once. `options` is JSON, `shown` the arguments as text.
+    """The request of a job, written once. `options` is JSON, `shown` the arguments as text.
 
     `number` names a job in its journal: it counts up over all sessions.
 
-    `call` is the pickle of the arguments, `function` the digest of a `KeptFunction`, `seal` what
-    proves that this user wrote both. `missing` says why there is no call to run again.
+    `call` is the pickle of the arguments, `function` the digest of a `KeptFunction`. `seal` proves
+    that this user wrote both. `missing` says why there is no call to run again.
     """
 
     number: int
@@ -54,7 +54,7 @@ class StoredState(NamedTuple):
 
 
 class KeptFunction(NamedTuple):
-    """The pickle of a function, kept once; `source` (JSON) is where it was typed."""
+    """The pickle of a function, kept once for all jobs; `source` is JSON of its source lines."""
 
     digest: bytes
     data: bytes
@@ -62,9 +62,9 @@ class KeptFunction(NamedTuple):
 
 
 class KeptResult(NamedTuple):
-    """How a job's result is kept: its pickle, or (form "text") why there is none.
+    """A job's result: its pickle, or (form "text") why there is none.
 
-    Form "not kept": there never was one, and JSON says what it was and why.
+    Form "not kept": the queue never had the value, and JSON says what it was and why.
     """
 
     form: Literal["pickle", "text", "not kept"]
@@ -74,7 +74,7 @@ class KeptResult(NamedTuple):
 
 
 class Session(NamedTuple):
-    """One kernel that had the journal; `ended_at` None: it never said goodbye."""
+    """One kernel that had the journal; `ended_at` is None if it did not close that."""
 
     run_id: str
     pid: int
@@ -87,28 +87,28 @@ class Session(NamedTuple):
 
 @dataclass(slots=True)
 class Changes:
-    """What one transaction writes: all of it or nothing."""
+    """The changes of one transaction, which writes all or none of them."""
 
     run_id: str
     seen_at: float
     numbers_given: int
     functions: list[KeptFunction] = field(default_factory=list)
     requests: list[StoredRequest] = field(default_factory=list)
-    standings: list[StoredState] = field(default_factory=list)  # named as their table
+    standings: list[StoredState] = field(default_factory=list)  # the name of their table
     logs: list[tuple[str, bytes]] = field(default_factory=list)
     results: list[tuple[str, KeptResult]] = field(default_factory=list)
     forgotten: list[tuple[int, str]] = field(default_factory=list)
-    """Numbers and ids of jobs that are kept no longer."""
+    """Numbers and ids of jobs to forget."""
     erased: bool = False
-    """Nothing of them may be readable afterwards, nor of functions that no job needs any more."""
+    """True if nothing of forgotten jobs and unused functions may be readable afterwards."""
     counted: dict[str, int] = field(default_factory=dict)
-    """How many jobs are kept no longer, also such as never were, by their last status."""
+    """How many jobs were forgotten, also some that were never written, by their last status."""
     pause: tuple[str, float] | None = None
     pause_changed: bool = False
     cleared_to: int | None = None
-    """Ended jobs up to this number are not shown; None: as before."""
+    """Ended jobs up to this number are not shown; None if that has not changed."""
     ended: bool = False
-    """The queue says goodbye: nothing was cut off."""
+    """True in the last transaction of a queue that closes."""
 
 
 @dataclass(slots=True)
@@ -126,8 +126,8 @@ class Contents:
     with_log: frozenset[str] = frozenset()
     with_result: frozenset[str] = frozenset()
     owned: bool = True
-    """False: the file belongs to another user, so nothing in it is trusted."""
+    """False if the file belongs to another user, so that nothing in it is trusted."""
     complete: bool = True
-    """False: writing had failed before the last session ended, so jobs may have run since."""
+    """False if writing failed before the last session ended, so that jobs may have run since."""
     notices: list[str] = field(default_factory=list)
-    """What a user must be told about how it was opened."""
+    """What the user must know about how the journal was opened."""

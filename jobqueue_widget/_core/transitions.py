@@ -1,4 +1,4 @@
-"""The transition table: what each event does to a job at each stage; any other pair is an error."""
+"""The transition table: what an event does to a job at a stage; any other pair is an error."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TABLE: dict[tuple[Stage, type[ev.JobEventBase]], Rule] = {
     ("forcing", ev.KillFailed): rules.kill_failed,
     ("ended", ev.Ended): rules.work_gone,
     ("ended", ev.ResultMoved): rules.move_result,
-    # Timers and reports that crossed the change they were about on their way here.
+    # Timers and reports that were on their way while the job changed.
     ("pending", ev.PhaseChanged): rules.ignore,
     ("pending", ev.Progressed): rules.ignore,
     ("pending", ev.CancelTimedOut): rules.ignore,
@@ -80,7 +80,7 @@ TABLE: dict[tuple[Stage, type[ev.JobEventBase]], Rule] = {
 
 
 def stage_of(job: JobRecord) -> Stage:
-    """The row of the table that the job is in now."""
+    """Return the row of the table that a job is in now."""
     if job.status is PENDING:
         return "pending" if job.entry is not None else "new"
     if job.status is RUNNING:

@@ -1,1 +1,1 @@
-"""Memory, processors and who holds them, as plain values: what fits, what is unloaded for it."""
+"""Decides by plain values what fits into memory and processors, and what is unloaded for it."""

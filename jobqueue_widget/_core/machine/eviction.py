@@ -15,9 +15,9 @@ def plan_eviction(
     idle: Sequence[IdlePlugin],
     beside: ResourceRequest | None = None,
 ) -> list[IdlePlugin]:
-    """The idle plugins to unload so that the job fits: least recently used first, no one in vain.
+    """Choose the idle plugins to unload so that a job fits, least recently used first.
 
-    Empty if it fits without, or not even with all of them gone.
+    None is unloaded in vain. Empty if the job fits without, or not even with all of them gone.
     """
 
     def fits(gone: Sequence[IdlePlugin]) -> bool:
@@ -35,7 +35,7 @@ def plan_eviction(
         chosen.append(plugin)
         if fits(chosen):
             break
-    for plugin in reversed(chosen.copy()):  # who was used last is spared first
+    for plugin in reversed(chosen.copy()):  # keep the most recently used if possible
         rest = [other for other in chosen if other is not plugin]
         if fits(rest):
             chosen = rest
@@ -43,7 +43,7 @@ def plan_eviction(
 
 
 def relieved(stats: MachineStats, gone: Iterable[IdlePlugin]) -> MachineStats:
-    """The machine as it would be without them."""
+    """Return the machine as it would be without these plugins."""
     ram = stats.ram_available_mib
     free = [gpu.free_mib for gpu in stats.gpus or ()]
     for plugin in gone:

@@ -1,4 +1,4 @@
-"""What is known of past runs of a function or a plugin: peaks, durations, how often they fail."""
+"""Keeps what past runs of a function or plugin have shown: peaks, durations, failures."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Generic, NamedTuple, TypeVar
 
 from .resources import GPU, RAM
 
-MARGIN = 1.1  # a little more than was ever seen: it is looked at once a second, peaks are missed
+MARGIN = 1.1  # reserved per MiB seen: memory is read once a second, which misses peaks
 MOST_KEYS = 1_000
-LONGEST_NAME = 500  # characters
+LONGEST_NAME = 500  # characters of a key's name
 
 Key = TypeVar("Key")
 
 
 @dataclass(slots=True)
 class RunStats:
-    """Of all runs of one function, or of one plugin with one configuration.
+    """Figures of all runs of one function, or of one plugin with one configuration.
 
     Cancelled runs do not count. `seconds` is the sum over the completed ones; `ram_mib` and
     `gpu_mib` are the most that one run was seen to hold (MiB), 0.0 where that was never seen.
@@ -33,7 +33,7 @@ class RunStats:
 
     @property
     def runs(self) -> int:
-        """How many have completed or failed."""
+        """The number of runs that completed or failed."""
         return self.completed + self.failed
 
     @property
@@ -48,7 +48,7 @@ class RunStats:
 
 
 class Learned(Generic[Key]):
-    """Run figures by key; those that were not used for longest are forgotten. Not thread-safe."""
+    """Run figures by key, of which the least recently used are forgotten. Not thread-safe."""
 
     def __init__(self) -> None:
         self._stats: OrderedDict[Key, RunStats] = OrderedDict()
@@ -86,15 +86,15 @@ class Learned(Generic[Key]):
             self._stats.popitem(last=False)
 
     def items(self) -> list[tuple[Key, RunStats]]:
-        """All of it, as copies; what was used last comes last."""
+        """Return copies of all entries, the most recently used last."""
         return [(key, replace(stats)) for key, stats in self._stats.items()]
 
     def peak(self, key: Key) -> RunStats | None:
-        """What is known; None if no run was seen."""
+        """Return the figures of a key; None if no run was seen."""
         return self._stats.get(key)
 
     def need(self, key: Key) -> Mapping[str, float]:
-        """What to reserve for the next run; empty while nothing is known."""
+        """Return what to reserve for the next run; empty while nothing is known."""
         stats = self._stats.get(key)
         if stats is None:
             return {}
@@ -106,9 +106,9 @@ class Learned(Generic[Key]):
 
 
 class LearnedKey(NamedTuple):
-    """Whose figures they are: a function's dotted name, or a plugin's and its configuration's mark.
+    """A key of figures: a function's dotted name, or a plugin's with its configuration's mark.
 
-    A configuration may hold secrets: its mark tells only whether another one is the same.
+    A configuration may hold secrets; its mark tells only if another one is the same.
     """
 
     name: str
@@ -119,13 +119,13 @@ class LearnedKey(NamedTuple):
 
 
 def as_plain(key: LearnedKey, stats: RunStats) -> dict[str, object]:
-    """One entry of a file."""
+    """Return an entry as it is written to a file."""
     told = {name: getattr(stats, name) for name in RunStats.__dataclass_fields__}
     return {"name": key.name, "mark": key.mark, **told}
 
 
 def from_plain(told: object) -> tuple[LearnedKey, RunStats] | None:
-    """One entry of a file, whatever stands there; None if it is none."""
+    """Read an entry of a file; None if it is not valid."""
     if not isinstance(told, Mapping):
         return None
     name, mark = told.get("name"), told.get("mark")

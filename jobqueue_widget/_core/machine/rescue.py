@@ -1,4 +1,4 @@
-"""Who is unloaded for whom: after a job ran out of memory, and what is said of it."""
+"""Chooses the plugins to unload after a job ran out of memory, and words for it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .resources import RAM, IdlePlugin, PluginKey
 if TYPE_CHECKING:
     from ..outcomes import BlockReason
 
-PATIENCE = 30.0  # seconds that the unloading may take
+PATIENCE = 30.0  # seconds that unloading may take
 NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """What is unloaded (or, once it is `over`, was) so that this attempt finds more memory."""
+    """The plugins that are unloaded, or were if `over`, so that an attempt finds more memory."""
 
     attempt: int
     names: tuple[str, ...]
@@ -26,7 +26,7 @@ class Rescue:
 
     @property
     def text(self) -> str:
-        """For the row of the job."""
+        """The message in the row of the job."""
         shown = [*self.names[:NAMED]]
         if len(self.names) > NAMED:
             shown.append(f"{len(self.names) - NAMED} more")
@@ -39,13 +39,12 @@ class Rescue:
 def who_makes_room(
     idle: Sequence[IdlePlugin], own: PluginKey | None, short: Mapping[str, float] | None
 ) -> list[IdlePlugin]:
-    """Who is unloaded after a job ran out of memory, least recently used first.
+    """Choose plugins to unload after a job ran out of memory, least recently used first.
 
     Args:
-        idle: all that could be.
+        idle: all plugins that could be unloaded.
         own: the job's own plugin, whose worker is replaced anyway.
-        short: what the job was short of (MiB), if it is known: then no more than that, as far as
-            it is known what the others hold.
+        short: the MiB that the job lacked, if known: then no more are chosen than hold it.
 
     """
     chosen: list[IdlePlugin] = []
@@ -67,7 +66,7 @@ def who_makes_room(
 
 
 def unloading_text(reason: BlockReason, victims: Sequence[IdlePlugin]) -> str:
-    """What is told of a job that waits while others are unloaded for it."""
+    """Return the message of a job that waits while plugins are unloaded for it."""
     need, have = reason.need or {}, reason.have or {}
     if need.get(RAM, 0.0) > have.get(RAM, math.inf):
         amount = sum(victim.holds.ram_mib for victim in victims)

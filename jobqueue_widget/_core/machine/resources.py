@@ -1,9 +1,9 @@
-"""Memory and processors: who has reserved how much, and whether a job fits beside them.
+"""Keeps who has reserved how much memory and how many processors, and decides if a job fits.
 
 Amounts are named with their unit: `ram_mib` and `gpu_mib` are MiB (2**20 bytes), `cpus` are
 processors, `gpus` are whole GPUs that no other job of ours may use meanwhile. Free is the lesser of
-two answers: what the machine says is free, less what was promised and is not used yet; and what the
-machine has, less all that was promised.
+two amounts: what the machine says is free, less what is reserved and not used yet; and what the
+machine has, less all that is reserved.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RAM, GPU, CPUS, GPUS = NAMES = ("ram_mib", "gpu_mib", "cpus", "gpus")
 HOLDERS_NAMED = 2
 
 Amounts = Mapping[str, float]
-PluginKey = tuple[int, str]  # which host of this process, and the name there
+PluginKey = tuple[int, str]  # the id of a host in this process, and the plugin's name there
 
 
 # -- what is known of the machine --------------------------------------------------------------
@@ -31,12 +31,12 @@ class GpuStats:
     total_mib: float
     free_mib: float
     name: str = ""
-    uuid: str = field(default="", compare=False)  # how its driver calls it
+    uuid: str = field(default="", compare=False)  # its name for the driver
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessMemory:
-    """What a process and its descendants hold; `gpu_mib` by the number of the GPU."""
+    """The memory that a process and its descendants hold; `gpu_mib` by the number of the GPU."""
 
     ram_mib: float = 0.0
     gpu_mib: Mapping[int, float] = field(default_factory=dict)
@@ -47,12 +47,12 @@ NOTHING = ProcessMemory()
 
 @dataclass(frozen=True, slots=True)
 class MachineStats:
-    """One look at the machine, as this process may use it (a container's limits, not the host's).
+    """One reading of the machine, as this process may use it (a container's limits if in one).
 
     `gpus` is None while they cannot be read though there may be some; `gpu_note` says why there are
     none or why they cannot be read. `processes`: by the pid of the root of each tree asked for.
     `monitored`: the GPUs are those that a monitor of the user's tells of. `gpu_use_known`: what
-    `processes` hold on them was seen, too.
+    `processes` hold on GPUs was read, too.
     """
 
     ram_total_mib: float
@@ -67,7 +67,7 @@ class MachineStats:
 
 
 def clean(amounts: Mapping[str, object]) -> Amounts:
-    """Those that are amounts; a host, or a journal, may say anything."""
+    """Return the valid amounts; a host or a journal may say anything."""
     found: dict[str, float] = {}
     for name in NAMES:
         value = amounts.get(name)
@@ -81,9 +81,9 @@ def clean(amounts: Mapping[str, object]) -> Amounts:
 
 @dataclass(frozen=True, slots=True)
 class ResourceRequest:
-    """What a job wants, no amount of it zero.
+    """The need of a job, without amounts of zero.
 
-    `holds` is what its plugin's worker has already, `place` the GPU that it is on: it stays there.
+    `holds` is what its plugin's worker has already, `place` the GPUs that it is on and stays on.
     """
 
     job_id: str
@@ -96,18 +96,18 @@ class ResourceRequest:
 
 @dataclass(slots=True)
 class Reservation:
-    """What was promised to a job; `used` is what its processes were last seen to hold."""
+    """The reservation of a job; `used` is what its processes held at the last reading."""
 
     request: ResourceRequest
     gpus: tuple[int, ...]
     used: ProcessMemory = NOTHING
 
     def ram(self) -> float:
-        """MiB of memory."""
+        """Return the reserved MiB of memory."""
         return self.request.need.get(RAM, 0.0)
 
     def gpu(self, number: int, stats: GpuStats) -> float:
-        """MiB of that GPU: all of it if it has the GPU to itself."""
+        """Return the reserved MiB of a GPU: all if the job has it to itself."""
         if number not in self.gpus:
             return 0.0
         return stats.total_mib if GPUS in self.request.need else self.request.need.get(GPU, 0.0)
@@ -115,7 +115,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is reserved in all, and how much of that no process was seen to use yet."""
+    """The sums of all that is reserved, and of what of it was not yet in use."""
 
     ram_mib: float
     ram_unused_mib: float
@@ -126,7 +126,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class IdlePlugin:
-    """A loaded plugin that does nothing; `last_used` orders, nothing else."""
+    """A loaded plugin without work; `last_used` only puts plugins in an order."""
 
     key: PluginKey
     name: str
@@ -139,10 +139,10 @@ class IdlePlugin:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """It may start, on these GPUs; they are its own until it has ended.
+    """The job may start on these GPUs, which are reserved for it until its end.
 
     `devices` names the GPUs as CUDA does. `need` is what was reserved; `unchecked` says by the name
-    of a resource why that was not.
+    of a resource why it was not.
     """
 
     gpus: tuple[int, ...] = ()
@@ -153,7 +153,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Impossible:
-    """This machine will never have that much; `short` is by how much."""
+    """This machine can never give that much; `short` is what it lacks."""
 
     text: str
     short: Amounts = field(default_factory=dict, compare=False)
@@ -163,21 +163,21 @@ Decision = Admitted | BlockReason | Impossible
 
 
 class Ledger:
-    """Who has reserved what. One attempt to start is one `decide`, which changes nothing."""
+    """Who has reserved what. Each attempt to start is one `decide`, which changes nothing."""
 
     def __init__(self) -> None:
         self._reserved: dict[str, Reservation] = {}
-        self._left: list[Reservation] = []  # over; what they held is in no look yet
+        self._left: list[Reservation] = []  # released, and no reading has begun since
 
     def reserve(self, request: ResourceRequest, gpus: tuple[int, ...]) -> None:
-        """Promise it; what `decide` has just admitted."""
+        """Reserve what `decide` has just admitted."""
         assert request.job_id not in self._reserved, f"{request.job_id} has a reservation"
         self._reserved[request.job_id] = Reservation(request, gpus)
 
     def release(self, job_id: str) -> bool:
-        """Its work is really gone. False: it had no reservation.
+        """Release the reservation of a job whose work has ended; False if it had none.
 
-        Its worker may hold on to memory that no look has shown: it counts until the next one.
+        It counts until the next reading, as the job's worker may keep memory not read so far.
         """
         held = self._reserved.pop(job_id, None)
         if held is not None:
@@ -185,30 +185,30 @@ class Ledger:
         return held is not None
 
     def left(self) -> list[Reservation]:
-        """Those that are over; a look that begins now shows what they left behind."""
+        """Return released reservations; a reading that begins now shows what they left."""
         return list(self._left)
 
     def looked(self, left: Iterable[Reservation]) -> None:
-        """That look is there."""
+        """Drop released reservations, now that a reading shows what they left."""
         gone = set(map(id, left))
         self._left = [held for held in self._left if id(held) not in gone]
 
     def note_use(self, job_id: str, used: ProcessMemory) -> None:
-        """Its processes were seen to hold so much."""
+        """Note what the processes of a job hold."""
         reservation = self._reserved.get(job_id)
         if reservation is not None:
             reservation.used = used
 
     def reservations(self) -> Iterable[Reservation]:
-        """All of them, oldest first."""
+        """Return all reservations, oldest first."""
         return self._reserved.values()
 
     def uses_plugin(self, plugin: PluginKey) -> bool:
-        """True if a job that was admitted runs it, or is about to."""
+        """True if an admitted job runs the plugin, or is about to."""
         return any(held.request.plugin == plugin for held in self._reserved.values())
 
     def told(self, stats: MachineStats) -> Told:
-        """For who looks on."""
+        """Sum up what is reserved and unused, to be shown."""
         held, gpus = list(self._reserved.values()), list(enumerate(stats.gpus or ()))
         return Told(
             ram_mib=sum(one.ram() for one in held),
@@ -230,13 +230,13 @@ class Ledger:
         idle: Sequence[IdlePlugin] = (),
         beside: ResourceRequest | None = None,
     ) -> Decision:
-        """May it start now?
+        """Decide if a job may start now.
 
         Args:
-            request: what it wants.
-            stats: a fresh look at the machine.
-            idle: loaded plugins that do nothing; named as holders.
-            beside: a job that waits and for which its need is kept free.
+            request: what the job needs.
+            stats: fresh figures of the machine.
+            idle: loaded plugins without work, to be named as holders.
+            beside: a waiting job whose need is kept free.
 
         """
         verdict = impossible(request.need, stats)
@@ -275,7 +275,7 @@ class Ledger:
         )
 
     def _live(self, request: ResourceRequest) -> Iterator[Reservation]:
-        """Others whose memory may not be in the last look yet; its own worker's is its own."""
+        """List reservations, also released ones of other plugins that no reading shows yet."""
         yield from self._reserved.values()
         for held in self._left:
             if held.request.plugin is None or held.request.plugin != request.plugin:
@@ -293,7 +293,7 @@ class Ledger:
         beside: ResourceRequest | None,
         have: dict[str, float],
     ) -> tuple[int, ...] | None:
-        """The GPUs to use, None if none will do; notes in `have` what there is.
+        """Choose the GPUs to use; None if none will do. Notes in `have` what is free.
 
         One GPU must hold all of `gpu_mib`: the one its plugin is on already, else the fullest that
         still fits. A GPU that is kept for the job `beside` is not touched.
@@ -361,7 +361,7 @@ class Ledger:
     def _holders(
         self, request: ResourceRequest, name: str, idle: Sequence[IdlePlugin], stats: MachineStats
     ) -> list[Holder]:
-        """Who has what is missing, the largest first."""
+        """List who holds what is missing, the largest first."""
         found: list[Holder] = []
         for held in self._reserved.values():
             if name == GPU:
@@ -382,7 +382,7 @@ class Ledger:
 
 
 def impossible(need: Amounts, stats: MachineStats) -> Impossible | None:
-    """Why this machine can never give that much, and by how much it is too much; else None."""
+    """Say why this machine can never give that much, and what it lacks; None if it can."""
     limits: dict[str, float] = {RAM: stats.ram_total_mib, CPUS: stats.cpus}
     if stats.gpus:
         limits[GPU] = max(gpu.total_mib for gpu in stats.gpus)
@@ -417,7 +417,7 @@ def _number(value: float) -> str:
 
 
 def _floor(value: float, name: str) -> float:
-    """A quieter figure: memory changes by some MiB at every look."""
+    """Round an amount down, so that texts do not change with each reading by a few MiB."""
     if name in (CPUS, GPUS):
         return max(0.0, value)
     return max(0.0, math.floor(value / 10) * 10 if value >= 100 else math.floor(value))

@@ -1,4 +1,4 @@
-"""What a system monitor of the user's tells of the machine, and what of a wish can be checked."""
+"""Uses the figures of the user's system monitor, and finds which needs can be checked at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .resources import GPU, RAM, Amounts, GpuStats, MachineStats, impossible
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a system monitor of the user's tells of the machine; None: it does not tell.
+    """The figures of a system monitor of the user's, None where it tells nothing.
 
     `gpus` is empty if it knows of none. `on_gpu`: MiB by the number of the GPU, by the pid of the
     root of each tree that holds any. `source` names the monitor.
@@ -24,10 +24,10 @@ class Figures:
 
 
 def as_told(stats: MachineStats, figures: Figures | None) -> MachineStats:
-    """The machine with a monitor's figures in the place of our own.
+    """Return the machine with a monitor's figures in place of our own.
 
-    A monitor that tells one sum for several GPUs is not asked for them where our driver tells them
-    apart: which of them a job would be on could not be said.
+    A monitor's sum over several GPUs is not used where our driver tells them apart, as it does not
+    say which of them a job would use.
     """
     if figures is None:
         return stats
@@ -62,14 +62,14 @@ def as_told(stats: MachineStats, figures: Figures | None) -> MachineStats:
 def checkable(
     declared: Amounts, stats: MachineStats, *, firm: bool
 ) -> tuple[Amounts, Mapping[str, str]]:
-    """What can be asked of this machine of all that a manifest asks for, and why not the rest.
+    """Split a manifest's need into what can be checked here and why the rest cannot.
 
     A GPU that nobody here can see is unknown, not missing: the plugin may well find it.
 
     Args:
         declared: what the manifest asks for.
         stats: the machine.
-        firm: more than the machine has is impossible; else that, too, is only noted.
+        firm: more than the machine has is impossible; else it is only noted.
 
     Returns:
         What to reserve; and by the name of a resource why it is not checked.
@@ -86,7 +86,7 @@ def checkable(
 
 
 def unchecked_text(notes: Mapping[str, str], *, why: bool = False) -> str:
-    """What of a job's wishes was not checked, as "GPU memory not checked"; "" for nothing."""
+    """Name the needs that were not checked, as "GPU memory not checked"; "" if there are none."""
     told = [f"{_UNCHECKED[name]} not checked{f': {notes[name]}' * why}" for name in notes]
     return "; ".join(told)
 

@@ -1,4 +1,4 @@
-"""What is reserved for one job, and what it was seen to use."""
+"""Keeps what is reserved for one job, and the most that it was seen to use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EMPTY_NOTES: Mapping[str, str] = {}
 
 
 class Usage:
-    """Of one job: what is reserved for it, on which GPUs, and the most that it was seen to hold."""
+    """What is reserved for a job, on which GPUs, and the most that it was seen to hold."""
 
     __slots__ = ("devices", "gpus", "peak", "planned", "unchecked")
 
@@ -22,13 +22,13 @@ class Usage:
         devices: tuple[str, ...] = (),
     ) -> None:
         self.planned = planned
-        self.devices = devices  # the same GPUs, as CUDA_VISIBLE_DEVICES names them
+        self.devices = devices  # `gpus` as CUDA_VISIBLE_DEVICES names them
         self.gpus = gpus
-        self.unchecked = unchecked  # what its plugin asks for besides, and why nobody looked
+        self.unchecked = unchecked  # why needs of its plugin were not checked, by resource
         self.peak = NOTHING
 
     def note(self, seen: ProcessMemory) -> None:
-        """Its processes hold so much now."""
+        """Note what its processes hold now."""
         gpus = {
             number: max(self.peak.gpu_mib.get(number, 0.0), seen.gpu_mib.get(number, 0.0))
             for number in {*self.peak.gpu_mib, *seen.gpu_mib}
@@ -36,7 +36,7 @@ class Usage:
         self.peak = ProcessMemory(max(self.peak.ram_mib, seen.ram_mib), gpus)
 
     def seen(self) -> dict[str, float] | None:
-        """The peak by the name of the resource; None: it was never seen."""
+        """Return the peak by the name of the resource; None if it was never read."""
         if self.peak is NOTHING:
             return None
         on_gpu = sum(self.peak.gpu_mib.values())

@@ -1,1 +1,1 @@
-"""Texts as they are shown: cut, hidden, put into words; the kinds of failures."""
+"""Cuts texts that are shown, hides secrets in them, and describes how jobs end and fail."""

@@ -1,8 +1,8 @@
-"""What kind of failure it is: the one table from exceptions, texts and signals to a category.
+"""Finds the category of a failure, by one table of exceptions, texts and signals.
 
-The four categories are those of the reference system's later versions. A failure is put into one
-by the first of these that knows it: what its exception says of itself, words that only a lack of
-memory has, the classes of the exception (and of what caused it), how its process ended.
+The four categories are those of the reference system's later versions. The first of these that
+tells the category decides: what the exception says of itself, words that only a lack of memory has,
+the classes of the exception (and of its causes), how the process ended.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Category = Literal["user_input", "transient", "resource", "fatal"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 MOST_KINDS = 40
 POSSIBLY_OUT_OF_MEMORY = "possibly out of memory"
-"""What is said of a process that somebody else ended by SIGKILL, as the system does."""
+"""Said of a process that was ended by a SIGKILL that is not ours, as the system does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """What an exception says of itself, by its attributes; None where it says nothing.
+    """What an exception's attributes say of it; None where they say nothing.
 
     `retry_after` in seconds; `shortfall` by the name of the resource.
     """
@@ -64,8 +64,8 @@ _SAYS_STATUS = frozenset(
     {"HTTPError", "HTTPStatusError", "ClientError", "ClientResponseError", "ResponseError"}
     | {"APIError", "APIStatusError"}
 )
-"""Errors of HTTP clients whose text begins with the status, or has it."""
-_PASSES = frozenset({"408", "409", "425", "429"})  # RFC 9110, 6585, 8470: the same may do later
+"""Errors of HTTP clients whose text has the status."""
+_PASSES = frozenset({"408", "409", "425", "429"})  # may pass later (RFC 9110, 6585, 8470)
 
 _OUT_OF_MEMORY = re.compile(
     r"\b(?:cuda\w*|hip\w*|rocm|gpu|mps|xpu|device|vram|metal|vulkan|opencl)\b[^\n]{0,60}"
@@ -83,7 +83,7 @@ _FULL = re.compile(
     re.IGNORECASE,
 )
 _SIGNALS: Mapping[str, Category | None] = {
-    "SIGKILL": None,  # by whom? What the system ends for want of memory says so in its text
+    "SIGKILL": None,  # anybody may send it; the text tells if memory was the reason
     "SIGTERM": "transient",
     "SIGINT": "transient",
     "SIGHUP": "transient",
@@ -91,7 +91,7 @@ _SIGNALS: Mapping[str, Category | None] = {
     "SIGXFSZ": "resource",
 }
 _EXIT_CODES: Mapping[int, Category] = {137: "resource", 143: "transient"}  # 128 + the signal
-_TOLD_LENGTH = 4_000  # characters of a message that are looked at
+_TOLD_LENGTH = 4_000  # characters of a message that are read
 
 
 def category_of(
@@ -101,13 +101,13 @@ def category_of(
     exit_code: int | None,
     stated: Stated,
 ) -> Category | None:
-    """The category of a failure; None where nothing tells.
+    """Return the category of a failure; None where nothing tells it.
 
     Args:
-        names: of the classes of its exception, itself first; then of what caused that.
+        names: the classes of its exception, the most derived first, then those of its causes.
         message: its text.
-        signal_name: what ended its process, if a signal did.
-        exit_code: what its process returned, if it ended by itself.
+        signal_name: the signal that ended its process, if one did.
+        exit_code: the exit code of its process, if it ended by itself.
         stated: what the exception says of itself.
 
     """
@@ -139,7 +139,7 @@ def _by_names(names: tuple[str, ...], told: str) -> Category | None:
 
 
 def is_out_of_memory(names: Iterable[str], message: str, stated: Stated) -> bool:
-    """True if other work that gives its memory back may let the same call succeed."""
+    """True if the same call may succeed once other work has freed memory."""
     if stated.category is not None:
         short = stated.shortfall
         memory = not short or any(name in ("ram_mib", "gpu_mib") for name in short)
@@ -151,7 +151,7 @@ def is_out_of_memory(names: Iterable[str], message: str, stated: Stated) -> bool
 
 
 def is_retriable(category: Category | None, names: Iterable[str], stated: Stated) -> bool:
-    """True if the same call may succeed when it is made again as it was."""
+    """True if the same call may succeed when it is repeated."""
     if stated.retriable is not None:
         return stated.retriable
     return category in ("transient", "resource") and "ImpossibleRequest" not in names
@@ -168,10 +168,10 @@ _FREE = re.compile(rf"of which {_AMOUNT} is free|;\s*{_AMOUNT} free", re.IGNOREC
 
 
 def shortfall_of(message: str, stated: Stated) -> Mapping[str, float] | None:
-    """How much was missing (MiB), by the name of the resource; None where nobody told.
+    """Return how much was missing (MiB), by the name of the resource; None where nobody told.
 
-    Read from what PyTorch and NumPy say of an allocation that failed: what it wanted, less what was
-    free where that is told.
+    It is read from the message of PyTorch or NumPy for a failed allocation: what was wanted, less
+    what was free where that is told.
     """
     if stated.shortfall is not None:
         return stated.shortfall
@@ -194,7 +194,7 @@ def _mib(number: str, unit: str) -> float:
         return 0.0
 
 
-# -- what came from elsewhere --------------------------------------------------------------------
+# -- values from workers and journals ------------------------------------------------------------
 
 _RESOURCES = {
     "gpu_vram_mb": "gpu_mib",
@@ -206,18 +206,18 @@ _RESOURCES = {
     "cpus": "cpus",
     "gpus": "gpus",
 }
-"""Names of resources, those of the reference system's later versions too."""
+"""Names of resources, also those of the reference system's later versions."""
 
 
 def kinds_from(told: object) -> tuple[str, ...]:
-    """The names of classes that a worker or a journal tells of, whatever it really tells."""
+    """Read the names of classes from what a worker or a journal tells, whatever that is."""
     if not isinstance(told, (list, tuple)):
         return ()
     return tuple(name[:200] for name in told[:MOST_KINDS] if isinstance(name, str))
 
 
 def stated_from(told: object) -> Stated:
-    """What an exception said of itself, as a worker or a journal tells of it."""
+    """Read what an exception said of itself from what a worker or a journal tells."""
     if not isinstance(told, Mapping):
         return NOTHING_STATED
     retriable, named = told.get("retriable"), told.get("category")
@@ -231,7 +231,7 @@ def stated_from(told: object) -> Stated:
 
 
 def stated_as_plain(stated: Stated) -> dict[str, object]:
-    """What `stated_from` reads; empty if nothing was stated."""
+    """Return plain values for `stated_from`; empty if nothing was stated."""
     told = {
         "category": stated.category,
         "retriable": stated.retriable,

@@ -1,6 +1,6 @@
 """Cuts texts to what tells them from their neighbours, and keeps the ends of paths.
 
-Where something is left out stands one "…", and never a part of what is read as one character.
+A "…" stands where something is left out. What is read as one character is never cut.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import pairwise
 
 LINE = 80  # characters of a text in a row
 _TRIES = 12  # other ways to cut a text that would look like another one
-_NEAR = 100  # texts in alphabetical order that one is told from, on either side
+_NEAR = 100  # neighbours in alphabetical order from which a text is told, on either side
 _WORD = 16  # characters; a longer word is cut
 _BEGINS = re.compile(r", |[/\\]")
 _ENDS = re.compile(r"[/\\\s,;=&?]|$")
@@ -24,21 +24,21 @@ Span = tuple[int, int]
 
 
 def fit(text: str, limit: int = LINE) -> str:
-    """At most so many characters of a text that stands alone."""
+    """Cut a text that stands alone to at most `limit` characters."""
     return text if len(text) <= limit else _cut(text, (), limit)
 
 
 def fit_all(texts: Sequence[str], limit: int = LINE) -> list[str]:
-    """At most so many characters of each: of those that differ it is shown by what they do.
+    """Cut each text to at most `limit` characters, so that different ones look different.
 
-    `texts` are those that are read together, such as the rows of a list, in their order.
+    `texts` are read together and in their order, such as the rows of a list.
     """
     if max(map(len, texts), default=0) <= limit:
         return list(texts)
     return list(_fit_all(tuple(texts), limit))
 
 
-@lru_cache(maxsize=8)  # what is in view is asked for again and again
+@lru_cache(maxsize=8)  # the rows in view are asked for again and again
 def _fit_all(texts: tuple[str, ...], limit: int) -> tuple[str, ...]:
     relatives = _Relatives(texts)
     shown = {text: text for text in texts if len(text) <= limit}
@@ -52,7 +52,7 @@ def _fit_all(texts: tuple[str, ...], limit: int) -> tuple[str, ...]:
 
 
 def ends(text: str, most: int) -> str:
-    """Of a text that may be very long both ends, of so many characters each at most."""
+    """Return both ends of a text that may be very long, each of at most `most` characters."""
     if len(text) <= 2 * most:
         return text
     (_, first), (last, _) = _inside(text, 0, most), _inside(text, len(text) - most, len(text))
@@ -60,7 +60,7 @@ def ends(text: str, most: int) -> str:
 
 
 def _ways(text: str, differences: list[int], limit: int) -> Iterator[str]:
-    """How it may be cut, the best way first."""
+    """Yield ways to cut a text, the best first."""
     yield _cut(text, differences, limit)
     for at in differences[:_TRIES]:
         yield _cut(text, (at,), limit)
@@ -69,7 +69,7 @@ def _ways(text: str, differences: list[int], limit: int) -> Iterator[str]:
 
 
 class _Relatives:
-    """Where texts that are read together begin to differ from one another."""
+    """Finds where texts that are read together begin to differ from one another."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._beside: dict[str, dict[str, None]] = {text: {} for text in texts}
@@ -80,7 +80,7 @@ class _Relatives:
         self._common = [_common(one, other) for one, other in pairwise(kin)]
 
     def differences(self, text: str) -> list[int]:
-        """From those beside it, then from its next of kin, then from others."""
+        """Return where a text differs from its neighbours, then from the most alike others."""
         found = [_common(text, other) for other in self._beside[text] if other != text]
         place = self._place[text]
         kin: set[int] = set()
@@ -95,7 +95,7 @@ class _Relatives:
 
 
 def _common(one: str, other: str) -> int:
-    """How many characters at their beginning are the same."""
+    """Count the equal characters at the beginning of two texts."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -107,8 +107,8 @@ def _common(one: str, other: str) -> int:
 
 
 def _cut(text: str, differences: Iterable[int], limit: int) -> str:
-    """What must be seen, then what stands before it, then what stands after it."""
-    kept: list[Span] = []  # by importance
+    """Cut a text to what shows its differences, then what is before and after that."""
+    kept: list[Span] = []  # the most important first
     needed: list[Span] = []
     for span in (*(_around(text, at, limit) for at in differences), *_usual(text, limit)):
         wider = _joined(kept, span)
@@ -136,7 +136,7 @@ def _cut(text: str, differences: Iterable[int], limit: int) -> str:
 
 
 def _around(text: str, at: int, limit: int) -> Span:
-    """The name or number that a character stands in, and what it is of, as far as is useful."""
+    """Find the name or number that holds a character, with some of what it belongs to."""
     at = min(at, len(text) - 1)
     start = max(0, at - limit // 4)
     for found in _BEGINS.finditer(text, start, at):
@@ -147,13 +147,13 @@ def _around(text: str, at: int, limit: int) -> Span:
 
 
 def _usual(text: str, limit: int) -> Iterator[Span]:
-    """What is looked for where nothing is known to differ: file names, else more of the start."""
+    """Yield what to show if no difference is known: file names, else more of the start."""
     names = [found.span() for found in _PATH_END.finditer(text)]
     for start, stop in dict.fromkeys((*names[-1:], *names[:1])):
         yield start, stop
         yield max(start, stop - limit // 4), stop
     if not names:
-        # A sentence may say the contrary without a word in its middle.
+        # Without a word in its middle a sentence may say the contrary.
         is_sentence = max(map(len, text.split()), default=0) <= limit // 2
         yield 0, limit - 1 if is_sentence else _word(text, limit * 5 // 8, 1, -1)
     yield 0, _word(text, limit // 4, 1, -1)
@@ -161,7 +161,7 @@ def _usual(text: str, limit: int) -> Iterator[Span]:
 
 
 def _word(text: str, at: int, most: int, step: int) -> int:
-    """The next place where a word begins or ends, on the way to another one; if far, the same."""
+    """Find the next edge of a word between `at` and `most`; `at` itself if that is far."""
     if at in (0, len(text)):
         return at
     for place in range(at, most + step, step)[:_WORD]:
@@ -171,7 +171,7 @@ def _word(text: str, at: int, most: int, step: int) -> int:
 
 
 def _joined(spans: Sequence[Span], new: Span) -> list[Span]:
-    """The same and another one; those that meet become one: between them a "…" saves nothing."""
+    """Add a span; those that meet or nearly so become one, as a "…" between them saves nothing."""
     start, stop = new
     apart: list[Span] = []
     place: int | None = None
@@ -186,7 +186,7 @@ def _joined(spans: Sequence[Span], new: Span) -> list[Span]:
 
 
 def _size(spans: Sequence[Span], length: int) -> int:
-    """Characters that they take, with a "…" for each gap."""
+    """Count the characters of spans, with a "…" for each gap."""
     size = last = 0
     for start, stop in sorted(spans):
         size += stop - start + (start > last)
@@ -209,14 +209,14 @@ def _to_the_right(span: Span, spans: Sequence[Span], room: int, length: int) -> 
 # -- what is read as one character (Unicode Standard Annex #29, and where in doubt no cut) ---------
 
 _JOINER = "\u200d"
-_AFTER_ALL = frozenset("\u0e33\u0eb3\uff9e\uff9f")  # they go with what is before, but are letters
+_AFTER_ALL = frozenset("\u0e33\u0eb3\uff9e\uff9f")  # letters that belong to the one before
 _BEFORE_ALL = frozenset(
     "\u0d4e\U000111c2\U000111c3\U0001193f\U00011941\U00011a3a\U00011d46\U00011f02"
 )
 
 
 def _inside(text: str, start: int, stop: int) -> Span:
-    """Without what would be a part of a character at its ends."""
+    """Shrink a span by characters of which it has only a part."""
     while start < stop and not _may_part(text, start):
         start += 1
     while start < stop and not _may_part(text, stop):
@@ -225,7 +225,7 @@ def _inside(text: str, start: int, stop: int) -> Span:
 
 
 def _outside(text: str, start: int, stop: int) -> Span:
-    """With all of the characters of which it has a part."""
+    """Widen a span to all of the characters of which it has a part."""
     while not _may_part(text, start):
         start -= 1
     while not _may_part(text, stop):
@@ -234,7 +234,7 @@ def _outside(text: str, start: int, stop: int) -> Span:
 
 
 def _may_part(text: str, at: int) -> bool:
-    """True if a character ends there and another one begins."""
+    """True if one character ends at this place and another one begins."""
     if not 0 < at < len(text):
         return True
     before, after = text[at - 1], text[at]
@@ -244,9 +244,9 @@ def _may_part(text: str, at: int) -> bool:
     if kinds[1] in ("Mn", "Mc", "Me", "Cf") or kinds[0] == "Cf" or after in _AFTER_ALL:
         return False
     if "\U0001f3fb" <= after <= "\U0001f3ff" or before in _BEFORE_ALL:
-        return False  # a colour of skin
+        return False  # a skin tone belongs to the emoji before
     if kinds[1] == "Lo" and unicodedata.combining(before) == 9:
-        return False  # a letter that hangs on the one before
+        return False  # a letter that is joined to the one before
     if _is_jamo(after) and (_is_jamo(before) or "\uac00" <= before <= "\ud7a3"):
         return False
     if _is_half_flag(before) and _is_half_flag(after):
@@ -263,7 +263,7 @@ def _is_half_flag(letter: str) -> bool:
 
 
 def _is_jamo(letter: str) -> bool:
-    """A part of a Korean syllable."""
+    """True for a part of a Korean syllable."""
     return any(
         first <= letter <= last
         for first, last in (("\u1100", "\u11ff"), ("\ua960", "\ua97f"), ("\ud7b0", "\ud7ff"))

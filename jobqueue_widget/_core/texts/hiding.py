@@ -1,4 +1,4 @@
-"""Takes secret texts out of what a job says: messages, errors, output."""
+"""Hides secret texts in what a job says: messages, errors, output."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from string import ascii_letters, digits
 from ..outcomes import JobFailure, NotKept, Outcome
 
 HIDDEN = "•••"
-SHORTEST = 3  # characters; what is shorter says nothing and would hide half of every text
-_EDGE = 4  # characters; what is left of a secret beside a cut and is shorter says nothing
-_LINE = 8  # characters of a line that is hidden by itself too
+SHORTEST = 3  # characters; a shorter secret says nothing and would hide half of every text
+_EDGE = 4  # characters; a shorter rest of a secret beside a cut says nothing
+_LINE = 8  # characters from which a line of a secret is also hidden by itself
 _CUT = re.compile(r"…|\.\.\.|\n\[\.\.\. | \.\.\.\]\n")
 _CUT_OR_END = re.compile(_CUT.pattern + r"|^|$(?!\n)")
 
 
 class Secrets:
-    """What is secret of one job: it is never written, and no text of it is shown.
+    """The secrets of one job, which are never written, and hidden in all its texts.
 
     Args:
-        texts: the secret values as text, in each form in which they may be met.
-        uncountable: there are too many, or too long ones, to look for; nothing can be shown then.
-        withheld: the job has them, so that it is not written; else they are its environment's.
-        warning: what the user is told at submit; "" if it is the user who called them secret.
+        texts: the secret values as text, in each form in which they may occur.
+        uncountable: they are too many or too long to be looked for; then nothing is shown.
+        withheld: the job itself has them, so that it is not written; else its environment has.
+        warning: what the user is told at submit; "" if the user has called them secret.
 
     """
 
@@ -41,7 +41,7 @@ class Secrets:
         self.withheld = withheld
 
     def hide(self, text: str) -> str:
-        """The text without them, and without what a cut has left of one."""
+        """Hide the secrets in a text, and what a cut has left of one."""
         return self._hidden(text, _CUT_OR_END)
 
     def _hidden(self, text: str, cuts: re.Pattern[str]) -> str:
@@ -54,7 +54,7 @@ class Secrets:
         return text
 
     def _without_pieces(self, text: str, start: int, end: int) -> str:
-        """Hide what stands right before or after a place where the text was cut."""
+        """Hide parts of secrets right before and after a place where the text was cut."""
         for secret in self.texts:
             after = _common(text[end : end + len(secret)], secret)
             text = text[:end] + HIDDEN * (after > 0) + text[end + after :]
@@ -66,27 +66,27 @@ class Secrets:
         return text
 
     def stands_in(self, data: bytes) -> bool:
-        """True if one of them stands in the data as it is."""
+        """True if the data holds one of the secrets as it is."""
         return self.uncountable or any(secret in data for secret in self.as_bytes)
 
     def stands_in_any(self, texts: Iterable[str] | None) -> bool:
-        """True if one of them stands in one of the texts, or if these are not known (None)."""
+        """True if one of the texts holds a secret, or if they are not known (None)."""
         if texts is None or self.uncountable:
             return True
         return any(secret in text for text in texts for secret in self.texts)
 
     @cached_property
     def as_bytes(self) -> tuple[bytes, ...]:
-        """The same in UTF-8."""
+        """The secret texts in UTF-8."""
         return tuple(text.encode("utf-8", "surrogatepass") for text in self.texts)
 
     def hide_in_bytes(self, data: bytes) -> bytes:
-        """Of a piece of a stream, whose ends are no cuts."""
+        """Hide the secrets in a piece of a stream, whose ends are no cuts."""
         text = data.decode("utf-8", "surrogateescape")
         return self._hidden(text, _CUT).encode("utf-8", "surrogateescape")
 
     def hide_in_outcome(self, outcome: Outcome) -> Outcome:
-        """How a job ended, without them; an exception that has one is not kept."""
+        """Hide the secrets in an outcome; an exception that shows one is dropped."""
         failure, value = outcome.failure, outcome.value
         if type(value) is NotKept:
             value = replace(value, repr=self.hide(value.repr), reason=self.hide(value.reason))
@@ -106,7 +106,7 @@ class Secrets:
 
 
 def with_texts(found: Secrets | None, texts: Iterable[str]) -> Secrets | None:
-    """What was found in a job, and the texts of its environment's secrets."""
+    """Add the secret texts of a job's environment to those that were found in the job."""
     more = {form for text in texts for form in forms_of(text) if len(form) >= SHORTEST}
     if not more:
         return found
@@ -117,7 +117,7 @@ def with_texts(found: Secrets | None, texts: Iterable[str]) -> Secrets | None:
 
 
 def _common(text: str, secret: str) -> int:
-    """How many characters at the beginning of the text stand somewhere in the secret; 0 if few."""
+    """Count the characters at a text's beginning that are somewhere in the secret; 0 if few."""
     if text[:_EDGE] not in secret or len(text) < _EDGE:
         return 0
     low, high = _EDGE, len(text)
@@ -128,9 +128,9 @@ def _common(text: str, secret: str) -> int:
 
 
 def forms_of(text: str) -> Iterator[str]:
-    """How a text may be met in messages and output: as it is, escaped in the usual ways, by lines.
+    """List the forms of a text in messages and output: as it is, escaped as usual, by lines.
 
-    What is too short to be looked for has none.
+    A text that is too short to be looked for has none.
     """
     if len(text) < SHORTEST:
         return
@@ -155,6 +155,6 @@ def forms_of(text: str) -> Iterator[str]:
 
 
 def _quoted(data: bytes, code: str, also: str) -> str:
-    """As in a URL (RFC 3986, section 2.3)."""
+    """Quote bytes as in a URL (RFC 3986, section 2.3)."""
     kept = frozenset(f"{ascii_letters}{digits}-._~{also}".encode())
     return "".join(chr(byte) if byte in kept else code.format(byte) for byte in data)

@@ -1,4 +1,4 @@
-"""Which names say that their value is secret, and which values are mere words: rules, no search."""
+"""Rules for which names say that their value is secret, and which values are mere words."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _STRONG = re.compile(
     r"|(access|account|api|app|auth|client|consumer|decryption|encryption|hmac|license|master"
     r"|openai|private|rsa|service|session|shared|signing|ssh|storage|subscription)_?keys?(_|$)"
     r"|credential|(^|_)creds?(_|$)"
-    r"|auth(?!or(?!i[sz]))"  # but not author, authority
+    r"|auth(?!or(?!i[sz]))"  # not author, authority
     r"|bearer|cookie(?!_?cutter)|sess(ion)?_?id|(^|_)jwt(_|$)|(^|_)t?otp(_|$)|[cx]srf|webhook"
     r"|conn(ection)?_?str(ing)?(_|$)|(^|_)dsn(_|$)|recovery_?code|seed_?phrase"
     r"|(access|api|auth|bearer|bot|csrf|github|gitlab|hf|hugging_?face|id|jwt|oauth|personal"
     r"|refresh|sas|security|session|slack|telegram)_?tokens?(_|$)"
 )
-_ABOUT = re.compile(  # says something about a secret, as password_length does
+_ABOUT = re.compile(  # tells of a value that is about a secret, as password_length does
     r"_(attempts|count|expire[ds]?|expiry|len|length|limit|max|min|policy|timeout|ttl|type)$"
 )
 _TOKEN = re.compile(r"token(?!s(_|$)|i[sz])")
-_OF_LANGUAGE = frozenset(  # beside the word `token` they speak of texts
+_OF_LANGUAGE = frozenset(  # words beside which `token` means a piece of text
     [
         "ids",
         "id",
@@ -112,24 +112,24 @@ _HINTS = (
     *("pass", "pwd", "secret", "key", "token", "auth", "cred", "cookie", "bearer", "sess", "wort"),
     *("jwt", "otp", "dsn", "conn", "hook", "csrf", "xsrf", "code", "phrase", "contrase"),
 )
-"""One of them stands in each such name; a search for plain texts is ten times as quick."""
+"""Texts of which each secret name has one; searching for them is ten times as quick."""
 
 _WORD = re.compile(r"(##|Ġ|▁)?[^\W\d_]+(['\u2019-][^\W\d_]+)*")
-_LONGEST_WORD = 20  # characters
+_LONGEST_WORD = 20  # characters of a mere word
 _SHORTEST_TOKEN = 5
 _LONGEST_ACRONYM = 6
 _MOST_IDS = 10**6  # larger than any vocabulary
 
 
 def looks_secret(name: str) -> bool:
-    """True for the names of passwords, keys, tokens and the like, in any of the usual spellings."""
+    """True for names of passwords, keys, tokens and the like, in any usual spelling."""
     return strength_of(name) != ""
 
 
 @lru_cache(maxsize=4096)
 def strength_of(name: str) -> Strength:
-    """How surely. Weak: it is secret unless the value is a mere word, as `token` may be."""
-    if not may_look_secret(name):  # most
+    """Rate a name: "strong", "" for none, or "weak" as `token`, whose value may be a mere word."""
+    if not may_look_secret(name):  # holds for most names
         return ""
     plain = _SEAMS.sub("_", name).lower().strip("_")
     if _STRONG.search(plain):
@@ -140,13 +140,13 @@ def strength_of(name: str) -> Strength:
 
 
 def may_look_secret(names: str) -> bool:
-    """False if no name of many, given as one text, can look secret: quick."""
+    """False if no name of many, given as one text, can look secret; a quick test."""
     lowered = names.lower()
     return any(hint in lowered for hint in _HINTS)
 
 
 def is_mere_word(value: object) -> bool:
-    """True for what texts are made of, and keys and tokens of services are not."""
+    """True for a word or small number, as texts have, and keys and tokens of services are not."""
     if isinstance(value, int):
         return abs(value) < _MOST_IDS
     if isinstance(value, bytes):

@@ -1,4 +1,4 @@
-"""Puts into words how a job has ended."""
+"""Says in words how a job has ended."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from ..jobs import JobRecord, JobStatus
 
 
 def error_text(job: JobRecord) -> str | None:
-    """`job.error`: the failure of a failed job, else None."""
+    """Return `job.error`: the failure of a failed job, else None."""
     return str(job.failure) if job.status is JobStatus.failed else None
 
 
 def cancel_text(job: JobRecord) -> str | None:
-    """`job.cancel_reason`: the reason of a cancelled job, what it raised, or "cancelled"."""
+    """Return `job.cancel_reason`: the given reason, what the job raised, or "cancelled"."""
     if job.status is not JobStatus.cancelled:
         return None
     failure = job.failure
