@@ -134,10 +134,7 @@ class Launched(JobEventBase):
 
 @dataclass(slots=True)
 class PhaseChanged(JobEventBase):
-    """The phase of a launched job before its body runs; `text` None: the body runs.
-
-    `where` None: as told before.
-    """
+    """The phase of a launched job; `text` None: its body runs; `where` None: as told before."""
 
     attempt: int
     text: str | None

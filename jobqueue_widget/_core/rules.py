@@ -387,8 +387,8 @@ def _may_run_again(job: JobRecord, event: ev.Restored) -> bool:
 def _may_be_rescued(job: JobRecord, idle: Sequence[str]) -> bool:
     """True if a job lacked memory, some can be freed, and it may run again.
 
-    It may with `retries` or `idempotent=True`. A plugin's call may also without, but not with
-    `idempotent=False`, as later versions of the reference system repeat any call of a plugin.
+    It may with `retries` or `idempotent=True`, and a call of a plugin also if `idempotent` is not
+    set, as later versions of the reference system repeat any call of a plugin.
     """
     failure, options = job.failure, job.spec.options
     if not idle or failure is None or not failure.out_of_memory:

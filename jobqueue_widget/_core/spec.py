@@ -127,7 +127,7 @@ class JobSpec:
         return spec
 
     def empty(self, *names: str) -> None:
-        """Drop what these slots hold."""
+        """Drop what these slots hold, if anything."""
         for name in names:
             try:
                 delattr(self, name)

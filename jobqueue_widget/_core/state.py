@@ -84,7 +84,6 @@ class QueueState:
 
         Raises:
             InvalidTransition: the table has no such pair and the event is not a command.
-
         """
         job = event.job
         rule = TABLE.get((stage_of(job), type(event)))

@@ -74,7 +74,6 @@ class Admission:
         make_source: makes the source of figures, at the first reading, on the thread that reads.
         monotonic: the clock.
         aside: runs a callback where it may block.
-
     """
 
     def __init__(
@@ -233,7 +232,6 @@ class Admission:
 
         Returns:
             `MEASURING` while there are no fresh figures; `Party.on_look` tells when there are.
-
         """
         room: Room | None = None
         with self._lock.held:
@@ -385,10 +383,7 @@ class Admission:
         self.look()
 
     def _unload(self, key: PluginKey, room: Room | None = None) -> bool:
-        """Have a host unload a plugin; blocks.
-
-        False if it is used again, its host refused, or the job that needs the room is admitted.
-        """
+        """Have a host unload a plugin; blocks. False if in use, not needed or refused."""
         host_id, name = key
         with self._lock.held:
             is_over = room is not None and self._unloading.room is not room

@@ -26,7 +26,6 @@ def read_limits(root: Path = Path("/"), pid: str = "self") -> Limits:
     Args:
         root: where `proc` and `sys` are; tests have their own.
         pid: the process; "self" is this one.
-
     """
     memory = available = cpus = math.inf
     for line in _text(root / "proc" / pid / "cgroup").splitlines():

@@ -305,7 +305,6 @@ def options_from_json(text: str, read: Callable[[dict[str, Any]], JobOptions]) -
 
     Raises:
         ValueError, ArithmeticError: the text is not from `options_as_json`.
-
     """
     if text == "{}":
         return DEFAULT_OPTIONS
@@ -354,7 +353,6 @@ def failure_from_json(text: str) -> JobFailure:
 
     Raises:
         ValueError: the text is not from `failure_as_json`.
-
     """
     found = _loaded(text)
     texts = ("type_name", "message", "traceback", "signal_name")

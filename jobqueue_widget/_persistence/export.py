@@ -26,7 +26,6 @@ def export(jobs: Iterable[JobRecord], path: str | os.PathLike[str]) -> Path:
     Raises:
         InvalidOptionError: the ending is none of .csv, .json, .jsonl.
         OSError: the file cannot be written.
-
     """
     target = Path(path).expanduser()
     write = _WRITERS.get(target.suffix.lower())

@@ -57,7 +57,6 @@ class JournalReader:
 
         Raises:
             NotRestorableError: it is not there, or cannot be proved.
-
         """
         kept = _kept(self._journal.request, number, "its arguments", "are")
         why = self.why_lost(kept)
@@ -92,7 +91,6 @@ class JournalReader:
 
         Raises:
             NotRestorableError: it is not there, or was changed.
-
         """
         known = self._functions.get(digest)
         if known is not None:
@@ -158,7 +156,6 @@ def _kept(read: Callable[[_Key], _Kept | None], key: _Key, what: str, verb: str)
 
     Raises:
         NotRestorableError: there is nothing, or it cannot be read.
-
     """
     try:
         kept = read(key)
@@ -258,7 +255,6 @@ class RestoredSpec(JobSpec):
 
         Raises:
             NotRestorableError: it is not there any more.
-
         """
         if self.request.call is None and self.missing is None:
             return self._reader.request(self.request.number)
@@ -289,7 +285,6 @@ class RestoredSpec(JobSpec):
 
         Raises:
             NotRestorableError: it cannot run again.
-
         """
         self._check()
         snapshot = self.surroundings

@@ -11,10 +11,7 @@ _MARK = re.compile(rb"\x80\x05\x8c.python (\d\.\d{1,3})0", re.DOTALL)
 
 
 def marked(data: bytes) -> bytes:
-    """Put this Python's version before a pickle that holds code.
-
-    The mark is a text that every reader of pickles loads and drops again.
-    """
+    """Mark a pickle of code with this Python's version, in a text that readers load and drop."""
     if not all(name in data for name in _CODE):
         return data
     text = b"python " + HERE.encode()

@@ -221,7 +221,6 @@ class Recorder:
 
         Raises:
             JournalError: they cannot be deleted; then none was.
-
         """
         engine = self._engine
         with self._lock.held:

@@ -50,7 +50,6 @@ def journal_of(given: object) -> Journal:
 
     Raises:
         InvalidOptionError: it is neither.
-
     """
     if isinstance(given, (str, os.PathLike)):
         if not os.fspath(given):
@@ -68,7 +67,6 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
 
     Raises:
         JournalError: the journal cannot be used; nothing was changed.
-
     """
     contents = journal.open(session_of(engine))
     try:

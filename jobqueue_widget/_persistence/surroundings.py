@@ -46,7 +46,6 @@ def restored(kept: object, surroundings: Surroundings) -> Snapshot:
 
     Raises:
         ValueError: the value is not from `kept_of`.
-
     """
     told = kept if isinstance(kept, Mapping) else {}
     env, cwd, borrowed = told.get("env", {}), told.get("cwd"), told.get("borrowed", [])

@@ -79,7 +79,6 @@ class Loading:
         main: takes the job's names; None in the process that has the classes.
         fresh: make every class anew, for a job of another process.
         known: classes to use, by cloudpickle's names for them.
-
     """
 
     def __init__(
@@ -124,7 +123,7 @@ class Loading:
             _making.release()
 
     def publish(self) -> None:
-        """Let later pickles find the classes that were made here."""
+        """Let later pickles find the classes made here; those of a pickle that failed never are."""
         if not self._classes:
             return
         from cloudpickle import cloudpickle
@@ -378,7 +377,6 @@ def load_call(
         call: the pickle of the arguments, from `byvalue.pack_call` or of the arguments alone.
         sources: the source of the function's code, by file or cell.
         loading: reads the pickles, and gives the job its classes and names.
-
     """
     target = loading.load(function)
     args, kwargs, *more = loading.load(call)

@@ -19,9 +19,9 @@ SCRIPT = Path(__file__).parents[1] / "child" / "guardian.py"
 
 
 class Guard:
-    """Starts the guardian with the first worker, ends it with the last, and replaces a dead one.
+    """Starts the guardian with the first worker, and ends it with the last.
 
-    A thread waits for its death and replaces it: what killed it may kill the kernel next.
+    A thread waits for its death and starts another: what killed it may kill the kernel next.
     """
 
     def __init__(self) -> None:

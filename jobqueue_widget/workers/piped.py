@@ -19,10 +19,7 @@ LOG_READS = 64  # per callback, so that much output does not keep the I/O thread
 
 
 class PipedWorker(ABC):
-    """A worker at the other end of pipes. Methods are for any thread unless they say otherwise.
-
-    Subclasses start and end it.
-    """
+    """A worker at the other end of pipes; subclasses start and end it. Any thread unless stated."""
 
     def __init__(
         self, io: IoThread, on_free: Callable[[Any], None], on_gone: Callable[[Any], None]

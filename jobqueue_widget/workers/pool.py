@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 FAILED_STARTS = 3  # in a row, after which no spare is started until a job asks for a worker
 EXIT_SECONDS = 1.0
-SPARE_DELAY = 0.05  # seconds before a spare is started after a job took the last idle worker
+SPARE_DELAY = 0.05  # seconds that a job has the machine for itself before a new spare is started
 
 Frames = list[bytes | memoryview]
 MakeFrames = Callable[[WorkerProcess], tuple[int, Frames]]
@@ -122,7 +122,6 @@ class Pool:
 
         Returns:
             Why it could not be started, if so.
-
         """
         worker = WorkerProcess(
             self._io,

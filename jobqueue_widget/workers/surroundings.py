@@ -27,7 +27,6 @@ class Snapshot:
         path: `sys.path`.
         borrowed: variables whose values are taken from the kernel at the start of the job.
         is_restored: the folder must exist.
-
     """
 
     __slots__ = (

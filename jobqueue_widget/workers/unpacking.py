@@ -65,7 +65,6 @@ class CallReader:
 
         Raises:
             NotRestorableError: they cannot be unpickled here.
-
         """
         try:
             args, kwargs = loading.load(call_bytes(self._call))[:2]
@@ -106,10 +105,7 @@ def unreadable(error: BaseException, parts: Sequence[memoryview]) -> NotKept:
 
 
 def read_spooled(path: str) -> list[memoryview]:
-    """Read the parts of a large result into memory, and remove its file.
-
-    They are not mapped, as nobody could see what a removed file takes on the disk.
-    """
+    """Read a large result into memory and remove its file, which mapped would take unseen room."""
     try:
         with open(path, "rb", buffering=0) as file:
             data = bytearray(os.fstat(file.fileno()).st_size)

@@ -45,7 +45,6 @@ def who_makes_room(
         idle: all plugins that could be unloaded.
         own: the job's own plugin, whose worker is replaced anyway.
         short: the MiB that the job lacked, if known: then no more are chosen than hold it.
-
     """
     chosen: list[IdlePlugin] = []
     missing = dict(short or {})

@@ -237,7 +237,6 @@ class Ledger:
             stats: fresh figures of the machine.
             idle: loaded plugins without work, to be named as holders.
             beside: a waiting job whose need is kept free.
-
         """
         verdict = impossible(request.need, stats)
         if verdict is not None:

@@ -73,7 +73,6 @@ def checkable(
 
     Returns:
         What to reserve; and by the name of a resource why it is not checked.
-
     """
     kept, notes = dict(declared), dict[str, str]()
     for name in (RAM, GPU):

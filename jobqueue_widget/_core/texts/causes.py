@@ -109,7 +109,6 @@ def category_of(
         signal_name: the signal that ended its process, if one did.
         exit_code: the exit code of its process, if it ended by itself.
         stated: what the exception says of itself.
-
     """
     if stated.category is not None:
         return stated.category

@@ -29,10 +29,7 @@ def fit(text: str, limit: int = LINE) -> str:
 
 
 def fit_all(texts: Sequence[str], limit: int = LINE) -> list[str]:
-    """Cut each text to at most `limit` characters, so that different ones look different.
-
-    `texts` are read together and in their order, such as the rows of a list.
-    """
+    """Cut texts that are read together, as rows, to `limit` characters that tell them apart."""
     if max(map(len, texts), default=0) <= limit:
         return list(texts)
     return list(_fit_all(tuple(texts), limit))

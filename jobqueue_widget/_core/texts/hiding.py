@@ -29,7 +29,6 @@ class Secrets:
         uncountable: they are too many or too long to be looked for; then nothing is shown.
         withheld: the job itself has them, so that it is not written; else its environment has.
         warning: what the user is told at submit; "" if the user has called them secret.
-
     """
 
     def __init__(
@@ -128,10 +127,7 @@ def _common(text: str, secret: str) -> int:
 
 
 def forms_of(text: str) -> Iterator[str]:
-    """List the forms of a text in messages and output: as it is, escaped as usual, by lines.
-
-    A text that is too short to be looked for has none.
-    """
+    """List the forms of a text in output: as it is, escaped, by lines; none if it is too short."""
     if len(text) < SHORTEST:
         return
     yield text

@@ -34,7 +34,6 @@ def check_files(journal: Path, *, to_write: bool = True) -> None:
 
     Raises:
         JournalError: one is a link, no ordinary file, or another user's; nothing was touched.
-
     """
     owners = {_user()}
     status = _look(journal)
@@ -56,7 +55,6 @@ def check_kind(
 
     Raises:
         JournalError: says what it is, and the cure.
-
     """
     if status is None:
         return
@@ -74,7 +72,6 @@ def check_folder(path: Path, owners: set[int] | None = None) -> None:
 
     Raises:
         JournalError: says what it is, and the cure.
-
     """
     status = _look(path)
     if status is not None:
@@ -90,7 +87,6 @@ def open_own(path: Path, flags: int) -> int:
     Raises:
         JournalError: it is something else.
         OSError: it cannot be opened.
-
     """
     check_kind(path, _look(path), None)
     fd = os.open(path, flags | _SAFE, 0o600)

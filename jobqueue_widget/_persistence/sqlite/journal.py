@@ -73,7 +73,6 @@ class SqliteJournal:
             moments may be missing (the file itself stays sound).
         allow_network: use it on a network file system, where locks cannot be relied on; then only
             one kernel may ever open it.
-
     """
 
     def __init__(
@@ -113,7 +112,6 @@ class SqliteJournal:
         Raises:
             JournalInUseError: another kernel has it.
             JournalError: it cannot be used; the message says why and what to do.
-
         """
         check_place(self.path, allow_network=self._allow_network)
         try:
@@ -234,7 +232,6 @@ class SqliteJournal:
 
         Raises:
             JournalError, OSError, sqlite3.Error: it cannot be made; until then nothing is written.
-
         """
         with self._lock:
             if self._session is None:

@@ -42,7 +42,6 @@ class JournalLock:
         Raises:
             JournalInUseError: a living kernel has it.
             JournalError: the file cannot be made or locked.
-
         """
         try:
             status = os.lstat(self.path)
@@ -98,7 +97,6 @@ class JournalLock:
         Raises:
             JournalInUseError: another kernel has locked it.
             JournalError, OSError: it cannot be made or locked.
-
         """
         old, key = self._fd, self.key
         self._hold(open_own(self.path, os.O_RDWR | os.O_CREAT), as_told=False)

@@ -22,7 +22,6 @@ def check_place(path: Path, *, allow_network: bool) -> None:
 
     Raises:
         JournalError: the message says why, and what to do.
-
     """
     mode = mode_of(path)
     if stat.S_ISDIR(mode):
@@ -46,7 +45,6 @@ def check_header(path: Path, *, was_ours: bool) -> None:
     Raises:
         JournalError: it is no journal, or one of a newer version; nothing was changed.
         OSError: it cannot be read or made.
-
     """
     if not path.exists():
         make_empty(path)
@@ -71,7 +69,6 @@ def check_application(path: Path, application: int) -> None:
 
     Raises:
         JournalError: it is none.
-
     """
     if application != APPLICATION:
         raise JournalError(
@@ -85,7 +82,6 @@ def check_version(path: Path, version: int) -> None:
 
     Raises:
         JournalError: the version is not known.
-
     """
     if not 0 <= version <= VERSION:
         raise JournalError(

@@ -51,7 +51,6 @@ def mode_of(path: Path) -> int:
     Raises:
         JournalError: the system does not tell: a folder above it may not be entered, a name is
             too long.
-
     """
     try:
         return os.stat(path).st_mode
@@ -89,7 +88,6 @@ def refuse_network(path: Path) -> None:
 
     Raises:
         JournalError: names the file system and the cures.
-
     """
     found = file_system_of(path)
     if found in NETWORK:

@@ -85,7 +85,6 @@ def refuse_living_owner(connection: sqlite3.Connection, journal: Path, lock: Ide
 
     Raises:
         JournalInUseError: the kernel lives.
-
     """
     row = connection.execute("SELECT value FROM meta WHERE key = 'owner'").fetchone()
     if row is None:

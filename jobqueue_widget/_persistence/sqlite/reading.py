@@ -39,7 +39,6 @@ def read_contents(connection: sqlite3.Connection) -> Contents:
     Raises:
         Damaged: a value is none that is ever written there.
         sqlite3.Error: SQLite itself finds something wrong.
-
     """
     connection.execute("BEGIN")
     try:
@@ -91,7 +90,6 @@ def check_schema(connection: sqlite3.Connection) -> None:
 
     Raises:
         Damaged: there is one, or a table of ours has other columns.
-
     """
     rows = connection.execute("SELECT type, name, sql FROM sqlite_master")
     for kind, name, sql in rows:
@@ -209,7 +207,6 @@ def check(row: tuple[Any, ...], wanted: Types) -> None:
 
     Raises:
         Damaged: it has some.
-
     """
     if len(row) != len(wanted) or not all(map(isinstance, row, wanted)):
         raise Damaged("a row holds values of other types than were written")

@@ -64,7 +64,6 @@ class JournalRecords(list[JournalRecord]):
 
         Raises:
             MissingExtraError: pandas is not installed.
-
         """
         try:
             import pandas as pd
@@ -86,7 +85,6 @@ def read_journal(path: str | os.PathLike[str]) -> JournalRecords:
 
     Raises:
         JournalError: there is no journal, or it cannot be read.
-
     """
     with ReadOnly(path) as journal:
         return journal.records()

@@ -69,7 +69,6 @@ def _load_or_make(path: Path) -> bytes:
 
     Raises:
         OSError, ValueError: it cannot be read or made, or others could have read it.
-
     """
     if not os.path.lexists(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

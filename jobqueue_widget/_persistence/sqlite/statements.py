@@ -48,7 +48,6 @@ def check_pages(connection: sqlite3.Connection) -> None:
 
     Raises:
         Damaged: one is.
-
     """
     told = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if told != "ok":
