@@ -1,8 +1,8 @@
 """The worker process of one plugin: loads it, runs one call at a time, answers while it does.
 
-Started by path with the plugin's own interpreter, as `child.py` is for functions, whose pipes, ask
-and report it uses; standard library only. What differs: values are typed and never pickled, the
-plugin and what it holds live on between calls, and the control thread answers questions.
+Started by path with the plugin's own interpreter, as `function_worker.py` is for functions, whose
+pipes, ask and report it uses; standard library only. What differs: values are typed and never
+pickled, what the plugin holds lives on between calls, and the control thread answers questions.
 """
 
 from __future__ import annotations
