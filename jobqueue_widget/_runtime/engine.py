@@ -98,6 +98,7 @@ class Engine:
 
     # -- changing the state ------------------------------------------------------------------
 
+    @uninterrupted
     def do(self, event: ev.Event) -> bool:
         """Apply one event. False: a command that does not fit where the job is now.
 
@@ -105,12 +106,11 @@ class Engine:
             InvalidTransition: a runtime event that does not fit; a bug, and nothing changes.
 
         """
-        with UNINTERRUPTED:
-            with self.lock.held:
-                effects = self.state.apply(event, self.now())
-                outside = self.perform_inside(effects) if effects else None
-            if effects:
-                self.perform(outside or [])
+        with self.lock.held:
+            effects = self.state.apply(event, self.now())
+            outside = self.perform_inside(effects) if effects else None
+        if effects:
+            self.perform(outside or [])
         return effects is not None
 
     def submit(self, jobs: Sequence[tuple[JobRecord, tuple[JobRecord, ...]]]) -> None:
@@ -217,16 +217,16 @@ class Engine:
         finally:
             self.perform(outside, awake=True)
 
+    @uninterrupted
     def set_pause(self, reason: str | None) -> bool:
         """Pause (with a reason) or resume (None)."""
-        with UNINTERRUPTED:
-            with self.lock.held:
-                pause = None if reason is None else Pause(reason, self.now())
-                changed = self.state.set_pause(pause)
-                if changed:
-                    self._tell_pause()
-            self.wake()
-            self.perform([])
+        with self.lock.held:
+            pause = None if reason is None else Pause(reason, self.now())
+            changed = self.state.set_pause(pause)
+            if changed:
+                self._tell_pause()
+        self.wake()
+        self.perform([])
         return changed
 
     def _tell_pause(self) -> None:  # under the lock
@@ -335,9 +335,9 @@ class Engine:
         """True between start and stop, as long as the interpreter is not ending."""
         return self.life.phase == "started" and not self.life.is_exiting
 
+    @uninterrupted  # without an I/O thread timers fire on the loop
     def _fire(self, job: JobRecord, kind: fx.TimerKind, token: int) -> None:
         """Act on a timer that is due: on the I/O thread, or where the injected clock calls back."""
-        timeout = self.settings.cancel_timeout
         with self.lock.held:
             if not self.timers.take(job, kind, token):
                 return
@@ -345,7 +345,7 @@ class Engine:
             if kind == "grace":
                 event = ev.CancelTimedOut(job, job.attempt)
             elif kind == "limit":
-                event = ev.TimedOut(job, job.attempt, timeout)
+                event = ev.TimedOut(job, job.attempt, self.settings.cancel_timeout)
             elif kind == "backoff":
                 event = ev.BackoffOver(job, job.attempt)
             else:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from .._core.spec import EMPTY
-from .._threads.interrupts import UNINTERRUPTED
+from .._threads.interrupts import uninterrupted
 
 if TYPE_CHECKING:
     import logging
@@ -74,6 +74,7 @@ class RecorderView(Protocol):
     def note_cleared(self) -> None: ...
 
 
+@uninterrupted
 def do_all(engine: EngineView, commands: Iterable[ev.Event]) -> int:
     """Apply commands, one after the other; how many fitted.
 
@@ -81,13 +82,12 @@ def do_all(engine: EngineView, commands: Iterable[ev.Event]) -> int:
     """
     fitted, left = 0, iter(commands)
     outside: list[fx.Effect] = []
-    with UNINTERRUPTED:
-        while some := list(itertools.islice(left, AT_A_TIME)):
-            with engine.lock.held:
-                for event in some:
-                    effects = engine.state.apply(event, engine.now())
-                    if effects is not None:
-                        fitted += 1
-                        outside += engine.perform_inside(effects)
-        engine.perform(outside)
+    while some := list(itertools.islice(left, AT_A_TIME)):
+        with engine.lock.held:
+            for event in some:
+                effects = engine.state.apply(event, engine.now())
+                if effects is not None:
+                    fitted += 1
+                    outside += engine.perform_inside(effects)
+    engine.perform(outside)
     return fitted

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from .interrupts import UNINTERRUPTED
+from .interrupts import UNINTERRUPTED, uninterrupted
 
 Callback = Callable[..., object]
 
@@ -45,12 +45,9 @@ class LoopBridge:
         """True on the loop's own thread."""
         return threading.get_ident() == self._thread
 
+    @uninterrupted  # what is scheduled is on its way
     def post(self, callback: Callback, *args: object) -> bool:
         """Run the callback on the loop soon. Any thread. False if the loop is closed."""
-        with UNINTERRUPTED:  # what is scheduled is on its way
-            return self._post(callback, args)
-
-    def _post(self, callback: Callback, args: tuple[object, ...]) -> bool:
         with self._lock:
             self._calls.append((callback, args))
             if self._scheduled:

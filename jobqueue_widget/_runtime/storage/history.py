@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..._core.jobs import JobRecord
-from ..._threads.interrupts import UNINTERRUPTED
+from ..._threads.interrupts import uninterrupted
 
 if TYPE_CHECKING:
     from ..engine_view import EngineView
@@ -30,21 +30,22 @@ class History:
         self._engine = engine
         self._cleared: _Cleared | None = None
 
+    @uninterrupted
     def clear(self) -> int:
         """Hide all ended jobs; how many were not hidden before."""
         engine = self._engine
-        with UNINTERRUPTED:
-            with engine.lock.held:
-                state = engine.state
-                before = state.cleared_to
-                count = state.count_after(before)
-                if count:
-                    state.clear_history()
-                    self._cleared = _Cleared(before, engine.monotonic() + UNDO_SECONDS)
-                    self._tell("history_cleared", count)
-            engine.perform([])
+        with engine.lock.held:
+            state = engine.state
+            before = state.cleared_to
+            count = state.count_after(before)
+            if count:
+                state.clear_history()
+                self._cleared = _Cleared(before, engine.monotonic() + UNDO_SECONDS)
+                self._tell("history_cleared", count)
+        engine.perform([])
         return count
 
+    @uninterrupted
     def undo(self) -> int:
         """Show again what the last `clear` has hidden; 0 if that is too long ago."""
         engine = self._engine
@@ -71,6 +72,7 @@ class History:
         self._cleared = None
         return None
 
+    @uninterrupted
     def forget(self, jobs: Collection[JobRecord]) -> int:
         """Delete ended jobs, from the journal first; how many there were.
 
@@ -81,11 +83,10 @@ class History:
         engine = self._engine
         if engine.recorder is not None:
             engine.recorder.erase(jobs)
-        with UNINTERRUPTED:
-            with engine.lock.held:
-                effects = engine.perform_inside(engine.state.forget(jobs))
-                engine.publish("jobs_forgotten", {"count": len(effects)})
-            engine.perform(effects)
+        with engine.lock.held:
+            effects = engine.perform_inside(engine.state.forget(jobs))
+            engine.publish("jobs_forgotten", {"count": len(effects)})
+        engine.perform(effects)
         return len(effects)
 
     def _tell(self, event: str, count: int) -> None:
