@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from ._api import rows as _views
+from ._api import rows
 from ._api.control import Control, OptionsView, Scope
 from ._api.displayed import Displayed
 from ._api.forgetting import Forgetting
@@ -34,6 +34,7 @@ from ._core.spec import DEFAULT_OPTIONS
 from ._machine.shared import shared_admission
 from ._runtime.engine import Engine, Settings
 from ._runtime.publish import EventStream, Subscriber
+from ._runtime.storage.data_frame import data_frame
 from .errors import InvalidOptionError, InvalidTargetError, UnsupportedLoopError
 from .job import Job
 from .protocols import OffersResources
@@ -491,9 +492,9 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
                 return None
             return self._engine.state.order.position(record)
 
-    def window(self, which: _views.WindowName, start: int, stop: int) -> _views.Rows:
+    def window(self, which: rows.WindowName, start: int, stop: int) -> rows.Rows:
         """Rows of "running", "pending" or "history" with the total, all of one moment."""
-        return _views.window(self._engine, which, start, stop)
+        return rows.window(self._engine, which, start, stop)
 
     def get_state(self) -> dict[str, Any]:
         """All of the queue as plain values.
@@ -502,7 +503,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         (the last 20 ended ones, newest first), `stats` (exact totals), `paused`, `phase` and
         `revision`.
         """
-        return _views.state_dict(self._engine)
+        return rows.state_dict(self._engine)
 
     def get_job_logs(self, job_id: str | Job, lines: int = 100) -> str:
         """The last `lines` lines of the job's output; "" for an unknown id."""
@@ -518,7 +519,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
             MissingExtraError: pandas is not installed.
 
         """
-        return _views.data_frame([job.as_dict() for job in self.jobs()])
+        return data_frame([job.as_dict() for job in self.jobs()])
 
     def __reduce__(self) -> str:
         raise TypeError(

@@ -9,7 +9,7 @@ from typing import Any
 from .._runtime.engine import Engine
 from ..errors import UnsupportedLoopError
 from ..protocols import MimeBundle
-from . import rows as _views
+from . import rows
 from .display_hook import provider
 
 
@@ -45,10 +45,10 @@ class Displayed:
         return provider().cell_widget(self)
 
     def _snapshot(
-        self, running: int, pending: int, history: int, known: _views.KnownRows | None = None
+        self, running: int, pending: int, history: int, known: rows.KnownRows | None = None
     ) -> dict[str, Any]:
         """For the widget: the first rows of each list and the counts, of one moment."""
-        return _views.snapshot(self._engine, running, pending, history, known)
+        return rows.snapshot(self._engine, running, pending, history, known)
 
     def _resources(self) -> dict[str, Any]:
         """For the widget: meters and idle plugins; empty where memory was never a matter."""

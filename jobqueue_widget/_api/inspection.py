@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._runtime.settings import Clock
 from ..executors.process import ProcessExecutor
-from . import rows as _views
+from . import rows
 
 if TYPE_CHECKING:
     from .._core.effects import TimerKind
@@ -239,7 +239,7 @@ class Inspection:
 
     def snapshot(self, running: int = 8, pending: int = 25, history: int = 20) -> dict[str, Any]:
         """What the widget draws: counts, state, and at most so many rows of each list."""
-        return _views.snapshot(self.engine, running, pending, history)
+        return rows.snapshot(self.engine, running, pending, history)
 
     def undo_clear(self) -> int:
         """What the widget's Undo does: show again what was just hidden; how many jobs that were."""

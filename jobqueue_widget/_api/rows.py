@@ -13,7 +13,6 @@ from .._core.texts.fitting import LINE, fit_all
 from .._core.texts.words import cancel_text, error_text
 from .._runtime.engine import Engine
 from .._secrets.arguments import arguments_line
-from ..errors import MissingExtraError
 from .schema import USUAL
 from .submission import differs_now, stands_for
 
@@ -359,18 +358,3 @@ def window(engine: Engine, which: WindowName, start: int, stop: int) -> Rows:
         revision = state.revision
     add_arguments(rows, jobs)
     return Rows(revision, total, rows)
-
-
-def data_frame(rows: Sequence[dict[str, Any]]) -> Any:
-    """One row per job, for pandas.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise MissingExtraError(
-            'to_pandas needs pandas: pip install "jobqueue-widget[pandas]"'
-        ) from error
-    return pd.DataFrame(rows)

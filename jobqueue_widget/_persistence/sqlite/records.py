@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..._core.stored import Contents, StoredRequest, StoredState
-from ...errors import JournalError, MissingExtraError
+from ..._runtime.storage.data_frame import data_frame
+from ...errors import JournalError
 from .beside import check_files
 from .lock import is_in_use
 from .places import mode_of
@@ -65,14 +66,8 @@ class JournalRecords(list[JournalRecord]):
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise MissingExtraError(
-                'to_pandas needs pandas: pip install "jobqueue-widget[pandas]"'
-            ) from error
         names = [field.name for field in dataclasses.fields(JournalRecord)]
-        return pd.DataFrame([record.as_dict() for record in self], columns=names)
+        return data_frame([record.as_dict() for record in self], names)
 
 
 def read_journal(path: str | os.PathLike[str]) -> JournalRecords:
