@@ -46,7 +46,7 @@ byvalue = load("byvalue")
 loading = load("loading")
 wire = load("wire")
 child_pipes = load("pipes")
-jobside = load("job_context")
+job_context = load("job_context")
 state = load("baseline")
 inside = load("capture.inside")
 logs = load("capture.logs")
@@ -55,7 +55,7 @@ libraries = load("libraries")
 MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process starts is found
 OUR_FILES = (
     os.path.abspath(__file__),
-    *(module.__file__ for module in (byvalue, loading, wire, jobside)),
+    *(module.__file__ for module in (byvalue, loading, wire, job_context)),
 )
 
 
@@ -91,7 +91,7 @@ class Body:
             self.noticed_before = self.context.noticed
             self.context.noticed = True
             self.cut_an_import = self.cut_an_import or is_importing(frame)
-            raise jobside.JobCancelled("asked to stop")
+            raise job_context.JobCancelled("asked to stop")
 
     def take_back(self) -> None:
         """Note that the body did not notice a JobCancelled that came after it had returned."""
@@ -122,7 +122,7 @@ def is_importing(frame: Any) -> bool:
     return frame is not None
 
 
-class WorkerJob(jobside.JobContext):  # type: ignore[misc, name-defined]
+class WorkerJob(job_context.JobContext):  # type: ignore[misc, name-defined]
     """A job of a worker. What it has left behind is silent: the next one has the log now."""
 
     def log(self, text: object) -> None:
@@ -172,7 +172,7 @@ class Worker:
         while True:
             self.held_back.wait()
             self.held_back.clear()
-            time.sleep(jobside.MIN_INTERVAL)
+            time.sleep(job_context.MIN_INTERVAL)
             context = self.body.context
             if context is not None:
                 context.flush()
@@ -181,8 +181,8 @@ class Worker:
         """Let go of job, threads and pipes in a fork that the job made."""
         self.is_copy = True
         self.pipes.let_go()
-        jobside.bind_process(None)
-        jobside.bind(None)
+        job_context.bind_process(None)
+        job_context.bind(None)
 
     # -- jobs --------------------------------------------------------------------------------
 
@@ -225,8 +225,8 @@ class Worker:
         context.number = number
         self.returned = None
         self.body.begin(context)
-        jobside.bind_process(context)
-        jobside.bind(context)
+        job_context.bind_process(context)
+        job_context.bind(context)
         self.capture.prepare()
         try:
             with loading.Main() as main:
@@ -235,8 +235,8 @@ class Worker:
         except BaseException as error:  # a late ask, or no memory to say how it ended
             meta, parts = self.failed_after(error), []
         self.body.end()
-        jobside.bind(None)
-        jobside.bind_process(None)
+        job_context.bind(None)
+        job_context.bind_process(None)
         context.finish()
         self.clean_up(meta)
         self.pipes.write(wire.end_frame(number, meta, parts))
@@ -253,14 +253,14 @@ class Worker:
             context.checkpoint()
             brought = loading.Loading(main)
             target, args, kwargs = loading.load_call(function, call, source, brought)
-            value = jobside.run_body(target, args, kwargs)
+            value = job_context.run_body(target, args, kwargs)
             body.number = 0
         except BaseException as error:
             body.number = 0
             if self.is_copy:
                 state.end_copy(error)
-            if value is nothing or not isinstance(error, jobside.JobCancelled):
-                meta = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES)
+            if value is nothing or not isinstance(error, job_context.JobCancelled):
+                meta = wire.failure_meta(error, job_context.JobCancelled, OUR_FILES)
                 return meta, wire.pack_exception(error, child_pipes.write_log)
             body.take_back()
         if self.is_copy:
@@ -278,7 +278,7 @@ class Worker:
 
     def failed_after(self, error: BaseException) -> dict[str, Any]:
         """Return how a job ends in which something else failed than its body."""
-        meta: dict[str, Any] = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES)
+        meta: dict[str, Any] = wire.failure_meta(error, job_context.JobCancelled, OUR_FILES)
         if self.returned is not None:
             said = f"{meta['type']}: {meta['message']}"
             meta = wire.lost(self.returned, f"it could not be sent: {said}")
@@ -298,7 +298,7 @@ class Worker:
         """Return what a context reports through."""
 
         def send(fraction: object, message: object) -> None:
-            frame = json.dumps(jobside.readable_report(fraction, message)).encode()
+            frame = json.dumps(job_context.readable_report(fraction, message)).encode()
             self.pipes.send(wire.PROGRESS, number, [frame])
 
         return send
@@ -379,7 +379,7 @@ class OwnPackage:
     def exec_module(self, module: ModuleType) -> None:
         """The names that are useful inside a job."""
         for name in ("current_job", "track", "JobCancelled"):
-            setattr(module, name, getattr(jobside, name))
+            setattr(module, name, getattr(job_context, name))
 
 
 def main() -> None:
@@ -407,9 +407,9 @@ def make_ready(worker: Worker, last_finder: OwnPackage) -> None:
     if ASK_SIGNAL is not None:
         signal.signal(ASK_SIGNAL, worker.body.on_signal)
     sys.meta_path.append(last_finder)
-    worker.capture = inside.Capture(jobside.bound_job, jobside.current_job, tqdm.hooks)
+    worker.capture = inside.Capture(job_context.bound_job, job_context.current_job, tqdm.hooks)
     worker.capture.prepare()
-    sys.breakpointhook = inside.Question(sys.breakpointhook, jobside.current_job)
+    sys.breakpointhook = inside.Question(sys.breakpointhook, job_context.current_job)
     sys.modules["__main__"] = state.clean_main()
     worker.begin()
 

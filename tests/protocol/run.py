@@ -8,7 +8,7 @@ import traceback
 from dataclasses import dataclass
 from unittest.mock import patch
 
-from jobqueue_widget.child import job_context as jobside
+from jobqueue_widget.child import job_context
 from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.sync import SAY_AGAIN
 from tests.schedules.loop import OtherThread
@@ -53,7 +53,7 @@ def play(seed: str, thread: OtherThread, node: Node) -> Verdict:
     listener = _Listener(world)
     logging.getLogger().addHandler(listener)
     try:
-        with patch.object(jobside, "time", world.outside):  # thins what jobs report
+        with patch.object(job_context, "time", world.outside):  # thins what jobs report
             world.new_kernel()
             world.loop.run_until_complete(_play(world))
     except Exception as error:

@@ -30,15 +30,15 @@ class Capability:
         tool: the capability.
         adapters: `task`, `module` and `class` of each that fits it.
         types: registered ones, whose values keep their type.
-        jobside: the module of that name.
+        job_context: the module of that name.
     """
 
     def __init__(
-        self, tool: Any, adapters: list[dict[str, str]], types: dict[str, type], jobside: Any
+        self, tool: Any, adapters: list[dict[str, str]], types: dict[str, type], job_context: Any
     ) -> None:
         self.tool = tool
         self.types = types
-        self.jobside = jobside
+        self.job_context = job_context
         self.config: Any = None
         name = getattr(tool, "name", type(tool).__name__)  # once: it may read a package's metadata
         self.title = f"capability {name}"
@@ -98,9 +98,9 @@ class Capability:
         try:
             yield
         except Exception as error:
-            asked = self.jobside.current_job().cancel_requested
+            asked = self.job_context.current_job().cancel_requested
             if asked and type(error).__name__ == "CapabilityCancelledError":
-                raise self.jobside.JobCancelled(str(error)) from error
+                raise self.job_context.JobCancelled(str(error)) from error
             raise
 
     def sent(self, value: Any, call: dict[str, Any]) -> Any:
@@ -137,7 +137,7 @@ class Capability:
 
     def begin(self, call: dict[str, Any]) -> None:
         """Nothing is left of the call before, and the tool can see whose call this is."""
-        job = self.jobside.current_job()
+        job = self.job_context.current_job()
         self.tool._cancel_requested = False
         job.checkpoint()
         wire = sys.modules.get("cjm_substrate.core.wire")

@@ -44,7 +44,7 @@ typed = child.load("plugins.typed")
 interface = child.load("plugins.interface")
 offspring = child.load("offspring")
 records = child.load("plugins.records")
-wire, jobside, state = child.wire, child.jobside, child.state
+wire, job_context, state = child.wire, child.job_context, child.state
 child_pipes = child.child_pipes
 CAPABILITIES = os.path.join(HERE, "capability_worker.py")
 OUR_FILES = (*child.OUR_FILES, os.path.abspath(__file__), CAPABILITIES)
@@ -147,7 +147,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         """One call, to one END frame whatever happens."""
         head, *parts = wire.split_parts(memoryview(child_pipes.joined(pieces)))
         call = json.loads(bytes(head))
-        context = jobside.JobContext(
+        context = job_context.JobContext(
             call["job"],
             call["attempt"],
             self.sender(number),
@@ -157,16 +157,16 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         context.number = number
         before = offspring.Offspring()
         self.body.begin(context)
-        jobside.bind_process(context)
+        job_context.bind_process(context)
         try:
             meta, back = self.outcome_of(context, call, parts)
         except BaseException as error:  # a late ask, or no memory to say how it ended
-            meta, back = wire.failure_meta(error, jobside.JobCancelled, OUR_FILES), []
+            meta, back = wire.failure_meta(error, job_context.JobCancelled, OUR_FILES), []
         self.body.number = 0
         if meta["kind"] != "value" or meta.get("noticed"):
             meta = {**meta, **end_newer(before), **self.told_of_an_import()}
         self.body.end()
-        jobside.bind_process(None)
+        job_context.bind_process(None)
         context.finish()
         self.rest()
         self.pipes.write(wire.pieces(wire.END, number, wire.end_parts(meta, back)))
@@ -187,8 +187,8 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             body.number = 0
             if self.is_copy:
                 state.end_copy(error)
-            if value is nothing or not isinstance(error, jobside.JobCancelled):
-                return wire.failure_meta(error, jobside.JobCancelled, OUR_FILES), []
+            if value is nothing or not isinstance(error, job_context.JobCancelled):
+                return wire.failure_meta(error, job_context.JobCancelled, OUR_FILES), []
             body.take_back()
         if self.is_copy:
             state.end_copy(None)
@@ -222,7 +222,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         plugin = find(call["module"], call["class"])()
         self.hear_progress(plugin)
         if adapters is not None:
-            plugin = capabilityside.Capability(plugin, adapters, self.types, jobside)
+            plugin = capabilityside.Capability(plugin, adapters, self.types, job_context)
         self.plugin = plugin
         if call["configure"]:
             self.op_initialize(call, args, kwargs)
@@ -261,7 +261,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
                     raise typed.NotSendable(meta["lost"]["reason"])
                 self.pipes.write(wire.pieces(wire.CHUNK, number, wire.end_parts(meta, parts)))
                 body.number = number
-                jobside.current_job().checkpoint()
+                job_context.current_job().checkpoint()
         finally:
             close = getattr(pieces, "close", None)
             if close is not None:
@@ -296,7 +296,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         def report_progress(progress: Any, message: Any = "") -> None:
             if callable(original):
                 original(progress, message)
-            jobside.current_job().report(progress, message)
+            job_context.current_job().report(progress, message)
 
         with contextlib.suppress(AttributeError):
             plugin.report_progress = report_progress

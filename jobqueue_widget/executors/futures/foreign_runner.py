@@ -19,8 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...child import byvalue, loading, wire
-from ...child import job_context as jobside
+from ...child import byvalue, job_context, loading, wire
 from ...child.capture import tqdm
 from ...child.capture.inside import Capture
 from ...child.job_context import (
@@ -47,7 +46,7 @@ LOOK_INTERVAL = 0.05  # seconds for which "nobody asked" is believed
 
 OUR_FILES = (  # frames of ours, that no traceback shows
     __file__,
-    *(str(module.__file__) for module in (byvalue, loading, wire, jobside)),
+    *(str(module.__file__) for module in (byvalue, loading, wire, job_context)),
 )
 _READ_AND_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
