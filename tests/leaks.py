@@ -55,7 +55,7 @@ def _children() -> list[str]:
 
 def _is_of_rays_pool(process: psutil.Process) -> bool:
     """Ray starts workers ahead when it likes; one that has become an actor of ours is no such."""
-    if process.status() == psutil.STATUS_ZOMBIE:
+    if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
         return False
     command = " ".join(process.cmdline())
     return command.startswith("ray::IDLE") or "/ray/_private/workers/default_worker.py" in command

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from ..workers.cleanup import is_alive
+
 MARK = b"JOBQUEUE_RUN_ID="
 GUARDIAN_PATIENCE = 1.0  # seconds in which a killed kernel's guardian promises to end its workers
 PATIENCE = 1.0  # seconds for killed processes to be gone
@@ -51,7 +53,7 @@ def find(run_ids: Collection[str]) -> list[Orphan]:
 def _look(pid: int, run_id: str) -> Orphan | None:
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
+        if not is_alive(process):
             return None
         memory = process.memory_info().rss / 2**20
         command = " ".join(process.cmdline())[:200]

@@ -13,6 +13,7 @@ from .._core.jobs import JobFailure
 from .._core.texts.causes import POSSIBLY_OUT_OF_MEMORY
 
 ID_VARIABLE = "JOBQUEUE_WORKER_ID"
+ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # nobody has waited for it yet, or just now
 
 
 def descendants_of(pid: int) -> list[psutil.Process]:
@@ -111,9 +112,9 @@ def _is_alive_in(process: psutil.Process, group: int) -> bool:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """True for a process that runs; False for a zombie, which nobody may ever wait for."""
+    """True for a process that runs; False for one that has ended, waited for or not."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and process.status() not in ENDED
     except psutil.Error:
         return False
 

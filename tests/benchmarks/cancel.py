@@ -36,7 +36,7 @@ def pid_from(path: Path, seconds: float = 20.0) -> int:
 def is_there(pid: int) -> bool:
     """Running, not only waiting to be reaped."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
         return False
 

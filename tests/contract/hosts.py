@@ -15,7 +15,7 @@ import psutil
 
 from jobqueue_widget.testing import FakePlugin, FakePluginHost
 from tests.contract import bodies
-from tests.contract.subjects import is_alive
+from tests.crash.processes import alive
 
 
 class Unwell(FakePlugin):
@@ -148,7 +148,7 @@ class HostWithProcesses(UnwellHost):
         self.family = [me, *children]
 
     def reload_plugin(self, name: str, config: object = None) -> bool:
-        self.alive_at_reload += [one.pid for one in self.family if is_alive(one.pid)]
+        self.alive_at_reload += [one.pid for one in self.family if alive(one.pid)]
         return super().reload_plugin(name, config)
 
 

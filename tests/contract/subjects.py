@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import sys
 import time
@@ -12,8 +11,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from jobqueue_widget import JobQueue
 from jobqueue_widget.compat.cjm.executor import PluginHostExecutor
@@ -232,12 +229,6 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
     "reference-manager": reference,
     "own-manager": own,
 }
-
-
-def is_alive(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 async def until_beating(folder: Path) -> None:

@@ -12,7 +12,8 @@ from tests.conditions import until
 from tests.contract import bodies
 from tests.contract.conftest import Promise
 from tests.contract.direct import Recorder, opened
-from tests.contract.subjects import Subject, is_alive, until_beating
+from tests.contract.subjects import Subject, until_beating
+from tests.crash.processes import alive
 from tests.leaks import Resources
 
 
@@ -90,7 +91,7 @@ async def test_a_kill_ends_what_does_not_listen_and_the_work_is_gone(
         if subject.can_kill:
             assert (await recorder.end()).kind != "value"
             (pid,) = bodies.pids(tmp_path)
-            assert subject.name == "plugin of a fake host" or not is_alive(pid)
+            assert subject.name == "plugin of a fake host" or not alive(pid)
             assert not recorder.kills_failed
             count = bodies.beats(tmp_path)
             _, after = bench.launch(subject.call("echo", "next"))

@@ -32,7 +32,8 @@ from tests.contract.hosts import (
     UnwellHost,
     raises,
 )
-from tests.contract.subjects import is_alive, until_beating
+from tests.contract.subjects import until_beating
+from tests.crash.processes import alive
 from tests.reference import reference_manager
 
 TICK = 0.01
@@ -337,7 +338,7 @@ async def test_the_process_group_of_a_plugin_is_ended_before_the_reload(
         job.cancel(force=True)
         await until(lambda: host.reloads)
         assert host.alive_at_reload == []
-        assert not any(is_alive(one.pid) for one in host.family)
+        assert not any(alive(one.pid) for one in host.family)
         await queue.wait_for_job(job, timeout=20)
         assert job.status is JobStatus.cancelled
         if answer:

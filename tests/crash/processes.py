@@ -10,9 +10,9 @@ import psutil
 
 
 def alive(pid: int) -> bool:
-    """A zombie is dead: somebody just has not looked yet."""
+    """False once it has ended, also if nobody has waited for it yet, or somebody does just now."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
         return False
 

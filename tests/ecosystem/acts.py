@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tests.conditions import until
+from tests.crash.processes import alive
 from tests.ecosystem.subjects import Call, Subject, converters
 
 PATIENCE = 45.0
@@ -312,7 +311,7 @@ async def reload(stage: Stage) -> object:
     before, configuration = stage.pid(), stage.manager.get_plugin_config(stage.name)
     assert stage.manager.reload_plugin(stage.name) is True
     assert stage.pid() != before, "the same process"
-    assert not _lives(before), "the old process lives"
+    assert not alive(before), "the old process lives"
     assert stage.manager.get_plugin_config(stage.name) == configuration
     await stage.work(stage.subject.calls[0])
     return configuration
@@ -322,7 +321,7 @@ async def reload(stage: Stage) -> object:
 async def unload(stage: Stage) -> object:
     pid = stage.pid()
     assert stage.manager.unload_plugin(stage.name) is True
-    assert not _lives(pid), "its process lives"
+    assert not alive(pid), "its process lives"
     assert stage.manager.get_plugin(stage.name) is None
     job = await stage.run(stage.subject.calls[0])
     assert "not loaded" in job.error, job.error
@@ -335,10 +334,3 @@ async def killed(stage: Stage) -> object:
     os.kill(stage.pid(), signal.SIGKILL)
     await stage.run(stage.subject.calls[0])
     return await stage.work(stage.subject.calls[0])
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -18,6 +18,7 @@ import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus, PluginManager, QueueScheduler
 from tests.conditions import until
+from tests.crash.processes import alive
 from tests.ecosystem.capabilities_for_tests import MADE, MANIFESTS, need_capabilities, results_there
 from tests.example_plugins import DATA
 
@@ -253,20 +254,15 @@ async def test_a_conversion_is_cancelled_in_the_middle_and_the_next_one_runs(
             job.cancel()
             await queue.wait_for_job(job)
             assert job.status is JobStatus.cancelled
-            assert not alive(running), "it is gone when that is said"
+            assert not living(running), "it is gone when that is said"
             assert (await after)["metadata"]["output_format"] == "flac"
             assert after.progress == 1.0
             assert f"Converted {DATA / 'garden.wav'} -> " in after.logs()
             assert "Converted" not in job.logs()
 
 
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    found = []
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+def living(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if alive(process.pid)]
 
 
 def has_begun(job: Job) -> bool:
@@ -291,7 +287,7 @@ async def test_asking_to_stop_is_heard_by_what_asks(tmp_path: Path) -> None:
                 await queue.wait_for_job(job)
                 assert job.status is JobStatus.cancelled, method
                 assert job.failure is None or job.failure.type_name.endswith("JobCancelled")
-                assert not alive(children), method
+                assert not living(children), method
                 assert await queue.submit_nowait("workload", "check", 0.05) == "whole"
         assert handle.pid == worker, "it was not forced"
 
@@ -395,13 +391,13 @@ async def test_it_is_unloaded_and_evicted_as_other_plugins_are(tmp_path: Path) -
             assert await queue.submit_nowait(GRAPH, **call) == ["a", "b"]
             worker = psutil.Process(handle.pid)
             assert manager.evict(GRAPH) is None
-            assert not alive([worker])
+            assert not alive(worker.pid)
             assert handle.pid is None
             labels = await queue.submit_nowait(GRAPH, "get_schema")
             assert labels["counts"] == {"City": 2}, "loaded again, over the same data"
             worker = psutil.Process(handle.pid)
             assert manager.unload_plugin(GRAPH)
-            assert not alive([worker])
+            assert not alive(worker.pid)
             assert await queue.submit_nowait(PYSBD, "is_available"), "the other stays"
 
 

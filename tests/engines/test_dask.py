@@ -27,7 +27,8 @@ from jobqueue_widget.executors.dask import link as dask_link
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.contract import bodies
-from tests.contract.subjects import is_alive, until_beating
+from tests.contract.subjects import until_beating
+from tests.crash.processes import alive
 from tests.engines import work
 from tests.engines.dask_processes import DaskProcesses, dask_processes, settle
 from tests.own_manager import write_manifests
@@ -258,7 +259,7 @@ async def test_a_c_loop_is_ended_and_its_worker_goes_on(client: Any, tmp_path: P
         job.cancel(force=True)
         await queue.wait_for_job(job, timeout=20)
         assert job.status is JobStatus.cancelled
-        assert not any(is_alive(pid) for pid in (bodies.pids(tmp_path)[0], grandchild))
+        assert not any(alive(pid) for pid in (bodies.pids(tmp_path)[0], grandchild))
         assert neighbour.is_running()
         assert await asyncio.wait_for(queue.submit_nowait(pow, 2, 2), 20) == 4
         bodies.release(tmp_path)
@@ -276,11 +277,11 @@ async def test_a_function_runs_a_plugin_of_that_machine_and_ends_with_it(
         await until_beating(tmp_path)
         await until(lambda: job.progress == 0.25 and bodies.TOLD[1] in job.logs())
         plugin = bodies.pids(tmp_path)[0]
-        assert is_alive(plugin)
+        assert alive(plugin)
         job.cancel(force=True)
         await queue.wait_for_job(job, timeout=20)
         assert job.status is JobStatus.cancelled
-        assert not is_alive(plugin)
+        assert not alive(plugin)
 
 
 async def test_tasks_of_others_on_the_same_worker_are_not_disturbed(
@@ -323,7 +324,7 @@ async def test_a_job_whose_worker_is_killed_fails_by_name_and_runs_once(
         await queue.wait_for_job(job, timeout=20)
         assert str(job.error).startswith(f"WorkerLost: {place} was lost: its process has ended")
         assert await asyncio.wait_for(following, 20) == 4
-        await until(lambda: not is_alive(child))
+        await until(lambda: not alive(child))
     assert bodies.times_begun(tmp_path) == 1
 
 
@@ -366,7 +367,7 @@ async def test_a_job_whose_place_is_taken_away_is_lost_and_not_said_to_have_died
         await until(lambda: bodies.times_begun(tmp_path / "again") == 2)
         bodies.release(tmp_path / "again")
         assert await asyncio.wait_for(again, 20) == "released"
-    assert not is_alive(bodies.pids(tmp_path)[0])
+    assert not alive(bodies.pids(tmp_path)[0])
 
 
 async def test_a_retry_after_a_lost_worker_is_another_attempt(
@@ -413,7 +414,7 @@ async def test_a_lost_scheduler_fails_what_ran_and_another_one_goes_on(
         processes.scheduler.kill()
         await queue.wait_for_job(job, timeout=30)
         assert str(job.error).startswith("WorkerLost"), job.error
-        await until(lambda: not is_alive(child))
+        await until(lambda: not alive(child))
         await until(lambda: "the Dask scheduler" in str(following.block_reason or following.phase))
         for worker in processes.workers:
             worker.wait(30)
@@ -454,7 +455,7 @@ async def test_when_the_kernel_is_killed_its_jobs_end_and_their_places_are_free(
         kernel.kill()
         await kernel.wait()
     child = bodies.pids(tmp_path)[0]
-    await until(lambda: not is_alive(child))
+    await until(lambda: not alive(child))
     await until(lambda: keys_of_ours(client) <= before)
     assert client.submit(pow, 2, 2, pure=False).result(20) == 4
     assert bodies.times_begun(tmp_path) == 1
@@ -470,7 +471,7 @@ async def test_a_closed_client_is_what_jobs_wait_for(engine: DaskProcesses, tmp_
         await until(lambda: running.done and job.block_reason)
         assert "the Dask client was closed" in str(running.error)
         assert job.block_reason == dask_link.CLOSED
-        await until(lambda: not is_alive(bodies.pids(tmp_path)[0]))
+        await until(lambda: not alive(bodies.pids(tmp_path)[0]))
         job.cancel()
 
 

@@ -32,7 +32,7 @@ from jobqueue_widget import (
 from jobqueue_widget.executors.futures import foreign_runner
 from tests.conditions import until
 from tests.contract import bodies
-from tests.contract.subjects import is_alive
+from tests.crash.processes import alive
 from tests.threads import no_threads
 
 
@@ -490,7 +490,7 @@ async def test_an_engine_that_ends_what_runs_is_told_to_when_asking_was_in_vain(
         deaf.cancel()
         await queue.wait_for_job(deaf, timeout=20)
         assert deaf.status is JobStatus.cancelled
-        assert not is_alive(bodies.pids(tmp_path / "deaf")[0])
+        assert not alive(bodies.pids(tmp_path / "deaf")[0])
         assert await asyncio.wait_for(queue.submit_nowait(pow, 2, 2), 20) == 4
 
 

@@ -18,7 +18,8 @@ from jobqueue_widget.errors import MissingExtraError
 from jobqueue_widget.executors.ray import executor as ray_executor
 from tests.conditions import until
 from tests.contract import bodies
-from tests.contract.subjects import is_alive, until_beating
+from tests.contract.subjects import until_beating
+from tests.crash.processes import alive
 from tests.engines import work
 from tests.engines.ray_processes import ray_processes
 
@@ -60,7 +61,7 @@ async def test_a_c_loop_is_ended_and_its_place_goes_on(tmp_path: Path) -> None:
         job.cancel(force=True)
         await queue.wait_for_job(job, timeout=20)
         assert job.status is JobStatus.cancelled
-        assert not any(is_alive(pid) for pid in (bodies.pids(tmp_path)[0], grandchild))
+        assert not any(alive(pid) for pid in (bodies.pids(tmp_path)[0], grandchild))
         after = queue.submit_nowait(pow, 2, 2)
         assert await asyncio.wait_for(after, 20) == 4
         assert actor_pid(after) == place
@@ -85,7 +86,7 @@ async def test_a_lost_place_fails_its_job_or_sends_it_again(
             await queue.wait_for_job(job, timeout=40)
             assert str(job.error).startswith(f"WorkerLost: {place} was lost: its process has ended")
             assert bodies.times_begun(tmp_path) == 1
-        await until(lambda: not is_alive(child))
+        await until(lambda: not alive(child))
 
 
 async def test_a_place_that_was_lost_while_idle_is_not_used_again() -> None:
@@ -164,7 +165,7 @@ async def test_when_the_kernel_is_killed_its_jobs_end(ray: Any, tmp_path: Path) 
         kernel.kill()
         await kernel.wait()
     child = bodies.pids(tmp_path)[0]
-    await until(lambda: not is_alive(child), 30)
+    await until(lambda: not alive(child), 30)
     assert bodies.times_begun(tmp_path) == 1
 
 

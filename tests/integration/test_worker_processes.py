@@ -30,6 +30,7 @@ from jobqueue_widget import (
     current_job,
 )
 from jobqueue_widget.testing import inspect
+from tests.crash.processes import alive
 from tests.sockets import Listeners
 
 SOON = 20.0
@@ -40,13 +41,6 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(SOON):
         while not condition():
             await asyncio.sleep(0.005)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 # -- warm workers ----------------------------------------------------------------------------------

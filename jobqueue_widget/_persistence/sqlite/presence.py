@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from ...errors import JournalInUseError
+from ...workers.cleanup import is_alive
 from .beside import sibling
 
 SAME_START = 2.0  # seconds by which two readings of a process's start may differ (clocks are set)
@@ -107,6 +108,6 @@ def _lives(owner: dict[str, Any]) -> bool:
     try:
         process = psutil.Process(owner["pid"])
         same = abs(process.create_time() - owner["started"]) < SAME_START
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        return same and is_alive(process)
     except psutil.Error:
         return False

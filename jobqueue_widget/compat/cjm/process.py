@@ -63,8 +63,7 @@ def is_running(process: Any) -> bool:
     if callable(poll):
         return poll() is None
     try:
-        found = psutil.Process(process.pid)
-        return found.is_running() and found.status() != psutil.STATUS_ZOMBIE
+        return is_alive(psutil.Process(process.pid))
     except psutil.Error:
         return False
 
