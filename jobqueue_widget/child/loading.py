@@ -8,6 +8,7 @@ no job sees what another has changed in them. Standard library only.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import enum
 import functools
 import io
@@ -16,7 +17,7 @@ import pickle
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -149,7 +150,8 @@ class Loading:
             self._holds_lock = _making.acquire(timeout=PATIENCE)
             found = self._find(name)
         if found is None:
-            found = make(*args[:-2], None, args[-1])
+            with _said_of(args[1]):
+                found = make(*args[:-2], None, args[-1])
             self._empty.add(id(found))
             if name is not None:
                 self._classes[name] = self._made[name] = found
@@ -171,7 +173,8 @@ class Loading:
             return made
         self._empty.discard(id(made))
         self._bring(made)
-        return fill(made, state)
+        with _said_of(made.__qualname__):
+            return fill(made, state)
 
     def make_function(
         self, make: Callable[..., Any], code: Any, names: dict[str, Any], *args: Any
@@ -198,6 +201,21 @@ class Loading:
     def _bring(self, made: Any) -> None:
         if self.main is not None and _is_typed(made):
             self._brought.append(made)
+
+
+@contextlib.contextmanager
+def _said_of(name: object) -> Iterator[None]:
+    """Say of a class that its kind does not let cloudpickle make again what helps.
+
+    Its metaclass wants all fields at once, or `__init_subclass__` what comes later only.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise TypeError(
+            f"the class {name!r} is sent as code, and cannot be made again from that "
+            f"({type(error).__name__}: {error}); define it in a .py file and import it from there"
+        ) from error
 
 
 def _is_typed(made: Any) -> bool:
