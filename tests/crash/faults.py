@@ -96,8 +96,10 @@ def _who_asks(frame: FrameType | None) -> str:
     if threading.current_thread().name in ("jobqueue-guard", "jobqueue-resources"):
         return ""  # a failure there is nobody's start
     while frame is not None:
-        if frame.f_code.co_filename.startswith(PACKAGE):
-            return frame.f_code.co_qualname
+        code = frame.f_code
+        through_ours = code is threading.Thread.start.__code__  # as every thread is once we print
+        if code.co_filename.startswith(PACKAGE) and not through_ours:
+            return code.co_qualname
         if frame.f_code.co_name in ("emit", "handle"):
             return ""  # of a logger
         frame = frame.f_back
