@@ -138,14 +138,6 @@ def test_only_who_owns_an_engine_imports_it() -> None:
 CIRCLES: list[set[str]] = [
     {"_api.control", "job"},
     {"_api.journaled", "_api.open_queues", "_api.rerun_warning", "queue"},
-    {
-        "_core.arranging",
-        "_core.ending",
-        "_core.rules",
-        "_core.starting",
-        "_core.state",
-        "_core.transitions",
-    },
     {"_persistence.codec", "_persistence.lazy_spec"},
     {"executors.futures.call", "executors.futures.executor"},
     {

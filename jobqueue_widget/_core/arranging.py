@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from . import effects as fx
 from . import events as ev
 from .ending import Out, arm, disarm, end, unblock_those_behind
 from .jobs import CANCELLED, JobRecord
-
-if TYPE_CHECKING:
-    from .state import QueueState
+from .state import QueueState
 
 
 def reprioritize(state: QueueState, event: ev.Reprioritized, out: Out) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from . import effects as fx
 from .jobs import CANCELLED, COMPLETED, PENDING, JobFailure, JobRecord, JobStatus
-
-if TYPE_CHECKING:
-    from .state import QueueState
+from .state import QueueState
 
 Out = list[fx.Effect]
 

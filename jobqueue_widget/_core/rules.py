@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from . import effects as fx
 from . import events as ev
@@ -30,9 +29,7 @@ from .jobs import (
 )
 from .machine.rescue import PATIENCE, Rescue
 from .starting import start_again_or_fail
-
-if TYPE_CHECKING:
-    from .state import QueueState
+from .state import QueueState
 
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0

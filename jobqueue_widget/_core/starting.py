@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from . import effects as fx
 from .ending import Out, again, arm, end, free_lane, wait_again
 from .jobs import FAILED, BlockReason, JobFailure, JobRecord
-
-if TYPE_CHECKING:
-    from .state import QueueState
+from .state import QueueState
 
 STARTS = 5  # failed starts of one attempt, after which the job has failed
 IN_A_ROW = 2  # jobs that failed so one after the other, after which the queue pauses

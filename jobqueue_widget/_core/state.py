@@ -1,4 +1,4 @@
-"""QueueState owns all that is true about jobs; `apply` is the only way to change it."""
+"""QueueState owns all that is true about jobs; `transitions.apply` changes them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from ..errors import InvalidTransition
 from . import effects as fx
-from .events import Event, Moved
 from .jobs import COMPLETED, FAILED, JobRecord, JobStatus
 from .order import PendingOrder
-from .transitions import TABLE, stage_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +48,8 @@ class Totals:
 class QueueState:
     """All jobs of one queue, their order, lanes, history and counters.
 
-    Not thread-safe by itself: the owner calls it under one lock. `apply` changes the state at once
-    and returns what the runtime must do; it never waits, sleeps or reads a clock (`now` is given).
+    Not thread-safe by itself: the owner calls it under one lock. Jobs are changed by events alone
+    (`transitions.apply`): at once, without a wait or a look at a clock (`now` is given).
     """
 
     def __init__(self, max_history: int, keep_ended: int) -> None:
@@ -74,35 +71,6 @@ class QueueState:
         self._keep_ended = keep_ended
 
     # -- changing ---------------------------------------------------------------------------
-
-    def apply(self, event: Event, now: float) -> list[fx.Effect] | None:
-        """Change the state by one event; return the effects, or None if a command is refused.
-
-        Args:
-            event: what happened or is wanted.
-            now: epoch seconds; recorded, never compared.
-
-        Raises:
-            InvalidTransition: the table has no such pair and the event is not a command.
-        """
-        job = event.job
-        rule = TABLE.get((stage_of(job), type(event)))
-        if rule is None or (type(event) is Moved and event.anchor_is_gone):
-            if event.is_command:
-                return None
-            raise InvalidTransition(
-                f"{type(event).__name__} does not fit a job that is {stage_of(job)}: {job!r}"
-            )
-        self.now = now
-        if event.code != ".":
-            job.history += event.code
-        out: list[fx.Effect] = []
-        rule(self, event, out)
-        if out:
-            self.revision += 1
-            for effect in out:  # the event may have ended or released other jobs, too
-                effect.job.revision = self.revision
-        return out
 
     def set_pause(self, pause: Pause | None) -> bool:
         """Pause or resume; True if that changed anything."""

@@ -1,20 +1,19 @@
-"""The transition table: what an event does to a job at a stage; any other pair is an error."""
+"""The transition table, and `apply`, which changes a job by it; any other pair is an error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from ..errors import InvalidTransition
 from . import arranging, rules
 from . import events as ev
 from .effects import Effect
 from .jobs import PENDING, RUNNING, JobRecord
-
-if TYPE_CHECKING:
-    from .state import QueueState
+from .state import QueueState
 
 Stage = Literal["new", "pending", "running", "asked", "forcing", "ended"]
-Rule = Callable[["QueueState", Any, list[Effect]], None]
+Rule = Callable[[QueueState, Any, list[Effect]], None]
 TABLE: dict[tuple[Stage, type[ev.JobEventBase]], Rule] = {
     ("new", ev.Submitted): rules.submit,
     ("new", ev.Restored): rules.restore,
@@ -86,3 +85,34 @@ def stage_of(job: JobRecord) -> Stage:
     if job.status is RUNNING:
         return job.cancel_phase or "running"
     return "ended"
+
+
+def apply(state: QueueState, event: ev.Event, now: float) -> list[Effect] | None:
+    """Change the state by one event; return the effects, or None if a command is refused.
+
+    Args:
+        state: the queue's, whose owner holds its lock meanwhile.
+        event: what happened or is wanted.
+        now: epoch seconds; recorded, never compared.
+
+    Raises:
+        InvalidTransition: the table has no such pair and the event is not a command.
+    """
+    job = event.job
+    stage = stage_of(job)
+    rule = TABLE.get((stage, type(event)))
+    if rule is None or (type(event) is ev.Moved and event.anchor_is_gone):
+        if event.is_command:
+            return None
+        what = type(event).__name__
+        raise InvalidTransition(f"{what} does not fit a job that is {stage}: {job!r}")
+    state.now = now
+    if event.code != ".":
+        job.history += event.code
+    out: list[Effect] = []
+    rule(state, event, out)
+    if out:
+        state.revision += 1
+        for effect in out:  # the event may have ended or released other jobs, too
+            effect.job.revision = state.revision
+    return out

@@ -18,6 +18,7 @@ from .._core.jobs import RUNNING, JobRecord, Outcome
 from .._core.spec import EMPTY
 from .._core.state import Pause, QueueState
 from .._core.texts.words import cancel_text, error_text
+from .._core.transitions import apply
 from .._threads.bridge import give_up
 from .._threads.interrupts import UNINTERRUPTED, uninterrupted
 from .._threads.locks import Lock
@@ -107,7 +108,7 @@ class Engine:
 
         """
         with self.lock.held:
-            effects = self.state.apply(event, self.now())
+            effects = apply(self.state, event, self.now())
             outside = self.perform_inside(effects) if effects else None
         if effects:
             self.perform(outside or [])
@@ -126,7 +127,7 @@ class Engine:
                 self.life.check_open()
                 outside: list[fx.Effect] = []
                 for job, parents in jobs:
-                    effects = self.state.apply(ev.Submitted(job, parents), self.now())
+                    effects = apply(self.state, ev.Submitted(job, parents), self.now())
                     outside += self.perform_inside(effects or [])
                     if self.resources.concerns(job.spec):
                         self.dispatcher.check(job)
@@ -142,8 +143,7 @@ class Engine:
             counts = (forgotten.get(kind, 0) for kind in ("completed", "failed", "cancelled"))
             self.state.count_forgotten(*counts)
             for event in events:  # made one by one: a child looks for its parents
-                effects = self.state.apply(event, self.now())
-                outside += self.perform_inside(effects or [])
+                outside += self.perform_inside(apply(self.state, event, self.now()) or [])
                 if self.recorder is not None and event.was is RUNNING:
                     self.recorder.note_job(event.job)
         self.perform(outside)
@@ -185,7 +185,7 @@ class Engine:
                     return None
             run = Run(self, job)
             event = ev.Launched(job, executor.name, executor.can_kill)
-            effects = state.apply(event, self.now()) or []
+            effects = apply(state, event, self.now()) or []
             self.runs[job.id] = run
             try:
                 self.perform_inside(effects)
@@ -208,7 +208,7 @@ class Engine:
                 del self.runs[run.job_id]
             event = ev.Ended(run.job, run.attempt, outcome, idle)
             started_at = run.job.started_at
-            outside = self.perform_inside(self.state.apply(event, self.now()) or [])
+            outside = self.perform_inside(apply(self.state, event, self.now()) or [])
         self.learning.note_end(run.job, started_at)
         self.keeper.note_end(run.job, outcome)
         self.resources.ended(run.job)
@@ -350,7 +350,7 @@ class Engine:
                 event = ev.BackoffOver(job, job.attempt)
             else:
                 event = ev.HoldExpired(job)
-            outside = self.perform_inside(self.state.apply(event, self.now()) or [])
+            outside = self.perform_inside(apply(self.state, event, self.now()) or [])
         self.perform(outside)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from .._core.spec import EMPTY
+from .._core.transitions import apply
 from .._threads.interrupts import uninterrupted
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def do_all(engine: EngineView, commands: Iterable[ev.Event]) -> int:
     while some := list(itertools.islice(left, AT_A_TIME)):
         with engine.lock.held:
             for event in some:
-                effects = engine.state.apply(event, engine.now())
+                effects = apply(engine.state, event, engine.now())
                 if effects is not None:
                     fitted += 1
                     outside += engine.perform_inside(effects)

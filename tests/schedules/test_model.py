@@ -21,6 +21,7 @@ from jobqueue_widget._core import events as ev
 from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobRecord, Outcome
 from jobqueue_widget._core.spec import JobOptions, JobSpec, TargetKind
 from jobqueue_widget._core.state import Pause, QueueState
+from jobqueue_widget._core.transitions import apply
 
 from .model import PlainJob, PlainQueue
 
@@ -94,7 +95,7 @@ class TwoQueues(RuleBasedStateMachine):
 
     def apply(self, event: ev.Event) -> bool:
         """Do to the core what the rule has done to the model, and carry the effects out."""
-        told = self.state.apply(event, self.model.now)
+        told = apply(self.state, event, self.model.now)
         said: list[tuple[str, int]] = []
         ended: list[int] = []
         forgotten: list[int] = []

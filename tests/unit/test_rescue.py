@@ -12,6 +12,7 @@ from jobqueue_widget._core.jobs import Outcome as Out
 from jobqueue_widget._core.machine.rescue import who_makes_room
 from jobqueue_widget._core.machine.resources import IdlePlugin, ProcessMemory
 from jobqueue_widget._core.spec import JobOptions, JobSpec, TargetKind
+from jobqueue_widget._core.transitions import apply
 from tests.unit.test_transitions import Bench
 
 SHORT = Out.of_error(JobFailure("OutOfMemoryError", "CUDA out of memory."))
@@ -175,7 +176,7 @@ def test_a_failure_that_names_a_time_is_tried_again_no_earlier() -> None:
     for asked, seconds in ((None, 1.0), (0.1, 1.0), (20.0, 20.0), (1e12, 3600.0)):
         bench = Short(retries=1)
         failure = JobFailure("Busy", "later", stated=Stated(retry_after=asked))
-        effects = bench.state.apply(ev.Ended(bench.job, 1, Out.of_error(failure)), 100.0)
+        effects = apply(bench.state, ev.Ended(bench.job, 1, Out.of_error(failure)), 100.0)
         assert [f"ArmTimer(j-1, kind='backoff', seconds={seconds})"] == [
             repr(effect) for effect in effects or [] if type(effect).__name__ == "ArmTimer"
         ]

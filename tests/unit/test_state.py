@@ -13,6 +13,7 @@ from jobqueue_widget._core.jobs import JobFailure, JobRecord, Outcome
 from jobqueue_widget._core.rules import backoff_seconds
 from jobqueue_widget._core.spec import JobOptions, JobSpec
 from jobqueue_widget._core.state import Pause, QueueState
+from jobqueue_widget._core.transitions import apply
 
 BROKEN = Outcome.of_error(JobFailure("ValueError", "no"))
 DONE = Outcome.of_value(1)
@@ -27,7 +28,7 @@ class Queue:
         self.count = 0
 
     def apply(self, event: ev.Event) -> list[fx.Effect]:
-        effects = self.state.apply(event, 5.0)
+        effects = apply(self.state, event, 5.0)
         assert effects is not None
         if self.checked:
             self.state.validate()

@@ -16,7 +16,7 @@ from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobRecord, JobSt
 from jobqueue_widget._core.jobs import Outcome as Out
 from jobqueue_widget._core.spec import JobOptions, JobSpec
 from jobqueue_widget._core.state import QueueState
-from jobqueue_widget._core.transitions import TABLE, stage_of
+from jobqueue_widget._core.transitions import TABLE, apply, stage_of
 from jobqueue_widget.errors import InvalidTransition
 
 STAGES = ("new", "pending", "running", "asked", "forcing", "ended")
@@ -40,7 +40,7 @@ class Bench:
 
     def apply(self, event: ev.Event) -> list[str] | None:
         """The names of the effects, timers with their kind, publications with their type."""
-        effects = self.state.apply(event, 100.0)
+        effects = apply(self.state, event, 100.0)
         self.state.validate()
         if effects is None:
             return None
@@ -209,7 +209,7 @@ def test_a_start_that_failed_through_no_fault_of_the_job_is_made_again_and_uses_
     bench = Bench(retries=1)
     bench.bring_to("running")
     for wait in (1, 2, 4, 8):
-        effects = bench.state.apply(ev.Ended(bench.job, 1, Out.of_start(MACHINE)), 100.0)
+        effects = apply(bench.state, ev.Ended(bench.job, 1, Out.of_start(MACHINE)), 100.0)
         bench.state.validate()
         assert [e.seconds for e in effects or [] if isinstance(e, fx.ArmTimer)] == [wait]
         assert bench.job.status.value == "pending"
@@ -588,7 +588,7 @@ def test_whose_rank_changed_to_make_room_for_another_is_told() -> None:
     told: set[str] = set()
     for step in range(200):  # always between the same two: there will be no room
         job = jobs[2 + step % 10]
-        effects = bench.state.apply(ev.Moved(job, jobs[0], "after"), 0.0) or []
+        effects = apply(bench.state, ev.Moved(job, jobs[0], "after"), 0.0) or []
         told |= {effect.job.id for effect in effects}
         bench.state.validate()
         changed = {job.id for job in jobs if job.rank != before[job.id]}
