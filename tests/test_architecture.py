@@ -139,7 +139,6 @@ CIRCLES: list[set[str]] = [
     {"_api.control", "job"},
     {"_api.journaled", "_api.open_queues", "_api.rerun_warning", "queue"},
     {"_persistence.codec", "_persistence.lazy_spec"},
-    {"executors.futures.call", "executors.futures.executor"},
     {
         "plugins.admission",
         "plugins.user_plugins",

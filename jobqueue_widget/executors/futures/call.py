@@ -1,4 +1,4 @@
-"""One job as one call of the user's executor, watched through a few files."""
+"""Runs one job as one call of the user's executor, watched through a few files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import logging
 import os
 import platform
 import threading
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from ..._core.jobs import Outcome
 from ..._core.spec import JobSpec
@@ -21,11 +22,6 @@ from ...workers.packing import Packed, PackedCall, call_bytes
 from ...workers.unpacking import decode, decode_aside
 from . import foreign_runner
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .executor import FuturesExecutor, Submits
-
 logger = logging.getLogger(__name__)
 
 
@@ -34,7 +30,26 @@ class CallsBack(Protocol):
     """A future that tells when it is done; others (submitit's jobs) are looked at."""
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> object:
-        """Call it once, then."""
+        """Call back once, when it is done."""
+
+
+class Submits(Protocol):
+    """What is needed of the user's executor."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Any:
+        """Start a call; what stands for it has `result()`, `done()` and `cancel()`."""
+
+
+class Owner(Protocol):
+    """The `FuturesExecutor`, as its calls see it. Any thread."""
+
+    can_kill: bool
+
+    def forget(self, execution: FuturesExecution) -> None:
+        """Release the slot of a call that has ended."""
+
+    def has_broken(self, engine: Submits, error: BaseException) -> None:
+        """Note that the user's executor takes no more calls."""
 
 
 class FuturesExecution:
@@ -42,7 +57,7 @@ class FuturesExecution:
 
     def __init__(
         self,
-        executor: FuturesExecutor,
+        executor: Owner,
         engine: Submits,
         spec: JobSpec,
         reporter: Reporter,
@@ -65,7 +80,7 @@ class FuturesExecution:
         self._report_seen: object = None
 
     def begin(self, context: ExecutorContext) -> None:
-        """Submit it; what the engine refuses is told."""
+        """Submit the call; what the engine refuses is reported as the end of the job."""
         function, call = cast("tuple[Packed, bytes | PackedCall]", self._spec.payload)
         job = {
             "id": self._spec.id,
@@ -93,18 +108,17 @@ class FuturesExecution:
             self._future.add_done_callback(self._on_done)
 
     def _make_its_file(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        waiting = Path(self._stem + foreign_runner.WAITING)
         try:
-            fd = os.open(self._stem + foreign_runner.WAITING, flags, 0o600)
+            waiting.touch(0o600)
         except FileNotFoundError:
-            Path(self._stem).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self._stem + foreign_runner.WAITING, flags, 0o600)
-        os.close(fd)
+            waiting.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            waiting.touch(0o600)
 
     # -- protocols.Execution -----------------------------------------------------------------
 
     def ask_to_stop(self) -> bool:
-        """Withdraw it if it has not begun, else leave the request where it looks for it."""
+        """Withdraw the call if it has not begun, else leave the request in a file it looks for."""
         self._asked = True
         if self._over:
             return False
@@ -117,7 +131,7 @@ class FuturesExecution:
         return True
 
     def kill(self) -> None:
-        """Withdraw it if it has not begun, else let the engine end it if that can."""
+        """Withdraw the call if it has not begun, else let the engine end it, if the engine can."""
         self._asked = True
         if self._over or self._withdraw():
             return
@@ -127,9 +141,9 @@ class FuturesExecution:
             self._reporter.kill_failed("this engine cannot stop a running job")
 
     def _withdraw(self) -> bool:
-        """Keep it from beginning, by taking away what whoever begins it must have.
+        """Keep the call from beginning, by removing a file without which nobody begins it.
 
-        What a future says is not enough: some can be cancelled while their call runs elsewhere.
+        To cancel the future is not enough: with some that succeeds while the call runs elsewhere.
         """
         if self._future is None:
             return False
@@ -154,7 +168,7 @@ class FuturesExecution:
     # -- what the engine tells ---------------------------------------------------------------
 
     def look(self) -> None:
-        """Look whether it has begun, and what it says. I/O thread."""
+        """Read what the call has written by now: its begin, log and report. I/O thread."""
         with self._reading.held:
             if self._answered or self._over:
                 return
@@ -164,7 +178,7 @@ class FuturesExecution:
 
     @property
     def tells_nothing(self) -> bool:
-        """True if its future must be asked whether it is done."""
+        """True if its future calls nobody back, and must be asked whether it is done."""
         return not self._calls and not self._over
 
     def ask_whether_done(self) -> None:
@@ -214,7 +228,7 @@ class FuturesExecution:
             self._reporter.progress(*report)
 
     def _on_done(self, future: Any) -> None:
-        """Take what the call returned, or how it failed. Any thread of the engine."""
+        """Read what the call returned, or how it failed. Any thread of the engine."""
         try:
             answer = future.result()
         except CancelledError:
@@ -224,10 +238,7 @@ class FuturesExecution:
             if isinstance(error, BrokenExecutor):
                 self._executor.has_broken(self._engine, error)
             failure = failure_of(error)
-            if self._asked:
-                self._end(Outcome.of_stop(failure))
-            else:
-                self._end(Outcome.of_error(failure))
+            self._end(Outcome.of_stop(failure) if self._asked else Outcome.of_error(failure))
             return
         with self._reading.held:
             self._answered = True
@@ -243,7 +254,7 @@ class FuturesExecution:
             self._end(decode(meta, parts))
 
     def _catch_up(self, answer: dict[str, Any]) -> None:
-        """Tell what was said since the last look; its files may not be there, or not yet."""
+        """Report what came after the last look, from the answer where files are missing."""
         missing = answer["log_size"] - self._log_read
         if missing > len(answer["log_tail"]) and self._has_begun():
             self._read_log()

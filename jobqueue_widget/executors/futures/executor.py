@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import cast
 
 from ..._core.jobs import BlockReason
 from ..._core.spec import JobSpec
@@ -17,17 +17,9 @@ from ...errors import InvalidOptionError
 from ...protocols import ExecutorContext, Reporter
 from ...workers.packing import Packed, PackedCall, Packer
 from ..cluster.execution import check_function
-from .call import FuturesExecution
+from .call import FuturesExecution, Submits
 
 FIRST_LOOK = 0.05  # seconds
-
-
-class Submits(Protocol):
-    """What is needed of the user's executor."""
-
-    def submit(self, function: Callable[..., Any], /, *args: Any) -> Any:
-        """Start a call; what stands for it has `result()`, `done()` and `cancel()`."""
-        ...
 
 
 class FuturesExecutor:
@@ -101,7 +93,7 @@ class FuturesExecutor:
         return said if isinstance(said, int) and said > 0 else None
 
     def replace(self, executor: Submits) -> None:
-        """Go on with another one, after the first broke or was shut down. Any thread."""
+        """Use another executor, after the first broke or was shut down. Any thread."""
         _check_submits(executor)
         with self._lock.held:
             self._executor, self._broken = executor, ""
@@ -128,7 +120,7 @@ class FuturesExecutor:
         return self._packer.pack(target, spec.args, spec.kwargs)
 
     def payload_of(self, function: Packed, call: bytes) -> tuple[Packed, bytes]:
-        """What `prepare` made, from what a journal kept of it."""
+        """Return what `prepare` made, from what a journal kept of it."""
         return function, call
 
     def open(self, context: ExecutorContext) -> None:
@@ -146,7 +138,7 @@ class FuturesExecutor:
         self._context = context
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> FuturesExecution:
-        """Hand it to the engine."""
+        """Submit one attempt of a job to the engine."""
         context = self._context
         assert context is not None, "launch before open"
         folder = self._folder or context.spool_dir()
@@ -159,7 +151,7 @@ class FuturesExecutor:
         return execution
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
-        """Return why it must wait: it is broken, or our jobs have all of its workers."""
+        """Return why a job must wait: the engine is broken, or our jobs have all its workers."""
         if self._broken:
             return BlockReason(f"{self.name} takes no more jobs: {self._broken}")
         capacity = self.capacity
@@ -178,7 +170,7 @@ class FuturesExecutor:
         return self._listeners.add(wake)
 
     async def close(self) -> None:
-        """The user's executor is left as it is; what still runs tells its end when it has one."""
+        """Let go of the queue. The user's executor is left as it is, with what still runs there."""
         self.kill_all_now()
 
     def kill_all_now(self) -> bool:
@@ -202,7 +194,7 @@ class FuturesExecutor:
             self._listeners.tell()
 
     def has_broken(self, engine: Submits, error: BaseException) -> None:
-        """No further job would start: keep them, unless there is another one already."""
+        """Keep jobs from an engine that takes no more, unless it has been replaced already."""
         with self._lock.held:
             if engine is not self._executor:
                 return
