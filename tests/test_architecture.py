@@ -138,7 +138,6 @@ def test_only_who_owns_an_engine_imports_it() -> None:
 CIRCLES: list[set[str]] = [
     {"_api.control", "job"},
     {"_api.journaled", "_api.open_queues", "_api.rerun_warning", "queue"},
-    {"_persistence.codec", "_persistence.lazy_spec"},
     {
         "plugins.admission",
         "plugins.user_plugins",

@@ -28,6 +28,18 @@ class StoredRequest(NamedTuple):
     retry_of: str | None
     created_at: float
 
+    def sealed_parts(self) -> tuple[bytes, ...]:
+        """Return what the seal proves: all that decides what will run."""
+        return (
+            b"request",
+            self.id.encode(),
+            self.kind.encode(),
+            self.name.encode("utf-8", "replace"),
+            self.options.encode("utf-8", "replace"),
+            self.function or b"",
+            self.call or b"",
+        )
+
 
 class StoredState(NamedTuple):
     """The state of a job, written at each change but progress. `failure` is JSON."""

@@ -6,7 +6,7 @@ import json
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from .._core.jobs import JobFailure, JobRecord, NotKept
 from .._core.lazy import LazyResult
@@ -22,13 +22,11 @@ from ..child import byvalue
 from ..child.wire import is_plain, plain
 from ..errors import NotRestorableError, UnpicklableJobError
 from ..workers.packing import Packed, Packer, call_bytes
+from .lazy_spec import RestoredSpec
 from .pythons import marked
 from .sources import own_lines
 from .sqlite.signing import Signer
 from .surroundings import is_env, kept_of, without_secrets
-
-if TYPE_CHECKING:
-    from .lazy_spec import RestoredSpec
 
 CALL_CAP = 64 * 1024 * 1024  # bytes of pickled arguments
 RESULT_CAP = 256 * 1024 * 1024  # bytes of a pickled result
@@ -67,12 +65,11 @@ class SealedCodec:
     def prepare(self, job: JobRecord) -> None:
         """Pack the request of a job, before it is accepted, in the thread of its caller."""
         spec = job.spec
-        if spec.restored:
-            restored = cast("RestoredSpec", spec)
+        if isinstance(spec, RestoredSpec):
             try:
-                request = restored.asked_for()
+                request = spec.asked_for()
             except NotRestorableError as error:  # the journal is written anew after a loss
-                request = restored.request._replace(missing=plain(str(error)), function=None)
+                request = spec.request._replace(missing=plain(str(error)), function=None)
             request = request._replace(
                 id=job.id, number=job.number, retry_of=job.retry_of, created_at=job.created_at
             )
@@ -140,7 +137,7 @@ class SealedCodec:
     def _sealed(self, request: StoredRequest) -> StoredRequest:
         if request.missing is not None:
             return request
-        seal = self._signer.seal(*sealed_parts(request))
+        seal = self._signer.seal(*request.sealed_parts())
         if seal is None:
             why = self._signer.why_not
             return request._replace(missing=why, function=None, call=None, seal=None)
@@ -177,7 +174,7 @@ class SealedCodec:
 
     def state(self, job: JobRecord) -> StoredState:
         """Copy a job's state, without its failure. Under the engine's lock, so quick."""
-        lost = job.spec.restored and cast("RestoredSpec", job.spec).is_lost
+        lost = isinstance(job.spec, RestoredSpec) and job.spec.is_lost
         return StoredState(
             job.number,
             job.id,
@@ -267,19 +264,6 @@ def _shown(job: JobRecord) -> str:
 
 def _text(why: str, shown: str) -> KeptResult:
     return KeptResult("text", plain(why).encode(), shown, None)
-
-
-def sealed_parts(request: StoredRequest) -> tuple[bytes, ...]:
-    """Return what the seal of a request proves: all that decides what will run."""
-    return (
-        b"request",
-        request.id.encode(),
-        request.kind.encode(),
-        request.name.encode("utf-8", "replace"),
-        request.options.encode("utf-8", "replace"),
-        request.function or b"",
-        request.call or b"",
-    )
 
 
 def options_as_json(options: JobOptions, surroundings: object = None) -> str:

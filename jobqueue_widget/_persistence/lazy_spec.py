@@ -1,4 +1,4 @@
-"""Restored jobs, whose function and arguments are read, proved and unpickled at first use."""
+"""Restores jobs, whose function and arguments are read, proved and unpickled at first use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from ..executors.missing import MissingExecutor
 from ..protocols import Executor, Journal, TakesPacked
 from ..workers.packing import Packed
 from ..workers.surroundings import Snapshot
-from .codec import WRITTEN, sealed_parts
 from .pythons import unmarked, why_foreign
 from .sqlite.signing import Signer
 
@@ -46,7 +45,7 @@ class JournalReader:
     def why_lost(self, request: StoredRequest) -> str | None:
         """Say why a request cannot run again; None if it can, as far as its arguments tell."""
         why = request.missing or self._why_not or why_foreign(request.call or b"")
-        if why is None and not self._signer.proves(request.seal, *sealed_parts(request)):
+        if why is None and not self._signer.proves(request.seal, *request.sealed_parts()):
             why = self._signer.why_not or (
                 "they are not sealed with this user's key, so they are not unpickled"
             )
@@ -218,7 +217,7 @@ class RestoredSpec(JobSpec):
         self.lacks: str | None = None  # what must exist here before the job can run
         self.shown = request.shown
         self.secrets = None
-        self.kept = WRITTEN
+        self.kept = None
         self.lazy = None
         self.lost = ""
         if request.kind == "plugin":

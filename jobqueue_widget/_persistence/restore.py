@@ -23,6 +23,7 @@ from ..protocols import NoticesLoss
 from . import orphans
 from . import watch as journal_watch
 from .codec import (
+    WRITTEN,
     SealedCodec,
     failure_from_json,
     options_from_json,
@@ -227,6 +228,7 @@ class _Restorer:
         if ended and len(request.call or b"") > LIGHT:
             request = request._replace(call=None)  # read again if it is needed
         spec = RestoredSpec(request, options, missing, self._reader)
+        spec.kept = WRITTEN
         if missing is None:
             try:
                 spec.executor = self._submission.executor_for(cast("JobSpec", spec))
