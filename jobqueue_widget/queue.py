@@ -149,9 +149,9 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         if on_restore not in ("pause", "run"):
             raise InvalidOptionError(f'on_restore must be "pause" or "run", not {on_restore!r}')
         if journal is not None:
-            from ._api import open_queues as living
+            from ._api import open_queues
 
-            living.give_journal(self, self._engine, self._submission, journal, on_restore)
+            open_queues.give_journal(self, self._submission, journal, on_restore)
         else:
             warn_if_replaced(JobQueue)
         weakref.finalize(self, self._engine.life.abandon).atexit = False
@@ -173,12 +173,10 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
             kwargs: the same.
 
         """
-        from ._api import open_queues as living
+        from ._api import open_queues
 
-        found = living.queue_of(journal)
-        if isinstance(found, cls):
-            return found
-        return cls(*args, journal=journal, **kwargs)
+        found = open_queues.queue_of(journal)
+        return found if isinstance(found, cls) else cls(*args, journal=journal, **kwargs)
 
     def _make_engine(self, settings: Settings) -> Engine:
         """The seam where tests put another clock under the queue."""

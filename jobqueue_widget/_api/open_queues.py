@@ -1,4 +1,4 @@
-"""The queues of this process by their journals."""
+"""Knows the queues of this process by their journals, so that each journal has one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from .._persistence.restore import OnRestore, attach, journal_of
 from ..errors import QueueExistsError
 
 if TYPE_CHECKING:
-    from .._runtime.engine import Engine
-    from ..queue import JobQueue
+    from .journaled import Journaled
     from .submission import Submission
 
-_queues: weakref.WeakValueDictionary[str, JobQueue] = weakref.WeakValueDictionary()
+_queues: weakref.WeakValueDictionary[str, Journaled] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
 
 
-def queue_of(journal: object) -> JobQueue | None:
+def queue_of(journal: object) -> Journaled | None:
     """Return the queue that has this journal and was not closed, or None."""
     with _lock:
         queue = _queues.get(journal_of(journal).place)
@@ -26,11 +25,7 @@ def queue_of(journal: object) -> JobQueue | None:
 
 
 def give_journal(
-    queue: JobQueue,
-    engine: Engine,
-    submission: Submission,
-    given: object,
-    on_restore: OnRestore,
+    queue: Journaled, submission: Submission, given: object, on_restore: OnRestore
 ) -> None:
     """Give a journal to a new queue.
 
@@ -46,6 +41,6 @@ def give_journal(
                 f"a queue of this kernel has the journal {journal.place!r} already; "
                 f"JobQueue.open({journal.place!r}) gives that queue, and makes one if there is none"
             )
-        attach(engine, submission, journal, on_restore)
+        attach(queue._engine, submission, journal, on_restore)
         if journal.place:
             _queues[journal.place] = queue

@@ -10,18 +10,18 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..queue import JobQueue
+    from .journaled import Journaled
 
 
 class QueueReplacedWarning(UserWarning):
     """A name is about to be given to a new queue while the old one still has work."""
 
 
-def warn_if_replaced(kind: type[JobQueue]) -> None:
-    """Warn, once per queue, if the statement of a cell that makes a queue replaces such a one.
+def warn_if_replaced(kind: type[Journaled]) -> None:
+    """Warn, once per queue, if the cell that makes a queue assigns it to the name of a busy one.
 
-    Only in IPython, and only if the very name that is assigned to holds a queue with jobs that
-    are pending or running: so a cell that is run again is told, and nothing else.
+    Only in IPython, and only if the name holds a queue with pending or running jobs: a cell that
+    is run again warns, and nothing else does.
     """
     ipython = sys.modules.get("IPython")
     shell: Any = None if ipython is None else ipython.get_ipython()
@@ -49,7 +49,7 @@ def warn_if_replaced(kind: type[JobQueue]) -> None:
 _told: set[str] = set()
 
 
-def _still_works(queue: JobQueue) -> bool:
+def _still_works(queue: Journaled) -> bool:
     engine = queue._engine
     if engine.life.phase == "closed" or not engine.state.open_count or engine.run_id in _told:
         return False
@@ -58,7 +58,7 @@ def _still_works(queue: JobQueue) -> bool:
 
 
 def _assigned(frame: FrameType) -> list[str]:
-    """The plain names that the statement assigns to which the frame is at."""
+    """Return the plain names to which the statement that a frame runs assigns."""
     source = "".join(linecache.getlines(frame.f_code.co_filename))
     try:
         body = ast.parse(source).body
