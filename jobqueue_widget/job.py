@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Protocol
 
 from ._api.display_hook import provider
 from ._api.rows import cancel_note, note_of
@@ -14,6 +14,7 @@ from ._core.lazy import LazyResult
 from ._core.machine.told import unchecked_text
 from ._core.texts.fitting import fit
 from ._core.texts.words import cancel_text, error_text
+from ._runtime.storage.logs import JobLog
 from ._secrets.arguments import describe_arguments, shown_arguments, shown_result
 from .errors import (
     JobCancelledError,
@@ -23,11 +24,25 @@ from .errors import (
 )
 from .protocols import MimeBundle
 
-if TYPE_CHECKING:
-    from ._api.control import Control
-
-
 _making = threading.RLock()  # the collector may run inside it, and code of the user's in that
+
+
+class ControlView(Protocol):
+    """What a handle asks of the queue that has its job (`_api/control.py`)."""
+
+    queue: Callable[[], object | None]
+
+    def row(self, record: JobRecord) -> dict[str, Any]:
+        """Return a job as plain values."""
+
+    def cancel(self, record: JobRecord, force: bool, timeout: float | None, reason: str) -> bool:
+        """Cancel a job; True if that is done or under way."""
+
+    def retry(self, record: JobRecord, latest: bool) -> Job:
+        """Submit the same again, as a new job."""
+
+    async def wait_for(self, record: JobRecord, timeout: float | None) -> None:
+        """Wait until a job has ended; on any loop."""
 
 
 class Job:
@@ -39,9 +54,9 @@ class Job:
 
     __slots__ = ("__weakref__", "_control", "_record")
     _record: JobRecord
-    _control: Control
+    _control: ControlView
 
-    def __new__(cls, record: JobRecord, control: Control) -> Job:
+    def __new__(cls, record: JobRecord, control: ControlView) -> Job:
         """Return the one handle of a record, made if there is none: so it is known to be held."""
         with _making:
             known = None if record.handle is None else record.handle()
@@ -316,7 +331,8 @@ class Job:
 
     def logs(self, lines: int = 100) -> str:
         """The last lines of what it printed."""
-        return self._control.logs(self._record, lines)
+        log = self._record.log
+        return log.tail(lines) if isinstance(log, JobLog) else ""
 
     def read_log(self, start: int, limit: int = 65_536) -> tuple[int, bytes, int]:
         """A part of what it printed: where it begins, its bytes, and how many there are in all.
@@ -326,7 +342,12 @@ class Job:
             limit: at most so many bytes.
 
         """
-        return self._control.log_part(self._record, start, limit)
+        log = self._record.log
+        if not isinstance(log, JobLog):
+            return 0, b"", 0
+        size = log.size
+        start, data = log.read(max(0, size - limit) if start < 0 else start, limit)
+        return start, data, size
 
     def describe_arguments(self, limit: int = 80) -> str:
         """The arguments as they would be typed, on one line; secret ones as `•••`."""

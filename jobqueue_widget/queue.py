@@ -506,9 +506,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
     def get_job_logs(self, job_id: str | Job, lines: int = 100) -> str:
         """The last `lines` lines of the job's output; "" for an unknown id."""
         record = self._control.find(job_id)
-        if record is None:
-            return ""
-        return self._control.logs(record, lines)
+        return "" if record is None else Job(record, self._control).logs(lines)
 
     def to_pandas(self) -> Any:
         """All kept jobs as a pandas DataFrame, one row per job.

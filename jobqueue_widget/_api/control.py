@@ -15,7 +15,6 @@ from .._persistence.warnings import warn
 from .._runtime.engine import Engine
 from .._runtime.engine_view import do_all
 from .._runtime.local_job import current_job
-from .._runtime.storage.logs import JobLog
 from .._runtime.waiting import Waiter
 from .._runtime.waits import WAITS
 from .._secrets.arguments import quiet_line
@@ -205,18 +204,6 @@ class Control:
             shown = row(self.engine, record, place)
         add_arguments([shown], [record])
         return shown
-
-    def log_part(self, record: JobRecord, start: int, limit: int) -> tuple[int, bytes, int]:
-        """Return a part of the log: where it begins, its bytes, and the bytes there are in all."""
-        if not isinstance(record.log, JobLog):
-            return 0, b"", 0
-        size = record.log.size
-        start, data = record.log.read(max(0, size - limit) if start < 0 else start, limit)
-        return start, data, size
-
-    def logs(self, record: JobRecord, lines: int) -> str:
-        """The last lines of its log."""
-        return record.log.tail(lines) if isinstance(record.log, JobLog) else ""
 
     # -- waiting -------------------------------------------------------------------------------
 
