@@ -7,31 +7,44 @@ import logging
 import weakref
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .._core.machine.told import Figures
 from .._machine.figures import MonitorLook, as_mapping, ask, figures_of, own_share
 from .._runtime.failures import failure_of
 from ..errors import PluginBlockedError
+from ..protocols import OffersResources
 from .gate import Gate
 from .handle import PluginHandle
 from .manifests.manifest import PluginMeta, requirements_of
-from .reference_names import ReferenceNames
 from .run import PluginRun
 from .schedulers import PermissiveScheduler, missing
 
 if TYPE_CHECKING:
     from .calls import Call
-    from .manager import PluginManager
 
 logger = logging.getLogger(__name__)
+
+
+class Owner(OffersResources, Protocol):
+    """The manager whose calls are admitted, as its admission sees it."""
+
+    @property
+    def plugins(self) -> Mapping[str, PluginMeta]:
+        """The loaded plugins by name."""
+
+    @property
+    def _has_own_figures(self) -> bool: ...
+    def _get_global_stats(self) -> Mapping[str, Any]: ...
+    async def _get_global_stats_async(self) -> Mapping[str, Any]: ...
+    def _evict_for_resources(self, needed_meta: PluginMeta) -> bool: ...
 
 
 class PluginAdmission:
     """Put calls of one manager before the resource scheduler of its user. Any thread."""
 
-    def __init__(self, manager: PluginManager, scheduler: Any) -> None:
-        self._manager = weakref.proxy(manager)
+    def __init__(self, manager: Owner, scheduler: Any) -> None:
+        self._manager: Owner = weakref.proxy(manager)
         self.scheduler: Any = PermissiveScheduler()
         self.is_chosen = False  # by the user; else what a manifest asks for is a wish
         if scheduler is not None:
@@ -55,7 +68,7 @@ class PluginAdmission:
     # -- figures -------------------------------------------------------------------------------
 
     def stats(self, meta: PluginMeta) -> Mapping[str, Any]:
-        """Fresh figures, for a scheduler; a subclass of the manager may have its own."""
+        """Return fresh figures for a scheduler; a subclass of the manager may have its own."""
         return self._with_own(meta, self._manager._get_global_stats())
 
     async def stats_async(self, meta: PluginMeta) -> Mapping[str, Any]:
@@ -72,14 +85,13 @@ class PluginAdmission:
         own: dict[str, float] = {}
         if gpu_mib := needs.get("gpu_mib"):
             own["own_gpu_memory_mb"] = own_share(told, gpu_mib, workers)
-        handle = self._manager.get_plugin(meta.name)
-        if "ram_mib" in needs and isinstance(handle, PluginHandle):
-            held = handle.get_stats()["memory_rss_mb"]
+        if "ram_mib" in needs and isinstance(meta.instance, PluginHandle):
+            held = meta.instance.get_stats()["memory_rss_mb"]
             own["own_memory_mb"] = min(needs["ram_mib"], held)
         return {**told, **own}
 
     def ask_monitor(self) -> Mapping[str, Any]:
-        """Fresh figures of the system monitor; none if there is none or it fails."""
+        """Return fresh figures of the system monitor; none if there is none or it fails."""
         if self.monitor is None:
             return {}
         try:
@@ -103,13 +115,10 @@ class PluginAdmission:
 
     def _asked(self) -> Any:
         """Return who is asked: the monitor, or a user's manager with figures of its own."""
-        manager = self._manager
-        if manager.__class__._get_global_stats is ReferenceNames._get_global_stats:
-            return self.monitor
-        return manager
+        return self._manager if self._manager._has_own_figures else self.monitor
 
     def figures(self, pids: Collection[int]) -> Figures | None:
-        """What the monitor tells, for a queue's admission; waits for it some seconds at most."""
+        """Return what the monitor tells, for a queue's admission; wait some seconds at most."""
         status = self._look.look()
         if status is None:
             return None

@@ -1,4 +1,4 @@
-"""Holds what judges whether a plugin may start: a scheduler and a system monitor."""
+"""Sets what judges whether a plugin may start: a scheduler and a system monitor."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ from collections.abc import Collection
 from typing import Any
 
 from .._core.machine.told import Figures
+from .admission import PluginAdmission
 from .handle import PluginHandle
-from .manifests.manifest import PluginLoadWarning
-from .reference_names import ReferenceNames
+from .manifests.manifest import PluginLoadWarning, PluginMeta
 from .runtime import PluginRuntime
 from .schedulers import ResourceScheduler
 
 
-class Judging(ReferenceNames):
-    """The part of `PluginManager` that sets both. Any thread."""
+class Judging:
+    """The part of `PluginManager` that sets both. Any thread.
 
+    Its private methods are names of the reference manager, whose subclasses override them.
+    """
+
+    _admission: PluginAdmission
     _runtime: PluginRuntime
 
     def get_plugin(self, plugin_name: str) -> PluginHandle | None:
-        """A loaded plugin, or None."""
+        """Return a loaded plugin, or None."""
         raise NotImplementedError
 
     @property
     def scheduler(self) -> Any:
-        """Decides when a plugin may start."""
+        """What decides when a plugin may start."""
         return self._admission.scheduler
 
     @scheduler.setter
@@ -58,9 +62,26 @@ class Judging(ReferenceNames):
 
     @property
     def is_firm(self) -> bool:
-        """False, without a scheduler of the user's: more than the machine has runs all the same."""
+        """False without a scheduler of the user's: what needs too much runs all the same."""
         return self._admission.is_chosen
 
     def figures(self, pids: Collection[int]) -> Figures | None:
-        """What the system monitor tells; waits for it for some seconds at most."""
+        """Return what the system monitor tells; wait some seconds for it at most."""
         return self._admission.figures(pids)
+
+    @property
+    def _has_own_figures(self) -> bool:
+        """True if the class of this manager gets its figures in another way than by the monitor."""
+        return type(self)._get_global_stats is not Judging._get_global_stats
+
+    def _get_global_stats(self) -> dict[str, Any]:
+        """Return what the system monitor tells now; {} if there is none or it fails."""
+        return dict(self._admission.ask_monitor())
+
+    async def _get_global_stats_async(self) -> dict[str, Any]:
+        """Do the same, awaited."""
+        return dict(await self._admission.ask_monitor_async())
+
+    def _evict_for_resources(self, needed_meta: PluginMeta) -> bool:
+        """Evict idle plugins that use the GPU, until the scheduler lets this one start."""
+        return self._admission.make_room(needed_meta)

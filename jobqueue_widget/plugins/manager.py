@@ -27,6 +27,7 @@ from .manifests.discovery import find_home
 from .manifests.manifest import (
     PluginLoadWarning,
     PluginMeta,
+    defaults_of,
     find_manifests,
     instance_of,
     meta_of,
@@ -206,6 +207,12 @@ class PluginManager(Judging):
         self._loaded[meta.name] = plugin
         self._runtime.tell()
         return True
+
+    def _extract_defaults_from_schema(
+        self, config_schema: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """Return the default values of a configuration schema, by the reference's name for that."""
+        return defaults_of(config_schema)
 
     def _not_loaded(self, name: str, problem: str) -> bool:
         self.problems[name] = problem
