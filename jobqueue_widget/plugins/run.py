@@ -1,4 +1,4 @@
-"""One call of one plugin, from its place in the line to its one end; what a queue holds of it."""
+"""Carries one call of one plugin from its place in the line to its one end."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from .._core.jobs import JobFailure, Outcome
 from .._runtime.failures import outcome_of_start, said_of
+from .._runtime.storage.logs import JobLog
 from .._threads.locks import Lock
 from ..child import wire
 from ..child.plugins import typed
 from ..protocols import Reporter
 from ..workers.cleanup import has_started_since
 from ..workers.pipes import call_frames
-from ..workers.unpacking import drop_unfinished, lost_value, read_spooled, unreadable
-
-if TYPE_CHECKING:
-    from .slots import Plugin, Slot
+from ..workers.plugin_process import PluginProcess
+from ..workers.unpacking import decode, drop_unfinished, lost_value, read_spooled, unreadable
+from .manifests.manifest import PluginMeta
+from .runtime import PluginRuntime
 
 logger = logging.getLogger(__name__)
 
@@ -36,18 +37,60 @@ DECODED_HERE = 64 * 1024  # bytes; what is larger is decoded in a thread of its 
 _numbers = itertools.count(1)
 
 
-class PluginRun:
-    """A `protocols.Execution`, and the `Task` of a worker. It is told its slot by its plugin.
+class PluginView(Protocol):
+    """A loaded plugin, as its runs see it (`plugins/slots.py`)."""
 
-    Before its own operation its worker is loaded, and given the plugin's newest configuration, if
-    that has not been done. Any thread, unless it says "I/O thread".
+    meta: PluginMeta
+    runtime: PluginRuntime
+    spool: Path
+    log: JobLog
+    configuration: tuple[dict[str, Any], int]
+
+    def enter(self, run: PluginRun) -> None:
+        """Let a run begin on a free slot, or after those before it."""
+
+    def leave(self, run: PluginRun) -> bool:
+        """Give up a run's place in the line. False: it has none."""
+
+    def note_loaded(self, told: Mapping[str, Any]) -> None:
+        """Note what a worker tells that has loaded the plugin."""
+
+    def note_progress(self, fraction: object, message: object) -> None:
+        """Note what the plugin reported last."""
+
+
+class SlotView(Protocol):
+    """The slot of a run: a place for one worker."""
+
+    worker: PluginProcess | None
+    version: int
+
+    @property
+    def is_loaded(self) -> bool:
+        """True if its worker has loaded the plugin."""
+
+    def ensure_worker(self) -> PluginProcess:
+        """Return the worker, a new one if there is none that can work."""
+
+    def drop(self, worker: PluginProcess) -> None:
+        """Give this worker nothing more."""
+
+    def release(self, run: PluginRun, *, warm: bool = False) -> None:
+        """Leave the slot to the next run; with `warm` a fresh worker is loaded for it."""
+
+
+class PluginRun:
+    """One call: the `protocols.Execution` of a queue, and the `Task` of a worker.
+
+    Its plugin gives it a slot. Before its own operation the worker there loads the plugin and takes
+    its newest configuration, if it has not yet. Any thread, unless a method says "I/O thread".
     """
 
     can_be_killed = True
 
     def __init__(
         self,
-        plugin: Plugin,
+        plugin: PluginView,
         operation: Operation,
         reporter: Reporter,
         payload: Sequence[Any] = (),
@@ -63,7 +106,7 @@ class PluginRun:
         self._max_result_bytes = max_result_bytes
         self._chunk = on_chunk
         self._lock = Lock()  # of the steps; the worker's lock may be taken inside
-        self._slot: Slot | None = None
+        self._slot: SlotView | None = None
         self._step: Operation | None = None
         self._version = 0
         self._began = 0.0  # when its worker was given the step, in epoch seconds
@@ -83,7 +126,7 @@ class PluginRun:
         return self._over
 
     def at_end(self, callback: Callable[[], object]) -> None:
-        """Call back once, before its end is told; now if it was."""
+        """Call back once, before the end of the run is told; now if it was told."""
         with self._lock.held:
             if not self._over:
                 self._before_end.append(callback)
@@ -91,7 +134,7 @@ class PluginRun:
         callback()
 
     def phase(self, text: str | None) -> None:
-        """Tell what it does before its body runs; None: the body runs."""
+        """Report what the call does before its body runs; None: the body runs."""
         if self.is_work and text != self._phase:
             self._phase = text
             self.reporter.phase(text)
@@ -106,7 +149,7 @@ class PluginRun:
         return None if worker is None else worker.pid or None
 
     def ask_to_stop(self) -> bool:
-        """The plugin's own cancel(), the flag and JobCancelled; at once if it has not begun."""
+        """Ask by the plugin's cancel(), the flag and JobCancelled; end what has not begun."""
         with self._lock.held:
             self._asked = True
             worker = self._slot.worker if self._slot is not None and self._step else None
@@ -140,14 +183,14 @@ class PluginRun:
         return worker.wait_gone(1.0)
 
     def _leave_line(self) -> None:
-        """It has no worker yet; whoever gives it one looks at what was asked."""
+        """End a call without a worker; `_advance` ends one that is just being given one."""
         if self.plugin.leave(self):
             self._end(Outcome.of_stop())
 
     # -- steps ---------------------------------------------------------------------------------
 
-    def begin(self, slot: Slot) -> None:
-        """The slot is its own from now on, until `slot.release`."""
+    def begin(self, slot: SlotView) -> None:
+        """Take a slot, until `slot.release`, and begin there."""
         with self._lock.held:
             self._slot = slot
         if not slot.is_loaded:
@@ -168,7 +211,7 @@ class PluginRun:
                 stopped = self._asked
                 if not stopped:
                     worker = slot.ensure_worker()
-                    self._step = step = slot.next_step(self.operation)
+                    self._step = step = self._next_step(slot)
                     number = next(_numbers) & 0xFFFFFFFF
                     frames = self._frames(step, number)
                     self._began = time.time()
@@ -180,6 +223,14 @@ class PluginRun:
                 return
         if step == self.operation:
             self.phase(None)
+
+    def _next_step(self, slot: SlotView) -> Operation:
+        """Return what the worker must do before, or else the operation itself."""
+        if slot.version < 0:
+            return "load"
+        if self.is_work and slot.version != self.plugin.configuration[1]:
+            return "initialize"
+        return self.operation
 
     def _frames(self, step: Operation, number: int) -> list[bytes | memoryview]:
         plugin = self.plugin
@@ -208,31 +259,31 @@ class PluginRun:
     # -- worker.task.Task, on the I/O thread ---------------------------------------------------
 
     def on_starting(self) -> None:
-        """Do nothing: it is known that the worker starts."""
+        """Do nothing: `begin` has reported that the worker starts."""
 
     def on_started(self) -> None:
-        """Do nothing: the worker has what it was given."""
+        """Do nothing: the steps of a worker are given one by one."""
 
     def on_progress(self, fraction: object, message: object) -> None:
-        """Pass on."""
+        """Pass progress on to the plugin and to whoever waits."""
         self.plugin.note_progress(fraction, message)
         self.reporter.progress(fraction, message)
 
     def on_log(self, data: bytes) -> None:
-        """Pass on."""
+        """Pass output on, if it is that of a call."""
         if self.is_work:
             self.reporter.log(data)
 
     def on_returned(self, told: object) -> None:
-        """Do nothing: plugins do not say so."""
+        """Do nothing: workers of plugins do not say that a function has returned."""
 
     def on_chunk(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
-        """Pass on a piece of the stream."""
+        """Pass a piece of the stream on."""
         if self._chunk is not None:
             self._chunk(self._decode(meta, parts))
 
     def next_chunk(self) -> None:
-        """A piece was taken: the plugin may make one more."""
+        """Let the plugin make one more piece of its stream, since one was taken."""
         worker = self._slot.worker if self._slot is not None else None
         if worker is not None:
             worker.give_credit(self)
@@ -259,28 +310,28 @@ class PluginRun:
         )
 
     def on_free(self) -> None:
-        """The worker waits for the next step, or for somebody else."""
+        """Take the next step on a worker that has ended one, or end the call."""
         ending, self._ending = self._ending, None
         slot, step = self._slot, self._step
         assert ending is not None
         assert slot is not None
-        if ending[0]["kind"] != "value" or step == self.operation:
-            if step == self.operation and ending[0]["kind"] == "value":
-                self._note(slot, step, ending)
+        succeeded = ending[0]["kind"] == "value"
+        if succeeded:
+            self._note(slot, step, ending)
+        if succeeded and step != self.operation:
+            self._advance()
+        else:
             self._finish(ending)
-            return
-        self._note(slot, step, ending)
-        self._advance()
 
-    def _note(self, slot: Slot, step: Operation | None, ending: tuple[Any, Any]) -> None:
+    def _note(self, slot: SlotView, step: Operation | None, ending: tuple[Any, Any]) -> None:
+        if step in ("load", "initialize"):
+            slot.version = self._version
         if step == "load":
             told = self._decode(*ending).value
-            self.plugin.note_loaded(slot, self._version, told if isinstance(told, dict) else {})
-        elif step == "initialize":
-            slot.version = self._version
+            self.plugin.note_loaded(told if isinstance(told, dict) else {})
 
     def on_death(self, failure: JobFailure) -> None:
-        """The process is gone, and everything of it."""
+        """End the call, whose process is gone with everything that it started."""
         ending, self._ending = self._ending, None
         outcome = None
         if ending is not None:
@@ -295,18 +346,18 @@ class PluginRun:
         slot = self._slot
         if slot is not None:
             worked = self._step == self.operation and self.is_work
-            slot.died(self, during_work=worked and not self._memory_was_short)
+            slot.release(self, warm=worked and not self._memory_was_short)
         self._end(outcome or Outcome.of_error(failure))
 
     def on_not_started(self, failure: JobFailure) -> None:
-        """End it: its worker could not be started, for a reason that is not the plugin's."""
+        """End the call: its worker could not be started, for a reason that is not the plugin's."""
         slot = self._slot
         if slot is not None:
-            slot.died(self, during_work=False)
+            slot.release(self)
         self._end(Outcome.of_start(failure))
 
     def _of_preparation(self, outcome: Outcome) -> Outcome:
-        """A call that never began says that, and not only what its plugin raised."""
+        """Say that a call never began, beside what its plugin raised."""
         failure = outcome.failure
         if outcome.kind != "error" or failure is None:
             return outcome
@@ -316,13 +367,13 @@ class PluginRun:
         return Outcome.of_error(failure)
 
     def on_kill_failed(self, reason: str) -> None:
-        """Pass on."""
+        """Report that the worker could not be ended."""
         self.reporter.kill_failed(reason)
 
     # -- the end -------------------------------------------------------------------------------
 
     def _finish(self, ending: Outcome | tuple[dict[str, Any], Sequence[memoryview]]) -> None:
-        """Release the worker, which is done with it, and tell the end."""
+        """Release the slot, whose worker is done with the call, and tell the end."""
         slot = self._slot
         if slot is not None:
             if self.operation == "cleanup" and slot.worker is not None:
@@ -343,21 +394,19 @@ class PluginRun:
         self._end(self._decode(meta, parts))
 
     def fail(self, failure: JobFailure) -> None:
-        """End it with a failure: it never began, and will not."""
+        """End a call with a failure before it began."""
         self._end(Outcome.of_error(failure))
 
     def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
-        """What an end frame tells. Runs nobody's code."""
+        """Read the outcome from an end frame. Runs nobody's code."""
         if meta["kind"] != "value":
-            failure = JobFailure.of_end(meta)
-            stopped = meta["kind"] == "cancelled"
-            return Outcome.of_stop(failure) if stopped else Outcome.of_error(failure)
+            return decode(meta, ())
         value = self._value(meta, parts)
         size = wire.size_of(parts) or 1  # it is a copy, also if it came in a file
         return Outcome.of_value(value, noticed=meta.get("noticed") is True, size=size)
 
     def _value(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> object:
-        """The value, or what says why it is not here: the plugin has done its work in any case."""
+        """Return the value, or a `NotKept`: the plugin has done its work in any case."""
         if "lost" in meta:
             return lost_value(meta["lost"])
         try:

@@ -1,4 +1,4 @@
-"""One loaded plugin: its slots, each with a worker or none, and the line of calls before them."""
+"""Holds a loaded plugin: its slots, each with a worker or none, and the line of its calls."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Slot:
         return self.worker is not None and self.worker.usable and self.version >= 0
 
     def ensure_worker(self) -> PluginProcess:
-        """The worker, a new one if there is none that can work."""
+        """Return the worker, a new one if there is none that can work."""
         if self.worker is None or not self.worker.usable:
             plugin, runtime = self.plugin, self.plugin.runtime
             manifest = plugin.meta.manifest
@@ -73,16 +73,8 @@ class Slot:
             self.worker = worker
         return self.worker
 
-    def next_step(self, operation: Operation) -> Operation:
-        """What the worker must do before, or else the operation itself."""
-        if self.version < 0:
-            return "load"
-        if operation in ("execute", "stream") and self.version != self.plugin.configuration[1]:
-            return "initialize"
-        return operation
-
     def drop(self, worker: WorkerProcess) -> None:
-        """This worker takes nothing more."""
+        """Give this worker nothing more."""
         if self.worker is worker:
             self.worker = None
             self.version = -1
@@ -96,13 +88,9 @@ class Slot:
             self.drop(worker)
         runtime.tell()
 
-    def release(self, run: PluginRun) -> None:
-        """The call is over and the worker free for the next one."""
-        self.plugin.give_back(self, run)
-
-    def died(self, run: PluginRun, *, during_work: bool) -> None:
-        """The worker ended with the call: put a fresh one in its place, if it ever worked."""
-        self.plugin.give_back(self, run, warm=during_work)
+    def release(self, run: PluginRun, *, warm: bool = False) -> None:
+        """Leave the slot to the next run; with `warm` a fresh worker is loaded for it."""
+        self.plugin.give_back(self, run, warm=warm)
 
 
 class NullReporter:
@@ -120,28 +108,28 @@ class NullReporter:
         self.done: Future[Outcome] = Future()
 
     def phase(self, text: str | None, where: str | None = None) -> None:
-        """Do nothing: nobody looks."""
+        """Do nothing: nobody sees the phase of such a call."""
 
     def progress(self, fraction: object, message: object = None) -> None:
-        """The plugin remembers it, too."""
+        """Report progress to the job that makes the call."""
         self._caller.report(fraction, message)
 
     def log(self, data: bytes | str) -> None:
-        """The plugin's log has it, too."""
+        """Write output into the log of the job that makes the call."""
         self._caller.log(data if isinstance(data, str) else data.decode("utf-8", "replace"))
 
     def ended(self, outcome: Outcome) -> None:
-        """Tell whoever waits."""
+        """Hand the outcome to whoever waits."""
         if not self.done.done():
             self.done.set_result(outcome)
 
     def kill_failed(self, reason: str) -> None:
-        """Log it; whoever waits goes on waiting."""
+        """Log that a plugin could not be ended; whoever waits goes on waiting."""
         logger.error("a plugin could not be ended: %s", reason)
 
 
 class Plugin:
-    """One loaded plugin. Any thread."""
+    """A loaded plugin: its configuration, slots and line of calls. Any thread."""
 
     def __init__(
         self,
@@ -166,7 +154,7 @@ class Plugin:
     # -- the line --------------------------------------------------------------------------------
 
     def enter(self, run: PluginRun) -> None:
-        """Let it begin on a free slot, or after those before it."""
+        """Let a run begin on a free slot, or after those before it."""
         with self.runtime.lock.held:
             closed = self.closed
             slot = None if closed else self._free_slot()
@@ -188,7 +176,7 @@ class Plugin:
             return True
 
     def give_back(self, slot: Slot, run: PluginRun, *, warm: bool = False) -> None:
-        """The slot is free: the next of the line, or a fresh worker for whoever comes."""
+        """Give a free slot to the next of the line; with `warm` else load a fresh worker there."""
         following: PluginRun | None = None
         with self.runtime.lock.held:
             if slot.run is not run:
@@ -220,15 +208,14 @@ class Plugin:
 
     # -- what is known ---------------------------------------------------------------------------
 
-    def note_loaded(self, slot: Slot, version: int, told: Mapping[str, Any]) -> None:
-        """Note that a worker has loaded it. I/O thread."""
-        slot.version = version
+    def note_loaded(self, told: Mapping[str, Any]) -> None:
+        """Note what a worker tells that has loaded the plugin. I/O thread."""
         can = told.get("can")
         self.can = frozenset(filter(_is_text, can)) if isinstance(can, list) else frozenset()
         self.runtime.tell()
 
     def note_progress(self, fraction: object, message: object) -> None:
-        """What it reported last."""
+        """Note what the plugin reported last."""
         self.progress = (-1.0 if fraction is None else fraction, message or "")
 
     def holders(self) -> list[str]:
@@ -242,7 +229,7 @@ class Plugin:
     # -- upkeep ----------------------------------------------------------------------------------
 
     def claim_idle(self, *, all_or_none: bool = False, loaded: bool | None = None) -> list[Slot]:
-        """Slots that nobody uses; a claim ends with `upkeep`, `end_workers` or `unclaim`.
+        """Claim slots that nobody uses, until `upkeep`, `end_workers` or `unclaim`.
 
         Args:
             all_or_none: none at all if one of the plugin's slots is used or a call waits.
@@ -270,7 +257,7 @@ class Plugin:
                 self._begin(slot, following)
 
     def upkeep(self, operation: Operation, slots: list[Slot]) -> str:
-        """An operation of our own on claimed slots; why it failed, or ""."""
+        """Run an operation of our own on claimed slots; return why it failed, or ""."""
         started = []
         try:
             for slot in slots:
@@ -284,7 +271,7 @@ class Plugin:
         return next(filter(None, problems), "")
 
     def _begin_upkeep(self, slot: Slot, run: PluginRun) -> None:
-        """I/O thread, which no interrupt of the user reaches."""
+        """Begin an operation of our own, on the I/O thread, which no interrupt reaches."""
         with self.runtime.lock.held:
             free = slot.run is None and (slot.claimed or self.closed)
             if free:
@@ -297,7 +284,7 @@ class Plugin:
             run.fail(JobFailure("PluginBusy", "the claim on its worker was given back"))
 
     def load(self) -> str:
-        """A worker that has loaded the plugin in every slot; why that failed, or ""."""
+        """Load the plugin in the worker of every slot; return why that failed, or ""."""
         with self.runtime.lock.held:
             runs = [slot.run for slot in self.slots]
         loading = [
@@ -312,7 +299,7 @@ class Plugin:
         return next(filter(None, problems), "")
 
     def set_configuration(self, config: Mapping[str, Any]) -> None:
-        """What workers take before their next call.
+        """Set the configuration that workers take before their next call.
 
         Raises:
             UnsendableValueError: naming the place inside it.
@@ -325,7 +312,7 @@ class Plugin:
         self.configuration = (taken, self.configuration[1] + 1)
 
     def configure(self, config: Mapping[str, Any]) -> str:
-        """Give idle workers this configuration now, busy ones before their next call."""
+        """Configure idle workers now, busy ones before their next call; return why not, or ""."""
         before = self.configuration
         self.set_configuration(config)
         problem = self.upkeep("initialize", self.claim_idle(loaded=True))
