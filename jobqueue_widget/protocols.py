@@ -35,12 +35,10 @@ class Reporter(Protocol):
     @property
     def priority(self) -> int:
         """Priority of the job now, for engines that have an order of their own."""
-        ...
 
     @property
     def devices(self) -> tuple[str, ...]:
         """The GPUs that were reserved for it, as CUDA_VISIBLE_DEVICES names them."""
-        ...
 
     def phase(self, text: str | None, where: str | None = None) -> None:
         """What it does before its body runs ("starting", …); None: the body runs.
@@ -68,7 +66,6 @@ class Execution(Protocol):
 
     def ask_to_stop(self) -> bool:
         """Ask the work to stop. Any thread, returns at once. False: this target cannot listen."""
-        ...
 
     def kill(self) -> None:
         """Force it to end. Any thread, returns at once; `ended` or `kill_failed` must follow."""
@@ -84,7 +81,6 @@ class IoThread(Protocol):
         self, seconds: float, callback: Callable[..., object], *args: object
     ) -> Callable[[], None]:
         """Run the callback on the I/O thread after `seconds`; returns what cancels it."""
-        ...
 
     def watch(self, fd: int, on_readable: Callable[[], object]) -> None:
         """Call back on the I/O thread whenever `fd` can be read. Replaces an earlier callback."""
@@ -110,24 +106,20 @@ class ExecutorContext(Protocol):
     @property
     def cancel_timeout(self) -> float:
         """Seconds between asking a job to stop and forcing it; may change."""
-        ...
 
     @property
     def progress_poll_interval(self) -> float:
         """Seconds between polls of a plugin's progress; may change."""
-        ...
 
     @property
     def max_running(self) -> int:
         """Number of lanes that the queue has now."""
-        ...
 
     def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
         """Run the callback on the owner loop soon. Any thread; dropped if the loop is gone."""
 
     def spool_dir(self) -> Path:
         """A private folder (0700) for large files, removed with the queue. Any thread."""
-        ...
 
 
 class Executor(Protocol):
@@ -138,12 +130,10 @@ class Executor(Protocol):
     @property
     def name(self) -> str:
         """What it is called in a row."""
-        ...
 
     @property
     def capacity(self) -> int | None:
         """Number of jobs it can run at once, now; None = no limit of its own."""
-        ...
 
     def prepare(self, spec: JobSpec) -> object:
         """Check and pack the job at submit, in the caller's thread; becomes `spec.payload`.
@@ -158,14 +148,12 @@ class Executor(Protocol):
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> Execution:
         """Start one attempt. Owner loop; returns at once; trouble goes to `reporter`."""
-        ...
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:
         """Return why this job may not start now; None = it may. Owner loop, pure, quick."""
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` (any thread) on any change that could unblock a job or change capacity."""
-        ...
 
     async def close(self) -> None:
         """Give everything back: processes, threads, files. Idempotent."""
@@ -192,7 +180,6 @@ class SupportsEmergencyStop(Protocol):
             True if nothing of it is left; else each execution still tells its end.
 
         """
-        ...
 
     def after_fork(self) -> None:
         """Forget everything in a forked child, without touching what is the parent's."""
@@ -207,7 +194,6 @@ class TakesPacked(Protocol):
 
     def payload_of(self, function: Any, call: bytes) -> object:
         """The payload that `prepare` would make."""
-        ...
 
 
 @runtime_checkable
@@ -231,7 +217,6 @@ class SupportsPluginLogs(Protocol):
 
     def get_plugin_logs(self, name: str, lines: int = ...) -> str:
         """The last `lines` lines of that plugin's log."""
-        ...
 
 
 class PluginExecution(Execution, Protocol):
@@ -239,7 +224,6 @@ class PluginExecution(Execution, Protocol):
 
     def kill_now(self) -> bool:
         """End it within a second, without a loop. Any thread. True: nothing of it is left."""
-        ...
 
 
 @runtime_checkable
@@ -261,18 +245,15 @@ class LaunchesPlugins(Protocol):
         self, spec: JobSpec, reporter: Reporter, context: ExecutorContext
     ) -> PluginExecution:
         """Start one attempt; returns at once; trouble goes to `reporter`."""
-        ...
 
     def plugin_blocked_by(self, name: str) -> BlockReason | None:
         """Return why a job of this plugin may not start now (all workers busy); None: it may."""
 
     def plugin_configuration(self, name: str) -> object:
         """What a job of this plugin would be configured with; asks no worker. None: not known."""
-        ...
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,11 +276,9 @@ class OffersResources(Protocol):
 
     def requirements(self, name: str) -> Mapping[str, float]:
         """What its manifest asks for: `ram_mib`, `gpu_mib`, as far as given; else empty."""
-        ...
 
     def loaded(self) -> list[LoadedPlugin]:
         """The workers that are there now."""
-        ...
 
     def evict(self, name: str) -> str | None:
         """Free what an idle plugin holds; blocks until that is done.
@@ -311,11 +290,9 @@ class OffersResources(Protocol):
             None if it is done, else why not: "busy" if the plugin executes.
 
         """
-        ...
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""
-        ...
 
 
 @runtime_checkable
@@ -325,14 +302,12 @@ class HasMonitor(Protocol):
     @property
     def is_firm(self) -> bool:
         """False: what a manifest asks for beyond this machine is a wish; it runs all the same."""
-        ...
 
     def figures(self, pids: Collection[int]) -> Figures | None:
         """What the monitor tells of the machine, with what each of these processes holds on GPUs.
 
         None if there is no monitor, or no answer. Blocks for some seconds at most.
         """
-        ...
 
 
 class ResourceSource(Protocol):
@@ -343,7 +318,6 @@ class ResourceSource(Protocol):
 
         Called on a thread of its own, never twice at a time; should take milliseconds.
         """
-        ...
 
 
 @runtime_checkable
@@ -354,7 +328,6 @@ class UsesPlugins(Protocol):
 
     def config_of(self, name: str) -> object:
         """What that plugin was last known to be configured with; None if that is not known."""
-        ...
 
 
 @runtime_checkable
@@ -365,7 +338,6 @@ class KeepsWorkers(Protocol):
 
     def worker_for(self, spec: JobSpec) -> str | None:
         """The warm one that this job would get now, by its name in `workers`; owner of the turn."""
-        ...
 
 
 @runtime_checkable
@@ -382,7 +354,6 @@ class HasProcess(Protocol):
     @property
     def pid(self) -> int | None:
         """The root of its process tree; None while there is none. Any thread."""
-        ...
 
 
 MimeBundle = tuple[dict[str, Any], dict[str, Any]]
@@ -394,23 +365,18 @@ class DisplayProvider(Protocol):
 
     def shown_queue(self, queue: Any) -> Any:
         """The queue with its `.widget`, `.bundle()` and `.outputs.show()`."""
-        ...
 
     def cell_widget(self, queue: Any, job: Any = None) -> Any:
         """An ipywidget of the queue or the job for one cell alone, which ends with the cell."""
-        ...
 
     def new_widget(self, queue: Any) -> Any:
         """One more ipywidget of the queue, which ends with its page or the queue."""
-        ...
 
     def shown_job(self, queue: Any, job: Any) -> Any:
         """The same for a job and its live progress cell."""
-        ...
 
     def to_html(self, queue: Any) -> str:
         """A static, escaped, script-free table of the queue as it is now."""
-        ...
 
 
 class Journal(Protocol):
@@ -423,7 +389,6 @@ class Journal(Protocol):
     @property
     def place(self) -> str:
         """What names it, for messages and to find the queue that has it; "" if nothing does."""
-        ...
 
     def open(self, session: Session) -> Contents:
         """Take it for this session, and read it.
@@ -432,26 +397,21 @@ class Journal(Protocol):
             JournalError: it cannot be used; the message says why and what to do.
 
         """
-        ...
 
     def write(self, changes: Changes) -> None:
         """Keep all of it or nothing. Any exception: nothing was kept; the queue goes on."""
 
     def request(self, number: int) -> StoredRequest | None:
         """What was asked for with the job of this number."""
-        ...
 
     def function(self, digest: bytes) -> KeptFunction | None:
         """A function that some job refers to."""
-        ...
 
     def result(self, job_id: str) -> KeptResult | None:
         """The result of an ended job."""
-        ...
 
     def log(self, job_id: str) -> bytes:
         """The end of what a job printed."""
-        ...
 
     def mark_incomplete(self) -> None:
         """`write` has failed: later sessions must not trust what is pending. Never raises."""
@@ -469,14 +429,12 @@ class NoticesLoss(Protocol):
 
     def lost(self) -> str:
         """What has happened to it, in words; "" if nothing. Quick: asked twice a second."""
-        ...
 
     def renew(self) -> tuple[bool, str]:
         """Begin anew: whether all that was written is there again, and what was found and kept.
 
         Any exception: it cannot begin anew now, and refuses to write until it can.
         """
-        ...
 
 
 # With what these protocols speak of, so that it can be imported from here.

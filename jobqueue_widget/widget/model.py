@@ -34,15 +34,12 @@ class Source(Protocol):
 
     def state(self) -> State:
         """Return the values of all traits, as of one moment."""
-        ...
 
     def is_over(self) -> bool:
         """Return True when the state will not change any more."""
-        ...
 
     def is_outdated(self) -> bool:
         """Return True if a cell has redefined a function that a row is about: no event says so."""
-        ...
 
 
 class _SignsOfLife:

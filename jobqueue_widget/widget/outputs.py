@@ -23,19 +23,15 @@ class Displayable(Protocol):
 
     def view(self) -> Data:
         """The live view."""
-        ...
 
     def table(self, *, beside: bool) -> Data:
         """Return the static table of the present state, `beside` a view or in its place."""
-        ...
 
     def flush(self) -> None:
         """Bring the state of the widget up to date, as it is saved with a notebook."""
-        ...
 
     def revision(self) -> object:
         """Return a value that differs after every change of what the table shows."""
-        ...
 
 
 class Refreshable(Protocol):
@@ -43,11 +39,9 @@ class Refreshable(Protocol):
 
     def refresh(self) -> Data:
         """Bring the tables up to date, and give them to a page that has to do it itself."""
-        ...
 
     def page_came(self) -> None:
         """A page has asked for the first time. Any thread."""
-        ...
 
 
 class Outputs:

@@ -22,7 +22,6 @@ class Paced(Protocol):
 
     def turn(self) -> float | None:
         """Do what is due; return seconds until the next turn; None: not before it is asked for."""
-        ...
 
 
 class Pacer:
