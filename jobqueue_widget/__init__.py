@@ -1,8 +1,5 @@
 """A queue of heavy jobs that lives in a notebook: run it, see it, control it.
 
-Layers, an import may only point down:
-    6 this file · 5 widget · 4 queue job · 3 executors plugins journal · 2 _runtime context capture
-    worker · 1 protocols · 0 _core errors
 Names are loaded when they are first used, so that a worker process that imports
 `current_job` does not load the queue.
 """

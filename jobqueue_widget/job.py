@@ -106,12 +106,12 @@ class Job:
 
     @property
     def priority(self) -> int:
-        """Higher runs earlier."""
+        """Priority of the job: a higher number runs earlier."""
         return self._record.priority
 
     @property
     def created_at(self) -> float:
-        """When it was submitted."""
+        """Instant of the submit."""
         return self._record.created_at
 
     @property
@@ -123,17 +123,17 @@ class Job:
 
     @property
     def status(self) -> JobStatus:
-        """pending, running, completed, failed or cancelled."""
+        """Status of the job: pending, running, completed, failed or cancelled."""
         return self._record.status
 
     @property
     def done(self) -> bool:
-        """True once it has ended, however."""
+        """True once the job has ended, however."""
         return self._record.status.ended
 
     @property
     def attempt(self) -> int:
-        """1 for the first run; counts up with `options(retries=…)`."""
+        """Number of the attempt: 1 for the first, more with `options(retries=…)`."""
         return self._record.attempt
 
     @property
@@ -143,12 +143,12 @@ class Job:
 
     @property
     def where(self) -> str | None:
-        """The machine or worker that runs it or ran it, for executors that tell; else None."""
+        """The machine or worker that runs or ran the job, for executors that tell; else None."""
         return self._record.where
 
     @property
     def cancel_phase(self) -> CancelPhase | None:
-        """None, "asked" or "forcing"."""
+        """How far a stop has got: "asked" or "forcing"; None: nobody has asked for one."""
         return self._record.cancel_phase
 
     @property
@@ -158,7 +158,7 @@ class Job:
 
     @property
     def note(self) -> str | None:
-        """What else there is to say of it: `cancel_note`, what was not checked or kept."""
+        """Remark on the job: `cancel_note`, or what was not checked or not kept."""
         return note_of(self._record)
 
     @property
@@ -169,18 +169,18 @@ class Job:
 
     @property
     def block(self) -> BlockReason | None:
-        """The block reason in numbers: what it needs, what is free, and who holds the rest."""
+        """The block reason in numbers: what the job needs, what is free, and who holds the rest."""
         return self._record.block_reason
 
     @property
     def planned(self) -> Mapping[str, float] | None:
-        """What is or was reserved for it ("ram_mib", "gpu_mib", "cpus", "gpus"); None: nothing."""
+        """What is or was reserved for the job ("ram_mib", "gpu_mib", "cpus", "gpus"); or None."""
         usage = self._record.usage
         return None if usage is None else dict(usage.planned) or None
 
     @property
     def gpus(self) -> tuple[str, ...]:
-        """The GPUs that are or were reserved for it, by UUID, else by number; empty: none.
+        """The GPUs that are or were reserved for the job, by UUID, else by number; empty: none.
 
         A function in a worker process finds them in CUDA_VISIBLE_DEVICES.
         """
@@ -199,7 +199,7 @@ class Job:
 
     @property
     def used_peak(self) -> Mapping[str, float] | None:
-        """The most memory that its processes were seen to hold ("ram_mib", "gpu_mib").
+        """The most memory that the job's processes were seen to hold ("ram_mib", "gpu_mib").
 
         None where it was not seen: it is looked at once a second, and not inside this process.
         """
@@ -208,30 +208,30 @@ class Job:
 
     @property
     def held(self) -> bool:
-        """True while it keeps its place but will not start."""
+        """True while the job keeps its place but will not start."""
         return self._record.held
 
     @property
     def started_at(self) -> float | None:
-        """When the latest attempt was given its lane."""
+        """Instant at which the latest attempt was given its lane."""
         return self._record.started_at
 
     @property
     def progress(self) -> float:
-        """0.0-1.0, or -1.0 for "running, amount unknown"."""
+        """Progress from 0.0 to 1.0; -1.0 for "running, amount unknown"."""
         progress = self._record.progress
         return -1.0 if progress is None else progress
 
     @property
     def status_message(self) -> str:
-        """The last message that it reported."""
+        """The last message that the job reported."""
         return self._record.message
 
     # -- how it ended --------------------------------------------------------------------------
 
     @property
     def completed_at(self) -> float | None:
-        """When it ended, however."""
+        """Instant of the end, however the job ended."""
         return self._record.completed_at
 
     @property
@@ -245,7 +245,7 @@ class Job:
 
     @property
     def partial_result(self) -> Any:
-        """What it returned after it had noticed that it was to stop; None otherwise.
+        """What the job returned after it had noticed that it was to stop; None otherwise.
 
         Noticed: it has read `cancel_requested` as True, or got JobCancelled from `checkpoint()` or
         in the middle of its code, or its plugin's `cancel()` has returned. Its status is cancelled,
@@ -259,30 +259,30 @@ class Job:
 
     @property
     def error(self) -> str | None:
-        """Why it failed ("ValueError: …"); None otherwise, also for a cancelled job."""
+        """Why the job failed ("ValueError: …"); None otherwise, also for a cancelled job."""
         return error_text(self._record)
 
     @property
     def cancel_reason(self) -> str | None:
-        """Why it was cancelled, as told by who did it, else "cancelled"; None otherwise."""
+        """Why the job was cancelled, as told by who did it, else "cancelled"; None otherwise."""
         return cancel_text(self._record)
 
     @property
     def failure(self) -> JobFailure | None:
-        """Type, message, traceback, exit code or signal of what went wrong (last)."""
+        """Type, message, traceback, exit code or signal of what went wrong last."""
         return self._record.failure
 
     @property
     def finished_before_cancel(self) -> bool:
-        """True if it was asked to stop but returned a value first, which is kept."""
+        """True if the job was asked to stop but returned a value first, which is kept."""
         return self._record.finished_before_cancel
 
     def _shown_result(self) -> Any:
-        """`result` or `partial_result` for tables: a text where it has a secret of the job."""
+        """Return `result` or `partial_result` for tables: a text where it has a secret."""
         return shown_result(self._record.spec, self._value())
 
     def get_result(self) -> Any:
-        """The result of a job that has ended.
+        """Return the result of a job that has ended.
 
         Raises:
             JobNotFinishedError: it has not.
@@ -315,7 +315,7 @@ class Job:
     def cancel(
         self, *, force: bool = False, timeout: float | None = None, reason: str = ""
     ) -> bool:
-        """Cancel it; see `JobQueue.cancel`. Any thread."""
+        """Cancel the job; see `JobQueue.cancel`. Any thread."""
         return self._control.cancel(self._record, force, timeout, reason)
 
     def retry(self, *, latest: bool = False) -> Job:
@@ -330,12 +330,12 @@ class Job:
         return self._control.retry(self._record, latest)
 
     def logs(self, lines: int = 100) -> str:
-        """The last lines of what it printed."""
+        """Return the last lines that the job printed."""
         log = self._record.log
         return log.tail(lines) if isinstance(log, JobLog) else ""
 
     def read_log(self, start: int, limit: int = 65_536) -> tuple[int, bytes, int]:
-        """A part of what it printed: where it begins, its bytes, and how many there are in all.
+        """Return a part of what was printed: where it begins, its bytes, and how many there are.
 
         Args:
             start: byte offset; -1 = the last `limit` bytes. What is gone is skipped.
@@ -350,11 +350,11 @@ class Job:
         return start, data, size
 
     def describe_arguments(self, limit: int = 80) -> str:
-        """The arguments as they would be typed, on one line; secret ones as `•••`."""
+        """Return the arguments as they would be typed, on one line; secret ones as `•••`."""
         return describe_arguments(self._record.spec, limit)
 
     def as_row(self) -> dict[str, Any]:
-        """Return its row as in `queue.window(…)`."""
+        """Return the job's row as in `queue.window(…)`."""
         return self._control.row(self._record)
 
     def _repr_mimebundle_(self, **_: Any) -> MimeBundle:

@@ -24,7 +24,7 @@ Request = StoredRequest  #: as journals of others import it
 
 
 class Reporter(Protocol):
-    """Through this one attempt of one job tells the queue what happens. Any thread, never raises.
+    """What one attempt of a job tells the queue through. Any thread, never raises.
 
     What comes after `ended` is counted and ignored.
     """
@@ -41,22 +41,22 @@ class Reporter(Protocol):
         """The GPUs that were reserved for it, as CUDA_VISIBLE_DEVICES names them."""
 
     def phase(self, text: str | None, where: str | None = None) -> None:
-        """What it does before its body runs ("starting", …); None: the body runs.
+        """Tell what the attempt does before its body runs ("starting", …); None: the body runs.
 
         `where`: the machine or worker that has it, once known; shown as `job.where`.
         """
 
     def progress(self, fraction: object, message: object = None) -> None:
-        """`fraction` 0.0-1.0, or None for "running, amount unknown"; odd ones clamped."""
+        """Report progress: `fraction` is 0.0-1.0 (else clamped), or None for "amount unknown"."""
 
     def log(self, data: bytes | str) -> None:
         """Append output of the job to its log."""
 
     def ended(self, outcome: Outcome) -> None:
-        """The work is really gone and this is how it ended. Frees the lane."""
+        """Tell how the work has ended, once it is really gone. Frees the lane."""
 
     def kill_failed(self, reason: str) -> None:
-        """`kill` could not end the work. The lane stays taken until `ended` is told as well."""
+        """Tell that `kill` could not end the work. The lane stays taken until `ended` is told."""
 
 
 class Execution(Protocol):
@@ -68,7 +68,7 @@ class Execution(Protocol):
         """Ask the work to stop. Any thread, returns at once. False: this target cannot listen."""
 
     def kill(self) -> None:
-        """Force it to end. Any thread, returns at once; `ended` or `kill_failed` must follow."""
+        """Force the work to end. Any thread, returns at once; `ended` or `kill_failed` follows."""
 
 
 class IoThread(Protocol):
@@ -119,7 +119,7 @@ class ExecutorContext(Protocol):
         """Run the callback on the owner loop soon. Any thread; dropped if the loop is gone."""
 
     def spool_dir(self) -> Path:
-        """A private folder (0700) for large files, removed with the queue. Any thread."""
+        """Return a private folder (0700) for large files, removed with the queue. Any thread."""
 
 
 class Executor(Protocol):
@@ -129,7 +129,7 @@ class Executor(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in a row."""
+        """Name of the executor, as rows show it."""
 
     @property
     def capacity(self) -> int | None:
@@ -193,7 +193,7 @@ class TakesPacked(Protocol):
     """
 
     def payload_of(self, function: Any, call: bytes) -> object:
-        """The payload that `prepare` would make."""
+        """Return the payload that `prepare` would make."""
 
 
 @runtime_checkable
@@ -216,14 +216,14 @@ class SupportsPluginLogs(Protocol):
     """A host that keeps a log per plugin."""
 
     def get_plugin_logs(self, name: str, lines: int = ...) -> str:
-        """The last `lines` lines of that plugin's log."""
+        """Return the last `lines` lines of that plugin's log."""
 
 
 class PluginExecution(Execution, Protocol):
     """One attempt of one job in flight in a plugin."""
 
     def kill_now(self) -> bool:
-        """End it within a second, without a loop. Any thread. True: nothing of it is left."""
+        """End it all within a second, without a loop. Any thread. True: nothing of it is left."""
 
 
 @runtime_checkable
@@ -250,7 +250,7 @@ class LaunchesPlugins(Protocol):
         """Return why a job of this plugin may not start now (all workers busy); None: it may."""
 
     def plugin_configuration(self, name: str) -> object:
-        """What a job of this plugin would be configured with; asks no worker. None: not known."""
+        """Return what a job of this plugin would be configured with; None: not known; quick."""
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""
@@ -275,10 +275,10 @@ class OffersResources(Protocol):
     """A host that says what its plugins need and can free what idle ones hold. Any thread."""
 
     def requirements(self, name: str) -> Mapping[str, float]:
-        """What its manifest asks for: `ram_mib`, `gpu_mib`, as far as given; else empty."""
+        """Return what a plugin's manifest asks for, `ram_mib` and `gpu_mib`, as far as given."""
 
     def loaded(self) -> list[LoadedPlugin]:
-        """The workers that are there now."""
+        """Return the workers that are there now."""
 
     def evict(self, name: str) -> str | None:
         """Free what an idle plugin holds; blocks until that is done.
@@ -304,17 +304,17 @@ class HasMonitor(Protocol):
         """False: what a manifest asks for beyond this machine is a wish; it runs all the same."""
 
     def figures(self, pids: Collection[int]) -> Figures | None:
-        """What the monitor tells of the machine, with what each of these processes holds on GPUs.
+        """Return the monitor's figures, with what each of these processes holds on GPUs.
 
         None if there is no monitor, or no answer. Blocks for some seconds at most.
         """
 
 
 class ResourceSource(Protocol):
-    """Where the figures about this machine come from."""
+    """Source of the figures about this machine."""
 
     def read(self, pids: Collection[int]) -> MachineStats:
-        """One look, with what each of these processes and its descendants hold.
+        """Look once, also at what each of these processes and its descendants hold.
 
         Called on a thread of its own, never twice at a time; should take milliseconds.
         """
@@ -327,7 +327,7 @@ class UsesPlugins(Protocol):
     offers: OffersResources | None
 
     def config_of(self, name: str) -> object:
-        """What that plugin was last known to be configured with; None if that is not known."""
+        """Return the configuration that the plugin was last known to have; None: not known."""
 
 
 @runtime_checkable
@@ -337,7 +337,7 @@ class KeepsWorkers(Protocol):
     workers: OffersResources
 
     def worker_for(self, spec: JobSpec) -> str | None:
-        """The warm one that this job would get now, by its name in `workers`; owner of the turn."""
+        """Return the name, in `workers`, of the warm worker that this job would get. Dispatcher."""
 
 
 @runtime_checkable
@@ -353,7 +353,7 @@ class HasProcess(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """The root of its process tree; None while there is none. Any thread."""
+        """Process id of the root of its process tree; None while there is none. Any thread."""
 
 
 MimeBundle = tuple[dict[str, Any], dict[str, Any]]
@@ -361,26 +361,26 @@ MimeBundle = tuple[dict[str, Any], dict[str, Any]]
 
 
 class DisplayProvider(Protocol):
-    """What draws a queue or a job in a notebook; the package registers the widget's."""
+    """Draws a queue or a job in a notebook; the package registers the widget's."""
 
     def shown_queue(self, queue: Any) -> Any:
-        """The queue with its `.widget`, `.bundle()` and `.outputs.show()`."""
+        """Return what is shown of a queue: `.widget`, `.bundle()` and `.outputs.show()`."""
 
     def cell_widget(self, queue: Any, job: Any = None) -> Any:
-        """An ipywidget of the queue or the job for one cell alone, which ends with the cell."""
+        """Make an ipywidget of the queue or the job for one cell, which ends with the cell."""
 
     def new_widget(self, queue: Any) -> Any:
-        """One more ipywidget of the queue, which ends with its page or the queue."""
+        """Make one more ipywidget of the queue, which ends with its page or the queue."""
 
     def shown_job(self, queue: Any, job: Any) -> Any:
-        """The same for a job and its live progress cell."""
+        """Return what is shown of a job: the same, with its live progress cell as the widget."""
 
     def to_html(self, queue: Any) -> str:
-        """A static, escaped, script-free table of the queue as it is now."""
+        """Return a static, escaped, script-free table of the queue as it is now."""
 
 
 class Journal(Protocol):
-    """Where a queue is written down. Plain values in and out: it knows nothing of pickles or jobs.
+    """Keeps a queue. Plain values go in and out: a journal knows nothing of pickles or jobs.
 
     One queue at a time has it, between `open` and `close`. The recorder calls `write` from any
     thread, one call at a time; what it was given is kept when it returns.
@@ -388,10 +388,10 @@ class Journal(Protocol):
 
     @property
     def place(self) -> str:
-        """What names it, for messages and to find the queue that has it; "" if nothing does."""
+        """Name of the journal, for messages and to find the queue that has it; "" for none."""
 
     def open(self, session: Session) -> Contents:
-        """Take it for this session, and read it.
+        """Take the journal for this session, and read it.
 
         Raises:
             JournalError: it cannot be used; the message says why and what to do.
@@ -402,25 +402,25 @@ class Journal(Protocol):
         """Keep all of it or nothing. Any exception: nothing was kept; the queue goes on."""
 
     def request(self, number: int) -> StoredRequest | None:
-        """What was asked for with the job of this number."""
+        """Return the request of the job with this number."""
 
     def function(self, digest: bytes) -> KeptFunction | None:
-        """A function that some job refers to."""
+        """Return a function that some job refers to."""
 
     def result(self, job_id: str) -> KeptResult | None:
-        """The result of an ended job."""
+        """Return the result of an ended job."""
 
     def log(self, job_id: str) -> bytes:
-        """The end of what a job printed."""
+        """Return the end of what a job printed."""
 
     def mark_incomplete(self) -> None:
-        """`write` has failed: later sessions must not trust what is pending. Never raises."""
+        """Note a failed `write`: later sessions must not trust what is pending. Never raises."""
 
     def mark_complete(self) -> None:
-        """What was missing was written since, or its user has looked at it. Never raises."""
+        """Note that what was missing is written, or that its user has looked. Never raises."""
 
     def close(self) -> None:
-        """Let go of it. Idempotent, never raises."""
+        """Let go of the journal. Idempotent, never raises."""
 
 
 @runtime_checkable
@@ -428,10 +428,10 @@ class NoticesLoss(Protocol):
     """A journal that knows when somebody else has changed or removed what it writes."""
 
     def lost(self) -> str:
-        """What has happened to it, in words; "" if nothing. Quick: asked twice a second."""
+        """Return what has happened to the journal, in words, or "". Quick: asked twice a second."""
 
     def renew(self) -> tuple[bool, str]:
-        """Begin anew: whether all that was written is there again, and what was found and kept.
+        """Begin anew; return if all that was written is there again, and what was found and kept.
 
         Any exception: it cannot begin anew now, and refuses to write until it can.
         """

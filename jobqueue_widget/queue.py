@@ -1,4 +1,4 @@
-"""JobQueue: the public door. Checks what it is given and hands it to the engine."""
+"""JobQueue, the public door: checks what it is given and hands it to the engine."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         if one.name not in ("self", "journal")
     )
     def open(cls, journal: object, *args: Any, **kwargs: Any) -> Self:
-        """The living queue of this kernel that has this journal; else a new one.
+        """Return the living queue of this kernel that has this journal; else make one.
 
         For a cell that may run again.
 
@@ -179,7 +179,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         return found if isinstance(found, cls) else cls(*args, journal=journal, **kwargs)
 
     def _make_engine(self, settings: Settings) -> Engine:
-        """The seam where tests put another clock under the queue."""
+        """Make the engine; tests put another clock under the queue here."""
         return Engine(settings, admission=shared_admission())
 
     # -- running and stopping --------------------------------------------------------------
@@ -199,7 +199,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
     async def stop(
         self, running: Literal["cancel", "wait"] = "cancel", timeout: float = 5.0
     ) -> None:
-        """Stop: afterwards nothing executes; pending jobs stay and run after the next `start`.
+        """Stop the queue: nothing executes any more; pending jobs run after the next `start`.
 
         Args:
             running: "cancel" asks running jobs to stop, then forces them; "wait" lets them end.
@@ -216,7 +216,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
 
     @to_be_awaited("await it")
     async def close(self) -> None:
-        """Stop for good: pending jobs are cancelled and further submits refused. Idempotent."""
+        """Stop the queue for good: cancel pending jobs and refuse further submits. Idempotent."""
         self._engine.life.refuse()
         await self.stop()
         self._engine.life.close()
@@ -292,7 +292,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         return self._control.submit(target, args, kwargs, DEFAULT_OPTIONS, priority)
 
     def map(self, function: object, iterable: Iterable[Any], *more: Iterable[Any]) -> list[Job]:
-        """One job per item, in order; with `more` iterables, per tuple of items as `map` does.
+        """Enqueue a job per item, in order; with `more` iterables per tuple of items, as `map`.
 
         Raises:
             JobQueueError: one item cannot be submitted; then none is.
@@ -302,7 +302,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
 
     @spelling(PARAMETERS)
     def options(self, **options: Any) -> OptionsView:
-        """The same queue with options for what is submitted through the result.
+        """Return the same queue with options for what is submitted through the result.
 
         Args:
             options: priority, label, tags, timeout (s), retries, idempotent, after, resources,
@@ -406,7 +406,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         seconds: float | None = None,
         then: Literal["release", "cancel"] = "release",
     ) -> bool:
-        """Keep a pending job from starting; it keeps its place. Any thread.
+        """Hold a pending job: it keeps its place and does not start. Any thread.
 
         Args:
             job_id: the job or its id.
@@ -422,7 +422,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         return record is not None and self._engine.do(ev.Held(record, seconds, then))
 
     def release(self, job_id: str | Job) -> bool:
-        """Lift a hold. Any thread. False unless the job is pending."""
+        """End the hold of a job. Any thread. False unless the job is pending."""
         record = self._control.find(job_id)
         return record is not None and self._engine.do(ev.Released(record))
 
@@ -467,23 +467,23 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
     # -- looking ------------------------------------------------------------------------------
 
     def get_job(self, job_id: str) -> Job | None:
-        """The job, or None if it is unknown or no longer kept."""
+        """Return the job, or None if it is unknown or no longer kept."""
         record = self._control.find(job_id)
         return None if record is None else Job(record, self._control)
 
     def jobs(self, status: JobStatus | str | None = None) -> list[Job]:
-        """Running, pending (in order) and ended (newest first) jobs, or those of one status."""
+        """List running, pending (in order) and ended (newest first) jobs, or one status of them."""
         return self._control.all_jobs(None if status is None else JobStatus(status))
 
     def __getitem__(self, key: str) -> Job:
         return self._control.named(key)
 
     def find(self, text: str) -> list[Job]:
-        """Jobs whose id, name, label, tag, status or error contains `text`, ignoring case."""
+        """Find jobs whose id, name, label, tag, status or error contains `text`, in any case."""
         return self._control.search(text)
 
     def position(self, job: str | Job) -> int | None:
-        """0-based place among the pending jobs; None if it is not pending."""
+        """Return the place of a job among the pending ones, from 0; None if it is not pending."""
         record = self._control.find(job)
         with self._engine.lock.held:
             if record is None or record.entry is None:
@@ -491,11 +491,11 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
             return self._engine.state.order.position(record)
 
     def window(self, which: rows.WindowName, start: int, stop: int) -> rows.Rows:
-        """Rows of "running", "pending" or "history" with the total, all of one moment."""
+        """Return rows of "running", "pending" or "history" and their total, of one moment."""
         return rows.window(self._engine, which, start, stop)
 
     def get_state(self) -> dict[str, Any]:
-        """All of the queue as plain values.
+        """Return all of the queue as plain values.
 
         Its keys are `running` (the job started first, or None), `running_all`, `pending`, `history`
         (the last 20 ended ones, newest first), `stats` (exact totals), `paused`, `phase` and
@@ -504,12 +504,12 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         return rows.state_dict(self._engine)
 
     def get_job_logs(self, job_id: str | Job, lines: int = 100) -> str:
-        """The last `lines` lines of the job's output; "" for an unknown id."""
+        """Return the last `lines` lines of the job's output; "" for an unknown id."""
         record = self._control.find(job_id)
         return "" if record is None else Job(record, self._control).logs(lines)
 
     def to_pandas(self) -> Any:
-        """All kept jobs as a pandas DataFrame, one row per job.
+        """Return all kept jobs as a pandas DataFrame, one row per job.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -575,7 +575,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
     # -- events -------------------------------------------------------------------------------
 
     def events(self, job_id: str | Job | None = None) -> EventStream:
-        """`async for event in queue.events()`: what happens from now on, on the running loop.
+        """Stream what happens from now on: `async for event in queue.events()`; running loop.
 
         With a job, the stream ends with it. Bounded: `dropped` of the result counts losses.
         """

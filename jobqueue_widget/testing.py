@@ -1,4 +1,4 @@
-"""For tests of code that uses a queue: doubles in memory, and a look at what a queue holds."""
+"""Helps tests of code that uses a queue: doubles in memory, and a look at what a queue holds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REPLACE_PATIENCE = 5.0  # seconds; as long as the reference manager waits for a 
 
 @contextlib.contextmanager
 def machine_with(source: ResourceSource) -> Iterator[None]:
-    """Queues that are made inside go by these figures instead of those of the real machine.
+    """Let queues that are made inside go by these figures, not by those of the real machine.
 
     Example:
         ```python
@@ -53,11 +53,11 @@ def machine_with(source: ResourceSource) -> Iterator[None]:
 
 
 class WorkerReplaced(BaseException):
-    """Raised in a plugin's function when its worker was forced to end."""
+    """The worker of a plugin was forced to end; raised in the plugin's function."""
 
 
 class FakePlugin:
-    """One worker of a plugin: what its function is given as `plugin`, and what the host shows.
+    """One worker of a plugin: its function gets it as `plugin`, the host shows it.
 
     `cancel_requested` is True once the running job was asked to stop; the function may look.
     """
@@ -75,11 +75,11 @@ class FakePlugin:
     # -- for the function ----------------------------------------------------------------------
 
     def report(self, progress: object, message: object = "") -> None:
-        """What `get_progress` answers from now on."""
+        """Set what `get_progress` answers from now on."""
         self._progress = {"progress": progress, "message": message}
 
     def log(self, text: str) -> None:
-        """A line of the plugin's log."""
+        """Add a line to the plugin's log."""
         self._log.append(text)
 
     def pause(self, seconds: float) -> None:
@@ -99,11 +99,11 @@ class FakePlugin:
         self.cancel_requested = True
 
     def get_progress(self) -> dict[str, object]:
-        """What was reported last."""
+        """Return what was reported last."""
         return self._progress
 
     def get_current_config(self) -> object:
-        """The configuration that it was loaded with."""
+        """Return the configuration that the plugin was loaded with."""
         return self._config
 
     def run(self, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
@@ -117,7 +117,7 @@ class FakePlugin:
             self._idle.set()
 
     def replace(self) -> bool:
-        """End it where it next pauses. False: it does not, and runs on."""
+        """End the function where it next pauses. False: it does not pause, and runs on."""
         self._replaced.set()
         return self._idle.wait(REPLACE_PATIENCE)
 
@@ -150,11 +150,11 @@ class FakePluginHost:
         self._plugins = {name: self.make_plugin(name, None) for name in functions}
 
     def make_plugin(self, name: str, config: object) -> FakePlugin:
-        """A fresh worker; override it for plugins with other abilities."""
+        """Make a fresh worker; override this for plugins with other abilities."""
         return FakePlugin(self._functions[name], self._logs[name], config)
 
     def get_plugin(self, name: str) -> FakePlugin | None:
-        """The plugin, or None."""
+        """Return the plugin, or None."""
         return self._plugins.get(name)
 
     async def execute_plugin_async(self, plugin: str, /, *args: Any, **kwargs: Any) -> object:
@@ -190,7 +190,7 @@ class FakePluginHost:
         return value
 
     def reload_plugin(self, name: str, config: object = None) -> bool:
-        """A fresh worker in the place of the old one. False: the old one would not end."""
+        """Put a fresh worker in the place of the old one. False: the old one would not end."""
         self.reloads.append((name, config))
         if not self._plugins[name].replace():
             return False
@@ -198,7 +198,7 @@ class FakePluginHost:
         return True
 
     def get_plugin_logs(self, name: str, lines: int = 100) -> str:
-        """The last lines of that plugin's log, of all its jobs."""
+        """Return the last lines of that plugin's log, of all its jobs."""
         return "".join(f"{line}\n" for line in self._logs[name][-lines:])
 
 
@@ -225,15 +225,15 @@ class MemoryJournal:
 
     @property
     def place(self) -> str:
-        """Nothing names it."""
+        """Return "": nothing names a journal in memory."""
         return ""
 
     def fail_next(self, writes: int) -> None:
-        """Let so many writes fail."""
+        """Let the next so many writes fail."""
         self._failures = writes
 
     def open(self, session: Session) -> Contents:
-        """Give what was kept.
+        """Take the journal, and return what it has kept.
 
         Raises:
             JournalInUseError: a queue has it.
@@ -258,7 +258,7 @@ class MemoryJournal:
         return contents
 
     def write(self, changes: Changes) -> None:
-        """Keep all of it or nothing."""
+        """Keep all of the changes or nothing."""
         if not self._open:
             raise JournalError("this journal is closed")
         if self._failures:
@@ -288,30 +288,30 @@ class MemoryJournal:
         )
 
     def request(self, number: int) -> StoredRequest | None:
-        """What was asked for with the job of this number."""
+        """Return the request of the job with this number."""
         found = (one for one in self._requests.values() if one.number == number)
         return next(found, None)
 
     def function(self, digest: bytes) -> KeptFunction | None:
-        """A function that some job refers to."""
+        """Return a function that some job refers to."""
         return self._functions.get(digest)
 
     def result(self, job_id: str) -> KeptResult | None:
-        """The result of an ended job."""
+        """Return the result of an ended job."""
         return self._results.get(job_id)
 
     def log(self, job_id: str) -> bytes:
-        """The end of what a job printed."""
+        """Return the end of what a job printed."""
         return self._logs.get(job_id, b"")
 
     def mark_incomplete(self) -> None:
-        """A write has failed."""
+        """Note that a write has failed."""
         self._complete = False
 
     def mark_complete(self) -> None:
-        """What was missing has been written since."""
+        """Note that what was missing has been written since."""
         self._complete = True
 
     def close(self) -> None:
-        """Let go of it."""
+        """Let go of the journal."""
         self._open = False

@@ -1,4 +1,4 @@
-"""What the queue, its options views and its job handles do: submit, find, cancel, wait."""
+"""Does what a queue, its options views and its jobs are asked: submit, find, cancel, wait."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Control:
         options: JobOptions,
         priority: int,
     ) -> list[Job]:
-        """One job per tuple of items; all of them or none."""
+        """Enqueue a job per tuple of items; all of them or none."""
         self.engine.life.check_open()
         make = self.submission.record
         items = zip(*iterables, strict=False)  # as the built-in map: the shortest one ends it
@@ -107,13 +107,13 @@ class Control:
     # -- finding -------------------------------------------------------------------------------
 
     def find(self, job: object) -> JobRecord | None:
-        """The record of a handle or an id of this queue, or None."""
+        """Return the record of a handle or an id of this queue, or None."""
         if isinstance(job, Job):
             return job._record if job._control is self else None
         return self.engine.state.jobs.get(job) if isinstance(job, str) else None
 
     def record(self, job: object) -> JobRecord:
-        """The record of a handle or an id.
+        """Return the record of a handle or an id.
 
         Raises:
             UnknownJobError: this queue never had such a job.
@@ -133,23 +133,23 @@ class Control:
         raise UnknownJobError(f"{job!r} is no job of this queue; pass an id that submit returned")
 
     def all_records(self) -> list[JobRecord]:
-        """Running, pending in order, ended newest first."""
+        """List records: running ones, pending in order, ended newest first."""
         with self.engine.lock.held:
             state = self.engine.state
             return [*state.running.values(), *state.order.slice(0), *reversed(state.ended)]
 
     def all_jobs(self, status: JobStatus | None = None) -> list[Job]:
-        """The same as handles, or those of one status."""
+        """List the same as handles, or those of one status."""
         records = self.all_records()
         return [Job(record, self) for record in records if status in (None, record.status)]
 
     def history(self) -> list[Job]:
-        """The ended jobs that are shown, newest first."""
+        """List the ended jobs that are shown, newest first."""
         with self.engine.lock.held:
             return [Job(record, self) for record in self.engine.state.history()]
 
     def named(self, key: str) -> Job:
-        """The job with this id, or the only one whose label this is, or its id's first part.
+        """Return the job with this id, or the only one with this label or first part of its id.
 
         Raises:
             AmbiguousJobError: there is none, or more than one.
@@ -166,7 +166,7 @@ class Control:
         return matches[0]
 
     def search(self, text: str) -> list[Job]:
-        """Jobs with `text` in any of their words."""
+        """Find jobs with `text` in any of their words."""
         wanted = text.casefold()
         return [Job(record, self) for record in self.all_records() if wanted in _searchable(record)]
 
@@ -198,7 +198,7 @@ class Control:
         return do_all(self.engine, commands)
 
     def row(self, record: JobRecord) -> dict[str, Any]:
-        """One job as plain values."""
+        """Return one job as plain values."""
         with self.engine.lock.held:
             place = None if record.entry is None else self.engine.state.order.position(record)
             shown = row(self.engine, record, place)
@@ -208,7 +208,7 @@ class Control:
     # -- waiting -------------------------------------------------------------------------------
 
     async def wait_for(self, record: JobRecord, timeout: float | None) -> None:
-        """Wait until it has ended; on any loop. Cancelling the wait leaves the job alone."""
+        """Wait until a job has ended; on any loop. Cancelling the wait leaves the job alone."""
         if timeout is not None:
             timeout = check_seconds("timeout", timeout)
         engine = self.engine
@@ -324,12 +324,12 @@ class OptionsView:
         return self._control.submit(target, args, kwargs, self._options, self._priority)
 
     def map(self, function: object, iterable: Iterable[Any], *more: Iterable[Any]) -> list[Job]:
-        """One job per item, all with these options."""
+        """Enqueue a job per item, all with these options."""
         return self._control.map(function, (iterable, *more), self._options, self._priority)
 
 
 async def _within(timeout: float | None, waiter: Waiter) -> None:
-    """Wait, and answer pages meanwhile."""
+    """Wait for at most `timeout` seconds, and answer pages meanwhile."""
     with hearing() or nullcontext():
         async with asyncio.timeout(timeout):
             await waiter.wait()

@@ -1,4 +1,4 @@
-"""Who draws a queue in a notebook; told by the package, so that this layer imports no widget."""
+"""Knows who draws a queue in a notebook; is told, so that this layer imports no widget."""
 
 from __future__ import annotations
 

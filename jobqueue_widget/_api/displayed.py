@@ -1,4 +1,4 @@
-"""What a queue shows of itself in a notebook, and what it tells those who draw it."""
+"""Shows a queue in a notebook, and tells those who draw it what they need."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Displayed:
         return provider().shown_queue(self).widget
 
     def new_widget(self) -> Any:
-        """Another, independent one: for each session of an app (Panel, Shiny), or each page.
+        """Make another, independent widget: one for each session of an app (Panel, Shiny).
 
         It ends when it is closed, when its page closes it, or with `queue.close()`.
         """
         return provider().new_widget(self)
 
     def to_html(self) -> str:
-        """A static table of at most 50 rows, escaped and without scripts."""
+        """Return a static table of at most 50 rows, escaped and without scripts."""
         return provider().to_html(self)
 
     def _repr_mimebundle_(self, **_: Any) -> MimeBundle:
@@ -47,15 +47,15 @@ class Displayed:
     def _snapshot(
         self, running: int, pending: int, history: int, known: rows.KnownRows | None = None
     ) -> dict[str, Any]:
-        """For the widget: the first rows of each list and the counts, of one moment."""
+        """Return the first rows of each list and the counts, of one moment. For the widget."""
         return rows.snapshot(self._engine, running, pending, history, known)
 
     def _resources(self) -> dict[str, Any]:
-        """For the widget: meters and idle plugins; empty where memory was never a matter."""
+        """Return meters and idle plugins; empty where no job cares for memory. For the widget."""
         return self._engine.resources.shown()
 
     def _start_from_here(self) -> bool:
-        """For the widget: start without an await; False while it stops, or with no right loop."""
+        """Start without an await; False while it stops, or without a right loop. For the widget."""
         is_private = self._engine.settings.loop == "thread"
         if not is_private and threading.current_thread() is not threading.main_thread():
             return False  # the loop of this thread, a subshell's, would end with its page
@@ -65,5 +65,5 @@ class Displayed:
             return False
 
     def _on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """For the widget: call back on any change, at once and on any thread; be quick."""
+        """Call back on any change, at once and on any thread; be quick. For the widget."""
         return self._engine.publisher.on_change(callback)

@@ -1,4 +1,4 @@
-"""What a queue does with jobs that have ended: hides them, or deletes them for good."""
+"""Hides jobs that have ended, or deletes them for good."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _WORDS = ", ".join(f'"{status.value}"' for status in JobStatus if status.ended)
 
 
 class Forgetting:
-    """The part of `JobQueue` that is about what is over. Any thread."""
+    """The part of `JobQueue` that hides or deletes ended jobs. Any thread."""
 
     _engine: Engine
     _control: Control
 
     def clear_history(self) -> int:
-        """Show the ended jobs no more: neither in the widget nor in `get_state()`. Any thread.
+        """Hide the ended jobs, in the widget and in `get_state()`. Any thread.
 
         They are only hidden, and stay so when their journal is opened again. `get_job`, `jobs()`,
         `find()`, `to_pandas()` and `export()` give them as before; `forget` deletes them.
@@ -104,11 +104,11 @@ class Forgetting:
         return record
 
     def _undo_clear(self) -> int:
-        """For the widget: show again what was hidden in the last ten seconds; how many jobs."""
+        """Show again what was hidden in the last ten seconds; return how many. For the widget."""
         return self._engine.history.undo()
 
     def _shown(self, jobs: list[Job]) -> list[Job]:
-        """For the widget: those that were not hidden."""
+        """Return those jobs that are not hidden. For the widget."""
         hidden_to = self._engine.state.cleared_to
         return [job for job in jobs if not 0 < job._record.ended_number <= hidden_to]
 

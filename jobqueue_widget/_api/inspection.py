@@ -1,4 +1,4 @@
-"""What a queue holds and does not show, for tests: its public name is `testing.inspect`."""
+"""Shows tests what a queue holds and does not show: its public name is `testing.inspect`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Faults(NamedTuple):
-    """How often something happened that should not, since the queue was made."""
+    """Counts of what should not have happened, since the queue was made."""
 
     bugs: int = 0  # told of a job what cannot be: the executor is wrong, or we are
     odd_reports: int = 0  # progress that could not be read as it came
@@ -32,14 +32,14 @@ class Faults(NamedTuple):
 
 
 class Lanes(NamedTuple):
-    """How many jobs may run at a time, and how many of these places are not free."""
+    """Number of jobs that may run at a time, and of these places that are not free."""
 
     total: int
     taken: int  # also by work that was declared failed and is not gone, and by a start that waits
 
 
 class Kept(NamedTuple):
-    """What ended jobs have left, in bytes, without what is too small to be counted."""
+    """Bytes that ended jobs have left, without what is too small to be counted."""
 
     memory: int
     disk: int
@@ -55,7 +55,7 @@ class Worker(NamedTuple):
 
 
 class Alive(NamedTuple):
-    """How much of a queue still lives; `Alive()` is what is left after `stop()`: nothing."""
+    """Parts of a queue that still live; `Alive()`, nothing, is left after `stop()`."""
 
     executions: int = 0  # attempts whose work has not ended, also of jobs that were given up
     workers: int = 0
@@ -87,22 +87,22 @@ class Inspection:
 
     @property
     def ended(self) -> list[JobRecord]:
-        """Of those that have ended, hidden ones too, in the order of their ends."""
+        """Records of ended jobs, hidden ones too, in the order of their ends."""
         with self.engine.lock.held:
             return list(self.engine.state.ended)
 
     def record(self, job: Job) -> JobRecord:
-        """Of this job, also of one that only its handle keeps."""
+        """Return the record of a job, also of one that only its handle keeps."""
         return job._record
 
     @property
     def startable(self) -> int:
-        """How many pending jobs would start in a free lane: not held, backing off or waiting."""
+        """Number of pending jobs that a free lane would take: not held, backing off or waiting."""
         return self.engine.state.order.ready_count
 
     @property
     def lanes(self) -> Lanes:
-        """Of all kinds of jobs together."""
+        """Lanes of all kinds of jobs together."""
         return Lanes(self.engine.max_running, self.engine.state.lanes_taken)
 
     @property
@@ -114,17 +114,17 @@ class Inspection:
 
     @property
     def run_id(self) -> str:
-        """What this queue is called in this process; its workers carry it in their environment."""
+        """Id of the queue in this process; its workers carry it in their environment."""
         return self.engine.run_id
 
     @property
     def phase(self) -> str:
-        """As in `get_state()`: "not started", "started", "stopping", "stopped" or "closed"."""
+        """Phase as in `get_state()`: "not started", "started", "stopping", "stopped", "closed"."""
         return self.engine.life.phase
 
     @property
     def clock(self) -> Clock:
-        """What the queue takes the time from: `wall()` for what is shown, `monotonic()` to wait."""
+        """Clock of the queue: `wall()` for what is shown, `monotonic()` to wait."""
         return Clock(self.engine.now, self.engine.monotonic)
 
     @property
@@ -142,11 +142,11 @@ class Inspection:
 
     @property
     def timers(self) -> int:
-        """How many are armed: of holds, time limits, pauses before a retry, and stops."""
+        """Number of armed timers: of holds, time limits, pauses before a retry, and stops."""
         return self.engine.timers.count
 
     def seconds_left(self, job: Job, timer: TimerKind) -> float | None:
-        """Until this "hold", "limit", "backoff" or "grace" (a stop) of the job is due, if ever."""
+        """Return the seconds until a "hold", "limit", "backoff" or "grace" (a stop) is due."""
         with self.engine.lock.held:
             return self.engine.timers.seconds_left(job._record, timer)
 
@@ -167,17 +167,17 @@ class Inspection:
 
     @property
     def journal(self) -> Journal | None:
-        """Where the queue is written down."""
+        """Journal in which the queue is written down."""
         return None if self.engine.recorder is None else self.engine.recorder.journal
 
     @property
     def folder(self) -> Path | None:
-        """The private one for large results and logs, once it is needed; it goes with the queue."""
+        """Private folder for large results and logs, once it is needed; it goes with the queue."""
         return self.engine.spool.made
 
     @property
     def kept(self) -> Kept:
-        """What counts for `keep_bytes` and `spool_bytes`."""
+        """Bytes that count for `keep_bytes` and `spool_bytes`."""
         keeper = self.engine.keeper
         full = keeper.full
         return Kept(keeper.memory, keeper.disk, None if full is None else full.text)
@@ -216,7 +216,7 @@ class Inspection:
         )
 
     def validate(self) -> None:
-        """Look whether what the queue knows of its jobs fits together.
+        """Check that what the queue knows of its jobs fits together.
 
         Raises:
             AssertionError: one thing contradicts another.
@@ -238,16 +238,16 @@ class Inspection:
         return self.engine.resources.shown()
 
     def snapshot(self, running: int = 8, pending: int = 25, history: int = 20) -> dict[str, Any]:
-        """What the widget draws: counts, state, and at most so many rows of each list."""
+        """Return what the widget draws: counts, state, and at most so many rows of each list."""
         return rows.snapshot(self.engine, running, pending, history)
 
     def undo_clear(self) -> int:
-        """What the widget's Undo does: show again what was just hidden; how many jobs that were."""
+        """Show again what was just hidden, as the widget's Undo; return how many jobs."""
         return self.engine.history.undo()
 
 
 def inspect(queue: JobQueue) -> Inspection:
-    """A look at what a queue holds, for tests of executors, plugin hosts and code that uses queues.
+    """Look at what a queue holds, for tests of executors, plugin hosts and code with queues.
 
     Example:
         ```python

@@ -35,7 +35,7 @@ class Journaled:
         return export(self._control.all_records(), path)
 
     def learned(self) -> dict[str, RunStats]:
-        """What is known of past runs, by the name of the function or plugin.
+        """Return what is known of past runs, by the name of the function or plugin.
 
         Runs, success rate, mean duration in seconds and peaks of memory in MiB; with a journal
         also of earlier kernels. A plugin with a configuration has a mark behind its name
@@ -46,13 +46,13 @@ class Journaled:
     # -- what earlier kernels have left --------------------------------------------------------
 
     def orphans(self) -> list[Orphan]:
-        """Processes that earlier kernels of this queue's journal have left running (Linux)."""
+        """List processes that earlier kernels of the journal have left running (Linux)."""
         from .._persistence import orphans
 
         return orphans.find(self._engine.earlier_runs)
 
     def end_orphans(self) -> int:
-        """Kill those processes, and return how many there were."""
+        """Kill the processes of `orphans()`, and return how many there were."""
         from .._persistence import orphans
 
         count = orphans.end(self._engine.earlier_runs)

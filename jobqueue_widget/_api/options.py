@@ -110,7 +110,7 @@ def check_callback(value: object) -> None:
 
 
 def make_options(given: Mapping[str, Any]) -> tuple[JobOptions, int | None]:
-    """The checked options and the priority, if one was given.
+    """Return the checked options and the priority, if one was given.
 
     Raises:
         InvalidOptionError: an unknown name, a wrong type or a value out of range.

@@ -1,4 +1,4 @@
-"""The queue that an executor object belongs to: it serves one at a time."""
+"""Knows the queue that an executor object belongs to: it serves one at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that users of the reference system, or of its later versions, look for on a queue."""
+"""Names that users of the reference system and its later versions look for on a queue."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class QueueStats:
 
 
 class ReferenceNames:
-    """The part of `JobQueue` that is there for them. Any thread."""
+    """The part of `JobQueue` with these names. Any thread."""
 
     _engine: Engine
     _control: Control
@@ -97,7 +97,7 @@ class ReferenceNames:
 
     @property
     def logger(self) -> logging.Logger:
-        """Where the queue itself says what went wrong. Can be set.
+        """The logger of what goes wrong in the queue itself. Can be set.
 
         Raises:
             InvalidOptionError: it is set to no logger.
@@ -114,20 +114,20 @@ class ReferenceNames:
     # -- lists, as later versions have them ------------------------------------------------------
 
     def get_pending(self) -> list[Job]:
-        """The pending jobs in dispatch order."""
+        """List the pending jobs in dispatch order."""
         return self._control.all_jobs(JobStatus.pending)
 
     def get_running_jobs(self) -> list[Job]:
-        """The running jobs, the one that was started first before the others."""
+        """List the running jobs, in the order in which they were started."""
         return self._control.all_jobs(JobStatus.running)
 
     def get_history(self, limit: int | None = None) -> list[Job]:
-        """The ended jobs that are shown (`max_history`), newest first; at most `limit`."""
+        """List the ended jobs that are shown (`max_history`), newest first; at most `limit`."""
         shown = self._control.history()
         return shown if limit is None else shown[: check_count("limit", limit, 0)]
 
     def get_stats(self) -> QueueStats:
-        """The totals of `get_state()["stats"]` as attributes."""
+        """Return the totals of `get_state()["stats"]` as attributes."""
         with self._engine.lock.held:
             state = self._engine.state
             totals = state.totals

@@ -1,4 +1,4 @@
-"""What readers are given: the state dict of the reference system, rows and windows."""
+"""Makes what readers are given: the state dict of the reference system, rows and windows."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _ended(job: JobRecord) -> dict[str, Any]:
 
 
 def block_dict(reason: BlockReason | None) -> dict[str, Any] | None:
-    """A block reason with quantities as plain values: need, have and who holds the rest."""
+    """Return a block reason with quantities as plain values: need, have and holders."""
     if reason is None or reason.need is None:
         return None
     return {
@@ -80,7 +80,7 @@ def block_dict(reason: BlockReason | None) -> dict[str, Any] | None:
 
 
 def state_dict(engine: Engine) -> dict[str, Any]:
-    """`queue.get_state()`: all of it at one moment."""
+    """Return all of a queue at one moment, for `queue.get_state()`."""
     with engine.lock.held:
         state = engine.state
         running = [_running(job) for job in state.running.values()]
@@ -127,7 +127,7 @@ NEVER_STARTED = _never_started()
 
 
 def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
-    """One job as plain values for a front end, but for `args`. Under the lock.
+    """Return one job as plain values for a front end, without `args`. Under the lock.
 
     Of those that have never started there may be very many: what only a start or an end sets is
     not asked of them.
@@ -193,7 +193,7 @@ def tell_apart(rows: Sequence[RowDict], names: Sequence[str] = ("args",)) -> Seq
 
 
 def cancel_note(job: JobRecord) -> str | None:
-    """What cannot be done about a job that was asked to stop and has not."""
+    """Say what cannot be done about a job that was asked to stop and has not."""
     if job.cancel_phase is None or job.can_kill:
         return None
     return f"asked to stop; a {job.executor_name} cannot be forced"
@@ -292,7 +292,7 @@ class KnownRows:
 
 
 def cleared_dict(engine: Engine) -> dict[str, Any] | None:
-    """How many jobs were hidden last, and until when that can be undone. Under the lock."""
+    """Return how many jobs were hidden last, and until when that can be undone. Locked."""
     undoable = engine.history.undoable()
     return undoable and {"count": undoable[0], "until": engine.now() + undoable[1]}
 
@@ -300,7 +300,7 @@ def cleared_dict(engine: Engine) -> dict[str, Any] | None:
 def snapshot(
     engine: Engine, running: int, pending: int, history: int, known: KnownRows | None = None
 ) -> dict[str, Any]:
-    """The first rows of the three lists, the counts and the state of the queue, of one moment.
+    """Return the first rows of the three lists, the counts and the state, of one moment.
 
     The place of a row is where it stands in its list: no row says its own.
     """
@@ -340,7 +340,7 @@ def snapshot(
 
 
 def window(engine: Engine, which: WindowName, start: int, stop: int) -> Rows:
-    """Rows start ≤ i < stop of one of the three lists, all of one moment."""
+    """Return rows start ≤ i < stop of one of the three lists, all of one moment."""
     start = max(0, start)
     with engine.lock.held:
         state = engine.state

@@ -1,4 +1,4 @@
-"""Jobs made of what a user submits: what the target is, where it runs, how it is packed."""
+"""Makes jobs of what a user submits: what the target is, where it runs, how it is packed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Submission:
         options: JobOptions,
         priority: int,
     ) -> tuple[JobRecord, tuple[JobRecord, ...]]:
-        """The job and the jobs it waits for. Any thread, without the lock.
+        """Return the job and the jobs it waits for. Any thread, without the lock.
 
         Raises:
             InvalidTargetError: the target is none of the accepted kinds.
@@ -109,7 +109,7 @@ class Submission:
         return JobRecord(spec, priority, number, engine.now()), parents
 
     def _prepare(self, spec: JobSpec, executor: Executor, secrets: Secrets) -> None:
-        """Pack it, and say nothing of what is secret: not in an error, nor where it is shown."""
+        """Pack a job with secrets, which no error, label or tag of it may show."""
         options = spec.options
         label = options.label and secrets.hide(options.label)
         spec.options = replace(options, label=label, tags=tuple(map(secrets.hide, options.tags)))
@@ -122,7 +122,7 @@ class Submission:
             raise UnpicklableJobError(told) from None
 
     def again(self, job: JobRecord) -> JobRecord:
-        """A new job with the same target, arguments (as they were packed) and options."""
+        """Return a new job with the same target, arguments (as they were packed) and options."""
         engine = self._engine
         number, job_id = engine.next_number()
         spec = job.spec.again(job_id)
@@ -131,7 +131,7 @@ class Submission:
         return record
 
     def as_now(self, job: JobRecord) -> JobRecord:
-        """A new job with the function that its name stands for now, in the surroundings of now.
+        """Return a new job with the function that the name stands for now, as submitted now.
 
         Raises:
             InvalidTargetError: it stands for no function any more.
@@ -153,11 +153,11 @@ class Submission:
 
     @staticmethod
     def read_options(found: Mapping[str, object]) -> JobOptions:
-        """The options that a journal has kept, checked as those of a user are."""
+        """Return the options that a journal has kept, checked as those of a user are."""
         return make_options(found)[0]
 
     def check(self, options: JobOptions) -> None:
-        """What can be known before there is a target.
+        """Check what can be known before there is a target.
 
         Raises:
             InvalidOptionError: a job or resource is not known, or the executor is another's.
@@ -168,7 +168,7 @@ class Submission:
         self.check_resources(options)
 
     def parents(self, options: JobOptions) -> tuple[JobRecord, ...]:
-        """The jobs that `after` names.
+        """Return the jobs that `after` names.
 
         Raises:
             InvalidOptionError: one is not known here.
@@ -208,7 +208,7 @@ class Submission:
         return record
 
     def executor_for(self, spec: JobSpec) -> Executor:
-        """Return the executor that runs it.
+        """Return the executor that runs a job.
 
         Raises:
             InvalidTargetError, InvalidOptionError: nowhere in this queue.
@@ -242,7 +242,7 @@ class Submission:
                 executor.restart_workers()
 
     def built_in(self, name: str) -> Executor:
-        """One of our own executors, made at its first use."""
+        """Return one of our own executors, made at its first use."""
         executor = self._executors.get(name)
         if executor is None:
             executor = self._executors.setdefault(name, self._make(name))
@@ -276,7 +276,7 @@ class Submission:
 
 
 def check_secret_names(spec: JobSpec) -> None:
-    """What `secret=` names must be there: a misspelt name would hide nothing.
+    """Check that the target has what `secret=` names: a misspelt name would hide nothing.
 
     Raises:
         InvalidOptionError: one is no argument of the target.
@@ -295,7 +295,7 @@ def check_secret_names(spec: JobSpec) -> None:
 
 
 def target_of(target: object, kwargs: dict[str, Any]) -> object:
-    """The positional target, or `plugin_name=` as in the reference system."""
+    """Return the positional target, or `plugin_name=` as in the reference system."""
     if target is not MISSING:
         return target
     if "plugin_name" in kwargs:
@@ -375,12 +375,12 @@ def _is_packed(payload: object) -> TypeGuard[tuple[Packed, bytes | PackedCall]]:
 
 
 def stands_for(spec: JobSpec) -> object | None:
-    """What the name of its function stands for now; None where nothing can be said."""
+    """Return what the name of a job's function stands for now; None where that is unknown."""
     return None if spec.restored or spec.kind == "plugin" else now_of(spec.target)
 
 
 def differs_now(spec: JobSpec) -> bool:
-    """True if its function, or one that this calls, is defined otherwise than at its submit."""
+    """True if the function, or one that it calls, is defined otherwise than at the submit."""
     now = stands_for(spec)
     if now is None:
         return False

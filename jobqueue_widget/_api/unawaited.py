@@ -1,4 +1,4 @@
-"""Warnings that name the cure where a call of an `async def` method was not awaited."""
+"""Warns, with the cure, where a call of an `async def` method was not awaited."""
 
 from __future__ import annotations
 

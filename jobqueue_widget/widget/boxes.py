@@ -1,4 +1,4 @@
-"""Widgets of queues and jobs that others display: in a box or a tab, or as they are."""
+"""Displays widgets of queues and jobs that stand in a box or a tab, or as they are."""
 
 from __future__ import annotations
 

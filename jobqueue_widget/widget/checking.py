@@ -23,7 +23,7 @@ class RequestError(Exception):
 
 
 def check(value: object, schema: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The known members of an object, each of the right type and size; unknown ones are dropped.
+    """Return the known members of an object, each of the right type and size, and no others.
 
     Raises:
         RequestError: `bad_request`, naming the member.

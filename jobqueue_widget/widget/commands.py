@@ -1,4 +1,4 @@
-"""Requests of a page, carried out by the same public methods that users call; never raises."""
+"""Carries out requests of a page by the public methods that users call; never raises."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ class Commands:
         return {"count": count, **self._acted(True)}
 
     def _unload(self, a: Answer, cid: str) -> Answer:
-        """Begun, not done: unloading takes seconds. The line of resources shows when it is gone."""
+        """Begin to unload an idle plugin; the line of resources shows when it is gone."""
         idle = self._queue._resources().get("idle", ())
         names = [one["plugin"] for one in idle if shorten(one["plugin"]) == a["plugin"]]
         if not names:
@@ -272,7 +272,7 @@ def _on_a_line(text: str) -> str:
 
 
 def _whole_row(job: Job) -> Answer:
-    """Leave the arguments whole: only beside those of other rows are they cut."""
+    """Return a row with whole arguments, which are cut only beside those of other rows."""
     return {**job.as_row(), "args": job.describe_arguments(TOLD)}
 
 

@@ -127,7 +127,7 @@ class Provider:
         keep_parents(this_kernel(), widget.comm)
 
     def to_html(self, queue: JobQueue) -> str:
-        """The static table."""
+        """Return the static table of the queue."""
         return queue_html(queue)
 
 

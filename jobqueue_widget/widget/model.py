@@ -1,4 +1,4 @@
-"""The state that the front end is given: bounded, plain, and the same for every view."""
+"""Makes the state that the front end is given: bounded, plain, the same for every view."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ State = dict[str, Any]
 
 
 class Source(Protocol):
-    """What a widget shows: the values of all its state traits but for `seq`."""
+    """Where the state of a widget comes from: the values of all its traits but `seq`."""
 
     queue: JobQueue
     epoch: str
@@ -43,7 +43,7 @@ class Source(Protocol):
 
 
 class _SignsOfLife:
-    """When each running job was last seen to change: `news_at` of its row."""
+    """Notes when each running job was last seen to change: `news_at` of its row."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[tuple[object, ...], float]] = {}
@@ -82,7 +82,7 @@ def summary_of(snapshot: State, epoch: str) -> State:
 
 
 class QueueSource:
-    """The whole queue."""
+    """Source of a queue's widget."""
 
     def __init__(self, queue: JobQueue) -> None:
         self.queue = queue
@@ -113,7 +113,7 @@ class QueueSource:
 
 
 class JobSource:
-    """One job, for a live progress cell."""
+    """Source of one job's live progress cell."""
 
     def __init__(self, queue: JobQueue, job: Job) -> None:
         self.queue = queue
@@ -123,7 +123,7 @@ class JobSource:
         self._life = _SignsOfLife()
 
     def state(self) -> State:
-        """The job's row and the summary of its queue."""
+        """Return the job's row and the summary of its queue."""
         over = self.is_over()  # before the row is read: then the row says so, too
         snapshot = self.queue._snapshot(0, 0, 0)
         self._function = stands_for(self._job._record.spec)
@@ -165,7 +165,7 @@ def shown_resources(queue: JobQueue) -> State:
 
 
 def memory_text(job: Job) -> str:
-    """What was planned for a job and what it was seen to use, as "planned 6.0, used 5.1 GB"."""
+    """Say what was planned for a job and what it used, as "planned 6.0, used 5.1 GB"."""
     planned, used = job.planned or {}, job.used_peak or {}
     told = []
     for name, where in (("ram_mib", ""), ("gpu_mib", " GPU")):
@@ -203,12 +203,12 @@ class SentRow(dict[str, Any]):
 
 
 def clipped(rows: Sequence[State]) -> Sequence[State]:
-    """Rows of a list with short texts: traits and messages are bounded."""
+    """Return rows of a list with short texts: traits and messages are bounded."""
     return beside([_readable(row) for row in rows])
 
 
 def beside(rows: Sequence[State]) -> Sequence[State]:
-    """Readable rows, cut to what tells them from one another; none of them is changed."""
+    """Return readable rows, cut to what tells them apart; none of those given is changed."""
     if not any(row.is_long if isinstance(row, SentRow) else _is_long(row) for row in rows):
         return rows
     cut = tell_apart([dict(row) for row in rows], FREE_TEXTS)
@@ -252,7 +252,7 @@ def _sent_row(row: State) -> State:
 
 
 def shorten(text: str, limit: int = LINE) -> str:
-    """One line of at most `limit` characters."""
+    """Return a text as one line of at most `limit` characters."""
     return fit(_one_line(text), limit)
 
 

@@ -1,4 +1,4 @@
-"""The outputs in which a queue or job was displayed; their static parts follow it at rest."""
+"""Keeps the outputs in which a queue or job was displayed; their tables follow it at rest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Displayable(Protocol):
     """What can be displayed: a queue or a job."""
 
     def view(self) -> Data:
-        """The live view."""
+        """Return the live view."""
 
     def table(self, *, beside: bool) -> Data:
         """Return the static table of the present state, `beside` a view or in its place."""
@@ -41,7 +41,7 @@ class Refreshable(Protocol):
         """Bring the tables up to date, and give them to a page that has to do it itself."""
 
     def page_came(self) -> None:
-        """A page has asked for the first time. Any thread."""
+        """Note that a page has asked for the first time. Any thread."""
 
 
 class Outputs:
@@ -96,7 +96,7 @@ class Outputs:
         return self._table
 
     def after_cell(self) -> None:
-        """Bring them up to date at the end of a cell, unless a page sees to that."""
+        """Bring the tables up to date at the end of a cell, unless a page sees to that."""
         self._shown.flush()
         if not self._has_page() and self._shown.revision() != self._revision:
             self._update()

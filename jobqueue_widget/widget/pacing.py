@@ -1,4 +1,4 @@
-"""The one thread that keeps all live widgets of this kernel in step; it ends with the last.
+"""Keeps all live widgets of this kernel in step, in one thread that ends with the last.
 
 A widget says when it wants its next turn. Whoever asks while no thread can be started is not lost:
 the next one who asks tries again.
@@ -61,7 +61,7 @@ class Pacer:
             self._changed.notify_all()
 
     def forget(self, one: Paced, patience: float = 2.0) -> None:
-        """Give it no further turn, and wait for one that is under way."""
+        """Give this one no further turn, and wait for one that is under way."""
         self.leave(one)
         with self._changed:
             self._due.pop(one, None)
@@ -73,7 +73,7 @@ class Pacer:
             thread.join(patience)
 
     def hurry(self, one: Paced, patience: float) -> None:
-        """Bring its scheduled turn forward to now, and wait for that at most so many seconds."""
+        """Bring a scheduled turn forward to now, and wait for that at most so many seconds."""
         with self._changed:
             if one in self._due:
                 self._due[one] = 0.0

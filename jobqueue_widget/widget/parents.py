@@ -1,4 +1,4 @@
-"""Keep background output in its cell: a message of one of our pages is no new parent for it.
+"""Keeps background output in its cell: a message of one of our pages is no new parent for it.
 
 What a thread prints or displays goes to the cell whose message the kernel handled last, and a page
 of ours sends messages by itself. Such a message becomes the parent of its own answer and status,
@@ -25,7 +25,7 @@ class SetParent:
         self._usual = kernel.set_parent
 
     def __call__(self, ident: Any, parent: Any, channel: str = "shell") -> None:
-        """Note whose message is being handled."""
+        """Note whose message is handled, unless it runs nothing of the user."""
         if channel != "shell" or not self._runs_nothing_of_the_user(parent):
             self._usual(ident, parent, channel)
             return
@@ -49,7 +49,7 @@ class SetParent:
 
 
 def keep_parents(kernel: Any, comm: Any) -> None:
-    """Do so from now on for messages of this comm. `kernel`: None outside of an ipykernel."""
+    """Leave messages of this comm out from now on. `kernel`: None outside of an ipykernel."""
     if kernel is None or not hasattr(kernel, "comm_manager"):
         return
     _OURS.add(comm)

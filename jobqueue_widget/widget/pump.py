@@ -1,4 +1,4 @@
-"""Requests of pages while a cell waits: comm messages that ipykernel would hold back.
+"""Handles requests of pages while a cell waits: comm messages that ipykernel would hold back.
 
 ipykernel 6 holds every message back while a cell runs; ipykernel 7 those that come to the main
 shell, in the nested loop of `queue.wait()` all of them. Here comm messages alone are handled at
@@ -103,7 +103,7 @@ class Pump:
         return header["msg_type"] in COMM_TYPES
 
     async def _handle(self, message: Message) -> None:
-        """Handle it as the kernel would, but leave its notes of the running cell as they are."""
+        """Handle a message as the kernel would, but leave its notes of the running cell."""
         kernel = self._kernel
         ident, parent = _parent_of(kernel)
         hooks = kernel.pre_handler_hook, kernel.post_handler_hook
@@ -120,7 +120,7 @@ class Pump:
 
 
 class _Interrupt:
-    """One that comes while a message is handled ends its handler, as ever, and then the wait too.
+    """An interrupt while a message is handled: ends its handler, as ever, and then the wait.
 
     The kernel's own hooks would lose it, and at the end of the cell put back the wrong handler.
     Outside of the handler it is only noted: nothing of the kernel may be left half changed.
@@ -155,7 +155,7 @@ class Hearing:
         self._pump: Pump | None = None
 
     def __call__(self) -> Pump | None:
-        """The pump, on the main loop of an ipykernel; None anywhere else."""
+        """Return the pump, on the main loop of an ipykernel; None anywhere else."""
         kernel = this_kernel()
         if kernel is None or not _is_on_main_loop(kernel):
             return None
@@ -195,7 +195,7 @@ def _is_on_main_loop(kernel: Any) -> bool:
 
 
 def _main_shell_stream(kernel: Any) -> Any:
-    """Where the messages of the main shell come in: ipykernel 7 has a thread before it."""
+    """Return the stream of the main shell's messages: ipykernel 7 has a thread before it."""
     thread = getattr(kernel, "shell_channel_thread", None)
     if thread is None:
         return kernel.shell_stream

@@ -1,4 +1,4 @@
-"""A job's result as something a page can show: text, a picture or a table; made on request."""
+"""Makes of a job's result what a page can show: text, a picture or a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue without a front end: an escaped, script-free table, or lines of text, as it is now."""
+"""Draws a queue without a front end: an escaped table without scripts, or lines of text."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ PLACED = (
 
 
 def queue_text(queue: JobQueue) -> str:
-    """A heading, then one line per job."""
+    """Return a heading, then one line per job."""
     snapshot = queue._snapshot(8, ROWS, 20)
     lines = [_heading(snapshot), *(_line(row) for row in _rows(snapshot))]
     return visible("\n".join(lines))
 
 
 def queue_html(queue: JobQueue, mark: str = "") -> str:
-    """A table of at most 50 rows; every text escaped. `mark`: of the widget it stands beside."""
+    """Return a table of at most 50 escaped rows. `mark`: of the widget it stands beside."""
     snapshot = queue._snapshot(8, ROWS, 20)
     head = "".join(f'<th style="{CELL}">{name}</th>' for name in ("Job", "State", "Progress", ""))
     body = "".join(_html_row(row) for row in _rows(snapshot))
@@ -45,7 +45,7 @@ def queue_html(queue: JobQueue, mark: str = "") -> str:
 
 
 def job_html(row: dict[str, Any], snapshot: dict[str, Any] | None = None, mark: str = "") -> str:
-    """A table of one job; every text escaped. `snapshot`: of its queue, which says as of when."""
+    """Return an escaped table of one job. `snapshot`: of its queue, which says as of when."""
     told = how = ""
     if snapshot is not None and row["completed_at"] is None:
         told, how = f"<p>{_as_of(snapshot)}</p>", _how(snapshot, "job")

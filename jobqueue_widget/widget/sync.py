@@ -1,4 +1,4 @@
-"""The front end kept in step: turns that write traits, and every message to a page."""
+"""Keeps the front end in step: turns that write traits, and every message to a page."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CommPort:
 
 
 class Sync:
-    """The flushes of a widget: a first change at once, then ten a second; heartbeats of jobs."""
+    """Flushes a widget: a first change at once, then ten a second; heartbeats while jobs run."""
 
     def __init__(
         self, source: Source, port: CommPort, monotonic: Callable[[], float] = time.monotonic
@@ -136,7 +136,7 @@ class Sync:
     # -- a turn --------------------------------------------------------------------------------
 
     def turn(self) -> float | None:
-        """Bring the model up to date. Returns when the next turn is due: seconds, or None."""
+        """Bring the model up to date; return the seconds to the next turn, or None."""
         changed = self._wanted.is_set()
         self._wanted.clear()
         if self._closing:
@@ -172,7 +172,7 @@ class Sync:
             self._say_again_at = self._monotonic() + SAY_AGAIN
 
     def _patience(self) -> float | None:
-        """Seconds until something is due even if nothing changes."""
+        """Return the seconds until something is due even if nothing changes."""
         counts = self._last.get("summary", {}).get("counts", {})
         if counts.get("running") or counts.get("held"):
             return BEAT
@@ -210,7 +210,7 @@ class Sync:
                 self._port.send({"t": "rows", "cid": cid, **part})
 
     def window(self, list_name: str, start: int, end: int) -> dict[str, Any]:
-        """Rows start ≤ i < end of one list, with where they are from."""
+        """Return rows start ≤ i < end of one list, with where they are from."""
         part = self._source.queue.window(list_name, start, end)  # type: ignore[arg-type]
         return {
             "epoch": self._source.epoch,

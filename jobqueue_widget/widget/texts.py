@@ -1,4 +1,4 @@
-"""Texts of users and jobs as they are shown: what cannot be seen is dropped or made visible."""
+"""Shows texts of users and jobs: what cannot be seen is dropped or made visible."""
 
 from __future__ import annotations
 

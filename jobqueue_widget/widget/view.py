@@ -1,4 +1,4 @@
-"""The ipywidgets models: one per queue, one per displayed job. Written by Python only."""
+"""Defines the ipywidgets models: one per queue, one per displayed job; Python writes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROW: dict[str, Any] = {"sync": True, "to_json": lambda row, _: sent_row(row)}
 
 
 class _StateWidget(anywidget.AnyWidget):
-    """What both kinds share: bounded state traits, requests by message."""
+    """Base of all our widgets: bounded state traits, requests by message."""
 
     _esm = (STATIC / "widget.js").read_text(encoding="utf-8")
     _css = (STATIC / "widget.css").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ class _StateWidget(anywidget.AnyWidget):
         self._follower.start()
 
     def _make_follower(self, source: Source, port: CommPort) -> Sync:
-        """The seam where tests put another clock under the widget."""
+        """Make what follows the queue; tests put another clock under the widget here."""
         return Sync(source, port)
 
     @property
