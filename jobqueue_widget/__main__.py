@@ -193,9 +193,8 @@ def _cells(record: JournalRecord) -> list[str]:
     last = record.error or record.cancel_reason or record.message or record.result
     submitted = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created_at))
     title = record.label or record.name
-    short = (
-        record.id.partition("-")[0] if len(record.id) == 36 else record.id
-    )  # as queue["…"] takes
+    # queue["…"] takes the first part of an id, too; those of 0.1 have none
+    short = record.id.partition("-")[0] if len(record.id) == 36 else record.id
     cells = [short, record.status, title, record.arguments, submitted, took, last]
     return [" ".join(_visible(ends(cell, LONGEST)).split()) for cell in cells]
 

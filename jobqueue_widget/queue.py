@@ -22,6 +22,7 @@ from ._api.options import (
     check_text,
     make_options,
     make_settings,
+    seconds_or_none,
     spelling,
 )
 from ._api.reference_names import ReferenceNames
@@ -29,7 +30,7 @@ from ._api.rerun_warning import warn_if_replaced
 from ._api.submission import MISSING, Submission, target_of
 from ._api.unawaited import to_be_awaited
 from ._core import events as ev
-from ._core.jobs import JobRecord, JobStatus
+from ._core.jobs import JobStatus
 from ._core.spec import DEFAULT_OPTIONS
 from ._machine.shared import shared_admission
 from ._runtime.engine import Engine, Settings
@@ -386,19 +387,14 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         """
         if sum(place is not None for place in (before, after, to)) != 1:
             raise InvalidOptionError('move needs exactly one of before=, after=, to="top"/"bottom"')
+        if to not in (None, "top", "bottom"):
+            raise InvalidOptionError(f'to must be "top" or "bottom", not {to!r}')
         record = self._control.find(job_id)
-        where: Literal["before", "after", "top", "bottom"]
-        anchor: JobRecord | None = None
-        if to is not None:
-            if to not in ("top", "bottom"):
-                raise InvalidOptionError(f'to must be "top" or "bottom", not {to!r}')
-            where = to
-        else:
-            where = "before" if before is not None else "after"
-            anchor = self._control.find(before if before is not None else after)
-            if anchor is None or anchor.entry is None:
-                return False
-        return record is not None and self._engine.do(ev.Moved(record, anchor, where))
+        anchor = None if to else self._control.find(before if before is not None else after)
+        if record is None or (not to and (anchor is None or anchor.entry is None)):
+            return False
+        where = to or ("after" if before is None else "before")
+        return self._engine.do(ev.Moved(record, anchor, where))
 
     def hold(
         self,
@@ -416,10 +412,9 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         """
         if then not in ("release", "cancel"):
             raise InvalidOptionError(f'then must be "release" or "cancel", not {then!r}')
-        if seconds is not None:
-            seconds = check_seconds("seconds", seconds)
+        limit = seconds_or_none("seconds", seconds)
         record = self._control.find(job_id)
-        return record is not None and self._engine.do(ev.Held(record, seconds, then))
+        return record is not None and self._engine.do(ev.Held(record, limit, then))
 
     def release(self, job_id: str | Job) -> bool:
         """End the hold of a job. Any thread. False unless the job is pending."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any, Literal
 
 from .._core import events as ev
@@ -29,7 +29,7 @@ from ..errors import (
 )
 from ..job import Job
 from .display_hook import hearing
-from .options import check_priority, check_seconds, check_text
+from .options import check_priority, check_text, seconds_or_none
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
 from .submission import MISSING, Submission, changed_text, differs_now, target_of
 from .unawaited import to_be_awaited
@@ -174,9 +174,9 @@ class Control:
 
     def cancel(self, record: JobRecord, force: bool, timeout: float | None, reason: str) -> bool:
         """Cancel a job; True if that is done or under way."""
-        limit = self.engine.settings.cancel_timeout
-        if timeout is not None:
-            limit = check_seconds("timeout", timeout)
+        limit = seconds_or_none("timeout", timeout)
+        if limit is None:
+            limit = self.engine.settings.cancel_timeout
         check_text("reason", reason)
         if record.spec.secrets is not None:
             reason = record.spec.secrets.hide(reason)
@@ -209,8 +209,7 @@ class Control:
 
     async def wait_for(self, record: JobRecord, timeout: float | None) -> None:
         """Wait until a job has ended; on any loop. Cancelling the wait leaves the job alone."""
-        if timeout is not None:
-            timeout = check_seconds("timeout", timeout)
+        timeout = seconds_or_none("timeout", timeout)
         engine = self.engine
         if record.status.ended:
             engine.keep()
@@ -231,8 +230,7 @@ class Control:
 
     async def join(self, timeout: float | None) -> None:
         """Wait until nothing is pending or running; on any loop."""
-        if timeout is not None:
-            timeout = check_seconds("timeout", timeout)
+        timeout = seconds_or_none("timeout", timeout)
         self._check_not_inside()
         self.engine.life.handle_lost_loop()
         waiter = self.engine.waiters.for_all()
@@ -249,8 +247,7 @@ class Control:
 
     def wait_blocking(self, records: list[JobRecord], timeout: float | None) -> None:
         """Wait for these jobs, or all, in a thread or in a plain cell of the loop's own thread."""
-        if timeout is not None:
-            timeout = check_seconds("timeout", timeout)
+        timeout = seconds_or_none("timeout", timeout)
         if not records:
             self._check_not_inside()
         engine = self.engine
@@ -275,17 +272,14 @@ class Control:
             self._check_can_wait(record)
         waiters: list[tuple[Waiter, JobRecord | None]]
         waiters = [(engine.waiters.for_job(record), record) for record in records]
-        for waiter, waited_for in waiters or [(engine.waiters.for_all(), None)]:
-            entered: AbstractContextManager[None] = nullcontext()
-            if waited_for is not None:
-                entered = WAITS.entered(engine, waited_for, waiter, timeout)
+        for waiter, awaited in waiters or [(engine.waiters.for_all(), None)]:
             try:
-                with entered:
+                with WAITS.entered(engine, awaited, waiter, timeout) if awaited else nullcontext():
                     is_over = waiter.wait_blocking(left())
                 if not is_over:
                     raise WaitTimeoutError(f"still not over after {timeout:g} s; the jobs go on")
             finally:
-                engine.waiters.forget(waiter, waited_for)
+                engine.waiters.forget(waiter, awaited)
 
     def _check_not_inside(self) -> None:
         if current_job().id in self.engine.state.running:

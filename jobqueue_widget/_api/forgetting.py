@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,6 +12,7 @@ from .._runtime.engine import Engine
 from ..errors import InvalidOptionError, JobEvictedError, JobNotFinishedError, JournalError
 from ..job import Job
 from .control import Control
+from .options import as_number
 
 _WORDS = ", ".join(f'"{status.value}"' for status in JobStatus if status.ended)
 
@@ -116,14 +118,9 @@ class Forgetting:
 def _instant(given: object) -> float:
     """Return an instant as epoch seconds."""
     seconds = math.nan
-    if isinstance(given, datetime):
-        try:
-            seconds = given.timestamp()
-        except (ValueError, OverflowError, OSError):
-            seconds = math.nan
-    elif isinstance(given, (int, float)) and not isinstance(given, bool):
-        seconds = float(given) if abs(given) < 2**60 else math.nan
-    if not math.isfinite(seconds):
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        seconds = given.timestamp() if isinstance(given, datetime) else as_number(given)
+    if not math.isfinite(seconds) or abs(seconds) >= 2**60:
         raise InvalidOptionError(
             f"before must be epoch seconds or a datetime, not {type(given).__name__}; "
             "older than a day: before=time.time() - 86_400"

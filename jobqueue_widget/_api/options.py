@@ -50,6 +50,13 @@ def check_priority(value: object) -> int:
     )
 
 
+def as_number(value: object) -> float:
+    """Return an int or a float as a float; not a number for anything else, a bool too."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return math.nan
+
+
 def check_seconds(name: str, value: object, *, zero: bool = True) -> float:
     """Return a finite number of seconds, not negative.
 
@@ -57,13 +64,16 @@ def check_seconds(name: str, value: object, *, zero: bool = True) -> float:
         InvalidOptionError: anything else.
 
     """
-    number = math.nan
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(value)
+    number = as_number(value)
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         least = "0 or more" if zero else "more than 0"
         raise InvalidOptionError(f"{name} must be {least} seconds, not {_show(value)}")
     return number
+
+
+def seconds_or_none(name: str, value: object) -> float | None:
+    """Do the same, or return None for None."""
+    return None if value is None else check_seconds(name, value)
 
 
 def check_count(name: str, value: object, least: int) -> int:
@@ -171,9 +181,7 @@ def _check_resources(value: object) -> Resources:
 
 
 def _check_amount(name: object, value: object) -> float:
-    number = math.nan
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(value)
+    number = as_number(value)
     if not math.isfinite(number) or number < 0 or (name == GPUS and number != int(number)):
         kind = "a whole number" if name == GPUS else "a number"
         raise InvalidOptionError(
@@ -236,9 +244,7 @@ def _check_env(value: object) -> Mapping[str, str | None]:
 
 
 def _check_cwd(value: object) -> str:
-    if not isinstance(value, (str, os.PathLike)):
-        raise InvalidOptionError(f"cwd must be a folder, not {_show(value)}")
-    folder = os.fspath(value)
+    folder = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(folder, str) or not folder or "\0" in folder:
         raise InvalidOptionError(f"cwd must be a folder, not {_show(value)}")
     return os.path.abspath(os.path.expanduser(folder))

@@ -37,8 +37,6 @@ ACCEPTED = (
     "a target is a plugin name (str), a coroutine function or a plain callable, "
     "followed by its arguments"
 )
-
-
 CALLED = (
     "; if that is what f(1, 2) gave, you called the function: pass it and its arguments apart, "
     "as in submit(f, 1, 2)"
@@ -80,15 +78,8 @@ class Submission:
         if options.resources is not None:
             self.check_resources(options)
         number, job_id = engine.next_number()
-        spec = JobSpec(
-            job_id,
-            kind,
-            cast("str | Callable[..., object]", target),
-            name,
-            args,
-            kwargs or EMPTY,
-            options,
-        )
+        runs = cast("str | Callable[..., object]", target)
+        spec = JobSpec(job_id, kind, runs, name, args, kwargs or EMPTY, options)
         if options.secret:
             check_secret_names(spec)
         executor = self.executor_for(spec)
@@ -317,7 +308,8 @@ def classify(target: object) -> tuple[TargetKind, str]:
             raise InvalidTargetError(f"the plugin name is empty; {ACCEPTED}")
         return "plugin", target
     if inspect.iscoroutine(target) or inspect.isawaitable(target):
-        _close_quietly(target)
+        if inspect.iscoroutine(target):
+            target.close()  # else Python warns that it was never awaited, on top of our error
         raise InvalidTargetError(
             "submit got a coroutine or another awaitable that is already made: you called the "
             "function; pass f, not f(): its arguments go after it, as in submit(f, 1, 2)"
@@ -392,11 +384,6 @@ def differs_now(spec: JobSpec) -> bool:
 def changed_text(spec: JobSpec) -> str:
     """Return what is said of a job whose function differs now."""
     return f"{spec.name} differs now; this is as it was: retry(latest=True) runs it as it is now"
-
-
-def _close_quietly(target: object) -> None:
-    if inspect.iscoroutine(target):
-        target.close()  # else Python warns that it was never awaited, on top of our error
 
 
 def _name_of(target: object) -> str:

@@ -143,12 +143,9 @@ class Commands:
         return {}
 
     def _log(self, a: Answer, cid: str) -> Answer:
-        job = self._named(a["job"])
-        limit = a.get("max", LOG_PART)
-        start, data, size = job.read_log(a["from"], limit)
-        text = data.decode("utf-8", "backslashreplace")
-        at_end = start + len(data) >= size
-        return {"from": start, "next": start + len(data), "text": text, "end": at_end}
+        start, data, size = self._named(a["job"]).read_log(a["from"], a.get("max", LOG_PART))
+        text, end = data.decode("utf-8", "backslashreplace"), start + len(data)
+        return {"from": start, "next": end, "text": text, "end": end >= size}
 
     def _job(self, a: Answer, cid: str) -> Answer:
         job = self._named(a["job"])
@@ -205,9 +202,8 @@ class Commands:
     # -- acting --------------------------------------------------------------------------------
 
     def _cancel(self, a: Answer, cid: str) -> Answer:
-        job = self._named(a["job"])
-        reason = "cancelled in the widget"
-        return self._acted(job.cancel(force=a.get("force", False), reason=reason))
+        job, force = self._named(a["job"]), a.get("force", False)
+        return self._acted(job.cancel(force=force, reason="cancelled in the widget"))
 
     def _cancel_many(self, a: Answer, cid: str) -> Answer:
         return {"count": self._queue.cancel_all(a["scope"]), **self._acted(True)}
@@ -222,8 +218,8 @@ class Commands:
         return self._acted(self._queue.reorder(a["job"], a["value"]))
 
     def _hold(self, a: Answer, cid: str) -> Answer:
-        held = self._queue.hold(a["job"], a.get("seconds"), a.get("then", "release"))
-        return self._acted(held)
+        then = a.get("then", "release")
+        return self._acted(self._queue.hold(a["job"], a.get("seconds"), then))
 
     def _release(self, a: Answer, cid: str) -> Answer:
         return self._acted(self._queue.release(a["job"]))

@@ -244,11 +244,7 @@ def _sent_row(row: State) -> State:
     sent = {"id": row["id"], "name": row["name"]}
     if row["title"] != row["name"]:
         sent["title"] = row["title"]
-    for name, usual in USUAL.items():
-        value = row[name]
-        if value != usual:
-            sent[name] = value
-    return sent
+    return sent | {name: row[name] for name, usual in USUAL.items() if row[name] != usual}
 
 
 def shorten(text: str, limit: int = LINE) -> str:

@@ -70,24 +70,22 @@ class Outputs:
         if self._has_page() or not is_run_by_program():
             _publish({**self._shown.view(), "text/plain": ""})
             self.show_table()
-            return
-        self._follow_cells()
-        display_id = uuid.uuid4().hex
-        _publish(self._shown.table(beside=False), display_id)
-        self._alone.append(display_id)
+        else:
+            self._add(self._shown.table(beside=False), self._alone)
 
     def show_table(self) -> None:
         """Make a table for a view that the same cell has just shown."""
-        self._follow_cells()
-        display_id = uuid.uuid4().hex
-        _publish(self._table_now(), display_id)
-        self._beside.append(display_id)
+        self._add(self._table_now(), self._beside)
 
-    def _follow_cells(self) -> None:
+    def _add(self, table: Data, ids: deque[str]) -> None:
+        """Display a table, and keep it up to date at the end of cells from now on."""
         _AT_CELL_END.add(self)
         shell = get_ipython()
         if shell is not None and _after_cell not in shell.events.callbacks["post_run_cell"]:
             shell.events.register("post_run_cell", _after_cell)
+        display_id = uuid.uuid4().hex
+        _publish(table, display_id)
+        ids.append(display_id)
 
     def refresh(self) -> Data:
         """Bring the tables up to date, and give them to a page that has to do it itself."""
