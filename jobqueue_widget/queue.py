@@ -6,7 +6,6 @@ import inspect
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from ._api import rows
@@ -225,12 +224,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
     async def __aenter__(self) -> JobQueue:
         return await self.start()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     def __enter__(self) -> JobQueue:
@@ -243,12 +237,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
             self._engine.life.stop_blocking("cancel", 5.0)  # the one that is under way
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._engine.life.stop_blocking("cancel", 5.0)
 
     def __bool__(self) -> bool:

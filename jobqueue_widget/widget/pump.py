@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import warnings
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 COMM_TYPES = frozenset({"comm_open", "comm_msg", "comm_close"})
@@ -54,12 +54,7 @@ class Pump:
             self._stream._recv_callback = self._receive
             self._catch_up()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._waits -= 1
         if not self._waits and self._stream._recv_callback == self._receive:
             self._stream._recv_callback = self._usual
