@@ -133,7 +133,7 @@ class UnsendableValueError(PluginError, TypeError):
 
 
 class _OfFailure:
-    """Says of itself what its `failure` says: whoever lets it through has failed likewise."""
+    """Base of errors that answer as their `failure`: whoever lets one through fails likewise."""
 
     failure: JobFailure
 

@@ -38,7 +38,7 @@ class Reporter(Protocol):
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The GPUs that were reserved for it, as CUDA_VISIBLE_DEVICES names them."""
+        """The GPUs that were reserved for the job, as CUDA_VISIBLE_DEVICES names them."""
 
     def phase(self, text: str | None, where: str | None = None) -> None:
         """Tell what the attempt does before its body runs ("starting", …); None: the body runs.
@@ -133,7 +133,7 @@ class Executor(Protocol):
 
     @property
     def capacity(self) -> int | None:
-        """Number of jobs it can run at once, now; None = no limit of its own."""
+        """Number of jobs that can run here at once, now; None = no limit of its own."""
 
     def prepare(self, spec: JobSpec) -> object:
         """Check and pack the job at submit, in the caller's thread; becomes `spec.payload`.
@@ -187,7 +187,7 @@ class SupportsEmergencyStop(Protocol):
 
 @runtime_checkable
 class TakesPacked(Protocol):
-    """An executor whose payload is a pickled function and call, as `worker.packing` makes them.
+    """An executor whose payload is a pickled function and call, as `workers.packing` makes them.
 
     Its jobs come back from a journal without being unpickled in this process.
     """
@@ -223,7 +223,7 @@ class PluginExecution(Execution, Protocol):
     """One attempt of one job in flight in a plugin."""
 
     def kill_now(self) -> bool:
-        """End it all within a second, without a loop. Any thread. True: nothing of it is left."""
+        """End the attempt within a second, without a loop. Any thread. True: nothing is left."""
 
 
 @runtime_checkable
@@ -301,7 +301,7 @@ class HasMonitor(Protocol):
 
     @property
     def is_firm(self) -> bool:
-        """False: what a manifest asks for beyond this machine is a wish; it runs all the same."""
+        """False if what a manifest asks for beyond this machine is a wish: it runs all the same."""
 
     def figures(self, pids: Collection[int]) -> Figures | None:
         """Return the monitor's figures, with what each of these processes holds on GPUs.
@@ -337,7 +337,7 @@ class KeepsWorkers(Protocol):
     workers: OffersResources
 
     def worker_for(self, spec: JobSpec) -> str | None:
-        """Return the name, in `workers`, of the warm worker that this job would get. Dispatcher."""
+        """Return the name, in `workers`, of the warm worker that this job would get now."""
 
 
 @runtime_checkable
@@ -399,7 +399,7 @@ class Journal(Protocol):
         """
 
     def write(self, changes: Changes) -> None:
-        """Keep all of it or nothing. Any exception: nothing was kept; the queue goes on."""
+        """Keep all changes or none. Any exception: nothing was kept; the queue goes on."""
 
     def request(self, number: int) -> StoredRequest | None:
         """Return the request of the job with this number."""

@@ -330,8 +330,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
             reason: shown and kept with the job.
 
         """
-        record = self._control.find(job_id)
-        return record is not None and self._control.cancel(record, force, timeout, reason)
+        return self.cancel_nowait(job_id, force=force, timeout=timeout, reason=reason)
 
     def cancel_nowait(
         self,

@@ -139,7 +139,7 @@ class Control:
             return [*state.running.values(), *state.order.slice(0), *reversed(state.ended)]
 
     def all_jobs(self, status: JobStatus | None = None) -> list[Job]:
-        """List the same as handles, or those of one status."""
+        """List handles of all records, or of those of one status."""
         records = self.all_records()
         return [Job(record, self) for record in records if status in (None, record.status)]
 
