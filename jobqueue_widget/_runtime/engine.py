@@ -238,7 +238,7 @@ class Engine:
 
     @property
     def max_running(self) -> int:
-        """How many lanes there are now: as set, else as many as the user's engine has, else 1."""
+        """Number of lanes now: as set, else as many as the user's engine has, else 1."""
         fixed, executor = self.settings.max_running, self.main_executor
         if fixed is not None:
             return fixed
@@ -247,7 +247,7 @@ class Engine:
     # -- effects -----------------------------------------------------------------------------
 
     def perform_inside(self, effects: list[fx.Effect]) -> list[fx.Effect]:
-        """Under the lock: what must keep the order of the transitions. Returns the rest."""
+        """Do what must keep the order of the transitions; return the rest. Under the lock."""
         rest: list[fx.Effect] = []
         if self.recorder is not None:
             self.recorder.note(effects)
@@ -268,7 +268,7 @@ class Engine:
         return rest
 
     def perform(self, effects: list[fx.Effect], *, awake: bool = False) -> None:
-        """Outside the lock. `awake`: the dispatcher has looked already."""
+        """Do the other effects. Outside the lock. `awake`: the dispatcher has looked already."""
         if self.recorder is not None:  # before anybody is told
             self.recorder.flush()
         for effect in effects:
@@ -403,7 +403,7 @@ class Engine:
             return cast(JobLog, job.log)
 
     def keep(self) -> None:
-        """Before anybody is told of a change: let it be in the journal, if there is one."""
+        """Write changes into the journal, if there is one, before anybody is told of them."""
         if self.recorder is not None:
             self.recorder.flush()
 
@@ -431,7 +431,7 @@ class Engine:
             self.spool.remove()  # else when nobody has the queue or a job of it any more
 
     def after_fork(self) -> None:
-        """In a forked child: threads, workers and files are the parent's."""
+        """Forget threads, workers and files in a forked child: they are the parent's."""
         self.lock = Lock()
         if self.recorder is not None:
             self.recorder.after_fork()

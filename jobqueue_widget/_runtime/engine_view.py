@@ -77,7 +77,7 @@ class RecorderView(Protocol):
 
 @uninterrupted
 def do_all(engine: EngineView, commands: Iterable[ev.Event]) -> int:
-    """Apply commands, one after the other; how many fitted.
+    """Apply commands, one after the other; return how many fitted.
 
     Others get the lock now and then; a journal gets one transaction.
     """

@@ -41,7 +41,7 @@ class Owner(OffersResources, Protocol):
 
 
 class PluginAdmission:
-    """Put calls of one manager before the resource scheduler of its user. Any thread."""
+    """Puts calls of one manager before the resource scheduler of its user. Any thread."""
 
     def __init__(self, manager: Owner, scheduler: Any) -> None:
         self._manager: Owner = weakref.proxy(manager)
@@ -53,7 +53,7 @@ class PluginAdmission:
         self._look = MonitorLook(self._asked)
 
     def choose(self, scheduler: Any) -> None:
-        """Ask this one from now on."""
+        """Ask this scheduler from now on."""
         self.scheduler = scheduler
         self.is_chosen = True
 

@@ -128,16 +128,16 @@ class PluginManager(Judging):
         return self.discovered
 
     def get_discovered_meta(self, plugin_name: str) -> PluginMeta | None:
-        """A plugin that was found, loaded or not; or a loaded instance, by its id."""
+        """Return a plugin that was found, loaded or not; or a loaded instance, by its id."""
         found = next((meta for meta in self.discovered if meta.name == plugin_name), None)
         return found or self.plugins.get(plugin_name)
 
     def get_discovered_by_category(self, category: str) -> list[PluginMeta]:
-        """Found plugins of this category."""
+        """List found plugins of this category."""
         return [meta for meta in self.discovered if meta.category == category]
 
     def get_discovered_categories(self) -> list[str]:
-        """The categories of found plugins."""
+        """List the categories of found plugins."""
         return sorted({meta.category for meta in self.discovered if meta.category})
 
     def register_type(self, kind: type, name: str | None = None) -> type:
@@ -161,7 +161,7 @@ class PluginManager(Judging):
         workers: int = 1,
         lazy: bool = False,
     ) -> bool:
-        """Start its worker and load it there; one that is loaded is replaced. Blocks.
+        """Start a plugin's worker and load it there; a loaded one is replaced. Blocks.
 
         Args:
             plugin_meta: from `discover_manifests`, the name of one found there, or a manifest.
@@ -222,13 +222,13 @@ class PluginManager(Judging):
         return False
 
     def load_all(self, configs: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, bool]:
-        """Find and load every plugin; which of them are loaded now."""
+        """Find and load every plugin; return which of them are loaded now."""
         configs = configs or {}
         found = self.discover_manifests()
         return {meta.name: self.load_plugin(meta, configs.get(meta.name)) for meta in found}
 
     def unload_plugin(self, plugin_name: str) -> bool:
-        """End its workers and forget it. A call of it that runs fails. Blocks until all is gone."""
+        """End a plugin's workers and forget it; its calls fail. Blocks until all is gone."""
         plugin = self._loaded.pop(plugin_name, None)
         if plugin is None:
             own = self._user_plugins.pop(plugin_name, None)
@@ -247,7 +247,7 @@ class PluginManager(Judging):
             self.unload_plugin(name)
 
     def reload_plugin(self, plugin_name: str, config: Mapping[str, Any] | None = None) -> bool:
-        """Replace its workers by fresh ones, with the environment of now. Blocks.
+        """Replace a plugin's workers by fresh ones, with the environment of now. Blocks.
 
         A call of it that runs fails.
 
@@ -287,33 +287,33 @@ class PluginManager(Judging):
         return PluginTable(self._loaded, self._user_plugins, self.unload_plugin)
 
     def list_plugins(self) -> list[PluginMeta]:
-        """The loaded plugins."""
+        """List the loaded plugins."""
         return list(self.plugins.values())
 
     def get_plugin(self, plugin_name: str) -> PluginHandle | None:
-        """A loaded plugin, or None."""
+        """Return a loaded plugin, or None."""
         meta = self.plugins.get(plugin_name)
         handle: PluginHandle | None = None if meta is None else meta.instance
         return handle
 
     def get_plugin_meta(self, plugin_name: str) -> PluginMeta | None:
-        """What is known of a loaded plugin."""
+        """Return what is known of a loaded plugin."""
         return self.plugins.get(plugin_name)
 
     def get_plugins_by_category(self, category: str) -> list[PluginMeta]:
-        """Loaded plugins of this category."""
+        """List loaded plugins of this category."""
         return [meta for meta in self.list_plugins() if meta.category == category]
 
     def get_loaded_categories(self) -> list[str]:
-        """The categories of loaded plugins."""
+        """List the categories of loaded plugins."""
         return sorted({meta.category for meta in self.list_plugins() if meta.category})
 
     def enable_plugin(self, plugin_name: str) -> bool:
-        """Let it run again. False: it is not loaded."""
+        """Let a plugin run again. False: it is not loaded."""
         return self._switch(plugin_name, True)
 
     def disable_plugin(self, plugin_name: str) -> bool:
-        """Keep it loaded and refuse to run it. False: it is not loaded."""
+        """Keep a plugin loaded and refuse to run it. False: it is not loaded."""
         return self._switch(plugin_name, False)
 
     def _switch(self, plugin_name: str, enabled: bool) -> bool:
@@ -323,7 +323,7 @@ class PluginManager(Judging):
         return meta is not None
 
     def get_plugin_config(self, plugin_name: str) -> dict[str, Any] | None:
-        """What a loaded plugin is configured with; answered while it executes, too."""
+        """Return a loaded plugin's configuration; answered while it executes, too."""
         handle = self.get_plugin(plugin_name)
         return None if handle is None else handle.get_current_config()
 
@@ -332,7 +332,7 @@ class PluginManager(Judging):
         return {name: self.get_plugin_config(name) or {} for name in list(self._loaded)}
 
     def get_plugin_config_schema(self, plugin_name: str) -> dict[str, Any] | None:
-        """What can be configured of a loaded plugin, as a JSON Schema."""
+        """Return what can be configured of a loaded plugin, as a JSON Schema."""
         handle = self.get_plugin(plugin_name)
         return None if handle is None else handle.get_config_schema()
 
@@ -354,7 +354,7 @@ class PluginManager(Judging):
         return True
 
     def get_plugin_logs(self, plugin_name: str, lines: int = 50) -> str:
-        """The last lines that its workers printed, of all jobs; "" for an unknown one.
+        """Return the last lines of a plugin's workers, of all jobs; "" for an unknown plugin.
 
         The newest MiB is kept, in memory: the log of one job is `job.logs()`.
         """
@@ -362,7 +362,7 @@ class PluginManager(Judging):
         return "" if log is None else log.tail(lines)
 
     def get_plugin_stats(self, plugin_name: str) -> dict[str, Any] | None:
-        """Figures of its workers and children: `pid`, `cpu_percent`, `memory_rss_mb` (MiB)."""
+        """Return figures of a plugin's processes: `pid`, `cpu_percent`, `memory_rss_mb` (MiB)."""
         handle = self.get_plugin(plugin_name)
         return None if handle is None else handle.get_stats()
 
@@ -403,7 +403,7 @@ class PluginManager(Judging):
     async def execute_plugin_stream(
         self, plugin_name: str, /, *args: Any, **kwargs: Any
     ) -> AsyncGenerator[Any, None]:
-        """The pieces of a plugin's stream; leaving the loop stops it.
+        """Yield the pieces of a plugin's stream; leaving the loop stops it.
 
         Raises:
             PluginNotLoadedError, PluginDisabledError: nothing was run.
@@ -460,7 +460,7 @@ class PluginManager(Judging):
         return run
 
     def plugin_blocked_by(self, name: str) -> BlockReason | None:
-        """All its workers are at work; jobs of other plugins may pass."""
+        """Return a reason if all workers of the plugin are busy; other plugins' jobs may pass."""
         plugin = self._loaded.get(name)
         holders = plugin.holders() if plugin is not None else []
         if not holders:
@@ -472,7 +472,7 @@ class PluginManager(Judging):
         )
 
     def plugin_configuration(self, name: str) -> object:
-        """What its next call would be configured with; None if it is not loaded."""
+        """Return the configuration of a plugin's next call; None if it is not loaded."""
         plugin = self._loaded.get(name)
         return None if plugin is None else plugin.configuration[0]
 
@@ -483,7 +483,7 @@ class PluginManager(Judging):
     # -- for admission: protocols.OffersResources ------------------------------------------------
 
     def requirements(self, name: str) -> Mapping[str, float]:
-        """`ram_mib` and `gpu_mib` of a loaded plugin, as far as its manifest asks for any.
+        """Return `ram_mib` and `gpu_mib` of a loaded plugin, as far as its manifest has any.
 
         Nothing if the user chose that everything may start.
         """
@@ -493,7 +493,7 @@ class PluginManager(Judging):
         return requirements_of(meta)
 
     def loaded(self) -> list[LoadedPlugin]:
-        """The workers that are there now."""
+        """List the workers that are there now."""
         found = []
         for name, plugin in list(self._loaded.items()):
             for slot in plugin.slots:
