@@ -28,7 +28,6 @@ class GpuLook:
 
     gpus: tuple[GpuStats, ...] | None
     note: str = ""
-    busy_percent: tuple[float, ...] = ()
     holders: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
 
 
@@ -80,7 +79,6 @@ class Gpus:
 
 def _read(nvml: Any) -> GpuLook:
     gpus: list[GpuStats] = []
-    busy: list[float] = []
     holders: dict[int, dict[int, float]] = {}
     for number in range(nvml.nvmlDeviceGetCount()):
         handle = nvml.nvmlDeviceGetHandleByIndex(number)
@@ -89,12 +87,11 @@ def _read(nvml: Any) -> GpuLook:
         name = name.decode() if isinstance(name, bytes) else str(name)
         uuid = _uuid(nvml, handle)
         gpus.append(GpuStats(memory.total / MIB, memory.free / MIB, name, uuid))
-        busy.append(_busy(nvml, handle))
         for process in _processes(nvml, handle):
             if process.usedGpuMemory:  # None where the driver does not tell (WSL, MIG)
                 on = holders.setdefault(process.pid, {})
                 on[number] = max(on.get(number, 0.0), process.usedGpuMemory / MIB)
-    return GpuLook(tuple(gpus), "" if gpus else "there is none", tuple(busy), holders)
+    return GpuLook(tuple(gpus), "" if gpus else "there is none", holders)
 
 
 def _processes(nvml: Any, handle: Any) -> list[Any]:
@@ -118,11 +115,3 @@ def _uuid(nvml: Any, handle: Any) -> str:
         logger.debug("NVML does not tell the UUID of a GPU: %s", error)
         return ""
     return uuid.decode() if isinstance(uuid, bytes) else str(uuid)
-
-
-def _busy(nvml: Any, handle: Any) -> float:
-    try:
-        return float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
-    except nvml.NVMLError as error:
-        logger.debug("NVML does not tell how busy a GPU is: %s", error)
-        return 0.0

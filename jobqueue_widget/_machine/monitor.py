@@ -30,7 +30,6 @@ class SystemMonitor:
         status = SystemMonitor().status()
         assert status["memory_available_mb"] <= status["memory_total_mb"]
         ```
-
     """
 
     def __init__(self, gpus: Gpus | None = None, root: Path = Path("/")) -> None:

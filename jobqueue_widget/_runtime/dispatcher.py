@@ -97,7 +97,6 @@ class Dispatcher:
 
         Returns:
             `id()` of each executor of which nothing is left.
-
         """
         return {id(executor) for executor in self._emergency if executor.kill_all_now()}
 

@@ -105,7 +105,6 @@ class Engine:
 
         Raises:
             InvalidTransition: a runtime event that does not fit; a bug, and nothing changes.
-
         """
         with self.lock.held:
             effects = apply(self.state, event, self.now())

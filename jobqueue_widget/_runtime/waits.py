@@ -47,7 +47,6 @@ class Waits:
 
         Raises:
             WouldDeadlockError: all lanes would be held by jobs that wait for pending ones.
-
         """
         job = None if timeout is not None else _job_of_this_code()
         if job is None:

@@ -25,7 +25,6 @@ def run_nested(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
     Raises:
         UnsupportedLoopError: asyncio was already patched by nest-asyncio 1.x, which loses
             messages on current kernels.
-
     """
     if not can_nest():
         raise UnsupportedLoopError(

@@ -172,9 +172,6 @@ class FakeNvml(types.ModuleType):
     def nvmlDeviceGetUUID(self, handle: int) -> bytes:
         return b"GPU-%d" % handle
 
-    def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:
-        raise self.NVMLError("not supported")
-
     def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[Any]:
         if handle:
             raise self.NVMLError("no permission")

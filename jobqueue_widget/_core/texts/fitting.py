@@ -205,7 +205,6 @@ def _to_the_right(span: Span, spans: Sequence[Span], room: int, length: int) -> 
 
 # -- what is read as one character (Unicode Standard Annex #29, and where in doubt no cut) ---------
 
-_JOINER = "\u200d"
 _AFTER_ALL = frozenset("\u0e33\u0eb3\uff9e\uff9f")  # letters that belong to the one before
 _BEFORE_ALL = frozenset(
     "\u0d4e\U000111c2\U000111c3\U0001193f\U00011941\U00011a3a\U00011d46\U00011f02"

@@ -78,7 +78,6 @@ class History:
 
         Raises:
             JournalError: they cannot be deleted there; then nothing was.
-
         """
         engine = self._engine
         if engine.recorder is not None:

@@ -51,7 +51,6 @@ class Learning:
                 None: there is none, and what has a mark is not saved.
             known: what was learned.
             save: writes all of it. May block for a moment; never raises.
-
         """
         with self._lock.held:
             self._learned.put(known)
