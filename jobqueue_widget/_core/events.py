@@ -9,7 +9,7 @@ from .jobs import BlockReason, JobFailure, JobRecord, JobStatus, Outcome
 
 
 @dataclass(slots=True)
-class JobEventBase:
+class Event:
     """An event of one job. A *command* that does not fit is refused; any other is a bug."""
 
     job: JobRecord
@@ -18,7 +18,7 @@ class JobEventBase:
 
 
 @dataclass(slots=True)
-class Submitted(JobEventBase):
+class Submitted(Event):
     """A new job was accepted; `parents` are the jobs it waits for."""
 
     parents: tuple[JobRecord, ...] = ()
@@ -26,7 +26,7 @@ class Submitted(JobEventBase):
 
 
 @dataclass(slots=True)
-class Restored(JobEventBase):
+class Restored(Event):
     """A journal had the job, with status `was`; `parents` are the jobs it waits for.
 
     `asked`: it ran and somebody wanted it to end. `seen_at`: when its kernel last gave a sign of
@@ -42,7 +42,7 @@ class Restored(JobEventBase):
 
 
 @dataclass(slots=True)
-class Reprioritized(JobEventBase):
+class Reprioritized(Event):
     """Give the job another priority; its rank stays."""
 
     priority: int
@@ -51,7 +51,7 @@ class Reprioritized(JobEventBase):
 
 
 @dataclass(slots=True)
-class Moved(JobEventBase):
+class Moved(Event):
     """Move the job: beside `anchor`, or at one end (`anchor` None)."""
 
     anchor: JobRecord | None
@@ -66,7 +66,7 @@ class Moved(JobEventBase):
 
 
 @dataclass(slots=True)
-class Held(JobEventBase):
+class Held(Event):
     """Hold the job in its place; `seconds` None: until it is released."""
 
     seconds: float | None
@@ -76,7 +76,7 @@ class Held(JobEventBase):
 
 
 @dataclass(slots=True)
-class Released(JobEventBase):
+class Released(Event):
     """A caller ends the hold of the job."""
 
     code: ClassVar[str] = "r"
@@ -84,14 +84,14 @@ class Released(JobEventBase):
 
 
 @dataclass(slots=True)
-class HoldExpired(JobEventBase):
+class HoldExpired(Event):
     """The time of the job's hold is over."""
 
     code: ClassVar[str] = "H"
 
 
 @dataclass(slots=True)
-class BackoffOver(JobEventBase):
+class BackoffOver(Event):
     """The job's back-off is over, so that its next attempt may start."""
 
     attempt: int
@@ -99,7 +99,7 @@ class BackoffOver(JobEventBase):
 
 
 @dataclass(slots=True)
-class RoomMade(JobEventBase):
+class RoomMade(Event):
     """What was unloaded after the job ran out of memory; nothing if `unloaded` is empty."""
 
     attempt: int
@@ -108,7 +108,7 @@ class RoomMade(JobEventBase):
 
 
 @dataclass(slots=True)
-class Blocked(JobEventBase):
+class Blocked(Event):
     """The dispatcher found why the job may not start now; None if nothing keeps it any more."""
 
     reason: BlockReason | None
@@ -116,7 +116,7 @@ class Blocked(JobEventBase):
 
 
 @dataclass(slots=True)
-class Refused(JobEventBase):
+class Refused(Event):
     """The dispatcher found that the job can never start here."""
 
     failure: JobFailure
@@ -124,7 +124,7 @@ class Refused(JobEventBase):
 
 
 @dataclass(slots=True)
-class Launched(JobEventBase):
+class Launched(Event):
     """The dispatcher gave the job a lane."""
 
     executor_name: str
@@ -133,7 +133,7 @@ class Launched(JobEventBase):
 
 
 @dataclass(slots=True)
-class PhaseChanged(JobEventBase):
+class PhaseChanged(Event):
     """The phase of a launched job; `text` None: its body runs; `where` None: as told before."""
 
     attempt: int
@@ -143,7 +143,7 @@ class PhaseChanged(JobEventBase):
 
 
 @dataclass(slots=True)
-class Progressed(JobEventBase):
+class Progressed(Event):
     """A report of progress: `fraction` 0.0-1.0 or None if unknown; `message` None: as before."""
 
     attempt: int
@@ -153,7 +153,7 @@ class Progressed(JobEventBase):
 
 
 @dataclass(slots=True)
-class CancelRequested(JobEventBase):
+class CancelRequested(Event):
     """Somebody wants the job to end; `timeout` is the grace period before force, in seconds."""
 
     force: bool
@@ -164,7 +164,7 @@ class CancelRequested(JobEventBase):
 
 
 @dataclass(slots=True)
-class CancelTimedOut(JobEventBase):
+class CancelTimedOut(Event):
     """The grace period is over and the job, which was asked to stop, still runs."""
 
     attempt: int
@@ -172,7 +172,7 @@ class CancelTimedOut(JobEventBase):
 
 
 @dataclass(slots=True)
-class TimedOut(JobEventBase):
+class TimedOut(Event):
     """The job has run into its own time limit; `timeout` as in CancelRequested."""
 
     attempt: int
@@ -181,7 +181,7 @@ class TimedOut(JobEventBase):
 
 
 @dataclass(slots=True)
-class Ended(JobEventBase):
+class Ended(Event):
     """The work of this attempt has really ended; `idle` could be unloaded if it lacked memory."""
 
     attempt: int
@@ -191,7 +191,7 @@ class Ended(JobEventBase):
 
 
 @dataclass(slots=True)
-class KillFailed(JobEventBase):
+class KillFailed(Event):
     """The work could not be ended; it still has its lane."""
 
     attempt: int
@@ -200,33 +200,8 @@ class KillFailed(JobEventBase):
 
 
 @dataclass(slots=True)
-class ResultMoved(JobEventBase):
+class ResultMoved(Event):
     """The result of an ended job is kept in another place, or (a `NotKept`) no longer."""
 
     result: object
     code: ClassVar[str] = "k"
-
-
-Event = (
-    Submitted
-    | Restored
-    | Reprioritized
-    | Moved
-    | Held
-    | Released
-    | HoldExpired
-    | BackoffOver
-    | RoomMade
-    | Blocked
-    | Refused
-    | Launched
-    | PhaseChanged
-    | Progressed
-    | CancelRequested
-    | CancelTimedOut
-    | TimedOut
-    | Ended
-    | KillFailed
-    | ResultMoved
-)
-"""Every event about a job; ended parents reach their children inside the core."""

@@ -14,7 +14,7 @@ from .state import QueueState
 
 Stage = Literal["new", "pending", "running", "asked", "forcing", "ended"]
 Rule = Callable[[QueueState, Any, list[Effect]], None]
-TABLE: dict[tuple[Stage, type[ev.JobEventBase]], Rule] = {
+TABLE: dict[tuple[Stage, type[ev.Event]], Rule] = {
     ("new", ev.Submitted): rules.submit,
     ("new", ev.Restored): rules.restore,
     ("pending", ev.Reprioritized): arranging.reprioritize,
