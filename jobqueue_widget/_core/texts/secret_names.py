@@ -27,87 +27,16 @@ _ABOUT = re.compile(  # tells of a value that is about a secret, as password_len
     r"_(attempts|count|expire[ds]?|expiry|len|length|limit|max|min|policy|timeout|ttl|type)$"
 )
 _TOKEN = re.compile(r"token(?!s(_|$)|i[sz])")
-_OF_LANGUAGE = frozenset(  # words beside which `token` means a piece of text
-    [
-        "ids",
-        "id",
-        "count",
-        "counts",
-        "limit",
-        "len",
-        "length",
-        "lengths",
-        "type",
-        "types",
-        "pos",
-        "position",
-        "positions",
-        "index",
-        "idx",
-        "embedding",
-        "embeddings",
-        "embed",
-        "prob",
-        "probs",
-        "logit",
-        "logits",
-        "logprob",
-        "logprobs",
-        "score",
-        "scores",
-        "budget",
-        "weight",
-        "weights",
-        "mask",
-        "masks",
-        "vocab",
-        "span",
-        "spans",
-        "size",
-        "sizes",
-        "per",
-        "num",
-        "n",
-        "max",
-        "min",
-        "total",
-        "avg",
-        "mean",
-        "special",
-        "pad",
-        "eos",
-        "bos",
-        "unk",
-        "sep",
-        "cls",
-        "start",
-        "end",
-        "stop",
-        "first",
-        "last",
-        "next",
-        "prev",
-        "previous",
-        "cur",
-        "current",
-        "new",
-        "sub",
-        "word",
-        "text",
-        "texts",
-        "input",
-        "output",
-        "prompt",
-        "completion",
-        "source",
-        "target",
-        "decoder",
-        "encoder",
-        "image",
-        "audio",
-        "rate",
-    ]
-)
+_WORDS_OF_LANGUAGE = """
+    ids id count counts limit len length lengths type types pos position positions index idx
+    embedding embeddings embed prob probs logit logits logprob logprobs score scores budget
+    weight weights mask masks vocab span spans size sizes per num n max min total avg mean
+    special pad eos bos unk sep cls start end stop first last next prev previous cur current
+    new sub word text texts input output prompt completion source target decoder encoder image
+    audio rate
+"""
+_OF_LANGUAGE = frozenset(_WORDS_OF_LANGUAGE.split())
+"""Words beside which `token` means a piece of text."""
 _HINTS = (
     *("pass", "pwd", "secret", "key", "token", "auth", "cred", "cookie", "bearer", "sess", "wort"),
     *("jwt", "otp", "dsn", "conn", "hook", "csrf", "xsrf", "code", "phrase", "contrase"),

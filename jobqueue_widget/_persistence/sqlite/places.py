@@ -9,40 +9,13 @@ import psutil
 
 from ...errors import JournalError
 
-NETWORK = frozenset(
-    {
-        "9p",  # folders of the host in a virtual machine
-        "afs",
-        "afpfs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "davfs",
-        "fuse.ceph-fuse",
-        "fuse.gcsfuse",
-        "fuse.glusterfs",
-        "fuse.rclone",
-        "fuse.s3fs",
-        "fuse.sshfs",
-        "fuse.juicefs",
-        "gfs2",
-        "glusterfs",
-        "gpfs",
-        "lustre",
-        "nfs",
-        "nfs4",
-        "ncpfs",
-        "ocfs2",
-        "panfs",
-        "prl_fs",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "vboxsf",
-        "wekafs",
-        "webdav",
-    }
-)
+_NETWORK_NAMES = """
+    9p afs afpfs beegfs ceph cifs davfs fuse.ceph-fuse fuse.gcsfuse fuse.glusterfs fuse.rclone
+    fuse.s3fs fuse.sshfs fuse.juicefs gfs2 glusterfs gpfs lustre nfs nfs4 ncpfs ocfs2 panfs
+    prl_fs smb2 smb3 smbfs vboxsf wekafs webdav
+"""
+NETWORK = frozenset(_NETWORK_NAMES.split())
+"""Types of file systems that other machines write; 9p are the host's in a virtual machine."""
 
 
 def mode_of(path: Path) -> int:
