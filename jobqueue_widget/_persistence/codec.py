@@ -53,7 +53,7 @@ WRITTEN: Final = Kept(None)
 
 
 class SealedCodec:
-    """Implements `codec_protocol.Codec` with pickles, sealed by the user's key."""
+    """Turns jobs into plain values: pickles that the user's key seals. Decides what is written."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .._runtime.storage.keeper import Keeper
     from .._runtime.storage.learning import Learning
     from ..protocols import Journal
-    from .codec_protocol import Codec
+    from .codec import SealedCodec
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Recorder:
     since: the journal keeps states, so nothing is missing then.
     """
 
-    def __init__(self, engine: Recorded, journal: Journal, codec: Codec) -> None:
+    def __init__(self, engine: Recorded, journal: Journal, codec: SealedCodec) -> None:
         self._engine = engine
         self.journal = journal
         self._codec = codec

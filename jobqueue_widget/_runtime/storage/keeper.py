@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..._core import events as ev
 from ..._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
@@ -31,7 +31,6 @@ from .spool import Spool, read_value, write_value
 
 if TYPE_CHECKING:
     from ..._core.jobs import Outcome
-    from ..._persistence.codec_protocol import Reader
     from ..._threads.timers import CallLater
     from ..engine_view import EngineView
 
@@ -44,6 +43,13 @@ SPOOL_SHARE, LARGEST_SPOOL = 10, 20 << 30  # a tenth of the disk's free space, a
 LOG_MEMORY, LOG_FILES = 64 << 20, 1 << 30  # bytes of logs of ended jobs
 LOOK_AGAIN = 1.0  # seconds, while nothing may start
 SETTLE_PATIENCE = 5.0
+
+
+class Reader(Protocol):
+    """Reads from the journal what is not in memory any more."""
+
+    def result(self, job_id: str) -> tuple[object, IsOutdated]: ...
+    def arguments_of(self, job: JobRecord) -> Callable[[str], object]: ...
 
 
 class Keeper:
