@@ -144,6 +144,7 @@ class NotKept:
         return f"<not kept: {what}{size}{': ' if what or size else ''}{self.reason}>"
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Outcome:
     """How one attempt of a job ended: a value, an error, or a stop (`cancelled`).
 
@@ -151,21 +152,11 @@ class Outcome:
     that the value came in, if it is a copy of what the job returned; 0 if it is that very object.
     """
 
-    __slots__ = ("failure", "kind", "noticed", "size", "value")
-
-    def __init__(
-        self,
-        kind: OutcomeKind,
-        value: object = None,
-        failure: JobFailure | None = None,
-        noticed: bool = False,
-        size: int = 0,
-    ) -> None:
-        self.kind = kind
-        self.value = value
-        self.failure = failure
-        self.noticed = noticed
-        self.size = size
+    kind: OutcomeKind
+    value: object = None
+    failure: JobFailure | None = None
+    noticed: bool = False
+    size: int = 0
 
     @classmethod
     def of_value(cls, value: object, *, noticed: bool = False, size: int = 0) -> Outcome:
