@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
+from itertools import islice
 
 from sortedcontainers import SortedList
 
@@ -89,18 +91,8 @@ class PendingOrder:
                 low = middle + 1
             else:
                 high = middle
-        merged: list[JobRecord] = []
-        left, right = ready.islice(low), waiting.islice(start - low)
-        a, b = next(left, None), next(right, None)
-        while len(merged) < stop - start:
-            if b is None or (a is not None and a < b):
-                assert a is not None
-                merged.append(a[2])
-                a = next(left, None)
-            else:
-                merged.append(b[2])
-                b = next(right, None)
-        return merged
+        merged = heapq.merge(ready.islice(low), waiting.islice(start - low))
+        return [entry[2] for entry in islice(merged, stop - start)]
 
     def first(self) -> JobRecord | None:
         """Return the first pending job, startable or not."""
