@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ._core.machine.learned import RunStats
     from ._persistence.sqlite.journal import SqliteJournal
     from ._persistence.sqlite.records import JournalRecord, read_journal
-    from ._runtime.local_job import JobCancelled, current_job, track
     from ._runtime.publish import JobEvent
+    from .child.job_context import JobCancelled, current_job, track
     from .child.plugins.interface import FileBackedDTO, PluginInterface
     from .errors import (
         InvalidManifestError,
@@ -76,9 +76,9 @@ _HOMES = {
     "BlockReason": "._core.jobs",
     "Holder": "._core.jobs",
     "RunStats": "._core.machine.learned",
-    "current_job": "._runtime.local_job",
-    "track": "._runtime.local_job",
-    "JobCancelled": "._runtime.local_job",
+    "current_job": ".child.job_context",
+    "track": ".child.job_context",
+    "JobCancelled": ".child.job_context",
     "FuturesExecutor": ".executors.futures.executor",
     "DaskExecutor": ".executors.dask.executor",
     "RayExecutor": ".executors.ray.executor",

@@ -14,11 +14,11 @@ from .._core.texts.words import cancel_text, error_text
 from .._persistence.warnings import warn
 from .._runtime.engine import Engine
 from .._runtime.engine_view import do_all
-from .._runtime.local_job import current_job
 from .._runtime.waiting import Waiter
 from .._runtime.waits import WAITS
 from .._secrets.arguments import quiet_line
 from .._threads.kernel import can_nest, run_nested
+from ..child.job_context import current_job
 from ..errors import (
     AmbiguousJobError,
     JobEvictedError,

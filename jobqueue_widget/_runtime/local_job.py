@@ -1,4 +1,4 @@
-"""What code inside a job imports from us, and the context of jobs that run in this process."""
+"""The context of jobs that run in this process, as tasks or threads."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..child.capture import tqdm
 from ..child.capture.inside import Capture
-from ..child.job_context import (
-    JobCancelled,
-    JobContext,
-    NoJob,
-    bind,
-    bound_job,
-    current_job,
-    outside,
-    track,
-)
+from ..child.job_context import JobContext, bind, bound_job, current_job, outside
 
 if TYPE_CHECKING:
     from ..protocols import Reporter
@@ -40,16 +31,3 @@ CAPTURE = Capture(bound_job, current_job, tqdm.hooks)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: bind(None))  # a copy of a job is no job
-
-__all__ = [
-    "CAPTURE",
-    "JobCancelled",
-    "JobContext",
-    "LocalJobContext",
-    "NoJob",
-    "bind",
-    "bound_job",
-    "current_job",
-    "outside",
-    "track",
-]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from .._core.jobs import JobRecord
 from .._threads.locks import Lock
+from ..child.job_context import current_job
 from ..errors import WouldDeadlockError
 from .lifecycle import started_engines
-from .local_job import current_job
 
 if TYPE_CHECKING:
     from .engine_view import EngineView

@@ -10,8 +10,8 @@ from typing import Any, cast
 from .._core.jobs import Outcome
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
-from .._runtime.local_job import LocalJobContext, bind, outside
-from ..child.job_context import is_good_end
+from .._runtime.local_job import LocalJobContext
+from ..child.job_context import bind, is_good_end, outside
 from ..protocols import ExecutorContext, Reporter
 from .starting import StartsAtOnce
 

@@ -10,8 +10,8 @@ from typing import cast
 from .._core.jobs import Outcome
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
-from .._runtime.local_job import LocalJobContext, bind
-from ..child.job_context import run_body
+from .._runtime.local_job import LocalJobContext
+from ..child.job_context import bind, run_body
 from ..protocols import ExecutorContext, Reporter
 from .starting import StartsAtOnce
 

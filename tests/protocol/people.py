@@ -6,7 +6,7 @@ import asyncio
 import random
 from typing import Any, Protocol
 
-from jobqueue_widget._runtime.local_job import current_job
+from jobqueue_widget.child.job_context import current_job
 from jobqueue_widget.job import Job
 from jobqueue_widget.testing import inspect
 

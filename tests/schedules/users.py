@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from jobqueue_widget._core.jobs import JobStatus
-from jobqueue_widget._runtime.local_job import current_job
+from jobqueue_widget.child.job_context import current_job
 from jobqueue_widget.errors import (
     InvalidOptionError,
     JobQueueError,
