@@ -65,11 +65,6 @@ class Dispatcher:
         self._turn = threading.Lock()
         self._wanted = False
 
-    @property
-    def max_running(self) -> int:
-        """How many lanes there are; the user's engine may grow."""
-        return self._engine.max_running
-
     # -- executors ---------------------------------------------------------------------------
 
     def open(self, executor: Executor) -> BaseException | None:
@@ -170,11 +165,11 @@ class Dispatcher:
         self._engine.do(ev.Refused(job, failure))
 
     def _fill_lanes(self) -> None:
-        state = self._engine.state
-        for _ in range(BATCH):
-            if state.lanes_taken >= self.max_running or not self._start_one():
+        engine, state = self._engine, self._engine.state
+        for _ in range(BATCH):  # a user's engine may grow meanwhile
+            if state.lanes_taken >= engine.max_running or not self._start_one():
                 return
-        self._engine.wake()
+        engine.wake()
 
     def _start_one(self) -> bool:
         engine = self._engine
@@ -262,7 +257,7 @@ class Dispatcher:
 
     def _can_spare_a_lane(self) -> bool:
         """With `backfill`, a lane is left for the job that was passed long enough."""
-        return self._backfill and self._engine.state.lanes_taken + 1 < self.max_running
+        return self._backfill and self._engine.state.lanes_taken + 1 < self._engine.max_running
 
     def _is_left_to_the_loop(self, job: JobRecord) -> bool:
         """True, with the loop woken, if its executor must not be asked on this thread."""

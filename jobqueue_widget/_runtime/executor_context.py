@@ -18,9 +18,9 @@ class QueueContext:
     """The engine as executors see it: `protocols.ExecutorContext`."""
 
     def __init__(self, engine: EngineView, life: LifeView, io: IoThread, spool: Spool) -> None:
-        self._engine = weakref.proxy(engine)
-        self._life = weakref.proxy(life)
-        self._spool = weakref.proxy(spool)
+        self._engine: EngineView = weakref.proxy(engine)
+        self._life: LifeView = weakref.proxy(life)
+        self._spool: Spool = weakref.proxy(spool)
         settings = engine.settings
         self.io = io
         self.run_id = engine.run_id
@@ -33,20 +33,17 @@ class QueueContext:
     @property
     def cancel_timeout(self) -> float:
         """Seconds between asking and forcing, as it is set now."""
-        seconds: float = self._engine.settings.cancel_timeout
-        return seconds
+        return self._engine.settings.cancel_timeout
 
     @property
     def progress_poll_interval(self) -> float:
         """Seconds between polls of a plugin's progress, as it is set now."""
-        seconds: float = self._engine.settings.progress_poll_interval
-        return seconds
+        return self._engine.settings.progress_poll_interval
 
     @property
     def max_running(self) -> int:
         """How many lanes there are now."""
-        lanes: int = self._engine.max_running
-        return lanes
+        return self._engine.max_running
 
     def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
         """Run the callback on the owner loop soon; dropped if the loop is gone."""
@@ -54,5 +51,4 @@ class QueueContext:
 
     def spool_dir(self) -> Path:
         """A private folder (0700) for large files."""
-        path: Path = self._spool.path()
-        return path
+        return self._spool.path()

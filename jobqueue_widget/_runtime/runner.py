@@ -41,13 +41,12 @@ class Run:
     """
 
     __slots__ = (
-        *("_asks", "_engine", "_execution", "_kills", "_output", "_secrets"),
-        *("attempt", "job", "job_id", "over", "problem"),
+        *("_asks", "_engine", "_kills", "_output", "_secrets"),
+        *("attempt", "execution", "job", "job_id", "over", "problem"),
     )
 
     def __init__(self, engine: RunsJobs, job: JobRecord) -> None:
         self._engine = engine
-        self._execution: Execution | None = None
         self._asks = 0
         self._kills = 0
         self._secrets = job.spec.secrets
@@ -56,12 +55,8 @@ class Run:
         self.job_id = job.id
         self.attempt = job.attempt
         self.over = False
+        self.execution: Execution | None = None  # while there is one
         self.problem: BaseException | None = None  # since it has its lane, before its start
-
-    @property
-    def execution(self) -> Execution | None:
-        """While there is one."""
-        return self._execution
 
     # -- towards the execution ---------------------------------------------------------------
 
@@ -85,7 +80,7 @@ class Run:
             self.problem = None
         with self._engine.lock.held:
             if not self.over:
-                self._execution = execution
+                self.execution = execution
             asks, kills = self._asks, self._kills
         if asks and not self.over:
             self._deliver_ask(execution)
@@ -96,7 +91,7 @@ class Run:
         """Pass the request to stop on. Any thread."""
         with self._engine.lock.held:
             self._asks += 1
-            execution = self._execution
+            execution = self.execution
         if execution is not None:
             self._deliver_ask(execution)
 
@@ -104,7 +99,7 @@ class Run:
         """Force the end. Any thread."""
         with self._engine.lock.held:
             self._kills += 1
-            execution = self._execution
+            execution = self.execution
         if execution is not None:
             self._deliver_kill(execution)
 
@@ -168,7 +163,7 @@ class Run:
                 self._engine.log_of(self.job).write(left)
             outcome = self._secrets.hide_in_outcome(outcome)
         self._engine.end_run(self, outcome)
-        self._execution = None  # it knows us: without a cycle both are freed now
+        self.execution = None  # it knows us: without a cycle both are freed now
 
     def kill_failed(self, reason: str) -> None:
         """Tell that the work was forced to end and is still there."""

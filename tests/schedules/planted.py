@@ -198,8 +198,8 @@ BUGS = [
     Bug(
         "one lane more than allowed",
         "_runtime/dispatcher.py",
-        "if state.lanes_taken >= self.max_running or not",
-        "if state.lanes_taken > self.max_running or not",
+        "if state.lanes_taken >= engine.max_running or not",
+        "if state.lanes_taken > engine.max_running or not",
     ),
     Bug(
         "a dispatcher that comes while another is at it does its work twice",
