@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """All workers of one plugin, and what they hold together.
+    """All workers of one plugin, and what they hold together; by default none.
 
     `measured`, `gpu_measured`: `holds` was read; else one of the workers shows no process, or not
     what it holds on GPUs, and what its manifest asks for counts instead.
@@ -33,11 +34,11 @@ class Loaded:
 
     key: PluginKey
     name: str
-    holds: ProcessMemory
-    busy: bool
-    last_used: float
-    measured: bool
-    gpu_measured: bool
+    holds: ProcessMemory = NOTHING
+    busy: bool = False
+    last_used: float = -math.inf
+    measured: bool = True
+    gpu_measured: bool = True
 
 
 def figures_of(offers: OffersResources, pids: Collection[int]) -> Figures | None:
@@ -79,21 +80,16 @@ def by_plugin(
                 declared = _declared(offers, worker.name, seen)
                 holds = replace(holds, gpu_mib=declared.gpu_mib if worker.executed else {})
         key = (id(offers), worker.name)
-        known = found.get(key)
-        if known is None:
-            found[key] = Loaded(
-                key, worker.name, holds, worker.busy, worker.last_used, measured, gpu_measured
-            )
-        else:
-            found[key] = Loaded(
-                key,
-                worker.name,
-                _sum(known.holds, holds),
-                known.busy or worker.busy,
-                max(known.last_used, worker.last_used),
-                known.measured and measured,
-                known.gpu_measured and gpu_measured,
-            )
+        known = found.get(key) or Loaded(key, worker.name)
+        found[key] = Loaded(
+            key,
+            worker.name,
+            _sum(known.holds, holds),
+            known.busy or worker.busy,
+            max(known.last_used, worker.last_used),
+            known.measured and measured,
+            known.gpu_measured and gpu_measured,
+        )
     return found
 
 

@@ -63,7 +63,7 @@ class Recorder:
         self._codec = codec
         self._dirty: dict[JobRecord, None] = {}  # changed jobs, in the order of their changes
         self._forgotten: list[tuple[int, str]] = []
-        self._counted: dict[str, int] = {}
+        self._counted: Counter[str] = Counter()
         self._erased: set[JobRecord] = set()  # deleted in the journal, not yet in the state
         self._pause_changed = self._cleared_changed = False
         self._results: deque[tuple[str, KeptResult]] = deque()
@@ -118,8 +118,7 @@ class Recorder:
             return
         if job.is_held:
             self._leaving.append(job)
-        status = job.status.value
-        self._counted[status] = self._counted.get(status, 0) + 1
+        self._counted[job.status.value] += 1
         if self._writer is not None or self._codec.request(job) is None:
             self._forgotten.append((job.number, job.id))  # others were never written
 
@@ -162,7 +161,7 @@ class Recorder:
         with engine.lock.held:
             dirty, self._dirty = self._dirty, {}
             forgotten, self._forgotten = self._forgotten, []
-            counted, self._counted = self._counted, {}
+            counted, self._counted = self._counted, Counter()
             pause_changed, self._pause_changed = self._pause_changed, False
             cleared_changed, self._cleared_changed = self._cleared_changed, False
             states = [codec.state(job) for job in dirty]
@@ -191,8 +190,7 @@ class Recorder:
                 kept = engine.state.jobs
                 self._dirty = dict.fromkeys(job for job in dirty if job.id in kept) | self._dirty
                 self._forgotten = forgotten + self._forgotten
-                for status, count in counted.items():
-                    self._counted[status] = self._counted.get(status, 0) + count
+                self._counted += counted
                 self._pause_changed = self._pause_changed or pause_changed
                 self._cleared_changed = self._cleared_changed or cleared_changed
             if not isinstance(error, Exception):

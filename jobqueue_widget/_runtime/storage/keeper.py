@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -164,13 +165,18 @@ class Keeper:
 
     def _drop(self, job: JobRecord) -> None:
         with self._lock.held:
-            for shelf in (self._arguments, self._results, self._logs, self._log_files):
+            for shelf in (self._arguments, self._logs, self._log_files):
                 shelf.take(job)
+        if isinstance(job.log, JobLog):
+            job.log.remove()
+        self._drop_result(job)
+
+    def _drop_result(self, job: JobRecord) -> None:
+        with self._lock.held:
+            self._results.take(job)
             self._copies.discard(job)
             in_file = self._files.take(job)
             self._told.pop(job, None)
-        if isinstance(job.log, JobLog):
-            job.log.remove()
         if in_file:
             self._path(job).unlink(missing_ok=True)
 
@@ -232,7 +238,7 @@ class Keeper:
                     f"its arguments ({size:,} bytes) were let go after it had completed, "
                     f"for those of ended jobs may take a quarter of keep_bytes={keep:,}"
                 )
-                spec.lazy = _Lost(f"job {spec.title!r} ({job.id}): {spec.lost}; submit it again")
+                spec.lazy = _refusal(f"job {spec.title!r} ({job.id}): {spec.lost}; submit it again")
             spec.empty("args", "kwargs", "payload")
 
     def _stands_in_the_journal(self, job: JobRecord) -> bool:
@@ -307,29 +313,27 @@ class Keeper:
     def _into_file(self, job: JobRecord, value: object, is_held: bool) -> None:
         size, limit = self._results.size(job), self._limit()
         told = lost_value(wire.not_kept(value, "", size)["lost"])
-        if not self._fits_on_disk(size, limit):
-            self._no_room = f"results that are held fill spool_bytes={limit:,}"
-            if not is_held:
-                self._let_go(job, told, f"kept results had filled spool_bytes={limit:,}")
-            return
-        try:
-            size = write_value(self._path(job), value)
-        except OSError as error:
-            self._no_room = f"results that are held cannot be written to a file: {error}"
-            if not is_held:
-                self._let_go(job, told, f"there was no room for its file: {error}")
-            return
-        except BaseException as error:
-            if is_held:
-                self._off_memory(job)  # nothing can be done about it
-            else:
+        if self._fits_on_disk(size, limit):
+            try:
+                size = write_value(self._path(job), value)
+            except OSError as error:
+                self._no_room = f"results that are held cannot be written to a file: {error}"
+                why = f"there was no room for its file: {error}"
+            except BaseException as error:
                 why = f"it cannot be pickled into a file ({type(error).__name__})"
-                self._let_go(job, told, why)
-            return
-        with self._lock.held:
-            self._files.put(job, size)
-            self._told[job] = told
-        self._now_lazy(job, self._from_file)
+                if is_held:
+                    self._off_memory(job)  # nothing can be done about it
+            else:
+                with self._lock.held:
+                    self._files.put(job, size)
+                    self._told[job] = told
+                self._now_lazy(job, self._from_file)
+                return
+        else:
+            self._no_room = f"results that are held fill spool_bytes={limit:,}"
+            why = f"kept results had filled spool_bytes={limit:,}"
+        if not is_held:
+            self._let_go(job, told, why)
 
     def _fits_on_disk(self, size: int, limit: int) -> bool:
         """Let go of older files that nobody holds until this fits; False: it does not."""
@@ -352,15 +356,8 @@ class Keeper:
 
     def _let_go(self, job: JobRecord, told: NotKept, why: str) -> None:
         reason = f"it was let go: {why}, and nobody held a handle of its job"
-        gone = NotKept(told.type, told.repr, told.size, reason)
-        self._engine.do(ev.ResultMoved(job, gone))
-        with self._lock.held:
-            self._results.take(job)
-            self._copies.discard(job)
-            in_file = self._files.take(job)
-            self._told.pop(job, None)
-        if in_file:
-            self._path(job).unlink(missing_ok=True)
+        self._engine.do(ev.ResultMoved(job, replace(told, reason=reason)))
+        self._drop_result(job)
 
     def _now_lazy(
         self, job: JobRecord, load: Callable[[JobRecord], tuple[object, IsOutdated]]
@@ -382,8 +379,7 @@ class Keeper:
             return read_value(self._path(job)), None
         except OSError as error:
             told = self._told.get(job) or NotKept()
-            reason = f"its file was removed: {error}"
-            return NotKept(told.type, told.repr, told.size, reason), None
+            return replace(told, reason=f"its file was removed: {error}"), None
         except BaseException as error:
             reason = f"its file cannot be read: {type(error).__name__}: {error}"
             return NotKept(reason=reason), None
@@ -411,11 +407,10 @@ class Keeper:
             self._call_later(LOOK_AGAIN, self.tidy)
 
 
-class _Lost:
-    """What `JobSpec.lazy` is when there is nothing left to give."""
+def _refusal(text: str) -> Callable[[str], object]:
+    """Make a `JobSpec.lazy` for a job whose arguments are gone: it raises this text."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def refuse(name: str) -> object:
+        raise NotRestorableError(text)
 
-    def __call__(self, name: str) -> object:
-        raise NotRestorableError(self._text)
+    return refuse
