@@ -129,21 +129,20 @@ def _read_meta(connection: sqlite3.Connection, contents: Contents) -> None:
 Types = tuple[tuple[type, ...], ...]
 """The types that each column of a row may hold."""
 
-_TEXT, _INT, _REAL = (str,), (int,), (float, int)
-_MAYBE_TEXT, _MAYBE_REAL = (str, type(None)), (float, int, type(None))
-_MAYBE_BYTES = (bytes, type(None))
-REQUEST: Types = (
-    *(_INT, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, _MAYBE_TEXT),
-    *(_MAYBE_BYTES, _MAYBE_BYTES, _MAYBE_BYTES, _MAYBE_TEXT, _REAL),
-)
-_STATE: Types = (
-    *(_INT, _TEXT, _TEXT, _INT, _INT, _INT, _INT, _INT, _TEXT),
-    *(_MAYBE_REAL, _MAYBE_REAL, _MAYBE_REAL),
-    *(_TEXT, _TEXT, _TEXT, _INT, _MAYBE_TEXT, (int, type(None)), _MAYBE_TEXT),
-)
-FUNCTION: Types = ((bytes,), (bytes,), _MAYBE_TEXT)
-RESULT: Types = (_TEXT, (bytes,), _TEXT, _MAYBE_BYTES)
-LOG: Types = ((bytes,),)
+_VALUES = {"TEXT": (str,), "INTEGER": (int,), "REAL": (float, int), "BLOB": (bytes,)}
+
+
+def _types(table: str) -> Types:
+    """Read from our schema what each column of a table may hold; None unless it is forbidden."""
+    columns = [column.split() for column in _OURS[table]]
+    return tuple(
+        _VALUES[kind] if limits else (*_VALUES[kind], type(None)) for _, kind, *limits in columns
+    )
+
+
+REQUEST, FUNCTION = _types("jobs"), _types("functions")
+RESULT, LOG = _types("results")[1:], _types("logs")[1:]  # without the id, by which they are read
+_STATE, _SESSION = _types("standings"), _types("sessions")
 MOST = 2**30  # jobs of a journal; ranks are up to 2**32 times as large, and SQLite has 63 bits
 FAR = 2.0**36  # seconds before or after 1970: clocks may be wrong, but not by millennia
 _STATUSES = frozenset(status.value for status in JobStatus)
@@ -190,10 +189,9 @@ def _can_be(request: StoredRequest, state: StoredState) -> bool:
 
 
 def _sessions(connection: sqlite3.Connection) -> list[Session]:
-    wanted = (_TEXT, _INT, _TEXT, _TEXT, _REAL, _REAL, _MAYBE_REAL)
     found = []
     for row in connection.execute("SELECT * FROM sessions ORDER BY rowid"):
-        check(row, wanted)
+        check(row, _SESSION)
         session = Session._make(row)
         times = (session.started_at, session.seen_at, session.ended_at or 0.0)
         if not all(-FAR <= time <= FAR for time in times):
