@@ -210,23 +210,15 @@ class Admission:
 
     def ask(
         self,
-        job_id: str,
-        title: str,
-        need: Amounts,
-        plugin: PluginKey | None,
+        wanted: ResourceRequest,
         *,
-        declared: bool = False,
         beside: ResourceRequest | None = None,
         may_evict: bool = False,
     ) -> Admitted | BlockReason | Impossible:
         """Decide if a job may start now, and reserve what it needs if so.
 
         Args:
-            job_id: the job.
-            title: what it is called where holders of memory are named.
-            need: what it needs.
-            plugin: the plugin that it runs.
-            declared: a manifest asks for it, not the job: what cannot be checked is left out.
+            wanted: what it needs; what its plugin's worker holds is found here.
             beside: a waiting job whose need is kept free.
             may_evict: idle plugins may be unloaded for it.
 
@@ -235,16 +227,17 @@ class Admission:
         """
         room: Room | None = None
         with self._lock.held:
-            need, unchecked = self._hosts.checkable(need, plugin if declared else None, self._stats)
-            request = self._request(job_id, title, need, plugin)
+            request, unchecked = self._completed(wanted)
+            if beside is not None:
+                beside, _ = self._completed(beside)
             decision = self._decide(request, beside, is_cut=bool(unchecked))
             if isinstance(decision, Admitted):
-                decision = replace(decision, need=need, unchecked=unchecked)
-                if need:
+                decision = replace(decision, need=request.need, unchecked=unchecked)
+                if request.need:
                     self._ledger.reserve(request, decision.gpus)
-                if plugin is not None and decision.gpus:
-                    self._places[plugin] = decision.gpus
-                if self._unloading.room_for(job_id) is not None:
+                if request.plugin is not None and decision.gpus:
+                    self._places[request.plugin] = decision.gpus
+                if self._unloading.room_for(request.job_id) is not None:
                     self._unloading.room = None
                 return decision
             if isinstance(decision, Impossible):
@@ -252,7 +245,7 @@ class Admission:
             self._wanted = True
             if decision is not MEASURING:
                 room = self._plan_room(request, decision, beside) if may_evict else None
-                current = self._unloading.room_for(job_id)
+                current = self._unloading.room_for(request.job_id)
                 if current is not None and current.until is None:
                     decision = replace(decision, text=current.text)
         if room is not None:
@@ -261,30 +254,22 @@ class Admission:
             self.look_once()
         return decision
 
-    def _request(
-        self, job_id: str, title: str, need: Amounts, plugin: PluginKey | None
-    ) -> ResourceRequest:
+    def _completed(self, wanted: ResourceRequest) -> tuple[ResourceRequest, Mapping[str, str]]:
+        """Add what its plugin's worker holds to a request; leave out what cannot be checked.
+
+        Returns:
+            The request, and why needs were left out, by the name of the resource.
+        """
+        plugin = wanted.plugin
+        of_manifest = plugin if wanted.declared else None
+        need, unchecked = self._hosts.checkable(wanted.need, of_manifest, self._stats)
         loaded = self._loaded.get(plugin) if plugin is not None else None
         is_known = loaded is not None and loaded.measured and not loaded.busy
         holds = loaded.holds if loaded is not None and is_known else NOTHING
         place = tuple(holds.gpu_mib) if loaded is not None and loaded.gpu_measured else ()
         if plugin is not None and not place:
             place = self._places.get(plugin, ())
-        return ResourceRequest(job_id, title, need, plugin, holds, place)
-
-    def request(
-        self,
-        job_id: str,
-        title: str,
-        need: Amounts,
-        plugin: PluginKey | None,
-        *,
-        declared: bool = False,
-    ) -> ResourceRequest:
-        """Return the request of a waiting job, which `ask` takes as `beside`."""
-        with self._lock.held:
-            need, _ = self._hosts.checkable(need, plugin if declared else None, self._stats)
-            return self._request(job_id, title, need, plugin)
+        return replace(wanted, need=need, holds=holds, place=place), unchecked
 
     def _decide(
         self, request: ResourceRequest, beside: ResourceRequest | None, *, is_cut: bool
@@ -326,15 +311,13 @@ class Admission:
             if not plugin.busy and not self._ledger.uses_plugin(plugin.key)
         ]
 
-    def impossible(
-        self, need: Amounts, plugin: PluginKey | None = None, *, declared: bool = False
-    ) -> Impossible | None:
+    def impossible(self, wanted: ResourceRequest) -> Impossible | None:
         """Say why this machine can never give that much; None if it can, or nobody knows yet."""
         with self._lock.held:
             if self._stats is None:
                 return None
-            need, _ = self._hosts.checkable(need, plugin if declared else None, self._stats)
-            return impossible(need, self._hosts.as_told(self._stats, plugin))
+            request, _ = self._completed(wanted)
+            return impossible(request.need, self._hosts.as_told(self._stats, request.plugin))
 
     @property
     def has_looked(self) -> bool:

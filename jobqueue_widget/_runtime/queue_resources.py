@@ -218,8 +218,7 @@ class QueueResources:
 
     def impossible(self, job: JobRecord) -> Impossible | None:
         """Why it can never start here; None if it can."""
-        need, declared = self.need(job.spec)
-        return self._admission.impossible(need, _plugin_of(job.spec), declared=declared)
+        return self._admission.impossible(self._request(job.spec))
 
     def knows_the_machine(self) -> bool:
         """True once its size is known; else it is looked at, and the queue is woken then."""
@@ -235,21 +234,12 @@ class QueueResources:
         self, job: JobRecord, beside: JobRecord | None, *, may_evict: bool
     ) -> BlockReason | Impossible | None:
         """Why it may not start now; None: it may, and has its reservation."""
-        spec = job.spec
-        need, declared = self.need(spec)
-        if not need:
+        wanted = self._request(job.spec)
+        if not wanted.need:
             return None
         kept = None if beside is None else self._request(beside.spec)
         self._wait()  # before it is asked: a look that ends meanwhile must wake us
-        decision = self._admission.ask(
-            job.id,
-            spec.title,
-            need,
-            _plugin_of(spec),
-            declared=declared,
-            beside=kept,
-            may_evict=may_evict,
-        )
+        decision = self._admission.ask(wanted, beside=kept, may_evict=may_evict)
         if isinstance(decision, Admitted):
             job.usage = Usage(decision.need, decision.gpus, decision.unchecked, decision.devices)
             return None
@@ -257,9 +247,8 @@ class QueueResources:
 
     def _request(self, spec: JobSpec) -> ResourceRequest:
         need, declared = self.need(spec)
-        return self._admission.request(
-            spec.id, spec.title, need, _plugin_of(spec), declared=declared
-        )
+        plugin = _plugin_of(spec) if need else None
+        return ResourceRequest(spec.id, spec.title, need, plugin, declared=declared)
 
     def _wait(self) -> None:
         self.aware = self._asked = True

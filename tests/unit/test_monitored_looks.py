@@ -6,7 +6,13 @@ from collections.abc import Callable, Collection
 
 import pytest
 
-from jobqueue_widget._core.machine.resources import Admitted, GpuStats, Impossible, MachineStats
+from jobqueue_widget._core.machine.resources import (
+    Admitted,
+    GpuStats,
+    Impossible,
+    MachineStats,
+    ResourceRequest,
+)
 from jobqueue_widget._core.machine.told import Figures
 from jobqueue_widget._machine.admission import MEASURING, Admission
 from jobqueue_widget.protocols import LoadedPlugin
@@ -59,7 +65,7 @@ def test_what_is_unknown_or_impossible_waits_for_the_look_that_shows_the_monitor
     def ask() -> object:
         key = (id(host), "whisper")
         need = host.requirements("whisper")
-        return admission.ask("1", "whisper", need, key, declared=declared)
+        return admission.ask(ResourceRequest("1", "whisper", need, key, declared=declared))
 
     assert ask() is MEASURING
     assert not admission.has_looked
@@ -88,6 +94,7 @@ def test_what_is_impossible_is_said_though_the_machine_is_looked_at_all_the_time
         if not looks:
             admission.look()
         key = (id(host), "whisper")
-        told.append(admission.ask("1", "whisper", {"gpu_mib": 40_000.0}, key, declared=True))
+        wanted = ResourceRequest("1", "whisper", {"gpu_mib": 40_000.0}, key, declared=True)
+        told.append(admission.ask(wanted))
     assert any(isinstance(one, Impossible) for one in told), told
     admission.remove_host(host)

@@ -84,6 +84,7 @@ class ResourceRequest:
     """The need of a job, without amounts of zero.
 
     `holds` is what its plugin's worker has already, `place` the GPUs that it is on and stays on.
+    `declared`: a manifest asks for it, not the job; then what cannot be checked is left out.
     """
 
     job_id: str
@@ -92,6 +93,7 @@ class ResourceRequest:
     plugin: PluginKey | None = None
     holds: ProcessMemory = NOTHING
     place: tuple[int, ...] = ()
+    declared: bool = False
 
 
 @dataclass(slots=True)
