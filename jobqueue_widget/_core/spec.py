@@ -83,7 +83,6 @@ class JobSpec:
         args: tuple[object, ...] = (),
         kwargs: Mapping[str, object] = EMPTY,
         options: JobOptions = DEFAULT_OPTIONS,
-        payload: object = None,
     ) -> None:
         self.id = id
         self.kind = kind
@@ -92,7 +91,7 @@ class JobSpec:
         self.args = args
         self.kwargs = kwargs
         self.options = options
-        self.payload = payload
+        self.payload: object = None  # what `prepare` made of it
         self.executor: object = None  # the executor that will run it, chosen once at submit
         self.shown: str | None = None  # the arguments as text, made when it is first shown
         self.secrets: Secrets | None = None  # texts that nothing of it may show

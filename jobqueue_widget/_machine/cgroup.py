@@ -17,18 +17,17 @@ class Limits:
     cpus: float = math.inf
 
 
-def read_limits(root: Path = Path("/"), pid: str = "self") -> Limits:
-    """Read the limits of a process.
+def read_limits(root: Path = Path("/")) -> Limits:
+    """Read the limits of this process.
 
     A limit holds for all groups below it, so each folder up to the root is read. Inside a container
     the path from /proc may not exist; then the root of the mount is the container's own group.
 
     Args:
         root: where `proc` and `sys` are; tests have their own.
-        pid: the process; "self" is this one.
     """
     memory = available = cpus = math.inf
-    for line in _text(root / "proc" / pid / "cgroup").splitlines():
+    for line in _text(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         kinds = set(controllers.split(",")) if controllers else {"memory", "cpu"}

@@ -14,6 +14,7 @@ import psutil
 
 from .._core.machine.resources import GpuStats
 from .._core.machine.told import Figures
+from .._core.texts.causes import amount_of
 from ..protocols import LoadedPlugin
 from .gpus import MIB
 from .monitor import holders_by_root
@@ -171,11 +172,4 @@ def _name(told: Mapping[str, Any], name: str) -> str:
 
 
 def _mib(told: Mapping[str, Any], name: str) -> float | None:
-    value = told.get(name)
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return None
-    try:
-        mib = float(value)
-    except Exception:  # an integer beyond all floats; a subclass may raise anything
-        return None
-    return mib if 0 <= mib < math.inf else None
+    return amount_of(told.get(name))

@@ -223,7 +223,7 @@ def stated_from(told: object) -> Stated:
     found = Stated(
         category=next((one for one in CATEGORIES if one == named), None),
         retriable=retriable if isinstance(retriable, bool) else None,
-        retry_after=_amount(told.get("retry_after")),
+        retry_after=amount_of(told.get("retry_after")),
         shortfall=_amounts(told.get("shortfall")),
     )
     return NOTHING_STATED if found == NOTHING_STATED else found
@@ -240,12 +240,13 @@ def stated_as_plain(stated: Stated) -> dict[str, object]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _amount(value: object) -> float | None:
+def amount_of(value: object) -> float | None:
+    """Read a finite number of at least 0 from what others tell; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         number = float(value)
-    except OverflowError:
+    except Exception:  # an integer beyond all floats; a subclass may raise anything
         return None
     return number if math.isfinite(number) and number >= 0 else None
 
@@ -255,7 +256,7 @@ def _amounts(told: object) -> Mapping[str, float] | None:
         return None
     found: dict[str, float] = {}
     for name, resource in _RESOURCES.items():
-        amount = _amount(told.get(name))
+        amount = amount_of(told.get(name))
         if amount:
             found[resource] = amount
     return found or None

@@ -51,11 +51,7 @@ def check_files(journal: Path, *, to_write: bool = True) -> None:
 def check_kind(
     path: Path, status: os.stat_result | None, owners: set[int] | None, *, linked: bool = False
 ) -> None:
-    """Refuse all but an ordinary file with one name, of one of these users.
-
-    Raises:
-        JournalError: says what it is, and the cure.
-    """
+    """Raise JournalError for all but an ordinary file with one name, of one of these users."""
     if status is None:
         return
     _check_type(path, status, stat.S_ISREG, "ordinary file")
@@ -68,11 +64,7 @@ def check_kind(
 
 
 def check_folder(path: Path, owners: set[int] | None = None) -> None:
-    """Refuse all but a folder; also a link to one.
-
-    Raises:
-        JournalError: says what it is, and the cure.
-    """
+    """Raise JournalError for all but a folder, also for a link to one."""
     status = _look(path)
     if status is not None:
         _check_type(path, status, stat.S_ISDIR, "folder")

@@ -18,7 +18,7 @@ from .presence import Identity, identity
 
 TAKEN = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})  # raised if others have the lock
 _RECORD = 4096  # bytes, written from the start, so that a mark needs no room on a full disk
-_mine: dict[tuple[int, int], int] = {}  # (device, inode) of locks of this process -> its pid
+_mine: dict[Identity, int] = {}  # (device, inode) of locks of this process -> its pid
 
 
 class JournalLock:
@@ -43,12 +43,7 @@ class JournalLock:
             JournalInUseError: a living kernel has it.
             JournalError: the file cannot be made or locked.
         """
-        try:
-            status = os.lstat(self.path)
-            held_here = _mine.get((status.st_dev, status.st_ino)) == os.getpid()
-        except OSError:
-            held_here = False
-        if held_here:
+        if _is_ours(self.path):
             raise JournalInUseError(f"this kernel has {self._journal} open already")
         try:
             fd = open_own(self.path, os.O_RDWR | os.O_CREAT)
@@ -140,10 +135,9 @@ class JournalLock:
 def is_in_use(journal: Path) -> bool:
     """True if some process, perhaps this one, has the journal."""
     path = sibling(journal, ".lock")
+    if _is_ours(path):
+        return True  # closing the file here would drop our lock
     try:
-        status = os.lstat(path)
-        if _mine.get((status.st_dev, status.st_ino)) == os.getpid():
-            return True  # closing the file here would drop our lock
         fd = open_own(path, os.O_RDWR)
     except (OSError, JournalError):
         return False
@@ -154,6 +148,12 @@ def is_in_use(journal: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def _is_ours(path: Path) -> bool:
+    """True if this process has locked the file."""
+    found = identity(path)
+    return found is not None and _mine.get(found) == os.getpid()
 
 
 def _read(fd: int) -> dict[str, Any]:

@@ -18,11 +18,7 @@ MAGIC = b"SQLite format 3\x00"
 
 
 def check_place(path: Path, *, allow_network: bool) -> None:
-    """Refuse a place where no journal can be.
-
-    Raises:
-        JournalError: the message says why, and what to do.
-    """
+    """Raise JournalError for a place where no journal can be; it says why, and what to do."""
     mode = mode_of(path)
     if stat.S_ISDIR(mode):
         raise JournalError(f"{str(path)!r} is a folder; name a file in it, like runs.db")
@@ -65,11 +61,7 @@ def check_header(path: Path, *, was_ours: bool) -> None:
 
 
 def check_application(path: Path, application: int) -> None:
-    """Refuse a database that is no journal of ours.
-
-    Raises:
-        JournalError: it is none.
-    """
+    """Raise JournalError for a database that is no journal of ours."""
     if application != APPLICATION:
         raise JournalError(
             f"{str(path)!r} is a database of another program and was left alone; "
@@ -78,11 +70,7 @@ def check_application(path: Path, application: int) -> None:
 
 
 def check_version(path: Path, version: int) -> None:
-    """Refuse a version that is not known here.
-
-    Raises:
-        JournalError: the version is not known.
-    """
+    """Raise JournalError for a version that is not known here."""
     if not 0 <= version <= VERSION:
         raise JournalError(
             f"{str(path)!r} was written by a newer jobqueue_widget (its version {version}, "

@@ -201,11 +201,7 @@ def _sessions(connection: sqlite3.Connection) -> list[Session]:
 
 
 def check(row: tuple[Any, ...], wanted: Types) -> None:
-    """Refuse a row with values that are never written there.
-
-    Raises:
-        Damaged: it has some.
-    """
+    """Raise Damaged for a row with values that are never written there."""
     if len(row) != len(wanted) or not all(map(isinstance, row, wanted)):
         raise Damaged("a row holds values of other types than were written")
 

@@ -44,11 +44,7 @@ def pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def check_pages(connection: sqlite3.Connection) -> None:
-    """Let SQLite check all pages.
-
-    Raises:
-        Damaged: one is.
-    """
+    """Let SQLite check all pages; raise Damaged if one is."""
     told = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if told != "ok":
         raise Damaged(told)
