@@ -273,7 +273,4 @@ class _Restorer:
 
 
 def _status(state: StoredState) -> JobStatus:
-    return _STATUSES[state.status]
-
-
-_STATUSES: dict[str, JobStatus] = {status.value: status for status in JobStatus}
+    return JobStatus(state.status)

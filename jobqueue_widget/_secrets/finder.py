@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .._core.spec import JobOptions, JobSpec
@@ -34,18 +35,16 @@ class Under(NamedTuple):
     weak: bool = False
 
 
+@dataclass(slots=True, eq=False)
 class Part:
     """What was found in one argument, or in the target."""
 
-    __slots__ = ("closed", "found", "hidden", "label", "named", "short")
-
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.hidden = False  # the argument itself is secret, not only something in it
-        self.named = False  # the user has called it secret
-        self.found = ""  # the name of what looks secret
-        self.short = False  # a secret is too short to be looked for in a text
-        self.closed = ""  # why the argument could not be searched
+    label: str
+    hidden: bool = False  # the argument itself is secret, not only something in it
+    named: bool = False  # the user has called it secret
+    found: str = ""  # the name of what looks secret
+    short: bool = False  # a secret is too short to be looked for in a text
+    closed: str = ""  # why the argument could not be searched
 
     @property
     def any(self) -> bool:

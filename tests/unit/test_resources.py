@@ -412,14 +412,12 @@ def test_the_largest_peak_is_remembered_and_a_little_more_is_asked_for() -> None
     assert learned.need("f") == {"ram_mib": 1_100}
     learned.note("f", 500, 2_000)
     assert learned.need("f") == {"ram_mib": 1_100, "gpu_mib": 2_200}
-    peak = learned.peak("f")
-    assert peak is not None
-    assert peak.ram_mib == 1_000
+    assert dict(learned.items())["f"].ram_mib == 1_000
 
 
 def test_what_has_not_run_for_long_is_forgotten() -> None:
     learned: Learned[str] = Learned()
     for number in range(MOST_KEYS + 1):
         learned.note(f"f{number}", 100, 0)
-    assert learned.peak("f0") is None
-    assert learned.peak("f1") is not None
+    assert learned.need("f0") == {}
+    assert learned.need("f1") == {"ram_mib": 111}

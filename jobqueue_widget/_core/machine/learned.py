@@ -89,10 +89,6 @@ class Learned(Generic[Key]):
         """Return copies of all entries, the most recently used last."""
         return [(key, replace(stats)) for key, stats in self._stats.items()]
 
-    def peak(self, key: Key) -> RunStats | None:
-        """Return the figures of a key; None if no run was seen."""
-        return self._stats.get(key)
-
     def need(self, key: Key) -> Mapping[str, float]:
         """Return what to reserve for the next run; empty while nothing is known."""
         stats = self._stats.get(key)

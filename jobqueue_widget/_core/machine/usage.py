@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from .resources import GPU, NOTHING, RAM, Amounts, ProcessMemory
 
-EMPTY_NOTES: Mapping[str, str] = {}
 
-
+@dataclass(slots=True, eq=False)
 class Usage:
-    """What is reserved for a job, on which GPUs, and the most that it was seen to hold."""
+    """What is reserved for a job, on which GPUs, and the most that it was seen to hold.
 
-    __slots__ = ("devices", "gpus", "peak", "planned", "unchecked")
+    `unchecked`: why needs of its plugin were not checked, by the name of the resource. `devices`:
+    the GPUs as CUDA_VISIBLE_DEVICES names them.
+    """
 
-    def __init__(
-        self,
-        planned: Amounts,
-        gpus: tuple[int, ...] = (),
-        unchecked: Mapping[str, str] = EMPTY_NOTES,
-        devices: tuple[str, ...] = (),
-    ) -> None:
-        self.planned = planned
-        self.devices = devices  # `gpus` as CUDA_VISIBLE_DEVICES names them
-        self.gpus = gpus
-        self.unchecked = unchecked  # why needs of its plugin were not checked, by resource
-        self.peak = NOTHING
+    planned: Amounts
+    gpus: tuple[int, ...] = ()
+    unchecked: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    peak: ProcessMemory = NOTHING
 
     def note(self, seen: ProcessMemory) -> None:
         """Note what its processes hold now."""

@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from string import ascii_letters, digits
 
 from ..outcomes import JobFailure, NotKept, Outcome
 
@@ -18,6 +17,7 @@ SHORTEST = 3  # characters; a shorter secret says nothing and would hide half of
 _EDGE = 4  # characters; a shorter rest of a secret beside a cut says nothing
 _LINE = 8  # characters from which a line of a secret is also hidden by itself
 _CUT = re.compile(r"…|\.\.\.|\n\[\.\.\. | \.\.\.\]\n")
+_ESCAPE = re.compile("%..")  # of a byte, in a URL
 _CUT_OR_END = re.compile(_CUT.pattern + r"|^|$(?!\n)")
 
 
@@ -133,6 +133,8 @@ def forms_of(text: str) -> Iterator[str]:
     yield text
     if text.isascii() and text.isalnum():
         return
+    from urllib.parse import quote, quote_plus  # most jobs have no secret, and never need it
+
     yield repr(text)[1:-1]
     yield repr(repr(text))[1:-1].strip("'\"")
     yield ascii(text)[1:-1]
@@ -140,17 +142,11 @@ def forms_of(text: str) -> Iterator[str]:
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     safe = text.encode("utf-8", "replace")
     yield repr(safe)[2:-1]
-    for code in ("%{:02X}", "%{:02x}"):
-        quoted = _quoted(safe, code, "/")
-        yield from (quoted, _quoted(safe, code, ""), _quoted(safe, code, "").replace("%20", "+"))
+    for quoted in (quote(safe), quote(safe, safe=""), quote_plus(safe)):
+        yield quoted
+        yield _ESCAPE.sub(lambda found: found[0].lower(), quoted)
     yield html.escape(text)
     yield html.escape(text, quote=False)
     yield shlex.quote(text)[1:-1] if "'" in text else text
     if "\n" in text:
         yield from (line for line in text.splitlines() if len(line.strip()) >= _LINE)
-
-
-def _quoted(data: bytes, code: str, also: str) -> str:
-    """Quote bytes as in a URL (RFC 3986, section 2.3)."""
-    kept = frozenset(f"{ascii_letters}{digits}-._~{also}".encode())
-    return "".join(chr(byte) if byte in kept else code.format(byte) for byte in data)

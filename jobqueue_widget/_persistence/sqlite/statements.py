@@ -59,23 +59,16 @@ def insert(
         connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
 
 
-def delete(connection: sqlite3.Connection, jobs: Iterable[tuple[int, str]]) -> None:
-    """Delete jobs, given by number and id, with results and logs but not their functions."""
-    numbers, ids = [], []
-    for number, job_id in jobs:
-        numbers.append((number,))
-        ids.append((job_id,))
+def forget(connection: sqlite3.Connection, changes: Changes, counts: dict[str, int]) -> None:
+    """Delete the jobs that these changes forget, and count them in `counts`."""
+    for status, count in changes.counted.items():
+        counts[status] = counts.get(status, 0) + count
+    numbers = [(number,) for number, _ in changes.forgotten]
+    ids = [(job_id,) for _, job_id in changes.forgotten]
     for table in ("jobs", "standings"):
         connection.executemany(f"DELETE FROM {table} WHERE number = ?", numbers)
     for table in ("results", "logs"):
         connection.executemany(f"DELETE FROM {table} WHERE id = ?", ids)
-
-
-def forget(connection: sqlite3.Connection, changes: Changes, counts: dict[str, int]) -> None:
-    """Delete the jobs that these changes forget, and add their counts to `counts`."""
-    for status, count in changes.counted.items():
-        counts[status] = counts.get(status, 0) + count
-    delete(connection, changes.forgotten)
     if changes.erased:
         delete_functions(connection)
     put(connection, "forgotten", counts)
