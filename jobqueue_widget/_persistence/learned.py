@@ -11,17 +11,12 @@ import sys
 from pathlib import Path
 
 from .._core.machine.learned import LearnedKey, RunStats, as_plain, from_plain
+from .sqlite.beside import open_safely
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
 LARGEST = 4 << 20  # bytes of a file that is read
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-
-
-def _open(path: str, flags: int) -> int:
-    """Open a file without following a link or waiting for the other end of a named pipe."""
-    return os.open(path, flags | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
 
 
 class LearnedFile:
@@ -54,7 +49,7 @@ class LearnedFile:
         return [entry for entry in map(from_plain, told["runs"]) if entry is not None]
 
     def _read(self) -> bytes:
-        with open(self.path, "rb", opener=_open) as file:
+        with open(self.path, "rb", opener=open_safely) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("it is no ordinary file")
@@ -73,7 +68,7 @@ class LearnedFile:
         try:
             with contextlib.suppress(FileNotFoundError):
                 new.unlink()  # left by a kernel that died
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
+            fd = open_safely(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             with os.fdopen(fd, "w", encoding="ascii") as file:
                 json.dump({"format": FORMAT, "runs": runs}, file, separators=(",", ":"))
             new.replace(self.path)

@@ -81,13 +81,18 @@ def open_own(path: Path, flags: int) -> int:
         OSError: it cannot be opened.
     """
     check_kind(path, _look(path), None)
-    fd = os.open(path, flags | _SAFE, 0o600)
+    fd = open_safely(path, flags)
     try:
         check_kind(path, os.fstat(fd), None)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def open_safely(path: str | Path, flags: int) -> int:
+    """Open a file but no link, without waiting at a named pipe; a new one is its owner's alone."""
+    return os.open(path, flags | _SAFE, 0o600)
 
 
 def _look(path: Path) -> os.stat_result | None:

@@ -13,18 +13,10 @@ from typing import Any, Literal
 
 from ..._core.stored import Changes, Contents, KeptFunction, KeptResult, Session, StoredRequest
 from ...errors import JournalError
+from . import opening, statements
 from .beside import sibling
 from .files import ResultFiles
 from .lock import JournalLock
-from .opening import (
-    check_application,
-    check_header,
-    check_place,
-    check_version,
-    is_owned,
-    keep_aside,
-    make_empty,
-)
 from .presence import Presence, owner_of, refuse_living_owner
 from .reading import (
     FUNCTION,
@@ -40,21 +32,6 @@ from .reading import (
     read_contents,
 )
 from .records import APPLICATION, VERSION
-from .statements import (
-    OF_A_PARENT,
-    check_pages,
-    copy_to,
-    delete_functions,
-    delete_sessions,
-    empty_log,
-    forget,
-    insert,
-    is_sound,
-    leave,
-    let_go,
-    pragma,
-    put,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -113,19 +90,19 @@ class SqliteJournal:
             JournalInUseError: another kernel has it.
             JournalError: it cannot be used; the message says why and what to do.
         """
-        check_place(self.path, allow_network=self._allow_network)
+        opening.check_place(self.path, allow_network=self._allow_network)
         try:
             self._file_lock.take(session)
-            check_header(self.path, was_ours=self._file_lock.had_owner)
+            opening.check_header(self.path, was_ours=self._file_lock.had_owner)
             try:
                 contents = self._read_all(session, thorough=not self._file_lock.was_complete)
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if not is_broken(error):
                     raise
                 self._disconnect()
-                kept = keep_aside(self.path, "damaged")
+                kept = opening.keep_aside(self.path, "damaged")
                 logger.error("the journal %s was damaged; it is kept as %s", self.path, kept)
-                make_empty(self.path)
+                opening.make_empty(self.path)
                 contents = self._read_all(session, thorough=False)
                 contents.notices.append(
                     f"the journal was damaged ({error}) and begins anew; "
@@ -149,15 +126,15 @@ class SqliteJournal:
         connection = self._begin()
         contents = read_contents(connection)
         refuse_living_owner(connection, self.path, self._file_lock.key)
-        contents.owned = is_owned(self.path)
+        contents.owned = opening.is_owned(self.path)
         if thorough or (contents.sessions and contents.sessions[-1].ended_at is None):
-            check_pages(connection)
+            statements.check_pages(connection)
         self._numbers_given = contents.numbers_given
         self._forgotten = dict(contents.forgotten)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            delete_functions(connection)
-            delete_sessions(connection)
+            statements.delete_functions(connection)
+            statements.delete_sessions(connection)
             self._sign(connection, session)
         self._files.remove_all_but(contents.with_result)
         self._presence.note()
@@ -168,19 +145,20 @@ class SqliteJournal:
         self._pid = os.getpid()
         connection = self._connection = self._connect()
         # Closes the journal of a queue that is dropped; at exit the system does so, and quicker.
-        weakref.finalize(self, let_go, connection, self._file_lock, self._pid).atexit = False
+        last = weakref.finalize(self, statements.let_go, connection, self._file_lock, self._pid)
+        last.atexit = False
         connection.text_factory = as_text
         if self._allow_network:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # without shared memory by mmap
         holds = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if holds:  # its log may say another than its header
-            check_application(self.path, pragma(connection, "application_id"))
-            check_version(self.path, pragma(connection, "user_version"))
+            opening.check_application(self.path, statements.pragma(connection, "application_id"))
+            opening.check_version(self.path, statements.pragma(connection, "user_version"))
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {self._sync}")
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA secure_delete = ON")  # overwrites what is deleted
-        version = pragma(connection, "user_version")
+        version = statements.pragma(connection, "user_version")
         if holds and version == 0:
             raise Damaged("it holds tables and is of no version")
         if not holds:
@@ -196,7 +174,7 @@ class SqliteJournal:
         """Write into the journal who has it."""
         self._session = session
         connection.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", session)
-        put(connection, "owner", owner_of(self.path, self._file_lock.key))
+        statements.put(connection, "owner", owner_of(self.path, self._file_lock.key))
 
     # -- somebody else has changed its files -------------------------------------------------
 
@@ -214,7 +192,7 @@ class SqliteJournal:
         try:
             self._file_lock.take_again()
             with self._connected() as connection:
-                put(connection, "owner", owner_of(self.path, self._file_lock.key))
+                statements.put(connection, "owner", owner_of(self.path, self._file_lock.key))
             self._presence.note()
         except (JournalError, OSError, sqlite3.Error) as error:  # the next check tries again
             logger.warning("the lock of %s was deleted, and cannot be made: %s", self.path, error)
@@ -225,7 +203,7 @@ class SqliteJournal:
 
     def _is_sound(self) -> bool:
         assert self._session is not None
-        return self._allow_network or is_sound(self._connect, self._session.run_id)
+        return self._allow_network or statements.is_sound(self._connect, self._session.run_id)
 
     def renew(self) -> tuple[bool, str]:
         """Make the file anew; return if all its content is there again, and what was kept aside.
@@ -240,9 +218,9 @@ class SqliteJournal:
                 self._file_lock.take_again()
             new = sibling(self.path, f".{os.getpid()}.new")
             new.unlink(missing_ok=True)
-            make_empty(new)
+            opening.make_empty(new)
             try:
-                whole = self._connection is not None and copy_to(self._connection, new)
+                whole = self._connection is not None and statements.copy_to(self._connection, new)
                 kept = ""
                 if os.path.lexists(self.path):
                     kept = self._keep_what_is_there().name
@@ -254,26 +232,26 @@ class SqliteJournal:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 self._sign(connection, self._session)
-                put(connection, "numbers_given", self._numbers_given)
-                put(connection, "forgotten", self._forgotten)
+                statements.put(connection, "numbers_given", self._numbers_given)
+                statements.put(connection, "forgotten", self._forgotten)
             self._presence.note()
             self._gone = ""
             return whole, kept
 
     def _keep_what_is_there(self) -> Path:
         if self._presence.is_ours(self.path):
-            return keep_aside(self.path, "damaged")
+            return opening.keep_aside(self.path, "damaged")
         theirs = [
             one
             for one in ("-wal", "-journal")
             if not self._presence.is_ours(sibling(self.path, one))
         ]
-        return keep_aside(self.path, "found", theirs)
+        return opening.keep_aside(self.path, "found", theirs)
 
     def _leave_for_good(self) -> None:
         """Complete and leave a file that was renamed, so that whoever did it may open it."""
         if self._connection is not None:
-            leave(self._connection, self._pid)
+            statements.leave(self._connection, self._pid)
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._disconnect()
@@ -305,13 +283,13 @@ class SqliteJournal:
             forgotten = dict(self._forgotten)
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                insert(connection, "functions", changes.functions, 3)
-                insert(connection, "jobs", changes.requests, 12)
-                insert(connection, "standings", changes.standings, 19)
-                insert(connection, "logs", changes.logs, 2)
-                insert(connection, "results", results, 5)
+                statements.insert(connection, "functions", changes.functions, 3)
+                statements.insert(connection, "jobs", changes.requests, 12)
+                statements.insert(connection, "standings", changes.standings, 19)
+                statements.insert(connection, "logs", changes.logs, 2)
+                statements.insert(connection, "results", results, 5)
                 if changes.forgotten or changes.counted:
-                    forget(connection, changes, forgotten)
+                    statements.forget(connection, changes, forgotten)
                 self._write_rest(connection, changes)
                 connection.execute("COMMIT")
             except BaseException:
@@ -322,18 +300,18 @@ class SqliteJournal:
                 self._presence.note()
             self._numbers_given, self._forgotten = changes.numbers_given, forgotten
             if changes.erased:
-                empty_log(connection)
+                statements.empty_log(connection)
                 self._presence.note()
         if changes.forgotten:
             self._files.remove(job_id for _, job_id in changes.forgotten)
 
     def _write_rest(self, connection: sqlite3.Connection, changes: Changes) -> None:
         if changes.numbers_given != self._numbers_given:
-            put(connection, "numbers_given", changes.numbers_given)
+            statements.put(connection, "numbers_given", changes.numbers_given)
         if changes.pause_changed:
-            put(connection, "pause", changes.pause)
+            statements.put(connection, "pause", changes.pause)
         if changes.cleared_to is not None:
-            put(connection, "cleared_to", changes.cleared_to)
+            statements.put(connection, "cleared_to", changes.cleared_to)
         if changes.ended or not 0 <= changes.seen_at - self._seen_at < SEEN_EVERY:
             connection.execute(
                 "UPDATE sessions SET seen_at = ?, ended_at = ? WHERE run_id = ?",
@@ -408,14 +386,14 @@ class SqliteJournal:
                 last.callback(self._file_lock.release)
                 last.callback(self._disconnect)
                 if signed and self._connection is not None:
-                    leave(self._connection, self._pid)
+                    statements.leave(self._connection, self._pid)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
         if self._pid != os.getpid():
-            OF_A_PARENT.append(connection)  # closing would write into the parent's file
+            statements.OF_A_PARENT.append(connection)  # closing would write into the parent's file
             return
         try:
             connection.close()

@@ -11,6 +11,8 @@ import struct
 import sys
 from pathlib import Path
 
+from .beside import open_safely
+
 logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "JOBQUEUE_DATA_DIR"
@@ -84,8 +86,7 @@ def _load_or_make(path: Path) -> bytes:
                 logger.debug("another kernel made the key")
         finally:
             new.unlink(missing_ok=True)
-    safely = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | safely)) as file:
+    with open(path, "rb", opener=open_safely) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{path} is no ordinary file: remove it")
