@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from traceback import walk_tb
 
 from .._core.jobs import JobFailure, Outcome
 from .._core.starting import is_too_much, lies_with_the_machine
@@ -16,15 +17,10 @@ def failure_of(error: BaseException) -> JobFailure:
 
     Frames hold every local variable of the job: kept, they would keep its memory.
     """
-    frames = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        frames.append(traceback.tb_frame.f_code.co_filename)
-        traceback = traceback.tb_next
-    hidden = tuple({name for name in frames if name.startswith(_OURS)})
+    files = {frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)}
+    hidden = tuple(name for name in files if name.startswith(_OURS))
     name, message, text = describe(error, hidden)
     error.__traceback__ = None
-    del traceback
     told = {"type": name, "message": message, "traceback": text, **nature_of(error)}
     return JobFailure.of_end(told, error)
 
@@ -42,6 +38,3 @@ def said_of(error: BaseException) -> str:
     if is_too_much(error):
         return "its environment has a variable that is too long, or too many, for this system"
     return str(error) or type(error).__name__
-
-
-__all__ = ["failure_of", "outcome_of_start", "said_of"]

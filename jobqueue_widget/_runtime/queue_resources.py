@@ -118,15 +118,13 @@ class QueueResources:
 
     def begin(self) -> None:
         """Tick from now on, until no job runs or is blocked."""
-        if self._ticking or not self._begin():
+        if self._ticking:
             return
-        self._admission.enter(self)
-        self._call_later(TICK, self._tick)
-
-    def _begin(self) -> bool:
         with self._lock.held:
             begins, self._ticking = not self._ticking, True
-        return begins
+        if begins:
+            self._admission.enter(self)
+            self._call_later(TICK, self._tick)
 
     def end(self) -> None:
         """Forget the tick, which has ended with the timers of the I/O thread, and save figures."""

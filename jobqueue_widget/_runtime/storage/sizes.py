@@ -55,9 +55,7 @@ def _members(value: object) -> Sequence[object]:
     kind = type(value)
     if issubclass(kind, dict):
         return list(dict.values(cast("dict[object, object]", value)))
-    if issubclass(kind, list):
-        return list(list.__iter__(cast("list[object]", value)))
-    for base in (tuple, set, frozenset):
+    for base in (list, tuple, set, frozenset):
         if issubclass(kind, base):
             return list(base.__iter__(value))  # type: ignore[arg-type]
     fields = object.__getattribute__(value, "__dict__")
