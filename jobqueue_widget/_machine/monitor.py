@@ -39,12 +39,13 @@ class SystemMonitor:
 
     def read(self, pids: Collection[int] = ()) -> MachineStats:
         """Read the machine, and what each of these processes and its descendants hold."""
-        total, available, cpus = self._machine()
+        memory, limits = psutil.virtual_memory(), read_limits(self._root)
+        cpus = min(float(_processors()), limits.cpus)
         look = self._gpus.look()
         busy = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
         return MachineStats(
-            ram_total_mib=total / MIB,
-            ram_available_mib=available / MIB,
+            ram_total_mib=min(memory.total, limits.memory_bytes) / MIB,
+            ram_available_mib=min(memory.available, limits.available_bytes) / MIB,
             cpus=cpus,
             cpus_busy=min(busy, cpus),
             gpus=look.gpus,
@@ -88,17 +89,6 @@ class SystemMonitor:
                 for gpu in gpus or ()
             ],
         }
-
-    def _machine(self) -> tuple[float, float, float]:
-        """Return bytes in all, bytes free and processors; those of the container if fewer."""
-        memory = psutil.virtual_memory()
-        limits = read_limits(self._root)
-        cpus = float(_processors())
-        return (
-            min(memory.total, limits.memory_bytes),
-            min(memory.available, limits.available_bytes),
-            min(cpus, limits.cpus),
-        )
 
 
 def _processors() -> int:

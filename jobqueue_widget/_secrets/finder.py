@@ -14,7 +14,7 @@ from .._core.texts.secret_names import is_mere_word, may_look_secret, strength_o
 from ..child.wire import PLAIN_TYPES as PLAIN
 from ..child.wire import is_interrupt
 from .functions import says_nothing
-from .parameters import parameters_of, positional_names
+from .parameters import names_by_position, parameters_of
 from .shapes import CONTAINERS, LEAVES, may_be_secret, parts_of
 from .tables import NUMBERS, name_text
 
@@ -70,7 +70,7 @@ class Search:
         self._seen: dict[tuple[int, Part, Under | None], object] = {}
         self._todo: list[tuple[object, Part, Under | None]] = []
         self._innocent: set[object] = set()
-        names = positional_names(spec)
+        names = names_by_position(spec.target, len(spec.args))
         self.args = [
             self._argument(spec, name, value, at)
             for at, (name, value) in enumerate(zip(names, spec.args, strict=True), 1)

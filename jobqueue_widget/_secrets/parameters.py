@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .._core.spec import JobSpec
 from .._core.texts.secret_names import looks_secret
 
 
@@ -61,8 +60,3 @@ def names_by_position(target: object, count: int) -> list[str | None]:
         if parameters.rest is not None:
             names += [parameters.rest] * (count - len(names))
     return (names + [None] * count)[:count]
-
-
-def positional_names(spec: JobSpec) -> list[str | None]:
-    """Name the parameter of each positional argument of a job; None where unknown."""
-    return names_by_position(spec.target, len(spec.args))

@@ -9,7 +9,7 @@ import threading
 import time
 from _thread import get_ident
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 SIGINT = int(_signal.SIGINT)
@@ -42,12 +42,7 @@ class _Uninterrupted:
                     self._handler = handler
         self._depth += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if get_ident() != threading.main_thread().ident:
             return
         self._depth -= 1

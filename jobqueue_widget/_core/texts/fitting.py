@@ -245,17 +245,13 @@ def _may_part(text: str, at: int) -> bool:
         return False  # a letter that is joined to the one before
     if _is_jamo(after) and (_is_jamo(before) or "\uac00" <= before <= "\ud7a3"):
         return False
-    if _is_half_flag(before) and _is_half_flag(after):
+    if before in _HALF_FLAGS and after in _HALF_FLAGS:
         flags = len(text[:at]) - len(text[:at].rstrip(_HALF_FLAGS))
         return flags % 2 == 0
     return True
 
 
 _HALF_FLAGS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
-
-
-def _is_half_flag(letter: str) -> bool:
-    return "\U0001f1e6" <= letter <= "\U0001f1ff"
 
 
 def _is_jamo(letter: str) -> bool:
