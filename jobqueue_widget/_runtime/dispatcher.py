@@ -68,7 +68,7 @@ class Dispatcher:
     # -- executors ---------------------------------------------------------------------------
 
     def open(self, executor: Executor) -> BaseException | None:
-        """Open it for this start of the queue, once; why it could not be, if so."""
+        """Open an executor for this start of the queue, once; return what kept it from opening."""
         if id(executor) in self._opened:
             return None
         try:
@@ -96,13 +96,13 @@ class Dispatcher:
         return {id(executor) for executor in self._emergency if executor.kill_all_now()}
 
     def after_fork(self) -> None:
-        """In a forked child: what is open belongs to the parent."""
+        """Let go of what is open in a forked child, as it belongs to the parent."""
         for executor in self._emergency:
             executor.after_fork()
         self.forget()
 
     def forget(self) -> None:
-        """Nothing is open any more (without awaiting anything)."""
+        """Forget all executors that are open, without awaiting anything."""
         for _, unsubscribe in self._opened.values():
             unsubscribe()
         self._opened.clear()
@@ -272,7 +272,7 @@ class Dispatcher:
     def _look_at(
         self, job: JobRecord, kept: JobRecord | None, *, may_evict: bool
     ) -> tuple[BlockReason, bool] | Impossible | None:
-        """None: it may start, and what it needs is reserved. Else why not, and if memory is short.
+        """Return None if a job may start, its need reserved; else why not, and if memory is short.
 
         `kept`: a job whose need must be left alone.
         """

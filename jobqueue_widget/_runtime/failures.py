@@ -13,7 +13,7 @@ _OURS = str(Path(__file__).parent.parent)
 
 
 def failure_of(error: BaseException) -> JobFailure:
-    """Type, message and traceback text; the exception itself is kept without its frames.
+    """Describe an exception by type, message and traceback text, and keep it without its frames.
 
     Frames hold every local variable of the job: kept, they would keep its memory.
     """
@@ -26,7 +26,7 @@ def failure_of(error: BaseException) -> JobFailure:
 
 
 def outcome_of_start(error: BaseException, text: str, name: str = "") -> Outcome:
-    """How an attempt ends whose body never began; `text` says what failed."""
+    """Return how an attempt ends whose body never began; `text` says what failed."""
     failure = JobFailure(name or type(error).__name__, text)
     if lies_with_the_machine(error):
         return Outcome.of_start(failure)
@@ -34,7 +34,7 @@ def outcome_of_start(error: BaseException, text: str, name: str = "") -> Outcome
 
 
 def said_of(error: BaseException) -> str:
-    """Its message, or its name if it has none."""
+    """Return the message of an exception, or its name if it has none."""
     if is_too_much(error):
         return "its environment has a variable that is too long, or too many, for this system"
     return str(error) or type(error).__name__

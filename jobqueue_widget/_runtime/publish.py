@@ -53,7 +53,7 @@ class EventStream:
         self.dropped = 0
 
     def offer(self, event: JobEvent) -> None:
-        """Any thread. The newest progress of a job replaces an unread one."""
+        """Add an event; newest progress replaces unread progress of the job. Any thread."""
         if self._job_id is not None and event.job_id != self._job_id:
             return
         with self._lock:
@@ -77,7 +77,7 @@ class EventStream:
         self._wake()
 
     def close(self) -> None:
-        """No more events; what is unread is still delivered. Any thread."""
+        """End the stream after what is unread. Any thread."""
         with self._lock:
             self._over = True
         self._wake()
@@ -88,10 +88,7 @@ class EventStream:
         except RuntimeError:  # its loop is closed: nobody reads it any more
             self._on_close(self)
 
-    def __aiter__(self) -> AsyncIterator[JobEvent]:
-        return self._read()
-
-    async def _read(self) -> AsyncIterator[JobEvent]:
+    async def __aiter__(self) -> AsyncIterator[JobEvent]:
         try:
             while True:
                 with self._lock:
@@ -169,12 +166,12 @@ class Publisher:
         self.active = bool(self._subscribers or self._streams or self._listeners)
 
     def touch(self) -> None:
-        """Under the engine's lock: tell listeners that there is something new, without an event."""
+        """Tell listeners of something new that is no event. Under the engine's lock."""
         for listener in self._listeners:
             listener()
 
     def push(self, event: JobEvent) -> None:
-        """Under the engine's lock: keep the order."""
+        """Hand an event to streams and subscribers, in order. Under the engine's lock."""
         for listener in self._listeners:
             listener()
         for stream in tuple(self._streams):
@@ -187,7 +184,7 @@ class Publisher:
         self._request_delivery()
 
     def deliver(self) -> None:
-        """Owner loop: call the subscribers, outside the lock; unread progress is thinned."""
+        """Call the subscribers, with unread progress thinned. Owner loop, outside the lock."""
         newest: dict[str | None, JobEvent] = {}
         events: deque[JobEvent] = deque()
         while self._queue:

@@ -102,7 +102,7 @@ class QueueResources:
                 self._add_workers()
 
     def _add_workers(self) -> None:
-        """Memory is a matter here: warm workers of functions may have to make room."""
+        """Count warm workers of functions, which may have to make room, now that memory matters."""
         while self._keepers:
             workers = self._keepers.pop()
             if id(workers) not in self._workers:
@@ -110,7 +110,7 @@ class QueueResources:
                 self._admission.add_host(workers)
 
     def forget(self) -> None:
-        """No executor is open any more."""
+        """Forget all executors: none is open any more."""
         self._keepers.clear()
         for hosts in (self._offers, self._workers):
             while hosts:
@@ -134,7 +134,7 @@ class QueueResources:
         self._learning.save()
 
     def after_fork(self) -> None:
-        """In a forked child: nothing of it is ours."""
+        """Forget everything in a forked child: all of it is the parent's."""
         self._lock = self._engine.lock.inner()
         self._ticking = self._waiting = False
         self._offers.clear()
@@ -194,7 +194,7 @@ class QueueResources:
         return spec.kind == "plugin" and getattr(spec.executor, "offers", None) is not None
 
     def need(self, spec: JobSpec) -> tuple[Amounts, bool]:
-        """What it asks for, or what its plugin's host says it needs; empty for nothing.
+        """Return what a job asks for, or what its plugin's host says it needs; empty for nothing.
 
         Returns:
             The amounts, and True if they are the host's.
@@ -215,7 +215,7 @@ class QueueResources:
         return declared, True
 
     def impossible(self, job: JobRecord) -> Impossible | None:
-        """Why it can never start here; None if it can."""
+        """Say why a job can never start here; None if it can."""
         return self._admission.impossible(self._request(job.spec))
 
     def knows_the_machine(self) -> bool:
@@ -231,7 +231,7 @@ class QueueResources:
     def ask(
         self, job: JobRecord, beside: JobRecord | None, *, may_evict: bool
     ) -> BlockReason | Impossible | None:
-        """Why it may not start now; None: it may, and has its reservation."""
+        """Reserve what a job needs; return why it may not start now, or None."""
         wanted = self._request(job.spec)
         if not wanted.need:
             return None
@@ -275,7 +275,7 @@ class QueueResources:
     # -- after a job ran out of memory -----------------------------------------------------------
 
     def idle_beside(self, job: JobRecord, outcome: Outcome) -> tuple[str, ...]:
-        """What could be unloaded if this end tells that memory was short; else nothing."""
+        """Name what could be unloaded if this end tells that memory was short; else nothing."""
         failure, executor = outcome.failure, job.spec.executor
         if outcome.kind != "error" or failure is None or not failure.out_of_memory:
             return ()
@@ -340,7 +340,7 @@ def _no_source() -> ResourceSource:
 
 
 def memory_key(spec: JobSpec) -> str:
-    """Whose memory is learned together: a function, or a plugin with one configuration."""
+    """Name whose memory is learned together: a function, or a plugin with one configuration."""
     return " ".join((spec.kind, *(identity_of(spec) or ("lost", spec.name))))
 
 

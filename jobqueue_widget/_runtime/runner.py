@@ -61,7 +61,7 @@ class Run:
     # -- towards the execution ---------------------------------------------------------------
 
     def start(self, executor: Executor) -> None:
-        """Launch. Whatever fails on the way ends this run, and not the queue."""
+        """Launch the attempt. Whatever fails on the way ends this run, and not the queue."""
         try:
             if self.problem is not None:
                 raise self.problem
@@ -88,7 +88,7 @@ class Run:
             self._deliver_kill(execution)
 
     def ask(self) -> None:
-        """Pass the request to stop on. Any thread."""
+        """Ask the execution to stop. Any thread."""
         with self._engine.lock.held:
             self._asks += 1
             execution = self.execution
@@ -96,7 +96,7 @@ class Run:
             self._deliver_ask(execution)
 
     def kill(self) -> None:
-        """Force the end. Any thread."""
+        """Force the execution to end. Any thread."""
         with self._engine.lock.held:
             self._kills += 1
             execution = self.execution
@@ -122,23 +122,23 @@ class Run:
 
     @property
     def priority(self) -> int:
-        """For engines that have an order of their own."""
+        """Priority of the job, for engines that have an order of their own."""
         return self.job.priority
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The GPUs that were reserved for it."""
+        """GPUs that are reserved for the job, as CUDA names them."""
         return () if self.job.usage is None else self.job.usage.devices
 
     # -- from the execution: `protocols.Reporter`, any thread ----------------------------------
 
     def phase(self, text: str | None, where: str | None = None) -> None:
-        """What it does before its body runs; None: that runs. `where` it is, if that is news."""
+        """Tell what the job does before its body runs; None: that runs. `where`, if it is news."""
         if not self.over:
             self._tell(ev.PhaseChanged(self.job, self.attempt, text, where))
 
     def progress(self, fraction: object, message: object = None) -> None:
-        """Clamp and pass on; what cannot be read as progress is counted."""
+        """Pass progress on, clamped; count what cannot be read as progress."""
         if self.over:
             self._engine.late_reports += 1
             return
@@ -181,7 +181,7 @@ class Run:
 
 
 def read_fraction(value: object) -> tuple[float | None, bool]:
-    """0.0-1.0 or None (unknown), and whether `value` was fine as it came."""
+    """Return 0.0-1.0 or None (unknown), and whether `value` was fine as it came."""
     if value is None:
         return None, True
     if isinstance(value, SupportsFloat):

@@ -250,7 +250,7 @@ class Keeper:
     # -- results -----------------------------------------------------------------------------
 
     def tidy(self) -> None:
-        """Soon, in a thread that ends when there is nothing left to do."""
+        """Make room soon, in a thread that ends when there is nothing left to do."""
         with self._lock.held:
             self._wanted = True
             if self._thread is None:
@@ -291,7 +291,7 @@ class Keeper:
         self._set_full(self.memory - theirs > keep and bool(self._no_room))
 
     def _move(self, job: JobRecord) -> bool:
-        """Out of memory, if it can be. False: it is no copy, and its user may have it."""
+        """Move a result out of memory; False: it is no copy, and its user may have it."""
         value, is_held = job.result, job.is_held
         if type(value) is LazyResult:
             value.forget()
@@ -391,7 +391,7 @@ class Keeper:
     # -- a full spool ------------------------------------------------------------------------
 
     def _set_full(self, is_full: bool) -> None:
-        """Nothing new may start while results that are held fill memory and files."""
+        """Let nothing new start while results that are held fill memory and files."""
         engine, was = self._engine, self.full
         if not is_full:
             self.full = None

@@ -12,7 +12,7 @@ _FLAT = frozenset({str, bytes, bytearray})
 
 
 def size_of(value: object) -> int:
-    """Bytes of it and of what it holds; of large containers estimated from their first members.
+    """Return the bytes of a value and of what it holds, estimated for large containers.
 
     Never raises, and asks nothing of users' classes but their `nbytes`.
     """
@@ -41,7 +41,7 @@ def size_of(value: object) -> int:
 
 
 def _own_size(value: object) -> int:
-    """Without what it holds, but for arrays, tensors and tables, which tell."""
+    """Return the bytes of a value without what it holds, but all of an array or a table."""
     kind = type(value)
     if kind in _FLAT:
         return len(cast("bytes", value))
