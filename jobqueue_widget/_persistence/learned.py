@@ -66,8 +66,7 @@ class LearnedFile:
         runs = [as_plain(key, stats) for key, stats in entries]
         new = self.path.with_name(self.path.name + ".new")
         try:
-            with contextlib.suppress(FileNotFoundError):
-                new.unlink()  # left by a kernel that died
+            new.unlink(missing_ok=True)  # left by a kernel that died
             fd = open_safely(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             with os.fdopen(fd, "w", encoding="ascii") as file:
                 json.dump({"format": FORMAT, "runs": runs}, file, separators=(",", ":"))

@@ -320,16 +320,9 @@ class QueueResources:
         ]
         used = stats.ram_total_mib - stats.ram_available_mib
         items.append(_meter("RAM", used, told.ram_mib, told.ram_unused_mib, stats.ram_total_mib))
-        items.append(
-            {
-                "name": "CPU",
-                "used": round(stats.cpus_busy, 1),
-                "reserved": told.cpus,
-                "unused": 0.0,
-                "total": round(stats.cpus, 1),
-                "unit": "cores",
-            }
-        )
+        busy, total = round(stats.cpus_busy, 1), round(stats.cpus, 1)
+        cores = {"used": busy, "reserved": told.cpus, "unused": 0.0, "total": total}
+        items.append({"name": "CPU", "unit": "cores", **cores})
         ours = {id(offers) for offers in self._offers.values()}  # those this queue can unload
         shown = [_idle(one.name, one.holds) for one in idle if one.key[0] in ours]
         return {"items": items, "idle": shown}

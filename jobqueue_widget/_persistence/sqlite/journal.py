@@ -13,24 +13,11 @@ from typing import Any, Literal
 
 from ..._core.stored import Changes, Contents, KeptFunction, KeptResult, Session, StoredRequest
 from ...errors import JournalError
-from . import opening, statements
+from . import opening, reading, statements
 from .beside import sibling
 from .files import ResultFiles
 from .lock import JournalLock
 from .presence import Presence, owner_of, refuse_living_owner
-from .reading import (
-    FUNCTION,
-    LOG,
-    REQUEST,
-    RESULT,
-    SCHEMA,
-    Damaged,
-    Types,
-    as_text,
-    check,
-    is_broken,
-    read_contents,
-)
 from .records import APPLICATION, VERSION
 
 logger = logging.getLogger(__name__)
@@ -97,7 +84,7 @@ class SqliteJournal:
             try:
                 contents = self._read_all(session, thorough=not self._file_lock.was_complete)
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-                if not is_broken(error):
+                if not reading.is_broken(error):
                     raise
                 self._disconnect()
                 kept = opening.keep_aside(self.path, "damaged")
@@ -124,7 +111,7 @@ class SqliteJournal:
 
     def _read_all(self, session: Session, *, thorough: bool) -> Contents:
         connection = self._begin()
-        contents = read_contents(connection)
+        contents = reading.read_contents(connection)
         refuse_living_owner(connection, self.path, self._file_lock.key)
         contents.owned = opening.is_owned(self.path)
         if thorough or (contents.sessions and contents.sessions[-1].ended_at is None):
@@ -147,7 +134,7 @@ class SqliteJournal:
         # Closes the journal of a queue that is dropped; at exit the system does so, and quicker.
         last = weakref.finalize(self, statements.let_go, connection, self._file_lock, self._pid)
         last.atexit = False
-        connection.text_factory = as_text
+        connection.text_factory = reading.as_text
         if self._allow_network:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # without shared memory by mmap
         holds = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -160,7 +147,7 @@ class SqliteJournal:
         connection.execute("PRAGMA secure_delete = ON")  # overwrites what is deleted
         version = statements.pragma(connection, "user_version")
         if holds and version == 0:
-            raise Damaged("it holds tables and is of no version")
+            raise reading.Damaged("it holds tables and is of no version")
         if not holds:
             self._make_schema(connection)
             version = VERSION
@@ -263,7 +250,7 @@ class SqliteJournal:
 
     def _make_schema(self, connection: sqlite3.Connection) -> None:
         connection.executescript(
-            f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION};"
+            f"BEGIN; {reading.SCHEMA} PRAGMA application_id = {APPLICATION};"
             f" PRAGMA user_version = {VERSION}; COMMIT"
         )
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that the header says what it is
@@ -283,11 +270,11 @@ class SqliteJournal:
             forgotten = dict(self._forgotten)
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                statements.insert(connection, "functions", changes.functions, 3)
-                statements.insert(connection, "jobs", changes.requests, 12)
-                statements.insert(connection, "standings", changes.standings, 19)
-                statements.insert(connection, "logs", changes.logs, 2)
-                statements.insert(connection, "results", results, 5)
+                statements.insert(connection, "functions", changes.functions)
+                statements.insert(connection, "jobs", changes.requests)
+                statements.insert(connection, "standings", changes.standings)
+                statements.insert(connection, "logs", changes.logs)
+                statements.insert(connection, "results", results)
                 if changes.forgotten or changes.counted:
                     statements.forget(connection, changes, forgotten)
                 self._write_rest(connection, changes)
@@ -323,34 +310,33 @@ class SqliteJournal:
 
     def request(self, number: int) -> StoredRequest | None:
         """Read the request of the job with this number."""
-        columns = ", ".join(StoredRequest._fields)
-        row = self._row(f"SELECT {columns} FROM jobs WHERE number = ?", number, REQUEST)
+        row = self._row("jobs", number)
         return None if row is None else StoredRequest._make(row)
 
     def function(self, digest: bytes) -> KeptFunction | None:
         """Read a function to which some job refers."""
-        row = self._row(
-            "SELECT digest, data, source FROM functions WHERE digest = ?", digest, FUNCTION
-        )
+        row = self._row("functions", digest)
         return None if row is None else KeptFunction._make(row)
 
     def result(self, job_id: str) -> KeptResult | None:
         """Read the result of an ended job."""
-        row = self._row("SELECT form, data, shown, seal FROM results WHERE id = ?", job_id, RESULT)
-        return None if row is None else self._files.get(job_id, row)
+        row = self._row("results", job_id)
+        return None if row is None else self._files.get(job_id, row[1:])
 
     def log(self, job_id: str) -> bytes:
         """Read the end of a job's output."""
-        row = self._row("SELECT tail FROM logs WHERE id = ?", job_id, LOG)
-        tail: bytes = b"" if row is None else row[0]
+        row = self._row("logs", job_id)
+        tail: bytes = b"" if row is None else row[1]
         return tail
 
-    def _row(self, query: str, key: object, wanted: Types) -> tuple[Any, ...] | None:
+    def _row(self, table: str, key: object) -> tuple[Any, ...] | None:
+        columns = reading.TYPES[table]
+        query = f"SELECT {', '.join(columns)} FROM {table} WHERE {next(iter(columns))} = ?"
         try:
             with self._lock:
                 row: tuple[Any, ...] | None = self._connected().execute(query, (key,)).fetchone()
             if row is not None:
-                check(row, wanted)
+                reading.check(row, columns.values())
         except sqlite3.Error as error:
             raise JournalError(f"the journal {self.place!r} cannot be read: {error}") from error
         return row

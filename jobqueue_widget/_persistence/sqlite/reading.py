@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -126,23 +127,16 @@ def _read_meta(connection: sqlite3.Connection, contents: Contents) -> None:
         raise Damaged("it counts, or times, what cannot be")
 
 
-Types = tuple[tuple[type, ...], ...]
-"""The types that each column of a row may hold."""
-
 _VALUES = {"TEXT": (str,), "INTEGER": (int,), "REAL": (float, int), "BLOB": (bytes,)}
+TYPES: dict[str, dict[str, tuple[type, ...]]] = {
+    table: {
+        name: _VALUES[kind] if limits else (*_VALUES[kind], type(None))
+        for name, kind, *limits in map(str.split, columns)
+    }
+    for table, columns in _OURS.items()
+}
+"""The types that each column of our tables may hold, its key first."""
 
-
-def _types(table: str) -> Types:
-    """Read from our schema what each column of a table may hold; None unless it is forbidden."""
-    columns = [column.split() for column in _OURS[table]]
-    return tuple(
-        _VALUES[kind] if limits else (*_VALUES[kind], type(None)) for _, kind, *limits in columns
-    )
-
-
-REQUEST, FUNCTION = _types("jobs"), _types("functions")
-RESULT, LOG = _types("results")[1:], _types("logs")[1:]  # without the id, by which they are read
-_STATE, _SESSION = _types("standings"), _types("sessions")
 MOST = 2**30  # jobs of a journal; ranks are up to 2**32 times as large, and SQLite has 63 bits
 FAR = 2.0**36  # seconds before or after 1970: clocks may be wrong, but not by millennia
 _STATUSES = frozenset(status.value for status in JobStatus)
@@ -150,7 +144,8 @@ _KINDS = frozenset({"plugin", "coroutine", "function"})
 
 
 def _jobs(connection: sqlite3.Connection) -> list[tuple[StoredRequest, StoredState]]:
-    split, wanted = len(StoredRequest._fields), (*REQUEST, *_STATE)
+    split = len(StoredRequest._fields)
+    wanted = (*TYPES["jobs"].values(), *TYPES["standings"].values())
     known: set[tuple[type, ...]] = set()  # types of rows that were checked
     found, last = [], 0
     for row in connection.execute(
@@ -191,7 +186,7 @@ def _can_be(request: StoredRequest, state: StoredState) -> bool:
 def _sessions(connection: sqlite3.Connection) -> list[Session]:
     found = []
     for row in connection.execute("SELECT * FROM sessions ORDER BY rowid"):
-        check(row, _SESSION)
+        check(row, TYPES["sessions"].values())
         session = Session._make(row)
         times = (session.started_at, session.seen_at, session.ended_at or 0.0)
         if not all(-FAR <= time <= FAR for time in times):
@@ -200,7 +195,7 @@ def _sessions(connection: sqlite3.Connection) -> list[Session]:
     return found
 
 
-def check(row: tuple[Any, ...], wanted: Types) -> None:
+def check(row: tuple[Any, ...], wanted: Collection[tuple[type, ...]]) -> None:
     """Raise Damaged for a row with values that are never written there."""
     if len(row) != len(wanted) or not all(map(isinstance, row, wanted)):
         raise Damaged("a row holds values of other types than were written")

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..._core.stored import Changes
 from .lock import JournalLock
 from .opening import make_empty
-from .reading import Damaged, is_broken, read_contents
+from .reading import TYPES, Damaged, is_broken, read_contents
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +50,10 @@ def check_pages(connection: sqlite3.Connection) -> None:
         raise Damaged(told)
 
 
-def insert(
-    connection: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]], width: int
-) -> None:
+def insert(connection: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]]) -> None:
     """Insert rows; each replaces the one with its key."""
     if rows:
-        places = ", ".join("?" * width)
+        places = ", ".join("?" * len(TYPES[table]))
         connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
 
 
