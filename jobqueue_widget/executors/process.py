@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from .._core.jobs import JobFailure, Outcome
 from .._core.machine.resources import CPUS, GPU, GPUS
 from .._core.spec import JobOptions, JobSpec
+from .._core.starting import STARTS, wait_seconds
 from .._runtime.failures import outcome_of_start, said_of
+from .._threads.locks import Lock
+from ..child import wire
 from ..child.capture.logs import as_configured
 from ..errors import JobQueueError
 from ..protocols import ExecutorContext, Reporter
@@ -20,17 +24,9 @@ from ..workers.packing import Packed, PackedCall, Packer, call_bytes
 from ..workers.pipes import job_frames
 from ..workers.pool import Pool
 from ..workers.process import KILL_PATIENCE, WorkerProcess
-from ..workers.surroundings import (
-    Setup,
-    Snapshot,
-    Surroundings,
-    changed,
-    processors,
-    send_to,
-)
-from ..workers.unpacking import decode, drop_unfinished
+from ..workers.surroundings import Setup, Snapshot, Surroundings, changed, processors, send_to
+from ..workers.unpacking import decode, drop_unfinished, undecoded
 from .idle_workers import IdleWorkers
-from .piped_execution import PipedExecution
 from .starting import StartsAtOnce
 
 logger = logging.getLogger(__name__)
@@ -46,13 +42,14 @@ class ProcessExecutor(StartsAtOnce):
     can_kill = True
     launches_anywhere = True
     sets_surroundings = True
+    decode = staticmethod(decode)  # makes an outcome of what an end frame tells; any thread
     decodes = True  # False: whoever is told of an end reads it elsewhere
 
     def __init__(self) -> None:
         self._packer = Packer()
-        self.workers = IdleWorkers(lambda: self._pool)
+        self.workers = IdleWorkers(lambda: self.pool)
         self._numbers = itertools.count(1)
-        self._pool: Pool | None = None
+        self.pool: Pool | None = None  # while it is open
         self._context: ExecutorContext | None = None
         self._surroundings: Surroundings | None = None
         self._setups: dict[object, Setup] = {}
@@ -75,18 +72,18 @@ class ProcessExecutor(StartsAtOnce):
         self._context = context
         self._surroundings = Surroundings()
         self._setups = {}
-        self._pool = Pool(context.io, context.max_running, context.run_id, context.recycle_after)
+        self.pool = Pool(context.io, context.max_running, context.run_id, context.recycle_after)
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> ProcessExecution:
         """Give it to a warm worker, or to a new one."""
-        assert self._pool is not None, "launch before open"
+        assert self.pool is not None, "launch before open"
         execution = ProcessExecution(self, spec, reporter)
         execution.begin()
         return execution
 
     def worker_for(self, spec: JobSpec) -> str | None:
         """The warm worker that this job would get now, by its name in `workers`."""
-        if self._pool is None or spec.options.fresh:
+        if self.pool is None or spec.options.fresh:
             return None
         try:
             setup = self.setup_for(spec)
@@ -99,8 +96,8 @@ class ProcessExecutor(StartsAtOnce):
 
     def restart_workers(self) -> None:
         """Replace idle workers now and busy ones after their job."""
-        if self._pool is not None:
-            self._pool.replace_all()
+        if self.pool is not None:
+            self.pool.replace_all()
 
     async def close(self) -> None:
         """End every worker; returns when all are gone."""
@@ -111,7 +108,7 @@ class ProcessExecutor(StartsAtOnce):
             if not empty.done():
                 empty.set_result(None)
 
-        pool = self._pool
+        pool = self.pool
         if context is not None and self.begin_close(lambda: context.call_on_loop(on_empty)):
             try:
                 await empty
@@ -127,35 +124,26 @@ class ProcessExecutor(StartsAtOnce):
             False if it is not open: nothing will be called.
 
         """
-        pool, self._pool = self._pool, None
+        pool, self.pool = self.pool, None
         self._context = None
         if pool is None:
             return False
         pool.close(on_empty)
         return True
 
-    def decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
-        """The outcome that an end frame tells of. Any thread."""
-        return decode(meta, parts)
-
     def kill_all_now(self) -> bool:
         """End every worker without a loop, within a second."""
-        pool, self._pool = self._pool, None
+        pool, self.pool = self.pool, None
         return pool is None or pool.kill_now()
 
     def after_fork(self) -> None:
         """Forget the workers and the guardian in a forked child: they are the parent's."""
-        pool, self._pool = self._pool, None
+        pool, self.pool = self.pool, None
         GUARD.forget_after_fork()
         if pool is not None:
             pool.forget_after_fork()
 
     # -- for the executions --------------------------------------------------------------------
-
-    @property
-    def pool(self) -> Pool | None:
-        """The open pool."""
-        return self._pool
 
     @property
     def context(self) -> ExecutorContext:
@@ -231,17 +219,25 @@ class SurroundingsError(JobQueueError):
     """The folder or a variable of a job is not there when it starts."""
 
 
-class ProcessExecution(PipedExecution):
-    """One attempt of one job in a worker process of ours."""
+class ProcessExecution:
+    """One attempt of one job in a worker process of ours; the `Task` of that worker."""
 
     can_be_killed = True
 
     def __init__(self, executor: ProcessExecutor, spec: JobSpec, reporter: Reporter) -> None:
-        super().__init__(spec, reporter)
         self._executor = executor
+        self._spec = spec
+        self._reporter = reporter
+        self._lock = Lock()
         self._worker: WorkerProcess | None = None
         self._setup: Setup | None = None
         self._cancel_timer: Callable[[], None] | None = None
+        self._over = False
+        self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
+        self._decoding = False
+        self._returned: object = None  # what its worker said of a value before it sent that
+        self._outcome: Outcome | None = None
+        self._await_death = False  # what it left behind must be gone before its end is told
 
     def begin(self) -> None:
         """Find a worker, or have one started."""
@@ -291,6 +287,15 @@ class ProcessExecution(PipedExecution):
         worker = self._worker
         return None if worker is None else worker.pid or None
 
+    def ask_to_stop(self) -> bool:
+        """Pass it on, unless the job has not been sent: then that is its end."""
+        worker = self._worker
+        if worker is None or worker.take_back(self):
+            self._end(Outcome.of_stop())
+        else:
+            worker.ask(self)
+        return True
+
     def kill(self) -> None:
         """End its process group and every process of its."""
         worker = self._worker
@@ -310,11 +315,6 @@ class ProcessExecution(PipedExecution):
                 "its result is still being unpickled, in a thread of this process"
             )
 
-    def _end(self, outcome: Outcome) -> None:
-        if self._cancel_timer is not None:
-            self._cancel_timer()  # it would hold the job until it fires
-        super()._end(outcome)
-
     # -- worker.task.Task, on the I/O thread ---------------------------------------------------
 
     def on_starting(self) -> None:
@@ -325,11 +325,24 @@ class ProcessExecution(PipedExecution):
         """Pass on."""
         self._reporter.phase(None)
 
+    def on_progress(self, fraction: object, message: object) -> None:
+        """Pass on."""
+        self._reporter.progress(fraction, message)
+
+    def on_log(self, data: bytes) -> None:
+        """Pass on."""
+        self._reporter.log(data)
+
+    def on_returned(self, told: object) -> None:
+        """Note that it has done its work, whatever becomes of its value."""
+        self._returned = told
+
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
         """True if it left what only the end of its worker ends."""
         left = bool(meta.get("processes") or meta.get("threads")) or self._holds_gpu(meta)
         changed = bool(meta.get("limits") or meta.get("imports"))
-        must_go = left or changed or ran_out_of_memory(meta)
+        failed = meta["kind"] == "error"  # what could not be freed then goes with its worker
+        must_go = left or changed or (failed and JobFailure.of_end(meta).out_of_memory)
         if left:
             self._reporter.log("[what this job left running was ended with its worker]\n")
         if self._spec.options.fresh and self._worker is not None:
@@ -341,28 +354,78 @@ class ProcessExecution(PipedExecution):
             self._begin_decoding()
         return must_go
 
+    def on_free(self) -> None:
+        """Tell the end now that the worker is free for the next job."""
+        self._begin_decoding()
+
     def on_death(self, failure: JobFailure) -> None:
         """Tell the end: nothing of it is left, also of a file that it was writing."""
         worker = self._worker
         if self._ending is None and worker is not None and isinstance(worker.setup, Setup):
             drop_unfinished(worker.setup.sent["spool"], worker.id, worker.number)
-        super().on_death(failure)
+        with self._lock.held:
+            self._await_death = False
+            if self._decoding:
+                return
+            outcome = self._outcome
+        if outcome is None and self._returned is not None:
+            reason = f"{failure.message} before it was sent"
+            outcome = self._executor.decode(wire.lost(self._returned, reason), ())
+        self._end(outcome or Outcome.of_error(failure))
 
-    def _runs_code_here(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
-        return self._executor.decodes and super()._runs_code_here(meta, parts)
+    def on_not_started(self, failure: JobFailure) -> None:
+        """End a job that never ran."""
+        self._end(Outcome.of_start(failure))
 
-    def _outcome_of(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
-        return self._executor.decode(meta, parts)
+    def on_kill_failed(self, reason: str) -> None:
+        """Pass on."""
+        self._reporter.kill_failed(reason)
 
     def _holds_gpu(self, meta: dict[str, Any]) -> bool:
         return (
             bool(meta.get("gpu")) and self._worker is not None and gpu_memory_of(self._worker.pid)
         )
 
+    # -- reading how it ended --------------------------------------------------------------------
 
-def ran_out_of_memory(meta: dict[str, Any]) -> bool:
-    """True if that is how it failed: what could not be freed then goes with its worker."""
-    return meta["kind"] == "error" and JobFailure.of_end(meta).out_of_memory
+    def _begin_decoding(self, failed: int = 0) -> None:
+        """Decode the result: what may run somebody's code, in a thread of its own."""
+        assert self._ending is not None
+        meta, parts = self._ending
+        self._decoding = True
+        runs_code = bool(meta.get("file") or (parts and not meta.get("plain")))
+        if not (runs_code and self._executor.decodes):
+            self._decode(meta, parts)
+            return
+        name = f"decode-{self._spec.id}"
+        thread = threading.Thread(target=self._decode, args=(meta, parts), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # there may be room for one in a moment
+            failed += 1
+            if self._worker is None or failed >= STARTS:
+                self._take(undecoded(error, meta, parts))
+            else:
+                self._worker.call_later(wait_seconds(failed), self._begin_decoding, failed)
+
+    def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        self._take(self._executor.decode(meta, parts))
+
+    def _take(self, outcome: Outcome) -> None:
+        with self._lock.held:
+            self._outcome, self._decoding = outcome, False
+            if self._await_death:
+                return
+        self._end(outcome)
+
+    def _end(self, outcome: Outcome) -> None:
+        if self._cancel_timer is not None:
+            self._cancel_timer()  # it would hold the job until it fires
+        with self._lock.held:
+            if self._over:
+                return
+            self._over = True
+        self._reporter.ended(outcome)
 
 
 def gpu_memory_of(pid: int) -> bool:

@@ -46,7 +46,8 @@ class Raw:
 class _RawExecutor(ProcessExecutor):
     decodes = False
 
-    def decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
+    @staticmethod
+    def decode(meta: dict[str, Any], parts: Sequence[memoryview]) -> Outcome:
         return Outcome.of_value(Raw(meta, parts))
 
 
