@@ -123,12 +123,16 @@ class _BufferingReporter:
 
 
 class Agent:
-    """The jobs of one kernel (one open executor of it) on this machine. Any thread."""
+    """The jobs of one kernel (one open executor of it) on this machine.
 
-    def __init__(
-        self, name: str, lanes: int, settings: Mapping[str, Any], on_updates: Callable[[], None]
-    ) -> None:
-        self._on_updates = on_updates
+    `run`, `updates` and `answer` are for the loop that made it, everything else for any thread.
+    """
+
+    def __init__(self, name: str, lanes: int, settings: Mapping[str, Any]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._told = asyncio.Event()
+        self._answers: dict[str, asyncio.Event] = {}
+        self._answered: dict[str, Updates] = {}  # the newest; a caller that did not hear asks again
         self._io = Supervisor(f"jobqueue-agent-{name}")
         self._context = _AgentContext(self._io, name, lanes, settings)
         self._executor = _RawExecutor()
@@ -145,11 +149,33 @@ class Agent:
 
     # -- what the kernel wants ---------------------------------------------------------------
 
-    def begin(self, token: str, job: Mapping[str, Any]) -> bool:
-        """Start one attempt of one job. False: this very attempt was started before."""
+    async def run(self, token: str, job: Mapping[str, Any]) -> tuple[str, Updates]:
+        """Begin it, and wait a moment: the end of a short job is the answer itself."""
+        if token in self._answered:
+            return "known", self._answered[token]
+        if token in self._jobs:
+            self._stop_attending(token)
+            return "known", {}
+        ended = self._answers[token] = asyncio.Event()
+        self._attended[token] = {}
+        self._begin(token, job)
+        try:
+            await asyncio.wait_for(ended.wait(), ANSWER_SECONDS)
+        except TimeoutError:
+            logger.debug("%s takes its time", token)
+        del self._answers[token]
         with self._lock.held:
-            if token in self._jobs:
-                return False
+            updates = self._attended.pop(token, {})
+            if "end" in updates:
+                del self._jobs[token]
+                self._ended.discard(token)
+                self._answered[token] = updates
+                while len(self._answered) > ANSWERS_KEPT:
+                    del self._answered[next(iter(self._answered))]
+        return "begun", updates
+
+    def _begin(self, token: str, job: Mapping[str, Any]) -> None:
+        with self._lock.held:
             self._jobs[token] = None
         spec = JobSpec(job["id"], "function", job["name"], job["name"])
         spec.options = JobOptions(fresh=job["fresh"], env=job["env"], cwd=job["cwd"])
@@ -160,7 +186,14 @@ class Agent:
         with self._lock.held:
             if token not in self._ended:
                 self._jobs[token] = execution
-        return True
+
+    def _stop_attending(self, token: str) -> None:
+        """Keep for the next call what a caller that has gone would have been told."""
+        with self._lock.held:
+            attended = self._attended.pop(token, None)
+            if attended:
+                self._updates[token] = attended
+        self._told.set()
 
     def ask(self, token: str) -> None:
         """Ask that attempt to stop; one that has ended is left alone."""
@@ -177,7 +210,7 @@ class Agent:
             execution.kill()
 
     def read_file(self, token: str, offset: int, size: int) -> bytes:
-        """A piece of a large result."""
+        """Return a piece of a large result."""
         with open(self._files[token], "rb") as file:
             return os.pread(file.fileno(), size, offset)
 
@@ -210,26 +243,38 @@ class Agent:
                 if what["end"]["file"] is not None:
                     self._files[token] = meta.pop("file")
             updates.update(what)
-        if attended is None:
-            self._on_updates()
-        elif "end" in updates:
-            self._on_answer(token)
-
-    def _on_answer(self, token: str) -> None:
-        """The end of a job that its caller waits for."""
-
-    @property
-    def has_updates(self) -> bool:
-        """Something waits to be fetched."""
-        return bool(self._updates)
+        try:
+            if attended is None:
+                self._loop.call_soon_threadsafe(self._told.set)
+            elif "end" in updates:
+                self._loop.call_soon_threadsafe(self._answers[token].set)
+        except (RuntimeError, KeyError):  # the loop has ended, or the caller has gone
+            logger.debug("nobody waits for what %s tells", token)
 
     @property
     def is_busy(self) -> bool:
-        """A job is at work, or its end has not been fetched."""
+        """True while a job is at work, or its end has not been fetched."""
         return bool(self._jobs)
 
+    async def updates(self, seen: int, seconds: float) -> tuple[int, dict[str, Updates]]:
+        """Take what is new, as `take` does; wait so long for it."""
+        number, updates = self.take(seen)
+        if not updates:
+            self._told.clear()
+            if not self._updates:
+                try:
+                    await asyncio.wait_for(self._told.wait(), seconds)
+                except TimeoutError:
+                    return number, {}
+            number, updates = self.take(seen)
+        return number, updates
+
+    def answer(self) -> None:
+        """Let whoever waits for updates have what there is."""
+        self._told.set()
+
     def take(self, seen: int) -> tuple[int, dict[str, Updates]]:
-        """What is new, numbered; what was taken before comes again unless its number was `seen`."""
+        """Take what is new, numbered; what was taken comes again unless its number was `seen`."""
         with self._lock.held:
             number, taken = self._taken
             if seen < number:
@@ -259,76 +304,3 @@ class Agent:
         """End every worker without its threads, at the end of the interpreter."""
         self._executor.kill_all_now()
         self._context.remove_files()
-
-
-class AwaitedAgent(Agent):
-    """One whose updates can be awaited, on the loop that made it."""
-
-    def __init__(self, name: str, lanes: int, settings: Mapping[str, Any]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._told = asyncio.Event()
-        self._answers: dict[str, asyncio.Event] = {}
-        self._answered: dict[str, Updates] = {}  # the newest; a caller that did not hear asks again
-        super().__init__(name, lanes, settings, self._wake)
-
-    def _wake(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._told.set)
-        except RuntimeError:  # the loop has ended
-            logger.debug("updates that nobody can fetch any more")
-
-    async def run(self, token: str, job: Mapping[str, Any]) -> tuple[str, Updates]:
-        """Begin it, and wait a moment: the end of a short job is the answer itself."""
-        if token in self._answered:
-            return "known", self._answered[token]
-        if token in self._jobs:
-            self._stop_attending(token)
-            return "known", {}
-        ended = self._answers[token] = asyncio.Event()
-        self._attended[token] = {}
-        self.begin(token, job)
-        try:
-            await asyncio.wait_for(ended.wait(), ANSWER_SECONDS)
-        except TimeoutError:
-            logger.debug("%s takes its time", token)
-        del self._answers[token]
-        with self._lock.held:
-            updates = self._attended.pop(token, {})
-            if "end" in updates:
-                del self._jobs[token]
-                self._ended.discard(token)
-                self._answered[token] = updates
-                while len(self._answered) > ANSWERS_KEPT:
-                    del self._answered[next(iter(self._answered))]
-        return "begun", updates
-
-    def _stop_attending(self, token: str) -> None:
-        """Keep for the next call what a caller that has gone would have been told."""
-        with self._lock.held:
-            attended = self._attended.pop(token, None)
-            if attended:
-                self._updates[token] = attended
-        self._told.set()
-
-    def _on_answer(self, token: str) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._answers[token].set)
-        except (RuntimeError, KeyError):
-            logger.debug("nobody waits for %s any more", token)
-
-    def answer(self) -> None:
-        """Let whoever waits for updates have what there is."""
-        self._told.set()
-
-    async def updates(self, seen: int, seconds: float) -> tuple[int, dict[str, Updates]]:
-        """What is new; waits so long for it."""
-        number, updates = self.take(seen)
-        if not updates:
-            self._told.clear()
-            if not self.has_updates:
-                try:
-                    await asyncio.wait_for(self._told.wait(), seconds)
-                except TimeoutError:
-                    return number, {}
-            number, updates = self.take(seen)
-        return number, updates

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..._threads.locks import Lock
-from ..cluster.agent import AwaitedAgent
+from ..cluster.agent import Agent
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Kernel:
     def __init__(self, name: str, lanes: int, settings: Mapping[str, Any]) -> None:
         self.heard = time.monotonic()
         self.puts: dict[str, bytearray] = {}
-        self.agent = AwaitedAgent(name, lanes, settings)
+        self.agent = Agent(name, lanes, settings)
 
 
 class WorkerAgent:

@@ -7,7 +7,7 @@ import os
 import platform
 from typing import Any
 
-from ..cluster.agent import AwaitedAgent
+from ..cluster.agent import Agent
 
 POLL_SECONDS = 10.0
 
@@ -29,17 +29,17 @@ class RayAgent:
     def __init__(self, name: str, settings: dict[str, Any]) -> None:
         self._name = name
         self._settings = settings
-        self._agent: AwaitedAgent | None = None
+        self._agent: Agent | None = None
         self._puts: dict[str, bytearray] = {}
 
     async def hello(self) -> dict[str, Any]:
         """Start the agent and tell where it is."""
         settings = {**self._settings, "scratch": _scratch()}
-        self._agent = AwaitedAgent(self._name, 1, settings)
+        self._agent = Agent(self._name, 1, settings)
         return {"host": platform.node(), "pid": os.getpid()}
 
     @property
-    def _here(self) -> AwaitedAgent:
+    def _here(self) -> Agent:
         assert self._agent is not None, "hello comes first"
         return self._agent
 
