@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ...child import byvalue, job_context, loading, wire
 from ...child.capture import tqdm
@@ -41,6 +41,11 @@ WAITING, BEGUN, REPORT, ASK = ".waiting", ".begun", ".report", ".ask"
 NEW_REPORT = ".report-new"
 NAMES = (WAITING, BEGUN, REPORT, NEW_REPORT, ASK)
 WITHDRAWN = "Withdrawn"  # the kernel does not want it any more
+NOT_WANTED = "the kernel does not wait for it any more; it did not run"
+STARTED_TWICE = (
+    "the engine started this attempt a second time, which may be because its first process died; "
+    "it was not run again: declare it idempotent=True if it may be"
+)
 LOG_TAIL = 256 * 1024  # bytes of a log that travel with the value
 LOOK_INTERVAL = 0.05  # seconds for which "nobody asked" is believed
 
@@ -136,9 +141,9 @@ class JobFiles:
         try:
             self.log_fd = os.open(self._stem + BEGUN, _READ_AND_APPEND)
         except FileNotFoundError:
-            return _withdrawn()
+            return _refusal(WITHDRAWN, NOT_WANTED)
         self._log_start = os.pread(self.log_fd, 1000, 0).find(b"\n") + 1
-        return None if again else _refusal()
+        return None if again else _refusal("StartedTwice", STARTED_TWICE)
 
     def is_asked(self) -> bool:
         """True if the kernel wants it to stop."""
@@ -187,40 +192,19 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     finally:
         if os.getpid() != pid:  # in a fork that the job made, and that came here with it
             os._exit(0)
-        log = files.close()
-    return _told(meta, parts, files.last_report, log)
-
-
-def _told(
-    meta: dict[str, Any], parts: list[Any], report: tuple[object, object] | None, log: Any
-) -> dict[str, Any]:
-    size, tail = log
+        log_size, log_tail = files.close()
     return {
         "meta": meta,
         "parts": [bytes(part) for part in parts],
-        "report": report,
-        "log_size": size,
-        "log_tail": tail,
-        "where": where(),
+        "report": files.last_report,
+        "log_size": log_size,
+        "log_tail": log_tail,
+        "where": f"{platform.node()} (process {pid})",
     }
 
 
-def where() -> str:
-    """Name this machine and process in words."""
-    return f"{platform.node()} (process {os.getpid()})"
-
-
-def _withdrawn() -> dict[str, Any]:
-    reason = "the kernel does not wait for it any more; it did not run"
-    return {"kind": "error", "type": WITHDRAWN, "message": reason, "traceback": ""}
-
-
-def _refusal() -> dict[str, Any]:
-    reason = (
-        "the engine started this attempt a second time, which may be because its first process "
-        "died; it was not run again: declare it idempotent=True if it may be"
-    )
-    return {"kind": "error", "type": "StartedTwice", "message": reason, "traceback": ""}
+def _refusal(kind: str, reason: str) -> dict[str, Any]:
+    return {"kind": "error", "type": kind, "message": reason, "traceback": ""}
 
 
 def _run(job: dict[str, Any], files: JobFiles) -> tuple[dict[str, Any], list[Any]]:
@@ -228,46 +212,30 @@ def _run(job: dict[str, Any], files: JobFiles) -> tuple[dict[str, Any], list[Any
     in_kernel = job["kernel"] == [platform.node(), os.getpid()]
     is_alone = not in_kernel and threading.current_thread() is threading.main_thread()
 
-    def pack(value: object) -> tuple[dict[str, Any], list[Any]]:
-        return wire.pack_value(value, job["max_result_bytes"], OUR_FILES)
-
     with contextlib.ExitStack() as stack:
         main = None
         if is_alone:
             stack.enter_context(_whole_process(context, files))
             main = stack.enter_context(loading.Main())
-        brought = loading.Loading(main, fresh=not in_kernel)
-        function, call, source = job["function"], job["call"], job["source"]
-        return outcome_of(context, function, call, source, files.log, pack, brought)
-
-
-def outcome_of(
-    context: JobContext,
-    function: bytes,
-    call: bytes,
-    source: dict[str, list[str]] | None,
-    log: Callable[[str], None],
-    pack: Callable[[object], tuple[dict[str, Any], list[Any]]],
-    brought: loading.Loading | None = None,
-) -> tuple[dict[str, Any], list[Any]]:
-    """Run it, and pack what came of it; `brought`: of what classes, else of its own."""
-    brought = brought or loading.Loading(fresh=True)
-    nothing = value = object()
-    bind(context)
-    Capture(bound_job, current_job, tqdm.hooks).prepare()
-    try:
-        context.checkpoint()
-        target, args, kwargs = loading.load_call(function, call, source, brought)
-        value = run_body(target, args, kwargs)
-    except BaseException as error:
-        if value is nothing or not isinstance(error, JobCancelled):
-            meta = wire.failure_meta(error, JobCancelled, OUR_FILES)
-            return meta, wire.pack_exception(error, log)
-    finally:
-        context.finish()
-    noticed = context.noticed
-    meta, parts = pack(value)
-    return wire.noted(meta, noticed), parts
+        nothing = value = object()
+        bind(context)
+        Capture(bound_job, current_job, tqdm.hooks).prepare()
+        try:
+            context.checkpoint()
+            brought = loading.Loading(main, fresh=not in_kernel)
+            target, args, kwargs = loading.load_call(
+                job["function"], job["call"], job["source"], brought
+            )
+            value = run_body(target, args, kwargs)
+        except BaseException as error:
+            if value is nothing or not isinstance(error, JobCancelled):
+                meta = wire.failure_meta(error, JobCancelled, OUR_FILES)
+                return meta, wire.pack_exception(error, files.log)
+        finally:
+            context.finish()
+        noticed = context.noticed
+        meta, parts = wire.pack_value(value, job["max_result_bytes"], OUR_FILES)
+        return wire.noted(meta, noticed), parts
 
 
 @contextlib.contextmanager
@@ -275,8 +243,11 @@ def _whole_process(context: JobContext, files: JobFiles) -> Iterator[None]:
     """Make all that this process prints, from C too, the job's log, and bars its progress."""
     _flush_streams()
     kept = sys.stdout, sys.stderr
-    undo = [_redirected(fd, files.log_fd) for fd in (1, 2)]
-    stream = _stream_to(os.dup(files.log_fd))  # its own: a thread that the job leaves may have it
+    kept_fds = [os.dup(fd) for fd in (1, 2)]
+    for fd in (1, 2):
+        os.dup2(files.log_fd, fd)
+    own = os.dup(files.log_fd)  # as a thread that the job leaves may have it
+    stream = open(own, "w", errors="backslashreplace", buffering=1)  # noqa: SIM115
     sys.stdout = sys.stderr = stream
     bind_process(context)
     try:
@@ -285,28 +256,14 @@ def _whole_process(context: JobContext, files: JobFiles) -> Iterator[None]:
         _flush_streams()
         bind_process(None)
         sys.stdout, sys.stderr = kept
-        for back in undo:
-            back()
+        for fd, kept_fd in zip((1, 2), kept_fds, strict=True):
+            os.dup2(kept_fd, fd)
+            os.close(kept_fd)
         with contextlib.suppress(ValueError):  # the job may have detached it
             stream.close()
-
-
-def _stream_to(fd: int) -> TextIO:
-    return open(fd, "w", errors="backslashreplace", buffering=1)
 
 
 def _flush_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-
-
-def _redirected(fd: int, target: int) -> Callable[[], None]:
-    kept = os.dup(fd)
-    os.dup2(target, fd)
-
-    def undo() -> None:
-        os.dup2(kept, fd)
-        os.close(kept)
-
-    return undo
