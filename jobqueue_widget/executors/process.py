@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import pickle
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -21,7 +22,6 @@ from ..errors import JobQueueError
 from ..protocols import ExecutorContext, Reporter
 from ..workers.guard import GUARD
 from ..workers.packing import Packed, PackedCall, Packer, call_bytes
-from ..workers.pipes import job_frames
 from ..workers.pool import Pool
 from ..workers.process import KILL_PATIENCE, WorkerProcess
 from ..workers.surroundings import Setup, Snapshot, Surroundings, changed, processors, send_to
@@ -209,10 +209,8 @@ class ProcessExecutor(StartsAtOnce):
         function, call = cast("tuple[Packed, bytes | PackedCall]", spec.payload)
         number = next(self._numbers) & 0xFFFFFFFF
         logs = as_configured()
-        return number, job_frames(
-            number,
-            (spec.id, attempt, sent, function.data, call_bytes(call), function.source, logs),
-        )
+        job = (spec.id, attempt, sent, function.data, call_bytes(call), function.source, logs)
+        return number, wire.pieces(wire.JOB, number, [pickle.dumps(job, 5)])
 
 
 class SurroundingsError(JobQueueError):

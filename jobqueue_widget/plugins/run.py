@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +20,10 @@ from ..child import wire
 from ..child.plugins import typed
 from ..protocols import Reporter
 from ..workers.cleanup import has_started_since
-from ..workers.pipes import call_frames
 from ..workers.plugin_process import PluginProcess
 from ..workers.unpacking import decode, drop_unfinished, lost_value, read_spooled, unreadable
 from .manifests.manifest import PluginMeta
 from .runtime import PluginRuntime
-
-logger = logging.getLogger(__name__)
 
 Operation = Literal["load", "initialize", "execute", "stream", "release", "cleanup"]
 OnChunk = Callable[[Outcome], None]
@@ -254,7 +250,8 @@ class PluginRun:
                 adapters=manifest.get("adapters"),
                 **{"class": manifest["class"]},
             )
-        return call_frames(number, wire.join_parts([json.dumps(call).encode(), *payload]))
+        parts = wire.join_parts([json.dumps(call).encode(), *payload])
+        return wire.pieces(wire.JOB, number, parts)
 
     # -- worker.task.Task, on the I/O thread ---------------------------------------------------
 

@@ -211,7 +211,8 @@ class Plugin:
     def note_loaded(self, told: Mapping[str, Any]) -> None:
         """Note what a worker tells that has loaded the plugin. I/O thread."""
         can = told.get("can")
-        self.can = frozenset(filter(_is_text, can)) if isinstance(can, list) else frozenset()
+        names = can if isinstance(can, list) else []
+        self.can = frozenset(name for name in names if isinstance(name, str))
         self.runtime.tell()
 
     def note_progress(self, fraction: object, message: object) -> None:
@@ -386,10 +387,6 @@ class Plugin:
         for run in waiting:
             run.fail(JobFailure("PluginNotLoaded", f"plugin {self.meta.name!r} {why}"))
         return self.end_workers(self.slots, f"plugin {self.meta.name!r} {why}")
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _problem(outcome: Outcome) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from ..child import wire
 
@@ -140,13 +139,3 @@ class FrameReader:
             body = self._input[size:end]
             del self._input[:end]
             on_frame(kind, number, body)
-
-
-def job_frames(number: int, job: tuple[object, ...]) -> list[bytes | memoryview]:
-    """Make the frames of one job, each under the cap."""
-    return call_frames(number, [pickle.dumps(job, 5)])
-
-
-def call_frames(number: int, parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
-    """Make the frames of parts in a row, each under the cap; large parts are not copied."""
-    return wire.pieces(wire.JOB, number, parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +13,6 @@ from ..protocols import IoThread
 from .pipes import FROM_PLUGINS
 from .process import WorkerProcess
 from .task import Task
-
-logger = logging.getLogger(__name__)
 
 OnAnswer = Callable[[Sequence[memoryview] | None, str], None]
 """Called with the parts of an answer, or with None and why there is none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
@@ -14,8 +13,6 @@ from .process import WorkerProcess
 from .sources import stamp_of
 from .surroundings import Setup
 from .task import Task
-
-logger = logging.getLogger(__name__)
 
 FAILED_STARTS = 3  # in a row, after which no spare is started until a job asks for a worker
 EXIT_SECONDS = 1.0

@@ -156,7 +156,7 @@ def test_a_job_that_is_larger_than_a_frame_is_sent_in_several(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(wire, "FRAME_CAP", 64)
-    data = b"".join(pipes.job_frames(9, (b"x" * 200,)))
+    data = b"".join(wire.pieces(wire.JOB, 9, [pickle.dumps((b"x" * 200,), 5)]))
     kinds, body = [], b""
     while data:
         kind, number, length = wire.HEADER.unpack_from(data)

@@ -9,7 +9,6 @@ runs on it is ended.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import platform
 import threading
@@ -19,8 +18,6 @@ from typing import Any
 
 from ..._threads.locks import Lock
 from ..cluster.agent import Agent
-
-logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 10.0  # a kernel that asks for updates hears at least so often that it is heard
 GONE_SECONDS = 0.05  # the same while it holds nothing here: it will soon know

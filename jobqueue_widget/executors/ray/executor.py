@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import warnings
 
@@ -16,8 +15,6 @@ from ..cluster.execution import RemoteExecution, resources_of
 from ..cluster.executor import AttachedExecutor
 from ..cluster.leases import Kind
 from .leases import RayLeases, needs_of
-
-logger = logging.getLogger(__name__)
 
 LOCAL = ("127.", "localhost", "[::1]")
 
