@@ -7,7 +7,7 @@ import logging
 import weakref
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from .._core.machine.told import Figures
 from .._machine.figures import MonitorLook, as_mapping, ask, figures_of, own_share
@@ -19,9 +19,6 @@ from .handle import PluginHandle
 from .manifests.manifest import PluginMeta, requirements_of
 from .run import PluginRun
 from .schedulers import PermissiveScheduler, missing
-
-if TYPE_CHECKING:
-    from .calls import Call
 
 logger = logging.getLogger(__name__)
 
@@ -174,10 +171,6 @@ class PluginAdmission:
         scheduler = self.scheduler
         self._tell(scheduler.on_execution_start, name)
         return lambda: self._tell(scheduler.on_execution_finish, name)
-
-    def begin_call(self, call: Call) -> None:
-        """Tell the scheduler of a call, now and at its end."""
-        self.begin(call.run)
 
     def launch(self, run: PluginRun) -> None:
         """Admit a queue's job without holding up whoever launches it."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import queue
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -134,34 +133,25 @@ async def stream(
     plugin: Plugin,
     args: Sequence[object],
     kwargs: Mapping[str, object],
-    begun: Callable[[Call], None],
+    begun: Callable[[PluginRun], None],
 ) -> AsyncGenerator[Any, None]:
-    """The pieces of a plugin's stream as they come; the plugin is never far ahead of the reader."""
+    """Yield the pieces of a stream as they come; the plugin is never far ahead of the reader."""
     loop = asyncio.get_running_loop()
-    pieces: deque[Outcome] = deque()
-    arrived = asyncio.Event()
+    pieces: asyncio.Queue[Outcome | None] = asyncio.Queue()
 
-    def on_update(piece: Outcome | None = None) -> None:
-        if piece is not None:
-            pieces.append(piece)
+    def on_piece(piece: Outcome | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop may be gone by now
-            loop.call_soon_threadsafe(arrived.set)
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
-    call = Call(plugin, "stream", args, kwargs, on_update)
-    call.add_done_callback(lambda _: on_update())
-    begun(call)
+    call = Call(plugin, "stream", args, kwargs, on_piece)
+    call.add_done_callback(lambda _: on_piece(None))
+    begun(call.run)
     try:
         call.begin()
-        while True:
-            while pieces:
-                piece = pieces.popleft()
-                yield call._value(piece)
-                call.run.next_chunk()
-            if call.run.over and not pieces:
-                call.check()
-                return
-            await arrived.wait()
-            arrived.clear()
+        while (piece := await pieces.get()) is not None:
+            yield call._value(piece)
+            call.run.next_chunk()
+        call.check()
     finally:
         call.stop()
 

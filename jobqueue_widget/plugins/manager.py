@@ -415,7 +415,7 @@ class PluginManager(Judging):
         else:
             plugin = self._runnable(plugin_name)
             await self._admission.admit_async(plugin.meta)
-            pieces = calls.stream(plugin, args, kwargs, self._admission.begin_call)
+            pieces = calls.stream(plugin, args, kwargs, self._admission.begin)
         async with contextlib.aclosing(pieces):
             async for piece in pieces:
                 yield piece

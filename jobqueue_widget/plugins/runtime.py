@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
 import shutil
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 EXIT_SECONDS = 1.0
 
 _runtimes: weakref.WeakSet[PluginRuntime] = weakref.WeakSet()
-_hooked = False
 
 
 class PluginRuntime:
@@ -151,12 +151,9 @@ class PluginRuntime:
         self._spool = None
 
 
+@functools.cache
 def _hook() -> None:
     """Register what is done at exit and after a fork, when the first manager is made."""
-    global _hooked
-    if _hooked:
-        return
-    _hooked = True
     atexit.register(_at_exit)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork)
