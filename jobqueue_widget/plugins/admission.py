@@ -14,9 +14,9 @@ from .._machine.figures import MonitorLook, as_mapping, ask, figures_of, own_sha
 from .._runtime.failures import failure_of
 from ..errors import PluginBlockedError
 from ..protocols import OffersResources
-from .gate import Gate
 from .handle import PluginHandle
 from .manifests.manifest import PluginMeta, requirements_of
+from .own_loop import OwnLoop
 from .run import PluginRun
 from .schedulers import PermissiveScheduler, missing
 
@@ -183,16 +183,15 @@ class PluginAdmission:
             await self.admit_async(meta)
             return True
 
-        def on_answer(allowed: bool, error: BaseException | None) -> None:
-            if not allowed:
+        def on_answer(allowed: bool | None, error: BaseException | None) -> None:
+            if not allowed:  # nobody hears of a run that has ended meanwhile
                 run.fail(failure_of(error or RuntimeError("the scheduler did not answer")))
             elif not run.over:
                 self.begin(run)
                 run.plugin.enter(run)
 
         run.phase("waiting for resources")
-        gate = Gate(ask, on_answer)
-        run.at_end(gate.stop)
+        run.at_end(OwnLoop("plugin-gate", ask, on_answer).cancel)
 
     def _tell(self, call: Any, name: str) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, MutableMapping
@@ -15,6 +16,7 @@ from .._threads.locks import Lock
 from ..errors import PluginDisabledError
 from ..protocols import LoadedPlugin, Reporter
 from .manifests.manifest import PluginMeta
+from .own_loop import OwnLoop
 
 if TYPE_CHECKING:
     from .admission import PluginAdmission
@@ -127,35 +129,20 @@ class UserPluginRun:
 
     def __init__(
         self, plugin: UserPlugin, admission: PluginAdmission, spec: JobSpec, reporter: Reporter
-    ):
+    ) -> None:
         self._plugin = plugin
         self._reporter = reporter
         self._asked = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._lock = Lock()
-        call = (admission, spec.args, spec.kwargs)
-        name = f"plugin-{plugin.name}"
-        threading.Thread(target=self._run, args=call, name=name, daemon=True).start()
+        call = functools.partial(plugin.execute_async, admission, spec.args, spec.kwargs)
+        self._running = OwnLoop(f"plugin-{plugin.name}", call, self._end)
 
-    def _run(self, admission: PluginAdmission, args: Any, kwargs: Any) -> None:
-        async def run() -> Any:
-            with self._lock.held:
-                self._loop = asyncio.get_running_loop()
-                self._task = asyncio.create_task(
-                    self._plugin.execute_async(admission, args, kwargs)
-                )
-                if self._asked:
-                    self._task.cancel()
-            return await self._task
-
-        try:
-            outcome = Outcome.of_value(asyncio.run(run()))
-        except BaseException as error:
-            stopped = self._asked and isinstance(error, asyncio.CancelledError)
-            outcome = Outcome.of_stop() if stopped else Outcome.of_error(failure_of(error))
-        with self._lock.held:
-            self._loop = None
+    def _end(self, value: object, error: BaseException | None) -> None:
+        if error is None:
+            outcome = Outcome.of_value(value)
+        elif self._asked and isinstance(error, asyncio.CancelledError):
+            outcome = Outcome.of_stop()
+        else:
+            outcome = Outcome.of_error(failure_of(error))
         self._reporter.ended(outcome)
 
     def ask_to_stop(self) -> bool:
@@ -163,10 +150,8 @@ class UserPluginRun:
         cancel = getattr(self._plugin.meta.instance, "cancel", None)
         if callable(cancel):
             threading.Thread(target=cancel, name="plugin-cancel", daemon=True).start()
-        with self._lock.held:
-            self._asked = True
-            if self._loop is not None and self._task is not None:
-                self._loop.call_soon_threadsafe(self._task.cancel)
+        self._asked = True
+        self._running.cancel()
         return True
 
     def kill(self) -> None:
