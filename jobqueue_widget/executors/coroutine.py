@@ -20,17 +20,12 @@ class CoroutineExecutor(StartsAtOnce):
     """One asyncio task per job. A coroutine that swallows its cancellation cannot be forced."""
 
     name = "coroutine"
-    capacity: int | None = None
     can_kill = False
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._variables = contextvars.Context()
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def prepare(self, spec: JobSpec) -> object:
-        """Return None: the arguments stay in this process."""
-        return None
 
     def open(self, context: ExecutorContext) -> None:
         """Use the queue's loop; jobs see the context variables of now, not one another's."""

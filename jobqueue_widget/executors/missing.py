@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._core.jobs import JobFailure, Outcome
 from .._core.spec import JobSpec
-from ..protocols import ExecutorContext, Reporter
+from ..protocols import Reporter
 from .starting import StartsAtOnce
 
 
@@ -12,16 +12,8 @@ class MissingExecutor(StartsAtOnce):
     """Jobs that came back from a journal without what they need. They are held until released."""
 
     name = "missing"
-    capacity: int | None = None
     can_kill = True
     launches_anywhere = True
-
-    def prepare(self, spec: JobSpec) -> object:
-        """Return None: nothing is packed."""
-        return None
-
-    def open(self, context: ExecutorContext) -> None:
-        """Do nothing: nothing of the queue is needed."""
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> NothingToRun:
         """Fail a job that was released all the same, saying why it cannot run."""

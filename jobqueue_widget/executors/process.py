@@ -38,7 +38,6 @@ class ProcessExecutor(StartsAtOnce):
     """One job per worker process; a worker serves many jobs, one after the other."""
 
     name = "process"
-    capacity: int | None = None
     can_kill = True
     launches_anywhere = True
     sets_surroundings = True

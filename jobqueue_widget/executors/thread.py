@@ -12,7 +12,7 @@ from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from .._runtime.local_job import LocalJobContext
 from ..child.job_context import bind, run_body
-from ..protocols import ExecutorContext, Reporter
+from ..protocols import Reporter
 from .starting import StartsAtOnce
 
 
@@ -24,16 +24,8 @@ class ThreadExecutor(StartsAtOnce):
     """
 
     name = "thread"
-    capacity: int | None = None
     can_kill = False
     launches_anywhere = True
-
-    def prepare(self, spec: JobSpec) -> object:
-        """Return None: the arguments stay in this process."""
-        return None
-
-    def open(self, context: ExecutorContext) -> None:
-        """Do nothing: nothing of the queue is needed."""
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> ThreadExecution:
         """Start a thread."""

@@ -11,6 +11,7 @@ import psutil
 
 from .._core.jobs import JobFailure
 from .._core.texts.causes import POSSIBLY_OUT_OF_MEMORY
+from ..child.guardian import carriers
 
 ID_VARIABLE = "JOBQUEUE_WORKER_ID"
 ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # nobody has waited for it yet, or just now
@@ -61,30 +62,11 @@ def signal_group(group: int, number: int) -> None:
         return
 
 
-def carriers_of(worker_id: str) -> list[int]:
-    """List every process with this worker's id in its environment (Linux)."""
-    if sys.platform != "linux":
-        return []
-    mark = f"{ID_VARIABLE}={worker_id}".encode()
-    found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/environ", "rb") as file:
-                if mark in file.read().split(b"\0"):
-                    found.append(int(name))
-        except OSError:
-            continue
-    return found
-
-
 def clean_up_processes(group: int, worker_id: str, known: list[psutil.Process]) -> int:
     """Kill what is left of a worker that has ended; return how many processes that were."""
     signal_group(group, signal.SIGKILL)
     left = {process.pid for process in known if is_alive(process)}
-    left.update(carriers_of(worker_id))
-    left.discard(os.getpid())
+    left.update(carriers({worker_id.encode()}))
     for pid in left:
         try:
             os.kill(pid, signal.SIGKILL)
