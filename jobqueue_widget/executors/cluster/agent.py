@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,11 +126,13 @@ class _BufferingReporter:
 class Agent:
     """The jobs of one kernel (one open executor of it) on this machine.
 
-    `run`, `updates` and `answer` are for the loop that made it, everything else for any thread.
+    `put`, `run`, `updates` and `answer` are for the loop that made it, the rest for any thread.
     """
 
     def __init__(self, name: str, lanes: int, settings: Mapping[str, Any]) -> None:
+        self.heard = time.monotonic()  # when its kernel said something
         self._loop = asyncio.get_running_loop()
+        self._puts: dict[str, bytearray] = {}
         self._told = asyncio.Event()
         self._answers: dict[str, asyncio.Event] = {}
         self._answered: dict[str, Updates] = {}  # the newest; a caller that did not hear asks again
@@ -149,8 +152,14 @@ class Agent:
 
     # -- what the kernel wants ---------------------------------------------------------------
 
+    def put(self, token: str, offset: int, data: bytes) -> None:
+        """Keep a piece of arguments that are too large for one message."""
+        self._puts.setdefault(token, bytearray())[offset:] = data
+
     async def run(self, token: str, job: Mapping[str, Any]) -> tuple[str, Updates]:
         """Begin it, and wait a moment: the end of a short job is the answer itself."""
+        if (put := self._puts.pop(token, None)) is not None:
+            job = {**job, "call": bytes(put)}
         if token in self._answered:
             return "known", self._answered[token]
         if token in self._jobs:
@@ -209,12 +218,12 @@ class Agent:
         if execution is not None:
             execution.kill()
 
-    def read_file(self, token: str, offset: int, size: int) -> bytes:
+    def read(self, token: str, offset: int, size: int) -> bytes:
         """Return a piece of a large result."""
         with open(self._files[token], "rb") as file:
             return os.pread(file.fileno(), size, offset)
 
-    def drop_file(self, token: str) -> None:
+    def drop(self, token: str) -> None:
         """Delete a large result that has been fetched."""
         with self._lock.held:
             path = self._files.pop(token, None)

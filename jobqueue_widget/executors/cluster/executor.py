@@ -23,7 +23,7 @@ AnyLeases = TypeVar("AnyLeases", bound=Leases)
 
 
 class AttachedExecutor(ABC, Generic[AnyLeases]):
-    """A `protocols.Executor` and a `remote.Carrier`; its `Leases` live on one loop."""
+    """A `protocols.Executor` and a `Carrier`; its `Leases` live on one loop."""
 
     name = ""
     can_kill = True
@@ -83,6 +83,14 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
         if (leases := self._leases) is not None:
             leases.place(execution, self._kind(execution))
 
+    def _too_little(
+        self, name: str, amount: float, free: float, total: float
+    ) -> BlockReason | None:
+        if free >= amount:
+            return None
+        text = f"needs {name}={amount:g}, {free:g} of {total:g} is free"
+        return BlockReason(text, need={name: amount}, have={name: free})
+
     def _place_all(self) -> None:
         """Place the jobs that were launched before there were leases."""
         with self._lock.held:
@@ -118,30 +126,27 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
             return False
         return True
 
-    # -- remote.Carrier, any thread ----------------------------------------------------------
+    # -- execution.Carrier, any thread -------------------------------------------------------
 
     def withdraw(self, execution: RemoteExecution) -> None:
         """Pass on that it shall stop, or is to be forced."""
-        self._on_loop(self._withdraw, execution)
-
-    def _withdraw(self, execution: RemoteExecution) -> None:
-        if (leases := self._leases) is not None:
-            leases.withdraw(execution)
+        self._on_loop(self._tell, Leases.withdraw, execution)
 
     def taken(self, execution: RemoteExecution) -> None:
         """Note that its slot is gone, and its process too."""
-        if (leases := self._leases) is not None:
-            leases.taken(execution)
+        self._tell(Leases.taken, execution)
 
     def over(self, execution: RemoteExecution) -> None:
         """Forget one that has ended, and release its lease."""
         with self._lock.held:
             self._at_work.discard(execution)
-        self._on_loop(self._freed, execution)
+        self._on_loop(self._tell, Leases.freed, execution)
 
-    def _freed(self, execution: RemoteExecution) -> None:
+    def _tell(
+        self, what: Callable[[Leases, RemoteExecution], None], execution: RemoteExecution
+    ) -> None:
         if (leases := self._leases) is not None:
-            leases.freed(execution)
+            what(leases, execution)
 
     def _on_loop(self, callback: Callable[..., object], *args: object) -> None:
         """Call back on the leases' loop: at once if this is it, else soon; never if it is gone."""

@@ -139,8 +139,7 @@ class Leases(ABC):
     def _cancel(self, lease: Lease) -> None:
         """Give it back to the engine, whether it was granted yet or not."""
 
-    @abstractmethod
-    def _on_lost(self, node: Node) -> None:
+    def _on_lost(self, node: Node) -> None:  # noqa: B027 - not every engine has something
         """Forget what belongs to a node that is lost."""
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -250,7 +249,7 @@ class Leases(ABC):
                 del self._waiting[lease.kind]
             lease.execution = execution
             execution.lease = lease
-            self._start(execution, lease, lease.node)
+            self._spawn(self._begin(execution, lease, lease.node))
             return
         loop = asyncio.get_running_loop()
         lease.idle = loop.call_later(self._idle_seconds, self._give_back, lease)
@@ -293,11 +292,8 @@ class Leases(ABC):
             lease.node.leases.discard(lease)
         self._cancel(lease)
 
-    def _start(self, execution: RemoteExecution, lease: Lease, node: Node) -> None:
-        """Begin to send a job to a node."""
-        self._spawn(self._begin(execution, lease, node))
-
     async def _begin(self, execution: RemoteExecution, lease: Lease, node: Node) -> None:
+        """Send a job to a node."""
         job = execution.job()
         call: bytes = job["call"]
         execution.sent_to = node.words

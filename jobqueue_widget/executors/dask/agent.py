@@ -13,7 +13,6 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from ..._threads.locks import Lock
@@ -45,22 +44,13 @@ class LeaseTask:
         self.over = threading.Event()
 
 
-class Kernel:
-    """One open executor of a kernel."""
-
-    def __init__(self, name: str, lanes: int, settings: Mapping[str, Any]) -> None:
-        self.heard = time.monotonic()
-        self.puts: dict[str, bytearray] = {}
-        self.agent = Agent(name, lanes, settings)
-
-
 class WorkerAgent:
     """One per Dask worker process. On the worker's loop, unless it says otherwise."""
 
     def __init__(self, worker: Any) -> None:
         global _worker_agent
         self._worker = worker
-        self._kernels: dict[str, Kernel] = {}
+        self._kernels: dict[str, Agent] = {}  # of each open executor of a kernel
         self._leases: dict[str, LeaseTask] = {}
         self._lock = Lock()
         self._closed = False
@@ -75,71 +65,47 @@ class WorkerAgent:
         one = self._kernels.get(kernel)
         if one is not None:
             one.heard = time.monotonic()
+        if what in ("put", "ask", "kill", "read", "drop"):
+            return None if one is None else getattr(one, what)(**details)
         result = getattr(self, f"_on_{what}")(kernel, one, **details)
         if asyncio.iscoroutine(result):
             result = await result
         return result
 
-    def _on_put(
-        self, kernel: str, one: Kernel | None, token: str, offset: int, data: bytes
-    ) -> None:
-        if one is not None:
-            one.puts.setdefault(token, bytearray())[offset:] = data
-
     async def _on_begin(
-        self, kernel: str, one: Kernel | None, lease: str, token: str, job: dict[str, Any]
+        self, kernel: str, one: Agent | None, lease: str, token: str, job: dict[str, Any]
     ) -> tuple[str, dict[str, Any]]:
         held = self._leases.get(lease)
         if one is None or held is None or held.over.is_set():
             return "no lease", {}
         held.token = token
-        put = one.puts.pop(token, None)
-        if put is not None:
-            job = {**job, "call": bytes(put)}
-        return await one.agent.run(token, job)
+        return await one.run(token, job)
 
-    def _on_ask(self, kernel: str, one: Kernel | None, token: str) -> None:
-        if one is not None:
-            one.agent.ask(token)
-
-    def _on_kill(self, kernel: str, one: Kernel | None, token: str) -> None:
-        if one is not None:
-            one.agent.kill(token)
-
-    async def _on_updates(self, kernel: str, one: Kernel | None, seen: int) -> Any:
+    async def _on_updates(self, kernel: str, one: Agent | None, seen: int) -> Any:
         if one is None:
             return None
-        seconds = POLL_SECONDS if self._holds(kernel) or one.agent.is_busy else GONE_SECONDS
-        answer = await one.agent.updates(seen, seconds)
+        seconds = POLL_SECONDS if self._holds(kernel) or one.is_busy else GONE_SECONDS
+        answer = await one.updates(seen, seconds)
         one.heard = time.monotonic()
         return answer
 
-    def _on_read(
-        self, kernel: str, one: Kernel | None, token: str, offset: int, size: int
-    ) -> bytes | None:
-        return None if one is None else one.agent.read_file(token, offset, size)
-
-    def _on_drop(self, kernel: str, one: Kernel | None, token: str) -> None:
-        if one is not None:
-            one.agent.drop_file(token)
-
-    def _on_release(self, kernel: str, one: Kernel | None, lease: str) -> None:
+    def _on_release(self, kernel: str, one: Agent | None, lease: str) -> None:
         held = self._leases.get(lease)
         if held is not None:
             held.over.set()
         if one is not None and not self._holds(kernel):
-            one.agent.answer()
+            one.answer()
 
     def _holds(self, kernel: str) -> bool:
         leases = list(self._leases.values())
         return any(one.kernel == kernel and not one.over.is_set() for one in leases)
 
-    async def _on_leave(self, kernel: str, one: Kernel | None) -> None:
+    async def _on_leave(self, kernel: str, one: Agent | None) -> None:
         for lease in [lease for lease in self._leases.values() if lease.kernel == kernel]:
             lease.over.set()
         if self._kernels.pop(kernel, None) is one is not None:
-            one.agent.answer()
-            await asyncio.get_running_loop().run_in_executor(None, one.agent.close)
+            one.answer()
+            await asyncio.get_running_loop().run_in_executor(None, one.close)
 
     # -- leases ------------------------------------------------------------------------------
 
@@ -168,7 +134,7 @@ class WorkerAgent:
             return
         if name not in self._kernels:
             settings = {**settings, "scratch": self._worker.local_directory}
-            self._kernels[name] = Kernel(name, lanes, settings)
+            self._kernels[name] = Agent(name, lanes, settings)
             self._watch(name)
         node = {"lease": lease, "address": self._worker.address, "worker": self._worker.id}
         self._worker.log_event(topic, {**node, "host": platform.node(), "pid": os.getpid()})
@@ -183,13 +149,13 @@ class WorkerAgent:
             return
         lease.over.set()
         if lease.token:
-            kernel.agent.tell(lease.token, taken=True)  # the end it now has is not its own
-            kernel.agent.kill(lease.token)
+            kernel.tell(lease.token, taken=True)  # the end it now has is not its own
+            kernel.kill(lease.token)
         if not self._holds(lease.kernel):
-            seconds = ORPHAN_SECONDS if kernel.agent.is_busy else 0.0
+            seconds = ORPHAN_SECONDS if kernel.is_busy else 0.0
             asyncio.get_running_loop().call_later(seconds, self._let_go_of, lease.kernel, kernel)
 
-    def _let_go_of(self, name: str, kernel: Kernel) -> None:
+    def _let_go_of(self, name: str, kernel: Agent) -> None:
         if self._kernels.get(name) is kernel and not self._holds(name):
             self._leaving = asyncio.ensure_future(self._on_leave(name, kernel))
 
@@ -199,7 +165,7 @@ class WorkerAgent:
         if kernel is None:
             return
         quiet = time.monotonic() - kernel.heard
-        if quiet > (SILENCE if self._holds(name) or kernel.agent.is_busy else IDLE_SECONDS):
+        if quiet > (SILENCE if self._holds(name) or kernel.is_busy else IDLE_SECONDS):
             self._leaving = asyncio.ensure_future(self._on_leave(name, kernel))
             return
         asyncio.get_running_loop().call_later(TICK, self._watch, name)
@@ -213,7 +179,7 @@ class WorkerAgent:
             lease.over.set()
         kernels, self._kernels = list(self._kernels.values()), {}
         for kernel in kernels:
-            kernel.agent.kill_now()
-            kernel.agent.close()
+            kernel.kill_now()
+            kernel.close()
         if _worker_agent is self:
             _worker_agent = None

@@ -141,12 +141,8 @@ class DaskExecutor(AttachedExecutor[DaskLeases]):
                     may_be_passed=True,
                 )
             free = sum(offered) - sum(resources_of(one.spec).get(name, 0.0) for one in at_work)
-            if free < amount:
-                return BlockReason(
-                    f"needs {name}={amount:g}, {free:g} of {sum(offered):g} is free",
-                    need={name: amount},
-                    have={name: free},
-                )
+            if reason := self._too_little(name, amount, free, sum(offered)):
+                return reason
         return None
 
     async def close(self) -> None:

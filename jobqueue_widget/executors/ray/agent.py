@@ -30,7 +30,6 @@ class RayAgent:
         self._name = name
         self._settings = settings
         self._agent: Agent | None = None
-        self._puts: dict[str, bytearray] = {}
 
     async def hello(self) -> dict[str, Any]:
         """Start the agent and tell where it is."""
@@ -44,20 +43,17 @@ class RayAgent:
         return self._agent
 
     async def put(self, token: str, offset: int, data: bytes) -> None:
-        """A piece of large arguments."""
-        self._puts.setdefault(token, bytearray())[offset:] = data
+        """Keep a piece of large arguments."""
+        self._here.put(token, offset, data)
 
     async def begin(
         self, lease: str, token: str, job: dict[str, Any]
     ) -> tuple[str, dict[str, Any]]:
         """Start one attempt of one job."""
-        put = self._puts.pop(token, None)
-        if put is not None:
-            job = {**job, "call": bytes(put)}
         return await self._here.run(token, job)
 
     async def updates(self, seen: int) -> tuple[int, dict[str, Any]]:
-        """What is new; waits for it."""
+        """Return what is new; waits for it."""
         return await self._here.updates(seen, POLL_SECONDS)
 
     async def ask(self, token: str) -> None:
@@ -69,12 +65,12 @@ class RayAgent:
         self._here.kill(token)
 
     async def read(self, token: str, offset: int, size: int) -> bytes:
-        """A piece of a large result."""
-        return self._here.read_file(token, offset, size)
+        """Return a piece of a large result."""
+        return self._here.read(token, offset, size)
 
     async def drop(self, token: str) -> None:
         """Delete a result that has been fetched."""
-        self._here.drop_file(token)
+        self._here.drop(token)
 
     async def release(self, lease: str) -> None:
         """End its workers; the actor is ended next."""

@@ -107,9 +107,8 @@ class RayExecutor(AttachedExecutor[RayLeases]):
                 text = f"the Ray cluster has {name}={total:g}, needs {amount:g}"
                 need, have = {name: amount}, {name: total}
                 return BlockReason(text, need=need, have=have, may_be_passed=True)
-            if free < amount:
-                text = f"needs {name}={amount:g}, {free:g} of {total:g} is free"
-                return BlockReason(text, need={name: amount}, have={name: free})
+            if reason := self._too_little(name, amount, free, total):
+                return reason
         return None
 
     async def close(self) -> None:

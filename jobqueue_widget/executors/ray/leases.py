@@ -191,9 +191,6 @@ class RayLeases(Leases):
 
         return super()._why_taken() if ray.is_initialized() else WAS_SHUT_DOWN
 
-    def _on_lost(self, node: Node) -> None:
-        """Do nothing: there is no more to forget."""
-
     async def close(self) -> None:
         """Give everything back."""
         self._closed = True
