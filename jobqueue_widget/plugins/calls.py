@@ -66,7 +66,7 @@ class Call:
         payload = pack(args, kwargs, plugin.runtime.types, name)
         reporter = NullReporter(f"{name}-call-{next(_numbers)}", current_job())
         self._plugin = plugin
-        self._done = reporter.done
+        self.done = reporter.done  # gets its outcome
         self.run = PluginRun(
             plugin, operation, reporter, payload, who=f"a call of {name}", on_chunk=on_chunk
         )
@@ -83,7 +83,7 @@ class Call:
         """
         try:
             self.begin()
-            return self._value(self._done.result())
+            return self.value_of(self.done.result())
         except BaseException:
             self.stop()
             raise
@@ -92,22 +92,10 @@ class Call:
         """Await the value; cancelling stops the call, by force if need be."""
         try:
             self.begin()
-            return self._value(await asyncio.shield(asyncio.wrap_future(self._done)))
+            return self.value_of(await asyncio.shield(asyncio.wrap_future(self.done)))
         except BaseException:
             self.stop()
             raise
-
-    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        """Call back, on any thread, when it has ended."""
-        self._done.add_done_callback(callback)
-
-    def check(self) -> None:
-        """Raise what a call that has ended failed with.
-
-        Raises:
-            PluginFailedError: it raised, or its worker ended.
-        """
-        self._value(self._done.result())
 
     def stop(self) -> None:
         """Stop the call: nobody waits for it any more."""
@@ -120,7 +108,12 @@ class Call:
         if not self.run.over:
             self.run.kill()
 
-    def _value(self, outcome: Outcome) -> Any:
+    def value_of(self, outcome: Outcome) -> Any:
+        """Return the value of its end, or of a piece.
+
+        Raises:
+            PluginFailedError: it raised, or its worker ended.
+        """
         if outcome.kind == "value":
             if type(outcome.value) is NotKept:
                 raise ResultNotKeptError(f"plugin {self._plugin.meta.name!r}", outcome.value)
@@ -144,14 +137,14 @@ async def stream(
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
     call = Call(plugin, "stream", args, kwargs, on_piece)
-    call.add_done_callback(lambda _: on_piece(None))
+    call.done.add_done_callback(lambda _: on_piece(None))
     begun(call.run)
     try:
         call.begin()
         while (piece := await pieces.get()) is not None:
-            yield call._value(piece)
+            yield call.value_of(piece)
             call.run.next_chunk()
-        call.check()
+        call.value_of(call.done.result())
     finally:
         call.stop()
 
@@ -162,12 +155,12 @@ def stream_sync(
     """Yield the pieces in a thread that may wait; closing it stops the call."""
     pieces: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
     call = Call(plugin, "stream", args, kwargs, pieces.put)
-    call.add_done_callback(lambda _: pieces.put(None))
+    call.done.add_done_callback(lambda _: pieces.put(None))
     try:
         call.begin()
         while (piece := pieces.get()) is not None:
-            yield call._value(piece)
+            yield call.value_of(piece)
             call.run.next_chunk()
-        call.check()
+        call.value_of(call.done.result())
     finally:
         call.stop()

@@ -132,13 +132,11 @@ class PluginHandle:
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Run it, in its worker, and wait."""
-        call = calls.Call(self._plugin, "execute", args, kwargs)
-        return call.wait()
+        return calls.Call(self._plugin, "execute", args, kwargs).wait()
 
     async def execute_async(self, *args: Any, **kwargs: Any) -> Any:
         """Run it and await the result."""
-        call = calls.Call(self._plugin, "execute", args, kwargs)
-        return await call.value()
+        return await calls.Call(self._plugin, "execute", args, kwargs).value()
 
     def execute_stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
         """The pieces of its stream."""

@@ -15,6 +15,7 @@ from ..protocols import IoThread
 from .pipes import PIPE_SIZE, READ_SIZE, FrameReader, PipeWriter, prepare_pipe
 from .task import Task
 
+CLOSED_PIPE_PATIENCE = 0.2  # seconds for a worker that can tell nothing any more to end
 LOG_READS = 64  # per callback, so that much output does not keep the I/O thread from other work
 
 
@@ -159,7 +160,7 @@ class PipedWorker(ABC):
             if reader.read(self._gather):
                 return
             self._io.unwatch(reader.fd)
-            self._on_closed_pipe()
+            self._later(CLOSED_PIPE_PATIENCE, self._break, "closed its pipe")
         except wire.ProtocolError as error:
             self._break(str(error))
 
@@ -211,14 +212,14 @@ class PipedWorker(ABC):
             self._write(frames)
             task.on_started()
         else:
-            self._on_ready()
+            self._on_free(self)
 
     def _end_task(self, task: Task, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
         self._drain_log()
         must_go = task.on_end(meta, parts)
         self.jobs_done += 1
         if must_go:
-            self._replace(task)
+            self._kill(task, "its job left something behind")
             return
         with self._lock.held:
             self._task = None
@@ -252,17 +253,9 @@ class PipedWorker(ABC):
     # -- for subclasses (I/O thread) ------------------------------------------------------------
 
     @abstractmethod
-    def _on_ready(self) -> None:
-        """Note that the worker is ready and has no job."""
-
-    @abstractmethod
-    def _on_closed_pipe(self) -> None:
-        """Handle a closed pipe, after which the worker can tell nothing."""
-
-    @abstractmethod
     def _break(self, what: str) -> None:
         """Handle a protocol violation: stop reading from this worker."""
 
     @abstractmethod
-    def _replace(self, task: Task) -> None:
-        """End a worker whose job has left something behind that cannot be undone."""
+    def _kill(self, task: Task | None, why: str) -> None:
+        """End the worker and all that it started; with `task` only if it still works on that."""

@@ -33,7 +33,6 @@ KILL_PATIENCE = 5.0  # seconds after which a kill is reported as failed
 START_PATIENCE = 60.0
 EXIT_PATIENCE = 0.5
 SWEEP_INTERVAL = 0.01
-CLOSED_PIPE_PATIENCE = 0.2
 TRY_LATER = 75  # the exit code of a child that could not start because of the machine
 
 
@@ -168,18 +167,9 @@ class WorkerProcess(PipedWorker):
 
     # -- ending (I/O thread) -----------------------------------------------------------------------
 
-    def _on_ready(self) -> None:
-        self._on_free(self)
-
-    def _on_closed_pipe(self) -> None:
-        self._later(CLOSED_PIPE_PATIENCE, self._break, "closed its pipe")
-
     def _end_task(self, task: Task, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
         self.sources.hear(meta.get("modules"))
         super()._end_task(task, meta, parts)
-
-    def _replace(self, task: Task) -> None:
-        self._kill(task, "its job left something behind")
 
     def _break(self, what: str) -> None:
         if not self.gone:
