@@ -25,7 +25,7 @@ from ..workers.packing import Packed, PackedCall, Packer, call_bytes
 from ..workers.pool import Pool
 from ..workers.process import KILL_PATIENCE, WorkerProcess
 from ..workers.surroundings import Setup, Snapshot, Surroundings, changed, processors, send_to
-from ..workers.unpacking import decode, drop_unfinished, undecoded
+from ..workers.unpacking import decode, drop_unfinished, runs_code, undecoded
 from .idle_workers import IdleWorkers
 from .starting import StartsAtOnce
 
@@ -390,8 +390,7 @@ class ProcessExecution:
         assert self._ending is not None
         meta, parts = self._ending
         self._decoding = True
-        runs_code = bool(meta.get("file") or (parts and not meta.get("plain")))
-        if not (runs_code and self._executor.decodes):
+        if not (self._executor.decodes and runs_code(meta, parts)):
             self._decode(meta, parts)
             return
         name = f"decode-{self._spec.id}"

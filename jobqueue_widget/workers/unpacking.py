@@ -41,10 +41,18 @@ def undecoded(error: BaseException, meta: dict[str, Any], parts: Sequence[memory
     return Outcome.of_value(unreadable(error, parts), noticed=meta.get("noticed") is True)
 
 
+def runs_code(meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
+    """True if decoding may run code of the user's classes, or takes a while."""
+    return bool(meta.get("file") or (parts and not meta.get("plain")))
+
+
 def decode_aside(
     name: str, meta: dict[str, Any], parts: Sequence[memoryview], take: Callable[[Outcome], object]
 ) -> None:
-    """Decode in a thread of its own, as unpickling may run code of the user's classes."""
+    """Decode for `take`: at once, or in a thread of its own if that may run somebody's code."""
+    if not runs_code(meta, parts):
+        take(decode(meta, parts))
+        return
     thread = threading.Thread(target=lambda: take(decode(meta, parts)), name=name, daemon=True)
     try:
         thread.start()

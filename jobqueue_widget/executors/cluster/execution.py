@@ -14,7 +14,7 @@ from ...child import wire
 from ...errors import InvalidOptionError
 from ...protocols import ExecutorContext, Reporter
 from ...workers.packing import Packed, PackedCall, call_bytes
-from ...workers.unpacking import decode, decode_aside
+from ...workers.unpacking import decode_aside
 
 RESENDS = 3  # times that an idempotent job is sent again after its worker was lost
 
@@ -140,10 +140,8 @@ class RemoteExecution:
             name, message, text, code, signal = meta
             message = f"{message}, on {self.sent_to}"
             self.end(Outcome.of_error(JobFailure(name, message, text, code, signal)))
-        elif parts and not meta.get("plain"):
-            self._decode_aside(meta, [memoryview(part) for part in parts])
         else:
-            self.end(decode(meta, [memoryview(part) for part in parts]))
+            self._decode(meta, [memoryview(part) for part in parts])
 
     def spool(self) -> Path:
         """Return the file that a large result is put in while it is fetched."""
@@ -151,9 +149,9 @@ class RemoteExecution:
 
     def fetched(self) -> None:
         """Read a large result, all of which is in its file now."""
-        self._decode_aside({**self._meta, "file": str(self.spool())}, [])
+        self._decode({**self._meta, "file": str(self.spool())}, [])
 
-    def _decode_aside(self, meta: dict[str, Any], parts: list[memoryview]) -> None:
+    def _decode(self, meta: dict[str, Any], parts: list[memoryview]) -> None:
         decode_aside(f"decode-{self.spec.id}", meta, parts, self.end)
 
     def end(self, outcome: Outcome) -> None:

@@ -19,7 +19,7 @@ from ..._runtime.failures import failure_of
 from ..._threads.locks import Lock
 from ...protocols import ExecutorContext, Reporter
 from ...workers.packing import Packed, PackedCall, call_bytes
-from ...workers.unpacking import decode, decode_aside
+from ...workers.unpacking import decode_aside
 from . import foreign_runner
 
 logger = logging.getLogger(__name__)
@@ -247,11 +247,8 @@ class FuturesExecution:
         if self._asked and answer["meta"].get("type") == foreign_runner.WITHDRAWN:
             self._end(Outcome.of_stop())
             return
-        meta, parts = answer["meta"], [memoryview(part) for part in answer["parts"]]
-        if parts and not meta.get("plain"):  # may run code of the user's classes
-            decode_aside(f"decode-{self._spec.id}", meta, parts, self._end)
-        else:
-            self._end(decode(meta, parts))
+        parts = [memoryview(part) for part in answer["parts"]]
+        decode_aside(f"decode-{self._spec.id}", answer["meta"], parts, self._end)
 
     def _catch_up(self, answer: dict[str, Any]) -> None:
         """Report what came after the last look, from the answer where files are missing."""
