@@ -21,6 +21,7 @@ from ..child.plugins import typed
 from ..protocols import Reporter
 from ..workers.cleanup import has_started_since
 from ..workers.plugin_process import PluginProcess
+from ..workers.process import end_now
 from ..workers.unpacking import decode, drop_unfinished, lost_value, read_spooled, unreadable
 from .manifests.manifest import PluginMeta
 from .runtime import PluginRuntime
@@ -175,8 +176,7 @@ class PluginRun:
         if self._over or worker is None:
             self._leave_line()
             return True
-        worker.kill_now()
-        return worker.wait_gone(1.0)
+        return end_now([worker])
 
     def _leave_line(self) -> None:
         """End a call without a worker; `_advance` ends one that is just being given one."""

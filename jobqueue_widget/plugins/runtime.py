@@ -6,7 +6,6 @@ import atexit
 import functools
 import logging
 import os
-import shutil
 import threading
 import time
 import uuid
@@ -16,18 +15,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .._runtime.storage.spool import is_there, new_folder
+from .._runtime.storage.spool import Spool
 from .._threads.listeners import Listeners
 from .._threads.locks import Lock
 from .._threads.supervisor import Supervisor
 from ..workers.environment import environment_for_plugins
 from ..workers.guard import GUARD
-from ..workers.process import WorkerProcess
+from ..workers.process import WorkerProcess, end_now
 from .manifests import capabilities
 
 logger = logging.getLogger(__name__)
 
-EXIT_SECONDS = 1.0
+PREFIX = "jobqueue-plugins-"  # of folders for large results
 
 _runtimes: weakref.WeakSet[PluginRuntime] = weakref.WeakSet()
 
@@ -44,7 +43,7 @@ class PluginRuntime:
         self._listed = listed
         self.workers: set[WorkerProcess] = set()
         self._listeners = Listeners()
-        self._spool: Path | None = None
+        self._spool = Spool(PREFIX)
         self._users = 0
         self._users_lock = Lock()
         _runtimes.add(self)
@@ -68,11 +67,9 @@ class PluginRuntime:
 
     def spool(self) -> Path:
         """A private folder for large results, also removed if this process is killed."""
-        with self.lock.held:
-            if self._spool is None or not is_there(self._spool):
-                self._spool = new_folder("jobqueue-plugins-")
-            GUARD.add_folder(str(self._spool))
-            return self._spool
+        folder = self._spool.path()
+        GUARD.add_folder(str(folder))
+        return folder
 
     # -- who listens ---------------------------------------------------------------------------
 
@@ -107,21 +104,13 @@ class PluginRuntime:
     def rest(self) -> None:
         """Give the thread and the folder back: nothing is loaded. Not on the I/O thread."""
         self.io.close()
-        with self.lock.held:
-            spool, self._spool = self._spool, None
-        if spool is not None:
-            shutil.rmtree(spool, ignore_errors=True)
+        spool, self._spool = self._spool, Spool(PREFIX)
+        spool.remove()
 
     def kill_now(self) -> None:
         """End every worker without the I/O thread: the interpreter or the manager goes."""
-        workers = list(self.workers)
-        for worker in workers:
-            worker.kill_now()
-        deadline = time.monotonic() + EXIT_SECONDS
-        for worker in workers:
-            worker.wait_gone(max(0.01, deadline - time.monotonic()))
-        if self._spool is not None:
-            shutil.rmtree(self._spool, ignore_errors=True)
+        end_now(self.workers)
+        self._spool.remove()
 
     def close_dropped(self) -> None:
         """The manager was dropped with plugins loaded: end them, in the thread that holds them."""
@@ -148,7 +137,7 @@ class PluginRuntime:
             worker.forget_after_fork()
         self.workers.clear()
         self._listeners = Listeners()
-        self._spool = None
+        self._spool = Spool(PREFIX)
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import threading
 import time
@@ -46,42 +47,36 @@ class UserPlugin:
         """True while it executes."""
         return self._running > 0
 
-    def begin(self, admission: PluginAdmission) -> Callable[[], None]:
-        """Note that a call starts, which was admitted; return what is to be called at its end."""
+    @contextlib.contextmanager
+    def running(self, admission: PluginAdmission) -> Iterator[None]:
+        """Note that a call runs, which was admitted."""
         with self._lock.held:
             self._running += 1
         self.meta.last_executed = time.time()
-        told = admission.tell_start(self.name)
-
-        def end() -> None:
+        tell_end = admission.tell_start(self.name)
+        try:
+            yield
+        finally:
             with self._lock.held:
                 self._running -= 1
-            told()
-
-        return end
+            tell_end()
 
     def execute(self, admission: PluginAdmission, args: Any, kwargs: Any) -> Any:
         """Run it in this thread."""
         self.check()
         admission.admit(self.meta)
-        end = self.begin(admission)
-        try:
+        with self.running(admission):
             return self.meta.instance.execute(*args, **kwargs)
-        finally:
-            end()
 
     async def execute_async(self, admission: PluginAdmission, args: Any, kwargs: Any) -> Any:
         """Await it; one that can only block is run in a thread."""
         self.check()
         await admission.admit_async(self.meta)
-        end = self.begin(admission)
-        try:
+        with self.running(admission):
             awaited = getattr(self.meta.instance, "execute_async", None)
             if callable(awaited):
                 return await awaited(*args, **kwargs)
             return await asyncio.to_thread(self.meta.instance.execute, *args, **kwargs)
-        finally:
-            end()
 
     async def execute_stream(
         self, admission: PluginAdmission, args: Any, kwargs: Any
@@ -89,12 +84,9 @@ class UserPlugin:
         """Yield its pieces as it gives them."""
         self.check()
         await admission.admit_async(self.meta)
-        end = self.begin(admission)
-        try:
+        with self.running(admission):
             async for piece in self.meta.instance.execute_stream(*args, **kwargs):
                 yield piece
-        finally:
-            end()
 
     def evict(self) -> str | None:
         """Free what it holds, by its release(); return why not, or None."""

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
 
 from .._threads.locks import Lock
 from ..protocols import IoThread
-from .process import WorkerProcess
+from .process import WorkerProcess, end_now
 from .sources import stamp_of
 from .surroundings import Setup
 from .task import Task
 
 FAILED_STARTS = 3  # in a row, after which no spare is started until a job asks for a worker
-EXIT_SECONDS = 1.0
 SPARE_DELAY = 0.05  # seconds that a job has the machine for itself before a new spare is started
 
 Frames = list[bytes | memoryview]
@@ -218,11 +216,7 @@ class Pool:
         with self._lock.held:
             self._closing = True
             workers = list(self._all)
-        for worker in workers:
-            worker.kill_now()
-        deadline = time.monotonic() + EXIT_SECONDS
-        left = [w for w in workers if not w.wait_gone(max(0.01, deadline - time.monotonic()))]
-        return not left
+        return end_now(workers)
 
     def forget_after_fork(self) -> None:
         """Forget the workers in a forked child: they are the parent's."""

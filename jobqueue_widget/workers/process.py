@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ CHILD = Path(__file__).parents[1] / "child" / "function_worker.py"
 TERM_GRACE = 0.3  # seconds between SIGTERM and SIGKILL
 KILL_PATIENCE = 5.0  # seconds after which a kill is reported as failed
 START_PATIENCE = 60.0
+EXIT_SECONDS = 1.0  # for all to be gone, at the interpreter's exit
 EXIT_PATIENCE = 0.5
 SWEEP_INTERVAL = 0.01
 TRY_LATER = 75  # the exit code of a child that could not start because of the machine
@@ -286,3 +288,13 @@ class WorkerProcess(PipedWorker):
         self._close_ends(lambda fd: None)
         if self._process is not None:
             self._process.returncode = 0  # not our child, so never wait for it
+
+
+def end_now(workers: Iterable[WorkerProcess]) -> bool:
+    """End them without the I/O thread, at the interpreter's exit; True if all are gone in time."""
+    workers = list(workers)
+    for worker in workers:
+        worker.kill_now()
+    deadline = time.monotonic() + EXIT_SECONDS
+    gone = [one.wait_gone(max(0.01, deadline - time.monotonic())) for one in workers]
+    return all(gone)

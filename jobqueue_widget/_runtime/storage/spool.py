@@ -14,9 +14,15 @@ from ...child import byvalue, loading
 
 
 class Spool:
-    """A folder (0700) that is made when it is needed, and goes with this at the latest."""
+    """A folder (0700) that is made when it is needed, and goes with this at the latest.
 
-    def __init__(self) -> None:
+    Args:
+        prefix: what its name begins with.
+        within: the folder to make it in; None for that of temporary files.
+    """
+
+    def __init__(self, prefix: str = "jobqueue-", within: str | None = None) -> None:
+        self._where = prefix, within
         self._lock = Lock()
         self._remove: weakref.finalize[Any, Any] | None = None
         self.made: Path | None = None
@@ -25,7 +31,7 @@ class Spool:
         """Return the folder; made, or made anew if another took its place."""
         with self._lock.held:
             if self.made is None or not is_there(self.made):
-                self.made = new_folder("jobqueue-")
+                self.made = new_folder(*self._where)
                 self._remove = weakref.finalize(self, _remove, self.made, os.getpid())
             return self.made
 

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import platform
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 
 from ..._core.jobs import Outcome
 from ..._core.spec import JobOptions, JobSpec
-from ..._runtime.storage.spool import is_there, new_folder
+from ..._runtime.storage.spool import Spool
 from ..._threads.locks import Lock
 from ..._threads.supervisor import Supervisor
 from ...protocols import IoThread
@@ -66,24 +65,12 @@ class _AgentContext:
         self.max_result_bytes: int | None = settings["max_result_bytes"]
         self.env: Mapping[str, str] | None = settings["env"]
         self.recycle_after: int | None = settings["recycle_after"]
-        self._folder: Path | None = None
-        self._scratch: str | None = settings.get("scratch")
-        self._lock = Lock()
+        self._spool = Spool(within=settings.get("scratch"))
+        self.spool_dir = self._spool.path
+        self.remove_files = self._spool.remove
 
     def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
         self.io.call(callback, *args)
-
-    def spool_dir(self) -> Path:
-        with self._lock.held:
-            if self._folder is None or not is_there(self._folder):
-                self._folder = new_folder("jobqueue-", self._scratch)
-            return self._folder
-
-    def remove_files(self) -> None:
-        with self._lock.held:
-            folder, self._folder = self._folder, None
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _BufferingReporter:

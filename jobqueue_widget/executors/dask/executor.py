@@ -102,12 +102,9 @@ class DaskExecutor(AttachedExecutor[DaskLeases]):
         self._listeners.tell()
 
     def _enter(self, context: ExecutorContext) -> None:
-        from ... import __version__
-
         if self._context is context and self._leases is None:
-            self._leases = DaskLeases(
-                self._client, context, self._idle_seconds, __version__, self._listeners.tell
-            )
+            tell = self._listeners.tell
+            self._leases = DaskLeases(self._client, context, self._idle_seconds, tell)
             self._place_all()
 
     def blocked_by(self, spec: JobSpec) -> BlockReason | None:

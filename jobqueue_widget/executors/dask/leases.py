@@ -36,18 +36,14 @@ class DaskLeases(Leases):
         client: Client,
         context: ExecutorContext,
         idle_seconds: float,
-        version: str,
         on_change: Callable[[], None],
     ) -> None:
         self._client: Any = client
-        self._version = version
         name = f"jobqueue-{context.run_id}-{uuid.uuid4().hex[:8]}"
         self._calls = DaskCalls(client, name)
         super().__init__(name, self._calls, context, idle_seconds)
         self._visited: dict[str, Node] = {}  # also those that we have no lease on any more
-        self.link = Link(
-            client, self._calls, version, on_change, self._enter, self._lose_the_scheduler
-        )
+        self.link = Link(client, self._calls, on_change, self._enter, self._lose_the_scheduler)
         self._spawn(self.link.serve())
 
     @property
@@ -88,7 +84,7 @@ class DaskLeases(Leases):
         details = (lease.key, self.name, self.name, max(1, self.link.threads), self._settings)
         with annotate(tags=list(tags)) if tags else annotate():
             lease.future = self._client.submit(
-                make_lease(self._version),
+                make_lease(),
                 *details,
                 key=lease.key,
                 pure=False,

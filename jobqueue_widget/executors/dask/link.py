@@ -29,14 +29,12 @@ class Link:
         self,
         client: Client,
         calls: DaskCalls,
-        version: str,
         on_change: Callable[[], None],
         on_ready: Callable[[], None],
         on_lost: Callable[[str], None],
     ) -> None:
         self._client: Any = client
         self._calls = calls
-        self._version = version
         self._on_change = on_change
         self._on_ready = on_ready
         self._on_lost = on_lost
@@ -78,7 +76,7 @@ class Link:
                 self._set_trouble(CLOSED)
             if await self._pause(TICK / 5):
                 return ""
-        await self._client.register_plugin(make_plugin(self._version))
+        await self._client.register_plugin(make_plugin())
         connection = self._client.scheduler_comm
         self._size = ()
         await self._look()

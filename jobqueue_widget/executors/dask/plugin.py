@@ -24,9 +24,11 @@ def sources() -> dict[str, bytes]:
     return {str(path.relative_to(PACKAGE)): zlib.compress(path.read_bytes()) for path in paths}
 
 
-def make_plugin(version: str) -> Any:
-    """A `WorkerPlugin` that opens our agent in each worker, now and when one joins."""
+def make_plugin() -> Any:
+    """Make a `WorkerPlugin` that opens our agent in each worker, now and when one joins."""
     from distributed import WorkerPlugin
+
+    from ... import __version__ as version
 
     class JobQueuePlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
         """The plugin that Dask runs in each worker."""
@@ -74,8 +76,9 @@ def make_plugin(version: str) -> Any:
     return JobQueuePlugin(sources())
 
 
-def make_lease(version: str) -> Callable[..., None]:
+def make_lease() -> Callable[..., None]:
     """Return the task that holds a slot: what Dask sees of us."""
+    from ... import __version__ as version
 
     def jobqueue(lease: str, kernel: str, topic: str, lanes: int, settings: dict[str, Any]) -> None:
         try:
