@@ -51,7 +51,8 @@ class PrivateLoop:
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self.loop.stop)
 
-    def join(self) -> None:
-        """Wait until the thread has ended."""
+    def join(self) -> bool:
+        """Wait until the thread has ended; False if it has not after five seconds."""
         if self._thread is not threading.current_thread():
             self._thread.join(5.0)
+        return not self._thread.is_alive()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any
 
 from ..._runtime.failures import failure_of
@@ -34,28 +34,18 @@ def reserved_keywords(host: Any) -> frozenset[str]:
 
 
 async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
-    """Like asyncio.to_thread, in a daemon thread: one that hangs holds up nothing."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def settle(value: Any, error: BaseException | None) -> None:
-        if not future.done():
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(RuntimeError(str(failure_of(error))))
+    """Call like asyncio.to_thread, in a daemon thread: one that hangs holds up nothing."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()  # whoever awaits it may leave, and the call goes on
 
     def run() -> None:
-        value, error = None, None
         try:
-            value = call(*args)
-        except BaseException as caught:
-            error = caught
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, value, error)
+            future.set_result(call(*args))
+        except BaseException as error:
+            future.set_exception(RuntimeError(str(failure_of(error))))
 
     threading.Thread(target=run, name="plugin-aside", daemon=True).start()
-    return await future
+    return await asyncio.wrap_future(future)
 
 
 async def guarded(call: Callable[[], Awaitable[Any]]) -> Any:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from ..._runtime.failures import failure_of
 from ..._threads.listeners import Listeners
 from ..._threads.locks import Lock
+from ..._threads.private_loop import PrivateLoop
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,17 @@ def session_of(host: Any) -> HostSession:
         return session
 
 
+class HostLoop(PrivateLoop):
+    """The loop of a host's coroutines, whose end does not wait for one that goes on."""
+
+    async def _finish_tasks(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=1.0)
+
+
 class HostSession:
     """What all queues over one plugin host share. Any thread.
 
@@ -41,8 +52,7 @@ class HostSession:
         self.host = host
         self._lock = Lock()
         self._users = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._private: HostLoop | None = None
         self._claims: dict[str, str] = {}
         self._listeners = Listeners()
         self._starting: dict[str, Callable[[], None]] = {}
@@ -58,16 +68,7 @@ class HostSession:
         """One more executor uses the host."""
         with self._lock.held:
             if not self._users:
-                loop = asyncio.new_event_loop()
-                thread = threading.Thread(
-                    target=_run_loop, args=(loop,), name="jobqueue-plugin-host", daemon=True
-                )
-                try:
-                    thread.start()
-                except BaseException:
-                    loop.close()
-                    raise
-                self._loop, self._thread = loop, thread
+                self._private = HostLoop("jobqueue-plugin-host")
                 self._unhook = self._hook_scheduler()
             self._users += 1
 
@@ -77,14 +78,13 @@ class HostSession:
             self._users -= 1
             if self._users:
                 return
-            loop, thread, unhook = self._loop, self._thread, self._unhook
-            self._loop = self._thread = self._unhook = None
+            private, unhook = self._private, self._unhook
+            self._private = self._unhook = None
         if unhook is not None:
             unhook()
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(5.0)
-            if thread.is_alive():
+        if private is not None:
+            private.close()
+            if not private.join():
                 logger.error("the plugin host still blocks its loop; its thread is left behind")
 
     def after_fork(self) -> None:
@@ -93,15 +93,15 @@ class HostSession:
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on the host's loop."""
-        assert self._loop is not None, "the session is closed"
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        assert self._private is not None, "the session is closed"
+        asyncio.run_coroutine_threadsafe(coroutine, self._private.loop)
 
     def post(self, callback: Callable[..., object], *args: object) -> None:
         """Call back on the host's loop, if there still is one."""
-        loop = self._loop
-        if loop is not None:
+        private = self._private
+        if private is not None:
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(callback, *args)
+                private.loop.call_soon_threadsafe(callback, *args)
 
     # -- one execution per plugin ------------------------------------------------------------------
 
@@ -198,18 +198,3 @@ def _takes(host: Any, method: str, count: int) -> bool:
     except (TypeError, ValueError, AttributeError):
         return False
     return True
-
-
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-    finally:
-        loop.close()
