@@ -119,7 +119,7 @@ def sources_of(files: Iterable[str]) -> dict[str, list[str]]:
 def names_in_texts(function: FunctionType) -> Iterator[str]:
     """List words that may name globals: in annotations, in texts to evaluate, from `__main__`."""
     yield from _words(annotations_of(function).values())
-    codes = list(_codes_in(function.__code__))
+    codes = list(codes_in(function.__code__))
     used = {name for code in codes for name in code.co_names}
     looks_into_main = MAIN in used or (
         "__name__" not in used and any(MAIN in _texts(code) for code in codes)
@@ -156,11 +156,12 @@ def _words(texts: Iterable[object]) -> Iterator[str]:
                     yield word
 
 
-def _codes_in(code: CodeType) -> Iterator[CodeType]:
+def codes_in(code: CodeType) -> Iterator[CodeType]:
+    """List a code and all codes in it."""
     yield code
     for one in code.co_consts:
         if isinstance(one, CodeType):
-            yield from _codes_in(one)
+            yield from codes_in(one)
 
 
 def is_of_main(function: FunctionType) -> bool:

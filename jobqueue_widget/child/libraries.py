@@ -58,17 +58,9 @@ def _torch(torch: Any) -> None:
         torch.set_grad_enabled(True)
 
 
-def _decimal(decimal: Any) -> None:
-    decimal.setcontext(decimal.Context())
-
-
-def _socket(socket: Any) -> None:
-    socket.setdefaulttimeout(None)
-
-
 RESETS: dict[str, Callable[[Any], None]] = {
-    "socket": _socket,
-    "decimal": _decimal,
+    "socket": lambda socket: socket.setdefaulttimeout(None),
+    "decimal": lambda decimal: decimal.setcontext(decimal.Context()),
     "numpy": _numpy,
     "matplotlib.pyplot": _pyplot,
     "torch": _torch,

@@ -107,7 +107,7 @@ class PluginRun:
         self._step: Operation | None = None
         self._version = 0
         self._began = 0.0  # when its worker was given the step, in epoch seconds
-        self._asked = self._killed = self._over = self._memory_was_short = False
+        self._asked = self._over = self._memory_was_short = False
         self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
         self._phase: str | None = None
         self._before_end: list[Callable[[], object]] = []
@@ -147,9 +147,7 @@ class PluginRun:
 
     def ask_to_stop(self) -> bool:
         """Ask by the plugin's cancel(), the flag and JobCancelled; end what has not begun."""
-        with self._lock.held:
-            self._asked = True
-            worker = self._slot.worker if self._slot is not None and self._step else None
+        worker = self._stop()
         if worker is None:
             self._leave_line()
         elif worker.take_back(self):
@@ -160,9 +158,7 @@ class PluginRun:
 
     def kill(self) -> None:
         """End its worker, with the process group and everything that it started."""
-        with self._lock.held:
-            self._asked = self._killed = True
-            worker = self._slot.worker if self._slot is not None and self._step else None
+        worker = self._stop()
         if worker is None:
             self._leave_line()
         else:
@@ -171,12 +167,18 @@ class PluginRun:
     def kill_now(self) -> bool:
         """End its worker within a second, without waiting for any thread. True: it is gone."""
         with self._lock.held:
-            self._asked = self._killed = True
+            self._asked = True
             worker = self._slot.worker if self._slot is not None else None
         if self._over or worker is None:
             self._leave_line()
             return True
         return end_now([worker])
+
+    def _stop(self) -> PluginProcess | None:
+        """Note that it shall stop; return the worker that has a step of it."""
+        with self._lock.held:
+            self._asked = True
+            return self._slot.worker if self._slot is not None and self._step else None
 
     def _leave_line(self) -> None:
         """End a call without a worker; `_advance` ends one that is just being given one."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 
+from ..child.byvalue import codes_in
 from ..child.wire import is_plain
 
 
@@ -41,11 +42,12 @@ def _parts(value: object, seen: set[int]) -> Iterator[object]:
                 yield from _parts(cell.cell_contents, seen)
             except ValueError:  # the variable is not set yet
                 continue
-        for name in _names(value.__code__):
-            found = value.__globals__.get(name)
-            if getattr(found, "__module__", None) == value.__module__:
-                yield name
-                yield from _parts(found, seen)
+        for code in codes_in(value.__code__):
+            for name in code.co_names:
+                found = value.__globals__.get(name)
+                if getattr(found, "__module__", None) == value.__module__:
+                    yield name
+                    yield from _parts(found, seen)
 
 
 def _code(code: CodeType) -> Iterator[object]:
@@ -53,13 +55,6 @@ def _code(code: CodeType) -> Iterator[object]:
     yield from (code.co_names, code.co_varnames, code.co_freevars, code.co_argcount)
     for constant in code.co_consts:
         yield list(_code(constant)) if isinstance(constant, CodeType) else repr(constant)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
 
 
 def now_of(target: object) -> Callable[..., object] | None:

@@ -196,12 +196,15 @@ class PipedWorker(ABC):
             except ValueError as error:
                 self._break(f"sent what cannot be read: {error}")
         else:
-            try:
-                meta, parts = wire.read_end(memoryview(body))
-            except (wire.ProtocolError, ValueError) as error:
-                self._break(f"sent an end that cannot be read: {error}")
-                return
-            self._end_task(task, meta, parts)
+            if (end := self._read_end(body, "an end")) is not None:
+                self._end_task(task, *end)
+
+    def _read_end(self, body: bytearray, what: str) -> tuple[dict[str, Any], list[Any]] | None:
+        try:
+            return wire.read_end(memoryview(body))
+        except (wire.ProtocolError, ValueError) as error:
+            self._break(f"sent {what} that cannot be read: {error}")
+            return None
 
     def _become_ready(self) -> None:
         with self._lock.held:

@@ -88,12 +88,8 @@ class PluginProcess(WorkerProcess):
         task = self._task
         if task is None or number != self._number:
             return
-        try:
-            meta, parts = wire.read_end(memoryview(body))
-        except (wire.ProtocolError, ValueError) as error:
-            self._break(f"sent a chunk that cannot be read: {error}")
-            return
-        task.on_chunk(meta, parts)  # type: ignore[attr-defined]
+        if (end := self._read_end(body, "a chunk")) is not None:
+            task.on_chunk(*end)  # type: ignore[attr-defined]
 
     def _keep_log(self, data: bytes) -> None:
         super()._keep_log(data)

@@ -135,7 +135,6 @@ class Agent:
         self._attended: dict[str, Updates] = {}  # of jobs whose callers still wait
         self._taken: tuple[int, dict[str, Updates]] = (0, {})
         self._closed = False
-        self.where = f"{platform.node()}"
 
     # -- what the kernel wants ---------------------------------------------------------------
 
@@ -193,16 +192,12 @@ class Agent:
 
     def ask(self, token: str) -> None:
         """Ask that attempt to stop; one that has ended is left alone."""
-        with self._lock.held:
-            execution = self._jobs.get(token)
-        if execution is not None:
+        if (execution := self._jobs.get(token)) is not None:
             execution.ask_to_stop()
 
     def kill(self, token: str) -> None:
         """Force that attempt to end."""
-        with self._lock.held:
-            execution = self._jobs.get(token)
-        if execution is not None:
+        if (execution := self._jobs.get(token)) is not None:
             execution.kill()
 
     def read(self, token: str, offset: int, size: int) -> bytes:
@@ -292,7 +287,7 @@ class Agent:
             self._closed = True
         empty = threading.Event()
         if self._executor.begin_close(empty.set) and not empty.wait(CLOSE_SECONDS):
-            logger.warning("workers of %s are not gone after %g s", self.where, CLOSE_SECONDS)
+            logger.warning("workers of %s are not gone after %g s", platform.node(), CLOSE_SECONDS)
         self._io.close()
         self._context.remove_files()
 

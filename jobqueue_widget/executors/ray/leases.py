@@ -49,6 +49,13 @@ def options_of(needs: dict[str, float]) -> dict[str, Any]:
     return options
 
 
+def is_connected() -> bool:
+    """True while the user's Ray is connected."""
+    import ray
+
+    return bool(ray.is_initialized())
+
+
 class ActorNode(Node):
     """An actor with our agent."""
 
@@ -64,20 +71,16 @@ class RayCalls(Calls):
 
     async def call(self, node: Node, what: str, **details: Any) -> Any:
         """Await a method of the actor."""
-        import ray
-
         assert isinstance(node, ActorNode)
-        if not ray.is_initialized():
+        if not is_connected():
             raise ConnectionError(SHUT_DOWN)  # a call would start another Ray
         return await getattr(node.actor, what).remote(**details)
 
     async def why_lost(self, node: Node, error: Exception) -> str:
-        """Ray makes sure of it before it says that an actor has died."""
-        import ray
-
+        """Return why it is lost; Ray makes sure of it before it says that an actor has died."""
         if not node.leases:
             return "it was given up"
-        if not ray.is_initialized():
+        if not is_connected():
             return WAS_SHUT_DOWN
         return f"its process has ended ({type(error).__name__})"
 
@@ -102,9 +105,7 @@ class RayLeases(Leases):
     @property
     def trouble(self) -> str:
         """Reason why no lease can be asked for: no connection, or no processor."""
-        import ray
-
-        return self._trouble if ray.is_initialized() else SHUT_DOWN
+        return self._trouble if is_connected() else SHUT_DOWN
 
     @property
     def capacity(self) -> int:
@@ -117,7 +118,7 @@ class RayLeases(Leases):
         loop = asyncio.get_running_loop()
         while not self._closing.is_set():
             trouble, total = "", self.total
-            if not ray.is_initialized():
+            if not is_connected():
                 trouble = SHUT_DOWN
                 for node in list(self._nodes.values()):
                     self._lose_node(node, "Ray was shut down")
@@ -146,7 +147,7 @@ class RayLeases(Leases):
         lease = Lease(f"{self.name}-{uuid.uuid4().hex[:8]}", kind)
         self._leases[lease.key] = lease
         try:
-            if not ray.is_initialized():
+            if not is_connected():
                 raise ConnectionError(SHUT_DOWN)
             made = ray.remote(RayAgent).options(**options_of(dict(kind)))
             actor = made.remote(self.name, self._settings)
@@ -170,9 +171,7 @@ class RayLeases(Leases):
             self._granted_at(lease, node)
 
     def _tell(self, execution: RemoteExecution, told: dict[str, Any]) -> None:
-        import ray
-
-        if not ray.is_initialized():
+        if not is_connected():
             told = {**told, "taken": True}  # a job's process may end before its actor does
         super()._tell(execution, told)
 
@@ -180,16 +179,14 @@ class RayLeases(Leases):
         import ray
 
         actor = self._actors.pop(lease.key, None)
-        if actor is not None and ray.is_initialized():
+        if actor is not None and is_connected():
             try:
                 ray.kill(actor)
             except Exception as error:
                 logger.debug("an actor of ours could not be ended: %r", error)
 
     def _why_taken(self) -> str:
-        import ray
-
-        return super()._why_taken() if ray.is_initialized() else WAS_SHUT_DOWN
+        return super()._why_taken() if is_connected() else WAS_SHUT_DOWN
 
     async def close(self) -> None:
         """Give everything back."""
