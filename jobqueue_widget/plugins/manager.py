@@ -478,7 +478,7 @@ class PluginManager(Judging):
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back (any thread) when a plugin was loaded, unloaded or freed; returns its end."""
-        return self._runtime.on_change(callback)
+        return self._runtime.listeners.add(callback)
 
     # -- for admission: protocols.OffersResources ------------------------------------------------
 

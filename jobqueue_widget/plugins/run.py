@@ -107,7 +107,8 @@ class PluginRun:
         self._step: Operation | None = None
         self._version = 0
         self._began = 0.0  # when its worker was given the step, in epoch seconds
-        self._asked = self._over = self._memory_was_short = False
+        self._asked = self._memory_was_short = False
+        self.over = False  # its end is told
         self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
         self._phase: str | None = None
         self._before_end: list[Callable[[], object]] = []
@@ -117,15 +118,10 @@ class PluginRun:
         """True for what somebody waits for, False for the plugin's own upkeep."""
         return self.operation in ("execute", "stream")
 
-    @property
-    def over(self) -> bool:
-        """True once its end was told."""
-        return self._over
-
     def at_end(self, callback: Callable[[], object]) -> None:
         """Call back once, before the end of the run is told; now if it was told."""
         with self._lock.held:
-            if not self._over:
+            if not self.over:
                 self._before_end.append(callback)
                 return
         callback()
@@ -169,7 +165,7 @@ class PluginRun:
         with self._lock.held:
             self._asked = True
             worker = self._slot.worker if self._slot is not None else None
-        if self._over or worker is None:
+        if self.over or worker is None:
             self._leave_line()
             return True
         return end_now([worker])
@@ -420,9 +416,9 @@ class PluginRun:
 
     def _end(self, outcome: Outcome) -> None:
         with self._lock.held:
-            if self._over:
+            if self.over:
                 return
-            self._over = True
+            self.over = True
         for callback in self._before_end:
             callback()
         self.reporter.ended(outcome)

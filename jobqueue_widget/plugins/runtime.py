@@ -11,7 +11,7 @@ import time
 import uuid
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class PluginRuntime:
         self.data_dir, self.models_dir = data_dir, models_dir
         self._listed = listed
         self.workers: set[WorkerProcess] = set()
-        self._listeners = Listeners()
+        self.listeners = Listeners()
         self._spool = Spool(PREFIX)
         self._users = 0
         self._users_lock = Lock()
@@ -73,13 +73,9 @@ class PluginRuntime:
 
     # -- who listens ---------------------------------------------------------------------------
 
-    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back when a plugin was loaded, unloaded or freed."""
-        return self._listeners.add(callback)
-
     def tell(self) -> None:
         """Tell the listeners that something changed. Without the lock."""
-        for listener in self._listeners:
+        for listener in self.listeners:
             try:
                 listener()
             except Exception:
@@ -136,7 +132,7 @@ class PluginRuntime:
         for worker in self.workers:
             worker.forget_after_fork()
         self.workers.clear()
-        self._listeners = Listeners()
+        self.listeners = Listeners()
         self._spool = Spool(PREFIX)
 
 

@@ -29,11 +29,11 @@ class PipedWorker(ABC):
         self._on_free = on_free
         self._on_gone = on_gone
         self._lock = Lock()
-        self._ready = False
+        self.was_ready = False  # for a job, at any time
         self._dying = False
         self.gone = False
         self._task: Task | None = None
-        self._number = 0
+        self.number = 0  # of its job, or of its last one
         self._queued: list[bytes | memoryview] | None = None
         self._pieces: list[bytearray] = []  # pieces so far of an end too large for one frame
         self._writer: PipeWriter | None = None
@@ -50,16 +50,6 @@ class PipedWorker(ABC):
         """True while the worker can take a job, now or when it is ready."""
         return not self._dying and not self.gone
 
-    @property
-    def number(self) -> int:
-        """The number of its job, or of its last one."""
-        return self._number
-
-    @property
-    def was_ready(self) -> bool:
-        """True if it was ready for a job at any time."""
-        return self._ready
-
     def call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
         """Call back on the I/O thread, whatever becomes of this worker."""
         self._io.call_later(seconds, callback, *args)
@@ -75,8 +65,8 @@ class PipedWorker(ABC):
             if not self.usable:
                 return False
             assert self._task is None, "a worker takes one job at a time"
-            self._task, self._number = task, number
-            if not self._ready:
+            self._task, self.number = task, number
+            if not self.was_ready:
                 self._queued = frames
                 task.on_starting()
                 return True
@@ -100,7 +90,7 @@ class PipedWorker(ABC):
         with self._lock.held:
             if self._task is not task:
                 return
-            self._say(wire.ASK, self._number)
+            self._say(wire.ASK, self.number)
 
     def close(self) -> None:
         """Let an idle worker exit."""
@@ -167,7 +157,7 @@ class PipedWorker(ABC):
     def _gather(self, kind: bytes, number: int, body: bytearray) -> None:
         """Take one frame, with the pieces of it that came before."""
         if kind == wire.MORE:
-            if self._task is not None and number == self._number:
+            if self._task is not None and number == self.number:
                 self._pieces.append(body)
             return
         if self._pieces:
@@ -179,7 +169,7 @@ class PipedWorker(ABC):
         task = self._task
         if kind == wire.READY:
             self._become_ready()
-        elif task is None or number != self._number:
+        elif task is None or number != self.number:
             return  # a frame of an earlier job
         elif kind == wire.VALUE:
             self._end_task(task, wire.PLAIN_VALUE, [memoryview(body)])
@@ -208,7 +198,7 @@ class PipedWorker(ABC):
 
     def _become_ready(self) -> None:
         with self._lock.held:
-            self._ready = True
+            self.was_ready = True
             frames, self._queued = self._queued, None
             task = self._task
         if frames is not None and task is not None:

@@ -52,7 +52,7 @@ class PluginProcess(WorkerProcess):
         """Ask the worker's control thread; the answer comes on the I/O thread. Any thread."""
         number = next(self._question_numbers) & 0xFFFFFFFF
         with self._lock.held:
-            able = self.usable and self._ready
+            able = self.usable and self.was_ready
             if able:
                 self._questions[number] = on_answer
                 self._say(wire.QUESTION, number, text.encode())
@@ -63,7 +63,7 @@ class PluginProcess(WorkerProcess):
         """Let the worker send one more chunk of a stream. Any thread."""
         with self._lock.held:
             if self._task is task:
-                self._say(wire.NEXT, self._number)
+                self._say(wire.NEXT, self.number)
 
     def _handle(self, kind: bytes, number: int, body: bytearray) -> None:
         if kind == wire.ANSWER:
@@ -86,7 +86,7 @@ class PluginProcess(WorkerProcess):
 
     def _on_chunk(self, number: int, body: bytearray) -> None:
         task = self._task
-        if task is None or number != self._number:
+        if task is None or number != self.number:
             return
         if (end := self._read_end(body, "a chunk")) is not None:
             task.on_chunk(*end)  # type: ignore[attr-defined]

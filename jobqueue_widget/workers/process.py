@@ -145,7 +145,7 @@ class WorkerProcess(PipedWorker):
             self._on_exit()
 
     def _check_started(self) -> None:
-        if not self._ready:
+        if not self.was_ready:
             self._break(f"did not become ready within {START_PATIENCE:g} s")
 
     def kill(self, task: Task | None = None, why: str = "") -> None:
@@ -218,7 +218,7 @@ class WorkerProcess(PipedWorker):
             self._io.call_later(SWEEP_INTERVAL, self._sweep)
             return
         self._drain_log()
-        self._finish(death_of(self._process.returncode, self._why, self._ready, self._log_tail))
+        self._finish(death_of(self._process.returncode, self._why, self.was_ready, self._log_tail))
 
     def _close_pidfd(self) -> None:
         if self._pidfd >= 0:
@@ -231,7 +231,7 @@ class WorkerProcess(PipedWorker):
         """True if the worker ended before it was ready, for a reason of the machine."""
         if self.start_error is not None:
             return lies_with_the_machine(self.start_error)
-        if self._ready:
+        if self.was_ready:
             return False
         code = 0 if self._process is None else self._process.returncode
         return code < 0 or code == TRY_LATER

@@ -376,7 +376,8 @@ class HostExecution:
         if self._started:
             self._force()
         else:
-            self._give_up_in(LEAVE_PATIENCE, "its host does not stop waiting for resources")
+            text = "its host does not stop waiting for resources"
+            self._later(LEAVE_PATIENCE, self._give_up, text)
             self._session.post(self._stop_waiting, self._force)
 
     def kill_now(self) -> bool:
@@ -398,7 +399,7 @@ class HostExecution:
         """Reload the plugin in a thread: that may block for long."""
         process = process_of(self._plugin)
         gone = process is not None and end_process(process)
-        came_back = self._give_up_in(RELOAD_PATIENCE, _NO_ANSWER)
+        came_back = self._later(RELOAD_PATIENCE, self._give_up, _NO_ANSWER)
         problem = self._session.reload(self._spec.name, is_dead=gone)
         came_back()
         if problem is not None:
@@ -411,11 +412,8 @@ class HostExecution:
             patience = 0.0 if process is None else LEAVE_PATIENCE  # without one nothing leaves
             self._later(patience, self._session.post, self._cancel_task)
             text = "its worker was replaced, but its host goes on with it"
-            self._give_up_in(LEAVE_PATIENCE + CANCEL_PATIENCE, text)
+            self._later(LEAVE_PATIENCE + CANCEL_PATIENCE, self._give_up, text)
         self._session.post(self._kill_over.set)
-
-    def _give_up_in(self, seconds: float, reason: str) -> Callable[[], None]:
-        return self._later(seconds, self._give_up, reason)
 
     def _later(
         self, seconds: float, callback: Callable[..., object], *args: object

@@ -91,6 +91,11 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
         text = f"needs {name}={amount:g}, {free:g} of {total:g} is free"
         return BlockReason(text, need={name: amount}, have={name: free})
 
+    def after_fork(self) -> None:
+        """Forget the engine in a forked child: it is the parent's."""
+        self._leases = self._context = None
+        self._at_work.clear()
+
     def _place_all(self) -> None:
         """Place the jobs that were launched before there were leases."""
         with self._lock.held:

@@ -39,8 +39,9 @@ def kind_of(spec: JobSpec, priority: int) -> Kind:
 class Node:
     """A process of the engine (a Dask worker, a Ray actor) that we hold leases on."""
 
-    def __init__(self, address: str, worker: str, words: str) -> None:
+    def __init__(self, address: str, worker: str, words: str, actor: Any = None) -> None:
         self.address = address
+        self.actor = actor  # that calls go to, where the engine has such
         self.worker = worker  # its id: addresses are used again
         self.words = words
         self.direct: bool | None = None  # None: not known yet
@@ -54,7 +55,7 @@ class Lease:
     def __init__(self, key: str, kind: Kind) -> None:
         self.key = key
         self.kind = kind
-        self.future: Any = None
+        self.handle: Any = None  # what the engine's client has for it
         self.node: Node | None = None
         self.execution: RemoteExecution | None = None
         self.idle: asyncio.TimerHandle | None = None

@@ -164,8 +164,3 @@ class DaskExecutor(AttachedExecutor[DaskLeases]):
         if loop.is_closed() or not loop.is_running():
             return False
         return self._close_now(leases, loop)
-
-    def after_fork(self) -> None:
-        """Forget the client in a forked child: it is the parent's."""
-        self._leases = self._context = None
-        self._at_work.clear()

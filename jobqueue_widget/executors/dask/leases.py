@@ -83,7 +83,7 @@ class DaskLeases(Leases):
         lease = Lease(f"{self.name}-{uuid.uuid4().hex}", kind)
         details = (lease.key, self.name, self.name, max(1, self.link.threads), self._settings)
         with annotate(tags=list(tags)) if tags else annotate():
-            lease.future = self._client.submit(
+            lease.handle = self._client.submit(
                 make_lease(),
                 *details,
                 key=lease.key,
@@ -97,7 +97,7 @@ class DaskLeases(Leases):
 
     async def _follow(self, lease: Lease) -> None:
         """Await the end of its task, which normally is because we gave it back."""
-        state = lease.future._state  # awaiting the future itself would fetch its result
+        state = lease.handle._state  # awaiting the future itself would fetch its result
         why = "its place was given back"
         try:
             await state.wait()
@@ -119,8 +119,8 @@ class DaskLeases(Leases):
             self._refused(lease.kind, why)
 
     def _cancel(self, lease: Lease) -> None:
-        if not lease.future.cancelled():  # also one that is over: Dask keeps it until it is told
-            self._spawn(self._client.cancel([lease.future]))
+        if not lease.handle.cancelled():  # also one that is over: Dask keeps it until it is told
+            self._spawn(self._client.cancel([lease.handle]))
 
     def _granted(self, event: Any) -> None:
         """Note that a lease has begun on a worker."""

@@ -136,8 +136,8 @@ class RayExecutor(AttachedExecutor[RayLeases]):
 
     def after_fork(self) -> None:
         """Forget the connection in a forked child: it is the parent's."""
-        self._private = self._leases = self._context = None
-        self._at_work.clear()
+        super().after_fork()
+        self._private = None
 
 
 def _has_authentication() -> bool:

@@ -56,14 +56,6 @@ def is_connected() -> bool:
     return bool(ray.is_initialized())
 
 
-class ActorNode(Node):
-    """An actor with our agent."""
-
-    def __init__(self, actor: Any, key: str) -> None:
-        super().__init__(key, key, "")
-        self.actor = actor
-
-
 class RayCalls(Calls):
     """Calls to our actors."""
 
@@ -71,7 +63,6 @@ class RayCalls(Calls):
 
     async def call(self, node: Node, what: str, **details: Any) -> Any:
         """Await a method of the actor."""
-        assert isinstance(node, ActorNode)
         if not is_connected():
             raise ConnectionError(SHUT_DOWN)  # a call would start another Ray
         return await getattr(node.actor, what).remote(**details)
@@ -97,7 +88,6 @@ class RayLeases(Leases):
         super().__init__(name, RayCalls(), context, idle_seconds)
         self._on_change = on_change
         self._trouble = "connecting to Ray"
-        self._actors: dict[str, Any] = {}
         self._closing = asyncio.Event()
         self.total: dict[str, float] = {}
         self._spawn(self._look_on())
@@ -155,10 +145,10 @@ class RayLeases(Leases):
             del self._leases[lease.key]
             self._refused(kind, f"{type(error).__name__}: {error}")
             return
-        self._actors[lease.key] = actor
-        self._spawn(self._await_grant(lease, ActorNode(actor, lease.key)))
+        lease.handle = actor
+        self._spawn(self._await_grant(lease, Node(lease.key, lease.key, "", actor)))
 
-    async def _await_grant(self, lease: Lease, node: ActorNode) -> None:
+    async def _await_grant(self, lease: Lease, node: Node) -> None:
         try:
             told = await node.actor.hello.remote()
         except Exception as error:
@@ -178,7 +168,7 @@ class RayLeases(Leases):
     def _cancel(self, lease: Lease) -> None:
         import ray
 
-        actor = self._actors.pop(lease.key, None)
+        actor, lease.handle = lease.handle, None
         if actor is not None and is_connected():
             try:
                 ray.kill(actor)
