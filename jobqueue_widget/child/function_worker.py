@@ -266,9 +266,7 @@ class Worker:
         if self.is_copy:
             state.end_copy(None)
         noticed = context.noticed
-        self.returned = {
-            "noticed": noticed
-        }  # first: what it left in this process may fail our calls
+        self.returned = {"noticed": noticed}  # as what it has left here may fail our next calls
         self.returned = wire.returned(type(value), noticed)
         if self.farewells.waits or not wire.is_quick(value):
             told = json.dumps(self.returned).encode()
@@ -286,10 +284,10 @@ class Worker:
 
     def spooled(self, meta: dict[str, Any], parts: list[Any]) -> tuple[dict[str, Any], list[Any]]:
         """What is sent of a value; a large one through a file, or the pipe if that has no room."""
-        number = 0 if self.body.context is None else self.body.context.number
         try:
             packed: tuple[dict[str, Any], list[Any]]
-            packed = wire.spooled(meta, parts, self.spool, f"{self.id}-{number}")
+            whose = f"{self.id}-{self.body.context.number}"
+            packed = wire.spooled(meta, parts, self.spool, whose)
         except OSError:
             return meta, parts
         return packed

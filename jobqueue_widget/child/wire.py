@@ -412,7 +412,7 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN
 
 
 def spooled(
-    meta: dict[str, Any], parts: list[bytes | memoryview], spool: str, whose: str = ""
+    meta: dict[str, Any], parts: list[bytes | memoryview], spool: str, whose: str
 ) -> tuple[dict[str, Any], list[bytes | memoryview]]:
     """Write parts too large for a frame to a file in `spool`, named by `whose`.
 
@@ -421,7 +421,7 @@ def spooled(
     """
     if size_of(parts) <= FRAME_CAP // 2:
         return meta, parts
-    path = os.path.join(spool, f"result-{whose or os.getpid()}-{time.monotonic_ns()}")
+    path = os.path.join(spool, f"result-{whose}-{time.monotonic_ns()}")
     # Made again, as cleaners of the system remove old folders for temporary files.
     os.makedirs(spool, 0o700, exist_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

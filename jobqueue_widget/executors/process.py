@@ -101,16 +101,11 @@ class ProcessExecutor(StartsAtOnce):
     async def close(self) -> None:
         """End every worker; returns when all are gone."""
         context = self._context
-        empty: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def on_empty() -> None:
-            if not empty.done():
-                empty.set_result(None)
-
+        empty = asyncio.Event()
         pool = self.pool
-        if context is not None and self.begin_close(lambda: context.call_on_loop(on_empty)):
+        if context is not None and self.begin_close(lambda: context.call_on_loop(empty.set)):
             try:
-                await empty
+                await empty.wait()
             except asyncio.CancelledError:
                 assert pool is not None
                 pool.kill_now()

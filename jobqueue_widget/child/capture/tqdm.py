@@ -7,6 +7,7 @@ Loaded by path in the worker; standard library only.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -54,16 +55,6 @@ def describe_bar(bar: Any) -> str:
     return text
 
 
-class _NoFile:
-    """A file in which a bar that we show writes its last line."""
-
-    def write(self, text: str) -> None:
-        """Nowhere."""
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-
 def watch_of(bar: Any, current: Callable[[], Any]) -> BarWatch | None:
     """What watches this bar: of the job that it was first drawn in; None outside of jobs."""
     known: dict[str, Any] = vars(bar)
@@ -94,7 +85,7 @@ def hook_std(module: ModuleType, current: Callable[[], Any]) -> None:
             original_close(self)
             return
         watch.shown(self)
-        file, self.fp, self.leave = self.fp, _NoFile(), False
+        file, self.fp, self.leave = self.fp, io.StringIO(), False  # its last line is not shown
         try:
             original_close(self)
         finally:

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.jobs import JobFailure, Outcome
-from ..._core.spec import JobSpec
-from .execution import RESENDS, RemoteExecution, lost, resources_of
+from .execution import RESENDS, RemoteExecution, lost
 
 if TYPE_CHECKING:
     from ...protocols import ExecutorContext
@@ -29,11 +28,6 @@ ANSWER_SECONDS = 10.0  # in which a worker has to say that it forces a job
 PIECE = 16 * 1024 * 1024  # bytes of large arguments and results that travel at a time
 
 Kind = tuple[Any, ...]  # what the engine is asked for: jobs of one kind may share a lease
-
-
-def kind_of(spec: JobSpec, priority: int) -> Kind:
-    """Return resources, priority and tags of a job: what its lease must have."""
-    return tuple(sorted(resources_of(spec).items())), priority, spec.options.tags
 
 
 class Node:

@@ -11,7 +11,7 @@ from ...errors import InvalidOptionError, MissingExtraError
 from ...protocols import ExecutorContext
 from ..cluster.execution import RemoteExecution, resources_of
 from ..cluster.executor import AttachedExecutor
-from ..cluster.leases import Kind, kind_of
+from ..cluster.leases import Kind
 from .leases import DaskLeases
 from .link import CLOSED
 
@@ -71,7 +71,8 @@ class DaskExecutor(AttachedExecutor[DaskLeases]):
     # -- protocols.Executor ------------------------------------------------------------------
 
     def _kind(self, execution: RemoteExecution) -> Kind:
-        return kind_of(execution.spec, execution.reporter.priority)
+        resources = tuple(sorted(resources_of(execution.spec).items()))
+        return resources, execution.reporter.priority, execution.spec.options.tags
 
     def open(self, context: ExecutorContext) -> None:
         """Begin to look at the cluster.
