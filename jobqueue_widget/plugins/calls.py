@@ -84,21 +84,19 @@ class Call:
         try:
             self.begin()
             return self.value_of(self.done.result())
-        except BaseException:
+        finally:
             self.stop()
-            raise
 
     async def value(self) -> Any:
         """Await the value; cancelling stops the call, by force if need be."""
         try:
             self.begin()
             return self.value_of(await asyncio.shield(asyncio.wrap_future(self.done)))
-        except BaseException:
+        finally:
             self.stop()
-            raise
 
     def stop(self) -> None:
-        """Stop the call: nobody waits for it any more."""
+        """Stop the call, unless it has ended: nobody waits for it any more."""
         if not self.run.over:
             later = self._plugin.runtime.io.call_later(STOP_PATIENCE, self._force)
             self.run.at_end(later)

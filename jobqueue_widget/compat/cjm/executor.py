@@ -224,7 +224,7 @@ class HostExecution:
             else:
                 self._on_started()
         watch = self._watch_worker()
-        poll = reports.poll(self._interval, self._run_over, lambda: self._started)
+        poll = reports.poll(self._context, self._run_over, lambda: self._started)
         self._polling = asyncio.get_running_loop().create_task(poll)
         try:
             outcome = await self._step(self._execute())
@@ -240,9 +240,6 @@ class HostExecution:
         if outcome.kind == "value" or not self._forcing:
             await reports.report_progress()
         return outcome
-
-    def _interval(self) -> float:
-        return self._context.progress_poll_interval
 
     async def _death_behind_the_error(self) -> JobFailure | None:
         """The host may hear of a lost connection a moment before the process has ended."""

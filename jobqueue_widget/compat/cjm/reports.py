@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ...protocols import Reporter, SupportsPluginLogs
+from ...protocols import ExecutorContext, Reporter, SupportsPluginLogs
 from .calls import guarded, in_thread
 from .shared import HostSession
 
@@ -47,12 +47,12 @@ class PluginReports:
         await aside(f"log of plugin {self._name}", self._log.skip)
 
     async def poll(
-        self, interval: Callable[[], float], over: asyncio.Event, is_started: Callable[[], bool]
+        self, context: ExecutorContext, over: asyncio.Event, is_started: Callable[[], bool]
     ) -> None:
-        """A poll that is under way when the run ends is left to itself: it may hang."""
+        """Report log and progress until the run is over; leave a poll that hangs then to itself."""
         while not over.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), interval())
+                await asyncio.wait_for(over.wait(), context.progress_poll_interval)
                 return
             if is_started():
                 await self.report_log()
