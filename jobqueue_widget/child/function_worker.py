@@ -60,7 +60,7 @@ OUR_FILES = (
 
 
 class Body:
-    """Which job's body the main thread is in; the ask signal is for that one or for nobody."""
+    """Record of which job's body the main thread is in; the ask signal is for that one alone."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -123,7 +123,7 @@ def is_importing(frame: Any) -> bool:
 
 
 class WorkerJob(job_context.JobContext):  # type: ignore[misc, name-defined]
-    """A job of a worker. What it has left behind is silent: the next one has the log now."""
+    """A job of a worker; what it has left behind is silent, as the next one has the log then."""
 
     def log(self, text: object) -> None:
         """Write a line to the job's log."""
@@ -159,7 +159,7 @@ class Worker:
     # -- threads of our own ------------------------------------------------------------------
 
     def listen(self) -> None:
-        """The control thread: hears, while a job runs, that it shall stop or that all is over."""
+        """Hear, while a job runs, that it shall stop or that all is over. The control thread."""
         while True:
             kind, number, _ = self.pipes.read_frame(self.pipes.control)
             if kind == wire.ASK:
@@ -168,7 +168,7 @@ class Worker:
                 self.farewells.leave()
 
     def flush_reports(self) -> None:
-        """The flusher thread: a report that was held back is sent a moment later."""
+        """Send a report that was held back a moment later. The flusher thread."""
         while True:
             self.held_back.wait()
             self.held_back.clear()
@@ -283,7 +283,7 @@ class Worker:
         return meta
 
     def spooled(self, meta: dict[str, Any], parts: list[Any]) -> tuple[dict[str, Any], list[Any]]:
-        """What is sent of a value; a large one through a file, or the pipe if that has no room."""
+        """Return what is sent: a large value in a file, or in the pipe if that has no room."""
         try:
             packed: tuple[dict[str, Any], list[Any]]
             whose = f"{self.id}-{self.body.context.number}"
@@ -366,16 +366,16 @@ class OwnPackage:
     """
 
     def create_module(self, spec: Any) -> None:
-        """The usual way."""
+        """Return None: the module is made in the usual way."""
 
     def find_spec(self, name: str, path: object, target: object = None) -> Any:
-        """Last in the list: only reached if nothing else has it."""
+        """Find our package; the last finder in the list, reached if nothing else has it."""
         if name == "jobqueue_widget":
             return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type]
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """The names that are useful inside a job."""
+        """Fill the module with the names that are useful inside a job."""
         for name in ("current_job", "track", "JobCancelled"):
             setattr(module, name, getattr(job_context, name))
 
@@ -397,7 +397,7 @@ def start(worker: Worker, last_finder: OwnPackage) -> None:
 
 
 def make_ready(worker: Worker, last_finder: OwnPackage) -> None:
-    """All that comes before the first job; what fails here has nothing to do with one."""
+    """Do all that comes before the first job; what fails here has nothing to do with one."""
     sys.setswitchinterval(SWITCH_SECONDS)
     state.adopt_orphans()
     state.make_streams()

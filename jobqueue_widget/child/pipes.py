@@ -48,7 +48,7 @@ class Pipes:
         self.write(frame(kind, number, parts))
 
     def write(self, whole: list[Any]) -> None:
-        """Frames of different threads do not mix, nor those of a finalizer within a write."""
+        """Write a frame whole, also beside other threads and a finalizer within a write."""
         if self._writer == threading.get_ident():
             self._to_come.append(whole)
             return
@@ -62,7 +62,7 @@ class Pipes:
                 self._writer = None
 
     def read_frame(self, fd: int) -> tuple[bytes, int, bytearray]:
-        """The next frame; the end of a pipe means that the kernel is gone."""
+        """Read the next frame; end the process at the end of the pipe: the kernel is gone."""
         head = self._read(fd, HEADER.size)
         if head is not None:
             kind, number, length = HEADER.unpack(head)
@@ -74,7 +74,7 @@ class Pipes:
 
     @staticmethod
     def _read(fd: int, count: int) -> bytearray | None:
-        """Exactly `count` bytes, or None at the end of the pipe."""
+        """Read exactly `count` bytes; None at the end of the pipe."""
         data = bytearray(count)
         view = memoryview(data)
         while len(view):
@@ -87,20 +87,20 @@ class Pipes:
 
 
 def joined(pieces: list[bytearray]) -> bytearray:
-    """All of them in one, which are not needed twice: `pieces` is empty then."""
+    """Join the pieces, and empty their list: they are not needed twice."""
     data = pieces[0] if len(pieces) == 1 else bytearray().join(pieces)
     pieces.clear()
     return data
 
 
 def write_log(text: str) -> None:
-    """Into the log, whatever sys.stderr is now."""
+    """Write into the log, whatever sys.stderr is now."""
     with contextlib.suppress(OSError):
         write_all(2, [text.encode("utf-8", "backslashreplace")])
 
 
 def die_with_group() -> None:
-    """The kernel is gone: nothing of this session outlives it."""
+    """End this process and all of its session, as the kernel is gone."""
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(113)

@@ -28,11 +28,11 @@ class IdleWorkers:
         self._pool = pool
 
     def requirements(self, name: str) -> Mapping[str, float]:
-        """A function's needs are its job's."""
+        """Return nothing: what a function needs, its job says."""
         return {}
 
     def loaded(self) -> list[LoadedPlugin]:
-        """Every worker of which a process is there; they are let go before any plugin is."""
+        """List every worker with a process; they are let go before any plugin is."""
         pool = self._pool()
         workers = [] if pool is None else pool.workers()
         return [
@@ -42,13 +42,13 @@ class IdleWorkers:
         ]
 
     def next_name(self, fits: Callable[[WorkerProcess], bool]) -> str | None:
-        """The worker that the next job would get, of those that fit it."""
+        """Name the worker that the next job would get, of those that fit it."""
         pool = self._pool()
         worker = None if pool is None else pool.next_worker(fits)
         return None if worker is None or not worker.pid else name_of(worker.pid)
 
     def evict(self, name: str) -> str | None:
-        """End that worker. Blocks until it is gone."""
+        """End a worker by name; return why not, or None. Blocks until it is gone."""
         pool = self._pool()
         for worker, _ in () if pool is None else pool.workers():
             if name_of(worker.pid) == name:
@@ -62,7 +62,7 @@ class IdleWorkers:
         return "not loaded"
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """What matters of them is told by the ends of their jobs."""
+        """Do nothing: the ends of their jobs tell what matters."""
         return nothing
 
 

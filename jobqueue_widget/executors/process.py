@@ -63,7 +63,7 @@ class ProcessExecutor(StartsAtOnce):
         return self._packer.pack(target, spec.args, spec.kwargs)
 
     def payload_of(self, function: Packed, call: bytes) -> tuple[Packed, bytes]:
-        """What `prepare` made, from what a journal kept of it: nothing is unpickled here."""
+        """Return what `prepare` made, from what a journal kept: nothing is unpickled here."""
         return function, call
 
     def open(self, context: ExecutorContext) -> None:
@@ -81,7 +81,7 @@ class ProcessExecutor(StartsAtOnce):
         return execution
 
     def worker_for(self, spec: JobSpec) -> str | None:
-        """The warm worker that this job would get now, by its name in `workers`."""
+        """Name the warm worker that this job would get now, as `workers` names it."""
         if self.pool is None or spec.options.fresh:
             return None
         try:
@@ -146,7 +146,7 @@ class ProcessExecutor(StartsAtOnce):
         return self._context
 
     def setup_for(self, spec: JobSpec, devices: tuple[str, ...] = ()) -> Setup:
-        """What its worker has to take over: of this queue, of its submit, and of its options.
+        """Return what its worker has to take over: of queue, submit and options.
 
         Raises:
             SurroundingsError: it cannot be had here any more.
@@ -194,7 +194,7 @@ class ProcessExecutor(StartsAtOnce):
     def frames_for(
         self, worker: WorkerProcess, spec: JobSpec, attempt: int, setup: Setup
     ) -> tuple[int, list[bytes | memoryview]]:
-        """The job, and what its worker has to take over before it, if that is another than now."""
+        """Make the frames of a job, with what its worker has to take over if that is new."""
         if "spool" not in setup.sent:  # not before there is a worker, and with it a guardian
             setup.sent["spool"] = str(self.context.spool_dir())
             GUARD.add_folder(setup.sent["spool"])

@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 def pack(
     args: Sequence[object], kwargs: Mapping[str, object], types: typed.Types, plugin: str
 ) -> list[Any]:
-    """Arguments ready to be sent: files and paths as text, everything else as it is.
+    """Pack arguments to be sent: files and paths as text, everything else as it is.
 
     Raises:
         UnsendableValueError: naming the place inside the argument.
@@ -44,7 +44,7 @@ def pack(
 
 
 def _as_path(value: object) -> object:
-    """What plugins of the reference system get: a path, as text, for a file or a Path."""
+    """Return a file or a Path as text, as plugins of the reference system get it."""
     write = getattr(value, "to_temp_file", None)
     if callable(write) and not isinstance(value, type):
         return str(write())
@@ -76,7 +76,7 @@ class Call:
         self._plugin.runtime.io.call(self._plugin.enter, self.run)
 
     def wait(self) -> Any:
-        """Begin; its value, in this thread; an interrupt stops it.
+        """Begin and return the value, in this thread; an interrupt stops the call.
 
         Raises:
             PluginFailedError: it raised, or its worker ended.

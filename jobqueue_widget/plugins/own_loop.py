@@ -12,7 +12,7 @@ from .._threads.locks import Lock
 
 
 class OwnLoop:
-    """One coroutine that runs, and whoever is told its end: `on_end(value, error)`."""
+    """A coroutine that runs; `on_end(value, error)` is told its end, on the thread."""
 
     def __init__(
         self,

@@ -51,7 +51,7 @@ class PluginRuntime:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What plugins of the reference system find their folders by."""
+        """Variables by which plugins of the reference system find their folders."""
         variables = {"CJM_DATA_DIR": str(self.data_dir / "data")}
         if self.models_dir is not None:
             variables["CJM_MODELS_DIR"] = str(self.models_dir)
@@ -66,7 +66,7 @@ class PluginRuntime:
         return environment_for_plugins(own, python, asked_for, listed=self._listed)
 
     def spool(self) -> Path:
-        """A private folder for large results, also removed if this process is killed."""
+        """Return a private folder for large results, also removed if this process is killed."""
         folder = self._spool.path()
         GUARD.add_folder(str(folder))
         return folder

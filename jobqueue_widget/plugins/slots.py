@@ -371,7 +371,7 @@ class Plugin:
         return None if gone else "its processes are still there"
 
     def replace_workers(self, why: str) -> str:
-        """Fresh workers, whatever the old ones do; why that failed, or ""."""
+        """Put fresh workers in place of all; return why that failed, or ""."""
         claimed = self.claim_idle()
         try:
             gone = self.end_workers(self.slots, why)

@@ -24,7 +24,7 @@ class BarWatch:
         self.failures = 0
 
     def shown(self, bar: Any) -> None:
-        """A bar wants to draw itself."""
+        """Report a bar that wants to draw itself."""
         try:
             self._open[id(bar)] = bar
             bars = sorted(self._open.values(), key=lambda one: abs(getattr(one, "pos", 0) or 0))
@@ -39,12 +39,12 @@ class BarWatch:
             self.failures += 1  # a bar must never break the job that draws it
 
     def closed(self, bar: Any) -> None:
-        """A bar is done."""
+        """Forget a bar that is done."""
         self._open.pop(id(bar), None)
 
 
 def describe_bar(bar: Any) -> str:
-    """A bar in words, as in `epochs: 3/10 it, 12 s left`."""
+    """Describe a bar in words, as in `epochs: 3/10 it, 12 s left`."""
     values = bar.format_dict
     count, total, unit = values["n"], values["total"], values["unit"]
     prefix = f"{values['prefix'].rstrip(': ')}: " if values["prefix"] else ""
@@ -56,7 +56,7 @@ def describe_bar(bar: Any) -> str:
 
 
 def watch_of(bar: Any, current: Callable[[], Any]) -> BarWatch | None:
-    """What watches this bar: of the job that it was first drawn in; None outside of jobs."""
+    """Return the watch of the job that this bar was first drawn in; None outside of jobs."""
     known: dict[str, Any] = vars(bar)
     if "_jobqueue_watch" not in known:
         job = current()
@@ -96,7 +96,7 @@ def hook_std(module: ModuleType, current: Callable[[], Any]) -> None:
 
 
 def hook_notebook(module: ModuleType, current: Callable[[], Any]) -> None:
-    """A job has no cell: its notebook bars are plain ones."""
+    """Make plain bars of a job's notebook bars, as it has no cell."""
     notebook_bar: Any = module.tqdm_notebook
     make = notebook_bar.__new__
 
@@ -111,7 +111,7 @@ def hook_notebook(module: ModuleType, current: Callable[[], Any]) -> None:
 
 
 def hooks(current: Callable[[], Any]) -> dict[str, Callable[[ModuleType], None]]:
-    """What to do with the modules of tqdm. `current` gives the job that runs."""
+    """Return what to do with the modules of tqdm. `current` gives the job that runs."""
     return {
         "tqdm.std": lambda module: hook_std(module, current),
         "tqdm.notebook": lambda module: hook_notebook(module, current),

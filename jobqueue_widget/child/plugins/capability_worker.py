@@ -24,7 +24,7 @@ def make_folder() -> None:
 
 
 class Capability:
-    """What its worker takes for the plugin. Whatever is not said here, the tool answers.
+    """Stand-in for the plugin in its worker; whatever is not said here, the tool answers.
 
     Args:
         tool: the capability.
@@ -56,7 +56,7 @@ class Capability:
         return getattr(self.tool, name)
 
     def initialize(self, config: Any) -> None:
-        """The first configuration, or a change of it."""
+        """Take the first configuration, or a change of it."""
         change = getattr(self.tool, "reconfigure", None)
         if self.config is None or not callable(change):
             self.tool.initialize(config)
@@ -65,7 +65,7 @@ class Capability:
         self.config = config
 
     def cancel(self) -> None:
-        """Its flag and its callbacks."""
+        """Set the tool's flag and call its callbacks."""
         self.tool.cancel()
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
@@ -83,7 +83,7 @@ class Capability:
         return self.sent(value, call)
 
     def execute_stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """The same of a method that gives an iterator, piece by piece; else in one piece."""
+        """Run a method that gives an iterator piece by piece; any other in one piece."""
         call = {name: kwargs.pop(name, None) for name in OF_THE_CALL}
         body, args = self.find("execute_stream", call, args)
         with self.heard():
@@ -94,7 +94,7 @@ class Capability:
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[None]:
-        """Whoever asked to stop is told so by what `check_cancel()` raises."""
+        """Make JobCancelled of what `check_cancel()` raises in a call that was asked to stop."""
         try:
             yield
         except Exception as error:
@@ -104,7 +104,7 @@ class Capability:
             raise
 
     def sent(self, value: Any, call: dict[str, Any]) -> Any:
-        """A task's result as a caller without its class is given it there."""
+        """Return a task's result as cjm-substrate gives it to a caller without its class."""
         wire = sys.modules.get("cjm_substrate.core.wire")
         if call["task"] is None or wire is None or type(value) in self.types.values():
             return value
@@ -113,7 +113,7 @@ class Capability:
     def find(
         self, whole: str, call: dict[str, Any], args: tuple[Any, ...]
     ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """What to call, and with which positional arguments; `whole` if the tool has `execute`."""
+        """Find what to call, and its positional arguments; `whole` if the tool has `execute`."""
         task, method = call["task"], call["method"]
         title = self.title
         if task is not None:
@@ -136,7 +136,7 @@ class Capability:
         return method_of(self.tool, method, title), args
 
     def begin(self, call: dict[str, Any]) -> None:
-        """Nothing is left of the call before, and the tool can see whose call this is."""
+        """Forget the call before, and let the tool see whose call this is."""
         job = self.job_context.current_job()
         self.tool._cancel_requested = False
         job.checkpoint()
@@ -147,7 +147,7 @@ class Capability:
 
 
 def method_of(owner: Any, name: Any, title: str) -> Callable[..., Any]:
-    """A public one.
+    """Find a public method.
 
     Raises:
         LookupError: there is no such method; the message has those that there are.
@@ -161,7 +161,7 @@ def method_of(owner: Any, name: Any, title: str) -> Callable[..., Any]:
 
 
 def methods(owner: Any) -> list[str]:
-    """The public ones that it does not have from a base class of the system."""
+    """List the public methods that it does not have from a base class of the system."""
     kind = type(owner)
     bases = [one for one in kind.__mro__ if one.__module__.split(".")[0] in BASES]
     theirs = {name for base in bases for name in dir(base)}

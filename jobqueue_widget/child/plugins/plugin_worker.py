@@ -110,7 +110,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         self.body.ask(number)
 
     def call_cancel(self, cancel: Callable[[], object], context: Any) -> None:
-        """In a thread of its own. A plugin whose cancel() has returned knows that it shall stop."""
+        """Call cancel() in a thread; once it has returned the plugin knows that it shall stop."""
         try:
             cancel()
         except BaseException as error:
@@ -119,7 +119,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             context.noticed = True
 
     def answer(self, number: int, question: str) -> None:
-        """At once what we know; in a thread what the plugin must be asked."""
+        """Answer at once what we know, and in a thread what the plugin must be asked."""
         if question == "health":
             self.send_answer(number, {"pid": os.getpid(), "busy": self.body.context is not None})
             return
@@ -144,7 +144,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
     # -- calls ---------------------------------------------------------------------------------
 
     def run_one(self, number: int, pieces: list[bytearray]) -> None:
-        """One call, to one END frame whatever happens."""
+        """Run one call, to one END frame whatever happens."""
         head, *parts = wire.split_parts(memoryview(child_pipes.joined(pieces)))
         call = json.loads(bytes(head))
         context = job_context.JobContext(
@@ -197,7 +197,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         return self.pack(value, "result", context.noticed)
 
     def pack(self, value: object, what: str, noticed: bool = False) -> Ended:
-        """A value ready to be sent, in a file if it is large; else what it was and why it is not.
+        """Pack a value, in a file if it is large; else say what it was and why it is not sent.
 
         What a plugin returned is never an error: its work is done.
         """
@@ -213,7 +213,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         return packed
 
     def op_load(self, call: dict[str, Any], args: Any, kwargs: Any) -> dict[str, Any]:
-        """Import it, make it, configure it; what it is and can."""
+        """Import the plugin, make it and configure it; return what it is and can."""
         self.spool = call["spool"]
         adapters = call.get("adapters")  # None: it is no capability
         if adapters is not None:
@@ -235,11 +235,11 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         }
 
     def op_initialize(self, call: dict[str, Any], args: Any, kwargs: Any) -> None:
-        """The first configuration or a new one."""
+        """Give the plugin its first configuration or a new one."""
         self.plugin.initialize(kwargs["config"])
 
     def op_execute(self, call: dict[str, Any], args: Any, kwargs: Any) -> Any:
-        """What a plugin is for."""
+        """Run the plugin's `execute`."""
         self.max_result_bytes = call["max_result_bytes"]
         return self.plugin.execute(*args, **kwargs)
 
@@ -272,13 +272,13 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         self.plugin.release()
 
     def op_cleanup(self, call: dict[str, Any], args: Any, kwargs: Any) -> None:
-        """Before the end."""
+        """Call the plugin's cleanup(), if it has one, before the end."""
         cleanup = getattr(self.plugin, "cleanup", None)
         if callable(cleanup):
             cleanup()
 
     def take_types(self, names: list[str]) -> None:
-        """What was registered in the kernel, as far as it is here: "module.Class"."""
+        """Find the types registered in the kernel, as far as they are here: "module.Class"."""
         for name in names:
             if name not in self.types:
                 parts = name.split(".")
@@ -302,7 +302,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             plugin.report_progress = report_progress
 
     def rest(self) -> None:
-        """Everything that the call printed is in the log before its end is told."""
+        """Flush all that the call printed into the log, before its end is told."""
         state.flush_streams()
         with contextlib.suppress(Exception):
             ctypes.CDLL(None).fflush(None)  # what C code printed
@@ -332,7 +332,7 @@ def own_cancel(plugin: Any) -> Callable[[], object] | None:
 
 
 def find(module: str, name: str) -> Any:
-    """A class by its module and dotted name."""
+    """Find a class by its module and dotted name."""
     found: Any = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
@@ -343,7 +343,7 @@ class StandIns(child.OwnPackage):  # type: ignore[misc, name-defined]
     """Gives plugins our few names, and the reference system's base class, if not installed."""
 
     def find_spec(self, name: str, path: object, target: object = None) -> Any:
-        """Last in the list: only reached if nothing else has it."""
+        """Find what stands in; the last finder in the list, reached if nothing else has it."""
         if name in ("jobqueue_widget", "cjm_plugin_system", "cjm_plugin_system.core"):
             return importlib.util.spec_from_loader(name, self, is_package=True)
         if name == "cjm_plugin_system.core.interface":
@@ -351,7 +351,7 @@ class StandIns(child.OwnPackage):  # type: ignore[misc, name-defined]
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """The names that are useful in a plugin."""
+        """Fill the module with the names that are useful in a plugin."""
         if module.__name__ == "jobqueue_widget":
             super().exec_module(module)
         if module.__name__ in ("jobqueue_widget", "cjm_plugin_system.core.interface"):

@@ -13,13 +13,13 @@ from ..._runtime.failures import failure_of
 
 
 def current_config(plugin: Any) -> Any:
-    """What the plugin is configured with, if it says so."""
+    """Ask the plugin for its configuration; None if it cannot say."""
     ask = getattr(plugin, "get_current_config", None)
     return ask() if callable(ask) else None
 
 
 def reserved_keywords(host: Any) -> frozenset[str]:
-    """Parameter names of the host's own method that a plugin's keyword would collide with."""
+    """List the host's own parameters, with which a plugin's keyword would collide."""
     method = getattr(host, "execute_plugin_async", None)
     function = getattr(method, "__func__", method)
     try:

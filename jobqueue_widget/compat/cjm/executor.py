@@ -82,7 +82,7 @@ class PluginHostExecutor:
         return BlockReason(f"plugin {spec.name!r} is busy with {holder}", may_be_passed=True)
 
     def config_of(self, name: str) -> object:
-        """What the plugin was configured with when it last ran; None before."""
+        """Return the configuration with which the plugin last ran; None before."""
         return None if self._session is None else self._session.configs.get(name)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
@@ -181,13 +181,13 @@ class HostExecution:
         self._reporter.ended(outcome)
 
     def _let_go(self) -> bool:
-        """From now on the plugin is not ours to kill. False: a kill is under way."""
+        """Give up the right to kill the plugin; False if a kill is under way."""
         with self._lock.held:
             self._over = not self._forcing
             return self._over
 
     async def _step(self, step: Coroutine[Any, Any, Outcome | None]) -> Outcome | None:
-        """Something that a request to stop may cut off."""
+        """Await a step that a request to stop may cut off."""
         if self._asked and not self._started:
             step.close()
             return Outcome.of_stop()
@@ -198,7 +198,7 @@ class HostExecution:
             return Outcome.of_stop()
 
     async def _prepare(self) -> Outcome | None:
-        """Before the plugin may start; an outcome if it will not."""
+        """Do what comes before the plugin may start; return an outcome if it will not."""
         name, session = self._spec.name, self._session
         problem = await self._heal(name)
         self._plugin = session.host.get_plugin(name)
@@ -242,7 +242,7 @@ class HostExecution:
         return outcome
 
     async def _death_behind_the_error(self) -> JobFailure | None:
-        """The host may hear of a lost connection a moment before the process has ended."""
+        """Look for a death: a host may hear of it a moment before the process has ended."""
         process = process_of(self._plugin)
         for _ in range(4):
             if process is None:
@@ -253,7 +253,7 @@ class HostExecution:
         return None
 
     async def _execute(self) -> Outcome | None:
-        """The host's coroutine, with nothing let out of it."""
+        """Await the host's coroutine; whatever it raises is an outcome."""
         spec = self._spec
         try:
             value = await self._session.host.execute_plugin_async(
@@ -326,7 +326,7 @@ class HostExecution:
         return None if process is None else process.pid
 
     def ask_to_stop(self) -> bool:
-        """The plugin's own cancel; while it still waits for resources, just stop waiting."""
+        """Call the plugin's cancel; while it still waits for resources, just stop waiting."""
         self._asked = True
         if self._started:
             self._ask()
@@ -335,7 +335,7 @@ class HostExecution:
         return True
 
     def _stop_waiting(self, else_: Callable[[], None]) -> None:
-        """On the host's loop, where nothing starts meanwhile; `else_` if it has started."""
+        """Cancel a run that waits, or call `else_`; on the host's loop, so nothing starts now."""
         if self._started:
             else_()
         else:
@@ -364,7 +364,7 @@ class HostExecution:
             logger.info("cancel_async() of plugin %s failed: %r", self._spec.name, error)
 
     def _note_answer(self, answer: object) -> None:
-        """Its cancel() has returned; False is how a proxy says that there is none."""
+        """Note that cancel() has returned; by False a proxy says that there is none."""
         self._noticed = self._noticed or answer is not False
 
     def kill(self) -> None:
@@ -415,7 +415,7 @@ class HostExecution:
     def _later(
         self, seconds: float, callback: Callable[..., object], *args: object
     ) -> Callable[[], None]:
-        """Returns what cancels it; the end of the run does too."""
+        """Call later; return what cancels that, as the end of the run does too."""
         cancel = self._context.io.call_later(seconds, callback, *args)
         self._timers.append(cancel)
         return cancel

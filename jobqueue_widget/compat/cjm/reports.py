@@ -22,7 +22,7 @@ LOG_READ = 1 << 20  # bytes of one that is, at a time
 
 
 async def aside(what: str, call: Callable[..., Any], *args: Any) -> Any:
-    """A quick call of the host, in a thread and bounded; None if it fails or hangs."""
+    """Call the host quickly, in a thread and bounded; None if it fails or hangs."""
     try:
         return await asyncio.wait_for(in_thread(call, *args), ASIDE_PATIENCE)
     except Exception as error:
@@ -73,7 +73,7 @@ class PluginReports:
             self._reporter.progress(*found)
 
     async def _progress_now(self) -> tuple[object, object] | None:
-        """None also while an earlier question is unanswered: each one holds a thread."""
+        """Ask the plugin; None also while an earlier question, which holds a thread, is open."""
         plugin, unanswered = self._plugin, self._session.unanswered
         ask_async = getattr(plugin, "get_progress_async", None)
         ask = getattr(plugin, "get_progress", None)

@@ -65,7 +65,7 @@ class HostSession:
     # -- the loop ----------------------------------------------------------------------------------
 
     def enter(self) -> None:
-        """One more executor uses the host."""
+        """Begin the loop with the first executor that uses the host."""
         with self._lock.held:
             if not self._users:
                 self._private = HostLoop("jobqueue-plugin-host")
@@ -73,7 +73,7 @@ class HostSession:
             self._users += 1
 
     def leave(self) -> None:
-        """One fewer; the last one ends the loop and takes our hook out of the host."""
+        """End the loop with the last executor, and take our hook out of the host."""
         with self._lock.held:
             self._users -= 1
             if self._users:

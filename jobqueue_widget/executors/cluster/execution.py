@@ -66,7 +66,7 @@ class RemoteExecution:
         self.token = f"{self.spec.id}:{self.reporter.attempt}:{next(_tokens)}"
 
     def job(self) -> dict[str, Any]:
-        """What an agent needs to begin it."""
+        """Return what an agent needs to begin it."""
         function, call = cast("tuple[Packed, bytes | PackedCall]", self.spec.payload)
         return {
             "id": self.spec.id,
@@ -167,7 +167,7 @@ class RemoteExecution:
 
 
 def resources_of(spec: JobSpec) -> dict[str, float]:
-    """What it asks an engine for, in the engine's words."""
+    """Return what a job asks an engine for, in the engine's words."""
     resources = spec.options.resources
     return {} if resources is None or isinstance(resources, str) else dict(resources)
 

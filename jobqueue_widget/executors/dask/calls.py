@@ -37,7 +37,7 @@ class DaskCalls(Calls):
         )
 
     async def open(self) -> None:
-        """Before the first call."""
+        """Open the connections, before the first call."""
         await self._connections.start()
 
     async def close(self) -> None:
@@ -45,13 +45,13 @@ class DaskCalls(Calls):
         await self._connections.close()
 
     def abandon(self) -> None:
-        """The loop of the client has ended: let go of the connections without it. Any thread."""
+        """Close the connections without the client's loop, which has ended. Any thread."""
         for comms in (self._connections.available, self._connections.occupied):
             for comm in [comm for group in comms.values() for comm in group]:
                 comm.abort()
 
     async def identity(self, workers: int = -1) -> dict[str, Any]:
-        """The scheduler's words about itself and so many workers (-1: all).
+        """Ask the scheduler about itself and so many workers (-1: all).
 
         Raises:
             OSError, TimeoutError: it cannot be reached.
@@ -92,7 +92,7 @@ class DaskCalls(Calls):
         return bool(answer["worker"] == node.worker)
 
     async def why_lost(self, node: Node, error: Exception) -> str:
-        """A call failed: why the worker is lost; "" if it was only the connection."""
+        """Return why a worker is lost after a failed call; "" if only the connection is."""
         for pause in LOOKS:
             await asyncio.sleep(pause)
             if not node.leases:

@@ -46,11 +46,11 @@ class Link:
         self.ready = False
 
     def close(self) -> None:
-        """`serve` will return soon."""
+        """Let `serve` return soon."""
         self._closing.set()
 
     def look_again(self) -> None:
-        """A worker was lost: do not believe what is known of the cluster."""
+        """Forget the size of the cluster, which has lost a worker."""
         self._size = ()
 
     async def serve(self) -> None:
@@ -91,7 +91,7 @@ class Link:
         return "the connection to the Dask scheduler was lost"
 
     async def _pause(self, seconds: float) -> bool:
-        """True as soon as all is to end."""
+        """Wait; True as soon as all is to end."""
         try:
             await asyncio.wait_for(self._closing.wait(), seconds)
         except TimeoutError:

@@ -19,7 +19,7 @@ SHIPPED = (".py", ".sql", ".json")  # all but the front end
 
 @functools.cache
 def sources() -> dict[str, bytes]:
-    """What a worker needs of this package, compressed, by its path; about 250 kB."""
+    """Return what a worker needs of this package, compressed, by path; about 250 kB."""
     paths = [path for path in PACKAGE.rglob("*") if path.suffix in SHIPPED]
     return {str(path.relative_to(PACKAGE)): zlib.compress(path.read_bytes()) for path in paths}
 

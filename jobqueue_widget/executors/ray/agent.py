@@ -13,7 +13,7 @@ POLL_SECONDS = 10.0
 
 
 def _scratch() -> str | None:
-    """The folder of this Ray session, which goes with it; Ray has no public name for it."""
+    """Return the folder of this Ray session; Ray has no public name for it."""
     try:
         from ray._private import worker
 
@@ -24,7 +24,7 @@ def _scratch() -> str | None:
 
 
 class RayAgent:
-    """What Ray makes an actor of. It dies with the driver that made it, and its workers with it."""
+    """Actor of Ray's with our agent. It dies with the driver that made it, and its workers too."""
 
     def __init__(self, name: str, settings: dict[str, Any]) -> None:
         self._name = name
