@@ -220,10 +220,6 @@ class JobContext:
             self._over = True
         self._signals.clear()
 
-    def is_stop(self, error: BaseException) -> bool:
-        """True if `error` is how this job answers a request to stop."""
-        return isinstance(error, JobCancelled)
-
 
 class NoJob:
     """What `current_job()` gives outside a job: everything is allowed and does nothing."""

@@ -11,7 +11,7 @@ from .._core.jobs import Outcome
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from .._runtime.local_job import LocalJobContext
-from ..child.job_context import bind, is_good_end, outside
+from ..child.job_context import JobCancelled, bind, is_good_end, outside
 from ..protocols import ExecutorContext, Reporter
 from .starting import StartsAtOnce
 
@@ -100,7 +100,7 @@ class CoroutineExecution:
             self._tasks.discard(self._task)
 
     def _outcome_of(self, error: BaseException) -> Outcome:
-        if self._context.is_stop(error):
+        if isinstance(error, JobCancelled):
             return Outcome.of_stop()
         if is_good_end(error):
             return Outcome.of_value(None, noticed=self._context.noticed)

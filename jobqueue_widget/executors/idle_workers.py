@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from .._threads.listeners import nothing
 from ..protocols import LoadedPlugin
-
-if TYPE_CHECKING:
-    from ..workers.pool import Pool
-    from ..workers.process import WorkerProcess
+from ..workers.pool import Pool
+from ..workers.process import WorkerProcess
 
 GONE_PATIENCE = 5.0
 LOOK_INTERVAL = 0.01

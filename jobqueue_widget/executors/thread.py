@@ -11,7 +11,7 @@ from .._core.jobs import Outcome
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from .._runtime.local_job import LocalJobContext
-from ..child.job_context import bind, run_body
+from ..child.job_context import JobCancelled, bind, run_body
 from ..protocols import Reporter
 from .starting import StartsAtOnce
 
@@ -62,7 +62,7 @@ class ThreadExecution:
             value = run_body(target, spec.args, dict(spec.kwargs))
             outcome = Outcome.of_value(value, noticed=self._context.noticed)
         except BaseException as error:
-            if self._context.is_stop(error):
+            if isinstance(error, JobCancelled):
                 outcome = Outcome.of_stop()
             else:
                 outcome = Outcome.of_error(failure_of(error))

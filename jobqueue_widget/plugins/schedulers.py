@@ -32,7 +32,7 @@ class ResourceScheduler(ABC):
     async def allocate_async(
         self, plugin_meta: PluginMeta, stats_provider: Callable[[], Awaitable[Stats]]
     ) -> bool:
-        """The same without blocking; unless overridden, one look by `allocate`."""
+        """Do the same without blocking; unless overridden, one look by `allocate`."""
         stats = await stats_provider()
         return self.allocate(plugin_meta, lambda: stats)
 
@@ -69,20 +69,13 @@ class SafetyScheduler(PermissiveScheduler):
     """What does not fit now may not start."""
 
     def allocate(self, plugin_meta: PluginMeta, stats_provider: Callable[[], Stats]) -> bool:
-        """One look."""
-        return self._decide(plugin_meta, stats_provider())
-
-    async def allocate_async(
-        self, plugin_meta: PluginMeta, stats_provider: Callable[[], Awaitable[Stats]]
-    ) -> bool:
-        """One look."""
-        return self._decide(plugin_meta, await stats_provider())
-
-    def _decide(self, plugin_meta: PluginMeta, stats: Stats) -> bool:
-        reason = missing(plugin_meta, stats)
+        """Look once."""
+        reason = missing(plugin_meta, stats_provider())
         if reason:
             logger.info("%s may not start: %s", plugin_meta.name, reason)
         return not reason
+
+    allocate_async = ResourceScheduler.allocate_async  # which looks once, too
 
 
 class QueueScheduler(ResourceScheduler):

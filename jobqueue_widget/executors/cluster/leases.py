@@ -13,13 +13,11 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._core.jobs import JobFailure, Outcome
+from ...protocols import ExecutorContext
 from .execution import RESENDS, RemoteExecution, lost
-
-if TYPE_CHECKING:
-    from ...protocols import ExecutorContext
 
 logger = logging.getLogger(__name__)
 

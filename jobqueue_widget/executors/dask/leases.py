@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ...protocols import ExecutorContext
 from ..cluster.leases import CLOSE_SECONDS, Kind, Lease, Leases, Node
 from .calls import DaskCalls
 from .link import Link
@@ -18,8 +19,6 @@ from .plugin import make_lease
 
 if TYPE_CHECKING:
     from distributed import Client
-
-    from ...protocols import ExecutorContext
 
 logger = logging.getLogger(__name__)
 

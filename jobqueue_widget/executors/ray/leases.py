@@ -6,14 +6,12 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...protocols import ExecutorContext
 from ..cluster.execution import RemoteExecution
 from ..cluster.leases import CLOSE_SECONDS, Calls, Kind, Lease, Leases, Node
 from .agent import RayAgent
-
-if TYPE_CHECKING:
-    from ...protocols import ExecutorContext
 
 logger = logging.getLogger(__name__)
 
