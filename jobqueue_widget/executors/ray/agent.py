@@ -37,43 +37,14 @@ class RayAgent:
         self._agent = Agent(self._name, 1, settings)
         return {"host": platform.node(), "pid": os.getpid()}
 
-    @property
-    def _here(self) -> Agent:
-        assert self._agent is not None, "hello comes first"
-        return self._agent
-
-    async def put(self, token: str, offset: int, data: bytes) -> None:
-        """Keep a piece of large arguments."""
-        self._here.put(token, offset, data)
-
-    async def begin(
-        self, lease: str, token: str, job: dict[str, Any]
-    ) -> tuple[str, dict[str, Any]]:
-        """Start one attempt of one job."""
-        return await self._here.run(token, job)
-
-    async def updates(self, seen: int) -> tuple[int, dict[str, Any]]:
-        """Return what is new; waits for it."""
-        return await self._here.updates(seen, POLL_SECONDS)
-
-    async def ask(self, token: str) -> None:
-        """Ask that attempt to stop."""
-        self._here.ask(token)
-
-    async def kill(self, token: str) -> None:
-        """Force that attempt to end."""
-        self._here.kill(token)
-
-    async def read(self, token: str, offset: int, size: int) -> bytes:
-        """Return a piece of a large result."""
-        return self._here.read(token, offset, size)
-
-    async def drop(self, token: str) -> None:
-        """Delete a result that has been fetched."""
-        self._here.drop(token)
-
-    async def release(self, lease: str) -> None:
-        """End its workers; the actor is ended next."""
+    async def handle(self, what: str, **details: Any) -> Any:
+        """Answer a call of the kernel, as `executors/dask/agent.py` does in a Dask worker."""
         agent = self._agent
-        if agent is not None:
-            await asyncio.get_running_loop().run_in_executor(None, agent.close)
+        assert agent is not None, "hello comes first"
+        if what == "begin":
+            return await agent.run(details["token"], details["job"])
+        if what == "updates":
+            return await agent.updates(details["seen"], POLL_SECONDS)
+        if what == "release":  # the actor is ended next
+            return await asyncio.get_running_loop().run_in_executor(None, agent.close)
+        return getattr(agent, what)(**details)  # put, ask, kill, read, drop

@@ -60,10 +60,10 @@ class RayCalls(Calls):
     patience = CLOSE_SECONDS
 
     async def call(self, node: Node, what: str, **details: Any) -> Any:
-        """Await a method of the actor."""
+        """Await what the actor answers."""
         if not is_connected():
             raise ConnectionError(SHUT_DOWN)  # a call would start another Ray
-        return await getattr(node.actor, what).remote(**details)
+        return await node.actor.handle.remote(what, **details)
 
     async def why_lost(self, node: Node, error: Exception) -> str:
         """Return why it is lost; Ray makes sure of it before it says that an actor has died."""
