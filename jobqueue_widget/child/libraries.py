@@ -20,25 +20,19 @@ LIBRARIES = ("numpy", "scipy", "torch", "sklearn")  # they bring thread pools
 
 def seed_anew() -> None:
     """Seed random numbers, so that no job repeats those of the job before."""
-    modules = sys.modules
-    if "random" in modules:
-        with contextlib.suppress(Exception):
-            modules["random"].seed(int.from_bytes(os.urandom(16), "little"))
-    if "numpy.random" in modules:
-        with contextlib.suppress(Exception):  # the library may be half imported
-            modules["numpy.random"].seed(list(memoryview(os.urandom(16)).cast("I")))
-    if "torch" in modules:
-        with contextlib.suppress(Exception):
-            modules["torch"].manual_seed(int.from_bytes(os.urandom(7), "little"))
+    _act(SEEDS)
 
 
 def take_back() -> None:
     """Reset what `RESETS` names, such as figures, error states and modes of calculation."""
-    modules = sys.modules
-    for name, reset in RESETS.items():
-        if name in modules:
-            with contextlib.suppress(Exception):  # a job may have changed the library itself
-                reset(modules[name])
+    _act(RESETS)
+
+
+def _act(actions: dict[str, Callable[[Any], object]]) -> None:
+    for name, act in actions.items():
+        if name in sys.modules:
+            with contextlib.suppress(Exception):  # a job may have changed it, or half imported it
+                act(sys.modules[name])
 
 
 def _numpy(numpy: Any) -> None:
@@ -58,7 +52,12 @@ def _torch(torch: Any) -> None:
         torch.set_grad_enabled(True)
 
 
-RESETS: dict[str, Callable[[Any], None]] = {
+SEEDS: dict[str, Callable[[Any], object]] = {
+    "random": lambda random: random.seed(int.from_bytes(os.urandom(16), "little")),
+    "numpy.random": lambda random: random.seed(list(memoryview(os.urandom(16)).cast("I"))),
+    "torch": lambda torch: torch.manual_seed(int.from_bytes(os.urandom(7), "little")),
+}
+RESETS: dict[str, Callable[[Any], object]] = {
     "socket": lambda socket: socket.setdefaulttimeout(None),
     "decimal": lambda decimal: decimal.setcontext(decimal.Context()),
     "numpy": _numpy,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -89,7 +90,7 @@ class QueueScheduler(ResourceScheduler):
     def __init__(self, timeout: float = 300.0, poll_interval: float = 2.0) -> None:
         self.timeout = timeout
         self.poll_interval = poll_interval
-        self._active: dict[str, int] = {}
+        self._active: Counter[str] = Counter()
         self._lock = Lock()
 
     def allocate(self, plugin_meta: PluginMeta, stats_provider: Callable[[], Stats]) -> bool:
@@ -121,14 +122,12 @@ class QueueScheduler(ResourceScheduler):
     def on_execution_start(self, plugin_name: str) -> None:
         """Count it."""
         with self._lock.held:
-            self._active[plugin_name] = self._active.get(plugin_name, 0) + 1
+            self._active[plugin_name] += 1
 
     def on_execution_finish(self, plugin_name: str) -> None:
         """Count it off."""
         with self._lock.held:
-            left = self._active.pop(plugin_name, 0) - 1
-            if left > 0:
-                self._active[plugin_name] = left
+            self._active -= Counter([plugin_name])  # which keeps what is above zero
 
     def get_active_plugins(self) -> set[str]:
         """The names of the plugins that run now."""

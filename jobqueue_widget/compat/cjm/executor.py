@@ -161,7 +161,9 @@ class HostExecution:
         except BaseException as error:
             not_begun = not self._started and lies_with_the_machine(error)
             outcome = (Outcome.of_start if not_begun else Outcome.of_error)(failure_of(error))
-        if not self._let_go():
+        with self._lock.held:  # from now on the plugin is not ours to kill
+            self._over = not self._forcing
+        if not self._over:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._kill_over.wait(), RELOAD_PATIENCE)
             self._over = True
@@ -179,12 +181,6 @@ class HostExecution:
         else:
             self._healing.add_done_callback(lambda _: self._session.release(name))
         self._reporter.ended(outcome)
-
-    def _let_go(self) -> bool:
-        """Give up the right to kill the plugin; False if a kill is under way."""
-        with self._lock.held:
-            self._over = not self._forcing
-            return self._over
 
     async def _step(self, step: Coroutine[Any, Any, Outcome | None]) -> Outcome | None:
         """Await a step that a request to stop may cut off."""

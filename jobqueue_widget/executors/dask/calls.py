@@ -32,21 +32,13 @@ class DaskCalls(Calls):
 
         self._client: Any = client
         self._kernel = kernel
-        self._connections = ConnectionPool(
+        self.connections = ConnectionPool(  # to be started and closed
             connection_args=self._client.connection_args, timeout=CONNECT_SECONDS
         )
 
-    async def open(self) -> None:
-        """Open the connections, before the first call."""
-        await self._connections.start()
-
-    async def close(self) -> None:
-        """Close the connections, after the last call."""
-        await self._connections.close()
-
     def abandon(self) -> None:
         """Close the connections without the client's loop, which has ended. Any thread."""
-        for comms in (self._connections.available, self._connections.occupied):
+        for comms in (self.connections.available, self.connections.occupied):
             for comm in [comm for group in comms.values() for comm in group]:
                 comm.abort()
 
@@ -57,7 +49,7 @@ class DaskCalls(Calls):
             OSError, TimeoutError: it cannot be reached.
 
         """
-        scheduler = self._connections(self._client.scheduler.addr)
+        scheduler = self.connections(self._client.scheduler.addr)
         answer: dict[str, Any] = await asyncio.wait_for(
             scheduler.identity(n_workers=workers), CALL_SECONDS
         )
@@ -73,17 +65,17 @@ class DaskCalls(Calls):
         if node.direct is None:
             node.direct = await self._reaches(node)
         if node.direct:
-            return await self._connections(node.address).jobqueue(
+            return await self.connections(node.address).jobqueue(
                 what=what, kernel=self._kernel, **details
             )
         message = {"op": "jobqueue", "what": what, "kernel": self._kernel, **details}
-        scheduler = self._connections(self._client.scheduler.addr)
+        scheduler = self.connections(self._client.scheduler.addr)
         return await scheduler.proxy(worker=node.address, msg=message)
 
     async def _reaches(self, node: Node) -> bool:
         if self._client.direct_to_workers is False:
             return False
-        hello = self._connections(node.address).jobqueue(what="hello", kernel=self._kernel)
+        hello = self.connections(node.address).jobqueue(what="hello", kernel=self._kernel)
         try:
             answer = await asyncio.wait_for(hello, DIRECT_SECONDS)
         except Exception as error:

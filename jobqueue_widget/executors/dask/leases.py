@@ -169,4 +169,4 @@ class DaskLeases(Leases):
             for call in leaving:
                 call.close()
         await self._drop_all()
-        await self._calls.close()
+        await self._calls.connections.close()

@@ -55,7 +55,7 @@ class Link:
 
     async def serve(self) -> None:
         """Enter whenever the client is connected; notice when it is not any more."""
-        await self._calls.open()
+        await self._calls.connections.start()
         while not self._closing.is_set():
             try:
                 why = await self._stay()
