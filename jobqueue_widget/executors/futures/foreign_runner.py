@@ -22,18 +22,6 @@ from typing import Any
 from ...child import byvalue, job_context, loading, wire
 from ...child.capture import tqdm
 from ...child.capture.inside import Capture
-from ...child.job_context import (
-    CancelSignal,
-    JobCancelled,
-    JobContext,
-    bind,
-    bind_process,
-    bound_job,
-    current_job,
-    outside,
-    readable_report,
-    run_body,
-)
 
 # Each attempt has a file that the kernel makes and that whoever begins it renames, which only one
 # can do: a line that says who that is, then the log. The others are there when they say something.
@@ -56,16 +44,18 @@ OUR_FILES = (  # frames of ours, that no traceback shows
 _READ_AND_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
 
-class ForeignContext(JobContext):
+class ForeignContext(job_context.JobContext):
     """A job that hears that it shall stop when it looks."""
 
     def __init__(self, job_id: str, attempt: int, files: JobFiles) -> None:
-        super().__init__(job_id, attempt, outside(files.report), outside(files.log))
+        super().__init__(
+            job_id, attempt, job_context.outside(files.report), job_context.outside(files.log)
+        )
         self._files = files
         self._looked = 0.0
         self._watches = False
 
-    def cancel_signal_to(self, callback: Callable[[], object]) -> CancelSignal:
+    def cancel_signal_to(self, callback: Callable[[], object]) -> job_context.CancelSignal:
         """Call back when the job is asked, for which a thread looks 20 times a second."""
         signal = super().cancel_signal_to(callback)
         if not self._watches and not self._over:
@@ -151,7 +141,7 @@ class JobFiles:
 
     def report(self, fraction: object, message: object) -> None:
         """Keep the report, and show it to the kernel as long as that is there."""
-        report = readable_report(fraction, message)
+        report = job_context.readable_report(fraction, message)
         self.last_report = report
         if self.is_shared and os.path.exists(self._stem + BEGUN):
             with contextlib.suppress(OSError):
@@ -218,18 +208,18 @@ def _run(job: dict[str, Any], files: JobFiles) -> tuple[dict[str, Any], list[Any
             stack.enter_context(_whole_process(context, files))
             main = stack.enter_context(loading.Main())
         nothing = value = object()
-        bind(context)
-        Capture(bound_job, current_job, tqdm.hooks).prepare()
+        job_context.bind(context)
+        Capture(job_context.bound_job, job_context.current_job, tqdm.hooks).prepare()
         try:
             context.checkpoint()
             brought = loading.Loading(main, fresh=not in_kernel)
             target, args, kwargs = loading.load_call(
                 job["function"], job["call"], job["source"], brought
             )
-            value = run_body(target, args, kwargs)
+            value = job_context.run_body(target, args, kwargs)
         except BaseException as error:
-            if value is nothing or not isinstance(error, JobCancelled):
-                meta = wire.failure_meta(error, JobCancelled, OUR_FILES)
+            if value is nothing or not isinstance(error, job_context.JobCancelled):
+                meta = wire.failure_meta(error, job_context.JobCancelled, OUR_FILES)
                 return meta, wire.pack_exception(error, files.log)
         finally:
             context.finish()
@@ -239,7 +229,7 @@ def _run(job: dict[str, Any], files: JobFiles) -> tuple[dict[str, Any], list[Any
 
 
 @contextlib.contextmanager
-def _whole_process(context: JobContext, files: JobFiles) -> Iterator[None]:
+def _whole_process(context: job_context.JobContext, files: JobFiles) -> Iterator[None]:
     """Make all that this process prints, from C too, the job's log, and bars its progress."""
     _flush_streams()
     kept = sys.stdout, sys.stderr
@@ -249,12 +239,12 @@ def _whole_process(context: JobContext, files: JobFiles) -> Iterator[None]:
     own = os.dup(files.log_fd)  # as a thread that the job leaves may have it
     stream = open(own, "w", errors="backslashreplace", buffering=1)  # noqa: SIM115
     sys.stdout = sys.stderr = stream
-    bind_process(context)
+    job_context.bind_process(context)
     try:
         yield
     finally:
         _flush_streams()
-        bind_process(None)
+        job_context.bind_process(None)
         sys.stdout, sys.stderr = kept
         for fd, kept_fd in zip((1, 2), kept_fds, strict=True):
             os.dup2(kept_fd, fd)
