@@ -127,12 +127,12 @@ class WorkerJob(job_context.JobContext):  # type: ignore[misc, name-defined]
 
     def log(self, text: object) -> None:
         """Write a line to the job's log."""
-        if not self.is_over:
+        if not self._over:
             super().log(text)
 
     def takes(self, text: str) -> bool:
         """Drop it after the end; until then all that this process prints is the job's."""
-        return bool(self.is_over)
+        return bool(self._over)
 
 
 class Worker:

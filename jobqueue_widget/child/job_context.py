@@ -93,7 +93,7 @@ class JobContext:
         self._on_held_back = on_held_back
         self.noticed = False  # the job's own code knows that it was asked to stop
         self._asked = False
-        self._over = False
+        self._over = False  # the body has ended; what it left behind may go on
         self._lock = threading.RLock()  # a finalizer of the job's objects may report, too
         self._last = 0.0
         self._waiting: tuple[object, object] | None = None
@@ -172,11 +172,6 @@ class JobContext:
         self._log(f"{text}\n")
 
     # -- for whoever runs the job ----------------------------------------------------------------
-
-    @property
-    def is_over(self) -> bool:
-        """True once the body has ended; what it left behind may go on."""
-        return self._over
 
     def takes(self, text: str) -> bool:
         """Take what its code prints. False: whatever it was printed to has it, which is its log."""

@@ -7,13 +7,7 @@ from collections.abc import Callable
 
 from .._core.jobs import BlockReason
 from .._core.spec import JobSpec
-from ..protocols import (
-    ExecutorContext,
-    LaunchesPlugins,
-    OffersResources,
-    PluginExecution,
-    Reporter,
-)
+from ..protocols import ExecutorContext, LaunchesPlugins, OffersResources, PluginExecution, Reporter
 
 
 class LaunchingHostExecutor:

@@ -93,7 +93,10 @@ class WorkerProcess(PipedWorker):
             self._start()
         except BaseException as error:
             self.start_error = error
-            self._end_at_once()
+            if self._process is not None:  # end what was begun
+                signal_group(self.pid, signal.SIGKILL)
+                self._process.wait()
+                clean_up_processes(self.pid, self.id, self._known)
             self._why = f"could not be started: {str(error) or type(error).__name__}"
             self._finish(JobFailure("WorkerDied", f"worker {self._why}"))
 
@@ -120,13 +123,6 @@ class WorkerProcess(PipedWorker):
         self._open(*self._ends, self.kinds)
         self._watch_exit()
         self._later(START_PATIENCE, self._check_started)
-
-    def _end_at_once(self) -> None:
-        """End what a failed start has begun."""
-        if self._process is not None:
-            signal_group(self.pid, signal.SIGKILL)
-            self._process.wait()
-            clean_up_processes(self.pid, self.id, self._known)
 
     def _watch_exit(self) -> None:
         try:
