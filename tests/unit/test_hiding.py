@@ -8,7 +8,7 @@ import random
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jobqueue_widget._core.jobs import JobFailure, NotKept, Outcome
@@ -45,6 +45,26 @@ WAYS = [
 def test_no_usual_way_to_write_a_text_lets_it_through(secret, way) -> None:  # type: ignore[no-untyped-def]
     told = way(secret)
     assert made(secret).hide(f"<< {told} >>").strip("\"'b<> ({[}])a:") in ("", HIDDEN)
+
+
+@given(
+    secret=secrets | st.text(alphabet="ab\"'\\\n\t%&<ä ", min_size=4, max_size=30),
+    others=st.lists(secrets, max_size=2),
+    which=st.integers(0, 100),
+    share=st.floats(0, 1),
+)
+def test_no_form_of_a_secret_is_seen_that_a_cut_has_left_of_it(
+    secret: str, others: list[str], which: int, share: float
+) -> None:
+    """As pandas cuts what it shows of an object: in the middle, behind escapes of its own."""
+    forms = [form for form in forms_of(secret) if "..." not in form and "…" not in form]
+    assume(forms)
+    form = forms[which % len(forms)]
+    length = 4 + round(share * (len(form) - 4))
+    hidden = made(secret, *others)
+    assume(hidden.hide("<< ") == "<< ")
+    assert hidden.hide(f"<< {form[:length]}...").strip("< ") == f"{HIDDEN}..."
+    assert hidden.hide(f"...{form[-length:]}").strip() == f"...{HIDDEN}"
 
 
 def test_url_escapes_may_be_small() -> None:

@@ -53,16 +53,15 @@ class Secrets:
         return text
 
     def _without_pieces(self, text: str, start: int, end: int) -> str:
-        """Hide parts of secrets right before and after a place where the text was cut."""
-        for secret in self.texts:
-            after = _common(text[end : end + len(secret)], secret)
-            text = text[:end] + HIDDEN * (after > 0) + text[end + after :]
-            back = _common(text[max(0, start - len(secret)) : start][::-1], secret[::-1])
-            if back:
-                text = text[: start - back] + HIDDEN + text[start:]
-                start += len(HIDDEN) - back
-                end += len(HIDDEN) - back
-        return text
+        """Hide parts of secrets right before and after a place where the text was cut.
+
+        The longest part counts: a form of a secret may end like another one, and no further.
+        """
+        before, behind = text[:start], text[end:]
+        after = max((_common(behind[: len(one)], one) for one in self.texts), default=0)
+        back = max((_common(before[-len(one) :][::-1], one[::-1]) for one in self.texts), default=0)
+        shown = before[: start - back] + HIDDEN * (back > 0) + text[start:end]
+        return shown + HIDDEN * (after > 0) + behind[after:]
 
     def stands_in(self, data: bytes) -> bool:
         """True if the data holds one of the secrets as it is."""
