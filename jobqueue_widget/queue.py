@@ -12,7 +12,8 @@ from ._api import rows
 from ._api.control import Control, OptionsView, Scope
 from ._api.displayed import Displayed
 from ._api.forgetting import Forgetting
-from ._api.journaled import Journaled
+from ._api.futures import QueueExecutor
+from ._api.journaled import Journaled, give_journal, queue_of
 from ._api.options import (
     PARAMETERS,
     check_callback,
@@ -149,9 +150,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         if on_restore not in ("pause", "run"):
             raise InvalidOptionError(f'on_restore must be "pause" or "run", not {on_restore!r}')
         if journal is not None:
-            from ._api import open_queues
-
-            open_queues.give_journal(self, self._submission, journal, on_restore)
+            give_journal(self, self._submission, journal, on_restore)
         else:
             warn_if_replaced(JobQueue)
         weakref.finalize(self, self._engine.life.abandon).atexit = False
@@ -173,9 +172,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
             kwargs: the same.
 
         """
-        from ._api import open_queues
-
-        found = open_queues.queue_of(journal)
+        found = queue_of(journal)
         return found if isinstance(found, cls) else cls(*args, journal=journal, **kwargs)
 
     def _make_engine(self, settings: Settings) -> Engine:
@@ -305,6 +302,17 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         checked, priority = make_options(options)
         self._submission.check(checked)
         return OptionsView(self._control, checked, priority or 0)
+
+    def as_executor(self, **options: Any) -> QueueExecutor:
+        """Return a `concurrent.futures.Executor` whose calls are jobs with these options.
+
+        Its futures cancel a job that has not started; a running one goes on, as in executors of the
+        standard library. Its `shutdown` waits for its own jobs; the queue goes on.
+
+        Raises:
+            InvalidOptionError: as `options`.
+        """
+        return QueueExecutor(self.options(**options).submit_nowait)
 
     def retry(self, job_id: str | Job, *, latest: bool = False) -> Job:
         """Submit the same target, arguments and options again. Any thread. See `Job.retry`."""

@@ -1,17 +1,22 @@
-"""What a queue can do about its journal, and about what earlier kernels have left."""
+"""What a queue can do about its journal, and which queue of this process has which one."""
 
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._core.machine.learned import RunStats
 from .._runtime.engine import Engine
+from ..errors import QueueExistsError
 from .control import Control
 
 if TYPE_CHECKING:
     from .._persistence.orphans import Orphan
+    from .._persistence.restore import OnRestore
+    from .submission import Submission
 
 
 class Journaled:
@@ -58,3 +63,42 @@ class Journaled:
         count = orphans.end(self._engine.earlier_runs)
         self._engine.set_orphans(orphans.sentence(self.orphans()))
         return count
+
+
+# -- each journal has one queue --------------------------------------------------------------------
+
+_queues: weakref.WeakValueDictionary[str, Journaled] = weakref.WeakValueDictionary()
+_lock = threading.RLock()
+
+
+def queue_of(journal: object) -> Journaled | None:
+    """Return the queue that has this journal and was not closed, or None."""
+    from .._persistence.restore import journal_of
+
+    with _lock:
+        queue = _queues.get(journal_of(journal).place)
+        return None if queue is None or queue._engine.life.phase == "closed" else queue
+
+
+def give_journal(
+    queue: Journaled, submission: Submission, given: object, on_restore: OnRestore
+) -> None:
+    """Give a journal to a new queue.
+
+    Raises:
+        QueueExistsError: another queue of this process has it.
+        JournalError: it cannot be used.
+
+    """
+    from .._persistence.restore import attach, journal_of
+
+    journal = journal_of(given)
+    with _lock:
+        if queue_of(journal) is not None:
+            raise QueueExistsError(
+                f"a queue of this kernel has the journal {journal.place!r} already; "
+                f"JobQueue.open({journal.place!r}) gives that queue, and makes one if there is none"
+            )
+        attach(queue._engine, submission, journal, on_restore)
+        if journal.place:
+            _queues[journal.place] = queue

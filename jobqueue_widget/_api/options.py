@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from .._core.machine.resources import GPUS, NAMES
 from .._core.spec import DEFAULT_OPTIONS, JobOptions, Resources
+from .._core.texts.causes import NO_EXCEPTION
 from .._core.texts.fitting import fit
 from .._runtime.engine import Settings
 from ..child.wire import plain
@@ -132,7 +133,7 @@ def make_options(given: Mapping[str, Any]) -> tuple[JobOptions, int | None]:
     set_ = {name: value for name, value in given.items() if value is not None}
     checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in set_.items()}
     priority: int | None = checked.pop("priority", None)
-    return (JobOptions(**checked) if checked else DEFAULT_OPTIONS), priority
+    return (_check_together(JobOptions(**checked)) if checked else DEFAULT_OPTIONS), priority
 
 
 def _check_label(value: object) -> str:
@@ -167,6 +168,46 @@ def _check_after(value: object) -> tuple[str, ...]:
         if job_id not in ids:
             ids.append(job_id)
     return tuple(ids)
+
+
+def _check_after_failure(value: object) -> object:
+    if value in ("cancel", "run"):
+        return value
+    raise InvalidOptionError(f'after_failure must be "cancel" or "run", not {_show(value)}')
+
+
+def _check_retry_on(value: object) -> tuple[str, ...]:
+    given = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    names: list[str] = []
+    for one in given:
+        if isinstance(one, type) and issubclass(one, BaseException):
+            names.append(one.__name__)
+        elif isinstance(one, str) and (one in NO_EXCEPTION or one.isidentifier()):
+            names.append(str.__str__(one))
+        else:
+            raise InvalidOptionError(
+                f"retry_on takes exception classes, their names, "
+                f"{' and '.join(map(repr, NO_EXCEPTION))}, not {_show(one)}"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def _check_together(options: JobOptions) -> JobOptions:
+    """Refuse what would do nothing, or something else than it says."""
+    if options.retry_on and not options.retries:
+        raise InvalidOptionError(
+            "retry_on says which failures are tried again; say how often with retries=…"
+        )
+    first, longest = options.backoff, options.backoff_max
+    if first is not None and longest is not None and first > longest:
+        raise InvalidOptionError(f"backoff={first:g} must not be more than backoff_max={longest:g}")
+    delay, deadline = options.delay, options.deadline
+    if delay is not None and deadline is not None and delay >= deadline:
+        raise InvalidOptionError(
+            f"delay={delay:g} must be less than deadline={deadline:g}: both count from the submit, "
+            "and the job could never start"
+        )
+    return options
 
 
 def _check_resources(value: object) -> Resources:
@@ -255,9 +296,15 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "label": _check_label,
     "tags": _check_tags,
     "timeout": lambda value: check_seconds("timeout", value, zero=False),
+    "deadline": lambda value: check_seconds("deadline", value, zero=False),
+    "delay": lambda value: check_seconds("delay", value),
     "retries": lambda value: check_count("retries", value, 0),
+    "retry_on": _check_retry_on,
+    "backoff": lambda value: check_seconds("backoff", value),
+    "backoff_max": lambda value: check_seconds("backoff_max", value),
     "idempotent": lambda value: _check_bool("idempotent", value),
     "after": _check_after,
+    "after_failure": _check_after_failure,
     "resources": _check_resources,
     "executor": _check_executor,
     "secret": _check_secret,

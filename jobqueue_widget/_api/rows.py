@@ -145,6 +145,7 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
     shown["created_at"] = job.created_at
     shown["held"] = job.held
     shown["hold_until"] = job.hold_until
+    shown["starts_at"] = job.starts_at
     if reason is not None:
         shown["block_reason"] = reason.text
     if spec.secrets is not None:
@@ -207,6 +208,8 @@ def note_of(job: JobRecord) -> str | None:
     """Return a remark about a job for its row, or None."""
     if job.finished_before_cancel:
         return "finished before the cancel"
+    if job.backing_off and job.failure is not None:
+        return str(job.failure)
     if type(job.result) is NotKept:
         return f"result not kept: {job.result.reason}"
     if has_changed(job):

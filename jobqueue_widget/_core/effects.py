@@ -7,8 +7,8 @@ from typing import Literal
 from .jobs import JobRecord
 from .spec import EMPTY
 
-TimerKind = Literal["grace", "limit", "backoff", "hold"]
-TIMER_BITS: dict[TimerKind, int] = {"grace": 1, "limit": 2, "backoff": 4, "hold": 8}
+TimerKind = Literal["grace", "limit", "backoff", "hold", "deadline"]
+TIMER_BITS: dict[TimerKind, int] = {"grace": 1, "limit": 2, "backoff": 4, "hold": 8, "deadline": 16}
 
 
 class Effect:

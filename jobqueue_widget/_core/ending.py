@@ -39,10 +39,18 @@ def unblock_those_behind(job: JobRecord, out: Out) -> None:
         out.append(fx.Wake(job))
 
 
+def back_off(state: QueueState, job: JobRecord, seconds: float, out: Out) -> None:
+    """Let a pending job wait so long before its next attempt, or its first one."""
+    job.backing_off = True
+    job.starts_at = state.now + seconds
+    arm(job, "backoff", seconds, out)
+
+
 def wait_again(state: QueueState, job: JobRecord, out: Out) -> None:
     """Put a job back to its place in the order, to start after its back-off."""
     for kind in fx.TIMER_BITS:
-        disarm(job, kind, out)
+        if kind != "deadline":  # which counts from the submit
+            disarm(job, kind, out)
     job.status = PENDING
     job.cancel_phase = job.run_phase = None
     job.limit_hit = False
@@ -67,7 +75,7 @@ def end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
         for child in children:
             if child.status is not PENDING:
                 continue
-            if parent.status is COMPLETED:
+            if parent.status is COMPLETED or child.spec.options.after_failure == "run":
                 child.parents_left -= 1
                 if not child.parents_left:
                     state.order.refile(child)
@@ -97,7 +105,8 @@ def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> 
         state.zombies[job.id] = job
     job.status = status
     job.cancel_phase = job.run_phase = job.block_reason = None
-    job.held = job.backing_off = False
+    job.held = job.backing_off = job.deadline_hit = False
+    job.starts_at = None
     job.completed_at = state.now
     for parent in job.parents:
         parent.needed_by -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from .effects import TimerKind
 from .jobs import BlockReason, JobFailure, JobRecord, JobStatus, Outcome
 
 
@@ -30,7 +31,7 @@ class Restored(Event):
     """A journal had the job, with status `was`; `parents` are the jobs it waits for.
 
     `asked`: it ran and somebody wanted it to end. `seen_at`: when its kernel last gave a sign of
-    life (epoch seconds). `hold_left`: seconds that are left of its hold.
+    life (epoch seconds). `hold_left`, `delay_left` and `deadline_left`: seconds that are left.
     """
 
     was: JobStatus
@@ -38,6 +39,8 @@ class Restored(Event):
     asked: bool = False
     seen_at: float = 0.0
     hold_left: float | None = None
+    delay_left: float | None = None
+    deadline_left: float | None = None
     code: ClassVar[str] = "R"
 
 
@@ -164,6 +167,15 @@ class CancelRequested(Event):
 
 
 @dataclass(slots=True)
+class Withdrawn(Event):
+    """Somebody wants the job not to run, unless it does already."""
+
+    reason: str
+    code: ClassVar[str] = "w"
+    is_command: ClassVar[bool] = True
+
+
+@dataclass(slots=True)
 class CancelTimedOut(Event):
     """The grace period is over and the job, which was asked to stop, still runs."""
 
@@ -178,6 +190,14 @@ class TimedOut(Event):
     attempt: int
     timeout: float
     code: ClassVar[str] = "T"
+
+
+@dataclass(slots=True)
+class DeadlinePassed(Event):
+    """The time since the submit that the job was given is over; `timeout` as in CancelRequested."""
+
+    timeout: float
+    code: ClassVar[str] = "D"
 
 
 @dataclass(slots=True)
@@ -205,3 +225,14 @@ class ResultMoved(Event):
 
     result: object
     code: ClassVar[str] = "k"
+
+
+def of_timer(job: JobRecord, kind: TimerKind, grace: float) -> Event:
+    """Return the event of a timer that is due; `grace` as the `timeout` of CancelRequested."""
+    if kind == "grace":
+        return CancelTimedOut(job, job.attempt)
+    if kind == "limit":
+        return TimedOut(job, job.attempt, grace)
+    if kind == "deadline":
+        return DeadlinePassed(job, grace)
+    return BackoffOver(job, job.attempt) if kind == "backoff" else HoldExpired(job)

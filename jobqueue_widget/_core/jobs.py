@@ -44,6 +44,7 @@ class JobRecord:
         "children",
         "completed_at",
         "created_at",
+        "deadline_hit",
         "ended_number",
         "entry",
         "executor_name",
@@ -74,6 +75,7 @@ class JobRecord:
         "run_phase",
         "spec",
         "started_at",
+        "starts_at",
         "status",
         "timers",
         "usage",
@@ -114,8 +116,10 @@ class JobRecord:
         self.hold_then: Literal["release", "cancel"] = "release"
         #: When that is, in epoch seconds; None: never. While held.
         self.hold_until: float | None = None
-        #: True if it waits for the time of its next attempt. While pending.
+        #: True if it waits for the time of its next attempt, or of its first one. While pending.
         self.backing_off = False
+        #: When that is, in epoch seconds. While pending.
+        self.starts_at: float | None = None
         #: Starts of this attempt that failed through no fault of its own. Until it has ended.
         self.failed_starts = 0
         #: What is or was unloaded so that an attempt finds more memory. From then on.
@@ -143,8 +147,10 @@ class JobRecord:
         self.where: str | None = None
         #: How far a cancel has come: asked or forcing; None: nobody asked. While running.
         self.cancel_phase: CancelPhase | None = None
-        #: True if its time limit is what asked it to stop. While running.
+        #: True if its time limit or its deadline is what asked it to stop. While running.
         self.limit_hit = False
+        #: True if its deadline has passed. Until it has ended.
+        self.deadline_hit = False
         #: The `TIMER_BITS` of its armed timers. Until it has ended.
         self.timers = 0
         #: From 0.0 to 1.0; None: unknown. From its launch on.

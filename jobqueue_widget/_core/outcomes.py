@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from .texts.causes import (
     Category,
     Stated,
     category_of,
+    is_one_of,
     is_out_of_memory,
     is_retriable,
     kinds_from,
@@ -84,6 +85,13 @@ class JobFailure:
 
     def _names(self) -> tuple[str, ...]:
         return (*self.kinds, self.type_name)
+
+    def is_any_of(self, names: Collection[str]) -> bool:
+        """True if a class of its exception, or of what it was raised from, has one of these names.
+
+        The names in `causes.NO_EXCEPTION` stand for ends that are no exception of the job.
+        """
+        return is_one_of(self._names(), names, was_raised=bool(self.kinds))
 
     @property
     def category(self) -> Category | None:

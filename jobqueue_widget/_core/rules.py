@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from . import effects as fx
 from . import events as ev
 from .ending import (
     Out,
-    again,
     arm,
+    back_off,
     cancel_orphan,
     disarm,
     end,
     free_lane,
-    wait_again,
 )
 from .jobs import (
     CANCELLED,
@@ -22,24 +19,14 @@ from .jobs import (
     FAILED,
     PENDING,
     RUNNING,
-    BlockReason,
     JobFailure,
     JobRecord,
     NotKept,
 )
-from .machine.rescue import PATIENCE, Rescue
-from .starting import start_again_or_fail
+from .retrying import retry_or_fail, start_again_or_fail
 from .state import QueueState
 
-FIRST_BACKOFF = 1.0
-LONGEST_BACKOFF = 60.0
 INTERRUPTED = "interrupted by kernel exit"
-LONGEST_WISH = 3600.0  # seconds that a failure may ask for by its `retry_after`
-
-
-def backoff_seconds(attempt: int) -> float:
-    """Return the seconds before attempt + 1: 1, 2, 4 … 60 (exponential, as most retry policies)."""
-    return float(min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(attempt - 1, 16)))
 
 
 # -- pending ---------------------------------------------------------------------------------
@@ -49,8 +36,15 @@ def submit(
     state: QueueState, event: ev.Submitted | ev.Restored, out: Out, how: str = "submitted"
 ) -> None:
     """Accept a job, and cancel it at once if a parent has already failed or been cancelled."""
-    job = event.job
+    job, options = event.job, event.job.spec.options
     state.accept(job)
+    delay, deadline = options.delay, options.deadline
+    if isinstance(event, ev.Restored):
+        delay, deadline = event.delay_left, event.deadline_left
+    if delay:
+        back_off(state, job, delay, out)
+    if deadline is not None:
+        arm(job, "deadline", deadline, out)
     failed = None
     job.parents = event.parents
     for parent in event.parents:
@@ -60,7 +54,7 @@ def submit(
             if parent.children is None:
                 parent.children = []
             parent.children.append(job)
-        elif parent.status is not COMPLETED:
+        elif parent.status is not COMPLETED and options.after_failure == "cancel":
             failed = failed or parent
     state.order.add(job)
     out.append(fx.Publish(job, how))
@@ -68,47 +62,6 @@ def submit(
         cancel_orphan(state, job, failed, out)
     elif job.entry is not None:
         out.append(fx.Wake(job))
-
-
-def backoff_over(state: QueueState, event: ev.BackoffOver, out: Out) -> None:
-    """Let the next attempt start."""
-    job = event.job
-    if event.attempt == job.attempt and job.backing_off:
-        job.timers &= ~fx.TIMER_BITS["backoff"]
-        if job.rescue is not None and not job.rescue.over:
-            _room_is_made(state, job, (), out)
-            return
-        job.backing_off = False
-        if job.lane_taken:  # its start failed, and its lane waited with it
-            free_lane(state, job, out)
-            job.block_reason = None
-        state.order.refile(job)
-        out += (fx.Publish(job, "released"), fx.Wake(job))
-
-
-def room_made(state: QueueState, event: ev.RoomMade, out: Out) -> None:
-    """Let the job start again if memory was freed; else the attempt before was its last."""
-    job, rescue = event.job, event.job.rescue
-    if event.attempt == job.attempt and rescue is not None and not rescue.over:
-        disarm(job, "backoff", out)
-        _room_is_made(state, job, event.unloaded, out)
-
-
-def _room_is_made(state: QueueState, job: JobRecord, unloaded: tuple[str, ...], out: Out) -> None:
-    job.rescue = rescue = Rescue(job.attempt, unloaded, over=True)
-    job.block_reason = None
-    if unloaded:
-        job.message = rescue.text
-        job.backing_off = False
-        state.order.refile(job)
-        out += (fx.Publish(job, "released", {"unloaded": unloaded}), fx.Wake(job))
-    elif job.attempt > job.spec.options.retries + 1:
-        job.attempt -= 1  # the next attempt never began
-        end(state, job, FAILED, out)
-    else:
-        seconds = backoff_seconds(job.attempt - 1)
-        arm(job, "backoff", seconds, out)
-        out.append(fx.Publish(job, "retrying", again(job, seconds)))
 
 
 def block(state: QueueState, event: ev.Blocked, out: Out) -> None:
@@ -146,7 +99,15 @@ def launch(state: QueueState, event: ev.Launched, out: Out) -> None:
     out += (fx.Launch(job), fx.Publish(job, "started"))
 
 
-def cancel_pending(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
+def miss_deadline(state: QueueState, event: ev.DeadlinePassed, out: Out) -> None:
+    """Fail a job whose deadline passes before it runs, or between two attempts."""
+    job = event.job
+    job.timers &= ~fx.TIMER_BITS["deadline"]
+    job.failure = _past_deadline(job, job.failure)
+    end(state, job, FAILED, out)
+
+
+def cancel_pending(state: QueueState, event: ev.CancelRequested | ev.Withdrawn, out: Out) -> None:
     """Cancel a pending job at once."""
     event.job.cancel_reason = event.reason
     end(state, event.job, CANCELLED, out)
@@ -221,6 +182,19 @@ def time_out(state: QueueState, event: ev.TimedOut, out: Out) -> None:
         _begin_stop(job, event.timeout <= 0, event.timeout, out)
 
 
+def stop_late(state: QueueState, event: ev.DeadlinePassed, out: Out) -> None:
+    """Ask a job to stop whose deadline passes; it will have failed, and is not tried again."""
+    note_deadline(state, event, out)
+    event.job.limit_hit = True
+    _begin_stop(event.job, event.timeout <= 0, event.timeout, out)
+
+
+def note_deadline(state: QueueState, event: ev.DeadlinePassed, out: Out) -> None:
+    """Note of a job that is being stopped that it may not be tried again."""
+    event.job.timers &= ~fx.TIMER_BITS["deadline"]
+    event.job.deadline_hit = True
+
+
 def escalate(state: QueueState, event: ev.CancelTimedOut, out: Out) -> None:
     """Force a job that did not stop in time (or whose queue stops before that)."""
     job = event.job
@@ -252,7 +226,7 @@ def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
         end(state, job, COMPLETED, out)
     else:
         job.failure = outcome.failure or _unasked()
-        _retry_or_fail(state, job, out, event.idle)
+        retry_or_fail(state, job, out, event.idle)
 
 
 def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
@@ -269,17 +243,13 @@ def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
     if outcome.kind == "value" and not outcome.noticed:
         job.finished_before_cancel = not job.limit_hit
         end(state, job, COMPLETED, out)
+    elif job.limit_hit and job.deadline_hit:
+        job.failure = _past_deadline(job, outcome.failure)
+        end(state, job, FAILED, out)
     elif job.limit_hit:
         limit = job.spec.options.timeout
-        details = outcome.failure
-        job.failure = JobFailure(
-            "TimeLimitExceeded",
-            f"time limit {limit:g} s",
-            details.traceback if details else "",
-            details.exit_code if details else None,
-            details.signal_name if details else None,
-        )
-        _retry_or_fail(state, job, out)
+        job.failure = _stopped_by("TimeLimitExceeded", f"time limit {limit:g} s", outcome.failure)
+        retry_or_fail(state, job, out)
     else:
         job.failure = outcome.failure
         end(state, job, CANCELLED, out)
@@ -324,31 +294,20 @@ def _force(job: JobRecord, out: Out) -> None:
     out += (fx.Kill(job), fx.Publish(job, "cancel_forced"))
 
 
+def _past_deadline(job: JobRecord, details: JobFailure | None) -> JobFailure:
+    limit = job.spec.options.deadline or 0.0
+    return _stopped_by("DeadlineExceeded", f"deadline, {limit:g} s after the submit", details)
+
+
+def _stopped_by(name: str, text: str, details: JobFailure | None) -> JobFailure:
+    """Make the failure of an attempt that a limit has ended; `details` is how its work went."""
+    if details is None:
+        return JobFailure(name, text)
+    return JobFailure(name, text, details.traceback, details.exit_code, details.signal_name)
+
+
 def _unasked() -> JobFailure:
     return JobFailure("CancelledError", "the job was cancelled, but not by its queue")
-
-
-def _retry_or_fail(state: QueueState, job: JobRecord, out: Out, idle: tuple[str, ...] = ()) -> None:
-    """Let a job try again if it may, after unloading `idle` if it lacked memory; else fail it."""
-    rescued = _may_be_rescued(job, idle)
-    if job.attempt > job.spec.options.retries and not rescued:
-        end(state, job, FAILED, out)
-        return
-    seconds = backoff_seconds(job.attempt)
-    if job.failure is not None and job.failure.retry_after is not None:
-        seconds = max(seconds, min(job.failure.retry_after, LONGEST_WISH))
-    job.attempt += 1
-    job.failed_starts = 0
-    wait_again(state, job, out)
-    if rescued:
-        job.rescue = Rescue(job.attempt, idle)
-        job.block_reason = BlockReason(job.rescue.text)
-        arm(job, "backoff", PATIENCE, out)  # the unloading may hang
-        payload = {**again(job, 0.0), "unloading": idle}
-        out += (fx.MakeRoom(job), fx.Publish(job, "retrying", payload))
-        return
-    arm(job, "backoff", seconds, out)
-    out.append(fx.Publish(job, "retrying", again(job, seconds)))
 
 
 # -- from a journal ------------------------------------------------------------------------------
@@ -379,19 +338,3 @@ def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
 def _may_run_again(job: JobRecord, event: ev.Restored) -> bool:
     options = job.spec.options
     return bool(options.idempotent) and not event.asked and job.attempt <= options.retries
-
-
-def _may_be_rescued(job: JobRecord, idle: Sequence[str]) -> bool:
-    """True if a job lacked memory, some can be freed, and it may run again.
-
-    It may with `retries` or `idempotent=True`, and a call of a plugin also if `idempotent` is not
-    set, as later versions of the reference system repeat any call of a plugin.
-    """
-    failure, options = job.failure, job.spec.options
-    if not idle or failure is None or not failure.out_of_memory:
-        return False
-    if job.rescue is not None or job.attempt > options.retries + 1:
-        return False
-    if job.spec.kind == "plugin" and options.idempotent is not False:
-        return True
-    return bool(options.retries or options.idempotent)

@@ -26,9 +26,15 @@ class JobOptions:
     label: str | None = None
     tags: tuple[str, ...] = ()
     timeout: float | None = None
+    deadline: float | None = None
+    delay: float | None = None
     retries: int = 0
+    retry_on: tuple[str, ...] = ()  # names of exceptions, and of `causes.NO_EXCEPTION`
+    backoff: float | None = None
+    backoff_max: float | None = None
     idempotent: bool | None = None
     after: tuple[str, ...] = ()
+    after_failure: Literal["cancel", "run"] = "cancel"
     resources: Resources | None = None
     executor: object = None
     secret: bool | frozenset[str] | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from ..errors import InvalidTransition
-from . import arranging, rules
+from . import arranging, retrying, rules
 from . import events as ev
 from .effects import Effect
 from .jobs import PENDING, RUNNING, JobRecord
@@ -22,27 +22,32 @@ TABLE: dict[tuple[Stage, type[ev.Event]], Rule] = {
     ("pending", ev.Held): arranging.hold,
     ("pending", ev.Released): arranging.release,
     ("pending", ev.HoldExpired): arranging.hold_expired,
-    ("pending", ev.BackoffOver): rules.backoff_over,
-    ("pending", ev.RoomMade): rules.room_made,
+    ("pending", ev.BackoffOver): retrying.backoff_over,
+    ("pending", ev.RoomMade): retrying.room_made,
     ("pending", ev.Blocked): rules.block,
     ("pending", ev.Refused): rules.refuse,
     ("pending", ev.Launched): rules.launch,
     ("pending", ev.CancelRequested): rules.cancel_pending,
+    ("pending", ev.Withdrawn): rules.cancel_pending,
+    ("pending", ev.DeadlinePassed): rules.miss_deadline,
     ("running", ev.PhaseChanged): rules.change_phase,
     ("running", ev.Progressed): rules.progress,
     ("running", ev.CancelRequested): rules.cancel_running,
     ("running", ev.TimedOut): rules.time_out,
+    ("running", ev.DeadlinePassed): rules.stop_late,
     ("running", ev.Ended): rules.end_running,
     ("running", ev.KillFailed): rules.kill_failed,
     ("asked", ev.PhaseChanged): rules.change_phase,
     ("asked", ev.Progressed): rules.progress,
     ("asked", ev.CancelRequested): rules.cancel_again,
     ("asked", ev.CancelTimedOut): rules.escalate,
+    ("asked", ev.DeadlinePassed): rules.note_deadline,
     ("asked", ev.Ended): rules.end_asked,
     ("asked", ev.KillFailed): rules.kill_failed,
     ("forcing", ev.PhaseChanged): rules.change_phase,
     ("forcing", ev.Progressed): rules.progress,
     ("forcing", ev.CancelRequested): rules.accept_cancel,
+    ("forcing", ev.DeadlinePassed): rules.note_deadline,
     ("forcing", ev.Ended): rules.end_asked,
     ("forcing", ev.KillFailed): rules.kill_failed,
     ("ended", ev.Ended): rules.work_gone,
@@ -74,6 +79,7 @@ TABLE: dict[tuple[Stage, type[ev.Event]], Rule] = {
     ("ended", ev.Progressed): rules.ignore,
     ("ended", ev.CancelTimedOut): rules.ignore,
     ("ended", ev.TimedOut): rules.ignore,
+    ("ended", ev.DeadlinePassed): rules.ignore,
     ("ended", ev.KillFailed): rules.ignore,
 }
 

@@ -214,7 +214,17 @@ class _Restorer:
             job.held = True
             job.block_reason = BlockReason(f"{spec.lacks}; then release it")
         asked = bool(state.asked)
-        return Restored(job, was, parents, asked, self._seen_at, hold_left)
+        delay_left = self._left(job, spec.options.delay) if job.started_at is None else None
+        deadline_left = self._left(job, spec.options.deadline)
+        return Restored(
+            job, was, parents, asked, self._seen_at, hold_left, delay_left, deadline_left
+        )
+
+    def _left(self, job: JobRecord, seconds: float | None) -> float | None:
+        """Return what is left of seconds that count from the submit, by the wall clock."""
+        if seconds is None:
+            return None
+        return max(0.0, min(seconds, job.created_at + seconds - self._engine.now()))
 
     def _spec(self, request: StoredRequest, *, ended: bool) -> RestoredSpec:
         try:

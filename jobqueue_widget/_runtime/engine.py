@@ -19,6 +19,7 @@ from .._core.spec import EMPTY
 from .._core.state import Pause, QueueState
 from .._core.texts.words import cancel_text, error_text
 from .._core.transitions import apply
+from .._threads.aside import Aside
 from .._threads.bridge import give_up
 from .._threads.interrupts import UNINTERRUPTED, uninterrupted
 from .._threads.locks import Lock
@@ -82,6 +83,7 @@ class Engine:
         self.dispatcher = Dispatcher(self, self.life, settings.backfill, settings.max_bypass)
         self.resources = QueueResources(self, admission, self._call_later, self.dispatcher.run)
         self.waiters = Waiters(self, self.life)
+        self.aside = Aside(f"{self.title}-callbacks", self._callback_failed)
         self.watch = LoopWatch(self, self.life, self._call_later)
         self.alive = KeepAlive(self, self._call_later, self.waiters.why_stuck)
         self.context = QueueContext(self, self.life, self.io, self.spool)
@@ -305,6 +307,9 @@ class Engine:
         if self.publisher.active:
             self.publisher.push(JobEvent(type, None, self.now(), payload))
 
+    def _callback_failed(self, error: BaseException) -> None:
+        self.logger.error("a callback of a job failed", exc_info=error)
+
     def _request_delivery(self) -> None:
         if not self._delivery_wanted:
             self._delivery_wanted = True  # before the post: the loop may deliver within it
@@ -340,15 +345,7 @@ class Engine:
         with self.lock.held:
             if not self.timers.take(job, kind, token):
                 return
-            event: ev.Event
-            if kind == "grace":
-                event = ev.CancelTimedOut(job, job.attempt)
-            elif kind == "limit":
-                event = ev.TimedOut(job, job.attempt, self.settings.cancel_timeout)
-            elif kind == "backoff":
-                event = ev.BackoffOver(job, job.attempt)
-            else:
-                event = ev.HoldExpired(job)
+            event = ev.of_timer(job, kind, self.settings.cancel_timeout)
             outside = self.perform_inside(apply(self.state, event, self.now()) or [])
         self.perform(outside)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from traceback import walk_tb
 
 from .._core.jobs import JobFailure, Outcome
-from .._core.starting import is_too_much, lies_with_the_machine
+from .._core.retrying import is_too_much, lies_with_the_machine
 from ..child.wire import describe, nature_of
 
 _OURS = str(Path(__file__).parent.parent)

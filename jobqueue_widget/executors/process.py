@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from .._core.jobs import JobFailure, Outcome
 from .._core.machine.resources import CPUS, GPU, GPUS
+from .._core.retrying import STARTS, wait_seconds
 from .._core.spec import JobOptions, JobSpec
-from .._core.starting import STARTS, wait_seconds
 from .._runtime.failures import outcome_of_start, said_of
 from .._threads.locks import Lock
 from ..child import wire

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from .._core.jobs import JobFailure
-from .._core.starting import lies_with_the_machine
+from .._core.retrying import lies_with_the_machine
 from ..child import wire
 from ..protocols import IoThread
 from .cleanup import ID_VARIABLE, clean_up_processes, death_of, descendants_of, signal_group

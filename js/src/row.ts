@@ -28,6 +28,7 @@ export interface Row {
   held: boolean;
   hold_until: number | null;
   hold_then: string;
+  starts_at: number | null;
   block: string | null;
   error: string | null;
   cancel_reason: string | null;
@@ -64,6 +65,7 @@ export function columnsOf(value: Plain): Row {
     held: value["held"] === true,
     hold_until: instant(value["hold_until"]),
     hold_then: text(value["hold_then"]) || "release",
+    starts_at: instant(value["starts_at"]),
     block: textOrNull(value["block"]),
     error: textOrNull(value["error"]),
     cancel_reason: textOrNull(value["cancel_reason"]),

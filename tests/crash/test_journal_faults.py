@@ -271,7 +271,7 @@ def test_a_folder_that_may_not_be_used_is_refused_in_words(mode: int, cure: str)
     script = """
 import os, sys
 from jobqueue_widget import JobQueue, JournalError, read_journal
-from jobqueue_widget._api import open_queues
+from jobqueue_widget._persistence import restore
 if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try: JobQueue(journal=sys.argv[1])
 except JournalError as error: print(error)

@@ -184,7 +184,7 @@ def test_an_error_at_any_statement_of_opening_or_closing_leaves_nothing_taken(
 FULL_AT_OPEN = """
 import resource, sys
 from jobqueue_widget import JobQueue, JournalError
-from jobqueue_widget._api import open_queues
+from jobqueue_widget._persistence import restore
 from jobqueue_widget.testing import inspect
 def let_go(queue):
     inspect(queue).let_go()

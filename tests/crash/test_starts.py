@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobQueue, PluginManager
-from jobqueue_widget._core import starting
+from jobqueue_widget._core import retrying
 from jobqueue_widget._threads.supervisor import Supervisor
 from jobqueue_widget.errors import InvalidOptionError
 from jobqueue_widget.executors.thread import ThreadExecutor
@@ -138,7 +138,7 @@ async def play_in(queue: JobQueue, kind: Kind, fault: Fault) -> Any:
 
 @pytest.fixture
 def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "wait_seconds", lambda count: 0.01 * count)
+    monkeypatch.setattr(retrying, "wait_seconds", lambda count: 0.01 * count)
 
 
 @pytest.mark.timeout(600)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus
-from jobqueue_widget._core import starting
+from jobqueue_widget._core import retrying
 from jobqueue_widget.testing import inspect
 from tests.crash.grief import run_in_a_lane
 
@@ -72,7 +72,7 @@ async def kill_many(
 @pytest.fixture(autouse=True)
 def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is killed while it starts is tried again after seconds: here after less."""
-    monkeypatch.setattr(starting, "wait_seconds", lambda count: 0.01 * count)
+    monkeypatch.setattr(retrying, "wait_seconds", lambda count: 0.01 * count)
 
 
 @pytest.mark.timeout(150)

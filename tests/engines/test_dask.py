@@ -20,7 +20,7 @@ from jobqueue_widget import (
     JobQueue,
     JobStatus,
 )
-from jobqueue_widget._core import rules
+from jobqueue_widget._core import retrying
 from jobqueue_widget.errors import MissingExtraError
 from jobqueue_widget.executors.cluster.leases import Node
 from jobqueue_widget.executors.dask import link as dask_link
@@ -373,7 +373,7 @@ async def test_a_job_whose_place_is_taken_away_is_lost_and_not_said_to_have_died
 async def test_a_retry_after_a_lost_worker_is_another_attempt(
     own: tuple[DaskProcesses, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr(retrying, "FIRST_BACKOFF", 0.01)
     _, client = own
     async with JobQueue(executor=DaskExecutor(client)) as queue:
         job = queue.options(retries=1).submit_nowait(work.until_released, str(tmp_path))

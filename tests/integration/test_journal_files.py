@@ -149,7 +149,7 @@ UNREADABLE = """
 import os, sys
 from pathlib import Path
 from jobqueue_widget import JobQueue, JournalError, read_journal
-from jobqueue_widget._api import open_queues  # as root: others may not read the interpreter
+from jobqueue_widget._persistence import restore  # as root: others may not read the interpreter
 from jobqueue_widget.testing import inspect
 if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)
 path = Path(sys.argv[1]) / "runs.db"

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobQueue, JobStatus, current_job
-from jobqueue_widget._core import rules
+from jobqueue_widget._core import retrying
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
 
 
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr(retrying, "FIRST_BACKOFF", 0.01)
 
 
 def failing_times(count: int) -> tuple[itertools.count[int], object]:
@@ -61,7 +61,7 @@ async def test_retries_end_with_the_last_error() -> None:
 async def test_a_job_that_backs_off_lets_others_pass_and_can_be_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rules, "FIRST_BACKOFF", 60.0)
+    monkeypatch.setattr(retrying, "FIRST_BACKOFF", 60.0)
     _, body = failing_times(9)
     async with JobQueue() as queue:
         job = queue.options(retries=2).submit_nowait(body)

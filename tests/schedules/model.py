@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+CALLED = {"WorkerDied": "worker died", "TimeLimitExceeded": "time limit"}
 
 
 @dataclass(eq=False)
@@ -19,6 +20,12 @@ class PlainJob:
     limit: float | None = None
     can_kill: bool = True
     parents: list[PlainJob] = field(default_factory=list)
+    whatever: bool = False  # it runs after its parents, also after failed ones
+    delay: float | None = None
+    deadline: float | None = None
+    retry_on: tuple[str, ...] = ()
+    first_wait: float | None = None
+    too_late: bool = False
     status: str = "pending"
     attempt: int = 1
     held: bool = False
@@ -46,16 +53,21 @@ class PlainJob:
         return self.status in ("completed", "failed", "cancelled")
 
     @property
+    def done(self) -> bool:
+        return self.status == "completed"
+
+    @property
     def startable(self) -> bool:
-        waits = any(parent.status != "completed" for parent in self.parents)
+        waits = any(not (one.ended if self.whatever else one.done) for one in self.parents)
         return self.status == "pending" and not (self.held or self.backing_off or waits)
 
 
 class PlainQueue:
     """The queue as a user would explain it. Methods are what users, work and timers do to it."""
 
-    def __init__(self, keep_ended: int) -> None:
+    def __init__(self, keep_ended: int, chance: Callable[[PlainJob, int], float]) -> None:
         self.keep_ended = keep_ended
+        self.chance = chance  # how much of the wait after an attempt is left: a half to all
         self.now = 0.0
         self.jobs: list[PlainJob] = []  # all that there ever were
         self.order: list[PlainJob] = []  # pending ones, as they are shown
@@ -86,7 +98,13 @@ class PlainQueue:
         """Behind all that have its priority or a higher one."""
         self.jobs.append(job)
         self.order.insert(sum(other.priority >= job.priority for other in self.order), job)
-        if any(parent.status in ("failed", "cancelled") for parent in job.parents):
+        if job.delay:
+            job.backing_off = True
+            job.timers["backoff"] = self.now + job.delay
+        if job.deadline is not None:
+            job.timers["deadline"] = self.now + job.deadline
+        failed = any(parent.ended and not parent.done for parent in job.parents)
+        if failed and not job.whatever:
             self._cancel_orphan(job)
 
     def reprioritize(self, job: PlainJob, priority: int) -> bool:
@@ -205,6 +223,10 @@ class PlainQueue:
             self._end(job, "cancelled")
             return
         job.error = error or "CancelledError: the job was cancelled, but not by its queue"
+        if job.over_limit and job.too_late:
+            job.error = self._too_late(job)
+            self._end(job, "failed")
+            return
         if job.over_limit:
             job.error = f"TimeLimitExceeded: time limit {job.limit:g} s"
         rescued = (
@@ -214,14 +236,17 @@ class PlainQueue:
             and (job.plugin or job.retries > 0)
             and job.attempt <= job.retries + 1
         )
-        if job.attempt > job.retries and not rescued:
+        name = job.error.partition(":")[0]
+        is_wanted = not job.retry_on or {name, CALLED.get(name)} & set(job.retry_on)
+        if (job.attempt > job.retries or not is_wanted) and not rescued:
             self._end(job, "failed")
             return
-        wait = 30.0 if rescued else min(FIRST_WAIT * 2 ** (job.attempt - 1), LONGEST_WAIT)
+        wait = 30.0 if rescued else self._wait_after(job, job.attempt)
         job.status, job.stop, job.phase, job.over_limit = "pending", None, None, False
         job.attempt += 1
         job.backing_off = True
-        job.timers = {"backoff": self.now + wait}
+        job.timers = {key: due for key, due in job.timers.items() if key == "deadline"}
+        job.timers["backoff"] = self.now + wait
         if rescued:
             job.rescue, job.blocked = "unloading", f"out of memory: unloading {idle} to try again"
         self.order.append(job)
@@ -239,8 +264,12 @@ class PlainQueue:
             job.attempt -= 1
             self._end(job, "failed")
         else:
-            wait = min(FIRST_WAIT * 2 ** (job.attempt - 2), LONGEST_WAIT)
-            job.timers["backoff"] = self.now + wait
+            job.timers["backoff"] = self.now + self._wait_after(job, job.attempt - 1)
+
+    def _wait_after(self, job: PlainJob, attempt: int) -> float:
+        first = FIRST_WAIT if job.first_wait is None else job.first_wait
+        wait = min(first * 2.0 ** (attempt - 1), max(first, LONGEST_WAIT))
+        return wait * self.chance(job, attempt)
 
     def cannot_be_killed(self, job: PlainJob, why: str) -> None:
         """The job is over, its work is not: it keeps its lane."""
@@ -269,6 +298,19 @@ class PlainQueue:
     def limit_is_over(self, job: PlainJob, timeout: float) -> None:
         job.over_limit = True
         self._want_stop(job, timeout <= 0, timeout)
+
+    def deadline_is_over(self, job: PlainJob, timeout: float) -> None:
+        if job.status == "pending":
+            job.error = self._too_late(job)
+            self._end(job, "failed")
+            return
+        job.too_late = True
+        if job.stop is None:
+            job.over_limit = True
+            self._want_stop(job, timeout <= 0, timeout)
+
+    def _too_late(self, job: PlainJob) -> str:
+        return f"DeadlineExceeded: deadline, {job.deadline:g} s after the submit"
 
     def grace_is_over(self, job: PlainJob) -> None:
         if job.can_kill:
@@ -311,7 +353,8 @@ class PlainQueue:
         self.counts[status] += 1
         self.just_ended.append(job)
         for child in self.jobs:
-            if job in child.parents and child.status == "pending" and status != "completed":
+            stays = status == "completed" or child.whatever
+            if job in child.parents and child.status == "pending" and not stays:
                 self._cancel_orphan(child)
 
     def _cancel_orphan(self, job: PlainJob) -> None:

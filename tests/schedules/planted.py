@@ -125,14 +125,14 @@ BUGS = [
     Bug(
         "a retry does not wait",
         "_core/ending.py",
-        "    job.backing_off = True\n",
-        "",
+        "    job.backing_off = True\n    state.order.add(job)\n",
+        "    state.order.add(job)\n",
     ),
     Bug(
         "one retry too many",
-        "_core/rules.py",
-        "if job.attempt > job.spec.options.retries and not rescued:",
-        "if job.attempt > job.spec.options.retries + 1 and not rescued:",
+        "_core/retrying.py",
+        "    if job.attempt > options.retries:",
+        "    if job.attempt > options.retries + 1:",
     ),
     Bug(
         "the request to stop outlives its attempt",
@@ -239,13 +239,13 @@ BUGS = [
     ),
     Bug(
         "what ran out of memory is tried again as often as it does",
-        "_core/rules.py",
+        "_core/retrying.py",
         "    if job.rescue is not None or job.attempt > options.retries + 1:",
         "    if job.rescue is not None and not job.rescue.over:",
     ),
     Bug(
         "what ran out of memory is tried again though nothing was unloaded",
-        "_core/rules.py",
+        "_core/retrying.py",
         "    if unloaded:\n",
         "    if unloaded is not None:\n",
     ),

@@ -45,7 +45,7 @@ def _check_backoff(world: World, tracked: Tracked, attempt: Attempt) -> None:
     before = tracked.attempts[-1].gone_at
     if before is None:
         world.complain(f"attempt {attempt.number} of {tracked.number} beside the one before")
-    elif attempt.launched_at < before + BACKOFF[attempt.number] - 1e-6:
+    elif attempt.launched_at < before + BACKOFF[attempt.number] / 2 - 1e-6:
         world.complain(f"attempt {attempt.number} of {tracked.number} did not wait")
 
 

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 
 from jobqueue_widget._core import effects as fx
 from jobqueue_widget._core import events as ev
+from jobqueue_widget._core import retrying
 from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobRecord, Outcome
 from jobqueue_widget._core.spec import JobOptions, JobSpec, TargetKind
 from jobqueue_widget._core.state import Pause, QueueState
@@ -59,7 +60,10 @@ class TwoQueues(RuleBasedStateMachine):
     def open(self, lanes: int, keep: int, started: bool) -> None:
         self.lanes = lanes
         self.state = QueueState(MAX_HISTORY, keep)
-        self.model = PlainQueue(max(keep, MAX_HISTORY))
+        self.model = PlainQueue(
+            max(keep, MAX_HISTORY),
+            lambda job, attempt: retrying.chance_of(self.record(job), attempt),
+        )
         self.records: list[JobRecord] = []
         self.started = started
         self.awake = False  # a dispatch is on its way
@@ -130,6 +134,13 @@ class TwoQueues(RuleBasedStateMachine):
         can_kill=st.sampled_from([True, True, False]),
         plugin=st.booleans(),
         after=st.one_of(st.just([]), st.lists(picks, min_size=2, max_size=3)),
+        whatever=st.booleans(),
+        delay=st.sampled_from([None, None, None, 0.0, 5.0]),
+        deadline=st.sampled_from([None, None, 6.0, 70.0]),
+        retry_on=st.sampled_from(
+            [(), (), ("ValueError",), ("worker died", "RuntimeError"), ("time limit", "Exception")]
+        ),
+        first_wait=st.sampled_from([None, None, 0.0, 90.0]),
         count=st.integers(1, 3),
         look=looks,
     )
@@ -141,17 +152,33 @@ class TwoQueues(RuleBasedStateMachine):
         can_kill: bool,
         plugin: bool,
         after: list[int],
+        whatever: bool,
+        delay: float | None,
+        deadline: float | None,
+        retry_on: tuple[str, ...],
+        first_wait: float | None,
         count: int,
         look: bool,
     ) -> None:
         parents = [self.pending_or_any(pick) for pick in after] if self.model.jobs else []
         for _ in range(count):
-            self.add(PlainJob(0, priority, 0, retries, limit, can_kill, parents, plugin=plugin))
+            job = PlainJob(0, priority, 0, retries, limit, can_kill, parents, plugin=plugin)
+            job.whatever, job.delay, job.deadline = whatever, delay, deadline
+            job.retry_on, job.first_wait = retry_on, first_wait
+            self.add(job)
         self.dispatch(look)
 
     def add(self, job: PlainJob) -> None:
         job.number = len(self.records) + 1
-        options = JobOptions(timeout=job.limit, retries=job.retries)
+        options = JobOptions(
+            timeout=job.limit,
+            deadline=job.deadline,
+            delay=job.delay,
+            retries=job.retries,
+            retry_on=job.retry_on,
+            backoff=job.first_wait,
+            after_failure="run" if job.whatever else "cancel",
+        )
         kind: TargetKind = "plugin" if job.plugin else "function"
         spec = JobSpec(f"q-{job.number}", kind, len, f"job {job.number}", options=options)
         record = JobRecord(spec, job.priority, job.number, self.model.now)
@@ -387,6 +414,14 @@ class TwoQueues(RuleBasedStateMachine):
         self.fire_what_is_due()
         self.dispatch(look)
 
+    @precondition(lambda self: self.started and any(job.timers for job in self.model.running))
+    @rule(pick=picks, look=looks)
+    def a_timer_of_a_running_job_is_due(self, pick: int, look: bool) -> None:
+        due = [when for job in self.model.running for when in job.timers.values()]
+        self.model.now = max(self.model.now, due[pick % len(due)])
+        self.fire_what_is_due()
+        self.dispatch(look)
+
     def fire_what_is_due(self) -> None:
         """The I/O thread, which lives while the queue is started, keeps the timers."""
         while self.started:
@@ -410,6 +445,9 @@ class TwoQueues(RuleBasedStateMachine):
         elif kind == "limit":
             self.model.limit_is_over(job, LISTEN)
             self.apply(ev.TimedOut(record, job.attempt, LISTEN))
+        elif kind == "deadline":
+            self.model.deadline_is_over(job, LISTEN)
+            self.apply(ev.DeadlinePassed(record, LISTEN))
         else:
             self.model.grace_is_over(job)
             self.apply(ev.CancelTimedOut(record, job.attempt))

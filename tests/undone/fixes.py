@@ -175,14 +175,14 @@ FIXES = [
     ),
     Fix(
         "want of threads is the job's own fault",
-        "_core/starting.py",
+        "_core/retrying.py",
         '    return isinstance(error, RuntimeError) and "new thread" in str(error)\n',
         "    return False\n",
         f"{STARTS}[thread]",
     ),
     Fix(
         "what never starts is tried for ever",
-        "_core/starting.py",
+        "_core/retrying.py",
         "STARTS = 5 ",
         "STARTS = 5_000 ",
         f"{LASTING}[no_interpreter-process]",

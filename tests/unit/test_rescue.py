@@ -11,7 +11,9 @@ from jobqueue_widget._core.jobs import JobFailure, JobRecord
 from jobqueue_widget._core.jobs import Outcome as Out
 from jobqueue_widget._core.machine.rescue import who_makes_room
 from jobqueue_widget._core.machine.resources import IdlePlugin, ProcessMemory
+from jobqueue_widget._core.retrying import chance_of
 from jobqueue_widget._core.spec import JobOptions, JobSpec, TargetKind
+from jobqueue_widget._core.texts.causes import Stated
 from jobqueue_widget._core.transitions import apply
 from tests.unit.test_transitions import Bench
 
@@ -171,10 +173,9 @@ def test_while_others_are_unloaded_its_user_has_the_last_word(act: str) -> None:
 
 
 def test_a_failure_that_names_a_time_is_tried_again_no_earlier() -> None:
-    from jobqueue_widget._core.texts.causes import Stated
-
-    for asked, seconds in ((None, 1.0), (0.1, 1.0), (20.0, 20.0), (1e12, 3600.0)):
+    for asked, seconds in ((None, None), (0.1, None), (20.0, 20.0), (1e12, 3600.0)):
         bench = Short(retries=1)
+        seconds = seconds or chance_of(bench.job, 1)
         failure = JobFailure("Busy", "later", stated=Stated(retry_after=asked))
         effects = apply(bench.state, ev.Ended(bench.job, 1, Out.of_error(failure)), 100.0)
         assert [f"ArmTimer(j-1, kind='backoff', seconds={seconds})"] == [

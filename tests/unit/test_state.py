@@ -10,7 +10,7 @@ import pytest
 from jobqueue_widget._core import effects as fx
 from jobqueue_widget._core import events as ev
 from jobqueue_widget._core.jobs import JobFailure, JobRecord, Outcome
-from jobqueue_widget._core.rules import backoff_seconds
+from jobqueue_widget._core.retrying import backoff_seconds, chance_of
 from jobqueue_widget._core.spec import JobOptions, JobSpec
 from jobqueue_widget._core.state import Pause, QueueState
 from jobqueue_widget._core.transitions import apply
@@ -258,13 +258,35 @@ def test_a_job_gets_its_retries_each_with_a_time_limit_of_its_own_and_then_fails
             queue.apply(ev.BackoffOver(job, attempt + 1))
     assert statuses(job) == ["failed"]
     assert str(job.failure) == "TimeLimitExceeded: time limit 60 s"
-    assert (job.attempt, waits) == (3, [1.0, 2.0])
+    assert (job.attempt, waits) == (3, [chance_of(job, 1), 2 * chance_of(job, 2)])
     assert queue.state.totals.accepted == queue.state.totals.failed == 1
 
 
 def test_the_back_off_doubles_up_to_a_minute() -> None:
-    waits = [backoff_seconds(attempt) for attempt in (1, 2, 3, 6, 7, 8, 10_000)]
-    assert waits == [1.0, 2.0, 4.0, 32.0, 60.0, 60.0, 60.0]
+    job = Queue().submit()
+    for attempt, nominal in zip((1, 2, 3, 6, 7, 8, 10_000), (1, 2, 4, 32, 60, 60, 60), strict=True):
+        assert backoff_seconds(job, attempt) == nominal * chance_of(job, attempt)
+
+
+def test_the_back_off_is_as_the_options_say() -> None:
+    for first, longest, nominal in [
+        (0.0, None, [0.0, 0.0, 0.0]),
+        (5.0, 15.0, [5.0, 10.0, 15.0]),
+        (90.0, None, [90.0, 90.0, 90.0]),
+        (None, 1.5, [1.0, 1.5, 1.5]),
+    ]:
+        job = Queue().submit(backoff=first, backoff_max=longest)
+        waits = [backoff_seconds(job, attempt) / chance_of(job, attempt) for attempt in (1, 2, 3)]
+        assert waits == pytest.approx(nominal)
+
+
+def test_chance_is_spread_evenly_from_a_half_to_one() -> None:
+    queue = Queue()
+    queue.checked = False
+    found = sorted(chance_of(queue.submit(), attempt) for attempt in (1, 2) for _ in range(500))
+    assert 0.5 <= found[0] < 0.51
+    assert 0.99 < found[-1] <= 1.0
+    assert found[500] == pytest.approx(0.75, abs=0.03)
 
 
 # -- lanes ---------------------------------------------------------------------------------------

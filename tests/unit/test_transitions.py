@@ -84,13 +84,15 @@ EVENTS: dict[str, Callable[[JobRecord], ev.Event]] = {
     "PhaseChanged": lambda job: ev.PhaseChanged(job, job.attempt, "starting"),
     "Progressed": lambda job: ev.Progressed(job, job.attempt, 0.5, "half"),
     "CancelRequested": lambda job: ev.CancelRequested(job, False, 3.0, "why"),
+    "Withdrawn": lambda job: ev.Withdrawn(job, "why"),
+    "DeadlinePassed": lambda job: ev.DeadlinePassed(job, 3.0),
     "CancelTimedOut": lambda job: ev.CancelTimedOut(job, job.attempt),
     "TimedOut": lambda job: ev.TimedOut(job, job.attempt, 3.0),
     "Ended": lambda job: ev.Ended(job, job.attempt, Out.of_value(7)),
     "KillFailed": lambda job: ev.KillFailed(job, job.attempt, "too strong"),
     "ResultMoved": lambda job: ev.ResultMoved(job, NotKept(reason="no room")),
 }
-COMMANDS = {"Reprioritized", "Moved", "Held", "Released", "CancelRequested"}
+COMMANDS = {"Reprioritized", "Moved", "Held", "Released", "CancelRequested", "Withdrawn"}
 END = ["Publish ended", "ReleaseWaiters"]
 DONE = ["Wake", *END]
 ASK = ["Ask", "ArmTimer grace", "Publish cancel_asked"]
@@ -110,15 +112,20 @@ CELLS: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("pending", "Refused"): ("ended", END),
     ("pending", "Launched"): ("running", ["Launch", "Publish started"]),
     ("pending", "CancelRequested"): ("ended", END),
+    ("pending", "Withdrawn"): ("ended", END),
+    ("pending", "DeadlinePassed"): ("ended", END),
     ("running", "PhaseChanged"): ("running", ["Publish phase"]),
     ("running", "Progressed"): ("running", ["Publish progress"]),
     ("running", "CancelRequested"): ("asked", ASK),
     ("running", "TimedOut"): ("asked", ASK),
+    ("running", "DeadlinePassed"): ("asked", ASK),
     ("running", "Ended"): ("ended", DONE),
     ("running", "KillFailed"): ("ended", END),
     ("asked", "PhaseChanged"): ("asked", ["Publish phase"]),
     ("asked", "Progressed"): ("asked", ["Publish progress"]),
     ("asked", "CancelRequested"): ("asked", ["Ask"]),
+    ("asked", "DeadlinePassed"): ("asked", NOTHING),
+    ("forcing", "DeadlinePassed"): ("forcing", NOTHING),
     ("asked", "CancelTimedOut"): (
         "forcing",
         ["DisarmTimer grace", "Kill", "Publish cancel_forced"],
@@ -141,6 +148,7 @@ LATE: set[tuple[str, str]] = {
     *itertools.product(["running", "asked", "forcing", "ended"], ["HoldExpired", "BackoffOver"]),
     *itertools.product(["asked", "forcing", "ended"], ["TimedOut"]),
     *itertools.product(["forcing", "ended"], ["CancelTimedOut"]),
+    ("ended", "DeadlinePassed"),
     *itertools.product(
         ["ended"], ["RoomMade", "Blocked", "Refused", "PhaseChanged", "Progressed", "KillFailed"]
     ),

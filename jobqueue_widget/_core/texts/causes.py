@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -45,7 +45,7 @@ _NAMES: dict[Category, str] = {
         gaierror herror SSLError URLError HTTPException TransportError Timeout
         ConnectError ConnectTimeout ReadTimeout ServerError ServiceUnavailable TooManyRequests
         RateLimitError APIConnectionError APITimeoutError InternalServerError
-        TimeLimitExceeded WorkerLost KernelDied EventLoopClosed PluginBusy
+        TimeLimitExceeded DeadlineExceeded WorkerLost KernelDied EventLoopClosed PluginBusy
         BrokenExecutor NoPlace ResultLost StationFailed""",
     "resource": """
         MemoryError OutOfMemoryError ImpossibleRequest""",
@@ -59,6 +59,13 @@ _NAMES: dict[Category, str] = {
 BY_NAME: Mapping[str, Category] = {
     name: category for category, names in _NAMES.items() for name in names.split()
 }
+NO_EXCEPTION: Mapping[str, frozenset[str]] = {
+    "worker died": frozenset({"WorkerDied", "WorkerLost"}),
+    "time limit": frozenset({"TimeLimitExceeded"}),
+}
+"""Ends that are no exception of the job, as `retry_on` names them."""
+_ALL_HAVE = frozenset({"Exception", "BaseException"})  # so workers do not tell them
+_NOT_CAUGHT = frozenset({"SystemExit", "KeyboardInterrupt", "GeneratorExit", "CancelledError"})
 _OUT_OF_MEMORY_NAMES = frozenset({"MemoryError", "OutOfMemoryError"})
 _SAYS_STATUS = frozenset(
     {"HTTPError", "HTTPStatusError", "ClientError", "ClientResponseError", "ResponseError"}
@@ -147,6 +154,22 @@ def is_out_of_memory(names: Iterable[str], message: str, stated: Stated) -> bool
         return True
     known = next((name for name in names if name in BY_NAME), "")
     return known in _OUT_OF_MEMORY_NAMES
+
+
+def is_one_of(own: Collection[str], wanted: Iterable[str], *, was_raised: bool) -> bool:
+    """True if a failure with these names is of a wanted kind.
+
+    Args:
+        own: the classes of its exception and of its causes.
+        wanted: names of classes, and keys of `NO_EXCEPTION`.
+        was_raised: whether it was an exception at all.
+    """
+    for name in wanted:
+        if not NO_EXCEPTION.get(name, frozenset({name})).isdisjoint(own):
+            return True
+        if name in _ALL_HAVE and (was_raised or not _ALL_HAVE.isdisjoint(own)):
+            return name == "BaseException" or _NOT_CAUGHT.isdisjoint(own)
+    return False
 
 
 def is_retriable(category: Category | None, names: Iterable[str], stated: Stated) -> bool:

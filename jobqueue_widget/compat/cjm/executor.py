@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..._core.jobs import BlockReason, JobFailure, Outcome
+from ..._core.retrying import lies_with_the_machine
 from ..._core.spec import JobSpec
-from ..._core.starting import lies_with_the_machine
 from ..._runtime.failures import failure_of
 from ..._threads.listeners import nothing
 from ..._threads.locks import Lock

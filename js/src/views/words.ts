@@ -47,6 +47,11 @@ function pending(row: Row, requested: string, store: Store, now: number): Words 
   if (requested === "move") words.info = "moving…";
   else if (row.block !== null) Object.assign(words, { icon: "blocked", state: "blocked" });
   const ahead = row.position ?? 0;
+  if (row.starts_at !== null && row.block === null && words.info === "") {
+    const again = row.attempt > 1 ? "tries again" : "starts";
+    const why = row.note === null ? "" : ` · ${row.note}`;
+    return { ...words, info: `${again} in ${rough(row.starts_at - now)}${why}` };
+  }
   words.info ||= row.block ?? row.note ?? "";
   if (words.info === "") words.ahead = ahead === 0 ? "next" : `${amount(ahead)} ahead`;
   const wait = store.secondsUntil(ahead, now);
