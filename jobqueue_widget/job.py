@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._api.display_hook import provider
 from ._api.rows import cancel_note, note_of
@@ -20,9 +20,13 @@ from .errors import (
     JobCancelledError,
     JobFailedError,
     JobNotFinishedError,
+    JobQueueError,
     ResultNotKeptError,
 )
 from .protocols import MimeBundle
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _making = threading.RLock()  # the collector may run inside it, and code of the user's in that
 
@@ -43,6 +47,12 @@ class ControlView(Protocol):
 
     async def wait_for(self, record: JobRecord, timeout: float | None) -> None:
         """Wait until a job has ended; on any loop."""
+
+    def future(self, job: Job) -> Future[Any]:
+        """Return a future of the standard library for a job."""
+
+    def at_end(self, job: Job, callback: Callable[[Job], object]) -> None:
+        """Call back on the owner loop when a job has ended."""
 
 
 class Job:
@@ -282,13 +292,28 @@ class Job:
         return shown_result(self._record.spec, self._value())
 
     def get_result(self) -> Any:
-        """Return the result of a job that has ended.
+        """The result of a job that has ended.
 
         Raises:
             JobNotFinishedError: it has not.
             JobFailedError: it failed.
             JobCancelledError: it was cancelled.
             ResultNotKeptError: it completed, and its result could not be sent or kept.
+
+        """
+        error = self.exception()
+        if error is not None:
+            raise error
+        value = self._value()
+        if type(value) is NotKept:
+            raise self._not_kept(value)
+        return value
+
+    def exception(self) -> JobQueueError | None:
+        """Return what `await job` raises; None if it completed. Never waits.
+
+        Raises:
+            JobNotFinishedError: it has not ended.
 
         """
         record = self._record
@@ -298,17 +323,36 @@ class Job:
             )
         if record.status is JobStatus.failed:
             failure = record.failure or JobFailure("UnknownFailure", "")
-            raise JobFailedError(record.id, self.title, failure) from failure.exception
+            error = JobFailedError(record.id, self.title, failure)
+            error.__cause__ = failure.exception
+            return error
         if record.status is JobStatus.cancelled:
-            raise JobCancelledError(record.id, self.title, record.cancel_reason)
-        value = self._value()
-        if type(value) is NotKept:
-            raise ResultNotKeptError(f"job {self.title!r} ({record.id})", value)
-        return value
+            return JobCancelledError(record.id, self.title, record.cancel_reason)
+        return self._not_kept(record.result) if type(record.result) is NotKept else None
+
+    def _not_kept(self, value: NotKept) -> ResultNotKeptError:
+        return ResultNotKeptError(f"job {self.title!r} ({self.id})", value)
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from self._control.wait_for(self._record, None).__await__()
         return self.get_result()
+
+    def future(self) -> Future[Any]:
+        """Return a `concurrent.futures.Future` of it, for other libraries.
+
+        It works with `concurrent.futures.wait` and `as_completed`, and `asyncio.wrap_future`. Its
+        `cancel()` cancels a job that has not started; a running one goes on. It raises what the
+        job itself raised, where that could be brought back.
+        """
+        return self._control.future(self)
+
+    def add_done_callback(self, callback: Callable[[Job], object]) -> None:
+        """Call back with the job when it has ended, on the owner loop; soon, if it has.
+
+        Raises:
+            InvalidOptionError: it cannot be called, or is an `async def`.
+        """
+        self._control.at_end(self, callback)
 
     # -- acts ----------------------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ from ..errors import (
 )
 from ..job import Job
 from .display_hook import hearing
-from .options import check_priority, check_text, seconds_or_none
+from .futures import JobFuture
+from .options import check_callback, check_priority, check_text, seconds_or_none
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
 from .submission import MISSING, Submission, changed_text, differs_now, target_of
 from .unawaited import to_be_awaited
@@ -227,6 +228,27 @@ class Control:
             ) from None
         finally:
             engine.waiters.forget(waiter, record)
+
+    def future(self, job: Job) -> JobFuture:
+        """Make a future of the standard library for a job."""
+        return JobFuture(job, self.engine, self.wait_blocking)
+
+    def at_end(self, job: Job, callback: Callable[[Job], object]) -> None:
+        """Call back on the owner loop when a job has ended; where there is none, in a thread."""
+        check_callback(callback)
+        engine = self.engine
+
+        def call() -> None:
+            try:
+                callback(job)
+            except Exception:
+                engine.logger.exception("a callback of job %r failed", job.title)
+
+        def post() -> None:
+            if not engine.life.post(call):
+                engine.aside.call(call)
+
+        engine.waiters.at_end(job._record, post)
 
     async def join(self, timeout: float | None) -> None:
         """Wait until nothing is pending or running; on any loop."""

@@ -81,6 +81,7 @@ class Waiters:
         self._life = life
         self._joiners: list[Waiter] = []
         self._by_job: dict[str, list[Waiter]] = {}
+        self._at_end: dict[str, list[Callable[[], object]]] = {}
 
     def for_job(self, job: JobRecord) -> Waiter:
         """Settles when the job has ended."""
@@ -92,6 +93,17 @@ class Waiters:
                 self._by_job.setdefault(job.id, []).append(waiter)
         return waiter
 
+    def at_end(self, job: JobRecord, callback: Callable[[], object]) -> None:
+        """Call back when the job has ended, on whatever thread ends it; now if it has.
+
+        Unlike a waiter, it does not give up when the queue is stopped: that may be started again.
+        """
+        with self._engine.lock.held:
+            if not job.status.ended:
+                self._at_end.setdefault(job.id, []).append(callback)
+                return
+        callback()
+
     def for_all(self) -> Waiter:
         """Settles when nothing is pending or running, or fails when that cannot happen."""
         waiter = Waiter()
@@ -102,12 +114,15 @@ class Waiters:
 
     def release(self, job: JobRecord) -> None:
         """Wake whoever waits for this job, which has ended."""
-        if job.id not in self._by_job:  # nobody comes any more: the job has ended
-            return
+        if job.id not in self._by_job and job.id not in self._at_end:
+            return  # and nobody comes any more: the job has ended
         with self._engine.lock.held:
             waiters = self._by_job.pop(job.id, [])
+            callbacks = self._at_end.pop(job.id, [])
         for waiter in waiters:
             waiter.settle()
+        for callback in callbacks:
+            callback()
 
     def forget(self, waiter: Waiter, job: JobRecord | None = None) -> None:
         """Forget a waiter that gave up (time-out, cancellation)."""
