@@ -224,8 +224,8 @@ export class Details {
       add("Started", day(row.started_at));
       const end = row.completed_at ?? now;
       const spent = end - row.started_at;
-      if (row.completed_at === null) add("Running for", rough(spent));
-      else add("Took", took(spent));
+      if (row.completed_at !== null) add("Took", took(spent));
+      else if (row.status === "running") add("Running for", rough(spent));
     }
     if (row.completed_at !== null) add("Ended", day(row.completed_at));
     add("Id", row.id);
