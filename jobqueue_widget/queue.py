@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from ._api import rows
@@ -93,8 +93,6 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         ```
 
     """
-
-    __iter__ = None  # else Python tries queue[0], queue[1], …
 
     def __init__(
         self,
@@ -468,6 +466,19 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
 
     def __getitem__(self, key: str) -> Job:
         return self._control.named(key)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self.jobs())
+
+    def __len__(self) -> int:
+        return len(self._control.all_records())
+
+    def __contains__(self, job: object) -> bool:
+        return self._control.find(job) is not None
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """List what may stand in the brackets: labels that one job has, and short ids."""
+        return self._control.keys()
 
     def find(self, text: str) -> list[Job]:
         """Find jobs whose id, name, label, tag, status or error contains `text`, in any case."""

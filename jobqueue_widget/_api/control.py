@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any, Literal
@@ -165,6 +166,13 @@ class Control:
                 f"{key!r} is no id, and jobs of this label or short id are: {found}"
             )
         return matches[0]
+
+    def keys(self) -> list[str]:
+        """Return the keys under which `named` finds one job: labels of one job, then short ids."""
+        jobs = self.all_jobs()
+        labels = Counter(job.label for job in jobs if job.label is not None)
+        unique = [label for label, count in labels.items() if count == 1]
+        return unique + [job.id.partition("-")[0] for job in jobs]
 
     def search(self, text: str) -> list[Job]:
         """Find jobs with `text` in any of their words."""
