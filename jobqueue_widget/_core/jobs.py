@@ -183,7 +183,7 @@ class JobRecord:
         return not (self.held or self.backing_off or self.parents_left)
 
     @property
-    def is_held(self) -> bool:
+    def is_referenced(self) -> bool:
         """True if its user has a handle of it, or a job after it has not ended."""
         handle = self.handle
         return self.needed_by > 0 or (handle is not None and handle() is not None)

@@ -116,7 +116,7 @@ class Recorder:
         if job in self._erased:
             self._erased.remove(job)
             return
-        if job.is_held:
+        if job.is_referenced:
             self._leaving.append(job)
         self._counted[job.status.value] += 1
         if self._writer is not None or self._codec.request(job) is None:
@@ -247,7 +247,7 @@ class Recorder:
     def _delete(self, jobs: Collection[JobRecord]) -> None:
         engine = self._engine
         for job in jobs:
-            if job.is_held:
+            if job.is_referenced:
                 job.spec.take_over()
                 engine.keeper.take_over(job)
         changes = Changes(engine.run_id, engine.now(), engine.numbers_given, erased=True)

@@ -292,12 +292,12 @@ class Keeper:
 
     def _move(self, job: JobRecord) -> bool:
         """Move a result out of memory; False: it is no copy, and its user may have it."""
-        value, is_held = job.result, job.is_held
+        value, is_referenced = job.result, job.is_referenced
         if type(value) is LazyResult:
             value.forget()
             self._off_memory(job)
             return True
-        if job not in self._copies and is_held:
+        if job not in self._copies and is_referenced:
             return False
         recorder = self._engine.recorder
         if recorder is not None and job.id in self._engine.state.jobs:
@@ -307,10 +307,10 @@ class Keeper:
             if whole and self.reader is not None:
                 self._now_lazy(job, self._from_journal)
                 return True
-        self._into_file(job, value, is_held)
+        self._into_file(job, value, is_referenced)
         return True
 
-    def _into_file(self, job: JobRecord, value: object, is_held: bool) -> None:
+    def _into_file(self, job: JobRecord, value: object, is_referenced: bool) -> None:
         size, limit = self._results.size(job), self._limit()
         told = lost_value(wire.not_kept(value, "", size)["lost"])
         if self._fits_on_disk(size, limit):
@@ -321,7 +321,7 @@ class Keeper:
                 why = f"there was no room for its file: {error}"
             except BaseException as error:
                 why = f"it cannot be pickled into a file ({type(error).__name__})"
-                if is_held:
+                if is_referenced:
                     self._off_memory(job)  # nothing can be done about it
             else:
                 with self._lock.held:
@@ -332,7 +332,7 @@ class Keeper:
         else:
             self._no_room = f"results that are held fill spool_bytes={limit:,}"
             why = f"kept results had filled spool_bytes={limit:,}"
-        if not is_held:
+        if not is_referenced:
             self._let_go(job, told, why)
 
     def _fits_on_disk(self, size: int, limit: int) -> bool:
@@ -342,7 +342,7 @@ class Keeper:
         for job in self._files.jobs():
             if self._files.total + size <= limit:
                 break
-            if not job.is_held:
+            if not job.is_referenced:
                 why = f"kept results had filled spool_bytes={limit:,}, and it was the oldest"
                 self._let_go(job, self._told.get(job) or NotKept(), why)
         return self._files.total + size <= limit
