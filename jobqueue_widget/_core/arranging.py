@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import effects as fx
 from . import events as ev
-from .ending import Out, arm, disarm, end, unblock_those_behind
+from .ending import Out, arm, clear_block_reason, disarm, end
 from .jobs import CANCELLED, JobRecord
 from .state import QueueState
 
@@ -44,7 +44,7 @@ def hold(state: QueueState, event: ev.Held, out: Out) -> None:
     else:
         disarm(job, "hold", out)
     out.append(fx.Publish(job, "held", {"seconds": event.seconds, "then": event.then}))
-    unblock_those_behind(job, out)
+    clear_block_reason(job, out)
 
 
 def release(state: QueueState, event: ev.Released | ev.HoldExpired, out: Out) -> None:

@@ -32,7 +32,7 @@ def free_lane(state: QueueState, job: JobRecord, out: Out) -> None:
         out.append(fx.Wake(job))
 
 
-def unblock_those_behind(job: JobRecord, out: Out) -> None:
+def clear_block_reason(job: JobRecord, out: Out) -> None:
     """Clear why a job is blocked, so that jobs behind it may start."""
     if job.block_reason is not None:
         job.block_reason = None
@@ -98,7 +98,7 @@ def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> 
     if job.entry is not None:
         job.hold_until = None
         state.order.remove(job)
-        unblock_those_behind(job, out)
+        clear_block_reason(job, out)
         free_lane(state, job, out)
     elif job.lane_taken:
         state.running.pop(job.id, None)

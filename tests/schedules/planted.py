@@ -192,7 +192,7 @@ BUGS = [
     Bug(
         "who cancels the job that blocks the others lets them sleep on",
         "_core/ending.py",
-        "        state.order.remove(job)\n        unblock_those_behind(job, out)\n",
+        "        state.order.remove(job)\n        clear_block_reason(job, out)\n",
         "        state.order.remove(job)\n",
     ),
     Bug(
