@@ -59,7 +59,7 @@ def wait_again(state: QueueState, job: JobRecord, out: Out) -> None:
     state.order.add(job)
 
 
-def again(
+def retry_payload(
     job: JobRecord, seconds: float, failure: JobFailure | None = None
 ) -> Mapping[str, object]:
     return {"attempt": job.attempt, "seconds": seconds, "error": str(failure or job.failure)}

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from . import effects as fx
 from . import events as ev
-from .ending import Out, again, arm, back_off, disarm, end, free_lane, wait_again
+from .ending import Out, arm, back_off, disarm, end, free_lane, retry_payload, wait_again
 from .jobs import FAILED, BlockReason, JobFailure, JobRecord
 from .machine.rescue import PATIENCE, Rescue
 from .state import QueueState
@@ -57,7 +57,7 @@ def start_again_or_fail(state: QueueState, job: JobRecord, failure: JobFailure, 
         job.block_reason = BlockReason(reason_of(failure.message, seconds))
         wait_again(state, job, out)
         back_off(state, job, seconds, out)
-        out.append(fx.Publish(job, "retrying", again(job, seconds, failure)))
+        out.append(fx.Publish(job, "retrying", retry_payload(job, seconds, failure)))
         return
     free_lane(state, job, out)
     job.failure = replace(failure, message=f"{failure.message} (tried {STARTS} times)")
@@ -87,11 +87,11 @@ def retry_or_fail(state: QueueState, job: JobRecord, out: Out, idle: tuple[str, 
         job.rescue = Rescue(job.attempt, idle)
         job.block_reason = BlockReason(job.rescue.text)
         arm(job, "backoff", PATIENCE, out)  # the unloading may hang
-        payload = {**again(job, 0.0), "unloading": idle}
+        payload = {**retry_payload(job, 0.0), "unloading": idle}
         out += (fx.MakeRoom(job), fx.Publish(job, "retrying", payload))
         return
     back_off(state, job, seconds, out)
-    out.append(fx.Publish(job, "retrying", again(job, seconds)))
+    out.append(fx.Publish(job, "retrying", retry_payload(job, seconds)))
 
 
 def _may_be_tried_again(job: JobRecord) -> bool:
@@ -175,4 +175,4 @@ def _room_is_made(state: QueueState, job: JobRecord, unloaded: tuple[str, ...], 
     else:
         seconds = backoff_seconds(job, job.attempt - 1)
         back_off(state, job, seconds, out)
-        out.append(fx.Publish(job, "retrying", again(job, seconds)))
+        out.append(fx.Publish(job, "retrying", retry_payload(job, seconds)))
