@@ -86,7 +86,7 @@ def end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
                 queue.append(child)
 
 
-def cancel_orphan(state: QueueState, job: JobRecord, parent: JobRecord, out: Out) -> None:
+def cancel_dependent(state: QueueState, job: JobRecord, parent: JobRecord, out: Out) -> None:
     job.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
     end(state, job, CANCELLED, out)
 

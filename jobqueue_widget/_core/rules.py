@@ -8,7 +8,7 @@ from .ending import (
     Out,
     arm,
     back_off,
-    cancel_orphan,
+    cancel_dependent,
     disarm,
     end,
     free_lane,
@@ -59,7 +59,7 @@ def submit(
     state.order.add(job)
     out.append(fx.Publish(job, how))
     if failed is not None:
-        cancel_orphan(state, job, failed, out)
+        cancel_dependent(state, job, failed, out)
     elif job.entry is not None:
         out.append(fx.Wake(job))
 
