@@ -50,7 +50,7 @@ class Control:
         engine.keeper.describe = quiet_line
         self.submission = submission
         self.queue = queue
-        self._said: set[tuple[str, str]] = set()  # of which function's arguments, and what
+        self._said: set[tuple[str, str]] = set()  # warnings given: name of the target, text
 
     # -- submitting ----------------------------------------------------------------------------
 
@@ -192,9 +192,10 @@ class Control:
         return self.engine.do(ev.CancelRequested(record, force, limit, reason))
 
     def cancel_all(self, scope: Scope, tag: str | None) -> int:
-        """Cancel pending jobs first, so that none of them takes the lane of a cancelled one.
+        """Cancel all jobs of the scope and tag; return how many are cancelled or asked to stop.
 
-        A closed loop is noticed before, not between two jobs: what ran on it has one fate.
+        Pending jobs come first, so that none of them takes the lane of a cancelled one. That the
+        loop was closed is noticed before the first job, so that all that ran on it end alike.
         """
         self.engine.life.handle_lost_loop()
         with self.engine.lock.held:
@@ -287,7 +288,8 @@ class Control:
         def left() -> float | None:
             return None if deadline is None else max(0.0, deadline - engine.monotonic())
 
-        # Jobs of a private loop go on without ours, but clicks are heard by the kernel's own.
+        # The thread of the owner loop must run it meanwhile. With a private loop jobs go on by
+        # themselves, but the clicks of a page arrive on the kernel's loop, which runs here.
         if engine.life.is_on_loop_thread or (hearing() is not None and can_nest()):
 
             async def wait_here() -> None:

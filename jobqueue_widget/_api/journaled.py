@@ -43,8 +43,8 @@ class Journaled:
         """Return what is known of past runs, by the name of the function or plugin.
 
         Runs, success rate, mean duration in seconds and peaks of memory in MiB; with a journal
-        also of earlier kernels. A plugin with a configuration has a mark behind its name
-        ("whisper#9f0c…"), another one for each configuration.
+        also of earlier kernels. Each configuration of a plugin is counted by itself: its key is the
+        plugin's name and a mark of the configuration, as "whisper#9f0c…".
         """
         return self._engine.learning.told()
 

@@ -222,9 +222,9 @@ def note_of(job: JobRecord) -> str | None:
 
 
 def has_changed(job: JobRecord) -> bool:
-    """True if it has ended, and a cell has defined its function otherwise since.
+    """True if the job has ended and a cell has defined its function otherwise since.
 
-    Quick, so not of what that calls, unless the cell has run again.
+    Quick: while the name stands for the same function, what that one calls is not compared.
     """
     now = stands_for(job.spec) if job.status.ended else None
     return now is not None and now is not job.spec.target and differs_now(job.spec)
@@ -248,14 +248,14 @@ class KnownRow:
 
 
 class KnownRows:
-    """A reader's rows, kept for its next look.
+    """The rows that one reader was given last, so that its next look need not make them anew.
 
-    Those of jobs that wait or have ended change only with their job: a reader that comes ten times
-    a second finds most of them ready.
+    The row of a pending or ended job is kept until the job changes. That of a running job is made
+    at each look.
 
     Args:
-        finish: makes the reader's row of a new one, which has its `args` already.
-        beside: makes of such rows what they are when they stand beside one another.
+        finish: turns a new row, with its `args`, into the form that the reader wants.
+        beside: fits rows in that form to one another, as they stand in one list.
 
     """
 
@@ -305,7 +305,7 @@ def snapshot(
 ) -> dict[str, Any]:
     """Return the first rows of the three lists, the counts and the state, of one moment.
 
-    The place of a row is where it stands in its list: no row says its own.
+    `position` is None in each row: a pending job's place is the index of its row in the list.
     """
     known = known or KnownRows(lambda row: row, tell_apart)
     with engine.lock.held:

@@ -24,7 +24,7 @@ class Call(Coroutine[Any, Any, Result]):
         return f"<{self._name}(…) has done nothing yet: {self._cure}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Name the cure as output of a cell that ends in the call; the shell keeps it for ever."""
+        """Warn if a cell ends in the call: the shell keeps outputs, so `__del__` would not run."""
         printer.text(repr(self))
         self._warn()
 

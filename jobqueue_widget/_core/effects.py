@@ -84,7 +84,7 @@ class Reranked(Effect):
 
 
 class ArmTimer(Effect):
-    """Tell the core after `seconds`."""
+    """Start the job's timer of this kind: after `seconds` the core gets the event it stands for."""
 
     __slots__ = ("kind", "seconds")
 
@@ -95,7 +95,7 @@ class ArmTimer(Effect):
 
 
 class DisarmTimer(Effect):
-    """Stop that timer."""
+    """Cancel the job's timer of this kind."""
 
     __slots__ = ("kind",)
 

@@ -12,17 +12,20 @@ Out = list[fx.Effect]
 
 
 def arm(job: JobRecord, kind: fx.TimerKind, seconds: float, out: Out) -> None:
+    """Have the core told, after `seconds`, of what this kind of timer stands for."""
     job.timers |= fx.TIMER_BITS[kind]
     out.append(fx.ArmTimer(job, kind, seconds))
 
 
 def disarm(job: JobRecord, kind: fx.TimerKind, out: Out) -> None:
+    """Cancel the job's timer of this kind, if it is armed."""
     if job.timers & fx.TIMER_BITS[kind]:
         job.timers &= ~fx.TIMER_BITS[kind]
         out.append(fx.DisarmTimer(job, kind))
 
 
 def free_lane(state: QueueState, job: JobRecord, out: Out) -> None:
+    """Release the job's lane, if it has one."""
     if job.lane_taken:
         job.lane_taken = False
         state.lanes_taken -= 1
@@ -33,21 +36,21 @@ def free_lane(state: QueueState, job: JobRecord, out: Out) -> None:
 
 
 def clear_block_reason(job: JobRecord, out: Out) -> None:
-    """Clear why a job is blocked, so that jobs behind it may start."""
+    """Clear the reason why a job is blocked, and have the dispatcher look at those behind it."""
     if job.block_reason is not None:
         job.block_reason = None
         out.append(fx.Wake(job))
 
 
 def back_off(state: QueueState, job: JobRecord, seconds: float, out: Out) -> None:
-    """Let a pending job wait so long before its next attempt, or its first one."""
+    """Keep a job from starting for `seconds`: before its next attempt, or before its first."""
     job.backing_off = True
     job.starts_at = state.now + seconds
     arm(job, "backoff", seconds, out)
 
 
 def wait_again(state: QueueState, job: JobRecord, out: Out) -> None:
-    """Put a job back to its place in the order, to start after its back-off."""
+    """Put a running job back into its place in the order; the caller arms what ends the wait."""
     for kind in fx.TIMER_BITS:
         if kind != "deadline":  # which counts from the submit
             disarm(job, kind, out)
@@ -62,6 +65,7 @@ def wait_again(state: QueueState, job: JobRecord, out: Out) -> None:
 def retry_payload(
     job: JobRecord, seconds: float, failure: JobFailure | None = None
 ) -> Mapping[str, object]:
+    """Make the details of a "retrying" event: which attempt starts, after how long, and why."""
     return {"attempt": job.attempt, "seconds": seconds, "error": str(failure or job.failure)}
 
 
@@ -87,6 +91,7 @@ def end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
 
 
 def cancel_dependent(state: QueueState, job: JobRecord, parent: JobRecord, out: Out) -> None:
+    """Cancel a job because this parent of it has failed or was cancelled."""
     job.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
     end(state, job, CANCELLED, out)
 

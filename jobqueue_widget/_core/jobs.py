@@ -31,7 +31,11 @@ CancelPhase = Literal["asked", "forcing"]
 
 
 class JobRecord:
-    """Everything that is true about one job now. Owned and changed by `QueueState` only."""
+    """Everything that is true about one job now.
+
+    From its submit or restore on, the core's rules change it, under the queue's lock. The runtime
+    sets `log`, `usage` and `hold_until`, and `Job` sets `handle`.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -103,30 +107,30 @@ class JobRecord:
         self.revision = 0
         #: The codes of all events that it was told of, in order. For error messages.
         self.history = ""
-        #: Epoch seconds.
+        #: Epoch seconds of its submit.
         self.created_at = created_at
         #: Epoch seconds of the start of its attempt. Once it has run.
         self.started_at: float | None = None
-        #: Epoch seconds. Once it has ended.
+        #: Epoch seconds of its end. Once it has ended.
         self.completed_at: float | None = None
 
         #: True if its user has it held back. While pending.
         self.held = False
         #: What happens when the hold expires. While held.
         self.hold_then: Literal["release", "cancel"] = "release"
-        #: When that is, in epoch seconds; None: never. While held.
+        #: Epoch seconds at which the hold expires; None: never. While held.
         self.hold_until: float | None = None
         #: True if it waits for the time of its next attempt, or of its first one. While pending.
         self.backing_off = False
-        #: When that is, in epoch seconds. While pending.
+        #: Epoch seconds before which its next attempt does not start; None: at once. While pending.
         self.starts_at: float | None = None
-        #: Starts of this attempt that failed through no fault of its own. Until it has ended.
+        #: How many starts of this attempt failed for a reason of the machine. Until it has ended.
         self.failed_starts = 0
         #: What is or was unloaded so that an attempt finds more memory. From then on.
         self.rescue: Rescue | None = None
         #: The jobs that it comes after. Until it has ended.
         self.parents: tuple[JobRecord, ...] = ()
-        #: How many of them have not ended. While pending.
+        #: How many of `parents` have not ended. While pending.
         self.parents_left = 0
         #: The jobs that come after it, if any. Until it has ended.
         self.children: list[JobRecord] | None = None

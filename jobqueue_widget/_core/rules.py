@@ -157,7 +157,7 @@ def cancel_running(state: QueueState, event: ev.CancelRequested, out: Out) -> No
 
 
 def cancel_again(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
-    """Take a second request: its reason replaces that of a time limit, and it may force now."""
+    """Ask once more, or force; if a limit caused the stop, make it a cancellation."""
     job = event.job
     if job.limit_hit:
         job.limit_hit, job.cancel_reason = False, event.reason
@@ -168,13 +168,13 @@ def cancel_again(state: QueueState, event: ev.CancelRequested, out: Out) -> None
 
 
 def accept_cancel(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
-    """Take a request while forcing: only its reason counts."""
+    """If a limit caused the stop, make it a cancellation with this reason; else change nothing."""
     if event.job.limit_hit:
         event.job.limit_hit, event.job.cancel_reason = False, event.reason
 
 
 def time_out(state: QueueState, event: ev.TimedOut, out: Out) -> None:
-    """Ask a job to stop that ran into its own limit; it will have failed, not been cancelled."""
+    """Ask a job that exceeded its time limit to stop; that attempt then counts as failed."""
     job = event.job
     if event.attempt == job.attempt:
         job.timers &= ~fx.TIMER_BITS["limit"]
@@ -183,20 +183,20 @@ def time_out(state: QueueState, event: ev.TimedOut, out: Out) -> None:
 
 
 def stop_late(state: QueueState, event: ev.DeadlinePassed, out: Out) -> None:
-    """Ask a job to stop whose deadline passes; it will have failed, and is not tried again."""
+    """Ask a job whose deadline has passed to stop; it then counts as failed, for good."""
     note_deadline(state, event, out)
     event.job.limit_hit = True
     _begin_stop(event.job, event.timeout <= 0, event.timeout, out)
 
 
 def note_deadline(state: QueueState, event: ev.DeadlinePassed, out: Out) -> None:
-    """Note of a job that is being stopped that it may not be tried again."""
+    """The deadline has passed: allow no further attempt."""
     event.job.timers &= ~fx.TIMER_BITS["deadline"]
     event.job.deadline_hit = True
 
 
 def escalate(state: QueueState, event: ev.CancelTimedOut, out: Out) -> None:
-    """Force a job that did not stop in time (or whose queue stops before that)."""
+    """Force a job whose grace period is over, or was cut short by the stop of its queue."""
     job = event.job
     if event.attempt == job.attempt and job.can_kill:
         _force(job, out)
@@ -300,7 +300,10 @@ def _past_deadline(job: JobRecord, details: JobFailure | None) -> JobFailure:
 
 
 def _stopped_by(name: str, text: str, details: JobFailure | None) -> JobFailure:
-    """Make the failure of an attempt that a limit has ended; `details` is how its work went."""
+    """Make the failure of an attempt that a limit has ended.
+
+    Traceback, exit code and signal are those of `details`, the failure that its work ended with.
+    """
     if details is None:
         return JobFailure(name, text)
     return JobFailure(name, text, details.traceback, details.exit_code, details.signal_name)
@@ -314,7 +317,11 @@ def _unasked() -> JobFailure:
 
 
 def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
-    """Restore a job as its journal says; one that ran has failed unless it may run again."""
+    """Bring a job back as its journal has it.
+
+    A job that was running when its kernel died has failed, or is cancelled if it had been asked to
+    stop. It is pending again if it is idempotent and has retries left.
+    """
     job = event.job
     if event.was.ended:
         state.accept(job)

@@ -23,13 +23,14 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 2.0  # seconds that a reading waits for the monitor; a plugin takes some 10 ms
 STALE = 30.0  # seconds after which its last answer is not used any more
-SAME = 0.01  # two totals that differ by no more than this part are of the same machine
+SAME = 0.01  # totals of memory that differ by at most this share are of the same machine
 
 
 def ask(monitor: Any) -> Mapping[str, Any]:
-    """Ask a monitor: a plugin, or an object with `execute` or `get_system_status`.
+    """Return a system monitor's figures by name.
 
-    A manager with a source of figures of its own is one, too.
+    `monitor` has `get_system_status()`, or `_get_global_stats()` as a plugin manager of the
+    reference system has; or it is a plugin, and `execute("get_system_status")` is called.
 
     Raises:
         Exception: whatever it raises.
@@ -49,7 +50,10 @@ def as_mapping(told: Any) -> Mapping[str, Any]:
 
 
 class MonitorLook:
-    """Asks a monitor in a thread of its own; waits for one that hangs once, for `PATIENCE`."""
+    """Asks a system monitor in a thread of its own, and waits for `PATIENCE` at most.
+
+    While an earlier question is unanswered, nothing is asked and nobody waits.
+    """
 
     def __init__(self, monitor: Callable[[], Any]) -> None:
         self._monitor = monitor
@@ -84,9 +88,9 @@ class MonitorLook:
 def figures_of(status: Mapping[str, Any], source: str, pids: Collection[int]) -> Figures:
     """Turn a monitor's answer, under the names of the reference system, into figures.
 
-    GPUs are told apart where it does so (`gpus`, or `details.details.gpu_0` as
-    cjm-system-monitor-nvidia does), else taken as one. Its memory is left out where the total is
-    this machine's: our own figures also know the limits of a container.
+    GPUs are listed one by one if the answer does so (under `gpus`, or `details.details.gpu_0` as
+    cjm-system-monitor-nvidia does), else its sums count as one GPU. Its figures of main memory are
+    left out if their total is this machine's: our own also know the limits of a container.
     """
     total, free = _mib(status, "memory_total_mb"), _mib(status, "memory_available_mb")
     if total is not None and abs(total - psutil.virtual_memory().total / MIB) <= SAME * total:

@@ -23,7 +23,7 @@ NO_ANSWER = "the GPU driver does not answer"
 class GpuLook:
     """What NVML said at one time; `gpus` is None if there may be some that could not be read.
 
-    `holders`: MiB by GPU number, by the pid that holds them.
+    `holders`: for each pid that holds memory of a GPU, the MiB by the number of the GPU.
     """
 
     gpus: tuple[GpuStats, ...] | None

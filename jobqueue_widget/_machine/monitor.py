@@ -56,8 +56,9 @@ class SystemMonitor:
     def status(self) -> dict[str, Any]:
         """Read the machine, under the names that schedulers of the reference system read.
 
-        `gpu_free_memory_mb` is that of the emptiest GPU: a plugin runs on one. Without a GPU the
-        `gpu_*_mb` are 0 and `gpu_note` says why; they are None if the driver cannot be read.
+        `gpu_type` and the `gpu_*_mb` are of one GPU, the one with the most free memory, since a
+        plugin runs on one. Without a GPU the `gpu_*_mb` are 0 and `gpu_note` says why; they are
+        None if the driver cannot be read.
         """
         stats = self.read()
         used = stats.ram_total_mib - stats.ram_available_mib
@@ -126,7 +127,15 @@ def _memory_of_trees(pids: Collection[int], look: GpuLook) -> Mapping[int, Proce
 def holders_by_root(
     pids: Collection[int], holders: Mapping[int, Mapping[int, float]]
 ) -> dict[int, dict[int, float]]:
-    """Sum MiB by GPU over process trees, by their roots, of what single processes hold."""
+    """Sum up what whole process trees hold of each GPU.
+
+    Args:
+        pids: the roots of the trees.
+        holders: MiB by the number of the GPU, by the pid of the process that holds them.
+
+    Returns:
+        MiB by the number of the GPU, by the pid of the root; without trees that hold none.
+    """
     found: dict[int, dict[int, float]] = {}
     for pid, held in holders.items():
         root = _root_of(pid, _parent_of, pids)

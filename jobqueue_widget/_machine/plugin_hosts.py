@@ -61,9 +61,9 @@ class Hosts:
         return self._hosts.get(host_id)
 
     def as_told(self, stats: MachineStats, plugin: PluginKey | None) -> MachineStats:
-        """Return the figures with those that the monitor of the plugin's host told instead.
+        """Return `stats` with the figures of the monitor of the plugin's host in place of ours.
 
-        Where that has no monitor, another host's may tell of the GPUs.
+        If that host has no monitor, those of another host's monitor replace ours for GPUs only.
         """
         own = self._hosts.get(plugin[0]) if plugin is not None else None
         if own is not None and own.figures is not None:

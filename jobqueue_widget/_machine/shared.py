@@ -1,4 +1,4 @@
-"""Makes the one admission of this process, at its first use, over this machine's figures."""
+"""Keeps the one admission that all queues of this process share; made when first asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _shared: Admission | None = None
 
 
 def shared_admission() -> Admission:
-    """Return the admission of all queues of this process: no two jobs get the same memory."""
+    """Return the shared admission, so that no two jobs are promised the same memory."""
     global _shared
     with _lock.held:
         if _shared is None:
@@ -24,7 +24,7 @@ def shared_admission() -> Admission:
 
 @contextmanager
 def admission_over(source: ResourceSource) -> Iterator[Admission]:
-    """Give queues that are made inside the context an admission over other figures."""
+    """Let queues made inside the context share an admission that reads figures from `source`."""
     global _shared
     ours = Admission(lambda: source)
     with _lock.held:

@@ -17,7 +17,11 @@ TRY_AGAIN = 3.0  # seconds before a plugin that did not go is asked again
 
 @dataclass(slots=True)
 class Room:
-    """What is being unloaded for one job; kept for it up to `until`, set once that is done."""
+    """Idle plugins that are unloaded so that one job fits, and the memory that this frees.
+
+    `until` is None while they are being unloaded; then the time up to which the memory is kept for
+    that job.
+    """
 
     request: ResourceRequest
     victims: list[IdlePlugin]

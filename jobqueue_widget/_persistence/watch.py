@@ -1,4 +1,4 @@
-"""Checks twice a second if the files of open journals are still there, on one thread per kernel."""
+"""Checks every `INTERVAL` if files of open journals are still there; one thread per kernel."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def decode_aside(
 
 
 class CallReader:
-    """Reads the arguments of a job from the pickle of its call, as they were; a `JobSpec.lazy`."""
+    """Reads the arguments of a job from the pickle of its call; serves as its `JobSpec.lazy`."""
 
     __slots__ = ("_call",)
 
@@ -69,7 +69,9 @@ class CallReader:
         self._call = call
 
     def __call__(self, name: str) -> object:
-        """Read the arguments anew each time, as whoever gets them may change them.
+        """Return the positional arguments if `name` is "args", else those by keyword.
+
+        They are unpickled at each call, since whoever gets them may change them.
 
         Raises:
             NotRestorableError: they cannot be unpickled here.
@@ -113,7 +115,10 @@ def unreadable(error: BaseException, parts: Sequence[memoryview]) -> NotKept:
 
 
 def read_spooled(path: str) -> list[memoryview]:
-    """Read a large result into memory and remove its file, which mapped would take unseen room."""
+    """Read a large result into memory and remove its file.
+
+    Mapped into memory instead, the removed file would go on taking room that no listing shows.
+    """
     try:
         with open(path, "rb", buffering=0) as file:
             data = bytearray(os.fstat(file.fileno()).st_size)
@@ -126,6 +131,12 @@ def read_spooled(path: str) -> list[memoryview]:
 
 
 def drop_unfinished(spool: str, worker: str, number: int) -> None:
-    """Remove what a worker that died before an end had written of that result."""
+    """Remove the file of a result that a worker was writing when it died.
+
+    Args:
+        spool: the folder of such files.
+        worker: the id of the worker.
+        number: that of the job in its worker.
+    """
     for path in Path(spool).glob(f"result-{worker}-{number}-*"):
         path.unlink(missing_ok=True)

@@ -18,6 +18,13 @@ def plan_eviction(
     """Choose the idle plugins to unload so that a job fits, least recently used first.
 
     None is unloaded in vain. Empty if the job fits without, or not even with all of them gone.
+
+    Args:
+        ledger: what is reserved.
+        request: what the job needs.
+        stats: fresh figures of the machine.
+        idle: the plugins that could be unloaded.
+        beside: a waiting job whose need is kept free, too.
     """
 
     def fits(gone: Sequence[IdlePlugin]) -> bool:
@@ -43,7 +50,7 @@ def plan_eviction(
 
 
 def relieved(stats: MachineStats, gone: Iterable[IdlePlugin]) -> MachineStats:
-    """Return the machine as it would be without these plugins."""
+    """Return the figures that the machine would have once the plugins in `gone` are unloaded."""
     ram = stats.ram_available_mib
     free = [gpu.free_mib for gpu in stats.gpus or ()]
     for plugin in gone:

@@ -1,7 +1,7 @@
 """Turns tqdm bars of jobs into progress, without any change to the user's code.
 
 The method of the class is replaced, so that names imported earlier and subclasses are covered too.
-tqdm calls `display` at most ten times a second and bar, so an iteration costs what it cost before.
+tqdm calls `display` at most ten times a second for a bar, so iterations cost what they did before.
 Loaded by path in the worker; standard library only.
 """
 
@@ -96,7 +96,7 @@ def hook_std(module: ModuleType, current: Callable[[], Any]) -> None:
 
 
 def hook_notebook(module: ModuleType, current: Callable[[], Any]) -> None:
-    """Make plain bars of a job's notebook bars, as it has no cell."""
+    """Let `tqdm.notebook` make plain bars inside a job, which has no cell to draw others in."""
     notebook_bar: Any = module.tqdm_notebook
     make = notebook_bar.__new__
 
