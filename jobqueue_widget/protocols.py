@@ -428,7 +428,7 @@ class NoticesLoss(Protocol):
     """A journal that knows when somebody else has changed or removed what it writes."""
 
     def lost(self) -> str:
-        """Return what has happened to the journal, in words, or "". Quick: asked twice a second."""
+        """Return what has happened to the journal, in words, or "". Quick: asked every 0.4 s."""
 
     def renew(self) -> tuple[bool, str]:
         """Begin anew; return if all that was written is there again, and what was found and kept.

@@ -189,7 +189,7 @@ class Marimo(_Server):
 
 
 class Voila(_Server):
-    """Voila: a notebook as an app. Its theme is part of the address."""
+    """Voilà: a notebook as an app. Its theme is part of the address."""
 
     # It asks a CDN for its icons, says so when they do not come, and cannot load the extensions
     # that were made for the applications.

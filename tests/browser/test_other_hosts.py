@@ -1,4 +1,4 @@
-"""The widget in Jupyter Notebook, marimo and Voila, run for real in Chromium."""
+"""The widget in Jupyter Notebook, marimo and Voilà, run for real in Chromium."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_a_reloaded_page_of_an_app_starts_anew(host: Host, shown: Shown, jobs: P
     until(shown, lambda: running(jobs) - before)
     wait_for_queue(shown)
     test_a_jobs_progress_moves(shown)
-    if isinstance(host, Marimo):  # Voila keeps the kernel of a page that is gone
+    if isinstance(host, Marimo):  # Voilà keeps the kernel of a page that is gone
         until(shown, lambda: not before & running(jobs))
 
 

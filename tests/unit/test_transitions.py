@@ -197,6 +197,32 @@ def test_the_table_in_the_docs_is_the_table_in_the_code() -> None:
     assert told == set(CELLS)
 
 
+def told_effects(cell: str) -> tuple[set[str], set[str]]:
+    """Of a cell of the docs: which effects always follow, and which may ("if …: …")."""
+    always: set[str] = set()
+    perhaps: set[str] = set()
+    for part in cell.split("; "):
+        names = set(re.findall(r"[A-Z]\w+", part))
+        assert all(hasattr(fx, name) for name in names), part
+        (perhaps if part.startswith("if ") else always).update(names)
+    return always, perhaps
+
+
+def test_the_effects_in_the_docs_are_those_of_the_code() -> None:
+    text = (Path(__file__).parents[2] / "ARCHITECTURE.md").read_text()
+    rows = re.findall(r"^\| ([a-z, ]+) \| ([^|]+) \| [^|]+ \| ([^|]+) \|$", text, re.MULTILINE)
+    told: dict[tuple[str, str], list[tuple[set[str], set[str]]]] = {cell: [] for cell in CELLS}
+    for stages, events, effects in rows:
+        names = re.findall(r"[A-Z]\w+", events)
+        for pair in itertools.product(stages.split(", "), names):
+            if pair in told:
+                told[pair].append(told_effects(effects))
+    for pair, (_, effects) in CELLS.items():
+        seen = {name.split()[0] for name in effects} - {"DisarmTimer"}
+        fits = [always <= seen <= always | perhaps for always, perhaps in told[pair]]
+        assert any(fits), f"{pair}: {seen} in the code, {told[pair]} in the docs"
+
+
 # -- what a cell does besides, depending on the job ---------------------------------------------
 
 
