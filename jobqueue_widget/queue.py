@@ -562,7 +562,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         await self._control.join(timeout)
 
     def wait(self, *jobs: str | Job, timeout: float | None = None) -> None:
-        """Wait in a plain cell or thread: for these jobs, or until nothing is left.
+        """Wait in a plain cell, callback or thread: for these jobs, or until nothing is left.
 
         An interrupt ends the waiting, never the jobs. In a coroutine use `await queue.join()`.
 

@@ -116,6 +116,7 @@ class Publisher:
         self._streams: list[EventStream] = []
         self._listeners: list[Callable[[], object]] = []
         self._queue: deque[JobEvent] = deque(maxlen=BACKLOG)
+        self._calls: deque[tuple[JobEvent, int]] = deque()  # of which subscriber with what
         self._next = 0
         self.dropped = 0
         self.failures = 0
@@ -185,32 +186,30 @@ class Publisher:
 
     def deliver(self) -> None:
         """Call the subscribers, with unread progress thinned. Owner loop, outside the lock."""
-        newest: dict[str | None, JobEvent] = {}
-        events: deque[JobEvent] = deque()
+        events: list[JobEvent] = []
         while self._queue:
-            event = self._queue.popleft()
-            events.append(event)
-            if event.type == "progress":
-                newest[event.job_id] = event
-        while events:
-            event = events.popleft()
-            if event.type == "progress" and newest[event.job_id] is not event:
+            events.append(self._queue.popleft())
+        newest = {event.job_id: event for event in events if event.type == "progress"}
+        for event in events:
+            if event.type != "progress" or newest[event.job_id] is event:
+                self._calls.extend((event, key) for key in tuple(self._subscribers))
+        while self._calls:  # also what is left of a call that has waited and so runs this nested
+            event, key = self._calls.popleft()
+            if key not in self._subscribers:
                 continue
-            for key, (callback, variables, strikes) in tuple(self._subscribers.items()):
-                try:
-                    variables.copy().run(callback, event)
-                except BaseException as error:
-                    if is_interrupt(error):
-                        self._queue.extendleft(reversed(events))
-                        raise
-                    self.failures += 1
-                    strikes[0] += 1
-                    self._logger().exception("subscriber %r failed on %s", callback, event.type)
-                    if strikes[0] >= STRIKES:
-                        self._logger().error(
-                            "subscriber %r failed %d times: dropped", callback, STRIKES
-                        )
-                        self._subscribers.pop(key, None)
+            callback, variables, strikes = self._subscribers[key]
+            try:
+                variables.copy().run(callback, event)
+            except BaseException as error:
+                if is_interrupt(error):
+                    raise
+                self.failures += 1
+                strikes[0] += 1
+                self._logger().exception("subscriber %r failed on %s", callback, event.type)
+                if strikes[0] >= STRIKES:
+                    text = "subscriber %r failed %d times: dropped"
+                    self._logger().error(text, callback, STRIKES)
+                    self._subscribers.pop(key, None)
         self._settle()
 
     def close(self) -> None:

@@ -53,34 +53,37 @@ class LoopBridge:
             if self._scheduled:
                 return not self.loop.is_closed()
             self._scheduled = True
-        variables = self._variables.copy()  # the loop may run nested, in none twice
         try:
-            if self.is_here:
-                self.loop.call_soon(self._drain, context=variables)
-            else:
-                self.loop.call_soon_threadsafe(self._drain, context=variables)
+            self._schedule()
         except RuntimeError:  # the loop is closed
             return False
         return True
 
+    def _schedule(self) -> None:
+        variables = self._variables.copy()  # the loop may run nested, in none twice
+        if self.is_here:
+            self.loop.call_soon(self._drain, context=variables)
+        else:
+            self.loop.call_soon_threadsafe(self._drain, context=variables)
+
     def _drain(self) -> None:
-        calls: deque[tuple[Callback, tuple[object, ...]]] = deque()
+        with UNINTERRUPTED:
+            with self._lock:
+                count = len(self._calls)
+                self._scheduled = count > 1  # if not: what is posted now has its own wake-up
+            if count > 1:  # for those behind one that is interrupted, or that runs the loop nested
+                self._schedule()
+            self._make_one_call()
+        for _ in range(count - 1):
+            with UNINTERRUPTED:  # a call that has left the line is made
+                self._make_one_call()
+
+    def _make_one_call(self) -> None:
+        if not self._calls:  # a nested run has made them
+            return
+        callback, args = self._calls.popleft()
         try:
-            with UNINTERRUPTED, self._lock:
-                self._scheduled = False  # first: what is posted from here on has its own wake-up
-                calls, self._calls = self._calls, deque()
-            while calls:
-                with UNINTERRUPTED:  # a call that has left the line is made
-                    callback, args = calls.popleft()
-                    try:
-                        callback(*args)
-                    except Exception as error:
-                        self.loop.call_exception_handler(
-                            {
-                                "message": f"{callback!r} failed on the queue's loop",
-                                "exception": error,
-                            }
-                        )
-        finally:
-            for callback, args in calls:  # an interrupt ends one call, not those behind it
-                self.post(callback, *args)
+            callback(*args)
+        except Exception as error:
+            message = f"{callback!r} failed on the queue's loop"
+            self.loop.call_exception_handler({"message": message, "exception": error})

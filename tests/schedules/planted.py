@@ -289,8 +289,9 @@ BUGS = [
     Bug(
         "an interrupted callback takes those behind it along",
         "_threads/bridge.py",
-        "                self.post(callback, *args)\n",
-        "                break\n",
+        "self._scheduled = count > 1  # if not: what is posted now has its own wake-up\n"
+        "            if count > 1:",
+        "self._scheduled = False\n            if False:",
     ),
     Bug(
         "an evicted job is still counted as kept",

@@ -19,6 +19,7 @@ OUTLETS = "security/test_outlets.py::test_no_shape_is_seen_anywhere"
 NOTEBOOKS = "notebooks/test_notebooks.py::test_a_notebook_judges_itself"
 KEPT = "integration/test_kept_bytes.py"
 LARGE = "integration/test_large_results.py"
+WAITS = "integration/test_waiting_callback.py::test_a_wait"
 
 
 @dataclass(frozen=True)
@@ -381,5 +382,19 @@ FIXES = [
         "            outcome = self._secrets.hide_in_outcome(outcome)\n",
         "            pass\n",
         OUTLETS,
+    ),
+    Fix(
+        "a wait takes what its loop has counted",
+        "_threads/kernel.py",
+        "range(counted - len(ready))",
+        "()",
+        f"{WAITS}_in_a_script[call_soon]",
+    ),
+    Fix(
+        "a wait leaves its loop asleep",
+        "_threads/kernel.py",
+        "            loop.call_soon_threadsafe(_nothing)\n",
+        "",
+        f"{WAITS}_holds_up_nothing_else[a loop that sleeps]",
     ),
 ]

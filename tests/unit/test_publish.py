@@ -70,6 +70,25 @@ def test_a_subscriber_that_raises_is_counted_and_dropped_after_three_times(
     assert "dropped" in caplog.text
 
 
+def test_a_subscriber_that_waits_gets_what_happens_meanwhile_in_order_and_so_do_others() -> None:
+    source, seen = publisher(), list[str]()
+
+    def waits(item: JobEvent) -> None:
+        seen.append(f"waits {item.job_id}")
+        if item.job_id == "1":
+            source.push(event("started", "3"))
+            source.deliver()  # as its wait has the loop do
+
+    source.subscribe(lambda item: seen.append(f"first {item.job_id}"))
+    source.subscribe(waits)
+    source.subscribe(lambda item: seen.append(f"last {item.job_id}"))
+    for number in "12":
+        source.push(event("started", number))
+    source.deliver()
+    assert seen == [f"{who} {number}" for number in "123" for who in ("first", "waits", "last")]
+    assert not source._calls
+
+
 def test_a_queue_that_nobody_drains_is_bounded_and_counts_its_losses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
