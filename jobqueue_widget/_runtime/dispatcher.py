@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Protocol, cast
 
 from .._core import events as ev
@@ -40,6 +40,7 @@ class LaunchesJobs(EngineView, Protocol):
     def launch(
         self, job: JobRecord, executor: Executor, passed: Collection[JobRecord]
     ) -> Run | None: ...
+    def spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]: ...
 
 
 class Dispatcher:
@@ -115,7 +116,7 @@ class Dispatcher:
         executors = [executor for executor, _ in self._opened.values()]
         self.forget()
         for executor in executors:
-            task = asyncio.ensure_future(executor.close())
+            task = self._engine.spawn(_close(executor))
             left = max(0.0, deadline - self._engine.monotonic())
             done, _ = await asyncio.wait({task}, timeout=left)
             if not done:  # whatever it makes of that is not waited for
@@ -304,6 +305,10 @@ class Dispatcher:
             return False
         now = self._engine.monotonic()
         return now - self._first_blocked.setdefault(job.id, now) < self._max_bypass
+
+
+async def _close(executor: Executor) -> None:
+    await executor.close()
 
 
 def outlives_its_loop(executor: object) -> bool:

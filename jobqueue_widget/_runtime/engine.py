@@ -349,11 +349,12 @@ class Engine:
             outside = self.perform_inside(apply(self.state, event, self.now()) or [])
         self.perform(outside)
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine of our own as a task that is not lost. Owner loop."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def begin_beside_jobs(self) -> None:
         """Begin what goes on as long as jobs run. Before each job."""

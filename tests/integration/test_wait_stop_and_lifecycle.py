@@ -285,6 +285,30 @@ def test_a_loop_closed_without_a_stop_fails_what_ran_and_keeps_what_waits() -> N
         task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
+def test_a_loop_closed_in_the_turn_in_which_an_executor_shall_close_leaves_nothing() -> None:
+    queue = JobQueue()
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> None:
+        await queue.start()
+        await queue.submit_nowait(noop)
+        stop = asyncio.ensure_future(queue.stop())
+        while not any("close at 0x" in str(task.get_coro()) for task in asyncio.all_tasks()):
+            await asyncio.sleep(0)
+        loop.stop()
+        await stop
+
+    task = loop.create_task(begin())
+    loop.run_forever()
+    left = asyncio.all_tasks(loop)
+    loop.close()
+    asyncio.run(queue.close())
+    for one in (task, *left):  # what the test itself left hanging on the closed loop
+        one._log_destroy_pending = False  # type: ignore[attr-defined]
+    del task, left, one
+    gc.collect()  # a coroutine that was never awaited is told of, and fails this test
+
+
 def test_cancel_all_after_a_loop_was_closed_finds_nothing_that_runs() -> None:
     queue = JobQueue(max_running=2)
     loop = asyncio.new_event_loop()
