@@ -320,7 +320,8 @@ class Recorder:
     # -- somebody else has changed the journal's files ---------------------------------------------
 
     def look(self) -> None:
-        """Write lost files anew and tell the user. On the thread of `watch`."""
+        """Write lost files anew and tell of it, and what was learned. On the thread of `watch`."""
+        self._engine.learning.look()
         journal = self.journal
         lost = journal.lost() if isinstance(journal, NoticesLoss) and not self._closed else ""
         if not lost or (self.trouble and self._engine.monotonic() < self._retry_at):

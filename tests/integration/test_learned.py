@@ -171,6 +171,29 @@ queue = asyncio.run(main())
 if sys.argv[2] == "dies":
     os._exit(1)
 """
+KILLED = """
+import asyncio, os, sys, time
+from jobqueue_widget import JobQueue
+async def main():
+    queue = await JobQueue(journal=sys.argv[1]).start()
+    for times in (1, 2):
+        await queue.options(executor="thread").submit_nowait(pow, 2, 3)
+        while f'"completed":{times}' not in written(): await asyncio.sleep(0.01)
+    os.kill(os.getpid(), 9)
+def written():
+    try:
+        return open(sys.argv[1] + ".learned.json").read()
+    except FileNotFoundError:
+        return ""
+asyncio.run(main())
+"""
+
+
+def test_a_kernel_that_is_killed_has_written_them_before(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    ran = subprocess.run([sys.executable, "-c", KILLED, path], check=False, timeout=60)
+    assert ran.returncode == -9
+    assert dict(LearnedFile(path).load())[LearnedKey("builtins.pow")].completed == 2
 
 
 @pytest.mark.parametrize("how", ["exits", "dies"])

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SAVE_EVERY = 60.0  # seconds
+SAVE_EVERY = 5.0  # seconds, while jobs end: what a killed kernel loses at most
 Entries = list[tuple[LearnedKey, RunStats]]
 
 
@@ -32,10 +33,11 @@ class Learning:
     def __init__(self, engine: EngineView) -> None:
         self._engine = engine
         self._lock = engine.lock.inner()
+        self._writing = engine.lock.inner()  # beside the other, which is never held for long
         self._learned: Learned[LearnedKey] = Learned()
         self._key = os.urandom(32)
         self._save: Callable[[Entries], None] | None = None
-        self._saved_at = engine.monotonic()
+        self._saved_at = -math.inf
         self._changed = False
 
     def keep(
@@ -85,8 +87,6 @@ class Learning:
         with self._lock.held:
             self._learned.note_end(key, seconds)
             self._changed = True
-        if self._save is not None and self._engine.monotonic() - self._saved_at > SAVE_EVERY:
-            self.save()
 
     def note_peak(self, spec: JobSpec, used: ProcessMemory) -> None:
         """Note the most that a run held."""
@@ -109,19 +109,27 @@ class Learning:
         with self._lock.held:
             return {str(key): stats for key, stats in self._learned.items()}
 
+    def look(self) -> None:
+        """Write what is new, now and then. On the thread of the journal's `watch`."""
+        if self._changed and self._engine.monotonic() - self._saved_at >= SAVE_EVERY:
+            self.save()
+
     def save(self) -> None:
         """Write what is new, if there is anywhere to write it."""
-        with self._lock.held:
-            save, changed = self._save, self._changed
-            if save is None or not changed:
-                return
-            self._changed = False
-            self._saved_at = self._engine.monotonic()
-            save(self._learned.items())
+        if not self._changed:
+            return
+        with self._writing.held:
+            with self._lock.held:
+                save, entries = self._save, self._learned.items()
+                self._changed = False
+                self._saved_at = self._engine.monotonic()
+            if save is not None:
+                save(entries)
 
     def after_fork(self) -> None:
         """In a forked child the file is the parent's."""
         self._lock = self._engine.lock.inner()
+        self._writing = self._engine.lock.inner()
         self._save = None
 
 
