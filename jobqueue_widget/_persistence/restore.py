@@ -181,6 +181,10 @@ class _Restorer:
         job.started_at = state.started_at
         job.completed_at = state.completed_at
         job.message = state.message
+        if was is JobStatus.completed:
+            job.progress = 1.0
+        elif job.message:  # how far it was when it said that is not written: unknown, not 0
+            job.progress = None
         job.executor_name = state.executor
         job.cancel_reason = state.cancel_reason
         job.finished_before_cancel = bool(state.finished_before_cancel)
@@ -197,7 +201,6 @@ class _Restorer:
         if was.ended:
             job.ended_number = state.ended_number or 0
             self._give_result(job)
-            job.progress = 1.0 if was is JobStatus.completed else job.progress
             return Restored(job, was)
         parents = tuple(
             self._engine.state.jobs[parent]

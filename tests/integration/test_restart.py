@@ -132,6 +132,30 @@ async def test_history_comes_back_with_results_failures_and_logs(path: Path) -> 
         }
 
 
+def says_and(waits_for: threading.Event) -> None:
+    current_job().report(0.6, "epoch 6")
+    waits_for.wait()
+    raise ValueError("on purpose")
+
+
+async def test_progress_and_message_of_what_did_not_complete_are_of_one_moment(path: Path) -> None:
+    fails, never = threading.Event(), threading.Event()
+    fails.set()
+    async with running(path) as queue:
+        view = queue.options(executor="thread")
+        failed, asked = (view.submit_nowait(says_and, event) for event in (fails, never))
+        await queue.wait_for_job(failed)
+        await until(lambda: asked.status_message != "")
+        asked.cancel()
+        copy = as_if_killed(path)
+        never.set()
+    assert (failed.progress, failed.status_message) == (0.6, "epoch 6")
+    with opened(copy) as again:
+        for job in map(again.get_job, (failed.id, asked.id)):
+            assert job is not None
+            assert (job.progress, job.status_message) == (-1.0, "epoch 6"), job.status
+
+
 async def test_pending_jobs_come_back_in_order_and_run_when_they_may(path: Path) -> None:
     with opened(path) as queue:
         jobs = queue.map(double, range(6))
