@@ -78,6 +78,10 @@ class Baseline:
         self.showwarning = warnings.showwarning
         self.locale = locale.setlocale(locale.LC_ALL)
 
+    def has_its_streams(self) -> bool:
+        """True unless a job has others, whose `flush` is its own."""
+        return (sys.stdin, sys.stdout, sys.stderr) == self.streams
+
     def restore(self) -> bool:
         """Restore the state; False if a limit, niceness or removed modules cannot be restored."""
         stop_timers()

@@ -46,6 +46,7 @@ byvalue = load("byvalue")
 loading = load("loading")
 wire = load("wire")
 child_pipes = load("pipes")
+ends = load("ends")
 job_context = load("job_context")
 state = load("baseline")
 inside = load("capture.inside")
@@ -155,6 +156,7 @@ class Worker:
         self.is_copy = False
         self.returned: dict[str, Any] | None = None  # of this job's value, once there is one
         self.farewells = state.Farewells()
+        self.end = ends.End(self.pipes, 0)  # of this job, or of the last one
 
     # -- threads of our own ------------------------------------------------------------------
 
@@ -164,6 +166,7 @@ class Worker:
             kind, number, _ = self.pipes.read_frame(self.pipes.control)
             if kind == wire.ASK:
                 self.body.ask(number)
+                self.end.tell_ahead(number)
             elif kind == wire.EXIT:
                 self.farewells.leave()
 
@@ -181,6 +184,7 @@ class Worker:
         """Let go of job, threads and pipes in a fork that the job made."""
         self.is_copy = True
         self.pipes.let_go()
+        self.end = ends.End(self.pipes, 0)
         job_context.bind_process(None)
         job_context.bind(None)
 
@@ -224,36 +228,45 @@ class Worker:
         )
         context.number = number
         self.returned = None
+        end = self.end = ends.End(self.pipes, number)
         self.body.begin(context)
         job_context.bind_process(context)
         job_context.bind(context)
         self.capture.prepare()
         try:
             with loading.Main() as main:
-                meta, parts = self.outcome(context, function, call, source, main)
+                self.run_body(context, function, call, source, main)
                 self.farewells.run()
         except BaseException as error:  # a late ask, or no memory to say how it ended
-            meta, parts = self.failed_after(error), []
+            if not end.is_known:
+                end.hold(self.failed_after(error), [])
         self.body.end()
         job_context.bind(None)
         job_context.bind_process(None)
         context.finish()
-        self.clean_up(meta)
-        self.pipes.write(wire.end_frame(number, meta, parts))
+        end.tell(self.clean_up())
         libraries.seed_anew()  # now, while the kernel reads that: it takes as long as a short job
 
-    def outcome(
+    def run_body(
         self, context: Any, function: bytes, call: bytes, source: dict[str, Any] | None, main: Any
-    ) -> tuple[dict[str, Any], list[Any]]:
-        """Run it and pack what came of it."""
-        body = self.body
+    ) -> None:
+        """Run it and hold what came of it, before anything of it goes and may run its code."""
+        target = args = kwargs = None
+        body, end = self.body, self.end
         nothing = value = object()
         try:
             body.number = context.number
             context.checkpoint()
             brought = loading.Loading(main)
             target, args, kwargs = loading.load_call(function, call, source, brought)
-            value = job_context.run_body(target, args, kwargs)
+            try:
+                value = job_context.run_body(target, args, kwargs)
+            finally:
+                for stop in (sys.setprofile, sys.settrace):
+                    try:  # in this very frame: what it has set may fail all our calls
+                        stop(None)
+                    except Exception:
+                        continue
             body.number = 0
         except BaseException as error:
             body.number = 0
@@ -261,18 +274,26 @@ class Worker:
                 state.end_copy(error)
             if value is nothing or not isinstance(error, job_context.JobCancelled):
                 meta = wire.failure_meta(error, job_context.JobCancelled, OUR_FILES)
-                return meta, wire.pack_exception(error, child_pipes.write_log)
+                end.hold(meta, wire.pack_exception(error, child_pipes.write_log))
+                if self.farewells.waits:
+                    end.tell_ahead(context.number)
+                return
             body.take_back()
         if self.is_copy:
             state.end_copy(None)
         noticed = context.noticed
         self.returned = {"noticed": noticed}  # as what it has left here may fail our next calls
         self.returned = wire.returned(type(value), noticed)
-        if self.farewells.waits or not wire.is_quick(value):
+        is_quick = wire.is_quick(value)
+        if not is_quick:
             told = json.dumps(self.returned).encode()
             self.pipes.send(wire.RETURNED, context.number, [told])
         meta, parts = wire.pack_value(value, self.max_result_bytes, OUR_FILES)
-        return self.spooled(wire.noted(meta, noticed), parts)
+        end.hold(*self.spooled(wire.noted(meta, noticed), parts))
+        if self.farewells.waits or not (
+            is_quick and self.base.has_its_streams() and ends.is_quiet(main.names, args, kwargs)
+        ):
+            end.tell_ahead(context.number)
 
     def failed_after(self, error: BaseException) -> dict[str, Any]:
         """Return how a job ends in which something else failed than its body."""
@@ -324,11 +345,19 @@ class Worker:
         self.pools.resize(setup["threads"])
         self.base = state.Baseline()
 
-    def clean_up(self, meta: dict[str, Any]) -> None:
-        """Undo what the job did to this process; say what cannot be undone.
+    def clean_up(self) -> dict[str, Any]:
+        """Undo what the job did to this process; return what cannot be undone, for END."""
+        left: dict[str, Any] = {}
+        try:
+            self.restore(left)
+        except BaseException as error:  # this worker is no good any more
+            left["limits"] = True
+            told = f"{type(error).__name__}: {error}"
+            child_pipes.write_log(f"[its worker is replaced, as it could not be cleared: {told}]\n")
+        return left
 
-        Before its end is told: should this fail, it is this job that fails and not the next one.
-        """
+    def restore(self, meta: dict[str, Any]) -> None:
+        """Undo what the job did, and add to `meta` what cannot be undone."""
         self.pipes.set_standard_ones()
         state.flush_streams()
         new = self.sources.new(self.begun)

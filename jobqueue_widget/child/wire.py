@@ -27,8 +27,9 @@ SMALL = 16 * 1024  # bytes up to which the parts of a frame are joined into one
 # MORE goes both ways: each piece of a large frame but the last
 # kernel -> worker; all but the first two on the control pipe, the last two to plugins only
 JOB, MORE, ASK, EXIT, QUESTION, NEXT = b"J", b"M", b"A", b"X", b"Q", b"N"
-# worker -> kernel; VALUE and RETURNED from functions only, the last two from plugins only
-READY, PROGRESS, END, VALUE, RETURNED = b"R", b"P", b"E", b"V", b"T"
+# worker -> kernel; the second line from functions only, the third from plugins only
+READY, PROGRESS, END = b"R", b"P", b"E"
+VALUE, RETURNED, OUTCOME = b"V", b"T", b"O"
 ANSWER, CHUNK = b"W", b"C"
 SHOWN = 200  # characters that are shown of a value that is not kept
 PLAIN_VALUE: dict[str, Any] = {"kind": "value", "plain": True}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import pickle
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +15,11 @@ from .._core.retrying import STARTS, wait_seconds
 from .._core.spec import JobOptions, JobSpec
 from .._runtime.failures import outcome_of_start, said_of
 from .._threads.locks import Lock
-from ..child import wire
+from ..child import ends, wire
 from ..child.capture.logs import as_configured
 from ..errors import JobQueueError
 from ..protocols import ExecutorContext, Reporter
+from ..workers.gpus import gpu_memory_of
 from ..workers.guard import GUARD
 from ..workers.packing import Packed, PackedCall, Packer, call_bytes
 from ..workers.pool import Pool
@@ -29,9 +29,9 @@ from ..workers.unpacking import decode, drop_unfinished, runs_code, undecoded
 from .idle_workers import IdleWorkers
 from .starting import StartsAtOnce
 
-logger = logging.getLogger(__name__)
-
 SETUPS_KEPT = 64  # of jobs that were submitted in other surroundings
+LINGERS_SECONDS = 1.0  # after which a log says that exit handlers or finalizers still run
+FAREWELL_SECONDS = 9.0  # that they have from then on
 
 
 class ProcessExecutor(StartsAtOnce):
@@ -220,12 +220,14 @@ class ProcessExecution:
         self._executor = executor
         self._spec = spec
         self._reporter = reporter
+        self._io = executor.context.io
         self._lock = Lock()
         self._worker: WorkerProcess | None = None
         self._setup: Setup | None = None
         self._cancel_timer: Callable[[], None] | None = None
         self._over = False
         self._ending: tuple[dict[str, Any], Sequence[memoryview]] | None = None
+        self._cancel_bound: Callable[[], None] | None = None
         self._decoding = False
         self._returned: object = None  # what its worker said of a value before it sent that
         self._outcome: Outcome | None = None
@@ -252,7 +254,7 @@ class ProcessExecution:
         )
         if worker is None:
             self.on_starting()
-            self._executor.context.io.call(self._begin_with_a_new_one, pool, setup)
+            self._io.call(self._begin_with_a_new_one, pool, setup)
             return
         with self._lock.held:
             self._worker = worker
@@ -294,8 +296,7 @@ class ProcessExecution:
         if worker is None or worker.take_back(self):
             self._end(Outcome.of_stop())
         else:
-            io = self._executor.context.io
-            self._cancel_timer = io.call_later(KILL_PATIENCE, self._tell_if_decoding)
+            self._cancel_timer = self._io.call_later(KILL_PATIENCE, self._tell_if_decoding)
             worker.kill(self, "forced")
 
     def _tell_if_decoding(self) -> None:
@@ -329,8 +330,27 @@ class ProcessExecution:
         """Note that it has done its work, whatever becomes of its value."""
         self._returned = told
 
+    def on_outcome(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        """Keep how it ended; what it runs from now on has its time, and then costs its worker."""
+        self._ending = (meta, parts)
+        self._cancel_bound = self._io.call_later(LINGERS_SECONDS, self._tell_that_it_lingers)
+
+    def _tell_that_it_lingers(self) -> None:
+        if not self._over:
+            self._reporter.log("[it has returned; its exit handlers or finalizers still run]\n")
+            self._cancel_bound = self._io.call_later(FAREWELL_SECONDS, self._end_what_lingers)
+
+    def _end_what_lingers(self) -> None:
+        if not self._over and self._worker is not None:
+            self._reporter.log("[they still ran: they were ended with its worker]\n")
+            self._worker.kill(self, "its exit handlers or finalizers did not end")
+
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
         """True if it left what only the end of its worker ends."""
+        if self._ending is not None and meta.get("told"):
+            meta, parts = ends.with_the_rest(self._ending[0], meta), self._ending[1]
+        if self._cancel_bound is not None:
+            self._cancel_bound()
         left = bool(meta.get("processes") or meta.get("threads")) or self._holds_gpu(meta)
         changed = bool(meta.get("limits") or meta.get("imports"))
         failed = meta["kind"] == "error"  # what could not be freed then goes with its worker
@@ -360,6 +380,9 @@ class ProcessExecution:
             if self._decoding:
                 return
             outcome = self._outcome
+        if outcome is None and self._ending is not None:  # told ahead
+            self._begin_decoding()
+            return
         if outcome is None and self._returned is not None:
             reason = f"{failure.message} before it was sent"
             outcome = self._executor.decode(wire.lost(self._returned, reason), ())
@@ -412,26 +435,10 @@ class ProcessExecution:
     def _end(self, outcome: Outcome) -> None:
         if self._cancel_timer is not None:
             self._cancel_timer()  # it would hold the job until it fires
+        if self._cancel_bound is not None:
+            self._cancel_bound()
         with self._lock.held:
             if self._over:
                 return
             self._over = True
         self._reporter.ended(outcome)
-
-
-def gpu_memory_of(pid: int) -> bool:
-    """True if NVML says that the process holds GPU memory; False also where it cannot be asked."""
-    try:
-        import pynvml
-    except ImportError:
-        return False
-    try:
-        pynvml.nvmlInit()
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-            if any(process.pid == pid for process in running):
-                return True
-    except pynvml.NVMLError as error:
-        logger.debug("NVML cannot say what process %d holds: %s", pid, error)
-    return False

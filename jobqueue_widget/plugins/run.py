@@ -272,6 +272,9 @@ class PluginRun:
     def on_returned(self, told: object) -> None:
         """Do nothing: workers of plugins do not say that a function has returned."""
 
+    def on_outcome(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        """Do nothing: workers of plugins tell an end when all is over."""
+
     def on_chunk(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
         """Pass a piece of the stream on."""
         if self._chunk is not None:

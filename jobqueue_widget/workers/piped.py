@@ -185,6 +185,9 @@ class PipedWorker(ABC):
                 task.on_returned(json.loads(body))
             except ValueError as error:
                 self._break(f"sent what cannot be read: {error}")
+        elif kind == wire.OUTCOME:
+            if (end := self._read_end(body, "an outcome")) is not None:
+                task.on_outcome(*end)
         else:
             if (end := self._read_end(body, "an end")) is not None:
                 self._end_task(task, *end)

@@ -13,9 +13,9 @@ PIPE_SIZE = 1 << 20
 F_SETPIPE_SZ = 1031
 
 FROM_WORKERS = frozenset(
-    {wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.VALUE, wire.RETURNED}
+    {wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.VALUE, wire.RETURNED, wire.OUTCOME}
 )
-FROM_PLUGINS = FROM_WORKERS - {wire.VALUE, wire.RETURNED} | {wire.ANSWER, wire.CHUNK}
+FROM_PLUGINS = frozenset({wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.ANSWER, wire.CHUNK})
 
 OnFrame = Callable[[bytes, int, bytearray], None]
 

@@ -26,6 +26,9 @@ class Task(Protocol):
     def on_returned(self, told: object) -> None:
         """Note that the job's body has returned (`wire.returned`); its value may still not come."""
 
+    def on_outcome(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
+        """Take how the job's body ended, ahead of its end: its exit handlers or finalizers run."""
+
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
         """Take the job's end, after all its log. True if the worker must end before it is told."""
         ...

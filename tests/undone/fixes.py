@@ -333,6 +333,20 @@ FIXES = [
         "            if isinstance(error",
         "crash/test_journal_steps.py",
     ),
+    Fix(
+        "exit handlers lose the value",
+        "child/function_worker.py",
+        "        if self.farewells.waits or not (\n",
+        "        if not (\n",
+        f"{NOTEBOOKS}[what_has_returned_is_done-7.4]",
+    ),
+    Fix(
+        "finalizers of arguments lose the value",
+        "child/ends.py",
+        "    return is_plain(values) and all(",
+        "    return all(",
+        f"{NOTEBOOKS}[what_has_returned_is_done-7.4]",
+    ),
     # -- promises ------------------------------------------------------------------------------
     Fix(
         "what a job in a thread says is lost",
