@@ -12,12 +12,9 @@ import contextlib
 import ctypes
 import gc
 import io
-import locale
-import logging
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 import warnings
@@ -25,11 +22,15 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 try:
-    from resource import RLIMIT_AS, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, getrlimit, setrlimit
+    import resource
+    from resource import getrlimit, setrlimit
 except ImportError:  # Windows has none
     LIMITS: tuple[int, ...] = ()
 else:
-    LIMITS = (RLIMIT_AS, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE)
+    kinds = ("AS", "CPU", "FSIZE", "NOFILE", "DATA", "STACK", "NPROC", "CORE")
+    LIMITS = tuple(
+        getattr(resource, f"RLIMIT_{kind}") for kind in kinds if hasattr(resource, f"RLIMIT_{kind}")
+    )
 
 GUARDED_SIGNALS = (
     "SIGINT",
@@ -41,6 +42,7 @@ GUARDED_SIGNALS = (
     "SIGCHLD",
     "SIGPIPE",
 )
+IMPORTS = "<frozen importlib._bootstrap>"  # where Python has the code that imports
 ROOT = os.path.abspath(os.sep)
 OURS = {name: module for name, module in sys.modules.items() if name != "__main__"}
 
@@ -55,8 +57,6 @@ class Baseline:
         self.raw_environ = dict(raw_environment())
         self.path = list(sys.path)
         self.argv = list(sys.argv)
-        self.root_level = logging.getLogger().level
-        self.root_handlers = list(logging.getLogger().handlers)
         self.streams = (sys.stdin, sys.stdout, sys.stderr)
         self.signals = {
             int(getattr(signal, name)): _signal.getsignal(int(getattr(signal, name)))
@@ -71,21 +71,26 @@ class Baseline:
         self.umask = os.umask(0o077)
         os.umask(self.umask)
         self.niceness = niceness()
+        self.users = users()
+        self.root = root()
         self.tracing = sys.gettrace(), sys.getprofile()
         self.hooks = sys.excepthook, sys.displayhook, sys.unraisablehook, sys.breakpointhook
-        self.disabled = logging.root.manager.disable
         self.filters = list(warnings.filters)
         self.showwarning = warnings.showwarning
-        self.locale = locale.setlocale(locale.LC_ALL)
 
     def has_its_streams(self) -> bool:
         """True unless a job has others, whose `flush` is its own."""
         return (sys.stdin, sys.stdout, sys.stderr) == self.streams
 
     def restore(self) -> bool:
-        """Restore the state; False if a limit, niceness or removed modules cannot be restored."""
+        """Restore the state; False if a limit, niceness or removed modules cannot be restored.
+
+        Nor can who the process is, and what it sees as the root of all folders.
+        """
         stop_timers()
         as_it_was = limits() == self.limits or set_limits(self.limits)
+        if users() != self.users or (self._is_elsewhere() and root() != self.root):
+            return False
         if niceness() != self.niceness and not set_niceness(self.niceness):
             as_it_was = False
         if len(sys.modules) < self.modules:
@@ -98,13 +103,6 @@ class Baseline:
             make_streams()
             self.streams = (sys.stdin, sys.stdout, sys.stderr)
         self._restore_folder_and_environment()
-        root = logging.getLogger()
-        if root.handlers != self.root_handlers:
-            root.handlers[:] = self.root_handlers
-        if root.level != self.root_level:
-            root.setLevel(self.root_level)
-        if root.manager.disable != self.disabled:
-            logging.disable(self.disabled)
         main = sys.modules.get("__main__")
         if type(main) is not ModuleType or len(vars(main)) > 10:
             sys.modules["__main__"] = clean_main()
@@ -127,11 +125,7 @@ class Baseline:
         if (sys.gettrace(), sys.getprofile()) != self.tracing:
             sys.settrace(self.tracing[0])
             sys.setprofile(self.tracing[1])
-        threading.settrace(self.tracing[0])
-        threading.setprofile(self.tracing[1])
         sys.excepthook, sys.displayhook, sys.unraisablehook, sys.breakpointhook = self.hooks
-        if locale.setlocale(locale.LC_ALL) != self.locale:
-            locale.setlocale(locale.LC_ALL, self.locale)
 
     def _restore_warnings(self) -> None:
         """Restore filters; those of libraries that the job imported stay, as these do."""
@@ -146,9 +140,10 @@ class Baseline:
         filters[:] = self.filters
 
     def _restore_signals(self) -> None:
-        for number, handler in self.signals.items():
-            if _signal.getsignal(number) is not handler:
-                signal.signal(number, handler)
+        if [*map(_signal.getsignal, self.signals)] != [*self.signals.values()]:
+            for number, handler in self.signals.items():
+                if _signal.getsignal(number) is not handler:
+                    signal.signal(number, handler)
         if blocked_signals() != self.blocked:
             signal.pthread_sigmask(signal.SIG_SETMASK, self.blocked)
 
@@ -159,13 +154,16 @@ class Baseline:
             os.environ.clear()
             os.environ.update(self.environ)
             set_clock()
-        try:
-            moved = os.getcwd() != self.cwd
-        except OSError:
-            moved = True
-        if moved:
+        if self._is_elsewhere():
             with contextlib.suppress(OSError):
                 os.chdir(self.cwd)
+
+    def _is_elsewhere(self) -> bool:
+        """True if the folder is another one, as it is in another root too, or may be."""
+        try:
+            return os.getcwd() != self.cwd or self.cwd == ROOT
+        except OSError:
+            return True
 
 
 def folder_of_this_process() -> str:
@@ -186,6 +184,19 @@ def is_of_a_library(entry: tuple[Any, ...]) -> bool:
 def niceness() -> int:
     """Return the nice value of this process; 0 where there is none."""
     return os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else 0
+
+
+def users() -> tuple[object, ...]:
+    """Return the users and groups that this process acts for."""
+    if not hasattr(os, "getresuid"):
+        return ()
+    return os.getresuid(), os.getresgid(), os.getpgrp()
+
+
+def root() -> tuple[int, int]:
+    """Say what this process sees as the root of all folders."""
+    seen = os.stat(ROOT)
+    return seen.st_ino, seen.st_dev
 
 
 def set_niceness(wanted: int) -> bool:
@@ -241,6 +252,17 @@ class Farewells:
         os._exit(0)
 
 
+def is_importing(frame: Any) -> bool:
+    """True if something is imported below it, which cannot always be done again once cut off.
+
+    Python forgets the package and keeps the parts of it that were there; who imports it then is
+    not given those, and what is written in C may refuse to be loaded twice.
+    """
+    while frame is not None and frame.f_code.co_filename != IMPORTS:
+        frame = frame.f_back
+    return frame is not None
+
+
 def blocked_signals() -> set[int]:
     """Return the signals that this thread blocks."""
     if not hasattr(signal, "pthread_sigmask"):
@@ -251,7 +273,7 @@ def blocked_signals() -> set[int]:
 
 def limits() -> list[tuple[int, int]]:
     """Return the soft and the hard limit of this process for each of `LIMITS`."""
-    return [getrlimit(number) for number in LIMITS]
+    return [*map(getrlimit, LIMITS)]
 
 
 def set_limits(wanted: list[tuple[int, int]]) -> bool:

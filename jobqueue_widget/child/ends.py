@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .pipes import Pipes
-from .wire import OUTCOME, PLAIN_TYPES, PLAIN_VALUE, end_frame, end_parts, is_plain, pieces
+from .wire import OUTCOME, PLAIN_TYPES, PLAIN_VALUE, SMALL, end_frame, end_parts, is_plain, pieces
 
 QUIET_TYPES = PLAIN_TYPES | {types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type}
 TOLD: dict[str, Any] = {**PLAIN_VALUE, "told": True}
@@ -50,11 +50,17 @@ class End:
             self._pipes.write(end_frame(self._number, {**meta, **left} if left else meta, parts))
 
 
+def is_quick(value: object) -> bool:
+    """True if sending a value takes no time, hardly any memory and nobody's code."""
+    return is_plain(value) and not (isinstance(value, (str, bytes)) and len(value) > SMALL)
+
+
 def is_quiet(names: Mapping[str, object], *values: object) -> bool:
     """True if nobody's code runs when these go: functions, modules and built-in values."""
-    return is_plain(values) and all(
-        type(one) in QUIET_TYPES for name, one in names.items() if name != "__builtins__"
-    )
+    others = {*map(type, names.values())} - QUIET_TYPES
+    if others and any(type(one) in others for name, one in names.items() if name != "__builtins__"):
+        return False
+    return not any(values) or is_plain(values)
 
 
 def with_the_rest(told: dict[str, Any], end: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 ASK_SIGNAL = getattr(signal, "SIGUSR1", None)
 TRY_LATER = 75  # exit code: this machine has no room for a worker now
-IMPORTS = "<frozen importlib._bootstrap>"  # where Python has the code that imports
 SWITCH_SECONDS = 0.001  # within which a busy job lets the thread run that hears "stop"
 
 
@@ -53,6 +52,7 @@ inside = load("capture.inside")
 logs = load("capture.logs")
 tqdm = load("capture.tqdm")
 libraries = load("libraries")
+patches = load("patches")
 MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process starts is found
 OUR_FILES = (
     os.path.abspath(__file__),
@@ -91,7 +91,7 @@ class Body:
             self.asked = False
             self.noticed_before = self.context.noticed
             self.context.noticed = True
-            self.cut_an_import = self.cut_an_import or is_importing(frame)
+            self.cut_an_import = self.cut_an_import or state.is_importing(frame)
             raise job_context.JobCancelled("asked to stop")
 
     def take_back(self) -> None:
@@ -110,17 +110,6 @@ class Body:
         """Note that the job is over."""
         with self._lock:
             self.context = None
-
-
-def is_importing(frame: Any) -> bool:
-    """True if something is imported below it, which cannot always be done again once cut off.
-
-    Python forgets the package and keeps the parts of it that were there; who imports it then is
-    not given those, and what is written in C may refuse to be loaded twice.
-    """
-    while frame is not None and frame.f_code.co_filename != IMPORTS:
-        frame = frame.f_back
-    return frame is not None
 
 
 class WorkerJob(job_context.JobContext):  # type: ignore[misc, name-defined]
@@ -149,6 +138,7 @@ class Worker:
         self.spool = ""
         self.max_result_bytes: int | None = None
         self.base: Any = None
+        self.patches: Any = None
         self.pools = libraries.ThreadPools()
         self.begun = 0.0
         self.sources: Any = None
@@ -198,6 +188,8 @@ class Worker:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.become_a_copy)
         self.base = state.Baseline()
+        self.patches = patches.Patches()
+        self.logging.note()
         self.sources = libraries.Sources(os.path.dirname(HERE))
         self.pipes.send(wire.READY, 0, [json.dumps({"pid": os.getpid()}).encode()])
 
@@ -245,7 +237,10 @@ class Worker:
         job_context.bind_process(None)
         context.finish()
         end.tell(self.clean_up())
-        libraries.seed_anew()  # now, while the kernel reads that: it takes as long as a short job
+        # Now, while the kernel reads that: all this takes as long as a short job.
+        self.logging.take_back(self.patches.imported)
+        self.patches.take_back()
+        libraries.seed_anew()
 
     def run_body(
         self, context: Any, function: bytes, call: bytes, source: dict[str, Any] | None, main: Any
@@ -267,6 +262,8 @@ class Worker:
                         stop(None)
                     except Exception:
                         continue
+                if not self.is_copy:
+                    self.patches.mend()
             body.number = 0
         except BaseException as error:
             body.number = 0
@@ -284,7 +281,7 @@ class Worker:
         noticed = context.noticed
         self.returned = {"noticed": noticed}  # as what it has left here may fail our next calls
         self.returned = wire.returned(type(value), noticed)
-        is_quick = wire.is_quick(value)
+        is_quick = ends.is_quick(value)
         if not is_quick:
             told = json.dumps(self.returned).encode()
             self.pipes.send(wire.RETURNED, context.number, [told])

@@ -19,8 +19,9 @@ LIBRARIES = ("numpy", "scipy", "torch", "sklearn")  # they bring thread pools
 
 
 def seed_anew() -> None:
-    """Seed random numbers, so that no job repeats those of the job before."""
+    """Seed random numbers, so that no job repeats those of the job before; reset `SWITCHES`."""
     _act(SEEDS)
+    _act(SWITCHES)
 
 
 def take_back() -> None:
@@ -47,19 +48,58 @@ def _pyplot(pyplot: Any) -> None:
         pyplot.close("all")
 
 
+def _decimal(decimal: Any) -> None:
+    default = decimal.DefaultContext  # which every new context is a copy of
+    default.prec, default.rounding, default.capitals, default.clamp = 28, "ROUND_HALF_EVEN", 1, 0
+    default.Emin, default.Emax = -999999, 999999
+    traps = (decimal.DivisionByZero, decimal.Overflow, decimal.InvalidOperation)
+    for signal in default.traps:
+        default.traps[signal] = signal in traps
+    decimal.setcontext(decimal.Context())
+
+
+def _faulthandler(faulthandler: Any) -> None:
+    faulthandler.cancel_dump_traceback_later()
+    for number in range(1, 32):
+        with contextlib.suppress(ValueError, RuntimeError):  # those of `enable` stay
+            faulthandler.unregister(number)
+
+
+def _tempfile(tempfile: Any) -> None:
+    if tempfile.tempdir is None or tempfile.tempdir is _found_folder[0]:
+        return
+    told = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    if tempfile.tempdir != next(filter(None, told), "/tmp"):
+        tempfile.tempdir = None  # found anew
+    _found_folder[0] = tempfile.tempdir
+
+
+def _tracemalloc(tracemalloc: Any) -> None:
+    if tracemalloc.is_tracing():
+        tracemalloc.stop()
+
+
 def _torch(torch: Any) -> None:
     if not torch.is_grad_enabled():
         torch.set_grad_enabled(True)
 
 
+_found_folder: list[Any] = [None]
 SEEDS: dict[str, Callable[[Any], object]] = {
     "random": lambda random: random.seed(int.from_bytes(os.urandom(16), "little")),
     "numpy.random": lambda random: random.seed(list(memoryview(os.urandom(16)).cast("I"))),
     "torch": lambda torch: torch.manual_seed(int.from_bytes(os.urandom(7), "little")),
 }
-RESETS: dict[str, Callable[[Any], object]] = {
+SWITCHES: dict[str, Callable[[Any], object]] = {
     "socket": lambda socket: socket.setdefaulttimeout(None),
-    "decimal": lambda decimal: decimal.setcontext(decimal.Context()),
+    "decimal": _decimal,
+    "faulthandler": _faulthandler,
+    "tempfile": _tempfile,
+    "tracemalloc": _tracemalloc,
+    "multiprocessing": lambda module: module.set_start_method(None, force=True),
+    "asyncio.events": lambda events: setattr(events, "_event_loop_policy", None),
+}
+RESETS: dict[str, Callable[[Any], object]] = {
     "numpy": _numpy,
     "matplotlib.pyplot": _pyplot,
     "torch": _torch,

@@ -238,7 +238,7 @@ FIXES = [
     Fix(
         "a worker that was stopped in an import goes on",
         "child/function_worker.py",
-        "            self.cut_an_import = self.cut_an_import or is_importing(frame)\n",
+        "            self.cut_an_import = self.cut_an_import or state.is_importing(frame)\n",
         "",
         "crash/test_cut_off_imports.py",
     ),
@@ -343,9 +343,30 @@ FIXES = [
     Fix(
         "finalizers of arguments lose the value",
         "child/ends.py",
-        "    return is_plain(values) and all(",
-        "    return all(",
+        "    return not any(values) or is_plain(values)\n",
+        "    return True\n",
         f"{NOTEBOOKS}[what_has_returned_is_done-7.4]",
+    ),
+    Fix(
+        "what is replaced for all jobs fails the worker",
+        "child/function_worker.py",
+        "                    self.patches.mend()\n",
+        "                    pass\n",
+        "crash/test_next_jobs.py",
+    ),
+    Fix(
+        "loggers stay as a job has left them",
+        "child/function_worker.py",
+        "        self.logging.take_back(self.patches.imported)\n",
+        "",
+        "crash/test_next_jobs.py",
+    ),
+    Fix(
+        "settings of the interpreter stay as a job has left them",
+        "child/function_worker.py",
+        "        self.patches.take_back()\n",
+        "",
+        "crash/test_next_jobs.py",
     ),
     # -- promises ------------------------------------------------------------------------------
     Fix(

@@ -6,7 +6,10 @@ Loaded by path in the worker; standard library only.
 from __future__ import annotations
 
 import logging
+import operator
 import sys
+from collections.abc import Callable
+from logging import Logger
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # Python 3.9 cannot evaluate these
@@ -17,6 +20,9 @@ if TYPE_CHECKING:  # Python 3.9 cannot evaluate these
 else:
     Stream = logging.StreamHandler
 
+State = tuple[int, bool, bool, list[Any], list[Any]]
+READ = operator.attrgetter("level", "propagate", "disabled", "handlers", "filters")
+UNTOUCHED: State = (logging.NOTSET, True, False, [], [])
 STYLES = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}
 
 
@@ -56,15 +62,54 @@ class Configuration:
 
     def __init__(self) -> None:
         self._changed: list[tuple[logging.Logger, int, bool, list[logging.Handler]]] = []
+        self._known: dict[logging.Logger, State] = {}
+        self._size = 0
+        self._loggers: list[logging.Logger] = []
+        self._states: list[State] = []
+        self._holes: list[str] = []  # names in the tree that have no logger yet
 
-    def take_over(self, told: Told) -> None:
-        """Undo what the last job has found, and set up what this one shall find."""
+    def note(self) -> None:
+        """Note how the loggers are that are there at the start."""
+        self._look(lambda _: True)
+
+    def take_back(self, imported: bool) -> None:
+        """Undo what a job has found, and what it has done to loggers.
+
+        A new logger of a module that it has imported stays as it is: the module has set it up.
+        """
+        if self._changed:
+            self._undo()
+        tree = logging.root.manager.loggerDict
+        if len(tree) != self._size or any(isinstance(tree.get(h), Logger) for h in self._holes):
+            self._look(lambda name: imported and _sets_itself_up(name))
+        if [*map(READ, self._loggers)] != self._states:
+            for one, state in self._known.items():
+                if READ(one) != state:
+                    level, one.propagate, one.disabled, handlers, filters = state
+                    one.handlers, one.filters = list(handlers), list(filters)
+                    one.setLevel(level)
+
+    def _look(self, stays: Callable[[str], bool]) -> None:
+        """Note the loggers that are new, as they are if they stay so."""
+        tree = logging.root.manager.loggerDict
+        self._size = len(tree)
+        self._holes = [name for name, one in tree.items() if not isinstance(one, Logger)]
+        for one in (logging.root, *tree.values()):
+            if isinstance(one, Logger) and one not in self._known:
+                self._known[one] = _copied(READ(one)) if stays(one.name) else UNTOUCHED
+        self._loggers, self._states = list(self._known), list(self._known.values())
+
+    def _undo(self) -> None:
         for logger, level, propagates, handlers in self._changed:
             logger.setLevel(level)
             logger.propagate = propagates
             for handler in handlers:
                 logger.removeHandler(handler)
         self._changed.clear()
+
+    def take_over(self, told: Told) -> None:
+        """Set up what this job shall find."""
+        self._undo()
         disabled, loggers = told
         logging.disable(disabled)
         for name, level, propagates, formats in loggers:
@@ -75,6 +120,11 @@ class Configuration:
             logger.propagate = propagates
             for handler in made:
                 logger.addHandler(handler)
+
+
+def _copied(state: State) -> State:
+    level, propagates, disabled, handlers, filters = state
+    return level, propagates, disabled, list(handlers), list(filters)
 
 
 def _handler(level: int, words: str, dates: str | None, style: Any) -> logging.Handler:
