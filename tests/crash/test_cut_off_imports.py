@@ -110,7 +110,7 @@ async def test_a_worker_that_was_stopped_in_an_import_takes_no_further_job(
     function = as_it_is_loaded() if where is as_it_is_loaded else where
     package.be_slow()
     async with JobQueue(cancel_timeout=SOON) as queue:
-        options = {"timeout": 1.0} if end == "timed out" else {}
+        options = {"timeout": 4.0} if end == "timed out" else {}
         job = queue.options(**options).submit_nowait(function)
         await until(package.begun)
         worker = inspect(queue).processes[job.id]
