@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._api.display_hook import provider
-from ._api.rows import cancel_note, note_of
+from ._api.rows import cancel_note, has_changed, note_of
 from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, NotKept
 from ._core.lazy import LazyResult
 from ._core.machine.told import unchecked_text
@@ -169,7 +169,7 @@ class Job:
     @property
     def note(self) -> str | None:
         """Remark on the job: `cancel_note`, or what was not checked or not kept."""
-        return note_of(self._record)
+        return note_of(self._record, has_changed(self._record))
 
     @property
     def block_reason(self) -> str | None:

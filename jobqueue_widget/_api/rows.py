@@ -13,8 +13,8 @@ from .._core.texts.fitting import LINE, fit_all
 from .._core.texts.words import cancel_text, error_text
 from .._runtime.engine import Engine
 from .._secrets.arguments import arguments_line
+from ..workers.latest import differs_now
 from .schema import USUAL
-from .submission import differs_now, stands_for
 
 HISTORY_IN_STATE = 20
 WILL_NOT_SURVIVE = "will not survive a restart"
@@ -149,7 +149,7 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
     if reason is not None:
         shown["block_reason"] = reason.text
     if spec.secrets is not None:
-        shown["note"] = note_of(job)
+        shown["note"] = note_of(job, False)
     if job.status is not PENDING or job.started_at is not None:
         _add_what_it_did(shown, engine, job)
     return shown
@@ -158,8 +158,8 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
 def _add_what_it_did(shown: RowDict, engine: Engine, job: JobRecord) -> None:
     force_in = engine.timers.seconds_left(job, "grace") if job.cancel_phase == "asked" else None
     shown["force_at"] = None if force_in is None else engine.now() + force_in
-    shown["note"] = note_of(job)
-    shown["differs"] = has_changed(job)
+    shown["differs"] = differs = has_changed(job)
+    shown["note"] = note_of(job, differs)
     shown["finished_before_cancel"] = job.finished_before_cancel
     shown["status"] = job.status.value
     shown["attempt"] = job.attempt
@@ -204,15 +204,15 @@ def _is_withheld(job: JobRecord) -> bool:
     return job.spec.secrets is not None and job.spec.secrets.withheld
 
 
-def note_of(job: JobRecord) -> str | None:
-    """Return a remark about a job for its row, or None."""
+def note_of(job: JobRecord, differs: bool) -> str | None:
+    """Return a remark about a job for its row, or None; `differs`: see `has_changed`."""
     if job.finished_before_cancel:
         return "finished before the cancel"
     if job.backing_off and job.failure is not None:
         return str(job.failure)
     if type(job.result) is NotKept:
         return f"result not kept: {job.result.reason}"
-    if has_changed(job):
+    if differs:
         return f"{job.spec.name} differs now; Retry runs it as it was"
     if job.cancel_phase is None and job.usage is not None and job.usage.unchecked:
         return unchecked_text(job.usage.unchecked)
@@ -222,29 +222,25 @@ def note_of(job: JobRecord) -> str | None:
 
 
 def has_changed(job: JobRecord) -> bool:
-    """True if the job has ended and a cell has defined its function otherwise since.
-
-    Quick: while the name stands for the same function, what that one calls is not compared.
-    """
-    now = stands_for(job.spec) if job.status.ended else None
-    return now is not None and now is not job.spec.target and differs_now(job.spec)
+    """True if it has ended, and its function is defined otherwise by now. Quick if it is not."""
+    return job.status.ended and differs_now(job.spec)
 
 
 class KnownRow:
     """A row that a reader was given, and whether it is still true."""
 
-    __slots__ = ("job", "now", "revision", "row", "stays")
+    __slots__ = ("differs", "job", "revision", "row", "stays")
 
     def __init__(self, job: JobRecord, row: RowDict) -> None:
         self.job = job
         self.revision = job.revision
         self.row = row
         self.stays = job.status is not JobStatus.running
-        self.now = stands_for(job.spec) if job.status.ended else None
+        self.differs = row["differs"]
 
     def is_outdated(self) -> bool:
-        """Return True if a cell has redefined its function."""
-        return self.now is not None and self.now is not stands_for(self.job.spec)
+        """Return True if a cell has redefined its function, or set it back."""
+        return has_changed(self.job) is not self.differs
 
 
 class KnownRows:

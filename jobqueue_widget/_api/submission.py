@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core.jobs import JobRecord
 from .._core.spec import EMPTY, JobOptions, JobSpec, TargetKind
@@ -20,8 +20,8 @@ from .._secrets.parameters import parameters_of
 from .._secrets.variables import texts_of
 from ..errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
 from ..protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
-from ..workers.definitions import now_of, print_of
-from ..workers.packing import Packed, PackedCall
+from ..workers.definitions import name_of
+from ..workers.latest import is_packed, latest_of
 from ..workers.surroundings import Surroundings
 from ..workers.unpacking import CallReader
 from .options import KNOWN, check_resource_names, make_options
@@ -80,6 +80,8 @@ class Submission:
         number, job_id = engine.next_number()
         runs = cast("str | Callable[..., object]", target)
         spec = JobSpec(job_id, kind, runs, name, args, kwargs or EMPTY, options)
+        if kind != "plugin":
+            spec.named = name_of(target)
         if options.secret:
             check_secret_names(spec)
         executor = self.executor_for(spec)
@@ -93,7 +95,7 @@ class Submission:
             spec.payload = executor.prepare(spec)
         else:
             self._prepare(spec, executor, spec.secrets)
-        if _is_packed(spec.payload) and any(map(may_change, (*args, *kwargs.values()))):
+        if is_packed(spec.payload) and any(map(may_change, (*args, *kwargs.values()))):
             arguments_line(spec)  # of now, and kept
             spec.lazy = CallReader(spec.payload[1])
             spec.empty("args", "kwargs")
@@ -125,19 +127,15 @@ class Submission:
         """Return a new job with the function that the name stands for now, as submitted now.
 
         Raises:
-            InvalidTargetError: it stands for no function any more.
+            InvalidTargetError: it stands for no function any more, or nobody can tell for which.
 
         """
         spec = job.spec
-        now = spec.target if spec.kind == "plugin" else now_of(spec.target)
-        if now is None:
-            raise InvalidTargetError(
-                f"{spec.name!r} stands for nothing that can be called now: define it, or retry() it"
-            )
+        now = spec.target if spec.kind == "plugin" else latest_of(spec)
         options = replace(spec.options, after=())
         record, _ = self.record(now, spec.args, spec.kwargs, options, job.priority)
         packed, earlier = record.spec.payload, spec.payload
-        if _is_packed(packed) and _is_packed(earlier):
+        if is_packed(packed) and is_packed(earlier):
             record.spec.payload = packed[0], earlier[1]  # the arguments of its submit
         record.retry_of = job.id
         return record
@@ -360,30 +358,6 @@ def _whose(spec: JobSpec) -> str:
         where = "coroutine" if spec.kind == "coroutine" else "thread"
         return f"a {where} shares the one environment and folder of this process"
     return f"{cast('Executor', spec.executor).name!r} runs it in processes of its own"
-
-
-def _is_packed(payload: object) -> TypeGuard[tuple[Packed, bytes | PackedCall]]:
-    return isinstance(payload, tuple) and len(payload) == 2 and isinstance(payload[0], Packed)
-
-
-def stands_for(spec: JobSpec) -> object | None:
-    """Return what the name of a job's function stands for now; None where that is unknown."""
-    return None if spec.restored or spec.kind == "plugin" else now_of(spec.target)
-
-
-def differs_now(spec: JobSpec) -> bool:
-    """True if the function, or one that it calls, is defined otherwise than at the submit."""
-    now = stands_for(spec)
-    if now is None:
-        return False
-    packed = None if spec.lost else spec.payload
-    then = packed[0].print if _is_packed(packed) else print_of(spec.target)
-    return then is not None and then != print_of(now)
-
-
-def changed_text(spec: JobSpec) -> str:
-    """Return what is said of a job whose function differs now."""
-    return f"{spec.name} differs now; this is as it was: retry(latest=True) runs it as it is now"
 
 
 def _name_of(target: object) -> str:

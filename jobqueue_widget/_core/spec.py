@@ -70,6 +70,7 @@ class JobSpec:
         "lazy",
         "lost",
         "name",
+        "named",
         "options",
         "payload",
         "secrets",
@@ -94,6 +95,7 @@ class JobSpec:
         self.kind = kind
         self.target = target
         self.name = name
+        self.named: str | None = None  # where its module had the function when it was submitted
         self.args = args
         self.kwargs = kwargs
         self.options = options
@@ -120,6 +122,7 @@ class JobSpec:
             NotRestorableError: what it needs was dropped.
         """
         spec = JobSpec(id, self.kind, self.target, self.name, options=self.options)
+        spec.named = self.named
         spec.payload = self.payload
         spec.executor = self.executor
         spec.surroundings = self.surroundings

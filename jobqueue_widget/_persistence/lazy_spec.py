@@ -211,6 +211,7 @@ class RestoredSpec(JobSpec):
         self.id = request.id
         self.kind = request.kind  # type: ignore[assignment]
         self.name = request.name
+        self.named = None
         self.options = options
         self.executor = None
         self.surroundings: object = None

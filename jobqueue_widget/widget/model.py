@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
-from .._api.rows import KnownRows, tell_apart
+from .._api.rows import KnownRows, has_changed, tell_apart
 from .._api.schema import FREE_TEXTS, USUAL
-from .._api.submission import stands_for
 from .._core.texts.fitting import LINE, ends, fit
 from ..job import Job
 from ..queue import JobQueue
@@ -119,15 +118,15 @@ class JobSource:
         self.queue = queue
         self.epoch = uuid.uuid4().hex
         self._job = job
-        self._function: object = None  # what its name stood for when it was last told
+        self._differs = False  # as it was last told
         self._life = _SignsOfLife()
 
     def state(self) -> State:
         """Return the job's row and the summary of its queue."""
         over = self.is_over()  # before the row is read: then the row says so, too
         snapshot = self.queue._snapshot(0, 0, 0)
-        self._function = stands_for(self._job._record.spec)
         (row,) = clipped([self._job.as_row()])
+        self._differs = row["differs"]
         if row["status"] == "running":
             self._life.mark([row], snapshot["now"])
         summary = summary_of(snapshot, self.epoch)
@@ -149,7 +148,7 @@ class JobSource:
 
     def is_outdated(self) -> bool:
         """Return True if a cell has redefined the function of the job."""
-        return self._job.done and stands_for(self._job._record.spec) is not self._function
+        return has_changed(self._job._record) is not self._differs
 
 
 def shown_resources(queue: JobQueue) -> State:

@@ -15,7 +15,7 @@ import cloudpickle
 from ..child import byvalue
 from ..child.wire import is_plain
 from ..errors import UnpicklableJobError
-from .definitions import print_of
+from .definitions import Definition, definition_of, has_code
 
 Sources = dict[str, list[str]]  # lines of source by file or cell
 
@@ -26,15 +26,16 @@ SHARED = 64 * 1024  # bytes from which on equal parts of arguments are kept once
 class Packed:
     """The pickle of a function; equal ones are kept once."""
 
-    __slots__ = ("__weakref__", "_digest", "data", "print", "source")
+    __slots__ = ("__weakref__", "_digest", "data", "now", "source", "then")
 
     def __init__(
-        self, data: bytes, sources: Sources | None = None, print_: bytes | None = None
+        self, data: bytes, sources: Sources | None = None, then: Definition | None = None
     ) -> None:
         self._digest: bytes | None = None
         self.data = data
         self.source = sources  # source for tracebacks in the worker
-        self.print = print_  # digest of code that was packed by value, where known
+        self.then = then  # what is in it by value, where known
+        self.now = then  # the same as it was when it was last compared
 
     @property
     def digest(self) -> bytes:
@@ -147,7 +148,7 @@ class Packer:
         known = self._by_digest.get(digest)
         if known is not None:
             return known
-        return self._by_digest.setdefault(digest, Packed(data, sources, print_of(target)))
+        return self._by_digest.setdefault(digest, Packed(data, sources, _defined(target)))
 
     def pack_call(
         self, args: tuple[object, ...], kwargs: dict[str, object], *, with_sources: bool = True
@@ -174,6 +175,12 @@ class Packer:
         digest = hashlib.sha256(data).digest()
         known = self._shared.get(digest)
         return known or self._shared.setdefault(digest, Piece(data))
+
+
+def _defined(target: object) -> Definition | None:
+    """Return the definition that goes by value with a target; None if a worker imports it."""
+    found = definition_of(target)
+    return None if not has_code(found) or is_found_by_name(found) else Definition(found)
 
 
 def _is_small(value: object) -> bool:
