@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from .._core.spec import JobOptions, JobSpec
@@ -22,6 +23,7 @@ MOST = 500_000  # values of one job that are searched
 MOST_TEXTS = 1_000  # secret texts of one job that can be hidden in its output
 LONGEST_TEXT = 64 * 1024  # characters of one of these texts
 FEW = 32  # plain values that count as one value searched, and the most of a quick look
+MOST_WORDS = 64  # of a list that are looked at as a command line
 MANY_NUMBERS = 100  # a longer sequence of numbers is secret as a whole
 
 _SCHEME = re.compile(r"^(Basic|Bearer|Digest|Token)\s+", re.IGNORECASE)
@@ -196,6 +198,8 @@ class Search:
             name, member = base.__iter__(value)
             if type(name) in (str, bytes):
                 self._offer(name, member, part)
+        if under is None and base in (list, tuple) and _has_options(base.__iter__(value)):
+            self._visit_options(base.__iter__(value), part)
         if base is tuple and (fields := getattr(kind, "_fields", ())):
             for name, member in zip(fields, tuple.__iter__(value), strict=False):
                 self._offer(name, member, part, under)
@@ -217,6 +221,18 @@ class Search:
                 if member_kind in (tuple, list) and _is_plain_row(member, pairs):
                     continue
             self._offer(None, member, part, under)
+
+    def _visit_options(self, words: Iterator[object], part: Part) -> None:
+        """Search what a command line is made of: `--password=x`, `--password x`, `PASSWORD=x`."""
+        name = ""
+        for word in islice(words, MOST_WORDS):
+            text = word if type(word) is str else ""
+            option = _OPTION.match(text)
+            if option is not None and option["value"] is not None:
+                self._offer(option["name"], option["value"], part)
+            elif name and not text.startswith("--"):
+                self._offer(name, word, part)
+            name = text if option is not None and option["value"] is None else ""
 
     def _says_nothing(self, value: dict[object, object]) -> bool:
         """True for a mapping of plain values in which no key names a secret; remember keys."""
@@ -263,6 +279,15 @@ class Search:
             self.texts |= {one for one in forms_of(form) if len(one) >= SHORTEST}
 
 
+_OPTION = re.compile(r"(?P<name>-{0,2}\w[\w.-]*)=(?P<value>.+)|--?\w[\w.-]*$", re.DOTALL)
+
+
+def _has_options(words: Iterator[object]) -> bool:
+    """True for a list that may be a command line, with options or variables. Quick."""
+    few = islice(words, MOST_WORDS)
+    return any(type(word) is str and (word[:1] == "-" or "=" in word) for word in few)
+
+
 _BUILT_IN = frozenset({dict, list, tuple, set, frozenset, deque, bytearray, memoryview})
 
 
@@ -274,8 +299,11 @@ def _may_be_pairs(rows: Iterator[Any]) -> bool:
 
 def _is_plain_row(row: Any, pairs: bool) -> bool:
     """True for a row of few plain values that is no pair of a name and a secret."""
-    if len(row) > FEW or not _are_plain(row):
+    kinds = set(map(type, row))
+    if len(row) > FEW or not kinds <= PLAIN:
         return False
+    if kinds == {str} and ("=" in (words := "\0".join(("", *row))) or "\0-" in words):
+        return False  # it may be a command line
     if len(row) != 2 or type(row[0]) is int:
         return True
     return not (pairs or type(row[0]) is bytes) or not strength_of(name_text(row[0]))

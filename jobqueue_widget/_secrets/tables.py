@@ -31,6 +31,7 @@ def of_table(value: Any, everything: bool) -> Parts | None:
                 for at, (name, dtype) in enumerate(columns)
                 if everything or _is_objects(dtype) or looks_secret(name_text(name))
             ]
+            chosen += [*_named_rows(value), *_named_in_rows(value)]
             return [*chosen, (None, value.index), (None, value.attrs)]
         if isinstance(value, pandas.Series):
             return [*_of_series(value, everything), (None, value.attrs)]
@@ -52,13 +53,53 @@ def _of_array(value: Any, everything: bool) -> Parts:
     return [(None, NUMBERS)] if everything and value.size else ()
 
 
+def _labels(index: Any) -> list[str]:
+    """Return the texts of an index; nothing if none of them may look secret."""
+    levels = getattr(index, "levels", None) or [index]
+    named = (level for level in levels if level.dtype.kind not in "iufbmM")
+    return list(map(name_text, index)) if any(_may_name_secrets(one) for one in named) else []
+
+
+def _may_name_secrets(labels: Any) -> bool:
+    """False if no text of an index or column can be a secret's name; a quick test."""
+    try:
+        few = labels.unique().tolist()
+    except TypeError:  # some have no hash
+        few = labels.tolist()
+    try:
+        return may_look_secret("\n".join(few))
+    except TypeError:  # not all of them are texts
+        return may_look_secret("\n".join(map(name_text, few)))
+
+
+def _named_rows(frame: Any) -> list[tuple[object, object]]:
+    """List the rows whose label looks secret."""
+    labels = [(at, name) for at, name in enumerate(_labels(frame.index)) if looks_secret(name)]
+    if not labels:
+        return []
+    rows = frame.iloc[[at for at, _ in labels]].itertuples(index=False, name=None)
+    return [(name, list(row)) for (_, name), row in zip(labels, rows, strict=True)]
+
+
+def _named_in_rows(frame: Any) -> list[tuple[object, object]]:
+    """List the cells that another column of their row names, as a key or a name."""
+    found: list[tuple[object, object]] = []
+    if "value" in frame.columns:
+        for column in {"name", "key"}.intersection(frame.columns):
+            names, values = frame[column], frame["value"]
+            is_one = names.ndim == values.ndim == 1  # and no two columns of one name
+            if is_one and names.dtype.kind == "O" and _may_name_secrets(names):
+                found += zip(map(name_text, names), values.tolist(), strict=True)
+    return found
+
+
 def _of_series(value: Any, everything: bool) -> Parts:
-    labels = [] if value.index.dtype.kind in "iufbmM" else list(map(name_text, value.index))
+    labels = _labels(value.index)
     cells = value.tolist() if everything or _is_objects(value.dtype) else ()
     parts: list[tuple[object, object]] = [(value.name, cells), (None, value.index)]
     if looks_secret(name_text(value.name)):
         parts.append((value.name, value.tolist()))
-    if may_look_secret("\n".join(labels)):
+    if labels:
         parts += zip(labels, value, strict=True)
     return parts
 

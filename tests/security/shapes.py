@@ -9,6 +9,7 @@ import functools
 import importlib.machinery
 import itertools
 import json
+import pathlib
 import random
 import sys
 import types
@@ -155,6 +156,12 @@ VALUES: dict[str, Callable[[str], object]] = {
     "name and value": lambda v: {"name": "DB_PASSWORD", "value": v},
     "bytes": lambda v: {"private_key": v.encode()},
     "bytearray": lambda v: {"private_key": bytearray(v.encode())},
+    "key with a seam": lambda v: {"pass_word": v},
+    "key with a hyphen": lambda v: {"Pass-Word": v},
+    "key of a card": lambda v: {"pin_code": v},
+    "words of a command": lambda v: ["tool", "--verbose", "--password", v, "."],
+    "option of a command": lambda v: ("tool", f"--api-key={v}", "-v"),
+    "variable of a command": lambda v: ["env", f"DB_PASSWORD={v}", pathlib.Path("tool")],
     "many under one name": lambda v: {"credentials": {"ada": ["x", (v,)]}},
     "dataclass": lambda v: Login("me", v),
     "dataclass with slots": Slots,
@@ -184,6 +191,20 @@ VALUES: dict[str, Callable[[str], object]] = {
     "frame": lambda v: pd.DataFrame({"user": ["a", "b"], "password": ["", v]}),
     "frame of objects": lambda v: pd.DataFrame({"config": [{}, {"password": v}]}),
     "frame with two heads": lambda v: pd.DataFrame({("db", "password"): [v], ("db", "a"): [1]}),
+    "row of a frame": lambda v: pd.DataFrame({"n": [1, 2], "v": ["", v]}, index=["a", "password"]),
+    "row of a frame with two heads": lambda v: pd.DataFrame(
+        {"v": [v, ""]}, index=pd.MultiIndex.from_tuples([("db", "api_key"), ("db", "a")])
+    ),
+    "row of a frame, by category": lambda v: pd.DataFrame(
+        {"v": [v]}, index=pd.CategoricalIndex(["password"])
+    ),
+    "row of a frame of bytes": lambda v: pd.DataFrame({"v": [v]}, index=[b"password"]),
+    "names and values of a frame": lambda v: pd.DataFrame(
+        {"name": ["host", "password"], "value": ["h", v]}
+    ),
+    "mappings by row": lambda v: pd.DataFrame({"v": [v]}, index=["password"]).to_dict(),
+    "mappings by column": lambda v: pd.DataFrame({"v": [v]}, index=["pwd"]).to_dict("index"),
+    "series with two heads": lambda v: pd.Series({("db", "password"): v, ("db", "a"): ""}),
     "index": lambda v: pd.DataFrame({"n": [1]}, index=pd.Index([v], name="token")),
     "attributes of a frame": lambda v: _with_attrs(pd.DataFrame({"n": [1]}), v),
     "series": lambda v: pd.Series({"host": "h", "password": v}),

@@ -412,6 +412,20 @@ FIXES = [
         f"{NOTEBOOKS}[latest_is_told_truly-7.4]",
     ),
     Fix(
+        "rows of a frame are not asked for their names",
+        "_secrets/tables.py",
+        "            chosen += [*_named_rows(value), *_named_in_rows(value)]\n",
+        "",
+        OUTLETS,
+    ),
+    Fix(
+        "command lines are taken for plain lists",
+        "_secrets/finder.py",
+        "            self._visit_options(base.__iter__(value), part)\n",
+        "            pass\n",
+        OUTLETS,
+    ),
+    Fix(
         "a job's environment is that of its start",
         "workers/surroundings.py",
         "environ = changed({**self.start, **(given or {})}, self.changes)",

@@ -20,6 +20,8 @@ SECRET = """
     sessionid PHPSESSID JSESSIONID session_cookie cookie cookies Set-Cookie jwt otp totp csrf
     xsrf_token webhook_url connection_string conn_str SENTRY_DSN OPENAI_KEY github_token
     slackToken id_token passwort master_password passwords
+    pass_word Pass-Word PassWord PASS_WORD pass_wd pass_phrase Pass_Wort pin_code pinCode PINCODE
+    GitHubToken OpenAIKey web_hook --password --api-key -Dpassword
 """
 PERHAPS = "token tokenFile my_token usertoken TOKEN"
 OTHERS = """
@@ -28,6 +30,7 @@ OTHERS = """
     pad_token eos_token next_token token_embeddings prompt_tokens path passes bypass passenger
     compass secretary key keys keyword keyboard primary_key sort_key session sessions
     cookie_cutter cookiecutter code codes hook connection connections phrase monkey
+    pin pinned pincodec bypass_width low_pass_w compass_work --author --tokenizer
     password_length token_limit auth_type cookie_policy password_policy lr seed x
 """
 

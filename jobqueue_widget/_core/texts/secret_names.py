@@ -10,17 +10,18 @@ Strength = Literal["", "weak", "strong"]
 
 _SEAMS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+")
 _STRONG = re.compile(
-    r"passw(or)?d|pass_?phrase|pass_?code|passwort|kennwort|mot_?de_?passe|contrase[nñ]a|pwd(_|$)"
-    r"|^pass$|(admin|auth|cert|db|ftp|imap|key|login|mail|mongo|mysql|pg|proxy|redis|root|smtp"
+    r"pass_?w(or)?d|pass_?phrase|pass_?code|pass_?wort|kenn_?wort|mot_?de_?passe|contrase[nñ]a"
+    r"|pwd(_|$)|(^|_)pin_?codes?(_|$)"
+    r"|^pass$|(admin|auth|cert|db|ftp|imap|key|log_?in|mail|mongo|my_?sql|pg|proxy|redis|root|smtp"
     r"|sql|ssh|sudo|user)_?pass$"
     r"|secret(?!ar)"
     r"|(access|account|api|app|auth|client|consumer|decryption|encryption|hmac|license|master"
-    r"|openai|private|rsa|service|session|shared|signing|ssh|storage|subscription)_?keys?(_|$)"
+    r"|open_?ai|private|rsa|service|session|shared|signing|ssh|storage|subscription)_?keys?(_|$)"
     r"|credential|(^|_)creds?(_|$)"
     r"|auth(?!or(?!i[sz]))"  # not author, authority
-    r"|bearer|cookie(?!_?cutter)|sess(ion)?_?id|(^|_)jwt(_|$)|(^|_)t?otp(_|$)|[cx]srf|webhook"
+    r"|bearer|cookie(?!_?cutter)|sess(ion)?_?id|(^|_)jwt(_|$)|(^|_)t?otp(_|$)|[cx]srf|web_?hook"
     r"|conn(ection)?_?str(ing)?(_|$)|(^|_)dsn(_|$)|recovery_?code|seed_?phrase"
-    r"|(access|api|auth|bearer|bot|csrf|github|gitlab|hf|hugging_?face|id|jwt|oauth|personal"
+    r"|(access|api|auth|bearer|bot|csrf|git_?hub|git_?lab|hf|hugging_?face|id|jwt|oauth|personal"
     r"|refresh|sas|security|session|slack|telegram)_?tokens?(_|$)"
 )
 _ABOUT = re.compile(  # tells of a value that is about a secret, as password_length does
