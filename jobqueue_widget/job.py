@@ -365,6 +365,9 @@ class Job:
     def retry(self, *, latest: bool = False) -> Job:
         """Submit the same again, as a new job. Any thread.
 
+        It waits for the jobs of `after` that have not ended yet; of others its log says that it
+        does not.
+
         Args:
             latest: run the function that its name stands for now, with the arguments and options of
                 then, in the folder and environment of now; else as it was, and if it differs now,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ from .unawaited import to_be_awaited
 
 Scope = Literal["pending", "running", "all"]
 CURE = "options(secret=False) keeps it"
+ENDS = {JobStatus.failed: "has failed", JobStatus.cancelled: "was cancelled"}
 
 
 class Control:
@@ -90,10 +91,20 @@ class Control:
     def retry(self, record: JobRecord, latest: bool = False) -> Job:
         """Submit the same again, as a new job; with `latest` with the function as it is now."""
         again = self.submission.as_now(record) if latest else self.submission.again(record)
-        if not latest and differs_now(record.spec):
-            self.engine.log_of(again).write(f"[{changed_text(record.spec)}]\n")
-        self.engine.submit([(again, ())])
+        for words in self._told_of_retry(record, again, latest):
+            self.engine.log_of(again).write(f"[{words}]\n")
+        self.engine.submit([(again, self.submission.parents(again.spec.options))])
         return Job(again, self)
+
+    def _told_of_retry(self, record: JobRecord, again: JobRecord, latest: bool) -> Iterator[str]:
+        if not latest and differs_now(record.spec):
+            yield changed_text(record.spec)
+        for job_id in record.spec.options.after:
+            parent = self.engine.state.jobs.get(job_id)
+            if job_id in again.spec.options.after or (parent and parent.status not in ENDS):
+                continue
+            what = ENDS[parent.status] if parent else "is no longer kept"
+            yield f"it does not wait for {parent.spec.title if parent else job_id}, which {what}"
 
     def _say_what_is_lost(self, records: list[JobRecord]) -> None:
         """Warn, with a journal, that a job will not survive because a name of it looks secret."""

@@ -119,6 +119,7 @@ class Submission:
         engine = self._engine
         number, job_id = engine.next_number()
         spec = job.spec.again(job_id)
+        spec.options = self._of_now(spec.options)
         record = JobRecord(spec, job.priority, number, engine.now())
         record.retry_of = job.id
         return record
@@ -132,13 +133,21 @@ class Submission:
         """
         spec = job.spec
         now = spec.target if spec.kind == "plugin" else latest_of(spec)
-        options = replace(spec.options, after=())
+        options = self._of_now(spec.options)
         record, _ = self.record(now, spec.args, spec.kwargs, options, job.priority)
         packed, earlier = record.spec.payload, spec.payload
         if is_packed(packed) and is_packed(earlier):
             record.spec.payload = packed[0], earlier[1]  # the arguments of its submit
         record.retry_of = job.id
         return record
+
+    def _of_now(self, options: JobOptions) -> JobOptions:
+        """Return options without the jobs of `after` that have ended, or are no longer kept."""
+        if not options.after:
+            return options
+        jobs = self._engine.state.jobs
+        left = (one for one in options.after if one in jobs and not jobs[one].status.ended)
+        return replace(options, after=tuple(left))
 
     @staticmethod
     def read_options(found: Mapping[str, object]) -> JobOptions:

@@ -71,7 +71,11 @@ class SealedCodec:
             except NotRestorableError as error:  # the journal is written anew after a loss
                 request = spec.request._replace(missing=plain(str(error)), function=None)
             request = request._replace(
-                id=job.id, number=job.number, retry_of=job.retry_of, created_at=job.created_at
+                id=job.id,
+                number=job.number,
+                options=_with_after(request.options, spec.options.after),
+                retry_of=job.retry_of,
+                created_at=job.created_at,
             )
             spec.kept = Kept(self._sealed(request))
             spec.secrets = with_texts(None, texts_of(spec))
@@ -282,6 +286,14 @@ def options_as_json(options: JobOptions, surroundings: object = None) -> str:
     if "executor" in found and not isinstance(found["executor"], str):
         del found["executor"]
     return json.dumps(found)
+
+
+def _with_after(text: str, after: tuple[str, ...]) -> str:
+    """Return written options with the jobs that a retry waits for, which may be fewer."""
+    if '"after"' not in text:
+        return text
+    found: dict[str, Any] = json.loads(text)
+    return json.dumps({**found, "after": after} if "after" in found else found)
 
 
 def options_from_json(text: str, read: Callable[[dict[str, Any]], JobOptions]) -> JobOptions:

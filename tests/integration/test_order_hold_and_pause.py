@@ -195,3 +195,40 @@ async def test_a_parent_that_completed_already_is_no_obstacle() -> None:
         parent = queue.submit_nowait(noop)
         await parent
         await queue.options(after=parent).submit_nowait(noop)
+
+
+# -- a retry of what comes after others --------------------------------------------------------
+
+
+@pytest.mark.parametrize("latest", [False, True])
+async def test_a_retry_waits_for_what_has_not_ended_and_says_for_what_it_does_not(
+    latest: bool,
+) -> None:
+    async def fails() -> None:
+        raise ValueError
+
+    async with JobQueue() as queue:
+        over, bad = queue.submit_nowait(noop), queue.options(label="bad").submit_nowait(fails)
+        await queue.join()
+        queue.pause()
+        slow, gone = queue.submit_nowait(noop), queue.options(label="gone").submit_nowait(noop)
+        gone.cancel()
+        child = queue.options(after=[over, slow]).submit_nowait(noop)
+        child.cancel()
+        again = child.retry(latest=latest)
+        assert again._record.parents == (slow._record,)
+        assert again.logs() == ""
+        one = queue.options(after=[slow, bad]).submit_nowait(noop)
+        assert one.cancel_reason == "dependency failed: bad"
+        next_one = one.retry(latest=latest)
+        assert next_one._record.parents == (slow._record,)
+        assert next_one.logs() == "[it does not wait for bad, which has failed]\n"
+        two = queue.options(after=gone).submit_nowait(noop)
+        last = two.retry(latest=latest)
+        assert last.logs() == "[it does not wait for gone, which was cancelled]\n"
+        queue.forget(bad)
+        told = f"[it does not wait for {bad.id}, which is no longer kept]\n"
+        assert one.retry(latest=latest).logs() == told
+        queue.resume()
+        await queue.join()
+        assert [job.status for job in (again, next_one, last)] == [JobStatus.completed] * 3

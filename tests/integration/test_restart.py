@@ -323,6 +323,27 @@ def test_dependencies_come_back(path: Path) -> None:
         assert found["third"].cancel_reason == "dependency cancelled: first"
 
 
+def test_a_retry_comes_back_with_what_it_waits_for_and_not_with_what_had_ended(path: Path) -> None:
+    with opened(path) as queue:
+        first = queue.options(label="first").submit_nowait(double, 1)
+        second = queue.options(label="second").submit_nowait(double, 2)
+        child = queue.options(label="child", after=[first, second]).submit_nowait(double, 3)
+        first.cancel()
+        assert child.retry().status.value == "pending"
+    with opened(path) as queue:
+        (again,) = (job for job in queue.jobs("pending") if job.label == "child")
+        assert [parent.spec.title for parent in again._record.parents] == ["second"]
+        old = next(job for job in queue.jobs("cancelled") if job.label == "child")
+        third = old.retry()
+        assert "does not wait for first" in third.logs()
+        copy = as_if_killed(path)
+    with opened(copy) as queue:
+        found = queue.get_job(third.id)
+        assert found is not None
+        assert found.status.value == "pending"
+        assert [parent.spec.title for parent in found._record.parents] == ["second"]
+
+
 def test_a_hold_goes_on_for_what_was_left_of_it(path: Path) -> None:
     with opened(path) as queue:
         kept, removed = queue.map(double, range(2))

@@ -426,6 +426,20 @@ FIXES = [
         OUTLETS,
     ),
     Fix(
+        "a retry is written with what it does not wait for",
+        "_persistence/codec.py",
+        "options=_with_after(request.options, spec.options.after),",
+        "options=request.options,",
+        "integration/test_restart.py::test_a_retry_comes_back_with_what_it_waits_for_and_not_with_what_had_ended",
+    ),
+    Fix(
+        "a retry waits for nothing",
+        "_api/control.py",
+        "(again, self.submission.parents(again.spec.options))",
+        "(again, ())",
+        "integration/test_order_hold_and_pause.py::test_a_retry_waits_for_what_has_not_ended_and_says_for_what_it_does_not",
+    ),
+    Fix(
         "a job's environment is that of its start",
         "workers/surroundings.py",
         "environ = changed({**self.start, **(given or {})}, self.changes)",
