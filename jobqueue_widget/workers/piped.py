@@ -208,7 +208,10 @@ class PipedWorker(ABC):
             self._write(frames)
             task.on_started()
         else:
-            self._on_free(self)
+            self._on_ready()
+
+    def _on_ready(self) -> None:  # noqa: B027 - not all have to do something
+        """Do what follows when it is ready before it is given a job. I/O thread."""
 
     def _end_task(self, task: Task, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
         self._drain_log()

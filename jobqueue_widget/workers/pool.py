@@ -126,6 +126,7 @@ class Pool:
             self._freed,
             self._lost,
             setup.at_start,
+            self._ready,
         )
         leaves: list[WorkerProcess] = []
         with self._lock.held:
@@ -155,7 +156,19 @@ class Pool:
         if wanted and setup is not None:
             self.add_worker(setup)
 
+    def _ready(self, worker: WorkerProcess) -> None:
+        """Let a new worker go if there are enough; it is idle, or about to be given a job."""
+        with self._lock.held:
+            self._failed_starts = 0
+            leaves = worker in self._idle and len(self._all) > self._lanes + 1
+            if leaves:
+                self._idle.remove(worker)
+        if leaves:
+            worker.close()
+            self.keep_spare()
+
     def _freed(self, worker: WorkerProcess) -> None:
+        """Take back a worker that was given a job."""
         with self._lock.held:
             self._failed_starts = 0
             worn = self._recycle_after is not None and worker.jobs_done >= self._recycle_after

@@ -52,8 +52,10 @@ class WorkerProcess(PipedWorker):
         on_free: Callable[[WorkerProcess], None],
         on_gone: Callable[[WorkerProcess], None],
         at_start: Mapping[str, str] | None = None,
+        on_ready: Callable[[WorkerProcess], None] | None = None,
     ) -> None:
         super().__init__(io, on_free, on_gone)
+        self._then_ready = on_ready
         self._command = list(command)
         self.id = os.urandom(16).hex()
         self._at_start = at_start
@@ -123,6 +125,10 @@ class WorkerProcess(PipedWorker):
         self._open(*self._ends, self.kinds)
         self._watch_exit()
         self._later(START_PATIENCE, self._check_started)
+
+    def _on_ready(self) -> None:
+        if self._then_ready is not None:
+            self._then_ready(self)
 
     def _watch_exit(self) -> None:
         try:

@@ -29,7 +29,9 @@ from jobqueue_widget import (
     UnpicklableJobError,
     current_job,
 )
+from jobqueue_widget.executors.process import ProcessExecutor
 from jobqueue_widget.testing import inspect
+from jobqueue_widget.workers.process import WorkerProcess
 from tests.crash.processes import alive
 from tests.sockets import Listeners
 
@@ -88,6 +90,42 @@ async def test_a_worker_that_dies_while_idle_is_replaced_silently() -> None:
         await until(lambda: not alive(pid))
         await asyncio.sleep(0.05)
         assert await queue.submit_nowait(os.getpid) != pid
+
+
+def is_ready(worker: WorkerProcess) -> bool:
+    return worker.was_ready
+
+
+async def test_a_worker_that_becomes_ready_while_it_is_given_a_job_is_given_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames_for = ProcessExecutor.frames_for
+    waited: list[WorkerProcess] = []
+
+    def late(self: ProcessExecutor, worker: WorkerProcess, *rest: Any) -> Any:
+        if not worker.was_ready and threading.current_thread() is threading.main_thread():
+            waited.append(worker)
+            while not is_ready(worker):
+                time.sleep(0.01)
+            heard = threading.Event()
+            self.context.io.call(heard.set)  # behind the worker's word that it is ready
+            heard.wait(SOON)
+        return frames_for(self, worker, *rest)
+
+    def wait_for(path: Path) -> int:
+        while not path.exists():
+            time.sleep(0.01)
+        return os.getpid()
+
+    monkeypatch.setattr(ProcessExecutor, "frames_for", late)
+    async with JobQueue(max_running=3) as queue:
+        jobs = [queue.submit_nowait(wait_for, tmp_path / "go")]
+        await until(lambda: len(inspect(queue).workers) == 2)  # it works, and a spare one starts
+        jobs += [queue.submit_nowait(wait_for, tmp_path / "go") for _ in range(2)]
+        await until(lambda: len(queue.jobs("running")) == 3)
+        (tmp_path / "go").touch()
+        assert len({await job for job in jobs}) == 3
+        assert waited
 
 
 async def test_jobs_see_the_folder_path_and_environment_of_their_submit(
