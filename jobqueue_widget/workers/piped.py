@@ -66,6 +66,8 @@ class PipedWorker(ABC):
                 return False
             assert self._task is None, "a worker takes one job at a time"
             self._task, self.number = task, number
+            if self._writer is not None:
+                self._writer.taken = 0
             if not self.was_ready:
                 self._queued = frames
                 task.on_starting()

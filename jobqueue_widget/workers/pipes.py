@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -49,6 +50,7 @@ class PipeWriter:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.broken = False  # the other end is closed
+        self.taken = 0  # bytes that the pipe has taken of the last job; its owner sets it to 0
         self._left: deque[bytes | memoryview] = deque()
 
     def write(self, pieces: Iterable[bytes | memoryview]) -> bool:
@@ -62,6 +64,7 @@ class PipeWriter:
         try:
             while left:
                 count = os.writev(self.fd, list(left)[:16])
+                self.taken += count
                 while count:
                     if count < len(left[0]):
                         left[0] = memoryview(left[0])[count:]
@@ -76,6 +79,26 @@ class PipeWriter:
             left.clear()
             raise
         return True
+
+    def is_unread(self) -> bool:
+        """True if it is certain that nobody has read more of the last job than its header.
+
+        A process that was killed while it waited for a job may still have read that.
+        """
+        return self.taken - _waiting_in(self.fd) <= wire.HEADER.size
+
+
+def _waiting_in(fd: int) -> int:
+    """Return how many bytes a pipe holds, of which we have the end to write; 0 if unknown."""
+    if sys.platform != "linux":
+        return 0
+    import fcntl
+    import termios
+
+    try:
+        return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
 
 
 class FrameReader:

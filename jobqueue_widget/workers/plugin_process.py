@@ -48,6 +48,9 @@ class PluginProcess(WorkerProcess):
             return False
         return super().kept_from_starting
 
+    def _is_unread(self) -> bool:
+        return False  # a call has several steps, and one before may have done something
+
     def question(self, text: str, on_answer: OnAnswer) -> None:
         """Ask the worker's control thread; the answer comes on the I/O thread. Any thread."""
         number = next(self._question_numbers) & 0xFFFFFFFF

@@ -238,12 +238,18 @@ class WorkerProcess(PipedWorker):
         code = 0 if self._process is None else self._process.returncode
         return code < 0 or code == TRY_LATER
 
+    def _is_unread(self) -> bool:
+        """True if it ended by itself, and its job cannot have begun. Under the lock."""
+        writer = self._writer
+        return not self._why and self.was_ready and writer is not None and writer.is_unread()
+
     def _finish(self, failure: JobFailure) -> None:
         for cancel in self._cancel_timers:
             cancel()
         self._close_pidfd()
         with self._lock.held:
             self.gone = True
+            unread = self._is_unread()
             self._writer = None
             task, self._task = self._task, None
             self._close_ends(self._io.unwatch)
@@ -252,7 +258,7 @@ class WorkerProcess(PipedWorker):
         self._on_gone(self)
         if task is None:
             return
-        if self.kept_from_starting:
+        if self.kept_from_starting or unread:
             task.on_not_started(failure)
         else:
             task.on_death(failure)

@@ -29,6 +29,7 @@ from jobqueue_widget import (
     UnpicklableJobError,
     current_job,
 )
+from jobqueue_widget._core import retrying
 from jobqueue_widget.executors.process import ProcessExecutor
 from jobqueue_widget.testing import inspect
 from jobqueue_widget.workers.process import WorkerProcess
@@ -92,6 +93,31 @@ async def test_a_worker_that_dies_while_idle_is_replaced_silently() -> None:
         assert await queue.submit_nowait(os.getpid) != pid
 
 
+@pytest.mark.parametrize("size", [1, 4 << 20], ids=["small", "more than its pipe holds"])
+@pytest.mark.parametrize("how", ["stopped when it was given", "dead when it was given"])
+async def test_a_worker_that_dies_without_reading_its_job_does_not_cost_the_job(
+    how: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave_a_mark(data: bytes) -> int:
+        with open(tmp_path / "marks", "ab") as file:
+            file.write(b".")
+        return os.getpid()
+
+    monkeypatch.setattr(retrying, "wait_seconds", lambda count: 0.01)
+    async with JobQueue(max_running=2) as queue:
+        pid = await queue.submit_nowait(os.getpid)
+        os.kill(pid, signal.SIGSTOP if how.startswith("stopped") else signal.SIGKILL)
+        jobs = [queue.submit_nowait(leave_a_mark, bytes(size)) for _ in range(2)]
+        if how.startswith("stopped"):
+            await until(lambda: all(job.status is JobStatus.running for job in jobs))
+            os.kill(pid, signal.SIGKILL)
+        await queue.join(timeout=SOON)
+        assert [job.status for job in jobs] == [JobStatus.completed] * 2, [j.error for j in jobs]
+        assert pid not in [job.result for job in jobs]
+        assert [job.attempt for job in jobs] == [1, 1]
+        assert (tmp_path / "marks").read_bytes() == b".."
+
+
 def is_ready(worker: WorkerProcess) -> bool:
     return worker.was_ready
 
@@ -126,6 +152,27 @@ async def test_a_worker_that_becomes_ready_while_it_is_given_a_job_is_given_no_o
         (tmp_path / "go").touch()
         assert len({await job for job in jobs}) == 3
         assert waited
+
+
+async def test_a_job_that_its_worker_has_read_is_not_run_again(tmp_path: Path) -> None:
+    def die(mark: Path) -> None:
+        with open(mark, "ab") as file:
+            file.write(b".")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    class Reads:
+        """Ends its process while it is unpickled, before any body begins."""
+
+        def __reduce__(self) -> Any:
+            return die, (tmp_path / "marks",)
+
+    async with JobQueue() as queue:
+        jobs = [queue.submit_nowait(die, tmp_path / "marks")]
+        jobs += [queue.submit_nowait(print, Reads())]
+        await queue.join(timeout=SOON)
+        assert ["SIGKILL" in str(job.error) for job in jobs] == [True, True]
+        assert [job.status for job in jobs] == [JobStatus.failed] * 2
+        assert (tmp_path / "marks").read_bytes() == b".."
 
 
 async def test_jobs_see_the_folder_path_and_environment_of_their_submit(

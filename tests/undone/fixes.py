@@ -440,6 +440,20 @@ FIXES = [
         "integration/test_order_hold_and_pause.py::test_a_retry_waits_for_what_has_not_ended_and_says_for_what_it_does_not",
     ),
     Fix(
+        "a worker that read nothing costs its job",
+        "workers/process.py",
+        "if self.kept_from_starting or unread:",
+        "if self.kept_from_starting:",
+        "integration/test_worker_processes.py::test_a_worker_that_dies_without_reading_its_job_does_not_cost_the_job",
+    ),
+    Fix(
+        "a worker that becomes ready is free",
+        "workers/piped.py",
+        "            self._on_ready()\n",
+        "            self._on_free(self)\n",
+        "integration/test_worker_processes.py::test_a_worker_that_becomes_ready_while_it_is_given_a_job_is_given_no_other",
+    ),
+    Fix(
         "a job's environment is that of its start",
         "workers/surroundings.py",
         "environ = changed({**self.start, **(given or {})}, self.changes)",
