@@ -13,8 +13,8 @@ from .._core.texts.fitting import LINE, fit_all
 from .._core.texts.words import cancel_text, error_text
 from .._runtime.engine import Engine
 from .._secrets.arguments import arguments_line
-from ..workers.latest import differs_now
 from .schema import USUAL
+from .submission import differs_now
 
 HISTORY_IN_STATE = 20
 WILL_NOT_SURVIVE = "will not survive a restart"
