@@ -444,7 +444,8 @@ def test_our_code_builds_no_shell_line_and_talks_to_no_network(path: Path) -> No
             assert not any(keyword.arg == "shell" for keyword in node.keywords), node.lineno
             called = ast.unparse(node.func)
             assert called not in ("os.system", "os.popen", "eval", "exec"), (called, node.lineno)
-        assert NETWORK.isdisjoint(name.split(".")[0] for name in names), names
+        found = {name.split(".")[0] for name in names if name != "urllib.parse"}  # of texts
+        assert NETWORK.isdisjoint(found), names
 
 
 def test_only_functions_workers_are_sent_pickles() -> None:
