@@ -20,6 +20,7 @@ NOTEBOOKS = "notebooks/test_notebooks.py::test_a_notebook_judges_itself"
 KEPT = "integration/test_kept_bytes.py"
 LARGE = "integration/test_large_results.py"
 WAITS = "integration/test_waiting_callback.py::test_a_wait"
+READ = "crash/test_journal_read_in_process.py"
 
 
 @dataclass(frozen=True)
@@ -501,5 +502,27 @@ FIXES = [
         "            loop.call_soon_threadsafe(_nothing)\n",
         "",
         f"{WAITS}_holds_up_nothing_else[a loop that sleeps]",
+    ),
+    # -- a journal that others change, or that its own kernel reads ------------------------------
+    Fix(
+        "a journal that is read by its own kernel has no lock any more",
+        "_persistence/sqlite/held.py",
+        '            _of_description(fd, "F_WRLCK")\n',
+        "            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        f"{READ}::test_reading_one_of_its_files_loses_no_lock[read-.lock]",
+    ),
+    Fix(
+        "SQLite's locks of a journal are lost when its own kernel reads it",
+        "_persistence/sqlite/held.py",
+        '                _of_description(fd, "F_RDLCK", *place)\n',
+        "                pass\n",
+        f"{READ}::test_reading_one_of_its_files_loses_no_lock[read-]",
+    ),
+    Fix(
+        "a fork keeps its kernel's journal",
+        "_persistence/sqlite/held.py",
+        "        with contextlib.suppress(OSError):\n            os.close(fd)\n    _held",
+        "        pass\n    _held",
+        f"{READ}::test_a_fork_that_outlives_its_kernel_keeps_no_lock",
     ),
 ]

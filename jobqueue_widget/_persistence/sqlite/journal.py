@@ -16,6 +16,7 @@ from ...errors import JournalError
 from . import opening, reading, statements
 from .beside import sibling
 from .files import ResultFiles
+from .held import Shield
 from .lock import JournalLock
 from .presence import Presence, owner_of, refuse_living_owner
 from .records import APPLICATION, VERSION
@@ -54,6 +55,7 @@ class SqliteJournal:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._file_lock = JournalLock(self.path)
+        self._shield = Shield(self.path)
         self._files = ResultFiles(self.path)
         self._numbers_given = 0
         self._forgotten: dict[str, int] = {}
@@ -132,7 +134,9 @@ class SqliteJournal:
         self._pid = os.getpid()
         connection = self._connection = self._connect()
         # Closes the journal of a queue that is dropped; at exit the system does so, and quicker.
-        last = weakref.finalize(self, statements.let_go, connection, self._file_lock, self._pid)
+        shield = self._shield = Shield(self.path)
+        mine = (connection, shield, self._file_lock, self._pid)
+        last = weakref.finalize(self, statements.let_go, *mine)
         last.atexit = False
         connection.text_factory = reading.as_text
         if self._allow_network:
@@ -155,6 +159,8 @@ class SqliteJournal:
             connection.executescript(
                 f"BEGIN; {STEPS[old]}; PRAGMA user_version = {old + 1}; COMMIT"
             )
+        if not self._allow_network:  # there SQLite itself has all of it alone
+            shield.lift()
         return connection
 
     def _sign(self, connection: sqlite3.Connection, session: Session) -> None:
@@ -382,6 +388,7 @@ class SqliteJournal:
             statements.OF_A_PARENT.append(connection)  # closing would write into the parent's file
             return
         try:
-            connection.close()
+            with self._shield.lowered():
+                connection.close()
         except Exception as error:
             logger.warning("the journal %s did not close well: %s", self.path, error)

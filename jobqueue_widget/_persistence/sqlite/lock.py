@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from ..._core.stored import Session
 from ...errors import JournalError, JournalInUseError
 from .beside import open_own, sibling
+from .held import hold_exclusively, release_fd
 from .presence import Identity, identity
 
 TAKEN = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})  # raised if others have the lock
@@ -24,8 +24,7 @@ _mine: dict[Identity, int] = {}  # (device, inode) of locks of this process -> i
 class JournalLock:
     """A lock of the operating system on `<journal>.lock`, which ends with the process in any case.
 
-    It is a POSIX record lock, which a forked child does not inherit. The system drops it once the
-    process closes *any* descriptor of the file, so no other code here may open that file.
+    No reader of the file in this process drops it, and no fork of this process keeps it.
     """
 
     def __init__(self, journal: Path) -> None:
@@ -65,7 +64,7 @@ class JournalLock:
                 self.was_complete = bool(told.get("complete", True))
             status = os.fstat(fd)
         except BaseException:
-            os.close(fd)
+            release_fd(fd)
             raise
         self._fd, self.key, self._pid = fd, (status.st_dev, status.st_ino), os.getpid()
         _mine[self.key] = self._pid
@@ -73,7 +72,7 @@ class JournalLock:
 
     def _lock(self, fd: int) -> None:
         try:
-            lock_exclusively(fd)
+            hold_exclusively(fd)
         except OSError as error:
             if error.errno not in TAKEN:
                 raise JournalError(
@@ -97,7 +96,7 @@ class JournalLock:
         self._hold(open_own(self.path, os.O_RDWR | os.O_CREAT), as_told=False)
         _mine.pop(key, None)
         if old is not None:
-            os.close(old)
+            release_fd(old)
 
     @property
     def _journal(self) -> str:
@@ -125,28 +124,27 @@ class JournalLock:
     def release(self) -> None:
         """Release the lock. Idempotent; in a forked child the parent keeps it."""
         fd, self._fd = self._fd, None
-        if fd is not None:
-            if self._pid == os.getpid():
-                _mine.pop(self.key, None)
+        if fd is not None and self._pid == os.getpid():  # else closed at the fork
+            _mine.pop(self.key, None)
             with contextlib.suppress(OSError):  # the file is closed all the same
-                os.close(fd)
+                release_fd(fd)
 
 
 def is_in_use(journal: Path) -> bool:
     """True if some process, perhaps this one, has the journal."""
     path = sibling(journal, ".lock")
     if _is_ours(path):
-        return True  # closing the file here would drop our lock
+        return True  # where only a record lock can be had, closing the file here would drop it
     try:
         fd = open_own(path, os.O_RDWR)
     except (OSError, JournalError):
         return False
     try:
-        lock_exclusively(fd)
+        hold_exclusively(fd)
     except OSError:
         return True
     finally:
-        os.close(fd)
+        release_fd(fd)
     return False
 
 
@@ -175,16 +173,3 @@ def _in_use(journal: str, told: dict[str, Any]) -> str:
         f"{journal} is in use by {who}; stop that kernel, use another file, "
         "or look at it with jobqueue_widget.read_journal(…)"
     )
-
-
-def lock_exclusively(fd: int) -> None:
-    """Lock a file (on POSIX by a record lock); OSError if another process has locked it."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        os.lseek(fd, _RECORD, os.SEEK_SET)  # beyond the record, so that others may read it
-        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,6 +17,7 @@ from ..._core.stored import Contents, StoredRequest, StoredState
 from ..._runtime.storage.data_frame import data_frame
 from ...errors import JournalError
 from .beside import check_files
+from .held import Shield
 from .lock import is_in_use
 from .places import mode_of
 from .reading import as_text, is_broken, read_contents
@@ -93,7 +94,9 @@ class ReadOnly:
         if not stat.S_ISREG(mode_of(self.path)):
             raise JournalError(f"there is no journal {str(self.path)!r}")
         check_files(self.path, to_write=False)
+        self._shield = Shield(self.path)
         self._connection = self._open()
+        self._shield.lift()
 
     def _open(self) -> sqlite3.Connection:
         quoted = self.path.as_uri()
@@ -129,7 +132,8 @@ class ReadOnly:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        with self._shield.lowered():
+            self._connection.close()
 
     def records(self) -> JournalRecords:
         """Read all jobs, as of one moment."""

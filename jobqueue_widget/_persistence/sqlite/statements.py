@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..._core.stored import Changes
+from .held import Shield
 from .lock import JournalLock
 from .opening import make_empty
 from .reading import TYPES, Damaged, is_broken, read_contents
@@ -20,14 +21,15 @@ logger = logging.getLogger(__name__)
 OF_A_PARENT: list[sqlite3.Connection] = []
 
 
-def let_go(connection: sqlite3.Connection, lock: JournalLock, pid: int) -> None:
+def let_go(connection: sqlite3.Connection, shield: Shield, lock: JournalLock, pid: int) -> None:
     """Close the connection of a journal whose queue was dropped, and release its lock."""
     if pid != os.getpid():
         OF_A_PARENT.append(connection)
         return
     with contextlib.suppress(sqlite3.Error):
         leave(connection, pid)
-        connection.close()
+        with shield.lowered():
+            connection.close()
     lock.release()
 
 
