@@ -15,6 +15,7 @@ from .._runtime.storage.logs import JobLog
 from .._secrets.arguments import arguments_line
 from ..errors import InvalidOptionError
 from .codec import shown_value
+from .sqlite.places import check_name
 from .sqlite.records import JournalRecord
 
 LOG_LINES = 100
@@ -24,10 +25,14 @@ def export(jobs: Iterable[JobRecord], path: str | os.PathLike[str]) -> Path:
     """Write jobs in the format of the file name's ending, without secret values.
 
     Raises:
-        InvalidOptionError: the ending is none of .csv, .json, .jsonl.
+        InvalidOptionError: the ending is none of .csv, .json, .jsonl, or no file has such a name.
         OSError: the file cannot be written.
     """
-    target = Path(path).expanduser()
+    try:
+        target = Path(path).expanduser()
+        check_name(target)
+    except ValueError as error:
+        raise InvalidOptionError(f"{str(path)!r} is no name of a file ({error})") from error
     write = _WRITERS.get(target.suffix.lower())
     if write is None:
         raise InvalidOptionError(

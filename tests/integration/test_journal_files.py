@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from jobqueue_widget import JobQueue, JournalError, read_journal
+from jobqueue_widget import JobQueue, JournalError, SqliteJournal, read_journal
 from jobqueue_widget._core.stored import KeptResult
 from jobqueue_widget._persistence.sqlite.files import INLINE, ResultFiles
 from jobqueue_widget._persistence.sqlite.signing import Signer
+from jobqueue_widget.errors import InvalidOptionError
 from tests.conditions import until
 from tests.journals import opened, running
 
@@ -286,3 +287,25 @@ def test_a_log_of_another_database_is_refused_in_words(path: Path) -> None:
     other.close()
     with pytest.raises(JournalError, match="another program"):
         JobQueue(journal=path)
+
+
+NO_NAME = "cannot be a journal|is no name of a file|must be a path|export writes"
+
+
+@pytest.mark.parametrize("name", ["x\0.db", "folder\0/x.db", "~\0", "\ud800.db", b"x.db"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda name: JobQueue(journal=name),
+        lambda name: JobQueue.open(name),
+        SqliteJournal,
+        read_journal,
+        lambda name: JobQueue().export(name + ".csv" if type(name) is str else "x.none"),
+    ],
+    ids=["a queue", "open", "a journal", "read", "export"],
+)
+def test_what_no_file_can_be_called_is_refused_in_words(
+    use: Callable[[object], object], name: object
+) -> None:
+    with pytest.raises((JournalError, InvalidOptionError), match=NO_NAME):
+        use(name)

@@ -18,6 +18,7 @@ from .beside import sibling
 from .files import ResultFiles
 from .held import Shield
 from .lock import JournalLock
+from .places import real_path
 from .presence import Presence, owner_of, refuse_living_owner
 from .records import APPLICATION, VERSION
 
@@ -49,7 +50,7 @@ class SqliteJournal:
     ) -> None:
         if sync not in ("full", "normal"):
             raise JournalError(f'sync must be "full" or "normal", not {sync!r}')
-        self.path = Path(os.path.realpath(os.path.expanduser(path)))
+        self.path = real_path(path)
         self._sync = sync
         self._allow_network = allow_network
         self._lock = threading.RLock()

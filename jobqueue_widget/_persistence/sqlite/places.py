@@ -18,6 +18,28 @@ NETWORK = frozenset(_NETWORK_NAMES.split())
 """Types of file systems that other machines write; 9p are the host's in a virtual machine."""
 
 
+def real_path(given: str | os.PathLike[str]) -> Path:
+    """Return the path of a journal as the user names it, with links followed.
+
+    Raises:
+        JournalError: no file can have this name.
+    """
+    try:
+        path = os.path.realpath(os.path.expanduser(given))
+        check_name(path)
+        return Path(path)
+    except (ValueError, TypeError) as error:
+        raise JournalError(
+            f'{given!r} cannot be a journal ({error}); name a file, like "runs.db"'
+        ) from error
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Raise ValueError for what no file can be called: with a NUL, or half a character."""
+    if b"\0" in os.fsencode(path):
+        raise ValueError("embedded null byte")
+
+
 def mode_of(path: Path) -> int:
     """Return the `st_mode` of what is at `path`; 0 if nothing is.
 

@@ -10,7 +10,6 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..._core.stored import Contents, StoredRequest, StoredState
@@ -19,7 +18,7 @@ from ...errors import JournalError
 from .beside import check_files
 from .held import Shield
 from .lock import is_in_use
-from .places import mode_of
+from .places import mode_of, real_path
 from .reading import as_text, is_broken, read_contents
 
 APPLICATION = 0x6A71776A  # "jqwj", in the header, which tells a journal from other databases
@@ -90,7 +89,7 @@ class ReadOnly:
     """A journal that is open for reading. A context manager."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(os.path.realpath(os.path.expanduser(path)))
+        self.path = real_path(path)
         if not stat.S_ISREG(mode_of(self.path)):
             raise JournalError(f"there is no journal {str(self.path)!r}")
         check_files(self.path, to_write=False)
