@@ -8,22 +8,23 @@ import threading
 import weakref
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from .._core import effects as fx
 from .._core.jobs import JobRecord
+from .._core.lazy import LazyResult
 from .._core.stored import Changes, KeptResult, StoredState
 from .._runtime.engine_view import EngineView
 from .._threads.locks import Lock
 from ..errors import JournalError
-from ..protocols import NoticesLoss
+from . import renewal
 from . import watch as journal_watch
 from .warnings import warn
 
 if TYPE_CHECKING:
     from .._runtime.storage.keeper import Keeper
     from .._runtime.storage.learning import Learning
-    from ..protocols import Journal
+    from ..protocols import Journal, NoticesLoss
     from .codec import SealedCodec
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Recorder:
         self._writer: int | None = None
         self._retry_at = 0.0
         self._closed = False
+        self._renewed: list[tuple[str, bool, str]] = []  # what is to be said when all is written
         _recorders.add(self)
         atexit.unregister(_at_exit)  # so that it is registered once for all recorders
         atexit.register(_at_exit)
@@ -195,6 +197,8 @@ class Recorder:
                 self._cleared_changed = self._cleared_changed or cleared_changed
             if not isinstance(error, Exception):
                 raise  # an interrupt must not be swallowed; the next change writes all
+            if self._renew_if_lost():  # somebody has changed the files
+                return self._write(ended=ended)
             self._fail(error)
             return False
         for _ in results:
@@ -212,6 +216,8 @@ class Recorder:
             self.journal.mark_complete()
         if heavy:
             self._pickle_soon(heavy)
+        while self._renewed:
+            renewal.say(engine, self.journal.place, self.notices, *self._renewed.pop())
         return True
 
     def erase(self, jobs: Iterable[JobRecord]) -> None:
@@ -224,9 +230,9 @@ class Recorder:
         with self._lock.held:
             self._writer = threading.get_ident()
             try:
-                while (
-                    self._has_changes() and not self._closed
-                ):  # such as results that were pickled meanwhile
+                if self._renew_if_lost():
+                    self._write()
+                while self._has_changes() and not self._closed:  # results pickled meanwhile
                     if not self._write():
                         raise JournalError(self.trouble)
                 with engine.lock.held:
@@ -246,10 +252,9 @@ class Recorder:
 
     def _delete(self, jobs: Collection[JobRecord]) -> None:
         engine = self._engine
-        for job in jobs:
-            if job.is_referenced:
-                job.spec.take_over()
-                engine.keeper.take_over(job)
+        for job in (one for one in jobs if one.is_referenced):
+            job.spec.take_over()
+            engine.keeper.take_over(job)
         changes = Changes(engine.run_id, engine.now(), engine.numbers_given, erased=True)
         changes.forgotten = [(job.number, job.id) for job in jobs]
         changes.counted = Counter(job.status.value for job in jobs)
@@ -279,7 +284,8 @@ class Recorder:
                         changes.results.append((job.id, codec.result(job)))
                     else:
                         heavy.append(job)
-                        changes.results.append((job.id, codec.result_to_come(job)))
+                        if type(job.result) is not LazyResult:  # else it may stand there already
+                            changes.results.append((job.id, codec.result_to_come(job)))
         return heavy
 
     # -- results that take long, or run the user's code, to be pickled -----------------------------
@@ -322,52 +328,43 @@ class Recorder:
     def look(self) -> None:
         """Write lost files anew and tell of it, and what was learned. On the thread of `watch`."""
         self._engine.learning.look()
-        journal = self.journal
-        lost = journal.lost() if isinstance(journal, NoticesLoss) and not self._closed else ""
-        if not lost or (self.trouble and self._engine.monotonic() < self._retry_at):
+        self._look_at_files()
+
+    def _look_at_files(self) -> None:
+        if self._closed or not renewal.lost(self.journal):
             return
         with self._lock.held:
             self._writer = threading.get_ident()
             try:
-                assert isinstance(journal, NoticesLoss)
-                whole, kept = journal.renew()
-                self.trouble = ""
-                if not whole:
-                    self._note_all()
-            except Exception as error:
-                self._fail(JournalError(f"{lost}; {error}"))
-                return
+                if self._renew_if_lost():
+                    self._write()
             finally:
                 self._writer = None
-        self.flush()
-        self._say_renewed(lost, whole, kept)
+
+    def _renew_if_lost(self) -> bool:
+        """Begin the journal anew if somebody has changed its files; the next write fills it."""
+        lost = renewal.lost(self.journal)
+        if not lost or (self.trouble and self._engine.monotonic() < self._retry_at):
+            return False
+        try:
+            whole, kept = cast("NoticesLoss", self.journal).renew()
+            if not whole:
+                self._note_all()
+        except Exception as error:
+            self._fail(JournalError(f"{lost}; {error}"))
+            return False
+        self.trouble = ""
+        self._renewed.append((lost, whole, kept))
+        return True
 
     def _note_all(self) -> None:
         """Note all jobs of this kernel, as a lost journal has none."""
-        with self._engine.lock.held:
-            state = self._engine.state
-            jobs = [*state.ended, *state.running.values(), *state.order.slice(0)]
+        jobs = renewal.jobs_of(self._engine)
         for job in jobs:
             self._codec.anew(job)
         with self._engine.lock.held:
-            self._dirty |= dict.fromkeys(job for job in jobs if job.id in state.jobs)
+            self._dirty |= dict.fromkeys(job for job in jobs if job.id in self._engine.state.jobs)
             self._pause_changed = self._cleared_changed = True
-
-    def _say_renewed(self, lost: str, whole: bool, kept: str) -> None:
-        text = f"The journal's {lost} while it was in use; it is written anew"
-        if not whole:
-            text += (
-                " from what this kernel knows: what earlier ones left and nobody looked at is gone"
-            )
-        if kept:
-            text += f"; what stood there is kept as {kept}"
-        warn(f"{text}. {self.journal.place}")
-        self.notices.append(f"{text}.")
-        engine = self._engine
-        engine.logger.error("%s: %s", self.journal.place, text)
-        with engine.lock.held:
-            engine.publish("journal_failed", {"error": lost})
-            engine.publish("journal_recovered")
 
     # -- failure and the end ---------------------------------------------------------------------
 
@@ -399,6 +396,7 @@ class Recorder:
         """Wait briefly for results at the interpreter's exit, and leave the file as it is."""
         if not self._closed:
             self._engine.learning.save()
+            self._look_at_files()
             self.settle(EXIT_PATIENCE)
 
     def close(self) -> None:
@@ -406,6 +404,8 @@ class Recorder:
         if self._closed:
             return
         journal_watch.end(self)
+        self._retry_at = 0.0
+        self._look_at_files()
         self.settle()
         with self._lock.held:
             self._writer = threading.get_ident()
@@ -413,6 +413,8 @@ class Recorder:
                 while self._has_changes() and self._write():
                     pass
                 if not self.trouble:
+                    self._write(ended=True)
+                if self._renew_if_lost():
                     self._write(ended=True)
             finally:
                 self._closed = True

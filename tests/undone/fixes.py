@@ -20,6 +20,7 @@ NOTEBOOKS = "notebooks/test_notebooks.py::test_a_notebook_judges_itself"
 KEPT = "integration/test_kept_bytes.py"
 LARGE = "integration/test_large_results.py"
 WAITS = "integration/test_waiting_callback.py::test_a_wait"
+CHANGED = "crash/test_journal_changed_in_use.py"
 READ = "crash/test_journal_read_in_process.py"
 
 
@@ -517,6 +518,29 @@ FIXES = [
         '                _of_description(fd, "F_RDLCK", *place)\n',
         "                pass\n",
         f"{READ}::test_reading_one_of_its_files_loses_no_lock[read-]",
+    ),
+    Fix(
+        "a write hides what was done to the journal before it",
+        "_persistence/sqlite/journal.py",
+        "            self._check_files()\n            if self._gone:\n",
+        "            if self._gone:\n",
+        f"{CHANGED}::test_nothing_that_the_queue_knew_is_lost"
+        "[its log overwritten-a job is submitted]",
+    ),
+    Fix(
+        "a write hides what was done to the journal meanwhile",
+        "_persistence/sqlite/presence.py",
+        "_identity(now) != _identity(seen) or now.st_size < seen.st_size:",
+        "_identity(now) != _identity(seen):",
+        f"{CHANGED}::test_what_is_changed_during_a_write_is_noticed_too[its log cut in half]",
+    ),
+    Fix(
+        "an older copy of a journal passes for the journal",
+        "_persistence/sqlite/journal.py",
+        "            whole = copied and not self._presence.rewritten\n",
+        "            whole = copied\n",
+        f"{CHANGED}::test_nothing_that_the_queue_knew_is_lost"
+        "[all older ones copied over it-a job is submitted]",
     ),
     Fix(
         "a fork keeps its kernel's journal",

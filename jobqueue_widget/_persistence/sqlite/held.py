@@ -22,6 +22,7 @@ BEYOND = 4096  # bytes that others may read of a file that is locked on Windows
 # Where SQLite locks: in the file whoever has it open, in `-shm` whoever uses it (os_unix.c).
 _HAS_IT_OPEN = (0x40000000 + 2, 510)
 _USES_IT = (128, 1)
+_HEAD = 96  # bytes of `-shm`: how far the log goes, twice (wal.c)
 
 _held: set[int] = set()  # descriptors whose locks a forked child would share
 
@@ -92,7 +93,12 @@ class Shield:
     def __init__(self, journal: Path) -> None:
         self._journal = journal
         self._fds: list[int] = []
+        self._index: int | None = None
         self._pid = 0
+
+    def head(self) -> bytes:
+        """Read where SQLite's index of its log begins, which only whoever writes changes."""
+        return b"" if self._index is None else os.pread(self._index, _HEAD, 0)
 
     def lift(self) -> None:
         """Lock, once the connection has its files open and needs none of them alone any more."""
@@ -105,11 +111,12 @@ class Shield:
                 _held.add(fd)
                 self._fds.append(fd)
                 _of_description(fd, "F_RDLCK", *place)
+                self._index = fd  # the last of them
 
     @contextlib.contextmanager
     def lowered(self) -> Iterator[None]:
         """Unlock for the connection's end; close after it, as that drops the connection's locks."""
-        fds, self._fds = self._fds, []
+        fds, self._fds, self._index = self._fds, [], None
         if self._pid != os.getpid():
             fds = []  # closed at the fork
         for fd in fds:

@@ -64,6 +64,7 @@ class SqliteJournal:
         self._pid = 0
         self._presence = Presence(self.path)
         self._session: Session | None = None  # ours, while the journal is open
+        self._has_unknown = False  # after it was written anew, until all jobs are
         self._gone = ""  # what has happened to the file, until it is written anew
 
     @property
@@ -127,7 +128,7 @@ class SqliteJournal:
             statements.delete_sessions(connection)
             self._sign(connection, session)
         self._files.remove_all_but(contents.with_result)
-        self._presence.note()
+        self._presence.note(self._shield.head())
         return contents
 
     def _begin(self) -> sqlite3.Connection:
@@ -147,6 +148,7 @@ class SqliteJournal:
             opening.check_application(self.path, statements.pragma(connection, "application_id"))
             opening.check_version(self.path, statements.pragma(connection, "user_version"))
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA journal_size_limit = -1")  # no write of ours shortens the log
         connection.execute(f"PRAGMA synchronous = {self._sync}")
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA secure_delete = ON")  # overwrites what is deleted
@@ -177,17 +179,21 @@ class SqliteJournal:
         with self._lock:
             if self._session is None or self._pid != os.getpid():
                 return ""
-            self._gone = self._gone or self._presence.trouble(self._is_sound)
+            self._check_files()
             if not self._gone and not self._file_lock.is_there():
                 self._lock_again()
             return self._gone
+
+    def _check_files(self) -> None:
+        if not self._gone:
+            self._gone = self._presence.trouble(self._shield.head(), self._is_sound)
 
     def _lock_again(self) -> None:
         try:
             self._file_lock.take_again()
             with self._connected() as connection:
                 statements.put(connection, "owner", owner_of(self.path, self._file_lock.key))
-            self._presence.note()
+            self._presence.note_write(self._shield.head())
         except (JournalError, OSError, sqlite3.Error) as error:  # the next check tries again
             logger.warning("the lock of %s was deleted, and cannot be made: %s", self.path, error)
         else:
@@ -210,11 +216,12 @@ class SqliteJournal:
                 raise JournalError("it is closed")
             if not self._file_lock.is_there():
                 self._file_lock.take_again()
+            self._presence.trouble(self._shield.head(), lambda: False)  # perhaps more since
             new = sibling(self.path, f".{os.getpid()}.new")
             new.unlink(missing_ok=True)
             opening.make_empty(new)
             try:
-                whole = self._connection is not None and statements.copy_to(self._connection, new)
+                copied = self._connection is not None and statements.copy_to(self._connection, new)
                 kept = ""
                 if os.path.lexists(self.path):
                     kept = self._keep_what_is_there().name
@@ -222,13 +229,17 @@ class SqliteJournal:
                 new.rename(self.path)
             finally:
                 new.unlink(missing_ok=True)
+            whole = copied and not self._presence.rewritten
             connection = self._begin()
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
+                if not whole:  # every job is to be written; this keeps what only stood there
+                    connection.execute("DELETE FROM standings")
+                    self._has_unknown = True
                 self._sign(connection, self._session)
                 statements.put(connection, "numbers_given", self._numbers_given)
                 statements.put(connection, "forgotten", self._forgotten)
-            self._presence.note()
+            self._presence.note(self._shield.head())
             self._gone = ""
             return whole, kept
 
@@ -268,6 +279,7 @@ class SqliteJournal:
         """Write all of these changes or none."""
         with self._lock:
             connection = self._connected()
+            self._check_files()
             if self._gone:
                 raise JournalError(self._gone)
             results = [
@@ -285,17 +297,20 @@ class SqliteJournal:
                 if changes.forgotten or changes.counted:
                     statements.forget(connection, changes, forgotten)
                 self._write_rest(connection, changes)
+                if self._has_unknown:
+                    statements.delete_unknown(connection)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
             finally:
-                self._presence.note()
+                self._presence.note_write(self._shield.head())
+            self._has_unknown = False
             self._numbers_given, self._forgotten = changes.numbers_given, forgotten
             if changes.erased:
                 statements.empty_log(connection)
-                self._presence.note()
+                self._presence.note(self._shield.head())
         if changes.forgotten:
             self._files.remove(job_id for _, job_id in changes.forgotten)
 
@@ -341,6 +356,7 @@ class SqliteJournal:
         query = f"SELECT {', '.join(columns)} FROM {table} WHERE {next(iter(columns))} = ?"
         try:
             with self._lock:
+                self._presence.make_safe()
                 row: tuple[Any, ...] | None = self._connected().execute(query, (key,)).fetchone()
             if row is not None:
                 reading.check(row, columns.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
@@ -20,52 +19,99 @@ from .beside import sibling
 
 SAME_START = 2.0  # seconds by which two readings of a process's start may differ (clocks are set)
 Identity = tuple[int, int]
+_SUFFIXES = ("", "-wal", "-shm")
+_LOG, _INDEX = 1, 2  # their places among these
 
 
 def identity(path: Path) -> Identity | None:
     """Return device and inode of what is at a path; None if nothing is."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+    return _identity(_look(path))
 
 
 class Presence:
-    """The state of the journal's file and of SQLite's log beside it at the last check."""
+    """The state of the journal's files at the last check: its own, SQLite's log and index of it."""
 
     def __init__(self, journal: Path) -> None:
-        self._paths = (journal, sibling(journal, "-wal"))
-        self._seen: list[os.stat_result] = []
+        self._names = tuple(journal.name + suffix for suffix in _SUFFIXES)
+        self._paths = tuple(str(sibling(journal, suffix)) for suffix in _SUFFIXES)
+        self._seen: list[os.stat_result | None] = []
+        self._head = b""
+        self.rewritten = False  # what our connection reads may be another's, or older
 
-    def note(self) -> None:
-        """Remember the files as they are now, as written by us."""
-        with contextlib.suppress(OSError):  # the next check finds that one is gone
-            self._seen = [os.lstat(path) for path in self._paths]
+    def note(self, head: bytes) -> None:
+        """Remember the files as they are now, as written by us, with the head of the index."""
+        self._seen = [_look(path) for path in self._paths]
+        self._head = head
+        self.rewritten = False
+
+    def note_write(self, head: bytes) -> None:
+        """Remember them after a write; what no write of ours does is left to the next check."""
+        found = [_look(path) for path in self._paths]
+        for now, seen in zip(found, self._seen, strict=True):
+            if now is None or seen is None:
+                if now is not seen:
+                    return
+            elif _identity(now) != _identity(seen) or now.st_size < seen.st_size:
+                return
+        self._seen, self._head = found, head
 
     def is_ours(self, path: Path) -> bool:
         """True if the file at this path was one of ours at the last check."""
-        return identity(path) in [(one.st_dev, one.st_ino) for one in self._seen]
+        return identity(path) in [_identity(one) for one in self._seen if one is not None]
 
-    def trouble(self, still_sound: Callable[[], bool]) -> str:
+    def make_safe(self) -> None:
+        """Give the index its size again, as SQLite has it mapped: beyond its end is SIGBUS."""
+        seen = self._seen[-1] if self._seen else None
+        if seen is not None:
+            self._make_safe(_look(self._paths[-1]), seen)
+
+    def _make_safe(self, now: os.stat_result | None, seen: os.stat_result) -> None:
+        if now is not None and now.st_size < seen.st_size and _identity(now) == _identity(seen):
+            os.truncate(self._paths[-1], seen.st_size)
+            self._head = b"cut"  # no index begins so: the next check tells
+
+    def trouble(self, head: bytes, still_sound: Callable[[], bool]) -> str:
         """Say what somebody else has done to the files; "" if nothing that matters."""
-        touched = False
-        for path, seen in zip(self._paths, self._seen, strict=False):
-            try:
-                now = os.lstat(path)
-            except OSError:
-                return f"{path.name} was removed or renamed"
-            if (now.st_dev, now.st_ino) != (seen.st_dev, seen.st_ino):
-                return f"{path.name} was replaced by another file"
-            if now.st_size != seen.st_size:
+        told, touched = "", False
+        for place, (path, seen) in enumerate(zip(self._paths, self._seen, strict=False)):
+            if seen is None:  # an index that is not needed
+                continue
+            now, done = _look(path), ""
+            if now is None:
+                done = "removed or renamed"
+            elif now.st_ino != seen.st_ino or now.st_dev != seen.st_dev:
+                done = "replaced by another file"
+            elif place == _INDEX:
+                self._make_safe(now, seen)
+                if head != self._head:
+                    done, self.rewritten = "overwritten", True
+            elif now.st_size != seen.st_size:
                 done = "truncated" if now.st_size < seen.st_size else "overwritten"
-                return f"{path.name} was {done}"
-            touched |= now.st_mtime_ns != seen.st_mtime_ns
-        if touched and not still_sound():
-            return f"{self._paths[0].name} was overwritten"
-        if touched:
-            self.note()
-        return ""
+                self.rewritten = True
+            elif now.st_mtime_ns != seen.st_mtime_ns:
+                touched = True
+                if place == _LOG:  # which the next kernel reads up to the first change
+                    done = "overwritten"
+            if done:
+                told = told or f"{self._names[place]} was {done}"
+        if touched and not told:
+            if still_sound():
+                self.note(head)
+            else:
+                told = f"{self._names[0]} was overwritten"
+        self.rewritten |= touched and bool(told)
+        return told
+
+
+def _look(path: str | Path) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
+
+
+def _identity(status: os.stat_result | None) -> Identity | None:
+    return None if status is None else (status.st_dev, status.st_ino)
 
 
 # -- who has it open -------------------------------------------------------------------------------

@@ -74,6 +74,14 @@ def forget(connection: sqlite3.Connection, changes: Changes, counts: dict[str, i
     put(connection, "forgotten", counts)
 
 
+def delete_unknown(connection: sqlite3.Connection) -> None:
+    """Delete what belongs to jobs that stand nowhere, as of an older copy of the file."""
+    connection.execute("DELETE FROM jobs WHERE number NOT IN (SELECT number FROM standings)")
+    for table in ("results", "logs"):
+        connection.execute(f"DELETE FROM {table} WHERE id NOT IN (SELECT id FROM standings)")
+    delete_functions(connection)
+
+
 def delete_functions(connection: sqlite3.Connection) -> None:
     """Delete the functions that no job refers to."""
     connection.execute(
