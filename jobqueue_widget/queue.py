@@ -151,7 +151,8 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
             give_journal(self, self._submission, journal, on_restore)
         else:
             warn_if_replaced(JobQueue)
-        weakref.finalize(self, self._engine.life.abandon).atexit = False
+        self._dropped = weakref.finalize(self, self._engine.life.abandon)
+        self._dropped.atexit = False
 
     @classmethod
     @spelling(
@@ -215,6 +216,7 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         self._engine.life.refuse()
         await self.stop()
         self._engine.life.close()
+        self._dropped.detach()  # or it would keep what holds the queue itself: a clock, an executor
 
     async def __aenter__(self) -> JobQueue:
         return await self.start()

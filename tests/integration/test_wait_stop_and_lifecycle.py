@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import subprocess
 import sys
 import threading
 import time
 import warnings
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,7 @@ from jobqueue_widget import (
     QueueStoppedError,
     WaitTimeoutError,
 )
+from jobqueue_widget.executors.thread import ThreadExecutor
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
 
@@ -464,3 +468,31 @@ print(threading.active_count(), logging.getLogger().handlers, descriptors < 6)
 """)
     assert (ran.stdout, ran.stderr) == ("1 [] True\n", "")
     assert os.path.isdir(REPOSITORY)
+
+
+HOLDERS: dict[str, Callable[[JobQueue], object]] = {
+    "nobody": lambda queue: None,
+    "a subscriber": lambda queue: queue.subscribe(lambda _, queue=queue: None),  # type: ignore[misc]
+    "its logger": lambda queue: setattr(queue, "logger", Holding("its own", queue)),
+    "its executor": lambda queue: setattr(inspect(queue).engine.main_executor, "queue", queue),
+}
+
+
+class Holding(logging.Logger):
+    def __init__(self, name: str, queue: JobQueue) -> None:
+        super().__init__(name)
+        self.queue = queue
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+async def test_a_closed_queue_is_freed_also_if_something_of_its_own_holds_it(holder: str) -> None:
+    queue = JobQueue(executor=ThreadExecutor())
+    HOLDERS[holder](queue)
+    await queue.start()
+    assert await queue.submit_nowait(len, "abc") == 3
+    await queue.close()
+    known = weakref.ref(queue)
+    del queue
+    await asyncio.sleep(0)
+    gc.collect()
+    assert known() is None
