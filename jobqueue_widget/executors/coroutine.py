@@ -11,6 +11,7 @@ from .._core.jobs import Outcome
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from .._runtime.local_job import LocalJobContext
+from .._threads.bridge import give_up
 from ..child.job_context import JobCancelled, bind, is_good_end, outside
 from ..protocols import ExecutorContext, Reporter
 from .starting import StartsAtOnce
@@ -31,6 +32,15 @@ class CoroutineExecutor(StartsAtOnce):
         """Use the queue's loop; jobs see the context variables of now, not one another's."""
         self._loop = context.loop
         self._variables = contextvars.copy_context()
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Return what lets go of jobs whose loop was closed under them, as nobody can run them."""
+        return self._give_up_lost_tasks
+
+    def _give_up_lost_tasks(self) -> None:
+        for task in list(self._tasks):
+            if task.get_loop().is_closed():
+                give_up(task)
 
     def launch(self, spec: JobSpec, reporter: Reporter) -> CoroutineExecution:
         """Make the task. Arguments that do not fit fail the job when it first runs."""

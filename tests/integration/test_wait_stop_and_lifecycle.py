@@ -496,3 +496,21 @@ async def test_a_closed_queue_is_freed_also_if_something_of_its_own_holds_it(hol
     await asyncio.sleep(0)
     gc.collect()
     assert known() is None
+
+
+def test_a_coroutine_job_whose_loop_closes_before_its_first_step_is_let_go() -> None:
+    loop = asyncio.new_event_loop()
+    queue = JobQueue()
+    loop.run_until_complete(queue.start())
+    job = queue.submit_nowait(noop)
+    while job.status is JobStatus.pending:  # a turn of the loop each
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    loop.close()
+    assert queue.cancel_all("all") == 0
+    assert job.error == "EventLoopClosed: its event loop closed while it was running"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        del queue, job
+        gc.collect()
+    assert [str(one.message) for one in told if "awaited" in str(one.message)] == []
