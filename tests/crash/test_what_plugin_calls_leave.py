@@ -38,7 +38,7 @@ KINDS = (
     "thread pool",
     "shell system",
 )
-PROCESSES = {"thread pool": 2, "pipeline": 4}  # a shell, and each part of its pipeline
+PROCESSES = {"thread pool": 2, "pipeline": 4, "shell system": 2}  # a shell, and its commands
 
 
 @contextmanager

@@ -143,7 +143,7 @@ class Starter:
         return pool
 
     def start_shell_system(self) -> Any:
-        thread = threading.Thread(target=os.system, args=("sleep 600",))
+        thread = threading.Thread(target=os.system, args=("sleep 600; true",))
         thread.start()
         return thread
 
