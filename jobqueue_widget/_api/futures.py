@@ -67,13 +67,10 @@ class JobFuture(standard.Future[Any]):
             QueueStoppedError: the queue was stopped, so that it will not run.
             Exception: what the job raised, or a JobFailedError.
         """
-        self._wait(timeout)
-        try:
-            return self.job.get_result()
-        except JobFailedError as error:
-            raise own_exception(error) from None
-        except JobCancelledError as error:
-            raise standard.CancelledError(str(error)) from None
+        error = self.exception(timeout)
+        if error is not None:
+            raise error from None
+        return self.job.get_result()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return what `result` raises for a job that has not returned; None if it has.
@@ -82,10 +79,10 @@ class JobFuture(standard.Future[Any]):
             TimeoutError, CancelledError, QueueStoppedError: as `result`.
         """
         self._wait(timeout)
-        if self.cancelled():
-            raise standard.CancelledError(self.job.cancel_reason or "")
         error = self.job.exception()
-        return own_exception(error) if isinstance(error, JobFailedError) else error
+        if isinstance(error, JobCancelledError):
+            raise standard.CancelledError(str(error))
+        return (error.failure.exception or error) if isinstance(error, JobFailedError) else error
 
     def add_done_callback(self, fn: Callback) -> None:
         """Call back with this future once it is done, in a thread of the queue."""
@@ -101,11 +98,6 @@ class JobFuture(standard.Future[Any]):
             raise TimeoutError(str(error)) from None
         with contextlib.suppress(standard.CancelledError):
             super().result(1.0)  # its end is told to waiters and futures one after the other
-
-
-def own_exception(error: JobFailedError) -> BaseException:
-    """Return what the job itself raised, where that could be brought back."""
-    return error.failure.exception or error
 
 
 class QueueExecutor(standard.Executor):
