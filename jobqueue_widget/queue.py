@@ -292,8 +292,8 @@ class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
         """Return the same queue with options for what is submitted through the result.
 
         Args:
-            options: priority, label, tags, timeout (s), retries, idempotent, after, resources,
-                executor, secret, fresh, env, cwd.
+            options: those that the signature names; docs/reference/options.md says what each does,
+                and in which unit.
 
         Raises:
             InvalidOptionError: an unknown option or a bad value.
