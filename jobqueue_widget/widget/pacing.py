@@ -67,6 +67,8 @@ class Pacer:
             self._due.pop(one, None)
             self._wait_until_idle(one, patience)
             self._due.pop(one, None)
+            if self._at_work is one:  # its turn takes too long, or is what forgets it
+                self._at_work = None
             self._changed.notify_all()
             thread = None if self._live or self._due else self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -93,8 +95,9 @@ class Pacer:
                 logger.exception("a widget could not be brought up to date")
                 patience = None
             with self._changed:
+                forgotten = self._at_work is not one
                 self._at_work = None
-                if patience is not None:
+                if patience is not None and not forgotten:
                     at = time.monotonic() + patience
                     self._due[one] = min(at, self._due.get(one, math.inf))
                 self._changed.notify_all()

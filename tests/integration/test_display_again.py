@@ -28,7 +28,7 @@ async def test_a_widget_closed_by_its_host_is_replaced() -> None:
         assert second is not first
         await queue.submit_nowait(noop)
         await until(lambda: second.summary["counts"]["completed"] == 1)
-        await until(lambda: first._follower not in PACER._live)  # the last to leave ends the thread
+        await until(lambda: first._follower not in PACER._live)
         second.close()
 
 

@@ -119,9 +119,27 @@ def test_what_is_forgotten_has_no_turn_afterwards() -> None:
     assert one.count == count
 
 
-def test_a_turn_that_forgets_its_own_widget_does_not_wait_for_itself() -> None:
+@pytest.mark.parametrize("patience", [None, 0.0, 60.0])
+def test_a_turn_that_forgets_its_own_widget_is_its_last(patience: float | None) -> None:
+    """It waits for itself no more than it comes again, and nothing keeps the thread."""
     pacer = Pacer()
-    one = Turns(act=lambda: pacer.forget(one))
+    one = Turns(patience, act=lambda: pacer.forget(one))
     pacer.join(one)
     pacer.ask(one, now())
+    wait_until(lambda: one.count == 1 and threads() == 0, SOON)
+
+
+def test_a_turn_that_outlasts_the_patience_of_who_forgets_it_is_its_last() -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        began.set()
+        go_on.wait(SOON)
+
+    pacer, one = Pacer(), Turns(60.0, act=slow)
+    pacer.join(one)
+    pacer.ask(one, now())
+    began.wait(SOON)
+    pacer.forget(one, patience=0.05)
+    go_on.set()
     wait_until(lambda: one.count == 1 and threads() == 0, SOON)
