@@ -110,7 +110,7 @@ class Changes:
     logs: list[tuple[str, bytes]] = field(default_factory=list)
     results: list[tuple[str, KeptResult]] = field(default_factory=list)
     forgotten: list[tuple[int, str]] = field(default_factory=list)
-    """Numbers and ids of jobs to forget."""
+    """Numbers of jobs to forget, and their ids if they may have a log or a result."""
     erased: bool = False
     """True if nothing of forgotten jobs and unused functions may be readable afterwards."""
     counted: dict[str, int] = field(default_factory=dict)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import threading
 import weakref
 from collections import Counter, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol, cast
 
 from .._core import effects as fx
@@ -122,7 +123,8 @@ class Recorder:
             self._leaving.append(job)
         self._counted[job.status.value] += 1
         if self._writer is not None or self._codec.request(job) is None:
-            self._forgotten.append((job.number, job.id))  # others were never written
+            ran = job.log is not None or job.result is not None
+            self._forgotten.append((job.number, job.id if ran else ""))  # others: never written
 
     def prepare(self, job: JobRecord) -> None:
         """Pack a job before it is accepted, in its caller's thread and without a lock."""
@@ -147,11 +149,16 @@ class Recorder:
             return
         if self.trouble and self._engine.monotonic() < self._retry_at:
             return
+        with self._writing():
+            while self._has_changes() and self._write():
+                pass
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
         with self._lock.held:
             self._writer = threading.get_ident()
             try:
-                while self._has_changes() and self._write():
-                    pass
+                yield
             finally:
                 self._writer = None
 
@@ -227,28 +234,24 @@ class Recorder:
             JournalError: they cannot be deleted; then none was.
         """
         engine = self._engine
-        with self._lock.held:
-            self._writer = threading.get_ident()
+        with self._writing():
+            if self._renew_if_lost():
+                self._write()
+            while self._has_changes() and not self._closed:  # results pickled meanwhile
+                if not self._write():
+                    raise JournalError(self.trouble)
+            with engine.lock.held:
+                kept = engine.state.jobs
+                leaving = {job for job in jobs if job.id in kept} - self._erased
+                self._erased |= leaving
             try:
-                if self._renew_if_lost():
-                    self._write()
-                while self._has_changes() and not self._closed:  # results pickled meanwhile
-                    if not self._write():
-                        raise JournalError(self.trouble)
+                self._delete(leaving)
+            except BaseException:
                 with engine.lock.held:
-                    kept = engine.state.jobs
-                    leaving = {job for job in jobs if job.id in kept} - self._erased
-                    self._erased |= leaving
-                try:
-                    self._delete(leaving)
-                except BaseException:
-                    with engine.lock.held:
-                        for job in leaving - self._erased:  # the history has dropped it meanwhile
-                            self._forget(job)
-                        self._erased -= leaving
-                    raise
-            finally:
-                self._writer = None
+                    for job in leaving - self._erased:  # the history has dropped it meanwhile
+                        self._forget(job)
+                    self._erased -= leaving
+                raise
 
     def _delete(self, jobs: Collection[JobRecord]) -> None:
         engine = self._engine
@@ -333,13 +336,9 @@ class Recorder:
     def _look_at_files(self) -> None:
         if self._closed or not renewal.lost(self.journal):
             return
-        with self._lock.held:
-            self._writer = threading.get_ident()
-            try:
-                if self._renew_if_lost():
-                    self._write()
-            finally:
-                self._writer = None
+        with self._writing():
+            if self._renew_if_lost():
+                self._write()
 
     def _renew_if_lost(self) -> bool:
         """Begin the journal anew if somebody has changed its files; the next write fills it."""
@@ -407,8 +406,7 @@ class Recorder:
         self._retry_at = 0.0
         self._look_at_files()
         self.settle()
-        with self._lock.held:
-            self._writer = threading.get_ident()
+        with self._writing():
             try:
                 while self._has_changes() and self._write():
                     pass
@@ -418,7 +416,6 @@ class Recorder:
                     self._write(ended=True)
             finally:
                 self._closed = True
-                self._writer = None
                 self.journal.close()
 
     def after_fork(self) -> None:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from .._core import effects as fx
 from .._core.spec import EMPTY
 from .._core.transitions import apply
 from .._threads.interrupts import uninterrupted
@@ -13,7 +14,6 @@ from .._threads.interrupts import uninterrupted
 if TYPE_CHECKING:
     import logging
 
-    from .._core import effects as fx
     from .._core import events as ev
     from .._core.jobs import JobRecord
     from .._core.state import QueueState
@@ -44,11 +44,19 @@ class EngineView(Protocol):
     def accepts_dispatch(self) -> bool: ...
     @property
     def recorder(self) -> RecorderView | None: ...
+    @property
+    def waiters(self) -> WaitersView: ...
     def do(self, event: ev.Event) -> bool: ...
     def perform_inside(self, effects: list[fx.Effect]) -> list[fx.Effect]: ...
     def perform(self, effects: list[fx.Effect]) -> None: ...
     def publish(self, type: str, payload: Mapping[str, object] = EMPTY) -> None: ...
     def wake(self) -> None: ...
+
+
+class WaitersView(Protocol):
+    """Those who wait for jobs."""
+
+    def has(self, job: JobRecord) -> bool: ...
 
 
 class LifeView(Protocol):
@@ -89,6 +97,10 @@ def do_all(engine: EngineView, commands: Iterable[ev.Event]) -> int:
                 effects = apply(engine.state, event, engine.now())
                 if effects is not None:
                     fitted += 1
-                    outside += engine.perform_inside(effects)
+                    outside += (  # but for those of thousands that nobody awaits
+                        effect
+                        for effect in engine.perform_inside(effects)
+                        if type(effect) is not fx.ReleaseWaiters or engine.waiters.has(effect.job)
+                    )
     engine.perform(outside)
     return fitted

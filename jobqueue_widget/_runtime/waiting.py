@@ -112,10 +112,12 @@ class Waiters:
         self.check_idle()
         return waiter
 
+    def has(self, job: JobRecord) -> bool:
+        """True if somebody waits for this job. Under the lock; nobody comes once it has ended."""
+        return job.id in self._by_job or job.id in self._at_end
+
     def release(self, job: JobRecord) -> None:
         """Wake whoever waits for this job, which has ended."""
-        if job.id not in self._by_job and job.id not in self._at_end:
-            return  # and nobody comes any more: the job has ended
         with self._engine.lock.held:
             waiters = self._by_job.pop(job.id, [])
             callbacks = self._at_end.pop(job.id, [])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..._core.stored import Changes
@@ -59,14 +60,21 @@ def insert(connection: sqlite3.Connection, table: str, rows: Iterable[tuple[obje
         connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
 
 
+def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Join ascending numbers that follow each other: the first and the last of each run."""
+    for _, run in itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        (_, first), *rest = run
+        yield first, rest[-1][1] if rest else first
+
+
 def forget(connection: sqlite3.Connection, changes: Changes, counts: dict[str, int]) -> None:
     """Delete the jobs that these changes forget, and count them in `counts`."""
     for status, count in changes.counted.items():
         counts[status] = counts.get(status, 0) + count
-    numbers = [(number,) for number, _ in changes.forgotten]
-    ids = [(job_id,) for _, job_id in changes.forgotten]
+    ranges = list(_ranges(sorted(number for number, _ in changes.forgotten)))
+    ids = [(job_id,) for _, job_id in changes.forgotten if job_id]
     for table in ("jobs", "standings"):
-        connection.executemany(f"DELETE FROM {table} WHERE number = ?", numbers)
+        connection.executemany(f"DELETE FROM {table} WHERE number BETWEEN ? AND ?", ranges)
     for table in ("results", "logs"):
         connection.executemany(f"DELETE FROM {table} WHERE id = ?", ids)
     if changes.erased:

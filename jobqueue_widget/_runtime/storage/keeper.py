@@ -146,6 +146,8 @@ class Keeper:
     def evicted(self, job: JobRecord) -> None:
         """Drop what the job left, or do so with the last handle that its user has."""
         self._in_journal.pop(job.id, None)
+        if job.log is None and job.result is None and job not in self._arguments:
+            return  # it never ran
         shelves = (self._results, self._files, self._arguments, self._log_files)
         handle = None if job.handle is None else job.handle()
         if handle is None:
