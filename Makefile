@@ -16,7 +16,7 @@ ECOSYSTEM := build/ecosystem
 CAPABILITIES := build/capabilities
 PYTHON_IN_VENV := $(VENV)/bin/python
 QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules tests/protocol)
-TESTS_OF_JOBS := $(wildcard $(addprefix tests/,contract crash ecosystem notebooks protocol schedules security unit))
+TESTS_OF_JOBS := $(wildcard $(addprefix tests/,contract crash ecosystem engines notebooks protocol schedules security unit))
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 ifndef SEED
 SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
