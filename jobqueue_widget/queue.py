@@ -28,6 +28,7 @@ from ._api.options import (
 from ._api.reference_names import ReferenceNames
 from ._api.rerun_warning import warn_if_replaced
 from ._api.submission import MISSING, Submission, target_of
+from ._api.sweeps.forecasts import Forecasting
 from ._api.unawaited import to_be_awaited
 from ._core import events as ev
 from ._core.jobs import JobStatus
@@ -48,7 +49,7 @@ class QueueNotStartedWarning(UserWarning):
     """A job was submitted to a queue that was never started; it waits."""
 
 
-class JobQueue(Forgetting, Journaled, Displayed, ReferenceNames):
+class JobQueue(Forgetting, Journaled, Displayed, Forecasting, ReferenceNames):
     """A queue of heavy jobs in this process: strict priority, then first in first out.
 
     Args:

@@ -8,13 +8,14 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..._core.jobs import CANCELLED, COMPLETED, JobRecord
 from ..._core.machine.learned import LONGEST_NAME, Learned, LearnedKey, RunStats
 from ..._core.machine.resources import Amounts, ProcessMemory
 from ..._core.spec import JobSpec
+from ..._core.sweeps.eta import Durations
 from ...errors import JobQueueError
 from ...protocols import UsesPlugins
 
@@ -35,6 +36,7 @@ class Learning:
         self._lock = engine.lock.inner()
         self._writing = engine.lock.inner()  # beside the other, which is never held for long
         self._learned: Learned[LearnedKey] = Learned()
+        self._durations = Durations()
         self._key = os.urandom(32)
         self._save: Callable[[Entries], None] | None = None
         self._saved_at = -math.inf
@@ -81,12 +83,29 @@ class Learning:
         if job.status is CANCELLED or started_at is None:
             return
         key = self.key_of(job.spec)
-        if key is None:
-            return
-        seconds = self._engine.now() - started_at if job.status is COMPLETED else None
+        seconds = self._engine.now() - started_at
         with self._lock.held:
-            self._learned.note_end(key, seconds)
-            self._changed = True
+            self._durations.note((job.spec.kind, job.spec.name), seconds)
+            if key is not None:
+                self._learned.note_end(key, seconds if job.status is COMPLETED else None)
+                self._changed = True
+
+    def durations(self, spec: JobSpec) -> Sequence[float]:
+        """Return how many seconds the last runs of its like have taken, the shortest first.
+
+        Those of this kernel, failed ones too; else the mean that an earlier kernel has learned;
+        else nothing.
+        """
+        with self._lock.held:
+            seen = self._durations.of((spec.kind, spec.name))
+            if seen:
+                return seen
+            ending = f".{spec.name}"  # by its name alone: its target would be loaded
+            return [
+                stats.mean_seconds
+                for key, stats in self._learned.items()
+                if stats.mean_seconds is not None and f".{key.name}".endswith(ending)
+            ][-1:]
 
     def note_peak(self, spec: JobSpec, used: ProcessMemory) -> None:
         """Note the most that a run held."""

@@ -1,0 +1,1 @@
+"""What users see of many jobs as one."""

@@ -1,0 +1,1 @@
+"""Many jobs as one: groups, keys, and when they will be done."""

@@ -1,0 +1,73 @@
+"""When jobs of a queue start and all is done: what it says of itself, over a restart too."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from jobqueue_widget import Job, JobQueue
+from tests.conditions import until
+
+NAP = 0.02
+
+
+async def nap() -> None:
+    await asyncio.sleep(NAP)
+
+
+async def endless() -> None:
+    await asyncio.Event().wait()
+
+
+def eta(queue: JobQueue) -> float | None:
+    return queue.eta
+
+
+def starts(queue: JobQueue, *jobs: Job) -> list[float | None]:
+    return [queue.starts_in(job) for job in jobs]
+
+
+async def test_a_queue_says_when_as_soon_as_it_knows() -> None:
+    async with JobQueue() as queue:
+        assert eta(queue) == 0.0
+        first = queue.submit_nowait(nap)
+        assert eta(queue) is None
+        assert queue.starts_in(first) is None
+        await first
+        blocker = queue.submit_nowait(endless)
+        await until(lambda: blocker.started_at)
+        assert eta(queue) is None, "nobody knows how long this one takes"
+        blocker.cancel()
+        await until(lambda: blocker.done)
+        queue.pause()
+        one, two, three = (queue.submit_nowait(nap) for _ in range(3))
+        after = queue.options(after=three).submit_nowait(nap)
+        assert eta(queue) is None, "nobody knows when it will be resumed"
+        queue.hold(two)
+        queue.resume()
+        at = starts(queue, one, three, after)
+        assert None not in at
+        assert at == sorted(at, key=lambda start: start or 0.0)
+        assert queue.starts_in(two) is eta(queue) is None
+        queue.release(two)
+        left = eta(queue)
+        assert left is not None
+        assert 2 * NAP < left < 4 * 10 * NAP
+        await queue.join()
+        assert eta(queue) == 0.0
+        assert starts(queue, one, two) == [None, None]
+        assert queue.starts_in("no such job") is None
+
+
+async def test_the_morning_after_begins_with_what_was_learned(tmp_path: Path) -> None:
+    async with JobQueue(journal=tmp_path / "runs.db") as queue:
+        await queue.submit_nowait(nap)
+        await queue.close()
+    async with JobQueue(journal=tmp_path / "runs.db") as queue:
+        jobs = [queue.submit_nowait(nap) for _ in range(3)]
+        left = eta(queue)
+        assert left is not None
+        assert left > NAP
+        assert queue.starts_in(jobs[2])
+        await queue.join()
+        await queue.close()
