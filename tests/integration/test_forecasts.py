@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from jobqueue_widget import Job, JobQueue
+import pytest
+
+from jobqueue_widget import Job, JobQueue, current_job
 from tests.conditions import until
 
 NAP = 0.02
@@ -57,6 +59,25 @@ async def test_a_queue_says_when_as_soon_as_it_knows() -> None:
         assert eta(queue) == 0.0
         assert starts(queue, one, two) == [None, None]
         assert queue.starts_in("no such job") is None
+
+
+async def reporting() -> None:
+    current_job().report(0.5)
+    await asyncio.Event().wait()
+
+
+async def test_the_progress_of_the_first_tells_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobqueue_widget._core.sweeps.eta.JUST_BEGUN", 0.0)
+    async with JobQueue() as queue:
+        jobs = [queue.submit_nowait(reporting) for _ in range(3)]
+        await until(lambda: jobs[0].progress == 0.5)
+        at = starts(queue, *jobs[1:])
+        assert at[0]
+        assert at[1]
+        assert at[1] > 2 * at[0]
+        queue.cancel_all("all")
 
 
 async def test_the_morning_after_begins_with_what_was_learned(tmp_path: Path) -> None:

@@ -79,6 +79,25 @@ def test_a_job_waits_for_its_parents_and_its_time() -> None:
     assert told.starts == {"a": 0.0, "b": 0.0, "c": 10.0, "d": 50.0, "e": 60.0}
 
 
+PACES = {
+    (100.0, 0.25): 300.0,
+    (100.0, 1.0): 0.0,
+    (9.0, 0.5): None,  # it has just begun
+    (100.0, 0.01): None,
+    (100.0, None): None,
+}
+
+
+@pytest.mark.parametrize("pace", PACES, ids=str)
+def test_what_runs_goes_on_at_its_pace(pace: tuple[float, float | None]) -> None:
+    elapsed, progress = pace
+    first = Run("a", (), elapsed=elapsed, progress=progress)
+    assert forecast([first], (), (), 1).done == PACES[pace]
+    like = Run("a", (1_000.0,), elapsed=elapsed, progress=progress)
+    left = PACES[pace]
+    assert forecast([like], (), (), 1).done == (1_000.0 - elapsed if left is None else left)
+
+
 def test_nothing_is_left() -> None:
     assert forecast((), (), (), 2) == Forecast({}, {}, 0.0)
 

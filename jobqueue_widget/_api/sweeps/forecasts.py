@@ -53,7 +53,7 @@ def forecast_of(engine: Engine) -> Forecast:
         if seen is None:
             seen = known[kind] = engine.learning.durations(job.spec)
         elapsed = 0.0 if job.started_at is None else max(0.0, now - job.started_at)
-        return Run(job.id, seen, elapsed=elapsed)
+        return Run(job.id, seen, elapsed=elapsed, progress=job.progress)
 
     def later(job: JobRecord) -> Run:
         told = run(job)
@@ -64,4 +64,8 @@ def forecast_of(engine: Engine) -> Forecast:
             told.not_before = max(0.0, job.starts_at - now)
         return told
 
-    return forecast([*map(run, running)], [*map(run, ready)], [*map(later, waiting)], lanes)
+    begun = [run(job) for job in running]
+    for one, job in zip(begun, running, strict=True):
+        if not one.seen and one.left is not None:  # the first of its kind tells of the others
+            known[job.spec.kind, job.spec.name] = [one.elapsed + one.left]
+    return forecast(begun, [*map(run, ready)], [*map(later, waiting)], lanes)

@@ -17,6 +17,8 @@ from itertools import takewhile
 
 MOST_KEYS = 1_000
 MOST_SEEN = 100  # durations of one key: the latest count
+JUST_BEGUN = 10.0  # seconds in which progress says nothing of the rest: data are loaded
+LEAST_PROGRESS = 0.02
 PLAYS = 12
 MOST_PLAYED = 20_000  # jobs times plays; beyond, there are fewer plays
 
@@ -71,16 +73,31 @@ class Durations:
 class Run:
     """A job that runs or will, and the ascending durations of its like; none: unknown.
 
-    In seconds: `elapsed` of one that runs; `not_before`, from now, of one that waits for a time,
-    infinite if for its user. `after` are jobs that must end before it.
+    In seconds: `elapsed` of one that runs, and its `progress` from 0.0 to 1.0; `not_before`, from
+    now, of one that waits for a time, infinite if for its user. `after` are jobs that must end
+    before it.
     """
 
     id: str
     seen: Sequence[float]
     groups: Sequence[str] = ()
     elapsed: float = 0.0
+    progress: float | None = None
     after: Sequence[str] = ()
     not_before: float = 0.0
+
+    @property
+    def is_known(self) -> bool:
+        """True if anything is known of how long it takes."""
+        return bool(self.seen) or self.left is not None
+
+    @property
+    def left(self) -> float | None:
+        """How long it still runs at its pace so far; None while that says nothing."""
+        done = self.progress or 0.0
+        if self.elapsed < JUST_BEGUN or not LEAST_PROGRESS <= done <= 1.0:
+            return None
+        return self.elapsed * (1.0 - done) / done
 
 
 @dataclass(slots=True)
@@ -100,7 +117,7 @@ def forecast(
     Unknown are: a job of unknown duration, whatever starts behind or after it or waits for its
     user, and each group with such a job.
     """
-    lit = _known(ready, waiting) if lanes and all(run.seen for run in running) else []
+    lit = _known(ready, waiting) if lanes and all(run.is_known for run in running) else []
     plays = max(1, min(PLAYS, MOST_PLAYED // (len(lit) + 1)))
     starts, groups, done = [0.0] * len(lit), dict[str, float](), 0.0
     for number in range(plays):
@@ -110,7 +127,7 @@ def forecast(
         for name, end in play.groups.items():
             groups[name] = groups.get(name, 0.0) + end
         done += max(play.ends.values(), default=0.0)
-    known = {run.id for run in (*running, *lit) if run.seen}
+    known = {run.id for run in (*running, *lit) if run.is_known}
     dark = [run for run in (*running, *ready, *waiting) if run.id not in known]
     unknown = {name for run in dark for name in run.groups}
     return Forecast(
@@ -142,7 +159,7 @@ class _Play:
         self.ends: dict[str, float] = {}
         self.groups: dict[str, float] = {}
         for run in running:
-            if run.seen:
+            if run.is_known:
                 rest = _rest(run, draw())
                 self._end(run, rest)
                 pool = self._pools.setdefault(id(run.seen), list(run.seen))
@@ -170,10 +187,13 @@ class _Play:
 
 
 def _rest(run: Run, share: float) -> float:
-    """Return how long a job still runs: as one of those that took longer than it has run already.
+    """Return how long a job still runs: at its pace, else as those that took longer than it has.
 
     One that has run longer than all before it is taken for halfway.
     """
+    left = run.left
+    if left is not None:
+        return left
     first = bisect_right(run.seen, run.elapsed)
     longer = len(run.seen) - first
     if not longer:
