@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from ._api import rows
+from ._api.callers.decorated import Decorating
+from ._api.callers.futures import QueueExecutor
 from ._api.control import Control, OptionsView, Scope
 from ._api.displayed import Displayed
 from ._api.forgetting import Forgetting
-from ._api.futures import QueueExecutor
 from ._api.journaled import Journaled, give_journal, queue_of
 from ._api.options import (
     PARAMETERS,
@@ -49,7 +50,7 @@ class QueueNotStartedWarning(UserWarning):
     """A job was submitted to a queue that was never started; it waits."""
 
 
-class JobQueue(Forgetting, Journaled, Displayed, Forecasting, ReferenceNames):
+class JobQueue(Decorating, Forgetting, Journaled, Displayed, Forecasting, ReferenceNames):
     """A queue of heavy jobs in this process: strict priority, then first in first out.
 
     Args:

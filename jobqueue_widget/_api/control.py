@@ -29,8 +29,8 @@ from ..errors import (
     WouldDeadlockError,
 )
 from ..job import Job
+from .callers.futures import JobFuture
 from .display_hook import hearing
-from .futures import JobFuture
 from .options import check_callback, check_priority, check_text, seconds_or_none
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
 from .submission import MISSING, Submission, changed_text, differs_now, target_of

@@ -24,6 +24,7 @@ from ..protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, Suppo
 from ..workers.definitions import (
     Definition,
     NotToldError,
+    StandIn,
     definition_of,
     found_as,
     made_of,
@@ -80,6 +81,8 @@ class Submission:
 
         """
         engine = self._engine
+        if isinstance(target, StandIn):
+            target = target.target()
         kind, name = classify(target)
         if kwargs:
             refuse_options(target, kwargs)

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from .._core.texts.secret_names import is_mere_word, looks_secret
 from ..child import byvalue
 from ..child.wire import PLAIN_TYPES
+from ..workers.definitions import StandIn, bare
 from ..workers.packing import is_found_by_name
 
 Parts = Iterable[tuple[object, object]]
 
 
-def is_by_value(thing: type | FunctionType | ModuleType) -> bool:
+def is_by_value(thing: type | FunctionType | ModuleType | StandIn) -> bool:
     """True if a pickle holds the thing itself, not only where to import it from."""
     if isinstance(thing, ModuleType):
         name = thing.__name__
@@ -106,15 +107,16 @@ def says_nothing(target: object) -> bool:
     seen: set[object] = set()
     left = [target]
     while left:
-        function = left.pop()
+        given = left.pop()
+        function = bare(given)
         if type(function) is not FunctionType:
             return False
-        if function in seen:
+        if given in seen:
             continue
-        seen.add(function)
+        seen.add(given)
         if not _are_plain(function.__defaults__) or function.__kwdefaults__ or function.__dict__:
             return False
-        if not is_by_value(function):
+        if not is_by_value(given if isinstance(given, StandIn) else function):
             if function.__defaults__ and _said_by(function.__code__).sounds:
                 return False
             continue
@@ -123,7 +125,7 @@ def says_nothing(target: object) -> bool:
             return False
         for name in (*said.names, *byvalue.names_in_texts(function)):
             value = there.get(name)
-            if type(value) is FunctionType:
+            if type(value) is FunctionType or isinstance(value, StandIn):
                 left.append(value)
             elif type(value) not in _QUIET and (type(value) is not type or is_by_value(value)):
                 return False

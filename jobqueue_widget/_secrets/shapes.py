@@ -23,6 +23,7 @@ from types import (
 )
 from typing import Any, cast
 
+from ..workers.definitions import StandIn
 from .functions import Parts, is_by_value, of_class, of_function
 from .parameters import names_by_position
 from .tables import of_table
@@ -69,6 +70,8 @@ def parts_of(value: object, *, everything: bool) -> Parts:
         return of_class(value)
     if isinstance(value, FunctionType):
         return of_function(value)
+    if isinstance(value, StandIn):
+        return [(None, value.__wrapped__)] if is_by_value(value) else ()
     if isinstance(value, MethodType):
         return [(None, value.__self__), (None, value.__func__)]
     if isinstance(value, functools.partial):

@@ -19,6 +19,21 @@ LONG = 1024  # characters from which on a text is compared by its hash
 _Watch = tuple[Mapping[str, object], str, Callable[[], object], object]
 
 
+class StandIn:
+    """What stands here for a function, and in a job is that function: `queue.job` makes them."""
+
+    __wrapped__: Callable[..., object]
+
+    def target(self) -> object:
+        """Return what is submitted where this is."""
+        return self
+
+
+def bare(target: object) -> object:
+    """Return the function that a target stands for, if it is a stand-in; else the target."""
+    return target.__wrapped__ if isinstance(target, StandIn) else target
+
+
 def definition_of(target: object) -> object:
     """Return what a cell or module defines of a callable.
 

@@ -15,7 +15,7 @@ import cloudpickle
 from ..child import byvalue
 from ..child.wire import is_plain
 from ..errors import UnpicklableJobError
-from .definitions import Definition, definition_of, has_code
+from .definitions import Definition, bare, definition_of, has_code
 
 Sources = dict[str, list[str]]  # lines of source by file or cell
 
@@ -240,6 +240,7 @@ def _blame_arguments(
 
 def _blame_function(target: Callable[..., object], error: Exception) -> str:
     name = getattr(target, "__qualname__", type(target).__qualname__)
+    target = cast("Callable[..., object]", bare(target))
     function = getattr(target, "__func__", target)
     if inspect.isfunction(function):
         captured = inspect.getclosurevars(function)

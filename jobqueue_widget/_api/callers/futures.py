@@ -8,13 +8,13 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._core import events as ev
-from ..errors import JobCancelledError, JobFailedError, QueueStoppedError, WaitTimeoutError
-from ..job import Job
+from ..._core import events as ev
+from ...errors import JobCancelledError, JobFailedError, QueueStoppedError, WaitTimeoutError
+from ...job import Job
 
 if TYPE_CHECKING:
-    from .._core.jobs import JobRecord
-    from .._runtime.engine import Engine
+    from ..._core.jobs import JobRecord
+    from ..._runtime.engine import Engine
 
 Wait = Callable[["list[JobRecord]", "float | None"], None]
 Callback = Callable[["JobFuture"], object]

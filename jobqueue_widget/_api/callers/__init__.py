@@ -1,0 +1,1 @@
+"""What calls jobs in the ways that other code expects: futures, executors, decorated functions."""
