@@ -45,7 +45,9 @@ class EngineView(Protocol):
     @property
     def recorder(self) -> RecorderView | None: ...
     @property
-    def waiters(self) -> WaitersView: ...
+    def waiters(self) -> Finds: ...
+    @property
+    def keeper(self) -> Finds: ...
     def do(self, event: ev.Event) -> bool: ...
     def perform_inside(self, effects: list[fx.Effect]) -> list[fx.Effect]: ...
     def perform(self, effects: list[fx.Effect]) -> None: ...
@@ -53,8 +55,8 @@ class EngineView(Protocol):
     def wake(self) -> None: ...
 
 
-class WaitersView(Protocol):
-    """Those who wait for jobs."""
+class Finds(Protocol):
+    """Something that may be about a job."""
 
     def has(self, job: JobRecord) -> bool: ...
 
@@ -89,6 +91,13 @@ def do_all(engine: EngineView, commands: Iterable[ev.Event]) -> int:
 
     Others get the lock now and then; a journal gets one transaction.
     """
+    waiters, keeper = engine.waiters, engine.keeper
+
+    def matters(effect: fx.Effect) -> bool:  # not so for thousands that nobody awaits
+        if type(effect) is fx.ReleaseWaiters:
+            return waiters.has(effect.job)
+        return type(effect) is not fx.Evict or keeper.has(effect.job)
+
     fitted, left = 0, iter(commands)
     outside: list[fx.Effect] = []
     while some := list(itertools.islice(left, AT_A_TIME)):
@@ -97,10 +106,6 @@ def do_all(engine: EngineView, commands: Iterable[ev.Event]) -> int:
                 effects = apply(engine.state, event, engine.now())
                 if effects is not None:
                     fitted += 1
-                    outside += (  # but for those of thousands that nobody awaits
-                        effect
-                        for effect in engine.perform_inside(effects)
-                        if type(effect) is not fx.ReleaseWaiters or engine.waiters.has(effect.job)
-                    )
+                    outside += [one for one in engine.perform_inside(effects) if matters(one)]
     engine.perform(outside)
     return fitted

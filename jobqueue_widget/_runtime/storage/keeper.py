@@ -143,11 +143,15 @@ class Keeper:
             if type(value) is not NotKept:
                 self.note_loaded(job, value)
 
+    def has(self, job: JobRecord) -> bool:
+        """True if an ended job may have left anything here: not one that never ran."""
+        return job.result is not None or job.log is not None or job in self._arguments
+
     def evicted(self, job: JobRecord) -> None:
         """Drop what the job left, or do so with the last handle that its user has."""
         self._in_journal.pop(job.id, None)
-        if job.log is None and job.result is None and job not in self._arguments:
-            return  # it never ran
+        if not self.has(job):
+            return
         shelves = (self._results, self._files, self._arguments, self._log_files)
         handle = None if job.handle is None else job.handle()
         if handle is None:
