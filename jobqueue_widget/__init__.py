@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._api.rerun_warning import QueueReplacedWarning
     from ._api.rows import Rows
+    from ._api.sweeps.group import JobGroup
     from ._core.jobs import BlockReason, Holder, JobFailure, JobStatus, NotKept
     from ._core.machine.learned import RunStats
     from ._persistence.sqlite.journal import SqliteJournal
@@ -69,6 +70,7 @@ _HOMES = {
     "QueueNotStartedWarning": ".queue",
     "QueueReplacedWarning": "._api.rerun_warning",
     "Job": ".job",
+    "JobGroup": "._api.sweeps.group",
     "Rows": "._api.rows",
     "JobEvent": "._runtime.publish",
     "JobStatus": "._core.jobs",
@@ -139,6 +141,7 @@ __all__ = [
     "JobEvictedError",
     "JobFailedError",
     "JobFailure",
+    "JobGroup",
     "JobNotFinishedError",
     "JobQueue",
     "JobQueueError",

@@ -34,6 +34,10 @@ class AmbiguousJobError(JobQueueError, LookupError):
     """`queue[...]` matches no job, or more than one."""
 
 
+class UnknownGroupError(JobQueueError, LookupError):
+    """The queue keeps no job of a group of this name."""
+
+
 class JobEvictedError(JobQueueError, ValueError):
     """The job ended long ago and is no longer kept (see `keep_ended`)."""
 

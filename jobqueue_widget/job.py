@@ -62,8 +62,9 @@ class Job:
     Times are epoch seconds (float) or None. Any thread may read.
     """
 
-    __slots__ = ("__weakref__", "_control", "_record")
+    __slots__ = ("__weakref__", "_control", "_next", "_record")
     _record: JobRecord
+    _next: Job | None  # another try in its place: held, so that its result is kept as this one's
     _control: ControlView
 
     def __new__(cls, record: JobRecord, control: ControlView) -> Job:
@@ -73,7 +74,7 @@ class Job:
             if isinstance(known, cls) and known._control is control:
                 return known
             made = super().__new__(cls)
-            made._record, made._control = record, control
+            made._record, made._control, made._next = record, control, None
             record.handle = weakref.ref(made)
             return made
 
@@ -128,6 +129,17 @@ class Job:
     def retry_of(self) -> str | None:
         """The id of the job that this one repeats."""
         return self._record.retry_of
+
+    @property
+    def retried_by(self) -> str | None:
+        """The id of the job that has taken its place, as another try of it."""
+        other = self._record.retried_by
+        return None if other is None else other.id
+
+    @property
+    def group(self) -> str | None:
+        """The name of its group: of its `map`, or as given by `options(group=…)`."""
+        return self._record.spec.options.group
 
     # -- where it is ---------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from ._api.options import (
 from ._api.reference_names import ReferenceNames
 from ._api.rerun_warning import warn_if_replaced
 from ._api.submission import MISSING, Submission, target_of
+from ._api.sweeps.collected import Collected
 from ._api.sweeps.forecasts import Forecasting
 from ._api.unawaited import to_be_awaited
 from ._core import events as ev
@@ -43,6 +44,7 @@ from .job import Job
 from .protocols import OffersResources
 
 if TYPE_CHECKING:
+    from ._api.sweeps.group import JobGroup
     from .protocols import Executor
 
 
@@ -50,7 +52,9 @@ class QueueNotStartedWarning(UserWarning):
     """A job was submitted to a queue that was never started; it waits."""
 
 
-class JobQueue(Decorating, Forgetting, Journaled, Displayed, Forecasting, ReferenceNames):
+class JobQueue(
+    Decorating, Forgetting, Collected, Journaled, Displayed, Forecasting, ReferenceNames
+):
     """A queue of heavy jobs in this process: strict priority, then first in first out.
 
     Args:
@@ -280,8 +284,11 @@ class JobQueue(Decorating, Forgetting, Journaled, Displayed, Forecasting, Refere
         target = target_of(target, kwargs)
         return self._control.submit(target, args, kwargs, DEFAULT_OPTIONS, priority)
 
-    def map(self, function: object, iterable: Iterable[Any], *more: Iterable[Any]) -> list[Job]:
+    def map(self, function: object, iterable: Iterable[Any], *more: Iterable[Any]) -> JobGroup:
         """Enqueue a job per item, in order; with `more` iterables per tuple of items, as `map`.
+
+        Returns:
+            The jobs as a group, which is used like a list of them; `await` it for the results.
 
         Raises:
             JobQueueError: one item cannot be submitted; then none is.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -18,7 +17,7 @@ from .._runtime.engine_view import do_all
 from .._runtime.waiting import Waiter
 from .._runtime.waits import WAITS
 from .._secrets.arguments import quiet_line
-from .._threads.kernel import can_nest, run_nested
+from .._threads.kernel import run_nested
 from ..child.job_context import current_job
 from ..errors import (
     AmbiguousJobError,
@@ -30,10 +29,11 @@ from ..errors import (
 )
 from ..job import Job
 from .callers.futures import JobFuture
-from .display_hook import hearing
 from .options import check_callback, check_priority, check_text, seconds_or_none
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
 from .submission import MISSING, Submission, changed_text, differs_now, target_of
+from .sweeps.acts import Acts, told_text, within
+from .sweeps.group import JobGroup
 from .unawaited import to_be_awaited
 
 Scope = Literal["pending", "running", "all"]
@@ -41,7 +41,7 @@ CURE = "options(secret=False) keeps it"
 ENDS = {JobStatus.failed: "has failed", JobStatus.cancelled: "was cancelled"}
 
 
-class Control:
+class Control(Acts):
     """Acts on records of one engine. Holds no reference to the user's JobQueue object."""
 
     def __init__(
@@ -71,29 +71,9 @@ class Control:
         self.engine.submit([(record, parents)])
         return Job(record, self)
 
-    def map(
-        self,
-        function: object,
-        iterables: tuple[Iterable[Any], ...],
-        options: JobOptions,
-        priority: int,
-    ) -> list[Job]:
-        """Enqueue a job per tuple of items; all of them or none."""
-        self.engine.life.check_open()
-        make = self.submission.record
-        items = zip(*iterables, strict=False)  # as the built-in map: the shortest one ends it
-        made = [make(function, item, {}, options, priority) for item in items]
-        self._say_what_is_lost([record for record, _ in made])
-        self.engine.submit(made)
-        return [Job(record, self) for record, _ in made]
-
-    def retry(self, record: JobRecord, latest: bool = False) -> Job:
-        """Submit the same again, as a new job; with `latest` with the function as it is now."""
-        again = self.submission.as_now(record) if latest else self.submission.again(record)
-        for words in self._told_of_retry(record, again, latest):
-            self.engine.log_of(again).write(f"[{words}]\n")
-        self.engine.submit([(again, self.submission.parents(again.spec.options))])
-        return Job(again, self)
+    def retry(self, record: JobRecord, with_latest: bool = False) -> Job:
+        """Submit the same again, as a new job; or with the function as it is now."""
+        return self._retry([record], with_latest, None)[0]
 
     def _told_of_retry(self, record: JobRecord, again: JobRecord, latest: bool) -> Iterator[str]:
         if not latest and differs_now(record.spec):
@@ -151,6 +131,10 @@ class Control:
             state = self.engine.state
             return [*state.running.values(), *state.order.slice(0), *reversed(state.ended)]
 
+    def handle(self, record: JobRecord) -> Job:
+        """Return the handle of a job."""
+        return Job(record, self)
+
     def all_jobs(self, status: JobStatus | None = None) -> list[Job]:
         """List handles of all records, or of those of one status."""
         records = self.all_records()
@@ -198,9 +182,7 @@ class Control:
         if limit is None:
             limit = self.engine.settings.cancel_timeout
         check_text("reason", reason)
-        if record.spec.secrets is not None:
-            reason = record.spec.secrets.hide(reason)
-        return self.engine.do(ev.CancelRequested(record, force, limit, reason))
+        return self.engine.do(ev.CancelRequested(record, force, limit, told_text(record, reason)))
 
     def cancel_all(self, scope: Scope, tag: str | None) -> int:
         """Cancel all jobs of the scope and tag; return how many are cancelled or asked to stop.
@@ -240,7 +222,7 @@ class Control:
         waiter = engine.waiters.for_job(record)
         try:
             with WAITS.entered(engine, record, waiter, timeout):
-                await _within(timeout, waiter)
+                await within(timeout, waiter)
         except TimeoutError:
             raise WaitTimeoutError(
                 f"job {record.spec.title!r} is still {record.status.value} after {timeout:g} s; "
@@ -277,7 +259,7 @@ class Control:
         self.engine.life.handle_lost_loop()
         waiter = self.engine.waiters.for_all()
         try:
-            await _within(timeout, waiter)
+            await within(timeout, waiter)
         except TimeoutError:
             state = self.engine.state
             raise WaitTimeoutError(
@@ -299,9 +281,7 @@ class Control:
         def left() -> float | None:
             return None if deadline is None else max(0.0, deadline - engine.monotonic())
 
-        # The thread of the owner loop must run it meanwhile. With a private loop jobs go on by
-        # themselves, but the clicks of a page arrive on the kernel's loop, which runs here.
-        if engine.life.is_on_loop_thread or (hearing() is not None and can_nest()):
+        if self._runs_here():
 
             async def wait_here() -> None:
                 for record in records:
@@ -360,16 +340,9 @@ class OptionsView:
         target = target_of(target, kwargs)
         return self._control.submit(target, args, kwargs, self._options, self._priority)
 
-    def map(self, function: object, iterable: Iterable[Any], *more: Iterable[Any]) -> list[Job]:
-        """Enqueue a job per item, all with these options."""
+    def map(self, function: object, iterable: Iterable[Any], *more: Iterable[Any]) -> JobGroup:
+        """Enqueue a job per item, all with these options. See `JobQueue.map`."""
         return self._control.map(function, (iterable, *more), self._options, self._priority)
-
-
-async def _within(timeout: float | None, waiter: Waiter) -> None:
-    """Wait for at most `timeout` seconds, and answer pages meanwhile."""
-    with hearing() or nullcontext():
-        async with asyncio.timeout(timeout):
-            await waiter.wait()
 
 
 def _searchable(job: JobRecord) -> str:

@@ -152,6 +152,12 @@ def _check_tags(value: object) -> tuple[str, ...]:
     return tuple(check_text("tags", tag) for tag in listed)
 
 
+def _check_group(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidOptionError(f"group must be a text that is not empty, not {_show(value)}")
+    return check_text("group", value)
+
+
 def _check_bool(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidOptionError(f"{name} must be True or False, not {_show(value)}")
@@ -295,6 +301,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "priority": check_priority,
     "label": _check_label,
     "tags": _check_tags,
+    "group": _check_group,
     "timeout": lambda value: check_seconds("timeout", value, zero=False),
     "deadline": lambda value: check_seconds("deadline", value, zero=False),
     "delay": lambda value: check_seconds("delay", value),

@@ -206,6 +206,8 @@ def _is_withheld(job: JobRecord) -> bool:
 
 def note_of(job: JobRecord, differs: bool) -> str | None:
     """Return a remark about a job for its row, or None; `differs`: see `has_changed`."""
+    if job.retried_by is not None and job.status is not JobStatus.completed:
+        return f"retried → {job.retried_by.id.partition('-')[0]}"
     if job.finished_before_cancel:
         return "finished before the cancel"
     if job.backing_off and job.failure is not None:

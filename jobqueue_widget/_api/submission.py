@@ -117,7 +117,9 @@ class Submission:
         """Pack a job with secrets, which no error, label or tag of it may show."""
         options = spec.options
         label = options.label and secrets.hide(options.label)
-        spec.options = replace(options, label=label, tags=tuple(map(secrets.hide, options.tags)))
+        group = options.group and secrets.hide(options.group)
+        tags = tuple(map(secrets.hide, options.tags))
+        spec.options = replace(options, label=label, group=group, tags=tags)
         try:
             spec.payload = executor.prepare(spec)
         except UnpicklableJobError as error:

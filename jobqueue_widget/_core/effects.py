@@ -77,6 +77,12 @@ class Paused(Effect):
     __slots__ = ()
 
 
+class Superseded(Effect):
+    """Show that another try has taken the place of this job, which has ended."""
+
+    __slots__ = ()
+
+
 class Reranked(Effect):
     """Write down a rank that was changed to make room for another job; nobody is told."""
 

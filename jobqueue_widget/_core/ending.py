@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from . import effects as fx
 from .jobs import CANCELLED, COMPLETED, PENDING, JobFailure, JobRecord, JobStatus
 from .state import QueueState
+from .sweeps.groups import moved
 
 Out = list[fx.Effect]
 
@@ -54,7 +55,9 @@ def wait_again(state: QueueState, job: JobRecord, out: Out) -> None:
     for kind in fx.TIMER_BITS:
         if kind != "deadline":  # which counts from the submit
             disarm(job, kind, out)
-    job.status = PENDING
+    was, job.status = job.status, PENDING
+    if job.groups:
+        moved(job, was)
     job.cancel_phase = job.run_phase = None
     job.limit_hit = False
     job.where = None
@@ -108,7 +111,9 @@ def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> 
     elif job.lane_taken:
         state.running.pop(job.id, None)
         state.zombies[job.id] = job
-    job.status = status
+    was, job.status = job.status, status
+    if job.groups:
+        moved(job, was)
     job.cancel_phase = job.run_phase = job.block_reason = None
     job.held = job.backing_off = job.deadline_hit = False
     job.starts_at = None

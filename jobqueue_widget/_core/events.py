@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from .effects import TimerKind
 from .jobs import BlockReason, JobFailure, JobRecord, JobStatus, Outcome
+from .sweeps.group import Group
+
+Accepted = Sequence[tuple[JobRecord, tuple[JobRecord, ...]]]
+"""New jobs, each with those that it waits for."""
+Repeated = Mapping[JobRecord, JobRecord]
+"""By new jobs: the jobs that they are another try of."""
+NONE_REPEATED: Repeated = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -20,9 +29,10 @@ class Event:
 
 @dataclass(slots=True)
 class Submitted(Event):
-    """A new job was accepted; `parents` are the jobs it waits for."""
+    """A new job was accepted; `parents` are the jobs it waits for, `repeated` what it repeats."""
 
     parents: tuple[JobRecord, ...] = ()
+    repeated: JobRecord | None = None
     code: ClassVar[str] = "S"
 
 
@@ -42,6 +52,14 @@ class Restored(Event):
     delay_left: float | None = None
     deadline_left: float | None = None
     code: ClassVar[str] = "R"
+
+
+@dataclass(slots=True)
+class Joined(Event):
+    """The job is one more item of a group, also of the one that its queue has by that name."""
+
+    group: Group
+    code: ClassVar[str] = "g"
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ from .spec import JobSpec
 if TYPE_CHECKING:
     from .machine.rescue import Rescue
     from .machine.usage import Usage
+    from .sweeps.group import Group
 
 CancelPhase = Literal["asked", "forcing"]
 
@@ -55,6 +56,7 @@ class JobRecord:
         "failed_starts",
         "failure",
         "finished_before_cancel",
+        "groups",
         "handle",
         "held",
         "history",
@@ -74,6 +76,7 @@ class JobRecord:
         "rank",
         "rescue",
         "result",
+        "retried_by",
         "retry_of",
         "revision",
         "run_phase",
@@ -174,6 +177,10 @@ class JobRecord:
         self.finished_before_cancel = False
         #: The id of the job of which this is another try, or None. Always.
         self.retry_of: str | None = None
+        #: The other try that has taken its place, if there is one. Once it has ended.
+        self.retried_by: JobRecord | None = None
+        #: The groups that count it, once for each item that it stands for. From its submit on.
+        self.groups: tuple[Group, ...] = ()
         #: The runtime's `JobLog`. Once something was written.
         self.log: object = None
         #: A weak reference to the `Job` that its user holds. Once there was one.

@@ -16,6 +16,7 @@ from .texts.causes import (
     is_one_of,
     is_out_of_memory,
     is_retriable,
+    kind_of,
     kinds_from,
     shortfall_of,
     stated_from,
@@ -92,6 +93,11 @@ class JobFailure:
         The names in `causes.NO_EXCEPTION` stand for ends that are no exception of the job.
         """
         return is_one_of(self._names(), names, was_raised=bool(self.kinds))
+
+    @property
+    def kind(self) -> str:
+        """What failures are sorted by: "worker died", "time limit", "deadline", or its type."""
+        return kind_of(self.type_name)
 
     @property
     def category(self) -> Category | None:

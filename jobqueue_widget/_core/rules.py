@@ -25,6 +25,8 @@ from .jobs import (
 )
 from .retrying import retry_or_fail, start_again_or_fail
 from .state import QueueState
+from .sweeps.groups import enrol, moved
+from .sweeps.groups import join as join_group
 
 INTERRUPTED = "interrupted by kernel exit"
 
@@ -37,7 +39,7 @@ def submit(
 ) -> None:
     """Accept a job, and cancel it at once if a parent has already failed or been cancelled."""
     job, options = event.job, event.job.spec.options
-    state.accept(job)
+    accept(state, event, out)
     delay, deadline = options.delay, options.deadline
     if isinstance(event, ev.Restored):
         delay, deadline = event.delay_left, event.deadline_left
@@ -64,6 +66,15 @@ def submit(
         out.append(fx.Wake(job))
 
 
+def accept(state: QueueState, event: ev.Submitted | ev.Restored, out: Out) -> None:
+    """Count a new job and make it known, and count it in its groups, if it is in any."""
+    job = event.job
+    state.accept(job)
+    if job.groups or job.retry_of is not None or job.spec.options.group is not None:
+        repeated = event.repeated if isinstance(event, ev.Submitted) else None
+        enrol(state, job, repeated or state.jobs.get(job.retry_of or ""), out)
+
+
 def block(state: QueueState, event: ev.Blocked, out: Out) -> None:
     """Note why a job waits, and publish each reason once."""
     job = event.job
@@ -84,6 +95,8 @@ def launch(state: QueueState, event: ev.Launched, out: Out) -> None:
     job = event.job
     state.order.remove(job)
     job.status = RUNNING
+    if job.groups:
+        moved(job, PENDING)
     job.executor_name, job.can_kill = event.executor_name, event.can_kill
     job.result = None
     job.block_reason = None
@@ -268,6 +281,11 @@ def move_result(state: QueueState, event: ev.ResultMoved, out: Out) -> None:
         out.append(fx.Publish(event.job, "result_let_go", {"reason": event.result.reason}))
 
 
+def join(state: QueueState, event: ev.Joined, out: Out) -> None:
+    """Add a job to a group; its row does not change."""
+    join_group(state, event.job, event.group)
+
+
 def ignore(state: QueueState, event: ev.Event, out: Out) -> None:
     """Do nothing, for an event that comes too late."""
 
@@ -324,8 +342,8 @@ def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
     """
     job = event.job
     if event.was.ended:
-        state.accept(job)
         job.status = event.was
+        accept(state, event, out)
         state.totals.count(event.was)
         state.retire(job, out)
     elif event.was is PENDING:
@@ -336,7 +354,7 @@ def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
         job.attempt += 1
         submit(state, event, out, "restored")
     else:
-        state.accept(job)
+        accept(state, event, out)
         job.failure = JobFailure("KernelDied", INTERRUPTED)
         end(state, job, CANCELLED if event.asked else FAILED, out)
         job.completed_at = max(event.seen_at, job.started_at or 0.0)

@@ -25,6 +25,7 @@ class JobOptions:
 
     label: str | None = None
     tags: tuple[str, ...] = ()
+    group: str | None = None
     timeout: float | None = None
     deadline: float | None = None
     delay: float | None = None

@@ -11,6 +11,7 @@ from itertools import islice
 from . import effects as fx
 from .jobs import COMPLETED, FAILED, JobRecord, JobStatus
 from .order import PendingOrder
+from .sweeps.groups import GroupsOfQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class QueueState:
         self.resting: dict[str, JobRecord] = {}  # jobs pending again, with which their lanes wait
         self.unstarted_in_a_row = 0  # jobs that failed because they could not be started
         self.jobs: dict[str, JobRecord] = {}
+        self.groups = GroupsOfQueue()
         self.ended: deque[JobRecord] = deque()  # ended jobs that are kept, oldest first
         self.last_ended = 0  # the highest `ended_number` so far
         self.cleared_to = 0  # ended jobs up to this number are kept but not shown
@@ -103,6 +105,8 @@ class QueueState:
         self.ended = deque(job for job in self.ended if job not in leaving)
         for job in gone:
             del self.jobs[job.id]
+            if job.groups:
+                self.groups.let_go(job)
         self.revision += 1
         return [fx.Evict(job) for job in gone]
 
@@ -124,6 +128,8 @@ class QueueState:
     def _evict_oldest(self, out: list[fx.Effect]) -> None:
         oldest = self.ended.popleft()
         del self.jobs[oldest.id]
+        if oldest.groups:
+            self.groups.let_go(oldest)
         out.append(fx.Evict(oldest))
 
     # -- reading ----------------------------------------------------------------------------
@@ -172,5 +178,6 @@ class QueueState:
         assert numbers == sorted(set(numbers)), f"not in the order of their ends: {numbers}"
         assert not numbers or numbers[-1] <= self.last_ended
         assert self.totals.accepted == self.open_count + self.totals.ended
+        self.groups.validate(self.jobs.values())
         known = len(pending) + len(self.running) + len(self.ended)
         assert len(self.jobs) == known, f"{len(self.jobs)} known, {known} placed"

@@ -73,7 +73,7 @@ class SealedCodec:
             request = request._replace(
                 id=job.id,
                 number=job.number,
-                options=_with_after(request.options, spec.options.after),
+                options=_as_now(request.options, spec.options),
                 retry_of=job.retry_of,
                 created_at=job.created_at,
             )
@@ -288,12 +288,19 @@ def options_as_json(options: JobOptions, surroundings: object = None) -> str:
     return json.dumps(found)
 
 
-def _with_after(text: str, after: tuple[str, ...]) -> str:
-    """Return written options with the jobs that a retry waits for, which may be fewer."""
-    if '"after"' not in text:
+def _as_now(text: str, options: JobOptions) -> str:
+    """Return written options of a job that is tried again: it may wait for fewer others now.
+
+    And if it does not take the place of the one before, it is in no group.
+    """
+    if '"after"' not in text and '"group"' not in text:
         return text
     found: dict[str, Any] = json.loads(text)
-    return json.dumps({**found, "after": after} if "after" in found else found)
+    if "after" in found:
+        found["after"] = options.after
+    if options.group is None:
+        found.pop("group", None)
+    return json.dumps(found)
 
 
 def options_from_json(text: str, read: Callable[[dict[str, Any]], JobOptions]) -> JobOptions:

@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -115,7 +115,7 @@ class Engine:
             self.perform(outside or [])
         return effects is not None
 
-    def submit(self, jobs: Sequence[tuple[JobRecord, tuple[JobRecord, ...]]]) -> None:
+    def submit(self, jobs: ev.Accepted, repeated: ev.Repeated = ev.NONE_REPEATED) -> None:
         """Accept jobs, all of them or (if the queue is closed) none, in one step.
 
         With a journal they are kept when this returns.
@@ -128,7 +128,8 @@ class Engine:
                 self.life.check_open()
                 outside: list[fx.Effect] = []
                 for job, parents in jobs:
-                    effects = apply(self.state, ev.Submitted(job, parents), self.now())
+                    event = ev.Submitted(job, parents, repeated.get(job))
+                    effects = apply(self.state, event, self.now())
                     outside += self.perform_inside(effects or [])
                     if self.resources.concerns(job.spec):
                         self.dispatcher.check(job)

@@ -11,6 +11,7 @@ from ..errors import QueueIdleError
 
 if TYPE_CHECKING:
     from .._core.jobs import JobRecord
+    from .._core.sweeps.group import Group
     from .engine_view import EngineView, LifeView
 
 
@@ -81,6 +82,7 @@ class Waiters:
         self._life = life
         self._joiners: list[Waiter] = []
         self._by_job: dict[str, list[Waiter]] = {}
+        self._by_group: dict[Group, list[Waiter]] = {}  # each is a joiner, too
         self._at_end: dict[str, list[Callable[[], object]]] = {}
 
     def for_job(self, job: JobRecord) -> Waiter:
@@ -112,15 +114,33 @@ class Waiters:
         self.check_idle()
         return waiter
 
+    def for_group(self, group: Group) -> Waiter:
+        """Settles when all of a group have ended, or fails when that cannot happen by itself."""
+        waiter = Waiter()
+        with self._engine.lock.held:
+            if not group.open_count:
+                waiter.settle()
+                return waiter
+            self._joiners.append(waiter)
+            self._by_group.setdefault(group, []).append(waiter)
+        self.check_idle()
+        return waiter
+
     def has(self, job: JobRecord) -> bool:
         """True if somebody waits for this job. Under the lock; nobody comes once it has ended."""
-        return job.id in self._by_job or job.id in self._at_end
+        if job.id in self._by_job or job.id in self._at_end:
+            return True
+        return bool(self._by_group) and any(group in self._by_group for group in job.groups)
 
     def release(self, job: JobRecord) -> None:
         """Wake whoever waits for this job, which has ended."""
         with self._engine.lock.held:
             waiters = self._by_job.pop(job.id, [])
             callbacks = self._at_end.pop(job.id, [])
+            if self._by_group:
+                for group in job.groups:
+                    if not group.open_count:
+                        waiters += self._by_group.pop(group, ())
         for waiter in waiters:
             waiter.settle()
         for callback in callbacks:
@@ -138,6 +158,14 @@ class Waiters:
                 waiters.remove(waiter)
                 if not waiters:
                     del self._by_job[job.id]
+
+    def forget_group(self, waiter: Waiter, group: Group) -> None:
+        """Forget a waiter for a group, whether it gave up or not."""
+        self.forget(waiter)
+        with self._engine.lock.held:
+            left = [one for one in self._by_group.pop(group, ()) if one is not waiter]
+            if left:
+                self._by_group[group] = left
 
     def check_idle(self) -> None:
         """Let joiners go when there is nothing left, or nothing that can ever start by itself."""

@@ -253,7 +253,7 @@ async def test_many_subscribers_of_very_many_events_each_see_all_of_them_in_orde
             raise RuntimeError("a subscriber on purpose")
 
         queue.subscribe(breaks)
-        jobs = []
+        jobs: list[Job] = []
         for _ in range(35):
             jobs += queue.map(quick, range(100))
             await queue.join(timeout=50)

@@ -16,6 +16,7 @@ from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobRecord, JobSt
 from jobqueue_widget._core.jobs import Outcome as Out
 from jobqueue_widget._core.spec import JobOptions, JobSpec
 from jobqueue_widget._core.state import QueueState
+from jobqueue_widget._core.sweeps.group import Group
 from jobqueue_widget._core.transitions import TABLE, apply, stage_of
 from jobqueue_widget.errors import InvalidTransition
 
@@ -71,6 +72,7 @@ FAILURE = JobFailure("ValueError", "no")
 EVENTS: dict[str, Callable[[JobRecord], ev.Event]] = {
     "Submitted": lambda job: ev.Submitted(job),
     "Restored": lambda job: ev.Restored(job, JobStatus.pending),
+    "Joined": lambda job: ev.Joined(job, Group("g")),
     "Reprioritized": lambda job: ev.Reprioritized(job, 5),
     "Moved": lambda job: ev.Moved(job, None, "top"),
     "Held": lambda job: ev.Held(job, 8.0, "cancel"),
@@ -139,6 +141,7 @@ CELLS: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("forcing", "KillFailed"): ("ended", END),
     ("ended", "Ended"): ("ended", NOTHING),
     ("ended", "ResultMoved"): ("ended", ["Publish result_let_go"]),
+    **{(stage, "Joined"): (stage, NOTHING) for stage in STAGES[1:]},
 }
 # Timers and reports that crossed the change they were about: nothing happens.
 LATE: set[tuple[str, str]] = {

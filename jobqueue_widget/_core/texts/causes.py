@@ -64,6 +64,10 @@ NO_EXCEPTION: Mapping[str, frozenset[str]] = {
     "time limit": frozenset({"TimeLimitExceeded"}),
 }
 """Ends that are no exception of the job, as `retry_on` names them."""
+_CALLED = {
+    **{type_name: kind for kind, names in NO_EXCEPTION.items() for type_name in names},
+    "DeadlineExceeded": "deadline",
+}
 _ALL_HAVE = frozenset({"Exception", "BaseException"})  # so workers do not tell them
 _NOT_CAUGHT = frozenset({"SystemExit", "KeyboardInterrupt", "GeneratorExit", "CancelledError"})
 _OUT_OF_MEMORY_NAMES = frozenset({"MemoryError", "OutOfMemoryError"})
@@ -170,6 +174,11 @@ def is_one_of(own: Collection[str], wanted: Iterable[str], *, was_raised: bool) 
         if name in _ALL_HAVE and (was_raised or not _ALL_HAVE.isdisjoint(own)):
             return name == "BaseException" or _NOT_CAUGHT.isdisjoint(own)
     return False
+
+
+def kind_of(type_name: str) -> str:
+    """Return what failures of this type are called together."""
+    return _CALLED.get(type_name, type_name)
 
 
 def is_retriable(category: Category | None, names: Iterable[str], stated: Stated) -> bool:

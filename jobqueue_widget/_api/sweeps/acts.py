@@ -1,0 +1,213 @@
+"""Acts on many jobs at once for a queue and its groups: map, retry, cancel, hold, wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..._core import events as ev
+from ..._core.jobs import JobRecord
+from ..._core.spec import JobOptions
+from ..._core.sweeps.group import Group
+from ..._core.sweeps.groups import latest
+from ..._runtime.engine import Engine
+from ..._runtime.engine_view import do_all
+from ..._runtime.waiting import Waiter
+from ..._threads.kernel import can_nest, run_nested
+from ...child.job_context import current_job
+from ...errors import InvalidOptionError, WaitTimeoutError
+from ...job import Job
+from ..display_hook import hearing
+from ..options import check_text, seconds_or_none
+from ..submission import Submission, classify
+from .group import JobGroup
+
+
+class Acts:
+    """The part of `Control` that acts on many jobs."""
+
+    engine: Engine
+    submission: Submission
+
+    if TYPE_CHECKING:
+
+        def handle(self, record: JobRecord) -> Job: ...
+        async def wait_for(self, record: JobRecord, timeout: float | None) -> None: ...
+        def wait_blocking(self, records: list[JobRecord], timeout: float | None) -> None: ...
+        def _say_what_is_lost(self, records: list[JobRecord]) -> None: ...
+        def _told_of_retry(
+            self, record: JobRecord, again: JobRecord, latest: bool
+        ) -> Iterable[str]: ...
+
+    # -- submitting ------------------------------------------------------------------------------
+
+    def map(
+        self,
+        function: object,
+        iterables: tuple[Iterable[Any], ...],
+        options: JobOptions,
+        priority: int,
+    ) -> JobGroup:
+        """Enqueue a job per tuple of items; all of them or none."""
+        self.engine.life.check_open()
+        make = self.submission.record
+        items = zip(*iterables, strict=False)  # as the built-in map: the shortest one ends it
+        made = [make(function, item, {}, options, priority) for item in items]
+        records = [record for record, _ in made]
+        self._say_what_is_lost(records)
+        name = records[0].spec.options.group if records else options.group
+        if name is None:
+            name = _made_up(records, function)
+            named = replace(options, group=name)
+            for record in records:  # all alike, but for texts in which secrets were hidden
+                same = record.spec.options is options
+                record.spec.options = named if same else replace(record.spec.options, group=name)
+        group = Group(name)
+        for record in records:
+            record.groups = (group,)
+        jobs = list(map(self.handle, records))
+        self.engine.submit(made)
+        return JobGroup(self, name, group, jobs)
+
+    def retry_several(self, records: Sequence[JobRecord], name: str) -> JobGroup:
+        """Submit the same again, all or none; the new jobs are a group."""
+        group = Group(name)
+        return JobGroup(self, name, group, self._retry(records, False, group))
+
+    def _retry(
+        self, records: Sequence[JobRecord], with_latest: bool, group: Group | None
+    ) -> list[Job]:
+        made: list[tuple[JobRecord, tuple[JobRecord, ...]]] = []
+        repeated: dict[JobRecord, JobRecord] = {}
+        make = self.submission.as_now if with_latest else self.submission.again
+        for record in records:
+            again = make(record)
+            if not latest(record).status.ended:  # a copy: it does not take that one's place
+                again.spec.options = replace(again.spec.options, group=None)
+            if group is not None:
+                again.groups = (group,)
+            for words in self._told_of_retry(record, again, with_latest):
+                self.engine.log_of(again).write(f"[{words}]\n")
+            made.append((again, self.submission.parents(again.spec.options)))
+            repeated[again] = record
+        jobs = list(map(self.handle, repeated))
+        for record, job in zip(records, jobs, strict=True):
+            if record.groups:
+                self.handle(record)._next = job
+        if made:
+            self.engine.submit(made, repeated)
+        return jobs
+
+    # -- acts ------------------------------------------------------------------------------------
+
+    def cancel_several(
+        self, records: Sequence[JobRecord], force: bool, timeout: float | None, reason: str
+    ) -> int:
+        """Cancel jobs, pending ones first; return how many are cancelled or asked to stop."""
+        limit = seconds_or_none("timeout", timeout)
+        if limit is None:
+            limit = self.engine.settings.cancel_timeout
+        check_text("reason", reason)
+        self.engine.life.handle_lost_loop()
+        chosen = sorted(dict.fromkeys(records), key=lambda record: record.entry is None)
+        return do_all(
+            self.engine,
+            (
+                ev.CancelRequested(record, force, limit, told_text(record, reason))
+                for record in chosen
+            ),
+        )
+
+    def hold_several(
+        self,
+        records: Sequence[JobRecord],
+        seconds: float | None,
+        then: Literal["release", "cancel"],
+    ) -> int:
+        """Hold pending jobs; return how many."""
+        if then not in ("release", "cancel"):
+            raise InvalidOptionError(f'then must be "release" or "cancel", not {then!r}')
+        limit = seconds_or_none("seconds", seconds)
+        return do_all(self.engine, (ev.Held(record, limit, then) for record in records))
+
+    def release_several(self, records: Sequence[JobRecord]) -> int:
+        """Release held jobs; return how many were pending."""
+        return do_all(self.engine, (ev.Released(record) for record in records))
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    async def wait_for_group(
+        self, group: Group, records: Sequence[JobRecord], timeout: float | None
+    ) -> None:
+        """Wait until these jobs, which are the group's, have ended; on any loop."""
+        engine, timeout = self.engine, seconds_or_none("timeout", timeout)
+        if current_job().id in engine.state.running:  # then it may wait for what waits for it
+            for record in records:
+                await self.wait_for(record, timeout)
+            return
+        engine.life.handle_lost_loop()
+        waiter = engine.waiters.for_group(group)
+        try:
+            await within(timeout, waiter)
+        except TimeoutError:
+            raise _too_slow(group, timeout) from None
+        finally:
+            engine.waiters.forget_group(waiter, group)
+
+    def wait_for_group_blocking(
+        self, group: Group, records: Sequence[JobRecord], timeout: float | None
+    ) -> None:
+        """Do the same in a thread, or in a plain cell of the loop's own thread."""
+        engine, timeout = self.engine, seconds_or_none("timeout", timeout)
+        if current_job().id in engine.state.running:
+            self.wait_blocking(list(records), timeout)
+            return
+        if not group.open_count:
+            return
+        engine.life.handle_lost_loop()
+        if self._runs_here():
+            run_nested(lambda: self.wait_for_group(group, records, timeout))
+            return
+        waiter = engine.waiters.for_group(group)
+        try:
+            if not waiter.wait_blocking(timeout):
+                raise _too_slow(group, timeout)
+        finally:
+            engine.waiters.forget_group(waiter, group)
+
+    def _runs_here(self) -> bool:
+        """True if this thread must run a loop while it waits.
+
+        That of the owner loop must. With a private loop jobs go on by themselves, but the clicks of
+        a page arrive on the kernel's loop, which runs here.
+        """
+        return self.engine.life.is_on_loop_thread or (hearing() is not None and can_nest())
+
+
+def told_text(job: JobRecord, text: str) -> str:
+    """Return a text as it may be kept with a job: without secrets."""
+    return text if job.spec.secrets is None else job.spec.secrets.hide(text)
+
+
+def _made_up(records: list[JobRecord], function: object) -> str:
+    """Name a group: no other one of the queue has this number, nor of its journal."""
+    if not records:
+        return f"{classify(function)[1]} (empty)"
+    return f"{records[0].spec.name} #{records[0].number}"
+
+
+def _too_slow(group: Group, timeout: float | None) -> WaitTimeoutError:
+    return WaitTimeoutError(
+        f"{group.open_count:,} jobs of {group.name!r} have not ended after {timeout:g} s; they go "
+        "on"
+    )
+
+
+async def within(timeout: float | None, waiter: Waiter) -> None:
+    """Wait for at most `timeout` seconds, and answer pages meanwhile."""
+    with hearing() or nullcontext():
+        async with asyncio.timeout(timeout):
+            await waiter.wait()

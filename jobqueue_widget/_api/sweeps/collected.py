@@ -1,0 +1,42 @@
+"""Finds the groups of a queue by their names."""
+
+from __future__ import annotations
+
+import difflib
+
+from ..._core.texts.fitting import fit
+from ...errors import UnknownGroupError
+from ..control import Control
+from .group import JobGroup
+
+
+class Collected:
+    """The part of `JobQueue` that knows groups. Any thread."""
+
+    _control: Control
+
+    def groups(self) -> list[JobGroup]:
+        """List the groups of the jobs that the queue keeps, in the order of their first jobs.
+
+        There is one for each `map`, and one for each name of `options(group=…)`.
+        """
+        engine = self._control.engine
+        with engine.lock.held:
+            names = list(engine.state.groups.named)
+        return [JobGroup(self._control, name, None, None) for name in names]
+
+    def group(self, name: str) -> JobGroup:
+        """Return all jobs of one name: of `options(group=name)`, or of a `map` that is called so.
+
+        Raises:
+            UnknownGroupError: the queue keeps no job of such a group.
+
+        """
+        engine = self._control.engine
+        with engine.lock.held:
+            names = list(engine.state.groups.named)
+        if name in names:
+            return JobGroup(self._control, name, None, None)
+        close = difflib.get_close_matches(str(name), names, 1) or names[-3:]
+        hint = f"; there are: {', '.join(map(repr, close))}" if close else "; there are none"
+        raise UnknownGroupError(f"{fit(repr(name), 60)} is no group of this queue{hint}")

@@ -1,0 +1,390 @@
+"""JobGroup: the handle of what was submitted together; every read is current."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, SupportsIndex, overload
+
+from ..._core.jobs import JobRecord, JobStatus
+from ..._core.sweeps.groups import jobs_of, latest
+from ..._core.texts.fitting import fit
+from ...errors import (
+    InvalidOptionError,
+    JobCancelledError,
+    JobFailedError,
+    JobNotFinishedError,
+    JobQueueError,
+    ResultNotKeptError,
+)
+from ...job import Job
+from .table import table_of
+
+if TYPE_CHECKING:
+    from ..._core.sweeps.group import Group
+    from ..._runtime.engine import Engine
+
+Errors = Literal["raise", "return", "skip"]
+Then = Literal["release", "cancel"]
+OF_LISTS = frozenset(
+    {"append", "clear", "copy", "extend", "insert", "pop", "remove", "reverse", "sort"}
+)
+
+
+class ControlView(Protocol):
+    """What a group asks of the queue that has its jobs (`_api/control.py`)."""
+
+    engine: Engine
+
+    def handle(self, record: JobRecord) -> Job:
+        """Return the handle of a job."""
+
+    def cancel_several(
+        self, records: Sequence[JobRecord], force: bool, timeout: float | None, reason: str
+    ) -> int:
+        """Cancel jobs; return how many are cancelled or asked to stop."""
+
+    def hold_several(self, records: Sequence[JobRecord], seconds: float | None, then: Then) -> int:
+        """Hold pending jobs; return how many."""
+
+    def release_several(self, records: Sequence[JobRecord]) -> int:
+        """Release held jobs; return how many were pending."""
+
+    def retry_several(self, records: Sequence[JobRecord], name: str) -> JobGroup:
+        """Submit the same again, all or none."""
+
+    async def wait_for_group(
+        self, group: Group, records: Sequence[JobRecord], timeout: float | None
+    ) -> None:
+        """Wait until all of these jobs, which are the group's, have ended; on any loop."""
+
+    def wait_for_group_blocking(
+        self, group: Group, records: Sequence[JobRecord], timeout: float | None
+    ) -> None:
+        """Do the same in a plain cell, callback or thread."""
+
+
+class JobGroup(Sequence[Job]):
+    """The jobs of a `map`, or all jobs of one `options(group=…)`; counted, shown and acted on.
+
+    A sequence of jobs, which never changes by itself: `group[3]` is the latest try of its fourth
+    item, also after a retry. Slices and `+` give lists, and it equals a list of the same jobs.
+    `await group` gives the results in order. Any thread.
+
+    A group that was looked up by its name has the jobs that the queue still keeps, and those that
+    are submitted with that name later.
+
+    Example:
+        ```python
+        async with JobQueue() as queue:
+            squares = queue.map(pow, [1, 2, 3], [2, 2, 2])
+            assert await squares == [1, 4, 9]
+            assert squares.counts["completed"] == 3
+        ```
+
+    """
+
+    __hash__ = None  # type: ignore[assignment]  # as a list: it equals one
+    __slots__ = ("__weakref__", "_control", "_group", "_jobs", "_name")
+
+    def __init__(
+        self, control: ControlView, name: str, group: Group | None, jobs: Sequence[Job] | None
+    ) -> None:
+        self._control = control
+        self._name = name
+        self._group = group  # counts these jobs; None: the one that the queue has by this name
+        self._jobs = None if jobs is None else tuple(jobs)  # held, so that their results are kept
+
+    # -- as a sequence ---------------------------------------------------------------------------
+
+    def _records(self) -> list[JobRecord]:
+        """List the latest try of each item."""
+        if self._jobs is not None:
+            return [latest(job._record) for job in self._jobs]
+        with self._control.engine.lock.held:
+            group = self._named()
+            return [] if group is None else jobs_of(group)
+
+    def _named(self) -> Group | None:
+        return self._control.engine.state.groups.named.get(self._name)
+
+    def _handles(self, records: Iterable[JobRecord] | None = None) -> list[Job]:
+        handle = self._control.handle
+        return [handle(record) for record in (self._records() if records is None else records)]
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Job: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Job]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Job | list[Job]:
+        if isinstance(index, slice):
+            return self._handles(self._records()[index])
+        if isinstance(index, str):
+            raise TypeError("a group has its jobs by their place, like runs[3]; queue[…] takes ids")
+        if self._jobs is None:
+            return self._control.handle(self._records()[index])
+        return self._control.handle(latest(self._jobs[index]._record))
+
+    def __len__(self) -> int:
+        return len(self._records() if self._jobs is None else self._jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._handles())
+
+    def __reversed__(self) -> Iterator[Job]:
+        return reversed(self._handles())
+
+    def __contains__(self, job: object) -> bool:
+        return isinstance(job, Job) and any(one is job._record for one in self._records())
+
+    def __add__(self, other: object) -> list[Job]:
+        if not isinstance(other, (list, JobGroup)):
+            return NotImplemented
+        return [*self, *other]
+
+    def __radd__(self, other: object) -> list[Any]:
+        return [*other, *self] if isinstance(other, list) else NotImplemented
+
+    def __mul__(self, times: SupportsIndex) -> list[Job]:
+        return self._handles() * times
+
+    __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (list, JobGroup)):
+            return NotImplemented
+        return self is other or self._handles() == list(other)
+
+    def index(self, value: object, start: int = 0, stop: int | None = None) -> int:
+        """Return the place of a job.
+
+        Raises:
+            ValueError: it is not in the group.
+            TypeError: it is no job.
+
+        """
+        jobs = self._handles()
+        return jobs.index(_checked(value, "index"), start, len(jobs) if stop is None else stop)
+
+    def count(self, value: object) -> int:
+        """Return how often a job is in the group; `counts` says how many have which status.
+
+        Raises:
+            TypeError: it is no job.
+
+        """
+        return self._handles().count(_checked(value, "count"))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        hint = ""
+        if name in OF_LISTS:
+            hint = ": a group does not change by itself; list(group) gives a list"
+        raise AttributeError(f"a JobGroup has no {name!r}{hint}")
+
+    def __copy__(self) -> JobGroup:
+        return self
+
+    def __deepcopy__(self, memo: object) -> JobGroup:
+        return self
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            "a JobGroup stays in its process and cannot be pickled: pass its results, `await group`"
+        )
+
+    # -- how it stands ---------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name given by `options(group=…)`, or one that was made up."""
+        return self._name
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many items are "pending", "running", "completed", "failed" and "cancelled".
+
+        An item that was tried again counts once, by its latest try.
+        """
+        with self._control.engine.lock.held:
+            group = self._group or self._named()
+            if group is None:
+                return {status.value: 0 for status in JobStatus}
+            return {status.value: count for status, count in group.counts.items()}
+
+    @property
+    def done(self) -> bool:
+        """True once all of its jobs have ended, however; also if there are none."""
+        counts = self.counts
+        return not (counts["pending"] or counts["running"])
+
+    @property
+    def progress(self) -> float:
+        """Progress from 0.0 to 1.0: the share of what has ended, and what running jobs report."""
+        with self._control.engine.lock.held:
+            group = self._group or self._named()
+            total = 0 if group is None else sum(group.counts.values())
+            if group is None or not total:
+                return 1.0
+            reached = float(total - group.open_count)
+            for job in self._control.engine.state.running.values():
+                if job.progress:
+                    reached += job.progress * job.groups.count(group)
+        return min(1.0, reached / total)
+
+    def failures(self) -> dict[str, list[Job]]:
+        """Return the failed jobs by what they failed of, the most frequent kind first.
+
+        A kind is the name of the exception, or "worker died", "time limit", "deadline".
+        """
+        found: dict[str, list[Job]] = {}
+        for record in self._records():
+            if record.status is JobStatus.failed:
+                found.setdefault(_kind(record), []).append(self._control.handle(record))
+        return dict(sorted(found.items(), key=lambda kind: -len(kind[1])))
+
+    # -- results ---------------------------------------------------------------------------------
+
+    def results(self, errors: Errors = "raise") -> list[Any]:
+        """Return the results in order, without waiting.
+
+        Args:
+            errors: "raise" raises the first failure, or else the first cancellation; "return" puts
+                the exception in the place of the result; "skip" leaves that place out.
+
+        Raises:
+            JobNotFinishedError: some have not ended; it says how many.
+            JobFailedError, JobCancelledError, ResultNotKeptError: with "raise".
+            InvalidOptionError: `errors` is something else.
+
+        """
+        if errors not in ("raise", "return", "skip"):
+            raise InvalidOptionError(f'errors must be "raise", "return" or "skip", not {errors!r}')
+        jobs = self._handles()
+        left = sum(not job.done for job in jobs)
+        if left:
+            raise JobNotFinishedError(
+                f"{left:,} of {len(jobs):,} jobs of {self._name!r} have not ended; "
+                "`await group` or group.wait() waits for them"
+            )
+        told = [(job, job.exception()) for job in jobs]
+        if errors == "raise":
+            for kind in (JobFailedError, JobCancelledError, ResultNotKeptError):
+                for _, error in told:
+                    if isinstance(error, kind):
+                        raise error
+        found: list[Any] = []
+        for job, error in told:
+            value: Any = error
+            if error is None:
+                try:
+                    value = job.get_result()
+                except JobQueueError as late:  # it could not be read back
+                    if errors == "raise":
+                        raise
+                    value = error = late
+            if error is None or errors == "return":
+                found.append(value)
+        return found
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        while not self.done:
+            yield from self._wait().__await__()
+        return self.results()
+
+    async def _wait(self) -> None:
+        group = self._group or self._named()
+        if group is not None:
+            await self._control.wait_for_group(group, self._records(), None)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait in a plain cell, callback or thread until all have ended, however they end.
+
+        An interrupt ends the waiting, never the jobs. In a coroutine use `await group`.
+
+        Raises:
+            WaitTimeoutError: after `timeout` seconds; the jobs go on.
+            QueueIdleError: what is left cannot start by itself (held, paused, not started).
+
+        """
+        group = self._group or self._named()
+        if group is not None:
+            self._control.wait_for_group_blocking(group, self._records(), timeout)
+
+    def to_pandas(self) -> Any:
+        """Return a pandas DataFrame with one row per item, by its job's id.
+
+        Its columns are the parameters, the result (of a dictionary one column for each key),
+        `status`, `error_type`, `error`, `seconds` (of the latest attempt), `memory_mib` (the most
+        that was seen), `attempt`, `retry_of`, `started` and `ended` (UTC).
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+
+        """
+        return table_of(self._handles())
+
+    # -- acts --------------------------------------------------------------------------------------
+
+    def cancel(self, *, force: bool = False, timeout: float | None = None, reason: str = "") -> int:
+        """Cancel what has not ended; see `JobQueue.cancel`.
+
+        Returns:
+            How many are cancelled, or asked to stop.
+
+        """
+        return self._control.cancel_several(self._records(), force, timeout, reason)
+
+    def hold(self, seconds: float | None = None, then: Then = "release") -> int:
+        """Hold its pending jobs; see `JobQueue.hold`. Returns how many."""
+        return self._control.hold_several(self._records(), seconds, then)
+
+    def release(self) -> int:
+        """End the hold of its pending jobs; returns how many are pending."""
+        return self._control.release_several(self._records())
+
+    def retry_failed(self, kind: str | type[BaseException] | None = None) -> JobGroup:
+        """Submit its failed jobs again; each takes the place of the one that it repeats.
+
+        Args:
+            kind: only those that failed of this: a key of `failures()`, or the exception's class.
+
+        Returns:
+            The new jobs, as a group of their own; they are counted in this group, too.
+
+        Raises:
+            InvalidOptionError: `kind` is something else.
+            NotRestorableError: one cannot run again; then none does.
+
+        """
+        if isinstance(kind, type) and issubclass(kind, BaseException):
+            kind = kind.__name__
+        if not isinstance(kind, str | None):
+            raise InvalidOptionError(
+                f"kind must be a key of failures() or an exception class, not {kind!r}"
+            )
+        failed = [record for record in self._records() if record.status is JobStatus.failed]
+        chosen = [record for record in failed if kind is None or _kind(record) == kind]
+        return self._control.retry_several(list(dict.fromkeys(chosen)), self._name)
+
+    # -- shown -------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        total = sum(counts.values())
+        told = [f"{counts[name]:,} {name}" for name in _TOLD if counts[name]]
+        return f"<JobGroup {fit(self._name, 40)!r} of {total:,}: {', '.join(told) or 'no jobs'}>"
+
+
+_TOLD = ("completed", "failed", "cancelled", "running", "pending")
+
+
+def _kind(record: JobRecord) -> str:
+    return "UnknownFailure" if record.failure is None else record.failure.kind
+
+
+def _checked(value: object, method: str) -> Job:
+    if not isinstance(value, Job):
+        raise TypeError(
+            f"{method} takes a job, not {type(value).__name__}; "
+            "`counts` of a group says how many jobs have which status"
+        )
+    return value

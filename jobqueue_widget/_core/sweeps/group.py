@@ -1,0 +1,66 @@
+"""One group: counts items by their status, each of which is the latest try of something."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..outcomes import PENDING, RUNNING, JobStatus
+
+
+class Counted(Protocol):
+    """What a group uses of a job."""
+
+    number: int
+    status: JobStatus
+    groups: tuple[Group, ...]
+
+
+class Group:
+    """Exact counts of some jobs by their status.
+
+    A group that has a name in its queue keeps its items, too, as long as the queue keeps the jobs.
+    One of a map has them all, also those that the queue has let go; whoever holds it has the jobs.
+    """
+
+    __slots__ = ("__weakref__", "_roots", "counts", "items", "name")
+
+    def __init__(self, name: str, *, is_known: bool = False) -> None:
+        self.name = name
+        self.counts: dict[JobStatus, int] = dict.fromkeys(JobStatus, 0)
+        self.items: dict[int, Counted] | None = {} if is_known else None
+        self._roots: dict[int, int] = {}  # number of an item's latest try: that of its first one
+
+    @property
+    def open_count(self) -> int:
+        """Count the items that have not ended."""
+        return self.counts[PENDING] + self.counts[RUNNING]
+
+    def add(self, job: Counted) -> None:
+        """Count one more item."""
+        self.counts[job.status] += 1
+        job.groups = (*job.groups, self)
+        if self.items is not None:
+            self.items[job.number] = job
+
+    def replace(self, last: Counted, job: Counted) -> None:
+        """Count another try of an item instead of the one before."""
+        self.counts[last.status] -= 1
+        self.counts[job.status] += 1
+        if self.items is not None:
+            root = self._roots.pop(last.number, last.number)
+            self._roots[job.number] = root
+            self.items[root] = job
+
+    def let_go(self, job: Counted) -> None:
+        """Count an item no longer, which the queue does not keep any more."""
+        if self.items is not None:
+            self.counts[job.status] -= 1
+            del self.items[self._roots.pop(job.number, job.number)]
+
+    def latest(self) -> list[Counted]:
+        """List the latest try of each item, in the order of their first submits."""
+        items = self.items or {}
+        return [items[number] for number in sorted(items)]
+
+    def __repr__(self) -> str:
+        return f"Group({self.name!r}, {sum(self.counts.values())})"
