@@ -38,6 +38,14 @@ class UnknownGroupError(JobQueueError, LookupError):
     """The queue keeps no job of a group of this name."""
 
 
+class NotDrawnError(JobQueueError, LookupError):
+    """The item of a long map was not submitted yet; `await group.wait_drawn()` waits for that."""
+
+
+class DrawingFailedError(JobQueueError, RuntimeError):
+    """The iterable of a long map has failed; the items before that are jobs all the same."""
+
+
 class JobEvictedError(JobQueueError, ValueError):
     """The job ended long ago and is no longer kept (see `keep_ended`)."""
 

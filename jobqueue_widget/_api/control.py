@@ -33,6 +33,7 @@ from .options import check_callback, check_priority, check_text, seconds_or_none
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
 from .submission import MISSING, Submission, changed_text, differs_now, target_of
 from .sweeps.acts import Acts, told_text, within
+from .sweeps.drawing import Drawing
 from .sweeps.group import JobGroup
 from .unawaited import to_be_awaited
 
@@ -51,6 +52,7 @@ class Control(Acts):
         engine.keeper.describe = quiet_line
         self.submission = submission
         self.queue = queue
+        self.drawings: list[Drawing] = []  # of maps that are not submitted whole yet
         self._said: set[tuple[str, str]] = set()  # warnings given: name of the target, text
 
     # -- submitting ----------------------------------------------------------------------------
@@ -191,6 +193,7 @@ class Control(Acts):
         loop was closed is noticed before the first job, so that all that ran on it end alike.
         """
         self.engine.life.handle_lost_loop()
+        self.end_drawings(scope, tag)
         with self.engine.lock.held:
             state = self.engine.state
             records = [] if scope == "running" else state.order.slice(0)

@@ -318,6 +318,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "fresh": lambda value: _check_bool("fresh", value),
     "env": _check_env,
     "cwd": _check_cwd,
+    "ahead": lambda value: check_count("ahead", value, 1),
 }
 
 

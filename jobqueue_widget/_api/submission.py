@@ -113,6 +113,20 @@ class Submission:
             spec.empty("args", "kwargs")
         return JobRecord(spec, priority, number, engine.now()), parents
 
+    def refused(
+        self, target: object, args: tuple[object, ...], options: JobOptions, priority: int, why: str
+    ) -> JobRecord:
+        """Return a job that can never run, and says why; of its arguments only the line is kept."""
+        kind, name = classify(target)
+        number, job_id = self._engine.next_number()
+        runs = cast("str | Callable[..., object]", target)
+        spec = JobSpec(job_id, kind, runs, name, args, options=options)
+        spec.executor = self.executor_for(spec)
+        spec.secrets = with_texts(secrets_of(spec), texts_of(spec))
+        arguments_line(spec)
+        spec.refuse(why)
+        return JobRecord(spec, priority, number, self._engine.now())
+
     def _prepare(self, spec: JobSpec, executor: Executor, secrets: Secrets) -> None:
         """Pack a job with secrets, which no error, label or tag of it may show."""
         options = spec.options

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..errors import NotRestorableError
 
@@ -42,6 +42,8 @@ class JobOptions:
     fresh: bool = False
     env: Mapping[str, str | None] | None = None  # a value of None unsets the variable
     cwd: str | None = None
+    ahead: int = 1_000  # items of a map that are pending at a time
+    item: tuple[int, int | None] | None = None  # which of how many of a long map; set by that
 
 
 DEFAULT_OPTIONS = JobOptions()
@@ -142,6 +144,16 @@ class JobSpec:
                 delattr(self, name)
             except AttributeError:
                 continue
+
+    def refuse(self, why: str) -> None:
+        """Let go of the arguments for good; who needs them is told why."""
+        error = f"job {self.title!r} ({self.id}): {why}; submit it again"
+
+        def refused(name: str) -> NoReturn:
+            raise NotRestorableError(error)
+
+        self.empty(*LET_GO)
+        self.lost, self.lazy = why, refused
 
     def take_over(self) -> None:
         """Load what only the journal has, which is about to forget it."""

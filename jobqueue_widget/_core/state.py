@@ -61,6 +61,7 @@ class QueueState:
         self.unstarted_in_a_row = 0  # jobs that failed because they could not be started
         self.jobs: dict[str, JobRecord] = {}
         self.groups = GroupsOfQueue()
+        self.drawings = 0  # how many maps still have items to submit
         self.ended: deque[JobRecord] = deque()  # ended jobs that are kept, oldest first
         self.last_ended = 0  # the highest `ended_number` so far
         self.cleared_to = 0  # ended jobs up to this number are kept but not shown

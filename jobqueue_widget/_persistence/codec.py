@@ -316,8 +316,13 @@ def options_from_json(text: str, read: Callable[[dict[str, Any]], JobOptions]) -
     cwd = found.pop("cwd", None)  # not checked here: a missing folder is told at the start
     if not is_env(found.get("env", {})) or not isinstance(cwd, (str, type(None))):
         raise ValueError("env or cwd is something else")
+    item = found.pop("item", None)
+    if item is not None:
+        item = tuple(item) if isinstance(item, list) else ()
+        if [type(one) for one in item] not in ([int, int], [int, type(None)]):
+            raise ValueError("item is something else")
     options = read(found)
-    return options if cwd is None else replace(options, cwd=cwd)
+    return options if cwd is item is None else replace(options, cwd=cwd, item=item)
 
 
 def surroundings_from_json(text: str) -> object:

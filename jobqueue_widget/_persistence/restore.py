@@ -15,6 +15,8 @@ from .._core.jobs import PENDING, RUNNING, BlockReason, JobFailure, JobRecord, J
 from .._core.lazy import LazyResult
 from .._core.spec import DEFAULT_OPTIONS, JobSpec
 from .._core.stored import Contents, Session, StoredRequest, StoredState
+from .._core.sweeps.groups import jobs_of
+from .._core.texts.fitting import fit
 from .._core.texts.hiding import with_texts
 from .._runtime.storage.keeper import LIGHT
 from .._secrets.variables import texts_of
@@ -95,11 +97,27 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         raise
     if isinstance(journal, NoticesLoss):
         journal_watch.begin(recorder)
+    recorder.notices += _not_drawn(engine)
     for notice in recorder.notices:
         warn(notice)
     if contents.sessions and contents.sessions[-1].ended_at is None:
         left = orphans.find_after_the_guardian(engine.earlier_runs)
         engine.set_orphans(orphans.sentence(left))
+
+
+def _not_drawn(engine: Engine) -> Iterator[str]:
+    """Tell of maps that still had items to submit when their kernel ended."""
+    for group in engine.state.groups.named.values():
+        jobs = jobs_of(group) if group.open_count else ()
+        items = [job.spec.options.item for job in jobs if job.spec.options.item is not None]
+        if not items:
+            continue
+        place, total = max(items, key=lambda item: item[0])
+        told = f"{place + 1:,} items of the map {fit(group.name, 60)!r} were submitted"
+        if total is None:
+            yield f"{told} when its kernel ended; there may have been more: map them again."
+        elif place + 1 < total:
+            yield f"{told} when its kernel ended, of {total:,}: map the others again."
 
 
 def session_of(engine: Engine) -> Session:

@@ -125,15 +125,19 @@ class Engine:
                 self.recorder.prepare(job)
         with UNINTERRUPTED:
             with self.lock.held:
-                self.life.check_open()
-                outside: list[fx.Effect] = []
-                for job, parents in jobs:
-                    event = ev.Submitted(job, parents, repeated.get(job))
-                    effects = apply(self.state, event, self.now())
-                    outside += self.perform_inside(effects or [])
-                    if self.resources.concerns(job.spec):
-                        self.dispatcher.check(job)
+                outside = self.accept(jobs, repeated)
             self.perform(outside)
+
+    def accept(self, jobs: ev.Accepted, repeated: ev.Repeated) -> list[fx.Effect]:
+        """Accept prepared jobs under the lock; return the effects that are left to `perform`."""
+        self.life.check_open()
+        outside: list[fx.Effect] = []
+        for job, parents in jobs:
+            event = ev.Submitted(job, parents, repeated.get(job))
+            outside += self.perform_inside(apply(self.state, event, self.now()) or [])
+            if self.resources.concerns(job.spec):
+                self.dispatcher.check(job)
+        return outside
 
     def restore(
         self, events: Iterable[ev.Restored], forgotten: Mapping[str, int], cleared_to: int
@@ -223,8 +227,7 @@ class Engine:
     def set_pause(self, reason: str | None) -> bool:
         """Pause (with a reason) or resume (None)."""
         with self.lock.held:
-            pause = None if reason is None else Pause(reason, self.now())
-            changed = self.state.set_pause(pause)
+            changed = self.state.set_pause(None if reason is None else Pause(reason, self.now()))
             if changed:
                 self._tell_pause()
         self.wake()
@@ -242,9 +245,9 @@ class Engine:
     def max_running(self) -> int:
         """Number of lanes now: as set, else as many as the user's engine has, else 1."""
         fixed, executor = self.settings.max_running, self.main_executor
-        if fixed is not None:
-            return fixed
-        return max(1, executor.capacity or 1) if executor is not None else 1
+        if fixed is not None or executor is None:
+            return fixed or 1
+        return max(1, executor.capacity or 1)
 
     # -- effects -----------------------------------------------------------------------------
 
@@ -271,8 +274,7 @@ class Engine:
 
     def perform(self, effects: list[fx.Effect], *, awake: bool = False) -> None:
         """Do the other effects. Outside the lock. `awake`: the dispatcher has looked already."""
-        if self.recorder is not None:  # before anybody is told
-            self.recorder.flush()
+        self.keep()
         for effect in effects:
             kind, job = type(effect), effect.job
             if kind is fx.Wake:

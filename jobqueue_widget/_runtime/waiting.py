@@ -159,6 +159,13 @@ class Waiters:
                 if not waiters:
                     del self._by_job[job.id]
 
+    def release_group(self, group: Group) -> None:
+        """Wake whoever waits for this group, if all of it has ended."""
+        with self._engine.lock.held:
+            waiters = [] if group.open_count else self._by_group.pop(group, [])
+        for waiter in waiters:
+            waiter.settle()
+
     def forget_group(self, waiter: Waiter, group: Group) -> None:
         """Forget a waiter for a group, whether it gave up or not."""
         self.forget(waiter)
@@ -172,13 +179,15 @@ class Waiters:
         state = self._engine.state
         if state.running:
             return
-        if not state.open_count:
+        if not state.open_count and not state.drawings:
             self._life.on_idle()
         if not self._joiners:
             return
         with self._engine.lock.held:
             error: Exception | None = None
-            if self._engine.state.open_count:
+            if state.drawings and not state.order:
+                return  # there is more to come
+            if state.open_count:
                 reason = self.why_stuck()
                 if reason is None:
                     return

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..._core import events as ev
@@ -23,6 +24,7 @@ from ...job import Job
 from ..display_hook import hearing
 from ..options import check_text, seconds_or_none
 from ..submission import Submission, classify
+from .drawing import Drawing, Made
 from .group import JobGroup
 
 
@@ -31,6 +33,7 @@ class Acts:
 
     engine: Engine
     submission: Submission
+    drawings: list[Drawing]
 
     if TYPE_CHECKING:
 
@@ -51,26 +54,61 @@ class Acts:
         options: JobOptions,
         priority: int,
     ) -> JobGroup:
-        """Enqueue a job per tuple of items; all of them or none."""
+        """Enqueue a job per tuple of items, the first `ahead` of them at once, all or none."""
         self.engine.life.check_open()
         make = self.submission.record
         items = zip(*iterables, strict=False)  # as the built-in map: the shortest one ends it
-        made = [make(function, item, {}, options, priority) for item in items]
+        made = [
+            make(function, item, {}, options, priority) for item in islice(items, options.ahead)
+        ]
+        rest = [] if len(made) < options.ahead else list(islice(items, 1))
         records = [record for record, _ in made]
         self._say_what_is_lost(records)
         name = records[0].spec.options.group if records else options.group
         if name is None:
             name = _made_up(records, function)
-            named = replace(options, group=name)
-            for record in records:  # all alike, but for texts in which secrets were hidden
-                same = record.spec.options is options
-                record.spec.options = named if same else replace(record.spec.options, group=name)
-        group = Group(name)
+            options = self._named(records, options, name)
+        group = Group(name, is_known=bool(rest), counts_gone=bool(rest))
         for record in records:
             record.groups = (group,)
-        jobs = list(map(self.handle, records))
-        self.engine.submit(made)
-        return JobGroup(self, name, group, jobs)
+        if not rest:
+            jobs = list(map(self.handle, records))
+            self.engine.submit(made)
+            return JobGroup(self, name, group, jobs)
+
+        total = _length(iterables)
+        for place, record in enumerate(records):
+            record.spec.options = replace(record.spec.options, item=(place, total))
+
+        def one(item: tuple[Any, ...], place: int) -> Made:
+            return make(function, item, {}, replace(options, item=(place, total)), priority)
+
+        def refused(item: tuple[Any, ...], place: int, why: str) -> JobRecord:
+            own = replace(options, item=(place, total))
+            return self.submission.refused(function, item, own, priority, why)
+
+        drawing = Drawing(
+            self.engine,
+            group,
+            chain(rest, items),
+            options,
+            total,
+            one,
+            refused,
+            self.handle,
+            self.drawings,
+        )
+        drawing.begin(made)
+        return JobGroup(self, name, group, None, drawing)
+
+    @staticmethod
+    def _named(records: Sequence[JobRecord], options: JobOptions, name: str) -> JobOptions:
+        """Give the jobs of a map their group; return the options of those that come later."""
+        named = replace(options, group=name)
+        for record in records:  # all alike, but for texts in which secrets were hidden
+            same = record.spec.options is options
+            record.spec.options = named if same else replace(record.spec.options, group=name)
+        return named
 
     def retry_several(self, records: Sequence[JobRecord], name: str) -> JobGroup:
         """Submit the same again, all or none; the new jobs are a group."""
@@ -102,6 +140,14 @@ class Acts:
         return jobs
 
     # -- acts ------------------------------------------------------------------------------------
+
+    def end_drawings(self, scope: str, tag: str | None) -> None:
+        """Submit no more items of long maps, where their pending jobs are to be cancelled."""
+        with self.engine.lock.held:
+            drawings = [] if scope == "running" else list(self.drawings)
+        for drawing in drawings:
+            if tag is None or tag in drawing.tags:
+                drawing.end()
 
     def cancel_several(
         self, records: Sequence[JobRecord], force: bool, timeout: float | None, reason: str
@@ -185,6 +231,12 @@ class Acts:
         a page arrive on the kernel's loop, which runs here.
         """
         return self.engine.life.is_on_loop_thread or (hearing() is not None and can_nest())
+
+
+def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:
+    """Return how many tuples of items there are; None if one does not tell."""
+    sized = [len(one) for one in iterables if isinstance(one, Sized)]
+    return min(sized) if len(sized) == len(iterables) else None
 
 
 def told_text(job: JobRecord, text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, SupportsIndex, overload
 
@@ -22,6 +23,7 @@ from .table import table_of
 if TYPE_CHECKING:
     from ..._core.sweeps.group import Group
     from ..._runtime.engine import Engine
+    from .drawing import Drawing
 
 Errors = Literal["raise", "return", "skip"]
 Then = Literal["release", "cancel"]
@@ -84,15 +86,21 @@ class JobGroup(Sequence[Job]):
     """
 
     __hash__ = None  # type: ignore[assignment]  # as a list: it equals one
-    __slots__ = ("__weakref__", "_control", "_group", "_jobs", "_name")
+    __slots__ = ("__weakref__", "_control", "_drawing", "_group", "_jobs", "_name")
 
     def __init__(
-        self, control: ControlView, name: str, group: Group | None, jobs: Sequence[Job] | None
+        self,
+        control: ControlView,
+        name: str,
+        group: Group | None,
+        jobs: Sequence[Job] | None,
+        drawing: Drawing | None = None,
     ) -> None:
         self._control = control
         self._name = name
         self._group = group  # counts these jobs; None: the one that the queue has by this name
         self._jobs = None if jobs is None else tuple(jobs)  # held, so that their results are kept
+        self._drawing = drawing  # of a long map, whose jobs are kept as the queue keeps them
 
     # -- as a sequence ---------------------------------------------------------------------------
 
@@ -100,6 +108,8 @@ class JobGroup(Sequence[Job]):
         """List the latest try of each item."""
         if self._jobs is not None:
             return [latest(job._record) for job in self._jobs]
+        if self._drawing is not None:
+            return self._drawing.records()
         with self._control.engine.lock.held:
             group = self._named()
             return [] if group is None else jobs_of(group)
@@ -120,14 +130,20 @@ class JobGroup(Sequence[Job]):
             return self._handles(self._records()[index])
         if isinstance(index, str):
             raise TypeError("a group has its jobs by their place, like runs[3]; queue[…] takes ids")
+        if self._drawing is not None:
+            return self._control.handle(self._drawing.record(operator.index(index)))
         if self._jobs is None:
             return self._control.handle(self._records()[index])
         return self._control.handle(latest(self._jobs[index]._record))
 
     def __len__(self) -> int:
+        if self._drawing is not None:
+            return len(self._drawing)
         return len(self._records() if self._jobs is None else self._jobs)
 
     def __iter__(self) -> Iterator[Job]:
+        if self._drawing is not None:
+            return map(self._control.handle, self._drawing)
         return iter(self._handles())
 
     def __reversed__(self) -> Iterator[Job]:
@@ -213,8 +229,9 @@ class JobGroup(Sequence[Job]):
     @property
     def done(self) -> bool:
         """True once all of its jobs have ended, however; also if there are none."""
-        counts = self.counts
-        return not (counts["pending"] or counts["running"])
+        with self._control.engine.lock.held:
+            group = self._group or self._named()
+            return group is None or not group.open_count
 
     @property
     def progress(self) -> float:
@@ -224,7 +241,11 @@ class JobGroup(Sequence[Job]):
             total = 0 if group is None else sum(group.counts.values())
             if group is None or not total:
                 return 1.0
-            reached = float(total - group.open_count)
+            reached = float(
+                total - group.counts[JobStatus.pending] - group.counts[JobStatus.running]
+            )
+            if self._drawing is not None and self._drawing.total is not None:
+                total = self._drawing.total
             for job in self._control.engine.state.running.values():
                 if job.progress:
                     reached += job.progress * job.groups.count(group)
@@ -258,6 +279,8 @@ class JobGroup(Sequence[Job]):
         """
         if errors not in ("raise", "return", "skip"):
             raise InvalidOptionError(f'errors must be "raise", "return" or "skip", not {errors!r}')
+        if self._drawing is not None:
+            self._drawing.check_drawn()
         jobs = self._handles()
         left = sum(not job.done for job in jobs)
         if left:
@@ -265,6 +288,8 @@ class JobGroup(Sequence[Job]):
                 f"{left:,} of {len(jobs):,} jobs of {self._name!r} have not ended; "
                 "`await group` or group.wait() waits for them"
             )
+        if errors == "raise" and self._drawing is not None:
+            self._drawing.check_whole()
         told = [(job, job.exception()) for job in jobs]
         if errors == "raise":
             for kind in (JobFailedError, JobCancelledError, ResultNotKeptError):
@@ -294,6 +319,18 @@ class JobGroup(Sequence[Job]):
         group = self._group or self._named()
         if group is not None:
             await self._control.wait_for_group(group, self._records(), None)
+
+    async def wait_drawn(self) -> None:
+        """Wait until all items of a long map are submitted; at once for any other group.
+
+        Raises:
+            DrawingFailedError: the iterable has failed.
+            QueueClosedError: the queue was closed before.
+
+        """
+        if self._drawing is not None:
+            await self._drawing.waiter().wait()
+            self._drawing.check_drawn()
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait in a plain cell, callback or thread until all have ended, however they end.
@@ -325,12 +362,14 @@ class JobGroup(Sequence[Job]):
     # -- acts --------------------------------------------------------------------------------------
 
     def cancel(self, *, force: bool = False, timeout: float | None = None, reason: str = "") -> int:
-        """Cancel what has not ended; see `JobQueue.cancel`.
+        """Cancel what has not ended, and draw no more items; see `JobQueue.cancel`.
 
         Returns:
             How many are cancelled, or asked to stop.
 
         """
+        if self._drawing is not None:
+            self._drawing.end()
         return self._control.cancel_several(self._records(), force, timeout, reason)
 
     def hold(self, seconds: float | None = None, then: Then = "release") -> int:

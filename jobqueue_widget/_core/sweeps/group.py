@@ -22,18 +22,20 @@ class Group:
     One of a map has them all, also those that the queue has let go; whoever holds it has the jobs.
     """
 
-    __slots__ = ("__weakref__", "_roots", "counts", "items", "name")
+    __slots__ = ("__weakref__", "_roots", "counts", "counts_gone", "is_drawn", "items", "name")
 
-    def __init__(self, name: str, *, is_known: bool = False) -> None:
+    def __init__(self, name: str, *, is_known: bool = False, counts_gone: bool = False) -> None:
         self.name = name
+        self.counts_gone = counts_gone  # whether it counts, too, what the queue has let go
+        self.is_drawn = False  # True while more items are to come
         self.counts: dict[JobStatus, int] = dict.fromkeys(JobStatus, 0)
         self.items: dict[int, Counted] | None = {} if is_known else None
         self._roots: dict[int, int] = {}  # number of an item's latest try: that of its first one
 
     @property
     def open_count(self) -> int:
-        """Count the items that have not ended."""
-        return self.counts[PENDING] + self.counts[RUNNING]
+        """Count the items that have not ended; all that are to come count as one."""
+        return self.counts[PENDING] + self.counts[RUNNING] + self.is_drawn
 
     def add(self, job: Counted) -> None:
         """Count one more item."""
@@ -54,7 +56,8 @@ class Group:
     def let_go(self, job: Counted) -> None:
         """Count an item no longer, which the queue does not keep any more."""
         if self.items is not None:
-            self.counts[job.status] -= 1
+            if not self.counts_gone:
+                self.counts[job.status] -= 1
             del self.items[self._roots.pop(job.number, job.number)]
 
     def latest(self) -> list[Counted]:

@@ -31,7 +31,7 @@ class GroupsOfQueue:
         """Let go of a job that the queue keeps no longer, and of groups of which none is left."""
         for group in job.groups:
             group.let_go(job)
-            if group.items is not None and not group.items:
+            if not group.items and self.named.get(group.name) is group:
                 del self.named[group.name]
         job.groups = tuple(group for group in job.groups if group.items is None)
 
@@ -41,7 +41,7 @@ class GroupsOfQueue:
         for job in jobs:
             assert job.retried_by is None or not job.groups, f"{job} was tried again, and counts"
             for group in job.groups:
-                if group.items is not None:
+                if self.named.get(group.name) is group:
                     members.setdefault(group, []).append(job)
         assert set(members) == set(self.named.values())
         for group, found in members.items():

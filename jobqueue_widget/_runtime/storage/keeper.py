@@ -22,7 +22,6 @@ from ..._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
 from ..._core.lazy import IsOutdated, LazyResult
 from ..._core.spec import JobSpec
 from ...child import wire
-from ...errors import NotRestorableError
 from ...workers.packing import Packed
 from ...workers.unpacking import CallReader, lost_value
 from .logs import JobLog
@@ -240,11 +239,10 @@ class Keeper:
                 spec.lost = "its arguments stood in the journal, which is not there any more"
                 spec.lazy = self.reader.arguments_of(job)
             else:
-                spec.lost = (
+                spec.refuse(
                     f"its arguments ({size:,} bytes) were let go after it had completed, "
                     f"for those of ended jobs may take a quarter of keep_bytes={keep:,}"
                 )
-                spec.lazy = _refusal(f"job {spec.title!r} ({job.id}): {spec.lost}; submit it again")
             spec.empty("args", "kwargs", "payload")
 
     def _stands_in_the_journal(self, job: JobRecord) -> bool:
@@ -411,12 +409,3 @@ class Keeper:
         )
         if engine.accepts_dispatch:
             self._call_later(LOOK_AGAIN, self.tidy)
-
-
-def _refusal(text: str) -> Callable[[str], object]:
-    """Make a `JobSpec.lazy` for a job whose arguments are gone: it raises this text."""
-
-    def refuse(name: str) -> object:
-        raise NotRestorableError(text)
-
-    return refuse

@@ -1,0 +1,301 @@
+"""Draws the items of a long map as there is room for them, on a thread of the queue's own."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+from ..._core import events as ev
+from ..._core.jobs import JobFailure, JobRecord, JobStatus
+from ..._core.sweeps.groups import latest
+from ..._core.transitions import apply
+from ..._runtime.waiting import Waiter
+from ..._threads.interrupts import UNINTERRUPTED
+from ...errors import (
+    DrawingFailedError,
+    JobEvictedError,
+    JobNotFinishedError,
+    JobQueueError,
+    NotDrawnError,
+    QueueClosedError,
+)
+
+if TYPE_CHECKING:
+    from ..._core.spec import JobOptions
+    from ..._core.sweeps.group import Group
+    from ..._runtime.engine import Engine
+    from ...job import Job
+
+MOST_HELD = 20_000  # items of a map up to which its group keeps all jobs, as those of a short one
+AT_A_TIME = 50  # items that are packed and accepted together: the queue's lock is taken for those
+Items = Iterator[tuple[Any, ...]]
+Made = tuple[JobRecord, tuple[JobRecord, ...]]
+KIND = "argument"  # of the failure of a job whose item cannot be submitted
+
+
+class Drawing:
+    """The items of one map that are not submitted yet. Any thread.
+
+    Of a job that is not shown any more only its number stays here.
+
+    Args:
+        engine: of the queue.
+        group: counts the jobs; its pending ones tell what room there is.
+        items: what is left to draw; it is read in one thread at a time.
+        options: of its jobs; `ahead` of them may be pending.
+        total: how many items there are in all; None: nobody knows.
+        make: makes a job of an item at a place.
+        refused: makes one that can never run, of an item that `make` does not take.
+        handle: makes the handle of a job.
+        beside: all drawings of the queue; under its lock.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        group: Group,
+        items: Items,
+        options: JobOptions,
+        total: int | None,
+        make: Callable[[tuple[Any, ...], int], Made],
+        refused: Callable[[tuple[Any, ...], int, str], JobRecord],
+        handle: Callable[[JobRecord], Job],
+        beside: list[Drawing],
+    ) -> None:
+        self._numbers = array("Q")  # of all jobs drawn, in the order of their items
+        self._held: list[Job] | None = [] if total is not None and total <= MOST_HELD else None
+        self.error: Exception | None = None  # why not all could be drawn
+        self.is_over = False
+        self._total = total
+        self._engine = engine
+        self._group = group
+        self._items: Items | None = items
+        self._ahead = options.ahead
+        self.tags = options.tags
+        self._make = make
+        self._refused = refused
+        self._handle = handle
+        self._beside = beside
+        self._is_at_work = False
+        self._waiters: list[Waiter] = []
+        self._stop_listening: Callable[[], None] = lambda: None
+
+    @property
+    def total(self) -> int | None:
+        """How many items there are; None while nobody knows."""
+        return len(self._numbers) if self.is_over else self._total
+
+    # -- what is drawn so far --------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        total = self.total
+        if total is None:
+            raise TypeError(
+                f"nobody knows how many items the iterable of {self._group.name!r} has; "
+                f"{len(self._numbers):,} are drawn (`counts`), `await group.wait_drawn()` waits"
+            )
+        return total
+
+    def records(self) -> list[JobRecord]:
+        """List the latest try of each item that is drawn and kept."""
+        with self._engine.lock.held:
+            found = (self._found(place) for place in range(len(self._numbers)))
+            return [record for record in found if record is not None]
+
+    def record(self, place: int) -> JobRecord:
+        """Return the latest try of one item, by its place.
+
+        Raises:
+            NotDrawnError: it is not submitted yet.
+            JobEvictedError: the queue does not keep it any more.
+            IndexError: there is no such item.
+            TypeError: it is counted from an end that nobody knows.
+        """
+        with self._engine.lock.held:
+            place = place + len(self) if place < 0 else place
+            total, drawn = self.total, len(self._numbers)
+            if place < 0 or (total is not None and place >= total):
+                raise IndexError(f"{self._group.name!r} has {total:,} items")
+            if place >= drawn:
+                raise NotDrawnError(
+                    f"item {place:,} of {self._group.name!r} is not drawn yet, {drawn:,} are; "
+                    "`await group.wait_drawn()` waits for all of them"
+                )
+            record = self._found(place)
+        if record is None:
+            raise JobEvictedError(self._evicted(f"item {place:,} of"))
+        return record
+
+    def _found(self, place: int) -> JobRecord | None:
+        if self._held is not None:
+            return latest(self._held[place]._record)
+        items = cast("dict[int, JobRecord]", self._group.items)
+        return items.get(self._numbers[place])
+
+    def _evicted(self, what: str) -> str:
+        return (
+            f"{what} {self._group.name!r} ended long ago and is no longer kept (keep_ended); "
+            f"the group of a map of more than {MOST_HELD:,} items keeps what the queue keeps"
+        )
+
+    def __iter__(self) -> Iterator[JobRecord]:
+        place = 0
+        while not (self.is_over and place == len(self._numbers)):
+            yield self.record(place)
+            place += 1
+
+    def check_drawn(self) -> None:
+        """Raise JobNotFinishedError if there is more to come, or why there is no more."""
+        if not self.is_over:
+            raise JobNotFinishedError(
+                f"{self._group.name!r} is not drawn to its end: {len(self._numbers):,} items so far"
+            )
+        if self.error is not None:
+            raise self.error
+
+    def check_whole(self) -> None:
+        """Raise JobEvictedError if a job is no longer kept."""
+        gone = len(self._numbers) - len(self.records())
+        if gone:
+            raise JobEvictedError(self._evicted(f"the result of {gone:,} items of"))
+
+    # -- drawing ---------------------------------------------------------------------------------
+
+    def begin(self, first: list[Made]) -> None:
+        """Submit the first jobs, all or none, and draw on from now on."""
+        self._group.is_drawn = True
+        self._engine.submit(first)
+        with self._engine.lock.held:
+            self._beside.append(self)
+            self._engine.state.drawings = len(self._beside)
+            self._note(first)
+            self._stop_listening = self._engine.publisher.on_change(self._look)
+            self._look()
+
+    def waiter(self) -> Waiter:
+        """Return one that settles when nothing more will be drawn."""
+        waiter = Waiter()
+        with self._engine.lock.held:
+            if not self.is_over:
+                self._waiters.append(waiter)
+                return waiter
+        waiter.settle()
+        return waiter
+
+    def end(self, error: Exception | None = None) -> None:
+        """Draw nothing more; what is drawn stays."""
+        engine = self._engine
+        with engine.lock.held:
+            if self.is_over:
+                return
+            self.is_over, self.error = True, error
+            self._group.is_drawn = False
+            self._stop_listening()
+            self._beside.remove(self)
+            engine.state.drawings = len(self._beside)
+            waiters, self._waiters = self._waiters, []
+            if not self._is_at_work:
+                self._items = None
+            engine.publisher.touch()
+        for waiter in waiters:
+            waiter.settle()
+        engine.waiters.release_group(self._group)
+        engine.waiters.check_idle()
+
+    # -- on the thread, and where it is started --------------------------------------------------
+
+    def _look(self) -> None:
+        """Start the thread if there is room. Under the queue's lock, at each of its changes."""
+        if self._is_at_work or self.is_over or self._room() < min(AT_A_TIME, self._ahead):
+            return
+        self._is_at_work = True
+        thread = threading.Thread(
+            target=self._work, name=f"{self._engine.title}-drawing", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads now: the next change tries again
+            self._is_at_work = False
+
+    def _room(self) -> int:
+        return self._ahead - self._group.counts[JobStatus.pending]
+
+    def _work(self) -> None:
+        try:
+            while True:
+                with self._engine.lock.held:
+                    room = self._room()
+                    if self.is_over or room <= 0:
+                        self._is_at_work = False
+                        return
+                self._engine.life.check_open()
+                self._draw(min(room, AT_A_TIME))
+        except QueueClosedError as error:
+            self._give_up(error)
+        except BaseException as error:  # of the user's iterable
+            self._give_up(_told(error, len(self._numbers)))
+        finally:
+            if self.is_over:
+                self._items = None  # a generator is closed here, where it has run
+
+    def _give_up(self, error: Exception) -> None:
+        self.end(error)
+        if not isinstance(error, QueueClosedError):
+            self._engine.logger.error("%s: %s", self._group.name, error)
+
+    def _draw(self, count: int) -> None:
+        assert self._items is not None
+        made: list[Made] = []
+        refused: dict[JobRecord, Exception] = {}
+        failure: BaseException | None = None
+        begin = len(self._numbers)
+        try:
+            for place, item in enumerate(islice(self._items, count), begin):
+                try:
+                    made.append(self._make(item, place))
+                except JobQueueError as error:
+                    record = self._refused(item, place, str(error))
+                    made.append((record, ()))
+                    refused[record] = error
+        except BaseException as error:  # the jobs made so far are submitted all the same
+            failure = error
+        self._submit(made, refused)
+        if failure is not None:
+            raise failure
+        if len(made) < count:
+            self.end()
+
+    def _submit(self, made: list[Made], refused: dict[JobRecord, Exception]) -> None:
+        """Submit jobs, unless somebody has ended the drawing meanwhile: they never were, then."""
+        engine = self._engine
+        for record, _ in made:
+            record.groups = (self._group,)
+            if engine.recorder is not None:
+                engine.recorder.prepare(record)
+        with UNINTERRUPTED:
+            with engine.lock.held:
+                if self.is_over:
+                    return
+                outside = engine.accept(made, ev.NONE_REPEATED)
+                for record, error in refused.items():
+                    event = ev.Refused(record, JobFailure(KIND, str(error), exception=error))
+                    outside += engine.perform_inside(apply(engine.state, event, engine.now()) or [])
+                self._note(made)
+            engine.perform(outside)
+
+    def _note(self, made: list[Made]) -> None:
+        self._numbers.extend(record.number for record, _ in made)
+        if self._held is not None:
+            self._held += (self._handle(record) for record, _ in made)
+
+
+def _told(error: BaseException, drawn: int) -> Exception:
+    said = f"{type(error).__name__}: {error}"
+    told = DrawingFailedError(
+        f"the iterable of this map has failed after {drawn:,} items ({said}); those run"
+    )
+    told.__cause__ = error
+    return told

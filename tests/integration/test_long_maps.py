@@ -1,0 +1,247 @@
+"""A map of more items than are taken at once: drawn as there is room, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobqueue_widget import (
+    Job,
+    JobCancelledError,
+    JobEvictedError,
+    JobFailedError,
+    JobGroup,
+    JobQueue,
+)
+from jobqueue_widget._api.sweeps import drawing
+from jobqueue_widget.errors import (
+    DrawingFailedError,
+    JobNotFinishedError,
+    NotDrawnError,
+    NotRestorableError,
+    QueueClosedError,
+)
+from tests.conditions import until
+from tests.journals import as_if_killed, opened, running
+from tests.threads import no_threads
+
+AHEAD = 20
+
+
+async def same(number: int) -> int:
+    return number
+
+
+async def endless(number: int) -> int:
+    await asyncio.Event().wait()
+    return number
+
+
+def drawn(group: JobGroup) -> int:
+    return sum(group.counts.values())
+
+
+async def test_items_are_drawn_as_there_is_room() -> None:
+    taken: list[int] = []
+    threads: set[str] = set()
+
+    def items() -> Iterator[int]:
+        for number in range(300):
+            taken.append(number)
+            threads.add(threading.current_thread().name)
+            yield number
+
+    most = 0
+    async with JobQueue(max_running=3) as queue:
+        group = queue.options(ahead=AHEAD).map(same, items())
+        assert len(taken) == AHEAD + 1, "one more tells that there are more"
+        while not group.done:
+            most = max(most, len(taken) - group.counts["completed"])
+            await asyncio.sleep(0)
+        assert await group == list(range(300))
+    assert most <= AHEAD + 1 + 3 + drawing.AT_A_TIME
+    others = threads - {threading.current_thread().name}
+    assert [name.endswith("-drawing") for name in others] == [True]
+
+
+async def test_a_long_map_returns_at_once_and_holds_the_loop_for_moments_only() -> None:
+    async with JobQueue(max_running=2) as queue:
+        began = time.perf_counter()
+        group = queue.map(endless, range(200_000))
+        assert time.perf_counter() - began < 5.0, "it takes 0.1 s; 200,000 jobs would take 20"
+        assert drawn(group) == 1_000
+        assert len(group) == 200_000
+        group.cancel()
+        await group.wait_drawn()
+        assert len(group) == 1_000
+
+
+async def test_what_is_not_drawn_is_said_and_never_skipped() -> None:
+    async with JobQueue() as queue:
+        group = queue.options(ahead=AHEAD).map(endless, range(100))
+        assert len(group) == 100
+        for place in (AHEAD, 99, -1):
+            with pytest.raises(NotDrawnError, match="is not drawn yet, 20 are"):
+                group[place]
+        for place in (100, -101):
+            with pytest.raises(IndexError):
+                group[place]
+        assert group[0] is group[-100]
+        seen: list[Job] = []
+        with pytest.raises(NotDrawnError):
+            seen.extend(group)
+        with pytest.raises(JobNotFinishedError, match="not drawn to its end"):
+            group.results()
+        assert (group.done, group.progress) == (False, 0.0)
+        assert group.cancel() == AHEAD
+        assert (group.done, group.progress) == (True, 1.0)
+        assert len(list(group)) == len(group) == AHEAD
+        with pytest.raises(JobCancelledError):
+            await group
+
+
+async def test_an_infinite_iterable_is_drawn_until_somebody_ends_it() -> None:
+    async with JobQueue() as queue:
+        group = queue.options(ahead=AHEAD, tags="mine").map(same, itertools.count())
+        with pytest.raises(TypeError, match="nobody knows how many"):
+            len(group)
+        with pytest.raises(TypeError, match="nobody knows how many"):
+            group[-1]
+        await until(lambda: group.counts["completed"] > 5 * AHEAD)
+        queue.cancel_all("running")
+        queue.cancel_all("all", tag="other")
+        at = drawn(group)
+        await until(lambda: drawn(group) > at)
+        queue.cancel_all("pending", tag="mine")
+        at = drawn(group)
+        await queue.join()
+        assert len(group) == drawn(group)
+        assert drawn(group) == at
+        assert group.counts["cancelled"]
+
+
+async def test_join_waits_for_what_is_still_to_come() -> None:
+    def slowly() -> Iterator[int]:
+        for number in range(6):
+            time.sleep(0.02 * (number > 1))
+            yield number
+
+    async with JobQueue() as queue:
+        group = queue.options(ahead=1).map(same, slowly())
+        await queue.join()
+        assert group.results() == list(range(6))
+
+
+async def test_an_iterable_that_fails_loses_nothing_of_what_it_gave() -> None:
+    def breaks() -> Iterator[int]:
+        yield from range(50)
+        raise ValueError("line 51 is no number")
+
+    async with JobQueue() as queue:
+        group = queue.options(ahead=AHEAD).map(same, breaks())
+        for wait in (group.wait_drawn(), _all(group)):
+            with pytest.raises(DrawingFailedError, match=r"50 items \(ValueError: line 51") as told:
+                await wait
+            assert isinstance(told.value.__cause__, ValueError)
+        await queue.join()
+        assert [job.result for job in group] == list(range(50))
+
+
+async def _all(group: JobGroup) -> list[int]:
+    return await group
+
+
+async def test_an_item_that_cannot_be_sent_fails_its_job_alone(tmp_path: Path) -> None:
+    items = [*range(30), threading.Lock(), *range(30, 40)]
+    async with running(tmp_path / "runs.db") as queue:
+        group = queue.options(ahead=AHEAD).map(abs, items)
+        with pytest.raises(JobFailedError, match=r"argument: .*lock"):
+            await group
+        assert list(group.failures()) == ["argument"]
+        assert group.results("skip") == list(range(40))
+        bad = group[30]
+        with pytest.raises(NotRestorableError, match="submit it again"):
+            bad.retry()
+        told = bad.error
+    with opened(tmp_path / "runs.db") as queue:
+        back = queue[bad.id]
+        assert back.error == told
+        assert len(queue.group(group.name)) == 41
+
+
+async def test_the_first_items_are_taken_all_or_none() -> None:
+    async with JobQueue() as queue:
+        with pytest.raises(TypeError):
+            queue.options(ahead=AHEAD).map(abs, [1, threading.Lock(), *range(100)])
+        assert len(queue) == 0
+        assert queue.map(same, range(3), ()) == []
+
+
+async def test_a_very_long_map_keeps_what_the_queue_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "MOST_HELD", 10)
+    async with JobQueue(keep_ended=100) as queue:
+        group = queue.options(ahead=AHEAD).map(same, range(200))
+        await queue.join()
+        assert group.counts["completed"] == 200
+        assert group.progress == 1.0
+        assert group[-1].result == 199
+        with pytest.raises(JobEvictedError, match="keep_ended"):
+            group[0]
+        with pytest.raises(JobEvictedError, match="100 items"):
+            await group
+        assert group.results("skip") == list(range(100, 200))
+        last = group[199]
+        again = last.retry()
+        assert group[199] is again
+        assert group.counts["completed"] == 199
+
+
+async def test_without_a_thread_it_goes_on_at_the_next_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with JobQueue() as queue:
+        with monkeypatch.context() as patch:
+            no_threads(patch, "*-drawing")
+            group = queue.options(ahead=AHEAD).map(same, range(3 * AHEAD))
+            await until(lambda: group.counts["completed"] == AHEAD)
+            assert drawn(group) == AHEAD
+            assert not group.done
+        await queue.submit_nowait(same, 0)
+        assert await group == list(range(3 * AHEAD))
+
+
+async def test_a_closed_queue_draws_no_more() -> None:
+    closed = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield from itertools.count()
+        finally:
+            closed.set()
+
+    async with JobQueue() as queue:
+        group = queue.options(ahead=AHEAD).map(endless, items())
+        await queue.close()
+        with pytest.raises(QueueClosedError):
+            await group.wait_drawn()
+        del group
+        await until(closed.is_set)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_what_a_killed_kernel_had_not_drawn_is_said(tmp_path: Path, is_known: bool) -> None:
+    items = range(100) if is_known else iter(range(100))
+    async with running(tmp_path / "runs.db") as queue:
+        group = queue.options(ahead=AHEAD, group="sweep").map(endless, items)
+        copy = as_if_killed(tmp_path / "runs.db")
+        queue.cancel_all("all")
+    more = "of 100: map the others" if is_known else "there may have been more"
+    told = pytest.warns(UserWarning, match=f"20 items of the map 'sweep' were submitted.*{more}")
+    with told, opened(copy) as queue:
+        assert len(queue.group("sweep")) == drawn(group) == AHEAD
