@@ -54,6 +54,14 @@ class JobNotFinishedError(JobQueueError, RuntimeError):
     """What was asked for is possible only when the job has ended, and it has not."""
 
 
+class JobNotRunningError(JobQueueError, RuntimeError):
+    """What was asked for is possible only while the job runs, and it does not."""
+
+
+class NotSupportedError(JobQueueError, NotImplementedError):
+    """What was asked for cannot be had where the job runs; the message says where it can."""
+
+
 class WaitTimeoutError(JobQueueError, TimeoutError):
     """The waiting took too long. The job goes on."""
 

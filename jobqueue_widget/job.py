@@ -45,6 +45,9 @@ class ControlView(Protocol):
     def retry(self, record: JobRecord, latest: bool) -> Job:
         """Submit the same again, as a new job."""
 
+    def stack(self, record: JobRecord) -> str:
+        """Return where a job is right now."""
+
     async def wait_for(self, record: JobRecord, timeout: float | None) -> None:
         """Wait until a job has ended; on any loop."""
 
@@ -387,6 +390,20 @@ class Job:
 
         """
         return self._control.retry(self._record, latest)
+
+    def stack(self) -> str:
+        """Return where its code is right now, as Python shows tracebacks: `print(job.stack())`.
+
+        Of a function in a worker process, a plugin's call, a thread or a coroutine, with other
+        threads of the worker and tasks that it waits for. The job is not disturbed. Any thread.
+
+        Raises:
+            JobNotRunningError: it has not begun, or has ended.
+            WaitTimeoutError: it does not answer within 2 s, as C code that holds the GIL.
+            NotSupportedError: it runs on another engine, or in a pool or plugin host of others.
+
+        """
+        return self._control.stack(self._record)
 
     def logs(self, lines: int = 100) -> str:
         """Return the last lines that the job printed."""

@@ -9,7 +9,7 @@ thread: they start the stop, `ended` confirms it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -69,6 +69,26 @@ class Execution(Protocol):
 
     def kill(self) -> None:
         """Force the work to end. Any thread, returns at once; `ended` or `kill_failed` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Where a thread or task of a job is now: file or cell, line and function, innermost last."""
+
+    name: str
+    frames: tuple[tuple[str, int, str], ...]
+
+
+TellStacks = Callable[[Sequence[Stack] | None, str], None]
+"""Called once with the stacks of a job, or with None and why there are none."""
+
+
+@runtime_checkable
+class TellsStack(Protocol):
+    """An execution that can tell where its code is, without disturbing it."""
+
+    def ask_stack(self, tell: TellStacks) -> None:
+        """Ask, from any thread; `tell` is called on any thread, now or soon, or never."""
 
 
 class IoThread(Protocol):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from ._api import rows
 from ._api.callers.decorated import Decorating
 from ._api.callers.futures import QueueExecutor
-from ._api.callers.with_joblib import JoblibBackends, offer
+from ._api.callers.with_joblib import offer
 from ._api.control import Control, OptionsView, Scope
 from ._api.displayed import Displayed
 from ._api.forgetting import Forgetting
@@ -54,14 +54,7 @@ class QueueNotStartedWarning(UserWarning):
 
 
 class JobQueue(
-    Decorating,
-    Forgetting,
-    Collected,
-    Journaled,
-    Displayed,
-    Forecasting,
-    JoblibBackends,
-    ReferenceNames,
+    Decorating, Forgetting, Collected, Journaled, Displayed, Forecasting, ReferenceNames
 ):
     """A queue of heavy jobs in this process: strict priority, then first in first out.
 

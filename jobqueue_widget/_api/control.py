@@ -29,6 +29,7 @@ from ..errors import (
 )
 from ..job import Job
 from .callers.futures import JobFuture
+from .callers.stack import stack_of
 from .options import check_callback, check_priority, check_text, seconds_or_none
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
 from .submission import MISSING, Submission, changed_text, differs_now, target_of
@@ -175,6 +176,11 @@ class Control(Acts):
         """Find jobs with `text` in any of their words."""
         wanted = text.casefold()
         return [Job(record, self) for record in self.all_records() if wanted in _searchable(record)]
+
+    def stack(self, record: JobRecord) -> str:
+        """Return where a job is right now."""
+        self.engine.life.handle_lost_loop()
+        return stack_of(self.engine, record)
 
     # -- cancelling, logs ----------------------------------------------------------------------
 

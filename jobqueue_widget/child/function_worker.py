@@ -17,7 +17,6 @@ import sys
 import threading
 import time
 import traceback
-from types import ModuleType
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -53,6 +52,8 @@ logs = load("capture.logs")
 tqdm = load("capture.tqdm")
 libraries = load("libraries")
 patches = load("patches")
+stacks = load("stacks")
+own_package = load("own_package")
 MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process starts is found
 OUR_FILES = (
     os.path.abspath(__file__),
@@ -153,10 +154,12 @@ class Worker:
     def listen(self) -> None:
         """Hear, while a job runs, that it shall stop or that all is over. The control thread."""
         while True:
-            kind, number, _ = self.pipes.read_frame(self.pipes.control)
+            kind, number, data = self.pipes.read_frame(self.pipes.control)
             if kind == wire.ASK:
                 self.body.ask(number)
                 self.end.tell_ahead(number)
+            elif kind == wire.QUESTION:
+                stacks.answer(self, number, bytes(data).decode())
             elif kind == wire.EXIT:
                 self.farewells.leave()
 
@@ -385,34 +388,13 @@ class Worker:
         return {"imports": True}
 
 
-class OwnPackage:
-    """Gives jobs what they need of `jobqueue_widget`, where that is not installed.
-
-    A finder and loader by shape: importing their base classes doubles the start of a worker.
-    """
-
-    def create_module(self, spec: Any) -> None:
-        """Return None: the module is made in the usual way."""
-
-    def find_spec(self, name: str, path: object, target: object = None) -> Any:
-        """Find our package; the last finder in the list, reached if nothing else has it."""
-        if name == "jobqueue_widget":
-            return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type]
-        return None
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Fill the module with the names that are useful inside a job."""
-        for name in ("current_job", "track", "JobCancelled"):
-            setattr(module, name, getattr(job_context, name))
-
-
 def main() -> None:
     """Set the process up, then run jobs until the pipe ends."""
     sys.path[:] = [entry for entry in sys.path if not entry or os.path.abspath(entry) != HERE]
-    start(Worker(*map(int, sys.argv[1:4])), OwnPackage())
+    start(Worker(*map(int, sys.argv[1:4])), own_package.OwnPackage())
 
 
-def start(worker: Worker, last_finder: OwnPackage) -> None:
+def start(worker: Worker, last_finder: Any) -> None:
     """Make this process what its jobs expect, and let it work."""
     try:
         make_ready(worker, last_finder)
@@ -422,7 +404,7 @@ def start(worker: Worker, last_finder: OwnPackage) -> None:
     worker.run_forever()
 
 
-def make_ready(worker: Worker, last_finder: OwnPackage) -> None:
+def make_ready(worker: Worker, last_finder: Any) -> None:
     """Do all that comes before the first job; what fails here has nothing to do with one."""
     sys.setswitchinterval(SWITCH_SECONDS)
     state.adopt_orphans()

@@ -25,12 +25,12 @@ TEXT_CAP = 64 * 1024
 SMALL = 16 * 1024  # bytes up to which the parts of a frame are joined into one
 
 # MORE goes both ways: each piece of a large frame but the last
-# kernel -> worker; all but the first two on the control pipe, the last two to plugins only
+# kernel -> worker; all but the first two on the control pipe, the last one to plugins only
 JOB, MORE, ASK, EXIT, QUESTION, NEXT = b"J", b"M", b"A", b"X", b"Q", b"N"
 # worker -> kernel; the second line from functions only, the third from plugins only
-READY, PROGRESS, END = b"R", b"P", b"E"
+READY, PROGRESS, END, ANSWER = b"R", b"P", b"E", b"W"
 VALUE, RETURNED, OUTCOME = b"V", b"T", b"O"
-ANSWER, CHUNK = b"W", b"C"
+CHUNK = b"C"
 SHOWN = 200  # characters that are shown of a value that is not kept
 PLAIN_VALUE: dict[str, Any] = {"kind": "value", "plain": True}
 """The meaning of VALUE, the most frequent end, whose payload is the pickle alone."""

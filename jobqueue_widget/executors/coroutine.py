@@ -13,7 +13,8 @@ from .._runtime.failures import failure_of
 from .._runtime.local_job import LocalJobContext
 from .._threads.bridge import give_up
 from ..child.job_context import JobCancelled, bind, is_good_end, outside
-from ..protocols import ExecutorContext, Reporter
+from ..protocols import ExecutorContext, Reporter, TellStacks
+from .stacks import of_task
 from .starting import StartsAtOnce
 
 
@@ -150,6 +151,11 @@ class CoroutineExecution:
         assert self._task is not None
         if self._task.cancel():
             self._context.noticed = True
+
+    def ask_stack(self, tell: TellStacks) -> None:
+        """Tell where its task is, and those that it waits for."""
+        assert self._task is not None, "asked before it was launched"
+        tell(of_task(self._task), "")
 
     def kill(self) -> None:
         """Say that this cannot be done: `can_be_killed` is False."""

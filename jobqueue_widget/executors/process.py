@@ -18,7 +18,7 @@ from .._threads.locks import Lock
 from ..child import ends, wire
 from ..child.capture.logs import as_configured
 from ..errors import JobQueueError
-from ..protocols import ExecutorContext, Reporter
+from ..protocols import ExecutorContext, Reporter, TellStacks
 from ..workers.gpus import gpu_memory_of
 from ..workers.guard import GUARD
 from ..workers.packing import Packed, PackedCall, Packer, call_bytes
@@ -307,6 +307,13 @@ class ProcessExecution:
             self._reporter.kill_failed(
                 "its result is still being unpickled, in a thread of this process"
             )
+
+    def ask_stack(self, tell: TellStacks) -> None:
+        """Ask its worker where its function is."""
+        if self._worker is None:
+            tell(None, "its worker starts")
+        else:
+            self._worker.ask_stack(self, tell)
 
     # -- worker.task.Task, on the I/O thread ---------------------------------------------------
 

@@ -12,7 +12,8 @@ from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from .._runtime.local_job import LocalJobContext
 from ..child.job_context import JobCancelled, bind, run_body
-from ..protocols import Reporter
+from ..protocols import Reporter, TellStacks
+from .stacks import of_thread
 from .starting import StartsAtOnce
 
 
@@ -45,10 +46,10 @@ class ThreadExecution:
         self._reporter = reporter
         self._context = LocalJobContext(reporter)
         variables = contextvars.copy_context()
-        thread = threading.Thread(
+        self._thread = threading.Thread(
             target=self._run, args=(variables,), name=f"job-{spec.id}", daemon=True
         )
-        thread.start()
+        self._thread.start()
 
     def _run(self, variables: contextvars.Context) -> None:
         """Tell the end as nobody's: what the queue logs then is not the job's."""
@@ -73,6 +74,10 @@ class ThreadExecution:
         """Set the flag that `current_job().cancel_requested` and `checkpoint()` read."""
         self._context.request_cancel()
         return True
+
+    def ask_stack(self, tell: TellStacks) -> None:
+        """Tell where its thread is."""
+        tell([of_thread(self._thread)], "")
 
     def kill(self) -> None:
         """Say that this cannot be done: `can_be_killed` is False."""

@@ -33,7 +33,8 @@ from .manifests.manifest import (
     meta_of,
     requirements_of,
 )
-from .run import PluginRun, RefusedRun
+from .refused import RefusedRun
+from .run import PluginRun
 from .runtime import PluginRuntime
 from .schedulers import ResourceScheduler
 from .slots import Plugin

@@ -18,7 +18,7 @@ from .._runtime.storage.logs import JobLog
 from .._threads.locks import Lock
 from ..child import wire
 from ..child.plugins import typed
-from ..protocols import Reporter
+from ..protocols import Reporter, TellStacks
 from ..workers.cleanup import has_started_since
 from ..workers.plugin_process import PluginProcess
 from ..workers.process import end_now
@@ -169,6 +169,14 @@ class PluginRun:
             self._leave_line()
             return True
         return end_now([worker])
+
+    def ask_stack(self, tell: TellStacks) -> None:
+        """Ask its worker where the plugin's code is."""
+        worker = self._slot.worker if self._slot is not None else None
+        if worker is None:
+            tell(None, "it waits for a worker of its plugin")
+        else:
+            worker.ask_stack(self, tell)
 
     def _stop(self) -> PluginProcess | None:
         """Note that it shall stop; return the worker that has a step of it."""
@@ -426,23 +434,3 @@ class PluginRun:
             callback()
         self.reporter.ended(outcome)
         self.plugin.runtime.tell()
-
-
-class RefusedRun:
-    """An execution that was refused before it began."""
-
-    can_be_killed = True
-
-    def __init__(self, reporter: Reporter, failure: JobFailure) -> None:
-        reporter.ended(Outcome.of_error(failure))
-
-    def ask_to_stop(self) -> bool:
-        """Do nothing: it has ended."""
-        return True
-
-    def kill(self) -> None:
-        """Do nothing: it has ended."""
-
-    def kill_now(self) -> bool:
-        """Do nothing: it has ended."""
-        return True

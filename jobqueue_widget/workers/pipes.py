@@ -14,7 +14,8 @@ PIPE_SIZE = 1 << 20
 F_SETPIPE_SZ = 1031
 
 FROM_WORKERS = frozenset(
-    {wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.VALUE, wire.RETURNED, wire.OUTCOME}
+    {wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.ANSWER}
+    | {wire.VALUE, wire.RETURNED, wire.OUTCOME}
 )
 FROM_PLUGINS = frozenset({wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.ANSWER, wire.CHUNK})
 

@@ -17,6 +17,7 @@ from ...workers.packing import is_found_by_name
 from ..control import OptionsView
 from ..options import PARAMETERS, spelling
 from ..submission import classify
+from .with_joblib import JoblibBackends
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -115,12 +116,8 @@ def decorated(function: Callable[Given, Result], queue: OptionsView) -> JobFunct
     return made(function, queue)
 
 
-class Decorating:
-    """The part of `JobQueue` that decorates functions."""
-
-    def options(self, **options: Any) -> OptionsView:
-        """Return the queue with options."""
-        raise NotImplementedError
+class Decorating(JoblibBackends):
+    """The part of `JobQueue` that decorates functions, and is for joblib."""
 
     @overload
     def job(

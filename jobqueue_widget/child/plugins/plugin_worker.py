@@ -123,6 +123,9 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
         if question == "health":
             self.send_answer(number, {"pid": os.getpid(), "busy": self.body.context is not None})
             return
+        if question.startswith("stack"):
+            child.stacks.answer(self, number, question)
+            return
         method = {"config": "get_current_config", "config_schema": "get_config_schema"}[question]
         threading.Thread(target=self.ask_plugin, args=(number, method), daemon=True).start()
 
@@ -339,7 +342,7 @@ def find(module: str, name: str) -> Any:
     return found
 
 
-class StandIns(child.OwnPackage):  # type: ignore[misc, name-defined]
+class StandIns(child.own_package.OwnPackage):  # type: ignore[misc, name-defined]
     """Gives plugins our few names, and the reference system's base class, if not installed."""
 
     def find_spec(self, name: str, path: object, target: object = None) -> Any:
