@@ -126,6 +126,17 @@ def test_options_are_those_of_its_jobs(queue: JobQueue) -> None:
     assert {job.label for job in queue.jobs()} >= {"other 1 of 2", "other 2 of 2"}
 
 
+def test_the_jobs_of_a_call_are_one_group(queue: JobQueue) -> None:
+    with parallel_config(backend="jobqueue", queue=queue):
+        for _ in range(2):
+            Parallel(batch_size=1)(delayed(where)(number) for number in range(3))
+    with parallel_config(backend="jobqueue", queue=queue, group="mine"):
+        Parallel(batch_size=1)(delayed(where)(number) for number in range(2))
+    assert [one.name for one in queue.groups()] == ["where", "where (2)", "mine"]
+    assert [len(one) for one in queue.groups()] == [3, 3, 2]
+    assert queue.group("where").progress == 1.0
+
+
 def test_results_come_as_they_end_where_a_generator_is_wanted(queue: JobQueue) -> None:
     with parallel_config(backend="jobqueue", queue=queue):
         some = Parallel(return_as="generator")(delayed(where)(one) for one in range(20))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import operator
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +50,7 @@ class QueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self._is_over = True  # a job of a call that has ended is not wanted any more
         self._has_failed = False
         self._taken = 0  # calls of the function that have become jobs
+        self._group: str | None = None
         self._lock = Lock()
         self.parallel: Any = None
 
@@ -86,6 +88,7 @@ class QueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         with self._lock.held:
             self._is_over = self._has_failed = False
             self._taken = 0
+            self._group = None
 
     def submit(self, func: Any, callback: Callable[[Any], object] | None = None) -> JobFuture:
         """Make a job of a batch."""
@@ -115,9 +118,22 @@ class QueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         view = self._view
         which = f"{first}" if first == last else f"{first}-{last}"
         of = f" of {self.parallel.n_tasks}" if self.parallel.n_tasks else ""
-        label = f"{view._options.label or name_of(batch)} {which}{of}"
-        options = replace(view._options, label=label)
+        name = view._options.label or name_of(batch)
+        group = view._options.group or self._group_name(name)
+        options = replace(view._options, label=f"{name} {which}{of}", group=group)
         return view._control.submit(operator.call, (batch,), {}, options, view._priority)
+
+    def _group_name(self, name: str) -> str:
+        """Return the name of the group that has the jobs of this call, which is a new one."""
+        with self._lock.held:
+            if self._group is None:
+                engine = self._queue._engine
+                with engine.lock.held:
+                    taken = set(engine.state.groups.named)
+                numbered = (f"{name} ({number})" for number in itertools.count(2))
+                names = itertools.chain([name], numbered)
+                self._group = next(one for one in names if one not in taken)
+            return self._group
 
     def retrieve_result_callback(self, out: JobFuture) -> Any:
         """Return what a batch gave, or raise what it raised, with where that was."""
