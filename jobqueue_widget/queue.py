@@ -31,7 +31,6 @@ from ._api.reference_names import ReferenceNames
 from ._api.rerun_warning import warn_if_replaced
 from ._api.submission import MISSING, Submission, target_of
 from ._api.sweeps.collected import Collected
-from ._api.sweeps.forecasts import Forecasting
 from ._api.unawaited import to_be_awaited
 from ._core import events as ev
 from ._core.jobs import JobStatus
@@ -53,9 +52,7 @@ class QueueNotStartedWarning(UserWarning):
     """A job was submitted to a queue that was never started; it waits."""
 
 
-class JobQueue(
-    Decorating, Forgetting, Collected, Journaled, Displayed, Forecasting, ReferenceNames
-):
+class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, ReferenceNames):
     """A queue of heavy jobs in this process: strict priority, then first in first out.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ NAP = 0.02
 
 
 async def nap() -> None:
+    await asyncio.sleep(NAP)
+
+
+async def naps(_: int) -> None:
     await asyncio.sleep(NAP)
 
 
@@ -59,6 +64,40 @@ async def test_a_queue_says_when_as_soon_as_it_knows() -> None:
         assert eta(queue) == 0.0
         assert starts(queue, one, two) == [None, None]
         assert queue.starts_in("no such job") is None
+
+
+async def test_a_group_says_when_it_is_done() -> None:
+    async with JobQueue() as queue:
+        assert queue.map(naps, []).eta == 0.0
+        first = queue.map(naps, range(10))
+        assert [group.eta for group in (first,)] == [None]
+        await first[0]
+        assert first.eta is not None
+        later = queue.map(naps, range(3))
+        at = [group.eta for group in (first, later)]
+        assert None not in at
+        assert at == sorted(at, key=lambda left: left or 0.0)
+        assert at[1] == pytest.approx(eta(queue), rel=0.2)
+        queue.hold(later[1])
+        assert [group.eta is None for group in (first, later)] == [False, True]
+        queue.cancel_all("all")
+        await until(lambda: first.done and later.done)
+        assert [group.eta for group in (first, later)] == [0.0, 0.0]
+
+
+async def test_what_is_not_drawn_counts_as_far_as_it_is_known() -> None:
+    async with JobQueue() as queue:
+        await queue.submit_nowait(naps, 0)
+        long = queue.options(ahead=5).map(naps, range(1_000))
+        left = long.eta
+        assert left is not None
+        assert left > 900 * NAP
+        assert eta(queue) == pytest.approx(left, rel=0.1)
+        ever = queue.options(ahead=5).map(naps, itertools.count())
+        assert ever.eta is None
+        assert eta(queue) is None
+        assert long.eta is not None
+        queue.cancel_all("all")
 
 
 async def reporting() -> None:

@@ -16,6 +16,7 @@ from ..._core.sweeps.group import Group
 from ..._core.sweeps.groups import latest
 from ..._runtime.engine import Engine
 from ..._runtime.engine_view import do_all
+from ..._runtime.storage.learning import kind_of
 from ..._runtime.waiting import Waiter
 from ..._threads.kernel import can_nest, run_nested
 from ...child.job_context import current_job
@@ -89,6 +90,7 @@ class Acts:
 
         drawing = Drawing(
             self.engine,
+            kind_of(records[0].spec),
             group,
             chain(rest, items),
             options,

@@ -1,4 +1,4 @@
-"""Finds the groups of a queue by their names."""
+"""Finds the groups of a queue by their names, and tells when it will be done."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import difflib
 
 from ..._core.texts.fitting import fit
 from ...errors import UnknownGroupError
+from ...job import Job
 from ..control import Control
+from .forecasts import forecast_of
 from .group import JobGroup
 
 
 class Collected:
-    """The part of `JobQueue` that knows groups. Any thread."""
+    """The part of `JobQueue` that is about many jobs. Any thread."""
 
     _control: Control
 
@@ -40,3 +42,16 @@ class Collected:
         close = difflib.get_close_matches(str(name), names, 1) or names[-3:]
         hint = f"; there are: {', '.join(map(repr, close))}" if close else "; there are none"
         raise UnknownGroupError(f"{fit(repr(name), 60)} is no group of this queue{hint}")
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds until all jobs are done, by how long their like have taken; None: unknown.
+
+        Unknown while the queue is paused, a job is held, or none of a function has ended yet.
+        """
+        return forecast_of(self._control).done
+
+    def starts_in(self, job: str | Job) -> float | None:
+        """Return the seconds until a pending job starts; None: unknown, or it is not pending."""
+        record = self._control.find(job)
+        return None if record is None else forecast_of(self._control).starts.get(record.id)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..._core.spec import JobOptions
     from ..._core.sweeps.group import Group
     from ..._runtime.engine import Engine
+    from ..._runtime.storage.learning import Kind
     from ...job import Job
 
 MOST_HELD = 20_000  # items of a map up to which its group keeps all jobs, as those of a short one
@@ -43,6 +44,7 @@ class Drawing:
 
     Args:
         engine: of the queue.
+        kind: of its jobs.
         group: counts the jobs; its pending ones tell what room there is.
         items: what is left to draw; it is read in one thread at a time.
         options: of its jobs; `ahead` of them may be pending.
@@ -56,6 +58,7 @@ class Drawing:
     def __init__(
         self,
         engine: Engine,
+        kind: Kind,
         group: Group,
         items: Items,
         options: JobOptions,
@@ -66,12 +69,13 @@ class Drawing:
         beside: list[Drawing],
     ) -> None:
         self._numbers = array("Q")  # of all jobs drawn, in the order of their items
+        self.kind = kind
         self._held: list[Job] | None = [] if total is not None and total <= MOST_HELD else None
         self.error: Exception | None = None  # why not all could be drawn
         self.is_over = False
         self._total = total
         self._engine = engine
-        self._group = group
+        self.group = group
         self._items: Items | None = items
         self._ahead = options.ahead
         self.tags = options.tags
@@ -94,7 +98,7 @@ class Drawing:
         total = self.total
         if total is None:
             raise TypeError(
-                f"nobody knows how many items the iterable of {self._group.name!r} has; "
+                f"nobody knows how many items the iterable of {self.group.name!r} has; "
                 f"{len(self._numbers):,} are drawn (`counts`), `await group.wait_drawn()` waits"
             )
         return total
@@ -118,10 +122,10 @@ class Drawing:
             place = place + len(self) if place < 0 else place
             total, drawn = self.total, len(self._numbers)
             if place < 0 or (total is not None and place >= total):
-                raise IndexError(f"{self._group.name!r} has {total:,} items")
+                raise IndexError(f"{self.group.name!r} has {total:,} items")
             if place >= drawn:
                 raise NotDrawnError(
-                    f"item {place:,} of {self._group.name!r} is not drawn yet, {drawn:,} are; "
+                    f"item {place:,} of {self.group.name!r} is not drawn yet, {drawn:,} are; "
                     "`await group.wait_drawn()` waits for all of them"
                 )
             record = self._found(place)
@@ -132,12 +136,12 @@ class Drawing:
     def _found(self, place: int) -> JobRecord | None:
         if self._held is not None:
             return latest(self._held[place]._record)
-        items = cast("dict[int, JobRecord]", self._group.items)
+        items = cast("dict[int, JobRecord]", self.group.items)
         return items.get(self._numbers[place])
 
     def _evicted(self, what: str) -> str:
         return (
-            f"{what} {self._group.name!r} ended long ago and is no longer kept (keep_ended); "
+            f"{what} {self.group.name!r} ended long ago and is no longer kept (keep_ended); "
             f"the group of a map of more than {MOST_HELD:,} items keeps what the queue keeps"
         )
 
@@ -151,7 +155,7 @@ class Drawing:
         """Raise JobNotFinishedError if there is more to come, or why there is no more."""
         if not self.is_over:
             raise JobNotFinishedError(
-                f"{self._group.name!r} is not drawn to its end: {len(self._numbers):,} items so far"
+                f"{self.group.name!r} is not drawn to its end: {len(self._numbers):,} items so far"
             )
         if self.error is not None:
             raise self.error
@@ -164,9 +168,15 @@ class Drawing:
 
     # -- drawing ---------------------------------------------------------------------------------
 
+    @property
+    def left(self) -> int | None:
+        """How many items are no jobs yet; None while nobody knows."""
+        total = self.total
+        return None if total is None else total - len(self._numbers)
+
     def begin(self, first: list[Made]) -> None:
         """Submit the first jobs, all or none, and draw on from now on."""
-        self._group.is_drawn = True
+        self.group.is_drawn = True
         self._engine.submit(first)
         with self._engine.lock.held:
             self._beside.append(self)
@@ -192,7 +202,7 @@ class Drawing:
             if self.is_over:
                 return
             self.is_over, self.error = True, error
-            self._group.is_drawn = False
+            self.group.is_drawn = False
             self._stop_listening()
             self._beside.remove(self)
             engine.state.drawings = len(self._beside)
@@ -202,7 +212,7 @@ class Drawing:
             engine.publisher.touch()
         for waiter in waiters:
             waiter.settle()
-        engine.waiters.release_group(self._group)
+        engine.waiters.release_group(self.group)
         engine.waiters.check_idle()
 
     # -- on the thread, and where it is started --------------------------------------------------
@@ -221,7 +231,7 @@ class Drawing:
             self._is_at_work = False
 
     def _room(self) -> int:
-        return self._ahead - self._group.counts[JobStatus.pending]
+        return self._ahead - self.group.counts[JobStatus.pending]
 
     def _work(self) -> None:
         try:
@@ -244,7 +254,7 @@ class Drawing:
     def _give_up(self, error: Exception) -> None:
         self.end(error)
         if not isinstance(error, QueueClosedError):
-            self._engine.logger.error("%s: %s", self._group.name, error)
+            self._engine.logger.error("%s: %s", self.group.name, error)
 
     def _draw(self, count: int) -> None:
         assert self._items is not None
@@ -272,7 +282,7 @@ class Drawing:
         """Submit jobs, unless somebody has ended the drawing meanwhile: they never were, then."""
         engine = self._engine
         for record, _ in made:
-            record.groups = (self._group,)
+            record.groups = (self.group,)
             if engine.recorder is not None:
                 engine.recorder.prepare(record)
         with UNINTERRUPTED:

@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from ..._core.sweeps.eta import Forecast, Run, forecast
+from ..._runtime.storage.learning import Kind, kind_of
 
 if TYPE_CHECKING:
     from ..._core.jobs import JobRecord
     from ..._runtime.engine import Engine
-    from ...job import Job
-    from ..control import Control
+    from .drawing import Drawing
 
 
-class Forecasting:
-    """The part of `JobQueue` that looks ahead."""
+class HasDrawings(Protocol):
+    """What an estimate uses of `Control`."""
 
-    _engine: Engine
-    _control: Control
-
-    @property
-    def eta(self) -> float | None:
-        """Seconds until all jobs are done, by how long their like have taken; None: unknown.
-
-        Unknown while the queue is paused, a job is held, or none of a function has ended yet.
-        """
-        return forecast_of(self._engine).done
-
-    def starts_in(self, job: str | Job) -> float | None:
-        """Return the seconds until a pending job starts; None: unknown, or it is not pending."""
-        record = self._control.find(job)
-        return None if record is None else forecast_of(self._engine).starts.get(record.id)
+    engine: Engine
+    drawings: list[Drawing]
 
 
-def forecast_of(engine: Engine) -> Forecast:
+def forecast_of(control: HasDrawings) -> Forecast:
     """Estimate from now; nothing while the queue is paused or does not run. Any thread."""
+    engine = control.engine
     now = engine.now()
     with engine.lock.held:
         state = engine.state
@@ -45,15 +33,17 @@ def forecast_of(engine: Engine) -> Forecast:
         running = list(state.running.values())
         ready, waiting = list(state.order.ready()), list(state.order.waiting())
         lanes = engine.max_running
-    known: dict[object, Sequence[float]] = {}  # one list for all of a kind, as `forecast` wants it
+        drawings = list(control.drawings)
+    known: dict[Kind, Sequence[float]] = {}  # one list for all of a kind, as `forecast` wants it
 
     def run(job: JobRecord) -> Run:
-        kind = job.spec.kind, job.spec.name
+        kind = kind_of(job.spec)
         seen = known.get(kind)
         if seen is None:
             seen = known[kind] = engine.learning.durations(job.spec)
         elapsed = 0.0 if job.started_at is None else max(0.0, now - job.started_at)
-        return Run(job.id, seen, elapsed=elapsed, progress=job.progress)
+        groups = {group.name for group in job.groups} if job.groups else ()
+        return Run(job.id, seen, tuple(groups), elapsed, job.progress)
 
     def later(job: JobRecord) -> Run:
         told = run(job)
@@ -67,5 +57,23 @@ def forecast_of(engine: Engine) -> Forecast:
     begun = [run(job) for job in running]
     for one, job in zip(begun, running, strict=True):
         if not one.seen and one.left is not None:  # the first of its kind tells of the others
-            known[job.spec.kind, job.spec.name] = [one.elapsed + one.left]
-    return forecast(begun, [*map(run, ready)], [*map(later, waiting)], lanes)
+            known[kind_of(job.spec)] = [one.elapsed + one.left]
+    told = forecast(begun, [*map(run, ready)], [*map(later, waiting)], lanes)
+    for drawing in drawings:
+        _add_what_is_not_drawn(told, drawing, known, lanes)
+    return told
+
+
+def _add_what_is_not_drawn(
+    told: Forecast, drawing: Drawing, known: Mapping[Kind, Sequence[float]], lanes: int
+) -> None:
+    """Add the items of a long map that are no jobs yet; as if they came behind all others."""
+    seen, left, name = known.get(drawing.kind), drawing.left, drawing.group.name
+    if seen and left is not None:
+        more = left * sum(seen) / len(seen) / lanes
+        told.done = None if told.done is None else told.done + more
+        if name in told.groups:
+            told.groups[name] += more
+    else:
+        told.done = None
+        told.groups.pop(name, None)

@@ -18,6 +18,7 @@ from ...errors import (
     ResultNotKeptError,
 )
 from ...job import Job
+from .forecasts import forecast_of
 from .table import table_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class ControlView(Protocol):
     """What a group asks of the queue that has its jobs (`_api/control.py`)."""
 
     engine: Engine
+    drawings: list[Drawing]
 
     def handle(self, record: JobRecord) -> Job:
         """Return the handle of a job."""
@@ -250,6 +252,11 @@ class JobGroup(Sequence[Job]):
                 if job.progress:
                     reached += job.progress * job.groups.count(group)
         return min(1.0, reached / total)
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds until all of its jobs are done, as `JobQueue.eta`; None: unknown."""
+        return 0.0 if self.done else forecast_of(self._control).groups.get(self._name)
 
     def failures(self) -> dict[str, list[Job]]:
         """Return the failed jobs by what they failed of, the most frequent kind first.

@@ -9,7 +9,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._core.jobs import CANCELLED, COMPLETED, JobRecord
 from ..._core.machine.learned import LONGEST_NAME, Learned, LearnedKey, RunStats
@@ -26,6 +26,19 @@ logger = logging.getLogger(__name__)
 
 SAVE_EVERY = 5.0  # seconds, while jobs end: what a killed kernel loses at most
 Entries = list[tuple[LearnedKey, RunStats]]
+
+
+class Kind(NamedTuple):
+    """What durations are told apart by. Not by the target itself, which may have to be loaded."""
+
+    kind: str
+    name: str
+    group: str | None
+
+
+def kind_of(spec: JobSpec) -> Kind:
+    """Return the kind of a job."""
+    return Kind(spec.kind, spec.name, spec.options.group)
 
 
 class Learning:
@@ -85,7 +98,10 @@ class Learning:
         key = self.key_of(job.spec)
         seconds = self._engine.now() - started_at
         with self._lock.held:
-            self._durations.note((job.spec.kind, job.spec.name), seconds)
+            kind = kind_of(job.spec)
+            self._durations.note(kind, seconds)
+            if kind.group is not None:
+                self._durations.note(kind._replace(group=None), seconds)
             if key is not None:
                 self._learned.note_end(key, seconds if job.status is COMPLETED else None)
                 self._changed = True
@@ -93,14 +109,15 @@ class Learning:
     def durations(self, spec: JobSpec) -> Sequence[float]:
         """Return how many seconds the last runs of its like have taken, the shortest first.
 
-        Those of this kernel, failed ones too; else the mean that an earlier kernel has learned;
-        else nothing.
+        Those of its group in this kernel, or of all groups, failed ones too; else the mean that an
+        earlier kernel has learned; else nothing.
         """
         with self._lock.held:
-            seen = self._durations.of((spec.kind, spec.name))
+            kind = kind_of(spec)
+            seen = self._durations.of(kind, kind._replace(group=None))
             if seen:
                 return seen
-            ending = f".{spec.name}"  # by its name alone: its target would be loaded
+            ending = f".{spec.name}"
             return [
                 stats.mean_seconds
                 for key, stats in self._learned.items()
