@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._api.rerun_warning import QueueReplacedWarning
@@ -199,6 +199,17 @@ def __getattr__(name: str) -> object:
         display.register(lambda: importlib.import_module(".widget", __name__).PROVIDER)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Give a notebook `%%job`, `%job`, `%jobs`. IPython calls it: `%load_ext jobqueue_widget`."""
+    __getattr__("JobQueue")  # so that it is known how queues are shown
+    importlib.import_module("._notebook.magics", __name__).load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take them away; jobs go on. IPython calls it: `%unload_ext jobqueue_widget`."""
+    importlib.import_module("._notebook.magics", __name__).unload(shell)
 
 
 def __dir__() -> list[str]:

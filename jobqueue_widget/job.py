@@ -57,6 +57,9 @@ class ControlView(Protocol):
     def at_end(self, job: Job, callback: Callable[[Job], object]) -> None:
         """Call back on the owner loop when a job has ended."""
 
+    def write_log(self, record: JobRecord, text: str) -> None:
+        """Append to a job's log, also after its end."""
+
 
 class Job:
     """One request to run something.
@@ -409,6 +412,10 @@ class Job:
         """Return the last lines that the job printed."""
         log = self._record.log
         return log.tail(lines) if isinstance(log, JobLog) else ""
+
+    def _write_log(self, text: str) -> None:
+        """Append what this package has to say of the job."""
+        self._control.write_log(self._record, text)
 
     def read_log(self, start: int, limit: int = 65_536) -> tuple[int, bytes, int]:
         """Return a part of what was printed: where it begins, its bytes, and how many there are.

@@ -37,6 +37,7 @@ LAYERS = {
     "queue": 7,
     "testing": 7,
     "widget": 8,
+    "_notebook": 8,
     "__init__": 9,
     "__main__": 9,
 }

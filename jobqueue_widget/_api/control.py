@@ -209,6 +209,10 @@ class Control(Acts):
         commands = (ev.CancelRequested(record, False, limit, "cancel all") for record in chosen)
         return do_all(self.engine, commands)
 
+    def write_log(self, record: JobRecord, text: str) -> None:
+        """Append to a job's log, also after its end."""
+        self.engine.log_of(record).write(text)
+
     def row(self, record: JobRecord) -> dict[str, Any]:
         """Return one job as plain values."""
         with self.engine.lock.held:

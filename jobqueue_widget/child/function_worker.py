@@ -58,6 +58,7 @@ MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process 
 OUR_FILES = (
     os.path.abspath(__file__),
     *(module.__file__ for module in (byvalue, loading, wire, job_context)),
+    os.path.join(HERE, "cell.py"),
 )
 
 

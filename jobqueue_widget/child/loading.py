@@ -73,6 +73,11 @@ class _Main(ModuleType):
         raise AttributeError("__file__")
 
 
+def is_of_a_job(main: object) -> bool:
+    """True for the `__main__` that a job has for itself."""
+    return type(main) is _Main
+
+
 class Loading:
     """The reading of one pickle, or of all pickles of one job, which share their classes.
 

@@ -173,6 +173,7 @@ class JobCell(JobWidget):
     _css = ""
 
     script_of = traitlets.Unicode(help="the model of the queue's widget").tag(sync=True)
+    open_log = traitlets.Bool(False, help="its log is open from the beginning").tag(sync=True)
 
     def __init__(self, queue: JobQueue, job: Job, outputs: Refreshable) -> None:
         super().__init__(queue, job, outputs, script_of=queue.widget.model_id)

@@ -210,6 +210,16 @@ def is_found_by_name(thing: Any) -> bool:
     return found is thing
 
 
+def why_not(value: object) -> str | None:
+    """Say why a value cannot be sent to a worker, and the cure; None if it can."""
+    error = _fails(value)
+    if error is None:
+        return None
+    if inspect.isfunction(value):
+        return _blame_function(value, error)
+    return f"it cannot be pickled: {_reason(error)}; make it in the job itself"
+
+
 def _fails(value: object) -> Exception | None:
     try:
         byvalue.dumps(value)

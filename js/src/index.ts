@@ -39,7 +39,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
     if (frame === 0 && !signal.aborted) frame = requestAnimationFrame(draw);
   });
   const view = model.get("view") === "job"
-    ? new JobView(context, signal)
+    ? new JobView(context, signal, model.get("open_log") === true)
     : new QueueView(context, signal);
 
   function draw(): void {

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ...child import byvalue, job_context, loading, wire
+from ...child import byvalue, cell, job_context, loading, wire
 from ...child.capture import tqdm
 from ...child.capture.inside import Capture
 
@@ -39,7 +39,7 @@ LOOK_INTERVAL = 0.05  # seconds for which "nobody asked" is believed
 
 OUR_FILES = (  # frames of ours, that no traceback shows
     __file__,
-    *(str(module.__file__) for module in (byvalue, loading, wire, job_context)),
+    *(str(module.__file__) for module in (byvalue, cell, loading, wire, job_context)),
 )
 _READ_AND_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 

@@ -28,6 +28,8 @@ export class JobView {
   constructor(
     private context: Context,
     signal: AbortSignal,
+    /** Its log is open from the beginning, and its error once it has failed. */
+    private opens = false,
   ) {
     this.#banner = new Banner(context);
     this.#details = new Details(context, () => this.#toggle(), () => undefined);
@@ -69,6 +71,9 @@ export class JobView {
     this.#act.update(row, words, context.enabled);
     attr(this.#more, "aria-label", `Log of ${row.title}`);
     attr(this.#more, "aria-expanded", String(this.#opened));
+    if (this.opens && this.#status === "") this.#toggle();
+    const failed = row.status === "failed" && this.#status !== "failed";
+    if (this.opens && this.#opened && failed) this.#details.choose("Error");
     this.#announce(row);
     if (this.#opened) {
       this.#details.show(row);

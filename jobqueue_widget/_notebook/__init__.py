@@ -1,0 +1,1 @@
+"""The magics `%%job`, `%job` and `%jobs`: cells and calls of a notebook as jobs."""
