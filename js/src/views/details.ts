@@ -73,6 +73,7 @@ export class Details {
       this.choose(row.status === "failed" ? "Error" : this.tab);
     } else if (this.row.status !== row.status) {
       this.#fetched.clear();
+      this.#log.atEnd = false; // what it said last has come since
       this.row = row;
       void this.#fetchJob(row);
       this.#fill();
