@@ -70,10 +70,10 @@ def _restore(effort: Effort) -> Figures:
 
     async def fill(path: Path) -> None:
         queue = await JobQueue(journal=path, keep_ended=effort.size).start()
-        queue.map(work.nothing_async, range(effort.size // 2))
+        queue.options(ahead=effort.size).map(work.nothing_async, range(effort.size // 2))
         await queue.join()
         queue.pause()
-        queue.map(work.nothing, range(effort.size // 2))
+        queue.options(ahead=effort.size).map(work.nothing, range(effort.size // 2))
         await queue.stop()
         inspect(queue).let_go()
 
@@ -105,7 +105,7 @@ def _many(effort: Effort) -> Figures:
 async def _end_many(effort: Effort, folder: Path, how: str) -> float:
     async with JobQueue(journal=folder / f"{how}.db") as queue:
         queue.pause()
-        queue.map(work.nothing_async, range(effort.size))
+        queue.options(ahead=effort.size).map(work.nothing_async, range(effort.size))
         begin = time.perf_counter()
         if how == "cancel":
             queue.cancel_all("pending")

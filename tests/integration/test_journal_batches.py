@@ -31,8 +31,8 @@ async def value(number: int) -> int:
 
 
 def many(queue: JobQueue) -> None:
-    queue.options(tags=["even"]).map(value, range(0, MANY, 2))
-    first = queue.options(tags=["odd"]).map(value, range(1, MANY, 2))[0]
+    queue.options(tags=["even"], ahead=MANY).map(value, range(0, MANY, 2))
+    first = queue.options(tags=["odd"], ahead=MANY).map(value, range(1, MANY, 2))[0]
     queue.options(after=first).submit_nowait(value, 0)
 
 
@@ -99,7 +99,7 @@ async def test_what_runs_is_asked_after_what_waits_was_cancelled(tmp_path: Path)
     await queue.start()
     runs = queue.submit_nowait(wait)
     await started.wait()
-    jobs = queue.map(value, range(MANY))
+    jobs = queue.options(ahead=MANY).map(value, range(MANY))
     assert queue.cancel_all("all") == MANY + 1
     await queue.join(timeout=20)
     assert runs.status.value == "cancelled"

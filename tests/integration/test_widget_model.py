@@ -176,7 +176,7 @@ async def test_a_queue_that_stops_says_so_to_who_starts_it() -> None:
 async def test_the_state_is_bounded_whatever_the_queue_holds() -> None:
     async with shown() as (queue, page):
         queue.pause()
-        view = queue.options(label="x" * 1000, tags=["y" * 500] * 50)
+        view = queue.options(label="x" * 1000, tags=["y" * 500] * 50, ahead=2_000)
         view.map(noop, ["z" * 10_000] * 2_000)
         await until(lambda: page.widget.summary["counts"]["pending"] == 2_000)
         state = {name: getattr(page.widget, name) for name in ("summary", "running", "head")}
