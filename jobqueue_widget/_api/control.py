@@ -33,7 +33,8 @@ from .callers.stack import stack_of
 from .options import check_callback, check_priority, check_text, seconds_or_none
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
 from .submission import MISSING, Submission, changed_text, differs_now, target_of
-from .sweeps.acts import Acts, told_text, within
+from .sweeps.acts import Acts, told_text
+from .sweeps.arrivals import within
 from .sweeps.drawing import Drawing
 from .sweeps.group import JobGroup
 from .unawaited import to_be_awaited
@@ -294,7 +295,7 @@ class Control(Acts):
         def left() -> float | None:
             return None if deadline is None else max(0.0, deadline - engine.monotonic())
 
-        if self._runs_here():
+        if self.runs_here():
 
             async def wait_here() -> None:
                 for record in records:

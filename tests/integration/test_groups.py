@@ -28,7 +28,7 @@ from jobqueue_widget import (
     ResultNotKeptError,
     WaitTimeoutError,
 )
-from jobqueue_widget.errors import UnknownGroupError
+from jobqueue_widget.errors import UnknownGroupError, UnknownJobError
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.journals import as_if_killed, opened, running
@@ -290,6 +290,78 @@ async def test_a_job_may_wait_for_a_group_of_its_own_queue() -> None:
             return found
 
         assert await queue.submit_nowait(outer) == [2, 4]
+
+
+# -- as they end -----------------------------------------------------------------------------------
+
+
+async def test_jobs_come_in_the_order_of_their_ends() -> None:
+    gates = [asyncio.Event() for _ in range(4)]
+
+    async def waits(number: int) -> int:
+        await gates[number].wait()
+        return number
+
+    async with JobQueue(max_running=4) as queue:
+        group = queue.map(waits, range(4))
+        gates[2].set()
+        await group[2]
+        arrivals = group.as_completed()
+        seen = []
+        async for job in arrivals:
+            seen.append(job.result)
+            for number in (0, 3, 1)[len(seen) - 1 : len(seen)]:
+                gates[number].set()
+        assert seen == [2, 0, 3, 1]
+        assert [job async for job in arrivals] == []
+        again = [job.result async for job in queue.as_completed([*group, group[1].id])]
+        assert again == [2, 0, 3, 1]
+        assert [job async for job in queue.map(double, []).as_completed()] == []
+        with pytest.raises(UnknownJobError):
+            queue.as_completed(["nonsense"])
+        async with JobQueue() as other:
+            with pytest.raises(UnknownJobError):
+                other.as_completed(group)
+
+
+async def test_a_plain_loop_in_a_thread_gets_them_too() -> None:
+    async with JobQueue(max_running=2) as queue:
+        group = queue.map(double, range(20))
+        seen = await asyncio.to_thread(lambda: [job.result for job in group.as_completed()])
+        assert sorted(seen) == list(range(0, 40, 2))
+
+
+async def test_nobody_waits_for_ever_for_the_next_end() -> None:
+    gate = asyncio.Event()
+    async with JobQueue() as queue:
+        slow = queue.submit_nowait(gate.wait)
+        with pytest.raises(WaitTimeoutError, match=r"1 of 1 jobs .* 0\.01 s"):
+            async for _ in queue.as_completed([slow], timeout=0.01):
+                pass
+        with pytest.raises(WaitTimeoutError):
+            await asyncio.to_thread(lambda: list(queue.as_completed([slow], timeout=0.01)))
+        gate.set()
+        group = queue.map(double, [1, 2])
+        group[1].cancel()
+        queue.hold(group[0])
+        arrivals = group.as_completed()
+        assert await anext(arrivals) is group[1]
+        with pytest.raises(QueueIdleError, match="held"):
+            await anext(arrivals)
+        group.release()
+        assert [job async for job in group.as_completed()][-1].result == 2
+        assert not inspect(queue).engine.waiters._joiners
+
+
+async def test_a_job_that_waits_for_jobs_that_get_no_lane_is_told() -> None:
+    async with JobQueue(max_running=1) as queue:
+
+        async def outer() -> int:
+            return sum([job.result async for job in queue.map(double, [1, 2]).as_completed()])
+
+        with pytest.raises(JobFailedError, match="WouldDeadlockError"):
+            await queue.submit_nowait(outer)
+        await queue.join()
 
 
 # -- retrying --------------------------------------------------------------------------------------

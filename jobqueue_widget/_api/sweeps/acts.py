@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence, Sized
-from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +15,6 @@ from ..._core.sweeps.groups import latest
 from ..._runtime.engine import Engine
 from ..._runtime.engine_view import do_all
 from ..._runtime.storage.learning import kind_of
-from ..._runtime.waiting import Waiter
 from ..._threads.kernel import can_nest, run_nested
 from ...child.job_context import current_job
 from ...errors import InvalidOptionError, WaitTimeoutError
@@ -25,6 +22,7 @@ from ...job import Job
 from ..display_hook import hearing
 from ..options import check_text, seconds_or_none
 from ..submission import Submission, classify
+from .arrivals import Arrivals, within
 from .drawing import Drawing, Made
 from .group import JobGroup
 
@@ -216,7 +214,7 @@ class Acts:
         if not group.open_count:
             return
         engine.life.handle_lost_loop()
-        if self._runs_here():
+        if self.runs_here():
             run_nested(lambda: self.wait_for_group(group, records, timeout))
             return
         waiter = engine.waiters.for_group(group)
@@ -226,7 +224,11 @@ class Acts:
         finally:
             engine.waiters.forget_group(waiter, group)
 
-    def _runs_here(self) -> bool:
+    def as_completed(self, records: Sequence[JobRecord], timeout: float | None) -> Arrivals:
+        """Give each of these jobs when it has ended."""
+        return Arrivals(self, records, seconds_or_none("timeout", timeout))
+
+    def runs_here(self) -> bool:
         """True if this thread must run a loop while it waits.
 
         That of the owner loop must. With a private loop jobs go on by themselves, but the clicks of
@@ -258,10 +260,3 @@ def _too_slow(group: Group, timeout: float | None) -> WaitTimeoutError:
         f"{group.open_count:,} jobs of {group.name!r} have not ended after {timeout:g} s; they go "
         "on"
     )
-
-
-async def within(timeout: float | None, waiter: Waiter) -> None:
-    """Wait for at most `timeout` seconds, and answer pages meanwhile."""
-    with hearing() or nullcontext():
-        async with asyncio.timeout(timeout):
-            await waiter.wait()

@@ -1,13 +1,15 @@
-"""Finds the groups of a queue by their names, and tells when it will be done."""
+"""Finds groups by name, gives jobs as they end, and tells when a queue will be done."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 
 from ..._core.texts.fitting import fit
 from ...errors import UnknownGroupError
 from ...job import Job
 from ..control import Control
+from .arrivals import Arrivals
 from .forecasts import forecast_of
 from .group import JobGroup
 
@@ -26,6 +28,21 @@ class Collected:
         with engine.lock.held:
             names = list(engine.state.groups.named)
         return [JobGroup(self._control, name, None, None) for name in names]
+
+    def as_completed(self, jobs: Iterable[Job | str], timeout: float | None = None) -> Arrivals:
+        """Give each of these jobs when it has ended. See `JobGroup.as_completed`.
+
+        Args:
+            jobs: jobs of this queue, or their ids; a group, or any others.
+            timeout: seconds from now, for all of them.
+
+        Raises:
+            UnknownJobError: one is no job of this queue.
+            JobEvictedError: one is not kept any more.
+
+        """
+        records = [self._control.record(job) for job in jobs]
+        return self._control.as_completed(records, timeout)
 
     def group(self, name: str) -> JobGroup:
         """Return all jobs of one name: of `options(group=name)`, or of a `map` that is called so.

@@ -18,6 +18,7 @@ from ...errors import (
     ResultNotKeptError,
 )
 from ...job import Job
+from .arrivals import Arrivals
 from .forecasts import forecast_of
 from .table import table_of
 
@@ -52,6 +53,9 @@ class ControlView(Protocol):
 
     def release_several(self, records: Sequence[JobRecord]) -> int:
         """Release held jobs; return how many were pending."""
+
+    def as_completed(self, records: Sequence[JobRecord], timeout: float | None) -> Arrivals:
+        """Give each of these jobs when it has ended."""
 
     def retry_several(self, records: Sequence[JobRecord], name: str) -> JobGroup:
         """Submit the same again, all or none."""
@@ -352,6 +356,22 @@ class JobGroup(Sequence[Job]):
         group = self._group or self._named()
         if group is not None:
             self._control.wait_for_group_blocking(group, self._records(), timeout)
+
+    def as_completed(self, timeout: float | None = None) -> Arrivals:
+        """Give each of its jobs when it has ended, those that have already first.
+
+        `async for job in group.as_completed()` in a coroutine; in a plain cell or a thread a plain
+        `for`, during which the widget's buttons work.
+
+        Args:
+            timeout: seconds from now, for all of them.
+
+        Raises:
+            WaitTimeoutError: raised by the loop, after `timeout` seconds; the jobs go on.
+            QueueIdleError: raised by the loop; what is left cannot start by itself.
+
+        """
+        return self._control.as_completed(self._records(), timeout)
 
     def to_pandas(self) -> Any:
         """Return a pandas DataFrame with one row per item, by its job's id.

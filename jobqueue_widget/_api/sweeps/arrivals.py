@@ -1,0 +1,151 @@
+"""Gives jobs in the order in which they end, to a coroutine or to a plain loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from ..._core.jobs import JobRecord
+from ..._runtime.waits import WAITS
+from ..._threads.kernel import run_nested
+from ...child.job_context import current_job
+from ...errors import WaitTimeoutError
+from ...job import Job
+from ..display_hook import hearing
+
+if TYPE_CHECKING:
+    from ..._runtime.engine import Engine
+    from ..._runtime.waiting import Waiter
+
+
+class ControlView(Protocol):
+    """What arrivals ask of the queue that has the jobs (`_api/control.py`)."""
+
+    engine: Engine
+
+    def handle(self, record: JobRecord) -> Job:
+        """Return the handle of a job."""
+
+    def runs_here(self) -> bool:
+        """True if this thread must run a loop while it waits."""
+
+
+class Arrivals:
+    """Each of some jobs when it has ended, those that have ended already first.
+
+    `async for` in a coroutine, plain `for` in a cell, a callback or a thread. For once: what it has
+    given it does not give again. Jobs go on when nobody reads any more.
+    """
+
+    def __init__(
+        self, control: ControlView, records: Sequence[JobRecord], timeout: float | None
+    ) -> None:
+        self._control = control
+        self._timeout = timeout
+        self._begun = control.engine.monotonic()
+        self._left = dict.fromkeys(records)  # not given yet, in their order
+        self._total = len(self._left)
+        self._ended: deque[JobRecord] = deque()
+        self._waiter: Waiter | None = None
+        over = [record for record in self._left if record.status.ended]
+        over.sort(key=lambda record: record.ended_number)
+        for record in dict.fromkeys((*over, *self._left)):
+            control.engine.waiters.at_end(record, partial(self._arrived, record))
+
+    def __aiter__(self) -> Arrivals:
+        return self
+
+    def __iter__(self) -> Arrivals:
+        return self
+
+    async def __anext__(self) -> Job:
+        while (job := self._next()) is None:
+            if not self._left:
+                raise StopAsyncIteration
+            await self._wait()
+        return job
+
+    def __next__(self) -> Job:
+        while (job := self._next()) is None:
+            if not self._left:
+                raise StopIteration
+            if self._control.runs_here():
+                run_nested(self._wait)
+            else:
+                self._wait_blocking()
+        return job
+
+    def _arrived(self, record: JobRecord) -> None:  # any thread
+        self._ended.append(record)
+        if (waiter := self._waiter) is not None:
+            waiter.settle()
+
+    def _next(self) -> Job | None:
+        if not self._ended:
+            return None
+        record = self._ended.popleft()
+        del self._left[record]
+        return self._control.handle(record)
+
+    async def _wait(self) -> None:
+        """Wait until another one has ended; for nothing that cannot happen, as `join` does."""
+        waiter = self._begin()
+        try:
+            with self._as_wait_of_a_job(waiter):
+                await within(self._seconds_left(), waiter)
+            await asyncio.sleep(0)  # another thread may have to tell of the end yet
+        except TimeoutError:
+            raise self._too_slow() from None
+        finally:
+            self._finish(waiter)
+
+    def _wait_blocking(self) -> None:
+        waiter = self._begin()
+        try:
+            with self._as_wait_of_a_job(waiter):
+                is_over = waiter.wait_blocking(self._seconds_left())
+            if not is_over:
+                raise self._too_slow()
+        finally:
+            self._finish(waiter)
+
+    def _begin(self) -> Waiter:
+        self._control.engine.life.handle_lost_loop()
+        waiter = self._waiter = self._control.engine.waiters.for_all()
+        if self._ended:
+            waiter.settle()
+        return waiter
+
+    def _finish(self, waiter: Waiter) -> None:
+        self._waiter = None
+        self._control.engine.waiters.forget(waiter)
+
+    def _as_wait_of_a_job(self, waiter: Waiter) -> ExitStack:
+        """Note what a job waits for, if this is the code of one: a circle is told of."""
+        stack, engine = ExitStack(), self._control.engine
+        if current_job().id is not None:
+            for record in self._left:
+                stack.enter_context(WAITS.entered(engine, record, waiter, self._timeout))
+        return stack
+
+    def _seconds_left(self) -> float | None:
+        if self._timeout is None:
+            return None
+        return max(0.0, self._begun + self._timeout - self._control.engine.monotonic())
+
+    def _too_slow(self) -> WaitTimeoutError:
+        return WaitTimeoutError(
+            f"{len(self._left):,} of {self._total:,} jobs have not ended after "
+            f"{self._timeout:g} s; they go on"
+        )
+
+
+async def within(timeout: float | None, waiter: Waiter) -> None:
+    """Wait for at most `timeout` seconds, and answer pages meanwhile."""
+    with hearing() or nullcontext():
+        async with asyncio.timeout(timeout):
+            await waiter.wait()
