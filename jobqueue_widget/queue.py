@@ -31,6 +31,7 @@ from ._api.reference_names import ReferenceNames
 from ._api.rerun_warning import warn_if_replaced
 from ._api.submission import MISSING, Submission, target_of
 from ._api.sweeps.collected import Collected
+from ._api.sweeps.labels import taken_label
 from ._api.unawaited import to_be_awaited
 from ._core import events as ev
 from ._core.jobs import JobStatus
@@ -307,9 +308,10 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
             InvalidOptionError: an unknown option or a bad value.
 
         """
+        label = taken_label(options)
         checked, priority = make_options(options)
         self._submission.check(checked)
-        return OptionsView(self._control, checked, priority or 0)
+        return OptionsView(self._control, checked, priority or 0, label)
 
     def as_executor(self, **options: Any) -> QueueExecutor:
         """Return a `concurrent.futures.Executor` whose calls are jobs with these options.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from .._core import events as ev
@@ -37,6 +39,7 @@ from .sweeps.acts import Acts, told_text
 from .sweeps.arrivals import within
 from .sweeps.drawing import Drawing
 from .sweeps.group import JobGroup
+from .sweeps.labels import LabelFunction, Labels
 from .unawaited import to_be_awaited
 
 Scope = Literal["pending", "running", "all"]
@@ -339,10 +342,17 @@ class Control(Acts):
 class OptionsView:
     """A queue with options for what is submitted through it; reserves no keyword of the target."""
 
-    def __init__(self, control: Control, options: JobOptions, priority: int) -> None:
+    def __init__(
+        self,
+        control: Control,
+        options: JobOptions,
+        priority: int,
+        label: LabelFunction | None = None,
+    ) -> None:
         self._control = control
         self._options = options
         self._priority = priority
+        self._label = label
 
     @to_be_awaited("await it, or use submit_nowait")
     async def submit(self, target: object = MISSING, /, *args: Any, **kwargs: Any) -> str:
@@ -352,11 +362,16 @@ class OptionsView:
     def submit_nowait(self, target: object = MISSING, /, *args: Any, **kwargs: Any) -> Job:
         """Enqueue a job with these options. Any thread."""
         target = target_of(target, kwargs)
-        return self._control.submit(target, args, kwargs, self._options, self._priority)
+        options = self._options
+        if self._label is not None:
+            label = Labels(partial(self._label, **kwargs), target, len(args))
+            options = replace(options, label=label.of(args))
+        return self._control.submit(target, args, kwargs, options, self._priority)
 
     def map(self, function: object, iterable: Iterable[Any], *more: Iterable[Any]) -> JobGroup:
         """Enqueue a job per item, all with these options. See `JobQueue.map`."""
-        return self._control.map(function, (iterable, *more), self._options, self._priority)
+        given = (iterable, *more)
+        return self._control.map(function, given, self._options, self._priority, self._label)
 
 
 def _searchable(job: JobRecord) -> str:

@@ -554,6 +554,60 @@ async def test_secrets_stay_out_of_names_and_reasons() -> None:
         assert "hunter" not in (group[0].cancel_reason or "")
 
 
+# -- labels ----------------------------------------------------------------------------------------
+
+
+async def test_the_label_of_a_map_is_a_template_or_a_function() -> None:
+    async with JobQueue() as queue:
+        queue.pause()
+
+        def titles(label: object, *items: list[object]) -> list[str]:
+            return [job.title for job in queue.options(label=label).map(train, *items)]
+
+        assert titles("rate={rate:.1f} {0} {{}}", [0.25, 3]) == [
+            "rate=0.2 0.25 {}",
+            "rate=3.0 3 {}",
+        ]
+        assert titles("{} of {}", [1], [2]) == ["1 of 2"]
+        assert titles("{0.name}", [Path("a/b.txt")]) == ["b.txt"]
+        assert titles("plain", [1]) == ["plain"]
+        assert titles(lambda rate: f"{rate:.0%}", [0.5]) == ["50%"]
+        single = queue.options(label="{rate}").submit_nowait(train, 0.1)
+        assert single.label == "{rate}", "a template is of a map"
+        named = queue.options(label=lambda rate, depth: f"{rate}/{depth}")
+        assert named.submit_nowait(train, 0.1, depth=2).label == "0.1/2"
+        secret = queue.options(label="by {token}", secret="token")
+
+        def sign(token: str) -> str:
+            return token
+
+        assert "swordfish" not in secret.map(sign, ["swordfish-42"])[0].title
+        queue.cancel_all("all")
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        ("{depth}", r"\{depth\} is nothing that this map gives; there are: \{rate\}, \{0\}"),
+        ("{1}", r"\{1\} is nothing"),
+        ("{rate", "no template"),
+        ("{rate:{wide}}", r"\{wide\} is nothing"),
+        ("{rate:d}", "ValueError"),
+        ("{rate.nonsense}", "AttributeError"),
+        (lambda rate: 1 / 0, "ZeroDivisionError"),
+        (lambda rate: "", "not empty"),
+        (lambda rate: rate, "not float"),
+        (lambda: "", "TypeError"),
+        (unless, "never awaited"),
+    ],
+)
+async def test_a_label_that_does_not_fit_submits_nothing(label: object, told: str) -> None:
+    async with JobQueue() as queue:
+        with pytest.raises(InvalidOptionError, match=told):
+            queue.options(label=label).map(train, [0.1, 0.2])
+        assert queue.jobs() == []
+
+
 # -- a table ---------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from ..submission import Submission, classify
 from .arrivals import Arrivals, within
 from .drawing import Drawing, Made
 from .group import JobGroup
+from .labels import LabelFunction, own_label
 
 
 class Acts:
@@ -52,13 +53,16 @@ class Acts:
         iterables: tuple[Iterable[Any], ...],
         options: JobOptions,
         priority: int,
+        label: LabelFunction | None = None,
     ) -> JobGroup:
         """Enqueue a job per tuple of items, the first `ahead` of them at once, all or none."""
         self.engine.life.check_open()
         make = self.submission.record
         items = zip(*iterables, strict=False)  # as the built-in map: the shortest one ends it
+        own = own_label(label, options, function, len(iterables))
         made = [
-            make(function, item, {}, options, priority) for item in islice(items, options.ahead)
+            make(function, item, {}, own(options, item), priority)
+            for item in islice(items, options.ahead)
         ]
         rest = [] if len(made) < options.ahead else list(islice(items, 1))
         records = [record for record, _ in made]
@@ -80,11 +84,12 @@ class Acts:
             record.spec.options = replace(record.spec.options, item=(place, total))
 
         def one(item: tuple[Any, ...], place: int) -> Made:
-            return make(function, item, {}, replace(options, item=(place, total)), priority)
+            placed = replace(options, item=(place, total))
+            return make(function, item, {}, own(placed, item), priority)
 
         def refused(item: tuple[Any, ...], place: int, why: str) -> JobRecord:
-            own = replace(options, item=(place, total))
-            return self.submission.refused(function, item, own, priority, why)
+            placed = replace(options, item=(place, total))
+            return self.submission.refused(function, item, placed, priority, why)
 
         drawing = Drawing(
             self.engine,
