@@ -46,6 +46,9 @@ class PlainJob:
     rescue: str | None = None  # "unloading", then "over": it ran out of memory once
     note: tuple[int, str] = (0, "")  # the attempt that begins with this message
     finished_before_cancel: bool = False
+    group: str | None = None  # the name that it was submitted with
+    names: set[str] = field(default_factory=set)  # the groups that it stands for an item of
+    retried: PlainJob | None = None  # by which it was replaced
     timers: dict[str, float] = field(default_factory=dict)  # kind: when it is due
 
     @property
@@ -55,6 +58,11 @@ class PlainJob:
     @property
     def done(self) -> bool:
         return self.status == "completed"
+
+    @property
+    def latest(self) -> PlainJob:
+        """The last of the tries that began with this one."""
+        return self if self.retried is None else self.retried.latest
 
     @property
     def startable(self) -> bool:
@@ -78,6 +86,7 @@ class PlainQueue:
         self.counts = {"completed": 0, "failed": 0, "cancelled": 0}
         self.paused = False
         self.to_execution: list[tuple[str, int]] = []  # what this step tells executions
+        self.maps: list[list[PlainJob]] = []  # the first tries of their items
         self.just_ended: list[PlainJob] = []
         self.just_forgotten: list[PlainJob] = []
 
@@ -94,9 +103,14 @@ class PlainQueue:
 
     # -- users -----------------------------------------------------------------------------------
 
-    def submit(self, job: PlainJob) -> None:
+    def submit(self, job: PlainJob, repeats: PlainJob | None = None) -> None:
         """Behind all that have its priority or a higher one."""
         self.jobs.append(job)
+        job.names = set() if job.group is None else {job.group}
+        last = None if repeats is None else repeats.latest
+        if last is not None and last.ended and last.group == job.group:
+            job.names |= last.names
+            last.names, last.retried = set(), job
         self.order.insert(sum(other.priority >= job.priority for other in self.order), job)
         if job.delay:
             job.backing_off = True
@@ -106,6 +120,17 @@ class PlainQueue:
         failed = any(parent.ended and not parent.done for parent in job.parents)
         if failed and not job.whatever:
             self._cancel_orphan(job)
+
+    def join(self, job: PlainJob, items: list[PlainJob], name: str) -> None:
+        """What is there already is an item of a map, too, and of the group of that name."""
+        items.append(job)
+        if job.latest in (*self.order, *self.running, *self.ended):
+            job.latest.names.add(name)
+
+    def in_group(self, name: str) -> list[PlainJob]:
+        """What the queue keeps of a group; of an item the latest try."""
+        kept = (*self.order, *self.running, *self.ended)
+        return [job for job in kept if name in job.names]
 
     def reprioritize(self, job: PlainJob, priority: int) -> bool:
         if job.status != "pending":
@@ -168,6 +193,8 @@ class PlainQueue:
     def forget(self, jobs: list[PlainJob]) -> None:
         self.just_forgotten = [job for job in self.ended if job in jobs]
         self.ended = [job for job in self.ended if job not in jobs]
+        for job in self.just_forgotten:
+            job.names = set()
 
     @property
     def shown(self) -> list[PlainJob]:
@@ -366,3 +393,4 @@ class PlainQueue:
         self.ended += sorted(self.just_ended, key=place_of)
         while len(self.ended) > self.keep_ended:
             self.just_forgotten.append(self.ended.pop(0))
+            self.just_forgotten[-1].names = set()

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jobqueue_widget import Job, JobGroup
 from jobqueue_widget._core.jobs import JobStatus
 from jobqueue_widget._runtime.publish import JobEvent
 from jobqueue_widget.errors import (
     JobCancelledError,
     JobEvictedError,
     JobFailedError,
+    JobNotFinishedError,
     QueueIdleError,
     QueueStoppedError,
     WaitTimeoutError,
@@ -137,6 +139,36 @@ class Onlooker:
                 self.world.complain(f"a join of {timeout} s gave up at once")
         except (QueueIdleError, QueueStoppedError):
             return
+
+    async def wait_for_group(self) -> None:
+        """For its results, or for one job after the other."""
+        if self.world.groups:
+            group = self.dice.choice(self.world.groups)
+            one_by_one = self.dice.random() < 0.5
+            self._in_background(self._follow(group) if one_by_one else self._await_group(group))
+
+    async def _await_group(self, group: JobGroup) -> None:
+        try:
+            results = await group
+        except (JobFailedError, JobCancelledError):
+            self.expect(group.done, True, "a group raised the error of a job, and is done")
+        except JobNotFinishedError:
+            self.expect(group.done, False, "somebody has retried one meanwhile")
+        except (QueueIdleError, QueueStoppedError):
+            return
+        else:
+            self.expect(len(results), len(group), "the results of a group")
+
+    async def _follow(self, group: JobGroup) -> None:
+        seen: list[Job] = []
+        try:
+            async for job in group.as_completed():
+                self.expect(job.done, True, "what came as completed has ended")
+                seen.append(job)
+                await self.world.dawdle()
+        except (QueueIdleError, QueueStoppedError):
+            return
+        self.expect(len(seen), len(group), "all of a group came as completed")
 
     async def stop_waiting(self) -> None:
         """Cancel one of my own waits; the job does not mind."""

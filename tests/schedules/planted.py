@@ -300,6 +300,49 @@ BUGS = [
         "",
     ),
     Bug(
+        "a group does not count the start of a job",
+        "_core/rules.py",
+        "    if job.groups:\n        moved(job, PENDING)\n",
+        "",
+    ),
+    Bug(
+        "a group counts another attempt beside the one before",
+        "_core/ending.py",
+        "    was, job.status = job.status, PENDING\n    if job.groups:\n        moved(job, was)\n",
+        "    job.status = PENDING\n",
+    ),
+    Bug(
+        "a retried job stays in the failed count of its group",
+        "_core/sweeps/group.py",
+        "        self.counts[last.status] -= 1\n",
+        "",
+    ),
+    Bug(
+        "a retry takes the place of the first try instead of the latest",
+        "_core/sweeps/groups.py",
+        "    last = None if repeated is None else latest(repeated)\n",
+        "    last = repeated\n",
+    ),
+    Bug(
+        "a retry takes the place of a job that still runs",
+        "_core/sweeps/groups.py",
+        "    if last is not None and last.status.ended and",
+        "    if last is not None and",
+    ),
+    Bug(
+        "a group that its queue knows keeps what is evicted",
+        "_core/state.py",
+        "        if oldest.groups:\n            self.groups.let_go(oldest)\n",
+        "",
+    ),
+    Bug(
+        "who waits for a group is not told when it is done",
+        "_runtime/waiting.py",
+        "                    if not group.open_count:\n"
+        "                        waiters += self._by_group.pop(group, ())\n",
+        "                    pass\n",
+    ),
+    Bug(
         "a counter forgets the cancelled",
         "_core/state.py",
         "            self.cancelled += 1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from jobqueue_widget._core.jobs import JobStatus
@@ -92,6 +93,11 @@ def check_moment(world: World) -> None:
         world.complain(f"the state contradicts itself: {error}")
     if engine.state.totals.accepted < len(world.jobs):
         world.complain(f"{len(world.jobs)} accepted, {engine.state.totals.accepted} counted")
+    for group in world.groups:
+        counted = {status: count for status, count in group.counts.items() if count}
+        found = Counter(job.status.value for job in group)
+        if counted != found:
+            world.complain(f"{group.name} is counted as {counted}, and is {dict(found)}")
     for tracked in world.jobs.values():
         record = tracked.record
         final = (record.status, record.result, record.completed_at, record.attempt)
@@ -156,6 +162,10 @@ def check_rest(world: World) -> None:
         if record.status.ended or (engine.life.phase == "stopped" and waiters):
             world.complain(f"somebody waits for {record.number}, which is {record.status}")
     _check_joiners(world, state)
+    for tracked in world.jobs.values():
+        by = None if tracked.next is None else tracked.next.job.id
+        if tracked.job.retried_by != by:
+            world.complain(f"job {tracked.number} says it was retried by another one")
     for attempt in world.alive:
         _check_grace(world, attempt)
         if engine.life.phase == "stopped" and attempt.can_kill and attempt.killed_at is None:
@@ -225,7 +235,13 @@ def check_end(world: World) -> None:
         world.complain(f"{len(world.jobs)} accepted, {state.totals.accepted} counted")
     if world.alive:
         world.complain(f"alive after the end: {world.alive}")
-    leftovers = (engine.runs, engine.waiters._by_job, engine.waiters._joiners, engine._tasks)
+    leftovers = (
+        engine.runs,
+        engine.waiters._by_job,
+        engine.waiters._by_group,
+        engine.waiters._joiners,
+        engine._tasks,
+    )
     if any(leftovers) or state.lanes_taken or engine.timers._armed:
         armed = list(engine.timers._armed)
         world.complain(f"left behind: {leftovers}, {state.lanes_taken} lanes, {armed}")

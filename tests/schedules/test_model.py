@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 import pytest
@@ -22,6 +23,8 @@ from jobqueue_widget._core import retrying
 from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobRecord, Outcome
 from jobqueue_widget._core.spec import JobOptions, JobSpec, TargetKind
 from jobqueue_widget._core.state import Pause, QueueState
+from jobqueue_widget._core.sweeps.group import Group
+from jobqueue_widget._core.sweeps.groups import jobs_of, latest
 from jobqueue_widget._core.transitions import apply
 
 from .model import PlainJob, PlainQueue
@@ -65,6 +68,7 @@ class TwoQueues(RuleBasedStateMachine):
             lambda job, attempt: retrying.chance_of(self.record(job), attempt),
         )
         self.records: list[JobRecord] = []
+        self.maps: list[Group] = []  # as those of the model
         self.started = started
         self.awake = False  # a dispatch is on its way
         self.no_room: set[int] = set()  # numbers of jobs that their executor does not take now
@@ -142,6 +146,7 @@ class TwoQueues(RuleBasedStateMachine):
         ),
         first_wait=st.sampled_from([None, None, 0.0, 90.0]),
         count=st.integers(1, 3),
+        group=st.sampled_from([None, None, "a", "b"]),
         look=looks,
     )
     def submit(
@@ -158,17 +163,27 @@ class TwoQueues(RuleBasedStateMachine):
         retry_on: tuple[str, ...],
         first_wait: float | None,
         count: int,
+        group: str | None,
         look: bool,
     ) -> None:
+        """One or several; those of a group as a map."""
+        if group is not None:
+            self.maps.append(Group(group))
+            self.model.maps.append([])
         parents = [self.pending_or_any(pick) for pick in after] if self.model.jobs else []
         for _ in range(count):
             job = PlainJob(0, priority, 0, retries, limit, can_kill, parents, plugin=plugin)
             job.whatever, job.delay, job.deadline = whatever, delay, deadline
             job.retry_on, job.first_wait = retry_on, first_wait
-            self.add(job)
+            job.group = group
+            self.add(job, groups=() if group is None else (self.maps[-1],))
+            if group is not None:
+                self.model.maps[-1].append(job)
         self.dispatch(look)
 
-    def add(self, job: PlainJob) -> None:
+    def add(
+        self, job: PlainJob, repeats: PlainJob | None = None, groups: tuple[Group, ...] = ()
+    ) -> None:
         job.number = len(self.records) + 1
         options = JobOptions(
             timeout=job.limit,
@@ -178,13 +193,17 @@ class TwoQueues(RuleBasedStateMachine):
             retry_on=job.retry_on,
             backoff=job.first_wait,
             after_failure="run" if job.whatever else "cancel",
+            group=job.group,
         )
         kind: TargetKind = "plugin" if job.plugin else "function"
         spec = JobSpec(f"q-{job.number}", kind, len, f"job {job.number}", options=options)
         record = JobRecord(spec, job.priority, job.number, self.model.now)
+        record.groups = groups
+        old = None if repeats is None else self.record(repeats)
+        record.retry_of = None if old is None else old.id
         self.records.append(record)
-        self.model.submit(job)
-        self.apply(ev.Submitted(record, tuple(map(self.record, job.parents))))
+        self.model.submit(job, repeats)
+        self.apply(ev.Submitted(record, tuple(map(self.record, job.parents)), old))
         job.rank = record.rank
 
     @precondition(lambda self: any(job.ended for job in self.model.jobs))
@@ -192,8 +211,19 @@ class TwoQueues(RuleBasedStateMachine):
     def retry(self, pick: int, look: bool) -> None:
         ended = [job for job in self.model.jobs if job.ended]
         old = ended[pick % len(ended)]
-        self.add(PlainJob(0, old.priority, 0, old.retries, old.limit, old.can_kill))
+        job = PlainJob(0, old.priority, 0, old.retries, old.limit, old.can_kill)
+        job.group = old.group if old.latest.ended else None  # else it is a copy
+        self.add(job, old)
         self.dispatch(look)
+
+    @precondition(lambda self: self.model.jobs and self.maps)
+    @rule(pick=picks, which=picks)
+    def join(self, pick: int, which: int) -> None:
+        """A job that is there already is an item of a map, too, as one with the same key."""
+        job, place = self.any_job(pick), which % len(self.maps)
+        group = self.maps[place]
+        self.model.join(job, self.model.maps[place], group.name)
+        self.apply(ev.Joined(self.record(job), group))
 
     @precondition(lambda self: self.model.jobs)
     @rule(pick=picks, priority=st.one_of(st.none(), st.integers(-1, 2)), beside=picks, where=places)
@@ -459,6 +489,7 @@ class TwoQueues(RuleBasedStateMachine):
         self.state.validate()
         self.both_have_the_same_lists_and_counters()
         self.both_tell_the_same_of_each_job()
+        self.both_tell_the_same_of_each_group()
         self.each_job_that_has_ended_let_its_waiters_go_once()
         self.the_timers_are_those_that_are_wanted()
         self.nothing_that_could_start_is_forgotten()
@@ -497,6 +528,21 @@ class TwoQueues(RuleBasedStateMachine):
                 }
                 assert self.record(job).cancel_reason in reasons
 
+    def both_tell_the_same_of_each_group(self) -> None:
+        """Each item once, by its latest try; of a named group what is kept, of a map all."""
+        for job in self.model.jobs:
+            assert latest(self.record(job)) is self.record(job.latest)
+        for group, items in zip(self.maps, self.model.maps, strict=True):
+            assert counted(group) == Counter(job.latest.status for job in items)
+        named = self.state.groups.named
+        for name in ("a", "b"):
+            kept = self.model.in_group(name)
+            assert (name in named) == bool(kept)
+            if kept:
+                assert counted(named[name]) == Counter(job.status for job in kept)
+                found = {job.number for job in jobs_of(named[name])}
+                assert found == set(numbers(kept))
+
     def each_job_that_has_ended_let_its_waiters_go_once(self) -> None:
         assert sorted(self.released) == [job.number for job in self.model.jobs if job.ended]
 
@@ -522,6 +568,10 @@ class TwoQueues(RuleBasedStateMachine):
 
 def numbers(jobs: list[PlainJob]) -> list[int]:
     return [job.number for job in jobs]
+
+
+def counted(group: Group) -> dict[str, int]:
+    return {status.value: count for status, count in group.counts.items() if count}
 
 
 def facts_of(record: JobRecord) -> tuple[object, ...]:

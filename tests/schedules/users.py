@@ -104,7 +104,8 @@ class User(Onlooker):
     async def map_several(self) -> None:
         """Several at once, all or none."""
         accepted = self.world.engine.state.totals.accepted
-        view = self.queue.options(executor=self.dice.choice(self.world.executors))
+        name = self.dice.choice((None, "a", "b"))
+        view = self.queue.options(executor=self.dice.choice(self.world.executors), group=name)
         try:
             jobs = self.call(view.map, len, ["one", "two", "three"])
         except Broken:
@@ -112,11 +113,43 @@ class User(Onlooker):
             return
         for job in jobs:
             self.world.track(job)
+        self.world.groups.append(jobs)
 
     async def retry(self) -> None:
-        """The same again."""
+        """The same again; another try takes the place of the latest one, once that has ended."""
         if (old := self.some_job()) is not None:
-            self.world.track(self.call(old.job.retry))
+            last = old.latest
+            replaces = last.record.status.ended
+            new = self.world.track(self.call(old.job.retry))
+            last.next = new if replaces else None
+
+    async def retry_failed(self) -> None:
+        """All of a group, again; as many as had failed."""
+        if not self.world.groups:
+            return
+        group = self.dice.choice(self.world.groups)
+        failed = group.counts["failed"]
+        again = self.call(group.retry_failed)
+        self.expect(len(again), failed, "retry_failed")
+        by_id = {tracked.job.id: tracked for tracked in self.world.jobs.values()}
+        for job in again:
+            by_id[job.retry_of].next = self.world.track(job)
+        self.world.groups.append(again)
+
+    async def cancel_group(self) -> None:
+        """What has not ended of it; none that waits takes a lane meanwhile."""
+        if not self.world.groups:
+            return
+        self.world.engine.life.handle_lost_loop()
+        group = self.dice.choice(self.world.groups)
+        by_id = {tracked.job.id: tracked for tracked in self.world.jobs.values()}
+        pending = [job for job in group if job.status is JobStatus.pending]
+        for job in group:
+            if job.status is JobStatus.running:
+                by_id[job.id].told_asked = True
+        self.call(group.cancel)
+        for job in pending:
+            self.expect(job.status, JobStatus.cancelled, "the cancel of a pending one of a group")
 
     # -- changing ----------------------------------------------------------------------------
 
@@ -274,8 +307,10 @@ class User(Onlooker):
 
 CHOICES: dict[Act, int] = {
     User.submit: 30,
-    User.map_several: 2,
+    User.map_several: 3,
     User.retry: 2,
+    User.retry_failed: 2,
+    User.cancel_group: 1,
     User.cancel: 10,
     User.cancel_all: 1,
     User.reorder: 4,
@@ -292,6 +327,7 @@ CHOICES: dict[Act, int] = {
     User.wait_for_job: 8,
     User.wait_by_id: 1,
     User.join: 3,
+    User.wait_for_group: 3,
     User.stop_waiting: 3,
     User.read_events: 3,
     User.subscribe: 1,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobqueue_widget import JobGroup
 from jobqueue_widget._core.jobs import JobRecord, JobStatus, Outcome
 from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
@@ -32,6 +33,12 @@ class Tracked:
     attempts: list[Attempt] = field(default_factory=list)
     told_asked: bool = False  # a cancel() said True while it was running
     final: tuple[object, ...] | None = None
+    next: Tracked | None = None  # another try, which has taken its place
+
+    @property
+    def latest(self) -> Tracked:
+        """The last try of what this one was to do."""
+        return self if self.next is None else self.next.latest
 
     @property
     def number(self) -> int:
@@ -64,6 +71,7 @@ class World:
         self.complaints: list[str] = []
         self.trace: list[str] = []
         self.jobs: dict[int, Tracked] = {}
+        self.groups: list[JobGroup] = []
         self.alive: list[Attempt] = []
         self.events: dict[int, list[str]] = {}  # by number; 0: of the whole queue
         self.stops = 0
