@@ -395,6 +395,12 @@ class DisplayProvider(Protocol):
     def shown_job(self, queue: Any, job: Any) -> Any:
         """Return what is shown of a job: the same, with its live progress cell as the widget."""
 
+    def show_group(self, queue: Any, group: Any) -> None:
+        """Show a group in the cell that runs, and keep that up to date until it is done."""
+
+    def group_html(self, group: Any) -> str:
+        """Return a static, escaped, script-free drawing of a group as it is now."""
+
     def to_html(self, queue: Any) -> str:
         """Return a static, escaped, script-free table of the queue as it is now."""
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 import weakref
 from collections.abc import Callable
 
 from .._api.display_hook import register_hearing
+from .._api.sweeps.group import JobGroup
 from ..job import Job
 from ..protocols import MimeBundle
 from ..queue import JobQueue
 from .boxes import watch_displays
-from .outputs import Data, Outputs
+from .outputs import Data, Outputs, follow_cells, publish
+from .pacing import PACER
 from .parents import keep_parents
 from .pump import Hearing, route_by_page, this_kernel
-from .static_table import job_html, queue_html, queue_text
+from .static_table import group_html, job_html, queue_html, queue_text
 from .view import JobCell, JobWidget, QueueWidget, SessionWidget
+
+GROUP_PERIOD = 0.5  # seconds between two drawings of a group
 
 
 class _Live:
@@ -86,6 +92,43 @@ class ShownJob(_Live):
         return row["status"], row["progress"], row["message"], row["cancel_phase"], row["held"]
 
 
+class GroupCell:
+    """One output of a group: drawn anew, at most twice a second, until all of it has ended."""
+
+    def __init__(self, queue: JobQueue, group: JobGroup) -> None:
+        self._group = group
+        self._id = uuid.uuid4().hex
+        self._drawn: Data = {}
+        self._draw()
+        if not group.done:
+            PACER.join(self)
+            self._stop_listening = queue._on_change(self._want)
+            self._want()  # what has changed meanwhile
+            follow_cells(self)
+
+    def _want(self) -> None:
+        PACER.ask(self, time.monotonic() + GROUP_PERIOD)
+
+    def turn(self) -> float | None:
+        """Draw it anew, for the last time if all has ended. In the thread of all widgets."""
+        is_over = self._group.done
+        self._draw()
+        if is_over:
+            self._stop_listening()
+            PACER.leave(self)
+        return None
+
+    def after_cell(self) -> None:
+        """Draw at the end of a cell what it has changed."""
+        PACER.hurry(self, GROUP_PERIOD)
+
+    def _draw(self) -> None:
+        data: Data = {"text/html": group_html(self._group), "text/plain": repr(self._group)}
+        if data != self._drawn:
+            publish(data, self._id, update=bool(self._drawn))
+            self._drawn = data
+
+
 class Provider:
     """Makes each widget at its first display and keeps it as long as its queue or job is held."""
 
@@ -109,6 +152,14 @@ class Provider:
             shown = self._jobs[job] = ShownJob(queue, job)
             self._listen(shown.widget)
         return shown
+
+    def show_group(self, queue: JobQueue, group: JobGroup) -> None:
+        """Show a group in the cell that runs, and keep that output up to date."""
+        GroupCell(queue, group)
+
+    def group_html(self, group: JobGroup) -> str:
+        """Return a static drawing of a group as it is now."""
+        return group_html(group)
 
     def cell_widget(self, queue: JobQueue, job: Job | None = None) -> QueueWidget | JobWidget:
         """Make a widget of its cell, for a host that closes it when the cell runs again."""

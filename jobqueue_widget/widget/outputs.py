@@ -68,7 +68,7 @@ class Outputs:
     def show(self) -> None:
         """Make one more output, in the cell that runs."""
         if self._has_page() or not is_run_by_program():
-            _publish({**self._shown.view(), "text/plain": ""})
+            publish({**self._shown.view(), "text/plain": ""})
             self.show_table()
         else:
             self._add(self._shown.table(beside=False), self._alone)
@@ -79,12 +79,9 @@ class Outputs:
 
     def _add(self, table: Data, ids: deque[str]) -> None:
         """Display a table, and keep it up to date at the end of cells from now on."""
-        _AT_CELL_END.add(self)
-        shell = get_ipython()
-        if shell is not None and _after_cell not in shell.events.callbacks["post_run_cell"]:
-            shell.events.register("post_run_cell", _after_cell)
+        follow_cells(self)
         display_id = uuid.uuid4().hex
-        _publish(table, display_id)
+        publish(table, display_id)
         ids.append(display_id)
 
     def refresh(self) -> Data:
@@ -107,12 +104,12 @@ class Outputs:
     def _update(self) -> None:
         table = self._table_now()
         for display_id in tuple(self._beside):
-            _publish(table, display_id, update=True)
+            publish(table, display_id, update=True)
         if self._alone:
             alone = self._shown.view() if self._has_page() else {}
             alone |= self._shown.table(beside=False)
             for display_id in tuple(self._alone):
-                _publish(alone, display_id, update=True)
+                publish(alone, display_id, update=True)
 
     def _table_now(self) -> Data:
         self._revision = self._shown.revision()  # before: what changes meanwhile is news
@@ -120,7 +117,8 @@ class Outputs:
         return self._table
 
 
-def _publish(data: Data, display_id: str | None = None, *, update: bool = False) -> None:
+def publish(data: Data, display_id: str | None = None, *, update: bool = False) -> None:
+    """Make an output, or replace what stands in those of this id."""
     display(data, raw=True, display_id=display_id, update=update)  # type: ignore[no-untyped-call]
 
 
@@ -148,7 +146,22 @@ def is_run_by_program() -> bool:
     return not takes_input and not os.environ.get("SERVER_SOFTWARE", "").startswith("voila/")
 
 
-_AT_CELL_END: weakref.WeakSet[Outputs] = weakref.WeakSet()
+class FollowsCells(Protocol):
+    """What may have to be drawn anew at the end of a cell."""
+
+    def after_cell(self) -> None:
+        """Bring it up to date."""
+
+
+_AT_CELL_END: weakref.WeakSet[FollowsCells] = weakref.WeakSet()
+
+
+def follow_cells(one: FollowsCells) -> None:
+    """Tell it of the end of each cell from now on, as long as it is held."""
+    _AT_CELL_END.add(one)
+    shell = get_ipython()
+    if shell is not None and _after_cell not in shell.events.callbacks["post_run_cell"]:
+        shell.events.register("post_run_cell", _after_cell)
 
 
 def _after_cell(_result: object) -> None:

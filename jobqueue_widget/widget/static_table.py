@@ -7,13 +7,29 @@ from html import escape
 from typing import Any
 
 from .._api.rows import tell_apart
-from .._core.texts.fitting import ends, fit_all
+from .._api.sweeps.group import JobGroup
+from .._core.texts.fitting import ends, fit, fit_all
 from ..queue import JobQueue
 from .texts import visible
 
 ROWS = 50
 REMARK = 120  # characters of what is said beside a job
 WORDS = {"pending": "queued"}
+TOLD = {
+    "completed": "completed",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "running": "running",
+    "pending": "queued",
+}
+COLOURS = {
+    "completed": "#2e7d32",
+    "failed": "#c62828",
+    "cancelled": "#8a8a8f",
+    "running": "#1668b8",
+}
+BAR = "display:flex;height:8px;max-width:600px;border-radius:4px;overflow:hidden;background:#8883"
+MOST_KINDS = 5
 STYLE = "border-collapse:collapse;font-size:13px"
 CELL = "text-align:left;padding:2px 8px;border-bottom:1px solid #8884"
 BREAK = "overflow-wrap:anywhere;min-width:7em"  # a path is one long word
@@ -50,6 +66,36 @@ def job_html(row: dict[str, Any], snapshot: dict[str, Any] | None = None, mark: 
     if snapshot is not None and row["completed_at"] is None:
         told, how = f"<p>{_as_of(snapshot)}</p>", _how(snapshot, "job")
     return _html(told, f"<tbody>{_html_row(*_prepared([row]))}</tbody>", mark, how)
+
+
+def group_html(group: JobGroup) -> str:
+    """Return a bar in four colours, the counts in words, and failures by kind; escaped."""
+    counts = group.counts
+    total = sum(counts.values())
+    parts = "".join(
+        f'<span style="width:{100 * counts[kind] / total:.4g}%;background:{colour}"></span>'
+        for kind, colour in COLOURS.items()
+        if counts[kind]
+    )
+    told = ", ".join(f"{counts[kind]:,} {word}" for kind, word in TOLD.items() if counts[kind])
+    heading = f"{group.name}: {group.progress:.0%} of {total:,}" + (f", {told}" if told else "")
+    return (
+        f'<div class="jqw-static jqw-group" dir="ltr" style="font-size:13px">'
+        f'<p style="margin:2px 0"><b dir="auto">{escape(visible(heading))}</b></p>'
+        f'<div style="{BAR}" aria-hidden="true">{parts}</div>{_kinds(group)}</div>'
+    )
+
+
+def _kinds(group: JobGroup) -> str:
+    """List the most frequent kinds of failures, each with an example."""
+    found = list(group.failures().items()) if group.counts["failed"] else []
+    lines = [f"{len(jobs):,} of {kind}, as: {jobs[0].error}" for kind, jobs in found[:MOST_KINDS]]
+    if len(found) > MOST_KINDS:
+        lines.append(f"and {len(found) - MOST_KINDS} more kinds")
+    items = "".join(
+        f'<li dir="auto" style="{BREAK}">{escape(visible(fit(one, REMARK)))}</li>' for one in lines
+    )
+    return f'<ul style="margin:4px 0;padding-left:20px">{items}</ul>' if items else ""
 
 
 def _html(told: str, table: str, mark: str, how: str) -> str:

@@ -208,3 +208,25 @@ def test_where_voila_runs_the_cells_a_page_is_about_to_come(
 ) -> None:
     monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5")
     assert VIEW in outputs_after(MAKE, "queue", RUN)[1]
+
+
+GROUP = """
+def fails_at(number):
+    if number == 2:
+        raise ValueError("<script>alert(2)</script>")
+runs = queue.options(group="<b>sweep</b>").map(fails_at, range(3))
+"""
+
+
+@pytest.mark.parametrize("shown", ["runs", "display(runs)"])
+def test_a_group_is_drawn_as_it_stands_and_follows_its_jobs(shown: str) -> None:
+    cells = ("from jobqueue_widget import JobQueue; queue = await JobQueue().start()", GROUP, shown)
+    output = outputs_after(*cells, "await queue.join()")[2]
+    assert VIEW not in output
+    assert "2 completed, 1 failed" in output["text/plain"]
+    html = output["text/html"]
+    assert "100% of 3, 2 completed, 1 failed" in html
+    assert "1 of ValueError" in html
+    assert "<script>" not in html
+    assert "<b>sweep" not in html
+    assert "width:66.67%" in html

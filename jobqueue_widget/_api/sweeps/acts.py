@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,6 +32,7 @@ class Acts:
     """The part of `Control` that acts on many jobs."""
 
     engine: Engine
+    queue: Callable[[], object | None]
     submission: Submission
     drawings: list[Drawing]
 

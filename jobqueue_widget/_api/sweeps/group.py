@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, SupportsIndex, overload
 
 from ..._core.jobs import JobRecord, JobStatus
@@ -18,6 +18,8 @@ from ...errors import (
     ResultNotKeptError,
 )
 from ...job import Job
+from ...protocols import MimeBundle
+from ..display_hook import provider
 from .arrivals import Arrivals
 from .forecasts import forecast_of
 from .table import table_of
@@ -39,6 +41,7 @@ class ControlView(Protocol):
 
     engine: Engine
     drawings: list[Drawing]
+    queue: Callable[[], object | None]
 
     def handle(self, record: JobRecord) -> Job:
         """Return the handle of a job."""
@@ -322,7 +325,7 @@ class JobGroup(Sequence[Job]):
         return found
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
-        while not self.done:
+        while not self.done and self._control.engine.state.open_count:  # one may be retried
             yield from self._wait().__await__()
         return self.results()
 
@@ -432,6 +435,18 @@ class JobGroup(Sequence[Job]):
         return self._control.retry_several(list(dict.fromkeys(chosen)), self._name)
 
     # -- shown -------------------------------------------------------------------------------------
+
+    def _repr_mimebundle_(self, **_: Any) -> MimeBundle:
+        return {"text/plain": repr(self), "text/html": provider().group_html(self)}, {}
+
+    def _repr_html_(self) -> str:
+        return provider().group_html(self)
+
+    def _ipython_display_(self) -> None:
+        queue = self._control.queue()
+        if queue is None:
+            raise NotImplementedError  # IPython's way to say: show the bundle instead
+        provider().show_group(queue, self)
 
     def __repr__(self) -> str:
         counts = self.counts
