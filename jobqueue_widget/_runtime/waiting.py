@@ -101,10 +101,16 @@ class Waiters:
         Unlike a waiter, it does not give up when the queue is stopped: that may be started again.
         """
         with self._engine.lock.held:
-            if not job.status.ended:
-                self._at_end.setdefault(job.id, []).append(callback)
-                return
-        callback()
+            will_come = self.add_at_end(job, callback)
+        if not will_come:
+            callback()
+
+    def add_at_end(self, job: JobRecord, callback: Callable[[], object]) -> bool:
+        """Do the same under the lock, but for a job that has ended: then return False."""
+        if job.status.ended:
+            return False
+        self._at_end.setdefault(job.id, []).append(callback)
+        return True
 
     def for_all(self) -> Waiter:
         """Settles when nothing is pending or running, or fails when that cannot happen."""

@@ -245,3 +245,15 @@ async def test_what_a_killed_kernel_had_not_drawn_is_said(tmp_path: Path, is_kno
     told = pytest.warns(UserWarning, match=f"20 items of the map 'sweep' were submitted.*{more}")
     with told, opened(copy) as queue:
         assert len(queue.group("sweep")) == drawn(group) == AHEAD
+
+
+async def test_jobs_of_a_long_map_come_as_they_end_and_so_do_those_drawn_later() -> None:
+    async with JobQueue(max_running=2) as queue:
+        other = queue.submit_nowait(endless, 0)  # what runs besides does not keep them waiting
+        group = queue.options(ahead=AHEAD, label="item {number}").map(same, iter(range(100)))
+        seen = [job async for job in group.as_completed()]
+        assert [job.result for job in seen] == list(range(100))
+        assert [job.label for job in seen[::50]] == ["item 0", "item 50"]
+        again = await asyncio.to_thread(lambda: [job.result for job in group.as_completed()])
+        assert sorted(again) == list(range(100))
+        other.cancel()

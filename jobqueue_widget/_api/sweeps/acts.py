@@ -230,9 +230,14 @@ class Acts:
         finally:
             engine.waiters.forget_group(waiter, group)
 
-    def as_completed(self, records: Sequence[JobRecord], timeout: float | None) -> Arrivals:
-        """Give each of these jobs when it has ended."""
-        return Arrivals(self, records, seconds_or_none("timeout", timeout))
+    def as_completed(
+        self,
+        records: Sequence[JobRecord],
+        timeout: float | None,
+        drawing: Drawing | None = None,
+    ) -> Arrivals:
+        """Give each of these jobs, or of those of a long map, when it has ended."""
+        return Arrivals(self, records, seconds_or_none("timeout", timeout), drawing)
 
     def runs_here(self) -> bool:
         """True if this thread must run a loop while it waits.

@@ -20,6 +20,7 @@ from ..display_hook import hearing
 if TYPE_CHECKING:
     from ..._runtime.engine import Engine
     from ..._runtime.waiting import Waiter
+    from .drawing import Drawing
 
 
 class ControlView(Protocol):
@@ -42,19 +43,44 @@ class Arrivals:
     """
 
     def __init__(
-        self, control: ControlView, records: Sequence[JobRecord], timeout: float | None
+        self,
+        control: ControlView,
+        records: Sequence[JobRecord],
+        timeout: float | None,
+        drawing: Drawing | None = None,
     ) -> None:
         self._control = control
         self._timeout = timeout
         self._begun = control.engine.monotonic()
-        self._left = dict.fromkeys(records)  # not given yet, in their order
-        self._total = len(self._left)
+        self._left: dict[JobRecord, None] = {}  # not given yet, in their order
+        self._total = 0
         self._ended: deque[JobRecord] = deque()
         self._waiter: Waiter | None = None
-        over = [record for record in self._left if record.status.ended]
-        over.sort(key=lambda record: record.ended_number)
-        for record in dict.fromkeys((*over, *self._left)):
-            control.engine.waiters.at_end(record, partial(self._arrived, record))
+        self._drawing = drawing  # of a long map, whose later items come, too
+        if drawing is not None:
+            records = drawing.follow(self._add)
+        with control.engine.lock.held:
+            over = [record for record in records if record.status.ended]
+            over.sort(key=lambda record: record.ended_number)
+            self._add([*over, *records])
+
+    def _add(self, records: Sequence[JobRecord]) -> None:
+        """Give these, too. Under the lock."""
+        for record in dict.fromkeys(records):
+            if record in self._left:
+                continue
+            self._left[record] = None
+            self._total += 1
+            arrived = partial(self._arrived, record)
+            if not self._control.engine.waiters.add_at_end(record, arrived):
+                arrived()
+        if not records and (waiter := self._waiter) is not None:
+            waiter.settle()  # no more are to come
+
+    @property
+    def _is_over(self) -> bool:
+        is_drawn = self._drawing is None or self._drawing.is_over  # before: that ends last
+        return is_drawn and not self._left
 
     def __aiter__(self) -> Arrivals:
         return self
@@ -64,14 +90,14 @@ class Arrivals:
 
     async def __anext__(self) -> Job:
         while (job := self._next()) is None:
-            if not self._left:
+            if self._is_over:
                 raise StopAsyncIteration
             await self._wait()
         return job
 
     def __next__(self) -> Job:
         while (job := self._next()) is None:
-            if not self._left:
+            if self._is_over:
                 raise StopIteration
             if self._control.runs_here():
                 run_nested(self._wait)
@@ -128,7 +154,7 @@ class Arrivals:
         """Note what a job waits for, if this is the code of one: a circle is told of."""
         stack, engine = ExitStack(), self._control.engine
         if current_job().id is not None:
-            for record in self._left:
+            for record in list(self._left):
                 stack.enter_context(WAITS.entered(engine, record, waiter, self._timeout))
         return stack
 

@@ -85,6 +85,7 @@ class Drawing:
         self._beside = beside
         self._is_at_work = False
         self._waiters: list[Waiter] = []
+        self._followers: list[Callable[[list[JobRecord]], None]] = []
         self._stop_listening: Callable[[], None] = lambda: None
 
     @property
@@ -151,6 +152,17 @@ class Drawing:
             yield self.record(place)
             place += 1
 
+    def follow(self, tell: Callable[[list[JobRecord]], None]) -> list[JobRecord]:
+        """List what is drawn and kept, and tell of all that is drawn later, under the lock.
+
+        At the end of the drawing tell of nothing.
+        """
+        with self._engine.lock.held:
+            if not self.is_over:
+                self._followers.append(tell)
+            found = (self._found(place) for place in range(len(self._numbers)))
+            return [record for record in found if record is not None]
+
     def check_drawn(self) -> None:
         """Raise JobNotFinishedError if there is more to come, or why there is no more."""
         if not self.is_over:
@@ -207,6 +219,9 @@ class Drawing:
             self._beside.remove(self)
             engine.state.drawings = len(self._beside)
             waiters, self._waiters = self._waiters, []
+            followers, self._followers = self._followers, []
+            for tell in followers:
+                tell([])
             if not self._is_at_work:
                 self._items = None
             engine.publisher.touch()
@@ -300,6 +315,8 @@ class Drawing:
         self._numbers.extend(record.number for record, _ in made)
         if self._held is not None:
             self._held += (self._handle(record) for record, _ in made)
+        for tell in self._followers:
+            tell([record for record, _ in made])
 
 
 def _told(error: BaseException, drawn: int) -> Exception:

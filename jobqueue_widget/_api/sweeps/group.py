@@ -57,8 +57,10 @@ class ControlView(Protocol):
     def release_several(self, records: Sequence[JobRecord]) -> int:
         """Release held jobs; return how many were pending."""
 
-    def as_completed(self, records: Sequence[JobRecord], timeout: float | None) -> Arrivals:
-        """Give each of these jobs when it has ended."""
+    def as_completed(
+        self, records: Sequence[JobRecord], timeout: float | None, drawing: Drawing | None
+    ) -> Arrivals:
+        """Give each of these jobs, or of those of a long map, when it has ended."""
 
     def retry_several(self, records: Sequence[JobRecord], name: str) -> JobGroup:
         """Submit the same again, all or none."""
@@ -325,7 +327,8 @@ class JobGroup(Sequence[Job]):
         return found
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
-        while not self.done and self._control.engine.state.open_count:  # one may be retried
+        state = self._control.engine.state
+        while not self.done and (state.open_count or state.drawings):  # one may be retried
             yield from self._wait().__await__()
         return self.results()
 
@@ -374,7 +377,8 @@ class JobGroup(Sequence[Job]):
             QueueIdleError: raised by the loop; what is left cannot start by itself.
 
         """
-        return self._control.as_completed(self._records(), timeout)
+        records = [] if self._drawing is not None else self._records()
+        return self._control.as_completed(records, timeout, self._drawing)
 
     def to_pandas(self) -> Any:
         """Return a pandas DataFrame with one row per item, by its job's id.
