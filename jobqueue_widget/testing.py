@@ -252,6 +252,7 @@ class MemoryJournal:
             cleared_to=self._cleared_to,
             with_log=frozenset(self._logs),
             with_result=frozenset(self._results),
+            with_value=frozenset(i for i, one in self._results.items() if one.form == "pickle"),
             complete=self._complete,
         )
         self._sessions.append(session)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -73,6 +73,8 @@ class Control(Acts):
         """Check, pack and enqueue one job."""
         checked = check_priority(priority)
         self.engine.life.check_open()
+        if options.key is not None:
+            return self.submit_keyed(target, args, kwargs, options, checked)
         record, parents = self.submission.record(target, args, kwargs, options, checked)
         self._say_what_is_lost([record])
         self.engine.submit([(record, parents)])
@@ -92,7 +94,7 @@ class Control(Acts):
             what = ENDS[parent.status] if parent else "is no longer kept"
             yield f"it does not wait for {parent.spec.title if parent else job_id}, which {what}"
 
-    def _say_what_is_lost(self, records: list[JobRecord]) -> None:
+    def _say_what_is_lost(self, records: Sequence[JobRecord]) -> None:
         """Warn, with a journal, that a job will not survive because a name of it looks secret."""
         if self.engine.recorder is None:
             return

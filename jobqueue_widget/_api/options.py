@@ -16,6 +16,7 @@ from .._core.texts.fitting import fit
 from .._runtime.engine import Settings
 from ..child.wire import plain
 from ..errors import InvalidOptionError
+from .sweeps.keys import check_key
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -204,6 +205,11 @@ def _check_together(options: JobOptions) -> JobOptions:
         raise InvalidOptionError(
             "retry_on says which failures are tried again; say how often with retries=…"
         )
+    if options.rerun and options.key is None:
+        raise InvalidOptionError(
+            "rerun=True runs again what has the same key; say which with key=…, or leave it out: "
+            "a job without a key always runs"
+        )
     first, longest = options.backoff, options.backoff_max
     if first is not None and longest is not None and first > longest:
         raise InvalidOptionError(f"backoff={first:g} must not be more than backoff_max={longest:g}")
@@ -319,6 +325,8 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "env": _check_env,
     "cwd": _check_cwd,
     "ahead": lambda value: check_count("ahead", value, 1),
+    "key": check_key,
+    "rerun": lambda value: _check_bool("rerun", value),
 }
 
 

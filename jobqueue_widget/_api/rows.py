@@ -17,6 +17,7 @@ from .schema import USUAL
 from .submission import differs_now
 
 HISTORY_IN_STATE = 20
+CHANGED = "the function has changed since it was last submitted with these arguments"
 WILL_NOT_SURVIVE = "will not survive a restart"
 
 WindowName = Literal["running", "pending", "history"]
@@ -150,6 +151,8 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
         shown["block_reason"] = reason.text
     if spec.secrets is not None:
         shown["note"] = note_of(job, False)
+    elif job.function_changed:
+        shown["note"] = CHANGED
     if job.status is not PENDING or job.started_at is not None:
         _add_what_it_did(shown, engine, job)
     return shown
@@ -220,7 +223,7 @@ def note_of(job: JobRecord, differs: bool) -> str | None:
         return unchecked_text(job.usage.unchecked)
     if job.cancel_phase is None and not job.status.ended and _is_withheld(job):
         return WILL_NOT_SURVIVE if job.spec.kept is not None else None
-    return cancel_note(job)
+    return cancel_note(job) or (CHANGED if job.function_changed else None)
 
 
 def has_changed(job: JobRecord) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 from .._core.jobs import JobRecord
 from .._core.spec import EMPTY, JobOptions, JobSpec, TargetKind
 from .._core.texts.hiding import with_texts
+from .._runtime.sweeps.keyed import look
 from .._secrets.arguments import arguments_line, may_change
 from .._secrets.finder import secrets_of
 from .._secrets.parameters import parameters_of
@@ -36,6 +37,7 @@ from ..workers.surroundings import Surroundings
 from ..workers.unpacking import CallReader
 from .options import KNOWN, check_resource_names, make_options
 from .owners import claim
+from .sweeps.keys import KeyMaker, Keys, maker_of
 
 if TYPE_CHECKING:
     from .._core.texts.hiding import Secrets
@@ -62,6 +64,7 @@ class Submission:
         self._default = default
         self._executors: dict[str, Executor] = {}
         self.surroundings = Surroundings()
+        self.keys = Keys()
         claim(default, engine)
 
     def record(
@@ -71,8 +74,11 @@ class Submission:
         kwargs: Mapping[str, object],
         options: JobOptions,
         priority: int,
+        keys: KeyMaker | None = None,
     ) -> tuple[JobRecord, tuple[JobRecord, ...]]:
         """Return the job and the jobs it waits for. Any thread, without the lock.
+
+        Where `keys` gives a key that is known, it is the job that stands for it.
 
         Raises:
             InvalidTargetError: the target is none of the accepted kinds.
@@ -98,6 +104,14 @@ class Submission:
             check_secret_names(spec)
         executor = self.executor_for(spec)
         spec.executor = executor
+        before: JobRecord | None = None
+        if keys is not None:
+            key = keys.key(spec)
+            if keys.found_again:
+                before, stands = look(engine, key)
+                if before is not None and stands:
+                    return before, ()
+            spec.options = options = replace(options, key=key, rerun=False)
         if options.env is not None or options.cwd is not None:
             self._check_surroundings(spec)
         if self.is_local(executor):
@@ -111,7 +125,9 @@ class Submission:
             arguments_line(spec)  # of now, and kept
             spec.lazy = CallReader(spec.payload[1])
             spec.empty("args", "kwargs")
-        return JobRecord(spec, priority, number, engine.now()), parents
+        record = JobRecord(spec, priority, number, engine.now())
+        record.retry_of = None if before is None else before.id
+        return record, parents
 
     def refused(
         self, target: object, args: tuple[object, ...], options: JobOptions, priority: int, why: str
@@ -120,7 +136,8 @@ class Submission:
         kind, name = classify(target)
         number, job_id = self._engine.next_number()
         runs = cast("str | Callable[..., object]", target)
-        spec = JobSpec(job_id, kind, runs, name, args, options=options)
+        own = replace(options, key=None, rerun=False)  # it has no key that could be told
+        spec = JobSpec(job_id, kind, runs, name, args, options=own)
         spec.executor = self.executor_for(spec)
         spec.secrets = with_texts(secrets_of(spec), texts_of(spec))
         arguments_line(spec)
@@ -162,7 +179,8 @@ class Submission:
         spec = job.spec
         now = spec.target if spec.kind == "plugin" else latest_of(spec)
         options = self._of_now(spec.options)
-        record, _ = self.record(now, spec.args, spec.kwargs, options, job.priority)
+        keys = maker_of(self.keys, options, now, anew=True)
+        record, _ = self.record(now, spec.args, spec.kwargs, options, job.priority, keys)
         packed, earlier = record.spec.payload, spec.payload
         if is_packed(packed) and is_packed(earlier):
             record.spec.payload = packed[0], earlier[1]  # the arguments of its submit

@@ -49,13 +49,27 @@ def hold(state: QueueState, event: ev.Held, out: Out) -> None:
 
 def release(state: QueueState, event: ev.Released | ev.HoldExpired, out: Out) -> None:
     """End the hold of a job; without a hold nothing changes."""
-    job = event.job
+    _end_hold(state, event.job, out)
+
+
+def _end_hold(state: QueueState, job: JobRecord, out: Out) -> None:
     disarm(job, "hold", out)
     if not job.held:
         return
     job.held, job.hold_until = False, None
     state.order.refile(job)
     out += (fx.Publish(job, "released"), fx.Wake(job))
+
+
+def resubmit(state: QueueState, event: ev.Resubmitted, out: Out) -> None:
+    """Let a job start that a review keeps back, and one stay that was about to be removed."""
+    job = event.job
+    if state.in_review and not job.let_through:
+        job.let_through = True
+        state.order.refile(job)
+        out.append(fx.Wake(job))
+    if job.held and job.hold_then == "cancel":
+        _end_hold(state, job, out)
 
 
 def hold_expired(state: QueueState, event: ev.HoldExpired, out: Out) -> None:

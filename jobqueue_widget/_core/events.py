@@ -58,7 +58,7 @@ class Restored(Event):
 class Joined(Event):
     """The job is one more item of a group, also of the one that its queue has by that name."""
 
-    group: Group
+    group: Group | str
     code: ClassVar[str] = "g"
 
 
@@ -84,6 +84,14 @@ class Moved(Event):
     def anchor_is_gone(self) -> bool:
         """True if there was an anchor and it is pending no more."""
         return self.anchor is not None and self.anchor.entry is None
+
+
+@dataclass(slots=True)
+class Resubmitted(Event):
+    """The user has submitted the key of this pending job again, and is given this job."""
+
+    code: ClassVar[str] = "k"
+    is_command: ClassVar[bool] = True
 
 
 @dataclass(slots=True)

@@ -56,6 +56,7 @@ class JobRecord:
         "failed_starts",
         "failure",
         "finished_before_cancel",
+        "function_changed",
         "groups",
         "handle",
         "held",
@@ -64,6 +65,7 @@ class JobRecord:
         "hold_until",
         "id",
         "lane_taken",
+        "let_through",
         "limit_hit",
         "log",
         "message",
@@ -139,6 +141,8 @@ class JobRecord:
         self.children: list[JobRecord] | None = None
         #: How many jobs that come after it have not ended. Always.
         self.needed_by = 0
+        #: True if its user asked for it after a restore, which pauses others. While pending.
+        self.let_through = False
         #: Why it was not started when it was its turn. While pending.
         self.block_reason: BlockReason | None = None
 
@@ -181,6 +185,8 @@ class JobRecord:
         self.retried_by: JobRecord | None = None
         #: The groups that count it, once for each item that it stands for. From its submit on.
         self.groups: tuple[Group, ...] = ()
+        #: True if its key is that of an earlier job but for the function's code. Always.
+        self.function_changed = False
         #: The runtime's `JobLog`. Once something was written.
         self.log: object = None
         #: A weak reference to the `Job` that its user holds. Once there was one.

@@ -17,7 +17,7 @@ class LazyResult:
     of a value that stays in memory until `forget`.
     """
 
-    __slots__ = ("_job", "_known", "_load", "_on_load", "shown")
+    __slots__ = ("_job", "_known", "_load", "_on_load", "lost", "shown")
 
     def __init__(
         self,
@@ -25,7 +25,10 @@ class LazyResult:
         load: Callable[[JobRecord], tuple[object, IsOutdated]],
         shown: Callable[[], str],
         on_load: Callable[[JobRecord, object], object],
+        *,
+        lost: bool = False,
     ) -> None:
+        self.lost = lost  # it is known that there is no value
         self.shown = shown  # the result as text, without loading it
         self._job = weakref.ref(job)  # which holds this object: no cycle
         self._load = load
@@ -41,7 +44,8 @@ class LazyResult:
         if job is None:
             return NotKept(reason="its job is gone")
         known = self._load(job)
-        if type(known[0]) is not NotKept:  # else the next call tries again
+        self.lost = type(known[0]) is NotKept
+        if not self.lost:  # else the next call tries again
             self._known = known
             self._on_load(job, known[0])
         return known[0]

@@ -26,6 +26,8 @@ class PendingOrder:
     def __init__(self) -> None:
         self._ready: SortedList[Entry] = SortedList()
         self._waiting: SortedList[Entry] = SortedList()
+        self._let: SortedList[Entry] = SortedList()  # those of `_ready` that pass a review
+        self.let_only = False  # only these may start
 
     def __len__(self) -> int:
         return len(self._ready) + len(self._waiting)
@@ -35,10 +37,20 @@ class PendingOrder:
         """Count the jobs that nothing of their own keeps from starting."""
         return len(self._ready)
 
+    @property
+    def let_count(self) -> int:
+        """Count the jobs of `ready_count` that may start though the queue is in review."""
+        return len(self._let)
+
     def add(self, record: JobRecord) -> None:
         """Insert a job at its priority and rank."""
         entry = record.entry = (-record.priority, record.rank, record)
-        (self._ready if record.startable else self._waiting).add(entry)
+        if record.startable:
+            self._ready.add(entry)
+            if record.let_through:
+                self._let.add(entry)
+        else:
+            self._waiting.add(entry)
 
     def remove(self, record: JobRecord) -> None:
         """Take a job out; its `startable` may have changed since `add`."""
@@ -48,6 +60,8 @@ class PendingOrder:
             self._ready.remove(entry)
         except ValueError:
             self._waiting.remove(entry)
+        if self._let:
+            self._let.discard(entry)
         record.entry = None
 
     def refile(self, record: JobRecord) -> None:
@@ -58,13 +72,13 @@ class PendingOrder:
     def first_ready(self) -> JobRecord | None:
         """Return the next job to start; None if none may."""
         try:
-            return self._ready[0][2]
+            return (self._let if self.let_only else self._ready)[0][2]
         except IndexError:
             return None
 
     def ready(self) -> Iterator[JobRecord]:
         """Iterate over jobs that may start, in order, which must not change meanwhile."""
-        return (entry[2] for entry in self._ready)
+        return (entry[2] for entry in (self._let if self.let_only else self._ready))
 
     def waiting(self) -> Iterator[JobRecord]:
         """Iterate over jobs that are held, back off or wait for a parent, in order."""

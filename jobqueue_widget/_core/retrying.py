@@ -63,7 +63,7 @@ def start_again_or_fail(state: QueueState, job: JobRecord, failure: JobFailure, 
     job.failure = replace(failure, message=f"{failure.message} (tried {STARTS} times)")
     end(state, job, FAILED, out)
     state.unstarted_in_a_row += 1
-    if state.unstarted_in_a_row >= IN_A_ROW and state.pause is None:
+    if state.unstarted_in_a_row >= IN_A_ROW and (state.pause is None or state.in_review):
         state.pause_now(f"{IN_A_ROW} jobs in a row could not be started: {failure.message}")
         out.append(fx.Paused(job))
 

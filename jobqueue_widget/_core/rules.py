@@ -58,6 +58,8 @@ def submit(
             parent.children.append(job)
         elif parent.status is not COMPLETED and options.after_failure == "cancel":
             failed = failed or parent
+    if options.key is not None and state.in_review:
+        job.let_through = True
     state.order.add(job)
     out.append(fx.Publish(job, how))
     if failed is not None:

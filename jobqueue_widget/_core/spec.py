@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 from ..errors import NotRestorableError
 
@@ -17,6 +17,17 @@ EMPTY: Mapping[str, object] = MappingProxyType({})
 
 TargetKind = Literal["plugin", "coroutine", "function"]
 Resources = Mapping[str, float] | Literal["learned"]
+
+
+class JobKey(NamedTuple):
+    """What tells that two requests are the same, as digests: nothing of it can be read.
+
+    `text` stands for the function's name and for the user's text or the arguments. `code` stands
+    for the function's code with `key=True`, and is "" else.
+    """
+
+    text: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,8 @@ class JobOptions:
     fresh: bool = False
     env: Mapping[str, str | None] | None = None  # a value of None unsets the variable
     cwd: str | None = None
+    key: object = None  # as the user gave it; of a job that was made, its `JobKey`
+    rerun: bool = False
     ahead: int = 1_000  # items of a map that are pending at a time
     item: tuple[int, int | None] | None = None  # which of how many of a long map; set by that
 

@@ -12,14 +12,19 @@ from . import effects as fx
 from .jobs import COMPLETED, FAILED, JobRecord, JobStatus
 from .order import PendingOrder
 from .sweeps.groups import GroupsOfQueue
+from .sweeps.keys import KeyIndex
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A pause of the queue: why and since when (epoch seconds) nothing new starts."""
+    """A pause of the queue: why and since when (epoch seconds) nothing new starts.
+
+    One for a review of what a journal has brought back lets pass what is asked for again.
+    """
 
     reason: str
     since: float
+    for_review: bool = False
 
 
 @dataclass(slots=True)
@@ -62,6 +67,7 @@ class QueueState:
         self.jobs: dict[str, JobRecord] = {}
         self.groups = GroupsOfQueue()
         self.drawings = 0  # how many maps still have items to submit
+        self.keys = KeyIndex()
         self.ended: deque[JobRecord] = deque()  # ended jobs that are kept, oldest first
         self.last_ended = 0  # the highest `ended_number` so far
         self.cleared_to = 0  # ended jobs up to this number are kept but not shown
@@ -76,10 +82,13 @@ class QueueState:
     # -- changing ---------------------------------------------------------------------------
 
     def set_pause(self, pause: Pause | None) -> bool:
-        """Pause or resume; True if that changed anything."""
+        """Pause or resume; True if that changed anything. A review ends with any other pause."""
         changed = (pause is None) != (self.pause is None)
+        if pause is not None and self.in_review and not pause.for_review:
+            changed = True
         if changed:
             self.pause = pause
+            self.order.let_only = self.in_review
             self.unstarted_in_a_row = 0
             self.revision += 1
         return changed
@@ -105,9 +114,7 @@ class QueueState:
         gone = [job for job in self.ended if job in leaving]
         self.ended = deque(job for job in self.ended if job not in leaving)
         for job in gone:
-            del self.jobs[job.id]
-            if job.groups:
-                self.groups.let_go(job)
+            self._leave(job)
         self.revision += 1
         return [fx.Evict(job) for job in gone]
 
@@ -117,6 +124,8 @@ class QueueState:
         """Count a new job and make it known by id."""
         self.totals.accepted += 1
         self.jobs[job.id] = job
+        if job.spec.options.key is not None:
+            self.keys.add(job)
 
     def retire(self, job: JobRecord, out: list[fx.Effect]) -> None:
         """Put an ended job into the history, and drop the oldest beyond the limit."""
@@ -128,12 +137,35 @@ class QueueState:
 
     def _evict_oldest(self, out: list[fx.Effect]) -> None:
         oldest = self.ended.popleft()
-        del self.jobs[oldest.id]
-        if oldest.groups:
-            self.groups.let_go(oldest)
+        self._leave(oldest)
         out.append(fx.Evict(oldest))
 
+    def _leave(self, job: JobRecord) -> None:
+        del self.jobs[job.id]
+        if job.groups:
+            self.groups.let_go(job)
+        if job.spec.options.key is not None:
+            self.keys.remove(job)
+
     # -- reading ----------------------------------------------------------------------------
+
+    @property
+    def in_review(self) -> bool:
+        """True if the queue is paused because of what a journal has brought back."""
+        return self.pause is not None and self.pause.for_review
+
+    @property
+    def starts_nothing(self) -> bool:
+        """True if the queue is paused, and no pending job may pass that."""
+        return self.pause is not None and not (self.pause.for_review and self.order.let_count)
+
+    @property
+    def is_reviewed(self) -> bool:
+        """True if all that a review could let start was asked for again."""
+        order = self.order
+        return order.let_count == order.ready_count and all(
+            job.let_through or job.held for job in order.waiting()
+        )
 
     @property
     def open_count(self) -> int:
@@ -168,7 +200,14 @@ class QueueState:
         assert all(job.status is JobStatus.pending for job in pending)
         assert pending == sorted(pending, key=lambda job: (-job.priority, job.rank))
         assert all(self.order.position(job) == place for place, job in enumerate(pending))
-        assert {job.id for job in self.order.ready()} == {j.id for j in pending if j.startable}
+        ready = {job.id for job in pending if job.startable}
+        let = {job.id for job in pending if job.startable and job.let_through}
+        assert {job.id for job in self.order.ready()} == (let if self.in_review else ready)
+        assert self.order.let_count == len(let)
+        assert self.order.ready_count == len(ready)
+        keyed = {id for id, job in self.jobs.items() if job.spec.options.key is not None}
+        assert {job.id for job in self.keys.jobs()} == keyed
+        assert len(self.keys) == len(keyed)
         assert all(job.status is JobStatus.running for job in self.running.values())
         assert all(job.lane_taken for job in self.running.values())
         assert all(job.status is JobStatus.failed for job in self.zombies.values())

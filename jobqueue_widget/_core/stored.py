@@ -137,6 +137,8 @@ class Contents:
     """Ended jobs up to this number are not shown."""
     with_log: frozenset[str] = frozenset()
     with_result: frozenset[str] = frozenset()
+    with_value: frozenset[str] | None = None
+    """Those of `with_result` that are pickles, and no texts of what was; None: nobody looked."""
     owned: bool = True
     """False if the file belongs to another user, so that nothing in it is trusted."""
     complete: bool = True

@@ -22,6 +22,7 @@ TABLE: dict[tuple[Stage, type[ev.Event]], Rule] = {
     ("pending", ev.Moved): arranging.move,
     ("pending", ev.Held): arranging.hold,
     ("pending", ev.Released): arranging.release,
+    ("pending", ev.Resubmitted): arranging.resubmit,
     ("pending", ev.HoldExpired): arranging.hold_expired,
     ("pending", ev.BackoffOver): retrying.backoff_over,
     ("pending", ev.RoomMade): retrying.room_made,

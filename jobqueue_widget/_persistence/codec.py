@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from .._core.jobs import JobFailure, JobRecord, NotKept
 from .._core.lazy import LazyResult
-from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
+from .._core.spec import DEFAULT_OPTIONS, JobKey, JobOptions, JobSpec
 from .._core.stored import KeptFunction, KeptResult, StoredRequest, StoredState
 from .._core.texts.causes import kinds_from, stated_as_plain, stated_from
 from .._core.texts.fitting import ends, fit
@@ -139,8 +139,10 @@ class SealedCodec:
         return json.dumps(lines)
 
     def _sealed(self, request: StoredRequest) -> StoredRequest:
-        if request.missing is not None:
-            return request
+        if request.missing is not None:  # its key may still stand for what it has returned
+            has_key = '"key"' in request.options
+            seal = self._signer.seal(*request.sealed_parts()) if has_key else None
+            return request._replace(seal=seal)
         seal = self._signer.seal(*request.sealed_parts())
         if seal is None:
             why = self._signer.why_not
@@ -313,6 +315,9 @@ def options_from_json(text: str, read: Callable[[dict[str, Any]], JobOptions]) -
         return DEFAULT_OPTIONS
     found = _loaded(text)
     found.pop("surroundings", None)
+    key = found.pop("key", None)
+    if key is not None and not _is_key(key):
+        raise ValueError("its key is something else")
     cwd = found.pop("cwd", None)  # not checked here: a missing folder is told at the start
     if not is_env(found.get("env", {})) or not isinstance(cwd, (str, type(None))):
         raise ValueError("env or cwd is something else")
@@ -322,7 +327,14 @@ def options_from_json(text: str, read: Callable[[dict[str, Any]], JobOptions]) -
         if [type(one) for one in item] not in ([int, int], [int, type(None)]):
             raise ValueError("item is something else")
     options = read(found)
+    if key is not None:
+        options = replace(options, key=JobKey(*key))
     return options if cwd is item is None else replace(options, cwd=cwd, item=item)
+
+
+def _is_key(value: object) -> bool:
+    texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return texts and len(cast("list[str]", value)) == len(JobKey._fields)
 
 
 def surroundings_from_json(text: str) -> object:

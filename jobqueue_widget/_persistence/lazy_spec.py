@@ -51,6 +51,12 @@ class JournalReader:
             )
         return None if why is None else f"arguments cannot be restored: {why}"
 
+    def proves(self, request: StoredRequest, missing: str | None) -> bool:
+        """True if this user's key has sealed a request; `missing`: what `why_lost` has said."""
+        if missing is None:
+            return True
+        return self._why_not is None and self._signer.proves(request.seal, *request.sealed_parts())
+
     def request(self, number: int) -> StoredRequest:
         """Read a request, with its call.
 

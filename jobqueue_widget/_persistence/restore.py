@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -74,6 +75,7 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
     contents = journal.open(session_of(engine))
     try:
         signer = Signer.of_this_user()
+        submission.keys.use(signer)
         recorder = Recorder(engine, journal, SealedCodec(signer))
         recorder.notices = contents.notices
         engine.recorder = recorder
@@ -144,11 +146,12 @@ def _set_pause(engine: Engine, contents: Contents, on_restore: OnRestore) -> Non
         seen = contents.sessions[-1].seen_at if contents.sessions else engine.now()
         jobs = "1 job" if waiting == 1 else f"{waiting} jobs"
         reason = f"{jobs} restored from {clock(seen, engine.now())} — {REVIEW}"
+        by_hand = earlier is not None and REVIEW not in earlier[0] and on_restore == "pause"
         if not contents.complete:
             reason += "; the journal had failed, some may have run since"
-        elif earlier is not None and REVIEW not in earlier[0] and on_restore == "pause":
+        elif earlier is not None and by_hand:
             reason += f" (was paused{': ' + earlier[0] if earlier[0] else ''})"
-        engine.set_pause(reason)
+        engine.set_pause(reason, for_review=contents.complete and not by_hand)
     elif earlier is not None and REVIEW not in earlier[0] and on_restore == "pause":
         engine.set_pause(earlier[0])
     elif earlier is not None:
@@ -253,6 +256,8 @@ class _Restorer:
             missing = self._reader.why_lost(request)
         except (ValueError, ArithmeticError) as error:
             options, missing = DEFAULT_OPTIONS, f"its options cannot be read: {error}"
+        if options.key is not None and not self._reader.proves(request, missing):
+            options = replace(options, key=None)
         if missing is None and not ended:
             why = self._reader.why_no_function(request.function)
             missing = why and f"its function cannot be restored: {why}"
@@ -290,6 +295,8 @@ class _Restorer:
                 lambda job: reader.result(job.id),
                 lambda: reader.shown(job_id),
                 self._engine.keeper.note_loaded,
+                lost=self._contents.with_value is not None
+                and job.id not in self._contents.with_value,
             )
 
     def _hold(self, job: JobRecord, state: StoredState) -> float | None:

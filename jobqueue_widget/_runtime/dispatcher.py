@@ -175,7 +175,7 @@ class Dispatcher:
     def _start_one(self) -> bool:
         engine = self._engine
         state = engine.state
-        if not engine.accepts_dispatch or state.pause is not None:
+        if not engine.accepts_dispatch or state.starts_nothing:
             return False
         if (full := engine.keeper.full) is not None:
             with engine.lock.held:

@@ -181,7 +181,7 @@ class Engine:
         """
         with self.lock.held:
             state = self.state
-            if not self.accepts_dispatch or state.pause is not None:
+            if not self.accepts_dispatch or state.starts_nothing:
                 return None
             if job.entry is None or not job.startable:
                 return None
@@ -224,11 +224,11 @@ class Engine:
             self.perform(outside, awake=True)
 
     @uninterrupted
-    def set_pause(self, reason: str | None) -> bool:
+    def set_pause(self, reason: str | None, *, for_review: bool = False) -> bool:
         """Pause (with a reason) or resume (None)."""
         with self.lock.held:
-            changed = self.state.set_pause(None if reason is None else Pause(reason, self.now()))
-            if changed:
+            pause = None if reason is None else Pause(reason, self.now(), for_review)
+            if changed := self.state.set_pause(pause):
                 self._tell_pause()
         self.wake()
         self.perform([])

@@ -208,7 +208,7 @@ class Waiters:
         if state.running or (state.waits_for_a_timer and self._life.phase != "stopped"):
             return None
         causes = []
-        if state.pause is not None:
+        if state.pause is not None and state.starts_nothing:
             causes.append(
                 "queue paused" + (f" ({state.pause.reason})" if state.pause.reason else "")
             )

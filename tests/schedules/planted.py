@@ -173,7 +173,7 @@ BUGS = [
     Bug(
         "a job is launched though the queue was paused meanwhile",
         "_runtime/engine.py",
-        "            if not self.accepts_dispatch or state.pause is not None:\n"
+        "            if not self.accepts_dispatch or state.starts_nothing:\n"
         "                return None\n",
         "",
     ),
@@ -296,7 +296,7 @@ BUGS = [
     Bug(
         "an evicted job is still counted as kept",
         "_core/state.py",
-        "        del self.jobs[oldest.id]\n",
+        "        del self.jobs[job.id]\n",
         "",
     ),
     Bug(
@@ -332,7 +332,7 @@ BUGS = [
     Bug(
         "a group that its queue knows keeps what is evicted",
         "_core/state.py",
-        "        if oldest.groups:\n            self.groups.let_go(oldest)\n",
+        "        if job.groups:\n            self.groups.let_go(job)\n",
         "",
     ),
     Bug(

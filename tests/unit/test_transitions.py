@@ -77,6 +77,7 @@ EVENTS: dict[str, Callable[[JobRecord], ev.Event]] = {
     "Moved": lambda job: ev.Moved(job, None, "top"),
     "Held": lambda job: ev.Held(job, 8.0, "cancel"),
     "Released": lambda job: ev.Released(job),
+    "Resubmitted": lambda job: ev.Resubmitted(job),
     "HoldExpired": lambda job: ev.HoldExpired(job),
     "BackoffOver": lambda job: ev.BackoffOver(job, job.attempt),
     "RoomMade": lambda job: ev.RoomMade(job, job.attempt, ("other",)),
@@ -94,7 +95,10 @@ EVENTS: dict[str, Callable[[JobRecord], ev.Event]] = {
     "KillFailed": lambda job: ev.KillFailed(job, job.attempt, "too strong"),
     "ResultMoved": lambda job: ev.ResultMoved(job, NotKept(reason="no room")),
 }
-COMMANDS = {"Reprioritized", "Moved", "Held", "Released", "CancelRequested", "Withdrawn"}
+COMMANDS = {"Reprioritized", "Moved", "Held", "Released", "Resubmitted"} | {
+    "CancelRequested",
+    "Withdrawn",
+}
 END = ["Publish ended", "ReleaseWaiters"]
 DONE = ["Wake", *END]
 ASK = ["Ask", "ArmTimer grace", "Publish cancel_asked"]
@@ -107,6 +111,7 @@ CELLS: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("pending", "Moved"): ("pending", ["Publish moved", "Wake"]),
     ("pending", "Held"): ("pending", ["ArmTimer hold", "Publish held"]),
     ("pending", "Released"): ("pending", NOTHING),
+    ("pending", "Resubmitted"): ("pending", NOTHING),
     ("pending", "HoldExpired"): ("pending", NOTHING),
     ("pending", "BackoffOver"): ("pending", NOTHING),
     ("pending", "RoomMade"): ("pending", NOTHING),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from ..._core.sweeps.groups import latest
 from ..._runtime.engine import Engine
 from ..._runtime.engine_view import do_all
 from ..._runtime.storage.learning import kind_of
+from ..._runtime.sweeps.keyed import accept, is_new
 from ..._threads.kernel import can_nest, run_nested
 from ...child.job_context import current_job
 from ...errors import InvalidOptionError, WaitTimeoutError
@@ -23,8 +24,9 @@ from ..display_hook import hearing
 from ..options import check_text, seconds_or_none
 from ..submission import Submission, classify
 from .arrivals import Arrivals, within
-from .drawing import Drawing, Made
+from .drawing import Drawing, Made, noted
 from .group import JobGroup
+from .keys import KeyMaker, maker_of
 from .labels import LabelFunction, own_label
 
 
@@ -41,7 +43,7 @@ class Acts:
         def handle(self, record: JobRecord) -> Job: ...
         async def wait_for(self, record: JobRecord, timeout: float | None) -> None: ...
         def wait_blocking(self, records: list[JobRecord], timeout: float | None) -> None: ...
-        def _say_what_is_lost(self, records: list[JobRecord]) -> None: ...
+        def _say_what_is_lost(self, records: Sequence[JobRecord]) -> None: ...
         def _told_of_retry(
             self, record: JobRecord, again: JobRecord, latest: bool
         ) -> Iterable[str]: ...
@@ -58,35 +60,58 @@ class Acts:
     ) -> JobGroup:
         """Enqueue a job per tuple of items, the first `ahead` of them at once, all or none."""
         self.engine.life.check_open()
-        make = self.submission.record
+        make, keys = self.submission.record, self._keys(function, options, each=True)
         items = zip(*iterables, strict=False)  # as the built-in map: the shortest one ends it
         own = own_label(label, options, function, len(iterables))
-        made = [
-            make(function, item, {}, own(options, item), priority)
-            for item in islice(items, options.ahead)
-        ]
-        rest = [] if len(made) < options.ahead else list(islice(items, 1))
-        records = [record for record, _ in made]
-        self._say_what_is_lost(records)
-        name = records[0].spec.options.group if records else options.group
-        if name is None:
-            name = _made_up(records, function)
-            options = self._named(records, options, name)
-        group = Group(name, is_known=bool(rest), counts_gone=bool(rest))
-        for record in records:
-            record.groups = (group,)
-        if not rest:
-            jobs = list(map(self.handle, records))
-            self.engine.submit(made)
-            return JobGroup(self, name, group, jobs)
 
+        def made_of(item: tuple[Any, ...], options: JobOptions) -> Made:
+            return make(function, item, {}, own(options, item), priority, keys)
+
+        first: list[tuple[Any, ...]] = []
+        made = [made_of(item, options) for item in noted(islice(items, options.ahead), first)]
+        rest = [] if len(made) < options.ahead else list(islice(items, 1))
         total = _length(iterables)
+        while True:
+            given = (function, options, priority)
+            found = self._map_made(
+                made, chain(rest, items), bool(rest), given, keys, made_of, total
+            )
+            if found is not None:
+                return found
+            made = [made_of(item, options) for item in first]
+
+    def _map_made(
+        self,
+        made: list[Made],
+        items: Iterator[tuple[Any, ...]],
+        is_long: bool,
+        given: tuple[object, JobOptions, int],
+        keys: KeyMaker | None,
+        make: Callable[[tuple[Any, ...], JobOptions], Made],
+        total: int | None,
+    ) -> JobGroup | None:
+        """Enqueue the first jobs of a map, and the rest as there is room; None: look again."""
+        function, options, priority = given
+        records = [record for record, _ in made]
+        new = records if keys is None else [record for record in records if is_new(record)]
+        self._say_what_is_lost(new)
+        name = new[0].spec.options.group if new else options.group
+        if name is None:
+            name = self._name_before(records) or _made_up(records, function)
+            options = self._named(new, options, name)
+        group = Group(name, is_known=is_long, counts_gone=is_long)
+        for record in new:
+            record.groups = (group,)
+        if not is_long:
+            jobs = self._accept(made, keys, group)
+            return None if jobs is None else JobGroup(self, name, group, jobs)
+
         for place, record in enumerate(records):
-            record.spec.options = replace(record.spec.options, item=(place, total))
+            if keys is None or is_new(record):
+                record.spec.options = replace(record.spec.options, item=(place, total))
 
         def one(item: tuple[Any, ...], place: int) -> Made:
-            placed = replace(options, item=(place, total))
-            return make(function, item, {}, own(placed, item), priority)
+            return make(item, replace(options, item=(place, total)))
 
         def refused(item: tuple[Any, ...], place: int, why: str) -> JobRecord:
             placed = replace(options, item=(place, total))
@@ -96,7 +121,7 @@ class Acts:
             self.engine,
             kind_of(records[0].spec),
             group,
-            chain(rest, items),
+            items,
             options,
             total,
             one,
@@ -104,8 +129,56 @@ class Acts:
             self.handle,
             self.drawings,
         )
-        drawing.begin(made)
-        return JobGroup(self, name, group, None, drawing)
+        return JobGroup(self, name, group, None, drawing) if drawing.begin(made) else None
+
+    def submit_keyed(
+        self,
+        target: object,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: JobOptions,
+        priority: int,
+    ) -> Job:
+        """Enqueue a job with a key, or return the one that stands for it."""
+        keys = self._keys(target, options)
+        while True:
+            made = [self.submission.record(target, args, kwargs, options, priority, keys)]
+            self._say_what_is_lost([record for record, _ in made])
+            found = self._accept(made, keys, options.group)
+            if found is not None:
+                return found[0]
+
+    def _keys(self, target: object, options: JobOptions, *, each: bool = False) -> KeyMaker | None:
+        if options.key is None:
+            return None
+        classify(target)  # refuses what is none, before it is digested
+        return maker_of(self.submission.keys, options, target, each=each)
+
+    def _accept(
+        self, made: list[Made], keys: KeyMaker | None, group: Group | str | None
+    ) -> list[Job] | None:
+        """Enqueue jobs, or take those that stand for known keys; None: look again."""
+        jobs = [self.handle(record) for record, _ in made]  # so what they returned stays
+        if keys is None or not keys.found_again:
+            self.engine.submit(made)
+            return jobs
+        standing = accept(self.engine, made, group)
+        if standing is None:
+            return None
+        for record in standing:
+            before = self.engine.state.jobs.get(record.retry_of or "")
+            if before is not None and before.retried_by is record:
+                self.handle(before)._next = self.handle(record)
+        return list(map(self.handle, standing))
+
+    def _name_before(self, records: Sequence[JobRecord]) -> str | None:
+        """Return the name that was made up when the first of these was submitted before."""
+        if not records or records[0].spec.options.key is None:
+            return None
+        before = self.engine.state.jobs.get(records[0].retry_of or records[0].id)
+        name = None if before is None else before.spec.options.group
+        is_made_up = name is not None and name.startswith(f"{records[0].spec.name} #")
+        return name if is_made_up else None
 
     @staticmethod
     def _named(records: Sequence[JobRecord], options: JobOptions, name: str) -> JobOptions:
@@ -259,7 +332,7 @@ def told_text(job: JobRecord, text: str) -> str:
     return text if job.spec.secrets is None else job.spec.secrets.hide(text)
 
 
-def _made_up(records: list[JobRecord], function: object) -> str:
+def _made_up(records: Sequence[JobRecord], function: object) -> str:
     """Name a group: no other one of the queue has this number, nor of its journal."""
     if not records:
         return f"{classify(function)[1]} (empty)"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
+from ..._core import effects as fx
 from ..._core import events as ev
 from ..._core.jobs import JobFailure, JobRecord, JobStatus
 from ..._core.sweeps.groups import latest
 from ..._core.transitions import apply
+from ..._runtime.sweeps.keyed import accept, accept_prepared, end_review, is_new, prepare
 from ..._runtime.waiting import Waiter
 from ..._threads.interrupts import UNINTERRUPTED
 from ...errors import (
@@ -78,6 +80,7 @@ class Drawing:
         self.group = group
         self._items: Items | None = items
         self._ahead = options.ahead
+        self._has_keys = options.key is not None and not options.rerun
         self.tags = options.tags
         self._make = make
         self._refused = refused
@@ -186,16 +189,23 @@ class Drawing:
         total = self.total
         return None if total is None else total - len(self._numbers)
 
-    def begin(self, first: list[Made]) -> None:
-        """Submit the first jobs, all or none, and draw on from now on."""
+    def begin(self, first: list[Made]) -> bool:
+        """Submit the first jobs, all or none, and draw on from now on. False: look again."""
         self.group.is_drawn = True
-        self._engine.submit(first)
+        records: list[JobRecord] | None = [record for record, _ in first]
+        if self._has_keys:
+            records = accept(self._engine, first, self.group)
+        else:
+            self._engine.submit(first)
+        if records is None:
+            return False
         with self._engine.lock.held:
             self._beside.append(self)
             self._engine.state.drawings = len(self._beside)
-            self._note(first)
+            self._note(records)
             self._stop_listening = self._engine.publisher.on_change(self._look)
             self._look()
+        return True
 
     def waiter(self) -> Waiter:
         """Return one that settles when nothing more will be drawn."""
@@ -273,50 +283,77 @@ class Drawing:
 
     def _draw(self, count: int) -> None:
         assert self._items is not None
+        items: list[tuple[Any, ...]] = []
+        made, refused, failure = self._jobs_of(noted(islice(self._items, count), items))
+        while not self._submit(made, refused):
+            made, refused, _ = self._jobs_of(items)
+        if failure is not None:  # the jobs made before it are submitted all the same
+            raise failure
+        if len(made) < count:
+            self.end()
+
+    def _jobs_of(
+        self, items: Iterable[tuple[Any, ...]]
+    ) -> tuple[list[Made], dict[JobRecord, Exception], BaseException | None]:
+        """Make jobs; return them, those that can never run, and what has stopped the making."""
         made: list[Made] = []
         refused: dict[JobRecord, Exception] = {}
-        failure: BaseException | None = None
-        begin = len(self._numbers)
         try:
-            for place, item in enumerate(islice(self._items, count), begin):
+            for place, item in enumerate(items, len(self._numbers)):
                 try:
                     made.append(self._make(item, place))
                 except JobQueueError as error:
                     record = self._refused(item, place, str(error))
                     made.append((record, ()))
                     refused[record] = error
-        except BaseException as error:  # the jobs made so far are submitted all the same
-            failure = error
-        self._submit(made, refused)
-        if failure is not None:
-            raise failure
-        if len(made) < count:
-            self.end()
+        except BaseException as error:
+            return made, refused, error
+        return made, refused, None
 
-    def _submit(self, made: list[Made], refused: dict[JobRecord, Exception]) -> None:
-        """Submit jobs, unless somebody has ended the drawing meanwhile: they never were, then."""
+    def _submit(self, made: list[Made], refused: dict[JobRecord, Exception]) -> bool:
+        """Submit jobs, unless somebody has ended the drawing meanwhile: they never were, then.
+
+        False: a job that was to stand for a known key does so no more; look again.
+        """
         engine = self._engine
         for record, _ in made:
-            record.groups = (self.group,)
-            if engine.recorder is not None:
-                engine.recorder.prepare(record)
+            if is_new(record):
+                record.groups = (self.group,)
+        held = [self._handle(record) for record, _ in made] if self._has_keys else None
+        prepare(engine, made)
+        outside: list[fx.Effect] = []
         with UNINTERRUPTED:
             with engine.lock.held:
                 if self.is_over:
-                    return
-                outside = engine.accept(made, ev.NONE_REPEATED)
+                    return True
+                if held is not None:
+                    records = accept_prepared(engine, made, self.group, outside)
+                    if records is None:
+                        return False
+                else:
+                    outside += engine.accept(made, ev.NONE_REPEATED)
+                    records = [record for record, _ in made]
                 for record, error in refused.items():
                     event = ev.Refused(record, JobFailure(KIND, str(error), exception=error))
                     outside += engine.perform_inside(apply(engine.state, event, engine.now()) or [])
-                self._note(made)
+                self._note(records)
             engine.perform(outside)
+            end_review(engine)
+        return True
 
-    def _note(self, made: list[Made]) -> None:
-        self._numbers.extend(record.number for record, _ in made)
+    def _note(self, records: list[JobRecord]) -> None:
+        self._numbers.extend(record.number for record in records)
         if self._held is not None:
-            self._held += (self._handle(record) for record, _ in made)
+            self._held += map(self._handle, records)
         for tell in self._followers:
-            tell([record for record, _ in made])
+            tell(records)
+
+
+def noted(items: Items, into: list[tuple[Any, ...]]) -> Items:
+    """Give items one by one, as a user's generator may change what it gave before."""
+    for item in items:
+        into.append(item)
+        yield item
 
 
 def _told(error: BaseException, drawn: int) -> Exception:

@@ -49,7 +49,9 @@ class Group:
         self.counts[last.status] -= 1
         self.counts[job.status] += 1
         if self.items is not None:
-            root = self._roots.pop(last.number, last.number)
+            root = self._roots.pop(last.number, None)
+            if root is None:  # it is the first try, or stands for several items
+                root = self._roots.get(job.number, last.number)
             self._roots[job.number] = root
             self.items[root] = job
 
@@ -58,7 +60,7 @@ class Group:
         if self.items is not None:
             if not self.counts_gone:
                 self.counts[job.status] -= 1
-            del self.items[self._roots.pop(job.number, job.number)]
+            self.items.pop(self._roots.pop(job.number, job.number), None)
 
     def latest(self) -> list[Counted]:
         """List the latest try of each item, in the order of their first submits."""

@@ -100,9 +100,14 @@ def enrol(
         state.groups.join(job, name)
 
 
-def join(state: HasGroups, job: JobRecord, group: Group) -> None:
-    """Add a job that was there before to a group, and to the one that the queue has by its name."""
+def join(state: HasGroups, job: JobRecord, group: Group | str) -> None:
+    """Add a job that was there before to a group, and to the one that the queue has by its name.
+
+    A group that is given by its name is only the latter.
+    """
     job = latest(job)
-    group.add(job)
+    if not isinstance(group, str):
+        group.add(job)
+        group = group.name
     if job.id in state.jobs:
-        state.groups.join(job, group.name)
+        state.groups.join(job, group)

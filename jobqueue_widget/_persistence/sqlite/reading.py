@@ -49,6 +49,7 @@ def read_contents(connection: sqlite3.Connection) -> Contents:
             sessions=_sessions(connection),
             with_log=_ids(connection, "logs"),
             with_result=_ids(connection, "results"),
+            with_value=_ids(connection, "results", "form IN ('pickle', 'file')"),
         )
         _read_meta(connection, contents)
     except sqlite3.OperationalError as error:
@@ -201,5 +202,6 @@ def check(row: tuple[Any, ...], wanted: Collection[tuple[type, ...]]) -> None:
         raise Damaged("a row holds values of other types than were written")
 
 
-def _ids(connection: sqlite3.Connection, table: str) -> frozenset[str]:
-    return frozenset(row[0] for row in connection.execute(f"SELECT id FROM {table}"))
+def _ids(connection: sqlite3.Connection, table: str, which: str = "TRUE") -> frozenset[str]:
+    rows = connection.execute(f"SELECT id FROM {table} WHERE {which}")
+    return frozenset(row[0] for row in rows)

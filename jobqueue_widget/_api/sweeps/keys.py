@@ -1,0 +1,288 @@
+"""Makes the keys of jobs: of a text, a template, a function, or of all that a call consists of."""
+
+from __future__ import annotations
+
+import hmac
+import inspect
+import os
+import re
+import string
+from collections.abc import Callable, Mapping, Sequence
+from types import MethodType
+from typing import Any, Protocol
+
+from ..._core.spec import JobKey, JobOptions, JobSpec
+from ..._core.texts.fitting import fit
+from ..._secrets.parameters import names_by_position, parameters_of
+from ...errors import InvalidOptionError
+from ...workers.definitions import definition_of
+from .digest import Digester, NotDigestibleError, encoded, joined
+
+SIZE = 16  # bytes that are kept of a digest
+CURE = 'name the job instead: key="…", or a function of the arguments'
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]{6,}")
+
+
+class Seals(Protocol):
+    """What makes digests with a secret key."""
+
+    def seal(self, *parts: bytes) -> bytes | None: ...
+
+
+class Keys:
+    """Makes the keys of one queue's jobs. Any thread.
+
+    A key is an HMAC, with the journal's own key if there is one: nothing can be read from it.
+    """
+
+    def __init__(self) -> None:
+        self._own = os.urandom(32)
+        self._given: Seals | None = None
+
+    def use(self, signer: Seals) -> None:
+        """Make the same keys as other queues of this user's journals from now on."""
+        self._given = signer
+
+    def digest(self, *parts: str | bytes) -> str:
+        """Return the digest of some parts."""
+        given = [part if isinstance(part, bytes) else encoded(part) for part in parts]
+        made = None if self._given is None else self._given.seal(b"key", *given)
+        if made is None:
+            made = hmac.digest(self._own, joined("key", given), "sha256")
+        return made[:SIZE].hex()
+
+
+class KeyMaker:
+    """Makes the keys of jobs that are submitted together, with one `key` and of one target.
+
+    Args:
+        keys: of the queue.
+        given: the option: a text, True, a function, or the key of an earlier job of the same kind.
+        target: what the jobs run, as it is now.
+        each: they are made by a map, so that a text is a template.
+        found_again: a submit with a key that is known gets the job of that key.
+
+    Raises:
+        InvalidOptionError: the option does not fit, or the target cannot be digested.
+
+    """
+
+    def __init__(
+        self, keys: Keys, given: object, target: object, *, each: bool, found_again: bool
+    ) -> None:
+        self.found_again = found_again
+        self._keys = keys
+        self._target = target
+        self._name = name_of_target(target)
+        self._given = given
+        self._code = ""
+        if isinstance(given, JobKey) and given.code:
+            given = self._given = True
+        if given is True:
+            code = b"" if isinstance(target, str) else self._digest_of(target, "its function")
+            self._code = keys.digest("code", self._name, code)
+        self._template = _Template(given) if each and isinstance(given, str) else None
+
+    def key(self, spec: JobSpec) -> JobKey:
+        """Return the key of a job.
+
+        Raises:
+            InvalidOptionError: it cannot be told.
+
+        """
+        given = self._given
+        if isinstance(given, JobKey):
+            return given
+        if given is True:
+            return JobKey(self._of("call", self._call(spec)), self._code)
+        if self._template is not None:
+            return JobKey(self._of("text", self._template.fill(spec)))
+        if isinstance(given, str):
+            return JobKey(self._of("text", given))
+        assert callable(given)
+        return JobKey(self._told_by(given, spec))
+
+    def _of(self, kind: str, what: str | bytes) -> str:
+        return self._keys.digest(kind, self._name, what)
+
+    def _call(self, spec: JobSpec) -> bytes:
+        digester, named, rest = Digester(), dict(spec.kwargs), []
+        parameters = () if isinstance(self._target, str) else parameters_of(self._target).named  # type: ignore[arg-type]
+        for place, value in enumerate(spec.args):
+            if place < len(parameters) and parameters[place] not in named:
+                named[parameters[place]] = value
+            else:
+                rest.append(value)
+        parts = [
+            encoded(name) + self._argument(digester, repr(name), named[name])
+            for name in sorted(named)
+        ]
+        others = [
+            self._argument(digester, str(place), value) for place, value in enumerate(rest, 1)
+        ]
+        return joined(f"call with {len(others)} more", parts + others)
+
+    def _argument(self, digester: Digester, name: str, value: object) -> bytes:
+        try:
+            return digester.digest(value)
+        except NotDigestibleError as error:
+            raise InvalidOptionError(
+                f"key=True: argument {name} ({type(value).__name__}) has no stable digest: "
+                f"{error}; {CURE}"
+            ) from error
+
+    def _digest_of(self, value: object, what: str) -> bytes:
+        try:
+            return Digester().digest(value)
+        except NotDigestibleError as error:
+            raise InvalidOptionError(
+                f"key=True: {what} has no stable digest: {error}; {CURE}"
+            ) from error
+
+    def _told_by(self, function: Callable[..., object], spec: JobSpec) -> str:
+        try:
+            told = function(*spec.args, **spec.kwargs)
+        except Exception as error:
+            raise InvalidOptionError(
+                f"key: the function for the key raised {type(error).__name__}: {error}"
+            ) from error
+        if isinstance(told, str):
+            return self._of("text", _checked(told, "the function for the key gave"))
+        if told is None or isinstance(told, bool) or inspect.isawaitable(told):
+            if inspect.iscoroutine(told):
+                told.close()
+            raise InvalidOptionError(
+                f"key: the function for the key gave {type(told).__name__}: it must return what "
+                "tells the jobs apart, such as a text or a tuple"
+            )
+        try:
+            return self._of("value", Digester().digest(told))
+        except NotDigestibleError as error:
+            raise InvalidOptionError(
+                f"key: what the function for the key gave ({type(told).__name__}) has no stable "
+                f"digest: {error}; let it return a text"
+            ) from error
+
+
+def maker_of(
+    keys: Keys, options: JobOptions, target: object, *, each: bool = False, anew: bool = False
+) -> KeyMaker | None:
+    """Return what makes the keys of jobs that are submitted together; None without keys.
+
+    Args:
+        keys: of the queue.
+        options: those of the jobs.
+        target: what they run.
+        each: they are submitted by a map.
+        anew: they run also if their keys are known.
+
+    Raises:
+        InvalidOptionError: there is no such key of such jobs.
+
+    """
+    if options.key is None:
+        return None
+    again = not (anew or options.rerun)
+    return KeyMaker(keys, options.key, target, each=each, found_again=again)
+
+
+class _Template(string.Formatter):
+    """A text with fields for arguments: `{0}` or `{name}`, also `{path.name}` or `{rate:.3f}`."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        try:
+            fields = [field for _, field, _, _ in self.parse(text) if field is not None]
+        except ValueError as error:
+            raise InvalidOptionError(f"key={_shown(text)} is no template: {error}") from None
+        if not fields:
+            raise InvalidOptionError(
+                f"key={_shown(text)} would be the same for each job of the map: let it tell them "
+                'apart by their arguments, as in key="{0}" or key="{name}"'
+            )
+
+    def fill(self, spec: JobSpec) -> str:
+        """Put in the arguments of a job.
+
+        Raises:
+            InvalidOptionError: it has no such argument, or one that has no stable text.
+
+        """
+        names = names_by_position(spec.target, len(spec.args))
+        named: dict[str, object] = {
+            name: value
+            for name, value in zip(names, spec.args, strict=True)
+            if name is not None and names.count(name) == 1
+        }
+        named.update(spec.kwargs)
+        try:
+            told = self.vformat(self._text, spec.args, named)
+        except InvalidOptionError:
+            raise
+        except (KeyError, IndexError) as error:
+            has = ", ".join([*map(str, range(len(spec.args))), *named])
+            raise InvalidOptionError(
+                f"key={_shown(self._text)} names {error}, and the arguments are: {has}"
+            ) from None
+        except Exception as error:
+            raise InvalidOptionError(
+                f"key={_shown(self._text)} cannot be filled in: {type(error).__name__}: {error}"
+            ) from error
+        return _checked(told, f"key={_shown(self._text)} gives")
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """Format one argument, whose text must be the same in each kernel."""
+        text = super().format_field(value, format_spec)
+        if isinstance(value, (set, frozenset)) or (
+            not isinstance(value, str) and _ADDRESS.search(text)
+        ):
+            raise InvalidOptionError(
+                f"key={_shown(self._text)}: the text of a {type(value).__name__} differs from "
+                "kernel to kernel; name a part of it that stays, or use key=True"
+            )
+        return str(text)
+
+    def check_unused_args(
+        self, used_args: object, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Accept that not every argument is named."""
+
+
+def name_of_target(target: object) -> str:
+    """Return the name to which a key belongs: module and qualified name, or that of a plugin."""
+    if isinstance(target, str):
+        return f"plugin {target}"
+    definition: Any = definition_of(target)
+    name = f"{definition.__module__}:{definition.__qualname__}"
+    while hasattr(target, "func") and hasattr(target, "keywords"):  # a partial
+        target = target.func
+    return f"{name}.{target.__func__.__name__}" if isinstance(target, MethodType) else name
+
+
+def check_key(value: object) -> object:
+    """Return the option if it can make keys.
+
+    Raises:
+        InvalidOptionError: it cannot.
+
+    """
+    if value is True:
+        return value
+    if isinstance(value, str):
+        return _checked(value, "key is")
+    if callable(value) and not inspect.iscoroutinefunction(value):
+        return value
+    raise InvalidOptionError(
+        "key must be a text, True or a plain function of the arguments, not "
+        f"{type(value).__name__}; without a key leave it out"
+    )
+
+
+def _checked(text: str, what: str) -> str:
+    if not text.strip():
+        raise InvalidOptionError(f"{what} an empty text: it must tell jobs apart")
+    return str.__str__(text)
+
+
+def _shown(text: str) -> str:
+    return repr(fit(text, 60))

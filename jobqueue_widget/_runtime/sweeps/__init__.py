@@ -1,0 +1,1 @@
+"""Accepts jobs that belong together: those with keys."""
