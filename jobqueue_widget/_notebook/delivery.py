@@ -13,6 +13,7 @@ from IPython.display import display
 from ..job import Job
 
 MISSING = object()
+UNKNOWN = object()  # a cell that has begun before we looked
 
 
 class Shell(Protocol):
@@ -104,26 +105,27 @@ class Deliveries:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._open: list[Delivery] = []  # in the order of their submits
-        self._cells = 0  # that run now: one inside another, or in subshells
+        self._cells: list[object] = []  # that run now: one inside another, or in subshells
         self._lock = threading.RLock()
 
     def open(self) -> None:
         """Begin to look when cells begin and end."""
-        self._cells = 0
-        self._shell.events.register("pre_execute", self._cell_begins)
-        self._shell.events.register("post_execute", self._cell_ends)
+        self._cells.clear()
+        self._shell.events.register("pre_run_cell", self._cell_begins)
+        self._shell.events.register("post_run_cell", self._cell_ends)
 
     def close(self) -> None:
         """Set nothing any more."""
-        if self._cell_begins in self._shell.events.callbacks["pre_execute"]:
-            self._shell.events.unregister("pre_execute", self._cell_begins)
-            self._shell.events.unregister("post_execute", self._cell_ends)
+        if self._cell_begins in self._shell.events.callbacks["pre_run_cell"]:
+            self._shell.events.unregister("pre_run_cell", self._cell_begins)
+            self._shell.events.unregister("post_run_cell", self._cell_ends)
         self._open.clear()
 
     def expect(self, job: Job, names: tuple[str, ...]) -> None:
         """Set these names when this job has ended. In the cell that has submitted it."""
         with self._lock:
-            self._cells = max(1, self._cells)  # the extension was loaded in this very cell
+            if not self._cells:  # the extension was loaded in this very cell
+                self._cells.append(UNKNOWN)
             self._open.append(Delivery(job, names, self._shell.user_ns))
         try:
             loop = asyncio.get_running_loop()
@@ -131,15 +133,24 @@ class Deliveries:
             return  # nothing runs between cells here: the next one finds it
         job.add_done_callback(lambda _: _call_soon(loop, self._deliver_between_cells))
 
-    def _cell_begins(self) -> None:
+    def _cell_begins(self, info: object) -> None:
         with self._lock:
+            self._forget(UNKNOWN)
             self._deliver_between_cells()
-            self._cells += 1
+            self._cells.append(info)
 
-    def _cell_ends(self) -> None:
+    def _cell_ends(self, result: object) -> None:
+        """Note the end of a cell. IPython tells it of empty ones, too, which did not begin."""
         with self._lock:
-            self._cells = max(0, self._cells - 1)
+            self._forget(UNKNOWN)
+            if result is not None:
+                self._forget(getattr(result, "info", None))
+            elif self._cells:  # it was interrupted
+                self._cells.pop()
             self._deliver_between_cells()
+
+    def _forget(self, cell: object) -> None:
+        self._cells[:] = [one for one in self._cells if one is not cell]
 
     def _deliver_between_cells(self) -> None:
         with self._lock:

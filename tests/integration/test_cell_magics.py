@@ -48,9 +48,12 @@ def test_names_are_set_between_cells_and_with_none(kernel: Kernel, tmp_path: Pat
     kernel.until(written("model: set in the notebook"))  # without another cell
     assert kernel.value_of("model") == 7
 
-    kernel.run(f"import time\nfrom pathlib import Path\ngate = Path({str(tmp_path / 'gate')!r})")
+    kernel.run(
+        f"import asyncio, time\nfrom pathlib import Path\ngate = Path({str(tmp_path / 'gate')!r})"
+    )
     kernel.run("%%job --out late\nwhile not gate.exists(): time.sleep(0.01)\nlate = 7")
-    kernel.run("queue = %jobs\ngate.touch()\nawait queue.join()\nseen = 'late' in globals()")
+    waits = "queue = %jobs\ngate.touch()\nawait queue.join()\nget_ipython().run_cell('')\n"
+    kernel.run(waits + "await asyncio.sleep(0)\nseen = 'late' in globals()")
     assert kernel.value_of("seen, late") == (False, 7)
 
     kernel.run("%%job --out never\nnever = 1\n1 / 0")
