@@ -23,6 +23,7 @@ from types import (
 )
 from typing import Any, cast
 
+from ..child.cell import Cell
 from ..workers.definitions import StandIn
 from .functions import Parts, is_by_value, of_class, of_function
 from .parameters import names_by_position
@@ -70,6 +71,8 @@ def parts_of(value: object, *, everything: bool) -> Parts:
         return of_class(value)
     if isinstance(value, FunctionType):
         return of_function(value)
+    if isinstance(value, Cell):
+        return list(_attributes(value))
     if isinstance(value, StandIn):
         return [(None, value.__wrapped__)] if is_by_value(value) else ()
     if isinstance(value, MethodType):

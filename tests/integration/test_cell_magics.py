@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from jobqueue_widget import JobQueue
+from jobqueue_widget.child.cell import Cell
 from tests.kernels import REPOSITORY, VERSIONS, Kernel
 
 pytestmark = pytest.mark.usefixtures("loop_of_the_client")
@@ -106,3 +108,11 @@ def test_where_no_loop_runs_between_cells_it_says_what_to_do(tmp_path: Path) -> 
     assert "no event loop runs here between cells, so a queue needs one of its own" in ran.stdout
     assert '`queue = await JobQueue(loop="thread").start()`' in ran.stdout, ran.stdout
     assert "\n42\n" in ran.stdout, ran.stdout + ran.stderr
+
+
+async def test_a_secret_in_the_text_of_a_cell_is_hidden() -> None:
+    code = compile("api_key = 'sk-abcdef123456789'\nprint(api_key)", "a cell", "exec")
+    async with JobQueue() as queue:
+        job = queue.submit_nowait(Cell(code, None, (), "cell", {}, {}))
+        assert await job == {}
+        assert "sk-" not in job.logs()
