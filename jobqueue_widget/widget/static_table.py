@@ -160,6 +160,8 @@ def _progress(row: dict[str, Any]) -> str:
 def _remark(row: dict[str, Any]) -> str:
     names = ("error", "cancel_reason", "note", "block_reason", "message")
     text = next((str(row[name]) for name in names if row[name]), "")
+    if str(row["note"]).startswith("retried → "):
+        text = f"{row['note']} · {text}"
     return " ".join(ends(text, 2 * REMARK).split())
 
 

@@ -230,3 +230,11 @@ def test_a_group_is_drawn_as_it_stands_and_follows_its_jobs(shown: str) -> None:
     assert "<script>" not in html
     assert "<b>sweep" not in html
     assert "width:66.67%" in html
+
+
+def test_a_job_that_was_tried_again_says_so_in_the_table() -> None:
+    cells = ("from jobqueue_widget import JobQueue; queue = await JobQueue().start()", GROUP)
+    again = "await queue.join(); again = runs.retry_failed(); await queue.join()"
+    output = outputs_after(*cells, again, "queue")[3]
+    assert output["text/html"].count("retried → ") == 1
+    assert "ValueError" in output["text/html"]

@@ -119,7 +119,8 @@ function ended(row: Row, requested: string, now: number): Words {
     words.info = row.note === null ? duration : `${row.note} · ${duration}`;
     return words;
   }
-  words.info = row.error ?? row.cancel_reason ?? row.status;
+  const why = row.error ?? row.cancel_reason ?? row.status;
+  words.info = row.note?.startsWith("retried → ") ? `${row.note} · ${why}` : why;
   words.act = "retry";
   return requested === "retry" ? { ...words, info: "queueing again…", ready: false } : words;
 }

@@ -21,3 +21,10 @@ test("what keeps it from starting is told first", () => {
   assert.equal(infoOf({ starts_at: 1012, block: "could not be started" }), "could not be started");
   assert.equal(infoOf({ starts_at: 1012, held: true }), "held");
 });
+
+test("a job that was tried again says so first, and why it had failed", () => {
+  const failed = { status: "failed", error: "ValueError: no" };
+  assert.equal(infoOf({ ...failed, note: "retried → 1a2b3c4d" }),
+    "retried → 1a2b3c4d · ValueError: no");
+  assert.equal(infoOf({ ...failed, note: "work differs now" }), "ValueError: no");
+});
