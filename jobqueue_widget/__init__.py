@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._api.rerun_warning import QueueReplacedWarning
     from ._api.rows import Rows
     from ._api.sweeps.group import JobGroup
+    from ._api.sweeps.references import by_handle
     from ._core.jobs import BlockReason, Holder, JobFailure, JobStatus, NotKept
     from ._core.machine.learned import RunStats
     from ._persistence.sqlite.journal import SqliteJournal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .child.job_context import JobCancelled, current_job, track
     from .child.plugins.interface import FileBackedDTO, PluginInterface
     from .errors import (
+        InvalidArgumentError,
         InvalidManifestError,
         InvalidOptionError,
         InvalidTargetError,
@@ -85,6 +87,7 @@ _HOMES = {
     "DaskExecutor": ".executors.dask.executor",
     "RayExecutor": ".executors.ray.executor",
     "JobQueueError": ".errors",
+    "InvalidArgumentError": ".errors",
     "InvalidTargetError": ".errors",
     "InvalidOptionError": ".errors",
     "UnpicklableJobError": ".errors",
@@ -123,6 +126,7 @@ _HOMES = {
     "SqliteJournal": "._persistence.sqlite.journal",
     "JournalRecord": "._persistence.sqlite.records",
     "read_journal": "._persistence.sqlite.records",
+    "by_handle": "._api.sweeps.references",
 }
 
 __all__ = [
@@ -131,6 +135,7 @@ __all__ = [
     "FileBackedDTO",
     "FuturesExecutor",
     "Holder",
+    "InvalidArgumentError",
     "InvalidManifestError",
     "InvalidOptionError",
     "InvalidTargetError",
@@ -181,6 +186,7 @@ __all__ = [
     "UnsendableValueError",
     "WaitTimeoutError",
     "__version__",
+    "by_handle",
     "current_job",
     "read_journal",
     "track",

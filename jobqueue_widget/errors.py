@@ -22,6 +22,10 @@ class InvalidOptionError(JobQueueError, TypeError, ValueError):
     """An option or constructor argument is unknown, of the wrong type or out of range."""
 
 
+class InvalidArgumentError(JobQueueError, TypeError, ValueError):
+    """A job stands among the arguments where its result cannot be put in its place."""
+
+
 class UnpicklableJobError(JobQueueError, TypeError):
     """A plain function, or one of its arguments, cannot be sent to a worker process."""
 

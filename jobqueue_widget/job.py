@@ -8,7 +8,8 @@ from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._api.display_hook import provider
-from ._api.rows import cancel_note, has_changed, note_of
+from ._api.rows import blocked_text, cancel_note, has_changed, note_of
+from ._api.sweeps.references import Handle
 from ._core.jobs import BlockReason, CancelPhase, JobFailure, JobRecord, JobStatus, NotKept
 from ._core.lazy import LazyResult
 from ._core.machine.told import unchecked_text
@@ -35,6 +36,7 @@ class ControlView(Protocol):
     """What a handle asks of the queue that has its job (`_api/control.py`)."""
 
     queue: Callable[[], object | None]
+    engine: Any
 
     def row(self, record: JobRecord) -> dict[str, Any]:
         """Return a job as plain values."""
@@ -61,7 +63,7 @@ class ControlView(Protocol):
         """Append to a job's log, also after its end."""
 
 
-class Job:
+class Job(Handle):
     """One request to run something.
 
     `await job` gives its result. Handles of the same job are equal; they sort in dispatch order.
@@ -192,8 +194,7 @@ class Job:
     @property
     def block_reason(self) -> str | None:
         """Why a pending job does not start, where there is more to say than that it waits."""
-        reason = self._record.block_reason
-        return None if reason is None else reason.text
+        return blocked_text(self._record)
 
     @property
     def block(self) -> BlockReason | None:
@@ -280,6 +281,9 @@ class Job:
         or failed if it was a time limit that wanted it to stop.
         """
         return None if self._record.status is JobStatus.completed else self._value()
+
+    def _taken(self) -> tuple[object, JobRecord]:
+        return self._control.engine, self._record
 
     def _value(self) -> Any:
         value = self._record.result
@@ -491,8 +495,8 @@ class Job:
 
     def __reduce__(self) -> str:
         raise TypeError(
-            "a Job stays in its process and cannot be pickled: pass its result (`await job`) or "
-            "its id, or let a job come after it with options(after=…)"
+            "a Job stays in its process and cannot be pickled: pass it as an argument, where it "
+            "stands for its result, or in a list, a tuple or a dictionary's values; or pass its id"
         )
 
     def __repr__(self) -> str:

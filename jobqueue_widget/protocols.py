@@ -40,6 +40,10 @@ class Reporter(Protocol):
     def devices(self) -> tuple[str, ...]:
         """The GPUs that were reserved for the job, as CUDA_VISIBLE_DEVICES names them."""
 
+    @property
+    def forwards(self) -> bool:
+        """True if other jobs take the result: then it is best left as it was packed."""
+
     def phase(self, text: str | None, where: str | None = None) -> None:
         """Tell what the attempt does before its body runs ("starting", …); None: the body runs.
 
@@ -221,6 +225,16 @@ class SetsSurroundings(Protocol):
     """An executor whose jobs have a folder and an environment of their own (`env=`, `cwd=`)."""
 
     sets_surroundings: bool
+
+
+@runtime_checkable
+class SharesFiles(Protocol):
+    """An executor whose jobs can open what this user has on this machine.
+
+    Results that its jobs take as arguments are passed on to them as files.
+    """
+
+    shares_files: bool
 
 
 @runtime_checkable
@@ -496,6 +510,7 @@ __all__ = [
     "ResourceSource",
     "Session",
     "SetsSurroundings",
+    "SharesFiles",
     "StoredRequest",
     "SupportsEmergencyStop",
     "SupportsPluginLogs",

@@ -34,12 +34,13 @@ from .callers.futures import JobFuture
 from .callers.stack import stack_of
 from .options import check_callback, check_priority, check_text, seconds_or_none
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
-from .submission import MISSING, Submission, changed_text, differs_now, target_of
+from .submission import MISSING, Submission, target_of
 from .sweeps.acts import Acts, told_text
 from .sweeps.arrivals import within
 from .sweeps.drawing import Drawing
 from .sweeps.group import JobGroup
 from .sweeps.labels import LabelFunction, Labels
+from .sweeps.latest import changed_text, differs_now
 from .unawaited import to_be_awaited
 
 Scope = Literal["pending", "running", "all"]

@@ -14,7 +14,7 @@ from .._core.texts.words import cancel_text, error_text
 from .._runtime.engine import Engine
 from .._secrets.arguments import arguments_line
 from .schema import USUAL
-from .submission import differs_now
+from .sweeps.latest import differs_now
 
 HISTORY_IN_STATE = 20
 CHANGED = "the function has changed since it was last submitted with these arguments"
@@ -80,6 +80,14 @@ def block_dict(reason: BlockReason | None) -> dict[str, Any] | None:
     }
 
 
+def blocked_text(job: JobRecord) -> str | None:
+    """Say why a job does not start, where there is more to say than that it waits."""
+    if job.block_reason is not None:
+        return job.block_reason.text
+    left = job.parents_left
+    return f"waits for {left} job{'s' if left > 1 else ''}" if left else None
+
+
 def state_dict(engine: Engine) -> dict[str, Any]:
     """Return all of a queue at one moment, for `queue.get_state()`."""
     with engine.lock.held:
@@ -91,7 +99,7 @@ def state_dict(engine: Engine) -> dict[str, Any]:
                 "plugin_name": job.spec.name,
                 "priority": job.priority,
                 "position": place,
-                "block_reason": None if job.block_reason is None else job.block_reason.text,
+                "block_reason": blocked_text(job),
                 "block": block_dict(job.block_reason),
             }
             for place, job in enumerate(state.order.slice(0))
@@ -147,8 +155,8 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
     shown["held"] = job.held
     shown["hold_until"] = job.hold_until
     shown["starts_at"] = job.starts_at
-    if reason is not None:
-        shown["block_reason"] = reason.text
+    if reason is not None or job.parents_left:
+        shown["block_reason"] = blocked_text(job)
     if spec.secrets is not None:
         shown["note"] = note_of(job, False)
     elif job.function_changed:

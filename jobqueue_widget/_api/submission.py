@@ -9,35 +9,30 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core.jobs import JobRecord
 from .._core.spec import EMPTY, JobOptions, JobSpec, TargetKind
 from .._core.texts.hiding import with_texts
+from .._runtime.storage.forwarding import is_packed
 from .._runtime.sweeps.keyed import look
 from .._secrets.arguments import arguments_line, may_change
 from .._secrets.finder import secrets_of
 from .._secrets.parameters import parameters_of
 from .._secrets.variables import texts_of
-from ..child import loading
 from ..errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
 from ..protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
 from ..workers.definitions import (
-    Definition,
-    NotToldError,
     StandIn,
-    definition_of,
-    found_as,
-    made_of,
     name_of,
-    typed_name_of,
 )
-from ..workers.packing import Packed, PackedCall
 from ..workers.surroundings import Surroundings
 from ..workers.unpacking import CallReader
 from .options import KNOWN, check_resource_names, make_options
 from .owners import claim
 from .sweeps.keys import KeyMaker, Keys, maker_of
+from .sweeps.latest import latest_of
+from .sweeps.references import Prepare, References, Taken, not_yet
 
 if TYPE_CHECKING:
     from .._core.texts.hiding import Secrets
@@ -65,6 +60,7 @@ class Submission:
         self._executors: dict[str, Executor] = {}
         self.surroundings = Surroundings()
         self.keys = Keys()
+        self.references = References(engine, engine.state)
         claim(default, engine)
 
     def record(
@@ -83,16 +79,34 @@ class Submission:
         Raises:
             InvalidTargetError: the target is none of the accepted kinds.
             InvalidOptionError: an option does not go with it.
+            InvalidArgumentError: a job is an argument where its result cannot be one.
             UnpicklableJobError: a plain function cannot be sent to a worker.
 
         """
+        taken = self.references.taken(args, kwargs, with_key=keys is not None)
+        if taken is not None:
+            return self._record(target, taken, options, priority, keys)
+        make = lambda taken: self._record(target, taken, options, priority, None)  # noqa: E731
+        return self.references.made(make, args, kwargs)
+
+    def _record(
+        self,
+        target: object,
+        taken: Taken,
+        options: JobOptions,
+        priority: int,
+        keys: KeyMaker | None,
+    ) -> tuple[JobRecord, tuple[JobRecord, ...]]:
         engine = self._engine
+        args, kwargs = taken.args, taken.kwargs
         if isinstance(target, StandIn):
             target = target.target()
         kind, name = classify(target)
         if kwargs:
             refuse_options(target, kwargs)
         parents = self.parents(options) if options.after else ()
+        if taken.jobs:
+            parents = taken.parents(options, parents)
         if options.resources is not None:
             self.check_resources(options)
         number, job_id = engine.next_number()
@@ -100,6 +114,7 @@ class Submission:
         spec = JobSpec(job_id, kind, runs, name, args, kwargs or EMPTY, options)
         if kind != "plugin":
             spec.named = name_of(target)
+        spec.takes = taken.places
         if options.secret:
             check_secret_names(spec)
         executor = self.executor_for(spec)
@@ -117,10 +132,11 @@ class Submission:
         if self.is_local(executor):
             spec.surroundings = self.surroundings.now()
         spec.secrets = with_texts(secrets_of(spec), texts_of(spec))
+        prepare = not_yet if taken.jobs and kind == "plugin" else executor.prepare
         if spec.secrets is None:
-            spec.payload = executor.prepare(spec)
+            spec.payload = prepare(spec)
         else:
-            self._prepare(spec, executor, spec.secrets)
+            self._prepare(spec, prepare, spec.secrets)
         if is_packed(spec.payload) and any(map(may_change, (*args, *kwargs.values()))):
             arguments_line(spec)  # of now, and kept
             spec.lazy = CallReader(spec.payload[1])
@@ -144,7 +160,7 @@ class Submission:
         spec.refuse(why)
         return JobRecord(spec, priority, number, self._engine.now())
 
-    def _prepare(self, spec: JobSpec, executor: Executor, secrets: Secrets) -> None:
+    def _prepare(self, spec: JobSpec, prepare: Prepare, secrets: Secrets) -> None:
         """Pack a job with secrets, which no error, label or tag of it may show."""
         options = spec.options
         label = options.label and secrets.hide(options.label)
@@ -152,7 +168,7 @@ class Submission:
         tags = tuple(map(secrets.hide, options.tags))
         spec.options = replace(options, label=label, group=group, tags=tags)
         try:
-            spec.payload = executor.prepare(spec)
+            spec.payload = prepare(spec)
         except UnpicklableJobError as error:
             told = secrets.hide(str(error))
             if told == str(error):
@@ -182,6 +198,7 @@ class Submission:
         keys = maker_of(self.keys, options, now, anew=True)
         record, _ = self.record(now, spec.args, spec.kwargs, options, job.priority, keys)
         packed, earlier = record.spec.payload, spec.payload
+        record.spec.takes = spec.takes
         if is_packed(packed) and is_packed(earlier):
             record.spec.payload = packed[0], earlier[1]  # the arguments of its submit
         record.retry_of = job.id
@@ -210,6 +227,15 @@ class Submission:
         claim(options.executor, self._engine)
         self.parents(options)
         self.check_resources(options)
+
+    def parents_again(self, spec: JobSpec) -> tuple[JobRecord, ...]:
+        """Return the jobs that another try waits for: those of `after`, and whose results it takes.
+
+        Raises:
+            InvalidOptionError, NotRestorableError: one is not kept any more.
+
+        """
+        return tuple(dict.fromkeys((*self.parents(spec.options), *self.references.parents(spec))))
 
     def parents(self, options: JobOptions) -> tuple[JobRecord, ...]:
         """Return the jobs that `after` names.
@@ -413,64 +439,6 @@ def _whose(spec: JobSpec) -> str:
         where = "coroutine" if spec.kind == "coroutine" else "thread"
         return f"a {where} shares the one environment and folder of this process"
     return f"{cast('Executor', spec.executor).name!r} runs it in processes of its own"
-
-
-def is_packed(payload: object) -> TypeGuard[tuple[Packed, bytes | PackedCall]]:
-    """True for what an executor makes that sends functions to processes."""
-    return isinstance(payload, tuple) and len(payload) == 2 and isinstance(payload[0], Packed)
-
-
-def differs_now(spec: JobSpec) -> bool:
-    """True if a function, or what went with it by value, is another now. Quick if it is not."""
-    now = None if spec.named is None else found_as(spec.named)
-    if now is None:
-        return False
-    payload = None if spec.lost else spec.payload
-    if not is_packed(payload):
-        earlier = definition_of(spec.target)
-        return now is not earlier and Definition(now).digest != Definition(earlier).digest
-    packed = payload[0]
-    if packed.then is None or packed.now is None:
-        return False
-    if not packed.now.is_still(now):
-        packed.now = Definition(now)
-    return packed.now.digest != packed.then.digest
-
-
-def changed_text(spec: JobSpec) -> str:
-    """Return what is said of a job whose function differs now."""
-    return f"{spec.name} differs now; this is as it was: retry(latest=True) runs it as it is now"
-
-
-def latest_of(spec: JobSpec) -> Callable[..., object]:
-    """Return a job's function as it is now, bound to the objects of its submit.
-
-    Raises:
-        InvalidTargetError: it stands for no function any more, or nobody can tell for which.
-        NotRestorableError: what it needs was dropped.
-
-    """
-    target = cast("Callable[..., object]", spec.target)
-    named = typed_name_of(target) if spec.restored else spec.named
-    if named is None:
-        raise InvalidTargetError(
-            f"nothing tells what {spec.name!r} is now: no cell or module had it under its own "
-            "name when it was submitted; retry() it, or submit what you mean"
-        )
-    now = found_as(named)
-    if now is None:
-        raise InvalidTargetError(
-            f"{spec.name!r} stands for nothing that can be called now: define it, or retry() it"
-        )
-    then = target
-    if target is not definition_of(target) and is_packed(spec.payload):
-        then = loading.load(spec.payload[0].data)
-    try:
-        return made_of(now, target, then)
-    except NotToldError as why:
-        raise InvalidTargetError(
-            f"nothing tells what {spec.name!r} is now: {why}; or retry() it"
-        ) from None
 
 
 def _name_of(target: object) -> str:

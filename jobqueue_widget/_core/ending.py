@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import effects as fx
-from .jobs import CANCELLED, COMPLETED, PENDING, JobFailure, JobRecord, JobStatus
+from .jobs import CANCELLED, COMPLETED, PENDING, JobFailure, JobRecord, JobStatus, NotKept
 from .state import QueueState
 from .sweeps.groups import moved
 
 Out = list[fx.Effect]
+LINK = " ← "
+CHAINED = ("dependency ", "result not kept: ")
 
 
 def arm(job: JobRecord, kind: fx.TimerKind, seconds: float, out: Out) -> None:
@@ -82,21 +84,48 @@ def end(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
         for child in children:
             if child.status is not PENDING:
                 continue
-            if parent.status is COMPLETED or child.spec.options.after_failure == "run":
+            options = child.spec.options
+            if options.after_failure == "run" or gives_what_it_must(parent, child):
                 child.parents_left -= 1
+                child.revision = state.revision + 1  # of this event
                 if not child.parents_left:
                     state.order.refile(child)
                     out.append(fx.Wake(child))
             else:
-                child.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
+                child.cancel_reason = reason_of(parent)
                 _end_one(state, child, CANCELLED, out)
                 queue.append(child)
 
 
 def cancel_dependent(state: QueueState, job: JobRecord, parent: JobRecord, out: Out) -> None:
     """Cancel a job because this parent of it has failed or was cancelled."""
-    job.cancel_reason = f"dependency {parent.status.value}: {parent.spec.title}"
+    job.cancel_reason = reason_of(parent)
     end(state, job, CANCELLED, out)
+
+
+def gives_what_it_must(parent: JobRecord, child: JobRecord) -> bool:
+    """True if a parent has completed, and its result is there if the child takes it."""
+    if parent.status is not COMPLETED:
+        return False
+    return type(parent.result) is not NotKept or parent.id not in child.spec.takes
+
+
+def reason_of(parent: JobRecord) -> str:
+    """Say why a job after this one is cancelled, with the jobs before it that were the cause."""
+    title = parent.spec.title
+    if type(parent.result) is NotKept and parent.status is COMPLETED:
+        return lost_reason(title, parent.result)
+    told = f"dependency {parent.status.value}: {title}"
+    cause = parent.cancel_reason
+    if parent.status is not CANCELLED or not cause.startswith(CHAINED):
+        return told
+    nearest, *others = cause.split(LINK)
+    return LINK.join([told, nearest, *(["…", *others[-2:]] if len(others) > 3 else others)])
+
+
+def lost_reason(title: str, lost: NotKept) -> str:
+    """Say why a job is cancelled that takes a result which is not there."""
+    return f"result not kept: {title}: {lost.reason}"
 
 
 def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> None:
@@ -120,6 +149,10 @@ def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> 
     job.completed_at = state.now
     for parent in job.parents:
         parent.needed_by -= 1
+        if parent.taken_by and parent.id in job.spec.takes:
+            parent.taken_by -= 1
+            if not parent.taken_by:
+                state.let_go(parent, out)
     job.parents = ()
     if status is COMPLETED:
         job.progress = 1.0

@@ -40,6 +40,8 @@ class Submitted(Event):
 class Restored(Event):
     """A journal had the job, with status `was`; `parents` are the jobs it waits for.
 
+    Whoever restores has counted in `taken_by` of each the jobs that take its result.
+
     `asked`: it ran and somebody wanted it to end. `seen_at`: when its kernel last gave a sign of
     life (epoch seconds). `hold_left`, `delay_left` and `deadline_left`: seconds that are left.
     """

@@ -86,6 +86,7 @@ class JobRecord:
         "started_at",
         "starts_at",
         "status",
+        "taken_by",
         "timers",
         "usage",
         "where",
@@ -141,6 +142,8 @@ class JobRecord:
         self.children: list[JobRecord] | None = None
         #: How many jobs that come after it have not ended. Always.
         self.needed_by = 0
+        #: How many of these take its result as an argument. Always.
+        self.taken_by = 0
         #: True if its user asked for it after a restore, which pauses others. While pending.
         self.let_through = False
         #: Why it was not started when it was its turn. While pending.

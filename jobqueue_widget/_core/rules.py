@@ -12,6 +12,7 @@ from .ending import (
     disarm,
     end,
     free_lane,
+    gives_what_it_must,
 )
 from .jobs import (
     CANCELLED,
@@ -49,14 +50,17 @@ def submit(
         arm(job, "deadline", deadline, out)
     failed = None
     job.parents = event.parents
+    takes = job.spec.takes
     for parent in event.parents:
         parent.needed_by += 1
+        if takes and parent.id in takes and isinstance(event, ev.Submitted):
+            parent.taken_by += 1  # else whoever restores has counted it
         if not parent.status.ended:
             job.parents_left += 1
             if parent.children is None:
                 parent.children = []
             parent.children.append(job)
-        elif parent.status is not COMPLETED and options.after_failure == "cancel":
+        elif options.after_failure == "cancel" and not gives_what_it_must(parent, job):
             failed = failed or parent
     if options.key is not None and state.in_review:
         job.let_through = True
@@ -357,6 +361,9 @@ def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
         submit(state, event, out, "restored")
     else:
         accept(state, event, out)
+        job.parents = event.parents
+        for parent in event.parents:
+            parent.needed_by += 1
         job.failure = JobFailure("KernelDied", INTERRUPTED)
         end(state, job, CANCELLED if event.asked else FAILED, out)
         job.completed_at = max(event.seen_at, job.started_at or 0.0)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .texts.hiding import Secrets
 
 EMPTY: Mapping[str, object] = MappingProxyType({})
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 TargetKind = Literal["plugin", "coroutine", "function"]
 Resources = Mapping[str, float] | Literal["learned"]
@@ -92,6 +93,7 @@ class JobSpec:
         "secrets",
         "shown",
         "surroundings",
+        "takes",
         "target",
     )
     missing: str | None = None  # why a restored job can never run
@@ -121,6 +123,7 @@ class JobSpec:
         self.secrets: Secrets | None = None  # texts that nothing of it may show
         self.kept: object = None  # what a journal will keep of it, until that is written
         self.surroundings: object = None  # folder and environment of the submit, if it gets them
+        self.takes = NOTHING  # the jobs whose results are arguments, by id, and their places
         self.lazy: Callable[[str], object] | None = None
         self.lost = ""
 
@@ -143,6 +146,7 @@ class JobSpec:
         spec.executor = self.executor
         spec.surroundings = self.surroundings
         spec.secrets = self.secrets
+        spec.takes = self.takes
         if self.lazy is None:
             spec.args, spec.kwargs = self.args, self.kwargs
         else:

@@ -69,6 +69,7 @@ class QueueState:
         self.drawings = 0  # how many maps still have items to submit
         self.keys = KeyIndex()
         self.ended: deque[JobRecord] = deque()  # ended jobs that are kept, oldest first
+        self.awaited: dict[str, JobRecord] = {}  # older ones, whose results are still to be taken
         self.last_ended = 0  # the highest `ended_number` so far
         self.cleared_to = 0  # ended jobs up to this number are kept but not shown
         self.totals = Totals()
@@ -113,6 +114,7 @@ class QueueState:
         leaving = set(jobs)
         gone = [job for job in self.ended if job in leaving]
         self.ended = deque(job for job in self.ended if job not in leaving)
+        gone += [self.awaited.pop(job.id) for job in jobs if job.id in self.awaited]
         for job in gone:
             self._leave(job)
         self.revision += 1
@@ -137,8 +139,17 @@ class QueueState:
 
     def _evict_oldest(self, out: list[fx.Effect]) -> None:
         oldest = self.ended.popleft()
+        if oldest.taken_by:
+            self.awaited[oldest.id] = oldest
+            return
         self._leave(oldest)
         out.append(fx.Evict(oldest))
+
+    def let_go(self, job: JobRecord, out: list[fx.Effect]) -> None:
+        """Drop a job that was kept for its result alone, which nobody takes any more."""
+        if self.awaited.pop(job.id, None) is not None:
+            self._leave(job)
+            out.append(fx.Evict(job))
 
     def _leave(self, job: JobRecord) -> None:
         del self.jobs[job.id]
@@ -219,5 +230,6 @@ class QueueState:
         assert not numbers or numbers[-1] <= self.last_ended
         assert self.totals.accepted == self.open_count + self.totals.ended
         self.groups.validate(self.jobs.values())
-        known = len(pending) + len(self.running) + len(self.ended)
+        assert all(job.taken_by for job in self.awaited.values())
+        known = len(pending) + len(self.running) + len(self.ended) + len(self.awaited)
         assert len(self.jobs) == known, f"{len(self.jobs)} known, {known} placed"

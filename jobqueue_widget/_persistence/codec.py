@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
 from .._core.jobs import JobFailure, JobRecord, NotKept
 from .._core.lazy import LazyResult
-from .._core.spec import DEFAULT_OPTIONS, JobKey, JobOptions, JobSpec
+from .._core.spec import DEFAULT_OPTIONS, NOTHING, JobKey, JobOptions, JobSpec
 from .._core.stored import KeptFunction, KeptResult, StoredRequest, StoredState
 from .._core.texts.causes import kinds_from, stated_as_plain, stated_from
 from .._core.texts.fitting import ends, fit
@@ -89,7 +89,7 @@ class SealedCodec:
             job.id,
             spec.kind,
             plain(spec.name),
-            options_as_json(spec.options, None if missing else kept_of(spec)),
+            options_as_json(spec.options, None if missing else kept_of(spec), spec.takes),
             told,
             missing or None,
             None if function is None else function.digest,
@@ -272,9 +272,16 @@ def _text(why: str, shown: str) -> KeptResult:
     return KeptResult("text", plain(why).encode(), shown, None)
 
 
-def options_as_json(options: JobOptions, surroundings: object = None) -> str:
-    """Write the options that are set; an executor object by its name only."""
+def options_as_json(
+    options: JobOptions, surroundings: object = None, takes: Iterable[str] = ()
+) -> str:
+    """Write the options that are set; an executor object by its name only.
+
+    With them: the surroundings, and the ids of the jobs whose results it takes.
+    """
     found: dict[str, Any] = {} if surroundings is None else {"surroundings": surroundings}
+    if taken := list(takes):
+        found["results"] = taken
     if options is DEFAULT_OPTIONS:
         return json.dumps(found)
     for name in JobOptions.__dataclass_fields__:
@@ -315,6 +322,7 @@ def options_from_json(text: str, read: Callable[[dict[str, Any]], JobOptions]) -
         return DEFAULT_OPTIONS
     found = _loaded(text)
     found.pop("surroundings", None)
+    found.pop("results", None)
     key = found.pop("key", None)
     if key is not None and not _is_key(key):
         raise ValueError("its key is something else")
@@ -335,6 +343,19 @@ def options_from_json(text: str, read: Callable[[dict[str, Any]], JobOptions]) -
 def _is_key(value: object) -> bool:
     texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
     return texts and len(cast("list[str]", value)) == len(JobKey._fields)
+
+
+def takes_from_json(text: str) -> Mapping[str, int]:
+    """Read the ids of the jobs whose results a job takes, each with its place."""
+    if '"results"' not in text:
+        return NOTHING
+    try:
+        found = _loaded(text).get("results", [])
+    except ValueError:
+        return NOTHING
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        return NOTHING
+    return {job_id: place for place, job_id in enumerate(found)} or NOTHING
 
 
 def surroundings_from_json(text: str) -> object:

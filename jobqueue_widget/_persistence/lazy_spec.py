@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from .._core.jobs import JobRecord, NotKept
-from .._core.spec import JobOptions, JobSpec
+from .._core.spec import NOTHING, JobOptions, JobSpec
 from .._core.stored import StoredRequest
 from .._runtime.storage.logs import JobLog, no_file
 from .._threads.locks import Lock
@@ -221,6 +221,7 @@ class RestoredSpec(JobSpec):
         self.options = options
         self.executor = None
         self.surroundings: object = None
+        self.takes = NOTHING
         self.lacks: str | None = None  # what must exist here before the job can run
         self.shown = request.shown
         self.secrets = None
@@ -300,6 +301,7 @@ class RestoredSpec(JobSpec):
         spec.id = id
         spec.executor = self.executor
         spec.surroundings = snapshot
+        spec.takes = self.takes
         spec._packed = self._packed
         return spec
 

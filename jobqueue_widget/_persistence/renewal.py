@@ -17,7 +17,12 @@ def jobs_of(engine: EngineView) -> list[JobRecord]:
     """List all jobs that an engine knows: those that a journal written anew must hold."""
     with engine.lock.held:
         state = engine.state
-        return [*state.ended, *state.running.values(), *state.order.slice(0)]
+        return [
+            *state.awaited.values(),
+            *state.ended,
+            *state.running.values(),
+            *state.order.slice(0),
+        ]
 
 
 def say(

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from .._core.stored import Contents, Session, StoredRequest, StoredState
 from .._core.sweeps.groups import jobs_of
 from .._core.texts.fitting import fit
 from .._core.texts.hiding import with_texts
-from .._runtime.storage.keeper import LIGHT
+from .._runtime.storage.arguments import LIGHT
 from .._secrets.variables import texts_of
 from ..errors import InvalidOptionError, JobQueueError
 from ..protocols import NoticesLoss
@@ -31,6 +32,7 @@ from .codec import (
     failure_from_json,
     options_from_json,
     surroundings_from_json,
+    takes_from_json,
 )
 from .lazy_spec import MISSING, JournalReader, RestoredSpec, restored_log
 from .learned import LearnedFile
@@ -179,6 +181,7 @@ class _Restorer:
         self._submission = submission
         self._contents = contents
         self._reader = reader
+        self._taken: Counter[str] = Counter()  # how many jobs to come take a result, by id
         self._seen_at = contents.sessions[-1].seen_at if contents.sessions else 0.0
 
     def events(self) -> Iterator[Restored]:
@@ -190,6 +193,8 @@ class _Restorer:
         ended.sort(key=lambda pair: pair[1].ended_number or 0)
         ran = [pair for pair in self._contents.jobs if _status(pair[1]) is RUNNING]
         waits = [pair for pair in self._contents.jobs if _status(pair[1]) is PENDING]
+        for request, _ in (*ran, *waits):
+            self._taken.update(takes_from_json(request.options).keys())
         for request, state in (*ended, *ran, *waits):
             yield self._event(request, state)
 
@@ -198,6 +203,7 @@ class _Restorer:
         spec = self._spec(request, ended=was.ended)
         job = JobRecord(spec, state.priority, request.number, request.created_at)
         job.rank = state.rank
+        job.taken_by = self._taken[job.id]
         job.attempt = state.attempt
         job.started_at = state.started_at
         job.completed_at = state.completed_at
@@ -223,11 +229,9 @@ class _Restorer:
             job.ended_number = state.ended_number or 0
             self._give_result(job)
             return Restored(job, was)
-        parents = tuple(
-            self._engine.state.jobs[parent]
-            for parent in spec.options.after
-            if parent in self._engine.state.jobs
-        )
+        known = self._engine.state.jobs
+        before = dict.fromkeys((*spec.options.after, *spec.takes))
+        parents = tuple(known[parent] for parent in before if parent in known)
         hold_left = None
         if was is PENDING:
             hold_left = self._hold(job, state)
@@ -263,7 +267,13 @@ class _Restorer:
             missing = why and f"its function cannot be restored: {why}"
         if ended and len(request.call or b"") > LIGHT:
             request = request._replace(call=None)  # read again if it is needed
+        takes = takes_from_json(request.options)
+        if missing is None and not ended:
+            lost = [one for one in takes if one not in self._engine.state.jobs]
+            if lost:
+                missing = f"it takes the result of job {lost[0]}, which is no longer kept"
         spec = RestoredSpec(request, options, missing, self._reader)
+        spec.takes = takes
         spec.kept = WRITTEN
         if missing is None:
             try:

@@ -427,7 +427,7 @@ class Engine:
         if self.recorder is not None:
             self.learning.save()
             self.recorder.close()
-        if not self.keeper.disk:
+        if not self.keeper.has_files():
             self.spool.remove()  # else when nobody has the queue or a job of it any more
 
     def after_fork(self) -> None:

@@ -8,8 +8,13 @@ from traceback import walk_tb
 from .._core.jobs import JobFailure, Outcome
 from .._core.retrying import is_too_much, lies_with_the_machine
 from ..child.wire import describe, nature_of
+from ..errors import JobQueueError
 
 _OURS = str(Path(__file__).parent.parent)
+
+
+class SurroundingsError(JobQueueError):
+    """The folder or a variable of a job is not there when it starts."""
 
 
 def failure_of(error: BaseException) -> JobFailure:

@@ -10,12 +10,20 @@ from .._core.jobs import JobRecord, Outcome
 from .._core.texts.fitting import ends, fit
 from ..child.wire import plain
 from ..errors import InvalidTransition, ReentrantCallError
+from ..workers.unpacking import PackedValue
 from .engine_view import EngineView
 from .failures import outcome_of_start, said_of
+from .storage.filling import Filling
+from .storage.forwarding import takes
 from .storage.hidden_output import HiddenOutput
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._core.spec import JobSpec
     from ..protocols import Execution, Executor
+    from .executor_context import QueueContext
+    from .storage.keeper import Keeper
     from .storage.logs import JobLog
 
 MAX_MESSAGE = 500
@@ -27,6 +35,9 @@ class RunsJobs(EngineView, Protocol):
     late_reports: int
     odd_reports: int
     bugs: int
+
+    context: QueueContext
+    keeper: Keeper
 
     def begin_beside_jobs(self) -> None: ...
     def log_of(self, job: JobRecord) -> JobLog: ...
@@ -61,12 +72,39 @@ class Run:
     # -- towards the execution ---------------------------------------------------------------
 
     def start(self, executor: Executor) -> None:
-        """Launch the attempt. Whatever fails on the way ends this run, and not the queue."""
+        """Launch the attempt, once it has the results that it takes of other jobs."""
+        self._guarded(executor, self._start)
+
+    def launch(self, executor: Executor, spec: JobSpec) -> None:
+        """Launch the attempt as this spec says."""
+        self._guarded(executor, lambda executor: executor.launch(spec, self))
+
+    def _start(self, executor: Executor) -> Execution | None:
+        if self.problem is not None:
+            raise self.problem
+        self._engine.begin_beside_jobs()
+        if self.job.spec.takes:
+            return self._fill(executor)
+        return executor.launch(self.job.spec, self)
+
+    def _fill(self, executor: Executor) -> Execution | None:
+        engine = self._engine
+        filling = Filling(self, executor, engine, engine.keeper, engine.context.call_on_loop)
+        if filling.is_quick:
+            filling.fill()
+            return None
+        with engine.lock.held:
+            self.execution = filling  # until `launch` has another
+            asked = self._asks + self._kills > 0
+        filling.begin()
+        if asked:
+            self._deliver_ask(filling)
+        return None
+
+    def _guarded(self, executor: Executor, launch: Callable[[Executor], Execution | None]) -> None:
+        """Whatever fails on the way ends this run, and not the queue."""
         try:
-            if self.problem is not None:
-                raise self.problem
-            self._engine.begin_beside_jobs()
-            execution = executor.launch(self.job.spec, self)
+            execution = launch(executor)
         except BaseException as error:
             text = f"the {executor.name} executor could not start it: {said_of(error)}"
             outcome = outcome_of_start(error, text)
@@ -78,6 +116,8 @@ class Run:
             return
         finally:
             self.problem = None
+        if execution is None:
+            return  # it is launched, or will be
         with self._engine.lock.held:
             if not self.over:
                 self.execution = execution
@@ -162,8 +202,18 @@ class Run:
             if left := self._output.rest():
                 self._engine.log_of(self.job).write(left)
             outcome = self._secrets.hide_in_outcome(outcome)
+        if type(outcome.value) is PackedValue:
+            outcome.value = self._kept_packed(outcome.value)
         self._engine.end_run(self, outcome)
         self.execution = None  # it knows us: without a cycle both are freed now
+
+    def _kept_packed(self, packed: PackedValue) -> object:
+        return None if self.over else self._engine.keeper.keep_packed(self.job, packed)
+
+    @property
+    def forwards(self) -> bool:
+        """True if other jobs take its result as it was packed."""
+        return any(takes(child, self.job) for child in tuple(self.job.children or ()))
 
     def kill_failed(self, reason: str) -> None:
         """Tell that the work was forced to end and is still there."""

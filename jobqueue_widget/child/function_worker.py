@@ -43,6 +43,7 @@ def load(name: str) -> Any:
 byvalue = load("byvalue")
 loading = load("loading")
 wire = load("wire")
+references = load("calls.references")
 child_pipes = load("pipes")
 ends = load("ends")
 job_context = load("job_context")
@@ -57,7 +58,7 @@ own_package = load("own_package")
 MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process starts is found
 OUR_FILES = (
     os.path.abspath(__file__),
-    *(module.__file__ for module in (byvalue, loading, wire, job_context)),
+    *(module.__file__ for module in (byvalue, loading, wire, references, job_context)),
     os.path.join(HERE, "cell.py"),
 )
 
@@ -257,7 +258,7 @@ class Worker:
             body.number = context.number
             context.checkpoint()
             brought = loading.Loading(main)
-            target, args, kwargs = loading.load_call(function, call, source, brought)
+            target, args, kwargs = references.load_call(function, call, source, brought)
             try:
                 value = job_context.run_body(target, args, kwargs)
             finally:

@@ -401,7 +401,13 @@ def load_call(
         sources: the source of the function's code, by file or cell.
         loading: reads the pickles, and gives the job its classes and names.
     """
-    target = loading.load(function)
+    return (loading.load(function), *load_arguments(call, sources, loading))
+
+
+def load_arguments(
+    call: Any, sources: Mapping[str, list[str]] | None, loading: Loading
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Unpickle a job's arguments, after its target."""
     args, kwargs, *more = loading.load(call)
     main = loading.main
     if main is not None:
@@ -411,4 +417,4 @@ def load_call(
             for name, value in names.items():
                 main.names.setdefault(name, value)
             main.show(lines)
-    return target, args, kwargs
+    return args, kwargs

@@ -13,11 +13,10 @@ from .._core.jobs import JobFailure, Outcome
 from .._core.machine.resources import CPUS, GPU, GPUS
 from .._core.retrying import STARTS, wait_seconds
 from .._core.spec import JobOptions, JobSpec
-from .._runtime.failures import outcome_of_start, said_of
+from .._runtime.failures import SurroundingsError, outcome_of_start, said_of
 from .._threads.locks import Lock
 from ..child import ends, wire
 from ..child.capture.logs import as_configured
-from ..errors import JobQueueError
 from ..protocols import ExecutorContext, Reporter, TellStacks
 from ..workers.gpus import gpu_memory_of
 from ..workers.guard import GUARD
@@ -25,7 +24,7 @@ from ..workers.packing import Packed, PackedCall, Packer, call_bytes
 from ..workers.pool import Pool
 from ..workers.process import KILL_PATIENCE, WorkerProcess
 from ..workers.surroundings import Setup, Snapshot, Surroundings, changed, processors, send_to
-from ..workers.unpacking import decode, drop_unfinished, runs_code, undecoded
+from ..workers.unpacking import decode, drop_unfinished, outcome_of, runs_code, undecoded
 from .idle_workers import IdleWorkers
 from .starting import StartsAtOnce
 
@@ -41,6 +40,7 @@ class ProcessExecutor(StartsAtOnce):
     can_kill = True
     launches_anywhere = True
     sets_surroundings = True
+    shares_files = True
     decode = staticmethod(decode)  # makes an outcome of what an end frame tells; any thread
     decodes = True  # False: whoever is told of an end reads it elsewhere
 
@@ -205,10 +205,6 @@ class ProcessExecutor(StartsAtOnce):
         logs = as_configured()
         job = (spec.id, attempt, sent, function.data, call_bytes(call), function.source, logs)
         return number, wire.pieces(wire.JOB, number, [pickle.dumps(job, 5)])
-
-
-class SurroundingsError(JobQueueError):
-    """The folder or a variable of a job is not there when it starts."""
 
 
 class ProcessExecution:
@@ -430,7 +426,8 @@ class ProcessExecution:
                 self._worker.call_later(wait_seconds(failed), self._begin_decoding, failed)
 
     def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
-        self._take(self._executor.decode(meta, parts))
+        keeps = self._executor.decodes and self._reporter.forwards
+        self._take(outcome_of(self._executor.decode, keeps, meta, parts, self._returned))
 
     def _take(self, outcome: Outcome) -> None:
         with self._lock.held:

@@ -105,6 +105,7 @@ class NullReporter:
         self.attempt = 1
         self.priority = 0
         self.devices: tuple[str, ...] = ()
+        self.forwards = False
         self.done: Future[Outcome] = Future()
 
     def phase(self, text: str | None, where: str | None = None) -> None:

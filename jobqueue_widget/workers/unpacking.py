@@ -41,6 +41,74 @@ def undecoded(error: BaseException, meta: dict[str, Any], parts: Sequence[memory
     return Outcome.of_value(unreadable(error, parts), noticed=meta.get("noticed") is True)
 
 
+class PackedValue:
+    """A value as its worker has packed it: its parts, or the file of them."""
+
+    def __init__(self, parts: Sequence[bytes | memoryview], file: str = "", type: str = "") -> None:
+        self._parts = parts
+        self._file = file
+        self.type = type  # the name of its class, if it was told
+        self.size = os.path.getsize(file) if file else wire.size_of(parts)
+
+    @property
+    def shown(self) -> str:
+        """The value as text, without reading it."""
+        return f"<{self.type or 'packed'}>"
+
+    def move_to(self, path: Path) -> None:
+        """Put it into a file of this name, in the folder of the other one.
+
+        Raises:
+            OSError: there is no room for it; nothing of it is left there.
+        """
+        if self._file:
+            os.replace(self._file, path)
+        else:
+            _write(path, wire.join_parts(self._parts))
+
+    def value(self) -> object:
+        """Read it; a `NotKept` if that fails. May run code of the user's classes."""
+        told = {"file": self._file} if self._file else {}
+        return _value({"plain": False, **told}, [memoryview(one) for one in self._parts])[0]
+
+
+def _write(path: Path, pieces: Sequence[bytes | memoryview]) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        wire.write_all(fd, pieces)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(fd)
+
+
+def outcome_of(
+    decode: Callable[[dict[str, Any], Sequence[memoryview]], Outcome],
+    keeps: bool,
+    meta: dict[str, Any],
+    parts: Sequence[memoryview],
+    returned: object,
+) -> Outcome:
+    """Decode what an end frame tells, or keep its value packed if that is wanted.
+
+    Args:
+        decode: makes an outcome of the rest.
+        keeps: whether a value that may be large, or runs code when it is read, stays packed.
+        meta: what the frame tells.
+        parts: the parts of its value.
+        returned: what its worker had told of the value before.
+    """
+    is_there = meta["kind"] == "value" and "lost" not in meta
+    if not (keeps and is_there) or (
+        not runs_code(meta, parts) and wire.size_of(parts) <= wire.SMALL
+    ):
+        return decode(meta, parts)
+    told = returned if isinstance(returned, dict) else {}
+    value = PackedValue(parts, meta.get("file", ""), wire.clean(str(told.get("type", ""))))
+    return Outcome.of_value(value, noticed=meta.get("noticed") is True)
+
+
 def runs_code(meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
     """True if decoding may run code of the user's classes, or takes a while."""
     return bool(meta.get("file") or (parts and not meta.get("plain")))

@@ -28,6 +28,7 @@ class Recorder:
         self.attempt = 1
         self.priority = 0
         self.devices: tuple[str, ...] = ()
+        self.forwards = False
         self.phases: list[str | None] = []
         self.where: str | None = None
         self.reports: list[tuple[object, object]] = []

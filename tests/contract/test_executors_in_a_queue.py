@@ -291,3 +291,36 @@ def test_pending_jobs_run_on_another_loop(subject: Subject) -> None:
 
     asyncio.run(one_after_the_other())
     asyncio.run(one_after_the_other())
+
+
+def in_all_places(job: object) -> object:
+    return {"a": [1, (job, {"b": job})], "c": [2, 3], "d": (job,), "e": job}
+
+
+async def test_a_job_among_the_arguments_stands_for_its_result_also_in_a_retry(
+    subject: Subject,
+) -> None:
+    async with subject.queue() as queue:
+        parent = queue.submit_nowait(*subject.call("echo", ["made", 1]))
+        child = queue.submit_nowait(*subject.call("echo", in_all_places(parent)))
+        last = queue.submit_nowait(*subject.call("echo", child))
+        as_value = queue.submit_nowait(*subject.call("echo", in_all_places(["made", 1])))
+        found = await asyncio.wait_for(last, 60)
+        assert found == child.result == await asyncio.wait_for(as_value, 60)
+        assert "<result of" in child.describe_arguments()
+        again = child.retry()
+        assert await asyncio.wait_for(again, 60) == found
+
+
+async def test_a_job_whose_argument_fails_is_cancelled_and_says_why(
+    subject: Subject, tmp_path: Path
+) -> None:
+    async with subject.queue() as queue:
+        parent = queue.submit_nowait(*subject.call("fail", "ValueError"))
+        child = queue.submit_nowait(*subject.call("mark", str(tmp_path), parent))
+        await queue.join(timeout=60)
+        late = queue.submit_nowait(*subject.call("mark", str(tmp_path), [parent]))
+        for job in (child, late, child.retry()):
+            assert job.status is JobStatus.cancelled
+            assert job.cancel_reason == f"dependency failed: {parent.title}"
+    assert bodies.marks(tmp_path) == []

@@ -17,7 +17,7 @@ from jobqueue_widget import Job, JobQueue, NotKept, NotRestorableError, ResultNo
 from jobqueue_widget._core.lazy import LazyResult
 from jobqueue_widget._persistence.lazy_spec import RestoredSpec
 from jobqueue_widget._runtime.storage import keeper
-from jobqueue_widget._runtime.storage.keeper import LIGHT
+from jobqueue_widget._runtime.storage.arguments import LIGHT
 from jobqueue_widget._runtime.storage.logs import JobLog
 from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until

@@ -316,6 +316,7 @@ class _Observer:
         self._attempt = attempt
         self.job_id, self.attempt = reporter.job_id, reporter.attempt
         self.priority, self.devices = reporter.priority, reporter.devices
+        self.forwards = reporter.forwards
         self.phase, self.progress, self.log = reporter.phase, reporter.progress, reporter.log
         self.kill_failed = reporter.kill_failed
         self._ended = reporter.ended

@@ -523,10 +523,16 @@ class TwoQueues(RuleBasedStateMachine):
         for job in self.model.jobs:
             assert facts_of(self.record(job)) == facts_of_plain(job)
             if job.orphan:
-                reasons = {
-                    f"dependency {parent.status}: job {parent.number}" for parent in job.parents
-                }
+                reasons = {self.reason_of(parent) for parent in job.parents}
                 assert self.record(job).cancel_reason in reasons
+
+    def reason_of(self, parent: PlainJob) -> str:
+        """What a job after this one is told, with what this one was told itself."""
+        told = f"dependency {parent.status}: job {parent.number}"
+        if not parent.orphan:
+            return told
+        nearest, *others = self.record(parent).cancel_reason.split(" ← ")
+        return " ← ".join([told, nearest, *(others if len(others) <= 3 else ["…", *others[-2:]])])
 
     def both_tell_the_same_of_each_group(self) -> None:
         """Each item once, by its latest try; of a named group what is kept, of a map all."""

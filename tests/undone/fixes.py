@@ -80,7 +80,7 @@ FIXES = [
     Fix(
         "arguments of ended jobs stay",
         "_runtime/storage/keeper.py",
-        "            self._note_arguments(job)\n",
+        "            self._arguments.note(job, self.describe)\n",
         "            pass\n",
         f"{KEPT}::test_arguments_of_completed_jobs_go_and_a_retry_says_so",
     ),

@@ -208,7 +208,7 @@ class Acts:
                 again.groups = (group,)
             for words in self._told_of_retry(record, again, with_latest):
                 self.engine.log_of(again).write(f"[{words}]\n")
-            made.append((again, self.submission.parents(again.spec.options)))
+            made.append((again, self.submission.parents_again(again.spec)))
             repeated[again] = record
         jobs = list(map(self.handle, repeated))
         for record, job in zip(records, jobs, strict=True):

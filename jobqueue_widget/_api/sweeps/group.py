@@ -22,6 +22,7 @@ from ...protocols import MimeBundle
 from ..display_hook import provider
 from .arrivals import Arrivals
 from .forecasts import forecast_of
+from .references import Handle
 from .table import table_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class ControlView(Protocol):
         """Do the same in a plain cell, callback or thread."""
 
 
-class JobGroup(Sequence[Job]):
+class JobGroup(Sequence[Job], Handle):
     """The jobs of a `map`, or all jobs of one `options(group=…)`; counted, shown and acted on.
 
     A sequence of jobs, which never changes by itself: `group[3]` is the latest try of its fourth
@@ -124,6 +125,12 @@ class JobGroup(Sequence[Job]):
         with self._control.engine.lock.held:
             group = self._named()
             return [] if group is None else jobs_of(group)
+
+    def _members(self) -> Sequence[Job]:
+        if self._drawing is not None:
+            self._drawing.check_drawn()
+            self._drawing.check_whole()
+        return self._handles()
 
     def _named(self) -> Group | None:
         return self._control.engine.state.groups.named.get(self._name)

@@ -12,7 +12,7 @@ import shutil
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -21,9 +21,10 @@ from ..._core import events as ev
 from ..._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
 from ..._core.lazy import IsOutdated, LazyResult
 from ..._core.spec import JobSpec
+from ..._threads.locks import Lock
 from ...child import wire
-from ...workers.packing import Packed
-from ...workers.unpacking import CallReader, lost_value
+from ...workers.unpacking import PackedValue, lost_value
+from .arguments import ARGUMENTS_SHARE, LIGHT, KeptArguments, ReadsArguments
 from .logs import JobLog
 from .shelf import Shelf
 from .sizes import size_of
@@ -36,20 +37,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ARGUMENTS_SHARE = 4  # a quarter of what may be kept in memory
-LIGHT = 4096  # bytes that are not counted
-LARGE_FUNCTION = 1 << 20  # bytes of a pickled function that holds data
 SPOOL_SHARE, LARGEST_SPOOL = 10, 20 << 30  # a tenth of the disk's free space, at most 20 GiB
 LOG_MEMORY, LOG_FILES = 64 << 20, 1 << 30  # bytes of logs of ended jobs
 LOOK_AGAIN = 1.0  # seconds, while nothing may start
 SETTLE_PATIENCE = 5.0
 
 
-class Reader(Protocol):
+class Reader(ReadsArguments, Protocol):
     """Reads from the journal what is not in memory any more."""
 
     def result(self, job_id: str) -> tuple[object, IsOutdated]: ...
-    def arguments_of(self, job: JobRecord) -> Callable[[str], object]: ...
 
 
 class Keeper:
@@ -60,7 +57,7 @@ class Keeper:
         self._spool = spool
         self._call_later = call_later
         self._lock = engine.lock.inner()
-        self._arguments = Shelf()
+        self._arguments = KeptArguments(engine, self._lock)
         self._results = Shelf()
         self._files = Shelf()
         self._logs = Shelf()
@@ -70,8 +67,10 @@ class Keeper:
         self._in_journal: dict[str, bool] = {}  # what its journal answered of these results
         self._gone: deque[JobRecord] = deque()  # evicted, and their last handle was dropped
         self._watched: set[weakref.ref[object]] = set()
+        self._awaited: set[JobRecord] = set()  # evicted, and their results are still to be taken
         self._thread: threading.Thread | None = None
         self._wanted = False
+        self._writing_files = Lock()
         self._spool_bytes = engine.settings.spool_bytes
         self.full: BlockReason | None = None  # why nothing may start
         self._no_room = ""
@@ -88,18 +87,23 @@ class Keeper:
         """Bytes of files."""
         return self._files.total
 
+    def has_files(self) -> bool:
+        """True if a result that somebody may still ask for stands in a file."""
+        self.drop_gone()
+        return self.disk > 0
+
     # -- what happens ------------------------------------------------------------------------
 
     def note_end(self, job: JobRecord, outcome: Outcome) -> None:
         """Count what a job left whose attempt has ended. Runs nobody's code."""
-        if self._gone:
-            self._drop_gone()
+        if self._gone or self._awaited:
+            self.drop_gone()
         if not job.status.ended:
             return
         if type(job.log) is JobLog:
             self._note_log(job, job.log)
         if job.status is COMPLETED:
-            self._note_arguments(job)
+            self._arguments.note(job, self.describe)
         value = job.result
         if value is not None and type(value) is not NotKept:
             size = max(outcome.size, size_of(value))
@@ -110,7 +114,7 @@ class Keeper:
                         self._copies.add(job)
         keep = self._engine.settings.keep_bytes
         if self.memory > keep or self._arguments.total > keep // ARGUMENTS_SHARE:
-            self._let_arguments_go(keep)
+            self._arguments.let_go(keep, lambda: self.memory, self.describe, self.reader)
             if self.memory > keep:
                 self.tidy()
 
@@ -151,6 +155,9 @@ class Keeper:
         self._in_journal.pop(job.id, None)
         if not self.has(job):
             return
+        if job.taken_by:
+            self._awaited.add(job)
+            return
         shelves = (self._results, self._files, self._arguments, self._log_files)
         handle = None if job.handle is None else job.handle()
         if handle is None:
@@ -164,9 +171,13 @@ class Keeper:
 
             watched.add(weakref.ref(handle, dropped))
 
-    def _drop_gone(self) -> None:
+    def drop_gone(self) -> None:
+        """Drop what evicted jobs left whose last handle was dropped, or whose takers ended."""
         while self._gone:
             self._drop(self._gone.popleft())
+        for job in [one for one in tuple(self._awaited) if not one.taken_by]:
+            self._awaited.discard(job)
+            self.evicted(job)
 
     def _drop(self, job: JobRecord) -> None:
         with self._lock.held:
@@ -180,6 +191,10 @@ class Keeper:
         with self._lock.held:
             self._results.take(job)
             self._copies.discard(job)
+        self._drop_file(job)
+
+    def _drop_file(self, job: JobRecord) -> None:
+        with self._lock.held:
             in_file = self._files.take(job)
             self._told.pop(job, None)
         if in_file:
@@ -200,56 +215,6 @@ class Keeper:
                     self._log_files.take(jobs[0])
                 if isinstance(jobs[0].log, JobLog):
                     jobs[0].log.shorten(LIGHT)
-
-    # -- arguments ---------------------------------------------------------------------------
-
-    def _note_arguments(self, job: JobRecord) -> None:
-        """Count arguments; where there is a pickle of the call, keep that and drop the objects."""
-        spec = job.spec
-        if spec.restored:  # they stand in the journal
-            spec.empty("args", "kwargs", "payload")
-            return
-        payload = spec.payload
-        if isinstance(payload, tuple) and payload and isinstance(payload[0], Packed):
-            function, call = payload
-            size = len(call)
-            if len(function.data) > LARGE_FUNCTION:
-                size += 2 * len(function.data)  # the function itself holds the same
-            if size <= LIGHT:
-                return
-            spec.shown = spec.shown or self.describe(spec)
-            spec.lazy = CallReader(call)
-            spec.empty("args", "kwargs")
-        else:
-            size = size_of(spec.args) + (size_of(spec.kwargs) if spec.kwargs else 0)
-            if size <= LIGHT:
-                return
-        with self._lock.held:
-            self._arguments.put(job, size)
-
-    def _let_arguments_go(self, keep: int) -> None:
-        for job in self._arguments.jobs():
-            if self.memory <= keep and self._arguments.total <= keep // ARGUMENTS_SHARE:
-                break
-            with self._lock.held:
-                size = self._arguments.take(job)
-            spec = job.spec
-            spec.shown = spec.shown or self.describe(spec)
-            if self.reader is not None and self._stands_in_the_journal(job):
-                spec.lost = "its arguments stood in the journal, which is not there any more"
-                spec.lazy = self.reader.arguments_of(job)
-            else:
-                spec.refuse(
-                    f"its arguments ({size:,} bytes) were let go after it had completed, "
-                    f"for those of ended jobs may take a quarter of keep_bytes={keep:,}"
-                )
-            spec.empty("args", "kwargs", "payload")
-
-    def _stands_in_the_journal(self, job: JobRecord) -> bool:
-        recorder = self._engine.recorder
-        return (
-            recorder is not None and recorder.has_written(job) and job.id in self._engine.state.jobs
-        )
 
     # -- results -----------------------------------------------------------------------------
 
@@ -283,7 +248,7 @@ class Keeper:
                 self._engine.logger.exception("results of ended jobs could not be moved")
 
     def _make_room(self) -> None:
-        self._drop_gone()
+        self.drop_gone()
         keep = self._engine.settings.keep_bytes
         self._no_room = ""
         theirs = 0  # what cannot be moved, for it is somebody's own object
@@ -314,7 +279,41 @@ class Keeper:
         self._into_file(job, value, is_referenced)
         return True
 
+    # -- results as they were packed, for jobs that take them ----------------------------------
+
+    def file_of(self, job: JobRecord) -> Path | None:
+        """Return the file in which a result stands, if it has one."""
+        return self._path(job) if job in self._files else None
+
+    def write_parts(self, job: JobRecord, parts: Sequence[bytes | memoryview]) -> Path | None:
+        """Keep a packed result in a file from now on; None: there is no room for it."""
+        return self._put_file(job, PackedValue(parts))
+
+    def keep_packed(self, job: JobRecord, packed: PackedValue) -> object:
+        """Keep a result as its worker has packed it; return what stands for it."""
+        if self._put_file(job, packed) is None:
+            return packed.value()
+        return LazyResult(job, self._from_file, lambda: packed.shown, self.note_loaded)
+
+    def _put_file(self, job: JobRecord, packed: PackedValue) -> Path | None:
+        with self._writing_files.held:
+            if job in self._files:
+                return self._path(job)
+            try:
+                if not self._fits_on_disk(packed.size, self._limit()):
+                    return None
+                packed.move_to(self._path(job))
+            except OSError:
+                return None
+            with self._lock.held:
+                self._files.put(job, packed.size)
+                self._told[job] = NotKept(packed.type, size=packed.size)
+        return self._path(job)
+
     def _into_file(self, job: JobRecord, value: object, is_referenced: bool) -> None:
+        if job in self._files:
+            self._now_lazy(job, self._from_file)
+            return
         size, limit = self._results.size(job), self._limit()
         told = lost_value(wire.not_kept(value, "", size)["lost"])
         if self._fits_on_disk(size, limit):
@@ -346,7 +345,9 @@ class Keeper:
         for job in self._files.jobs():
             if self._files.total + size <= limit:
                 break
-            if not job.is_referenced:
+            if not job.is_referenced and type(job.result) is not LazyResult:
+                self._drop_file(job)  # it is in memory as well
+            elif not job.is_referenced:
                 why = f"kept results had filled spool_bytes={limit:,}, and it was the oldest"
                 self._let_go(job, self._told.get(job) or NotKept(), why)
         return self._files.total + size <= limit

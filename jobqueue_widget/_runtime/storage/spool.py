@@ -11,6 +11,7 @@ from typing import Any
 
 from ..._threads.locks import Lock
 from ...child import byvalue, loading
+from ...child.calls import references
 
 
 class Spool:
@@ -110,5 +111,6 @@ def write_value(path: Path, value: object) -> int:
 
 
 def read_value(path: Path) -> object:
-    """The value that `write_value` wrote. May run code of the user's classes."""
-    return loading.load(path.read_bytes())
+    """Return the value that `write_value` or a worker wrote. May run code of the user's classes."""
+    head, *buffers = references.read_parts(str(path))
+    return loading.load(head, buffers)

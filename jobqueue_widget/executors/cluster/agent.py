@@ -83,6 +83,7 @@ class _BufferingReporter:
         self.attempt = attempt
         self.priority = 0
         self.devices: tuple[str, ...] = ()  # its engine keeps the account
+        self.forwards = False  # whoever reads it decides
 
     def phase(self, text: str | None, where: str | None = None) -> None:
         self._agent.tell(self._token, phase=[text])

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ...child import byvalue, cell, job_context, loading, wire
+from ...child.calls import references
 from ...child.capture import tqdm
 from ...child.capture.inside import Capture
 
@@ -213,7 +214,7 @@ def _run(job: dict[str, Any], files: JobFiles) -> tuple[dict[str, Any], list[Any
         try:
             context.checkpoint()
             brought = loading.Loading(main, fresh=not in_kernel)
-            target, args, kwargs = loading.load_call(
+            target, args, kwargs = references.load_call(
                 job["function"], job["call"], job["source"], brought
             )
             value = job_context.run_body(target, args, kwargs)

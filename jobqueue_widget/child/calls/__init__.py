@@ -1,0 +1,1 @@
+"""What jobs are called with: the results of other jobs among their arguments."""

@@ -1,0 +1,335 @@
+"""Jobs among the arguments of others: kept, passed on as packed, refused or told as lost."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict, defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from jobqueue_widget import InvalidArgumentError, InvalidOptionError, Job, JobQueue, by_handle
+from jobqueue_widget.testing import MemoryJournal, inspect
+from tests.conditions import until
+from tests.journals import running
+
+MIB = 1 << 20
+ANY: Any = list
+UNPICKLED_HERE: list[int] = []
+
+
+class Traced:
+    """Says in which process it was unpickled."""
+
+    def __init__(self, size: int) -> None:
+        self.data = bytes(size)
+        self.loaded_in = os.getpid()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, loaded_in=os.getpid())
+        UNPICKLED_HERE.append(len(self.data))
+
+
+class Gate:
+    """Waits, wherever it is unpickled in this process, until it is let through."""
+
+    opened = threading.Event()
+    reached = threading.Event()
+
+    def __init__(self, kernel: int) -> None:
+        self.kernel = kernel
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if os.getpid() == state["kernel"]:
+            Gate.reached.set()
+            Gate.opened.wait(30)
+
+
+class Pair(NamedTuple):
+    one: object
+    other: object
+
+
+def traced(size: int) -> Traced:
+    return Traced(size)
+
+
+def gate(kernel: int) -> Gate:
+    return Gate(kernel)
+
+
+def look(*found: Traced) -> list[tuple[int, bool]]:
+    return [(len(one.data), one.loaded_in == os.getpid()) for one in found]
+
+
+def echo(value: object) -> object:
+    return value
+
+
+def are_one(first: object, second: list[object]) -> bool:
+    return first is second[0]
+
+
+def fail() -> None:
+    raise ValueError("no such file")
+
+
+async def no_more(queue: JobQueue) -> None:
+    """All that runs has ended."""
+    await queue.join(timeout=60)
+
+
+async def test_the_kernel_does_not_unpickle_what_goes_from_worker_to_worker() -> None:
+    UNPICKLED_HERE.clear()
+    sizes = [10, 200_000, 40 * MIB]
+    async with JobQueue(max_running=2) as queue:
+        queue.pause()
+        parents = [queue.submit_nowait(traced, size) for size in sizes]
+        child = queue.submit_nowait(look, *parents)
+        again = queue.submit_nowait(look, parents[2])
+        queue.resume()
+        assert await child == [(size, True) for size in sizes]
+        assert await again == [(40 * MIB, True)]
+        assert UNPICKLED_HERE == []
+        assert len(parents[2].result.data) == 40 * MIB
+        assert UNPICKLED_HERE == [40 * MIB], "when it is asked for"
+
+
+async def test_one_job_in_two_places_is_one_object_and_containers_stay_what_they_are() -> None:
+    async with JobQueue() as queue:
+        parent = queue.submit_nowait(echo, [1])
+        assert await queue.submit_nowait(are_one, parent, [parent]) is True
+        plain: list[object] = [1, [2]]
+        given = {
+            "pair": Pair(parent, plain),
+            "ordered": OrderedDict(a=parent),
+            "default": defaultdict(ANY, {"a": (parent, parent)}),
+        }
+        threads = queue.options(executor="thread")
+        found: Any = await threads.submit_nowait(echo, given)
+        assert found == {
+            "pair": Pair([1], plain),
+            "ordered": OrderedDict(a=[1]),
+            "default": defaultdict(ANY, {"a": ([1], [1])}),
+        }
+        assert [type(one) for one in found.values()] == [Pair, OrderedDict, defaultdict]
+        assert found["default"].default_factory is ANY
+        assert found["pair"].other is plain, "what holds no job is not copied"
+        assert given["pair"] == Pair(parent, plain), "nor is what was given changed"
+
+
+async def test_a_group_stands_for_the_list_of_its_results() -> None:
+    async with JobQueue(max_running=2) as queue:
+        queue.pause()
+        parts = queue.map(echo, [1, 2, 3])
+        total = queue.submit_nowait(sum, parts)
+        within = queue.submit_nowait(echo, {"all": parts, "one": parts[1]})
+        threads = queue.options(executor="thread")
+        handle = threads.submit_nowait(echo, by_handle(parts))
+        assert total.block_reason == "waits for 3 jobs"
+        queue.resume()
+        assert await total == 6
+        assert await within == {"all": [1, 2, 3], "one": 2}
+        assert await handle is parts
+        broken = queue.map(len, [[], 1])
+        child = queue.submit_nowait(echo, broken)
+        assert await queue.submit_nowait(sum, queue.map(len, [])) == 0
+        await no_more(queue)
+        assert child.cancel_reason == "dependency failed: len"
+        again = child.retry()
+        assert again.cancel_reason == "dependency failed: len"
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+async def test_a_job_is_found_among_thousands_of_arguments(executor: str) -> None:
+    async with JobQueue() as queue:
+        parent = queue.submit_nowait(echo, "made")
+        many: list[object] = [*range(5_000), {"a": parent}]
+        child = queue.options(executor=executor).submit_nowait(echo, many)
+        assert await child == [*range(5_000), {"a": "made"}]
+        round_about: list[object] = [*range(5_000)]
+        round_about.append(round_about)
+        if executor == "thread":
+            assert await queue.options(executor=executor).submit_nowait(
+                are_one, round_about, [round_about]
+            )
+
+
+async def test_what_cannot_be_put_in_its_place_is_refused_and_nothing_is_enqueued() -> None:
+    async with JobQueue() as queue, JobQueue() as another:
+        parent, foreign = queue.submit_nowait(echo, 1), another.submit_nowait(echo, 1)
+        await no_more(queue)
+        many = range(1_000)
+        for wrong in ({parent}, {parent: 1}, [{(1, parent)}], [*many, {parent}], {(parent,): 2}):
+            for executor in ("process", "thread"):
+                with pytest.raises(InvalidArgumentError, match="by_handle"):
+                    queue.options(executor=executor).submit_nowait(echo, wrong)
+        with pytest.raises(InvalidArgumentError, match="another queue"):
+            queue.submit_nowait(echo, [foreign])
+        with pytest.raises(InvalidArgumentError, match="takes a job"):
+            by_handle(1)  # type: ignore[arg-type]
+        with pytest.raises(InvalidOptionError, match="after_failure"):
+            queue.options(after_failure="run").submit_nowait(echo, parent)
+        with pytest.raises(TypeError, match=r"stays in its process|cannot be sent"):
+            queue.submit_nowait(echo, by_handle(parent))
+        assert queue.jobs() == [parent]
+        threads = queue.options(executor="thread")
+        assert await threads.submit_nowait(echo, [by_handle(parent)]) == [parent]
+
+
+async def test_results_stay_until_they_are_taken_whatever_is_kept_else() -> None:
+    queue = JobQueue(max_history=0, keep_ended=0, keep_bytes=0)
+    async with queue:
+        queue.pause()
+        wanted = [queue.submit_nowait(traced, size).id for size in (10, 2 * MIB)]
+        children = [queue.hold(queue.submit_nowait(look, *map(queue.get_job, wanted)))]
+        assert children
+        child = queue.jobs("pending")[-1]
+        queue.resume()
+        await until(lambda: queue.jobs("pending") == [child] and not queue.jobs("running"))
+        await queue.submit_nowait(echo, 1)
+        assert all(queue.get_job(one) is not None for one in wanted)
+        queue.release(child)
+        assert await child == [(10, True), (2 * MIB, True)]
+        assert [queue.get_job(one) for one in wanted] == [None, None]
+        await queue.submit_nowait(echo, 1)
+        inspect(queue).engine.state.validate()
+        assert not inspect(queue).engine.keeper.disk
+
+
+async def test_a_result_that_was_not_kept_cancels_the_job_with_the_chain() -> None:
+    async with JobQueue(max_result_bytes=1_000) as queue:
+        large = queue.options(label="large").submit_nowait(bytes, 2_000)
+        child = queue.submit_nowait(len, large)
+        last = queue.submit_nowait(echo, [child])
+        await no_more(queue)
+        late = queue.submit_nowait(len, large)
+        why = "result not kept: large: it has 2,0"
+        assert str(child.cancel_reason).startswith(why)
+        assert str(late.cancel_reason).startswith(why)
+        assert str(last.cancel_reason).startswith(f"dependency cancelled: len ← {why}")
+
+
+async def test_a_chain_of_any_length_is_told_by_its_ends() -> None:
+    async with JobQueue() as queue:
+        queue.pause()
+        job = queue.options(label="first").submit_nowait(fail)
+        for number in range(100):
+            job = queue.options(label=f"job {number}").submit_nowait(echo, job)
+        queue.resume()
+        await no_more(queue)
+        told = "dependency cancelled: job 98 ← dependency cancelled: job 97 ← … ← "
+        told += "dependency cancelled: job 0 ← dependency failed: first"
+        assert job.cancel_reason == told
+
+
+async def test_a_file_that_is_gone_cancels_the_job_before_it_begins() -> None:
+    async with JobQueue() as queue:
+        queue.pause()
+        parent = queue.submit_nowait(traced, 2 * MIB)
+        child = queue.options(executor="thread").submit_nowait(look, parent)
+        queue.hold(child)
+        queue.resume()
+        await until(lambda: parent.done)
+        folder = inspect(queue).folder
+        assert folder is not None
+        for path in folder.glob("kept-*"):
+            path.unlink()
+        queue.release(child)
+        await no_more(queue)
+        assert child.status.value == "cancelled"
+        assert str(child.cancel_reason).startswith("result not kept: traced: its file was removed")
+
+
+async def test_a_job_can_be_cancelled_while_its_results_are_read() -> None:
+    async with JobQueue() as queue:
+        queue.pause()
+        parent = queue.submit_nowait(gate, os.getpid())
+        child = queue.options(executor="thread").submit_nowait(echo, parent)
+        packs = queue.submit_nowait(echo, parent)  # so that it stays packed
+        queue.resume()
+        await until(Gate.reached.is_set)
+        assert child.phase == "reading the results of other jobs"
+        assert child.cancel()
+        await no_more(queue)
+        assert (child.status.value, packs.status.value) == ("cancelled", "completed")
+        Gate.opened.set()
+        assert await queue.submit_nowait(echo, 1) == 1
+
+
+async def test_what_a_thread_returns_and_no_worker_can_have_fails_the_job_by_name() -> None:
+    async with JobQueue() as queue:
+        lock = queue.options(executor="thread", label="lock").submit_nowait(threading.Lock)
+        child = queue.submit_nowait(echo, lock)
+        await no_more(queue)
+        assert "the result of lock (lock) cannot be sent to a worker" in str(child.error)
+
+
+async def test_the_line_of_arguments_reads_no_result_and_says_for_how_many_it_waits() -> None:
+    UNPICKLED_HERE.clear()
+    async with JobQueue() as queue:
+        queue.pause()
+        parents = [queue.options(label=f"part {n}").submit_nowait(traced, n) for n in (1, 2, 3)]
+        child = queue.submit_nowait(look, *parents)
+        assert child.describe_arguments() == "<result of part 1>, <result of part 2>, " + (
+            "<result of part 3>"
+        )
+        assert child.block_reason == child.as_row()["block_reason"] == "waits for 3 jobs"
+        queue.hold(parents[1])
+        queue.resume()
+        await until(lambda: parents[0].done and parents[2].done)
+        assert child.as_row()["block_reason"] == "waits for 1 job"
+        queue.release(parents[1])
+        await child
+        assert UNPICKLED_HERE == []
+
+
+async def test_a_journal_brings_back_jobs_that_wait_for_results(tmp_path: Path) -> None:
+    async with running(tmp_path / "runs.db", keep_ended=2) as queue:
+        parents = [queue.submit_nowait(traced, size) for size in (5, 2 * MIB)]
+        await no_more(queue)
+        queue.pause()
+        queue.options(label="look").submit_nowait(look, *parents)
+        queue.options(label="thread", executor="thread").submit_nowait(echo, {"a": parents[:1]})
+        chained = queue.options(label="first").submit_nowait(echo, 7)
+        queue.options(label="second").submit_nowait(echo, [chained])
+        del parents, chained
+    async with running(tmp_path / "runs.db", keep_ended=2) as queue:
+        inspect(queue).engine.state.validate()
+        found = {job.label: job for job in queue.jobs("pending")}
+        assert found["look"].describe_arguments() == "<result of traced>, <result of traced>"
+        assert found["second"].block_reason == "waits for 1 job"
+        queue.resume()
+        await no_more(queue)
+        assert found["look"].result == [(5, True), (2 * MIB, True)]
+        assert len(found["thread"].result["a"][0].data) == 5
+        assert found["second"].result == [found["first"].result]
+        assert await found["look"].retry() == found["look"].result
+        inspect(queue).engine.state.validate()
+
+
+async def test_a_job_whose_result_is_lost_with_the_journal_says_so() -> None:
+    journal = MemoryJournal()
+    async with running(journal) as queue:
+        parent = queue.submit_nowait(echo, 1)
+        await parent
+        queue.pause()
+        queue.submit_nowait(echo, parent)
+        lost = parent.id
+        assert queue.forget(parent) == 1
+    async with running(journal) as queue:
+        (child,) = queue.jobs("pending")
+        told = f"it takes the result of job {lost}, which is no longer kept"
+        assert child.held
+        assert child.block_reason == told
+
+
+def test_a_job_that_was_taken_by_many_counts_down() -> None:
+    with JobQueue(loop="thread", max_running=4) as queue:
+        parent: Job = queue.submit_nowait(echo, 2)
+        children = [queue.submit_nowait(echo, [parent, n]) for n in range(20)]
+        queue.wait(*children)
+        assert [job.result for job in children] == [[2, n] for n in range(20)]
+        assert (parent._record.taken_by, parent._record.needed_by) == (0, 0)
