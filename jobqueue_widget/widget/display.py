@@ -20,6 +20,8 @@ from .pump import Hearing, route_by_page, this_kernel
 from .static_table import group_html, job_html, queue_html, queue_text
 from .view import JobCell, JobWidget, QueueWidget, SessionWidget
 
+ESTIMATES = 2.0  # seconds between two estimates of when a group is done
+SOON = 60.0  # seconds; of an end that is nearer nothing is said
 GROUP_PERIOD = 0.5  # seconds between two drawings of a group
 
 
@@ -99,6 +101,8 @@ class GroupCell:
         self._group = group
         self._id = uuid.uuid4().hex
         self._drawn: Data = {}
+        self._end: float | None = None
+        self._estimate_at = 0.0
         self._draw()
         if not group.done:
             PACER.join(self)
@@ -123,10 +127,22 @@ class GroupCell:
         PACER.hurry(self, GROUP_PERIOD)
 
     def _draw(self) -> None:
-        data: Data = {"text/html": group_html(self._group), "text/plain": repr(self._group)}
+        html = group_html(self._group, self._done_at())
+        data: Data = {"text/html": html, "text/plain": repr(self._group)}
         if data != self._drawn:
             publish(data, self._id, update=bool(self._drawn))
             self._drawn = data
+
+    def _done_at(self) -> float | None:
+        """Estimate the end if it is not near, so seldom that it costs a hundredth of the time."""
+        if self._group.done:
+            return None
+        began = time.monotonic()
+        if began >= self._estimate_at:
+            left = self._group.eta
+            self._end = None if left is None or left < SOON else time.time() + left
+            self._estimate_at = began + max(ESTIMATES, 100 * (time.monotonic() - began))
+        return self._end
 
 
 class Provider:

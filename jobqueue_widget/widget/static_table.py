@@ -68,8 +68,11 @@ def job_html(row: dict[str, Any], snapshot: dict[str, Any] | None = None, mark: 
     return _html(told, f"<tbody>{_html_row(*_prepared([row]))}</tbody>", mark, how)
 
 
-def group_html(group: JobGroup) -> str:
-    """Return a bar in four colours, the counts in words, and failures by kind; escaped."""
+def group_html(group: JobGroup, done_at: float | None = None) -> str:
+    """Return a bar in four colours, the counts in words, and failures by kind; escaped.
+
+    `done_at`: epoch seconds at which all may have ended, if that is known and worth to be said.
+    """
     counts = group.counts
     total = sum(counts.values())
     parts = "".join(
@@ -79,6 +82,8 @@ def group_html(group: JobGroup) -> str:
     )
     told = ", ".join(f"{counts[kind]:,} {word}" for kind, word in TOLD.items() if counts[kind])
     heading = f"{group.name}: {group.progress:.0%} of {total:,}" + (f", {told}" if told else "")
+    if done_at is not None:
+        heading += f"; done about {datetime.fromtimestamp(done_at).astimezone():%H:%M}"
     return (
         f'<div class="jqw-static jqw-group" dir="ltr" style="font-size:13px">'
         f'<p style="margin:2px 0"><b dir="auto">{escape(visible(heading))}</b></p>'

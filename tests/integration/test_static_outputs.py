@@ -238,3 +238,16 @@ def test_a_job_that_was_tried_again_says_so_in_the_table() -> None:
     output = outputs_after(*cells, again, "queue")[3]
     assert output["text/html"].count("retried → ") == 1
     assert "ValueError" in output["text/html"]
+
+
+LONG = """
+import time
+runs = queue.options(group="long").map(time.sleep, [0.3] * 1_000)
+await runs[0]
+"""
+
+
+def test_a_group_that_takes_long_says_when_it_is_done() -> None:
+    start = "from jobqueue_widget import JobQueue; queue = await JobQueue().start()"
+    html = outputs_after(start, LONG, "runs")[2]["text/html"]
+    assert re.search(r"% of 1,000, .* queued; done about \d\d:\d\d<", html), html
