@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from ...child.wire import PLAIN_TYPES
 
-SEQUENCES: tuple[Any, ...] = (list, tuple, set, frozenset)
+CONTAINERS: tuple[Any, ...] = (list, tuple, dict, set, frozenset)
 SHORT = 8  # members up to which it is not asked first whether all are plain
 
 Args = tuple[object, ...]
@@ -33,22 +33,21 @@ def holds(values: Iterable[object], kinds: Kinds, budget: int | None = None) -> 
             continue
         if issubclass(kind, kinds):
             return True
-        members: list[object]
-        if issubclass(kind, dict):
-            members = [*dict.values(value), *dict.keys(value)]  # type: ignore[arg-type]
-        elif base := next((one for one in SEQUENCES if issubclass(kind, one)), None):
-            members = list(base.__iter__(value))
-        else:
-            continue
-        if id(value) in seen:
+        base = next((one for one in CONTAINERS if issubclass(kind, one)), None)
+        if base is None or id(value) in seen:
             continue
         seen[id(value)] = value
+        length = base.__len__(value)
         if budget is not None:
-            budget -= len(members)
+            budget -= length
             if budget < 0:
                 return None
-        if len(members) <= SHORT or not PLAIN_TYPES.issuperset(map(type, members)):
-            todo += members
+        if base is dict:
+            todo += dict.keys(value)  # type: ignore[arg-type]
+            if length <= SHORT or not _are_plain(dict.values(value)):  # type: ignore[arg-type]
+                todo += dict.values(value)  # type: ignore[arg-type]
+        elif length <= SHORT or not _are_plain(base.__iter__(value)):
+            todo += base.__iter__(value)
     return False
 
 
@@ -119,6 +118,10 @@ class Replacing:
         for one in members:
             if holds([one], self._kinds):
                 self._refuse(where)
+
+
+def _are_plain(members: Iterable[object]) -> bool:
+    return PLAIN_TYPES.issuperset(map(type, members))
 
 
 def _same(items: list[object], of: Iterable[object]) -> bool:
