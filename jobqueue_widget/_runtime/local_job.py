@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from ..child.capture import tqdm
@@ -10,6 +11,7 @@ from ..child.capture.inside import Capture
 from ..child.job_context import JobContext, bind, bound_job, current_job, outside
 
 if TYPE_CHECKING:
+    from ..child.keeping import Kept
     from ..protocols import Reporter
 
 
@@ -20,6 +22,14 @@ class LocalJobContext(JobContext):
         log = outside(reporter.log)
         super().__init__(reporter.job_id, reporter.attempt, outside(reporter.progress), log)
         CAPTURE.prepare()
+
+    def keep_in(self, kept: Kept, whose: Callable[[], Hashable]) -> None:
+        """Keep values in these, under what `whose()` gives; that is asked if there are any."""
+        self.kept, self._whose = kept, whose
+
+    def whose(self) -> Hashable:
+        """Return what was given for its function."""
+        return self._whose()
 
     def takes(self, text: str) -> bool:
         """Append it to the job's log, also of a thread that the job has left behind."""

@@ -46,6 +46,7 @@ wire = load("wire")
 references = load("calls.references")
 child_pipes = load("pipes")
 ends = load("ends")
+keeping = load("keeping")
 job_context = load("job_context")
 state = load("baseline")
 inside = load("capture.inside")
@@ -54,7 +55,6 @@ tqdm = load("capture.tqdm")
 libraries = load("libraries")
 patches = load("patches")
 stacks = load("stacks")
-own_package = load("own_package")
 MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process starts is found
 OUR_FILES = (
     os.path.abspath(__file__),
@@ -223,7 +223,7 @@ class Worker:
         context = WorkerJob(
             job_id, attempt, self.sender(number), child_pipes.write_log, self.held_back.set
         )
-        context.number = number
+        context.number, context.function = number, function
         self.returned = None
         end = self.end = ends.End(self.pipes, number)
         self.body.begin(context)
@@ -241,7 +241,8 @@ class Worker:
         job_context.bind(None)
         job_context.bind_process(None)
         context.finish()
-        end.tell(self.clean_up())
+        left = self.clean_up()
+        end.tell({**left, "kept": True} if context.keeps else left)
         # Now, while the kernel reads that: all this takes as long as a short job.
         self.logging.take_back(self.patches.imported)
         self.patches.take_back()
@@ -379,7 +380,8 @@ class Worker:
         meta.update(self.told_of_an_import())
         if state.has_children():
             meta["processes"] = True
-        if "torch" in sys.modules or "cupy" in sys.modules or "jax" in sys.modules:
+        may_hold = {"torch", "cupy", "jax"} & sys.modules.keys()
+        if may_hold and not keeping.OF_PROCESS.values:  # else it is what it was told to keep
             meta["gpu"] = state.holds_gpu()
 
     def told_of_an_import(self) -> dict[str, Any]:
@@ -393,7 +395,7 @@ class Worker:
 def main() -> None:
     """Set the process up, then run jobs until the pipe ends."""
     sys.path[:] = [entry for entry in sys.path if not entry or os.path.abspath(entry) != HERE]
-    start(Worker(*map(int, sys.argv[1:4])), own_package.OwnPackage())
+    start(Worker(*map(int, sys.argv[1:4])), job_context.OwnPackage())
 
 
 def start(worker: Worker, last_finder: Any) -> None:

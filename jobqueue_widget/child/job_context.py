@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import importlib.util
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from types import CoroutineType
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from types import CoroutineType, ModuleType
+from typing import Any, TypeVar
+
+from .keeping import OF_PROCESS, Value
+from .keeping import checked as checked_kept
 
 Item = TypeVar("Item")
 
@@ -77,6 +81,10 @@ class CancelSignal:
 
 class JobContext:
     """The running job, seen from inside. Methods may be called from any thread of the job."""
+
+    kept = OF_PROCESS
+    function: bytes = b""  # as it was pickled
+    keeps = False  # the job has called `keep`
 
     def __init__(
         self,
@@ -171,6 +179,38 @@ class JobContext:
         """Write a line to the job's log."""
         self._log(f"{text}\n")
 
+    def keep(self, key: Hashable, load: Callable[[], Value]) -> Value:
+        """Return what `load()` gave to an earlier job of this function here, else call it now.
+
+        For what takes long to load and may be used again, such as a model. It is kept in the
+        process of the job: in a worker until that ends, for threads and coroutines until the queue
+        stops. The next job of the function is given a worker that has some, if one is free.
+
+        Args:
+            key: such as `("whisper", "small")`; a text, a number or a tuple of these.
+            load: makes the value; it is called once, also if threads ask for it at the same time.
+
+        Example:
+            ```python
+            def embed(text, size="small"):
+                model = current_job().keep(("model", size), lambda: {"size": size})
+                return model["size"], len(text)
+
+
+            queue = await JobQueue().start()
+            assert await queue.submit_nowait(embed, "some text") == ("small", 9)
+            await queue.stop()
+            ```
+        """
+        self.keeps = True
+        return self.kept.get(self.whose(), key, load)
+
+    def whose(self) -> Hashable:
+        """Return what stands for the job's function, where its values are kept."""
+        import hashlib
+
+        return hashlib.sha256(self.function).digest()
+
     # -- for whoever runs the job ----------------------------------------------------------------
 
     def takes(self, text: str) -> bool:
@@ -231,6 +271,11 @@ class NoJob:
 
     def log(self, text: object) -> None:
         """Do nothing: there is no log."""
+
+    def keep(self, key: Hashable, load: Callable[[], Value]) -> Value:
+        """Make the value: nothing is kept."""
+        checked_kept(key, load)
+        return load()
 
     def cancel_signal_to(self, callback: Callable[[], object]) -> CancelSignal:
         """Do nothing: nobody asks."""
@@ -320,3 +365,24 @@ def track(
         yield item
         job.report(count / total if total else None, f"{prefix}{count}{of}")
         job.checkpoint()
+
+
+class OwnPackage:
+    """Gives jobs what they need of `jobqueue_widget`, where that is not installed.
+
+    A finder and loader by shape: importing their base classes doubles the start of a worker.
+    """
+
+    def create_module(self, spec: Any) -> None:
+        """Return None: the module is made in the usual way."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> Any:
+        """Find our package; the last finder in the list, reached if nothing else has it."""
+        if name == "jobqueue_widget":
+            return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type]
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Fill the module with the names that are useful inside a job."""
+        for one in (current_job, track, JobCancelled):
+            setattr(module, one.__name__, one)

@@ -13,7 +13,9 @@ from .._runtime.failures import failure_of
 from .._runtime.local_job import LocalJobContext
 from .._threads.bridge import give_up
 from ..child.job_context import JobCancelled, bind, is_good_end, outside
+from ..child.keeping import Kept
 from ..protocols import ExecutorContext, Reporter, TellStacks
+from ..workers.definitions import digest_of
 from .stacks import of_task
 from .starting import StartsAtOnce
 
@@ -28,6 +30,7 @@ class CoroutineExecutor(StartsAtOnce):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._variables = contextvars.Context()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._kept = Kept()
 
     def open(self, context: ExecutorContext) -> None:
         """Use the queue's loop; jobs see the context variables of now, not one another's."""
@@ -47,13 +50,19 @@ class CoroutineExecutor(StartsAtOnce):
         """Make the task. Arguments that do not fit fail the job when it first runs."""
         assert self._loop is not None, "launch before open"
         variables = self._variables.copy()
-        return CoroutineExecution(self._loop, spec, reporter, variables, self._tasks)
+        loop, tasks = self._loop, self._tasks
+        return CoroutineExecution(loop, spec, reporter, variables, tasks, self._kept)
+
+    def restart_workers(self) -> None:
+        """Let go of what jobs have kept."""
+        self._kept.clear()
 
     async def close(self) -> None:
         """Let finished tasks leave; those that swallow their cancellation stay, as told."""
         tasks = [task for task in self._tasks if not task.cancelling()]
         if tasks:
             await asyncio.wait(tasks, timeout=0.1)
+        self._kept.clear()
         self._loop = None
 
 
@@ -79,12 +88,14 @@ class CoroutineExecution:
         reporter: Reporter,
         variables: contextvars.Context,
         tasks: set[asyncio.Task[None]],
+        kept: Kept,
     ) -> None:
         self._loop = loop
         self._spec = spec
         self._reporter = reporter
         self._reported = self._asked = False
         self._context = LocalJobContext(reporter)
+        self._context.keep_in(kept, lambda: digest_of(spec.target))
         variables.run(bind, self._context)
         self._tasks = tasks
         self._task: asyncio.Task[None] | None = None

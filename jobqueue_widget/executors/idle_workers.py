@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from .._threads.listeners import nothing
 from ..protocols import LoadedPlugin
+from ..workers.packing import Packed
 from ..workers.pool import Pool
 from ..workers.process import WorkerProcess
 
@@ -38,10 +39,10 @@ class IdleWorkers:
             if worker.pid
         ]
 
-    def next_name(self, fits: Callable[[WorkerProcess], bool]) -> str | None:
-        """Name the worker that the next job would get, of those that fit it."""
+    def next_name(self, fits: Callable[[WorkerProcess], bool], code: Packed) -> str | None:
+        """Name the worker that a job of this function would get, of those that fit it."""
         pool = self._pool()
-        worker = None if pool is None else pool.next_worker(fits)
+        worker = None if pool is None else pool.next_worker(fits, code)
         return None if worker is None or not worker.pid else name_of(worker.pid)
 
     def evict(self, name: str) -> str | None:

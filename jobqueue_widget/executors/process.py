@@ -12,7 +12,7 @@ from typing import Any, cast
 from .._core.jobs import JobFailure, Outcome
 from .._core.machine.resources import CPUS, GPU, GPUS
 from .._core.retrying import STARTS, wait_seconds
-from .._core.spec import JobOptions, JobSpec
+from .._core.spec import JobSpec
 from .._runtime.failures import SurroundingsError, outcome_of_start, said_of
 from .._threads.locks import Lock
 from ..child import ends, wire
@@ -23,7 +23,7 @@ from ..workers.guard import GUARD
 from ..workers.packing import Packed, PackedCall, Packer, call_bytes
 from ..workers.pool import Pool
 from ..workers.process import KILL_PATIENCE, WorkerProcess
-from ..workers.surroundings import Setup, Snapshot, Surroundings, changed, processors, send_to
+from ..workers.surroundings import Setup, Snapshot, Surroundings, processors, setup_of
 from ..workers.unpacking import decode, drop_unfinished, outcome_of, runs_code, undecoded
 from .idle_workers import IdleWorkers
 from .starting import StartsAtOnce
@@ -88,10 +88,10 @@ class ProcessExecutor(StartsAtOnce):
             setup = self.setup_for(spec)
         except SurroundingsError:
             return None
-        resources = spec.options.resources
+        resources, code = spec.options.resources, code_of(spec)
         if not isinstance(resources, Mapping) or not (resources.get(GPU) or resources.get(GPUS)):
-            return self.workers.next_name(lambda worker: worker.serves(setup))
-        return self.workers.next_name(lambda worker: worker.serves_on_a_gpu(setup))
+            return self.workers.next_name(lambda worker: worker.serves(setup), code)
+        return self.workers.next_name(lambda worker: worker.serves_on_a_gpu(setup), code)
 
     def restart_workers(self) -> None:
         """Replace idle workers now and busy ones after their job."""
@@ -163,7 +163,7 @@ class ProcessExecutor(StartsAtOnce):
         key = snapshot, options.cwd, env, devices, threads
         setup = self._setups.get(key)
         if setup is None:
-            setup = self._make_setup(snapshot, options, devices, threads)
+            setup = setup_of(snapshot, options, devices, threads, self.context)
             if len(self._setups) >= SETUPS_KEPT:
                 self._setups.clear()
             if not snapshot.borrowed:
@@ -175,21 +175,6 @@ class ProcessExecutor(StartsAtOnce):
         resources = spec.options.resources
         wanted = resources.get(CPUS) if isinstance(resources, Mapping) else None
         return max(1, int(wanted or processors() / self.context.max_running))
-
-    def _make_setup(
-        self, snapshot: Snapshot, options: JobOptions, devices: tuple[str, ...], threads: int
-    ) -> Setup:
-        context = self.context
-        environ = snapshot.environ(context.env)
-        send_to(environ, devices)
-        changed(environ, options.env)
-        sent = {
-            "max_result_bytes": context.max_result_bytes,
-            "cwd": options.cwd or snapshot.cwd,
-            "notice": "" if options.cwd else snapshot.notice,
-            "path": snapshot.path,
-        }
-        return Setup(environ, sent, threads)
 
     def frames_for(
         self, worker: WorkerProcess, spec: JobSpec, attempt: int, setup: Setup
@@ -205,6 +190,11 @@ class ProcessExecutor(StartsAtOnce):
         logs = as_configured()
         job = (spec.id, attempt, sent, function.data, call_bytes(call), function.source, logs)
         return number, wire.pieces(wire.JOB, number, [pickle.dumps(job, 5)])
+
+
+def code_of(spec: JobSpec) -> Packed:
+    """Return the function of a job as it is sent."""
+    return cast("tuple[Packed, bytes | PackedCall]", spec.payload)[0]
 
 
 class ProcessExecution:
@@ -246,6 +236,7 @@ class ProcessExecution:
             self,
             lambda worker: self._executor.frames_for(worker, spec, attempt, setup),
             setup,
+            code_of(spec),
             fresh=spec.options.fresh,
         )
         if worker is None:

@@ -12,7 +12,9 @@ from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
 from .._runtime.local_job import LocalJobContext
 from ..child.job_context import JobCancelled, bind, run_body
+from ..child.keeping import Kept
 from ..protocols import Reporter, TellStacks
+from ..workers.definitions import digest_of
 from .stacks import of_thread
 from .starting import StartsAtOnce
 
@@ -28,12 +30,20 @@ class ThreadExecutor(StartsAtOnce):
     can_kill = False
     launches_anywhere = True
 
+    def __init__(self) -> None:
+        self._kept = Kept()
+
     def launch(self, spec: JobSpec, reporter: Reporter) -> ThreadExecution:
         """Start a thread."""
-        return ThreadExecution(spec, reporter)
+        return ThreadExecution(spec, reporter, self._kept)
+
+    def restart_workers(self) -> None:
+        """Let go of what jobs have kept."""
+        self._kept.clear()
 
     async def close(self) -> None:
-        """Leave threads that are still at work: they are daemons and cannot be ended."""
+        """Let go of what jobs have kept. Threads that are at work are daemons and stay."""
+        self._kept.clear()
 
 
 class ThreadExecution:
@@ -41,10 +51,11 @@ class ThreadExecution:
 
     can_be_killed = False
 
-    def __init__(self, spec: JobSpec, reporter: Reporter) -> None:
+    def __init__(self, spec: JobSpec, reporter: Reporter, kept: Kept) -> None:
         self._spec = spec
         self._reporter = reporter
         self._context = LocalJobContext(reporter)
+        self._context.keep_in(kept, lambda: digest_of(spec.target))
         variables = contextvars.copy_context()
         self._thread = threading.Thread(
             target=self._run, args=(variables,), name=f"job-{spec.id}", daemon=True

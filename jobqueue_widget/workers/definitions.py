@@ -241,6 +241,11 @@ class Definition:
                 yield from self._parts(part, seen)
 
 
+def digest_of(target: object) -> bytes:
+    """Return the digest of what defines a callable."""
+    return Definition(definition_of(target)).digest
+
+
 _INNER = ("__func__", "fget", "fset", "fdel", "func")
 
 

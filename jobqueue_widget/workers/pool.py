@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .._threads.locks import Lock
 from ..protocols import IoThread
+from .packing import Packed
 from .process import WorkerProcess, end_now
 from .sources import stamp_of
 from .surroundings import Setup
@@ -41,17 +42,18 @@ class Pool:
         self._told: set[object] = set()  # changes of modules that were told in a log
         self._latest: Setup | None = None  # the setup that the next job will probably want
         self._failed_starts = 0
+        self._keep_values = False  # a worker has kept a value of a job, at any time
         self._closing = False
         self._on_empty: Callable[[], None] | None = None
 
     def give(
-        self, task: Task, make: MakeFrames, setup: Setup, *, fresh: bool
+        self, task: Task, make: MakeFrames, setup: Setup, code: Packed, *, fresh: bool
     ) -> WorkerProcess | None:
         """Give `task` to a worker and return that; None if there is none: add one, try again."""
         while True:
             with self._lock.held:
                 self._latest = setup
-                worker = self._pick(fresh, setup)
+                worker = self._pick(fresh, setup, code)
                 spare_wanted = not self._idle
             if worker is None:
                 return None
@@ -64,6 +66,7 @@ class Pool:
                 with self._lock.held:
                     self._idle.append(worker)
                 raise
+            worker.code = code
             if worker.give(task, frames, number):
                 if spare_wanted:
                     self._io.call_later(SPARE_DELAY, self.keep_spare)
@@ -82,8 +85,16 @@ class Pool:
             task.on_log(text.encode("utf-8", "backslashreplace"))
         return True
 
-    def _pick(self, fresh: bool, setup: Setup) -> WorkerProcess | None:
-        for place in range(len(self._idle) - 1, -1, -1):
+    def _places(self, code: Packed) -> Sequence[int]:
+        """List places of idle workers, the best for this function first. Under the lock."""
+        places = range(len(self._idle) - 1, -1, -1)
+        if not self._keep_values:
+            return places
+        digest = code.digest
+        return sorted(places, key=lambda place: self._idle[place].rank_for(digest))
+
+    def _pick(self, fresh: bool, setup: Setup, code: Packed) -> WorkerProcess | None:
+        for place in self._places(code):
             worker = self._idle[place]
             if not worker.serves(setup) or (fresh and worker.jobs_done):
                 continue
@@ -96,10 +107,13 @@ class Pool:
         with self._lock.held:
             return [(worker, worker not in self._idle) for worker in self._all]
 
-    def next_worker(self, fits: Callable[[WorkerProcess], bool]) -> WorkerProcess | None:
-        """Find the idle worker that the next job would get, of those that fit it."""
+    def next_worker(
+        self, fits: Callable[[WorkerProcess], bool], code: Packed
+    ) -> WorkerProcess | None:
+        """Find the idle worker that a job of this function would get, of those that fit it."""
         with self._lock.held:
-            return next((worker for worker in reversed(self._idle) if fits(worker)), None)
+            workers = (self._idle[place] for place in self._places(code))
+            return next((worker for worker in workers if fits(worker)), None)
 
     def let_go(self, worker: WorkerProcess) -> bool:
         """End an idle worker; False if it is at work."""
@@ -171,6 +185,7 @@ class Pool:
         """Take back a worker that was given a job."""
         with self._lock.held:
             self._failed_starts = 0
+            self._keep_values = self._keep_values or bool(worker.kept)
             worn = self._recycle_after is not None and worker.jobs_done >= self._recycle_after
             surplus = len(self._all) > self._lanes + 1
             leaves = self._closing or worn or worker in self._old or surplus

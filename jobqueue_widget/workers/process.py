@@ -22,6 +22,7 @@ from ..protocols import IoThread, Stack, TellStacks
 from .cleanup import ID_VARIABLE, clean_up_processes, death_of, descendants_of, signal_group
 from .environment import missing_folder
 from .guard import GUARD
+from .packing import Packed
 from .piped import PipedWorker
 from .pipes import FROM_WORKERS, open_pipes
 from .sources import Sources
@@ -66,6 +67,8 @@ class WorkerProcess(PipedWorker):
         self.id = os.urandom(16).hex()
         self._at_start = at_start
         self.sources = Sources()
+        self.code: Packed | None = None  # the function of its job
+        self.kept: set[bytes] = set()  # digests of functions of which it keeps values
         self._environ = {**environ, ID_VARIABLE: self.id, "JOBQUEUE_RUN_ID": run_id}
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -86,6 +89,12 @@ class WorkerProcess(PipedWorker):
         """True if the worker can take a job with this setup, now or soon."""
         born = self._at_start
         return self.usable and (born is setup.at_start or born == setup.at_start)
+
+    def rank_for(self, digest: bytes) -> int:
+        """Return how well it suits a function, 0 best: it has values of it, of none, of others."""
+        if digest in self.kept:
+            return 0
+        return 2 if self.kept else 1 if self.was_ready else 3
 
     def serves_on_a_gpu(self, setup: Setup) -> bool:
         """True if the worker was sent to a GPU and fits this setup, whichever GPU that names."""
@@ -231,6 +240,9 @@ class WorkerProcess(PipedWorker):
 
     def _end_task(self, task: Task, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
         self.sources.hear(meta.get("modules"))
+        code, self.code = self.code, None
+        if meta.get("kept") and code is not None:
+            self.kept.add(code.digest)
         super()._end_task(task, meta, parts)
 
     def _break(self, what: str) -> None:

@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from .._core.spec import JobOptions
+from ..protocols import ExecutorContext
 from .environment import ROOT, passed, raw_environment
 
 AT_START = ("CUDA_", "OMP_", "MKL_", "OPENBLAS_", "PYTHON", "LD_")
@@ -162,6 +164,26 @@ def send_to(environ: dict[str, str], devices: tuple[str, ...]) -> None:
         environ[DEVICE_VARIABLES[0]] = ",".join(devices)
         if any(map(str.isdecimal, devices)):  # number GPUs as the driver does
             environ[DEVICE_VARIABLES[1]] = "PCI_BUS_ID"
+
+
+def setup_of(
+    snapshot: Snapshot,
+    options: JobOptions,
+    devices: tuple[str, ...],
+    threads: int,
+    queue: ExecutorContext,
+) -> Setup:
+    """Make a setup: of the submit, the queue, and the job's own options, which come last."""
+    environ = snapshot.environ(queue.env)
+    send_to(environ, devices)
+    changed(environ, options.env)
+    sent = {
+        "max_result_bytes": queue.max_result_bytes,
+        "cwd": options.cwd or snapshot.cwd,
+        "notice": "" if options.cwd else snapshot.notice,
+        "path": snapshot.path,
+    }
+    return Setup(environ, sent, threads)
 
 
 def processors() -> int:

@@ -342,7 +342,7 @@ def find(module: str, name: str) -> Any:
     return found
 
 
-class StandIns(child.own_package.OwnPackage):  # type: ignore[misc, name-defined]
+class StandIns(child.job_context.OwnPackage):  # type: ignore[misc, name-defined]
     """Gives plugins our few names, and the reference system's base class, if not installed."""
 
     def find_spec(self, name: str, path: object, target: object = None) -> Any:

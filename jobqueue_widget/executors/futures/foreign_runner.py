@@ -200,6 +200,7 @@ def _refusal(kind: str, reason: str) -> dict[str, Any]:
 
 def _run(job: dict[str, Any], files: JobFiles) -> tuple[dict[str, Any], list[Any]]:
     context = ForeignContext(job["id"], job["attempt"], files)
+    context.function = job["function"]
     in_kernel = job["kernel"] == [platform.node(), os.getpid()]
     is_alone = not in_kernel and threading.current_thread() is threading.main_thread()
 
