@@ -144,6 +144,7 @@ async def test_asking_does_not_disturb_the_job(round_number: int) -> None:
         first = await queue.submit_nowait(os.getpid)
         job = queue.submit_nowait(pauses)
         await until(lambda: job.progress == 0.5)
+        await until(lambda: "signal.pause()" in job.stack())
         for _ in range(20):
             assert "signal.pause()" in job.stack()
         job.cancel()
