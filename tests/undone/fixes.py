@@ -22,6 +22,8 @@ LARGE = "integration/test_large_results.py"
 WAITS = "integration/test_waiting_callback.py::test_a_wait"
 CHANGED = "crash/test_journal_changed_in_use.py"
 READ = "crash/test_journal_read_in_process.py"
+KEYS = "integration/test_keys.py"
+DIGESTS = "unit/test_digests.py"
 
 
 @dataclass(frozen=True)
@@ -548,5 +550,90 @@ FIXES = [
         "        with contextlib.suppress(OSError):\n            os.close(fd)\n    _held",
         "        pass\n    _held",
         f"{READ}::test_a_fork_that_outlives_its_kernel_keeps_no_lock",
+    ),
+    # -- keys ------------------------------------------------------------------------------------
+    Fix(
+        "an evicted job still stands for its key",
+        "_core/state.py",
+        "            self.keys.remove(job)\n",
+        "            pass\n",
+        f"{KEYS}::test_a_job_that_does_not_stand_is_followed_by_a_new_one[evicted]",
+    ),
+    Fix(
+        "a failed job stands for its key",
+        "_core/sweeps/keys.py",
+        "    return job.status is COMPLETED and type(result) is not NotKept\n",
+        "    return type(result) is not NotKept\n",
+        f"{KEYS}::test_a_job_that_does_not_stand_is_followed_by_a_new_one[failed]",
+    ),
+    Fix(
+        "an older job than the newest stands for a key",
+        "_core/sweeps/keys.py",
+        "        for job in reversed(self._jobs.get(key.text, ())):\n",
+        "        for job in self._jobs.get(key.text, ()):\n",
+        f"{KEYS}::test_the_newest_job_of_a_key_counts",
+    ),
+    Fix(
+        "who looks at a key decides, not who accepts",
+        "_runtime/sweeps/keyed.py",
+        "None if job.spec.options.key is None else state.keys.newest(key_of(job))",
+        "None",
+        f"{KEYS}::test_a_key_submitted_by_many_threads_gives_one_job",
+    ),
+    Fix(
+        "a job that was found is given though it has left meanwhile",
+        "_runtime/sweeps/keyed.py",
+        "is_new(job) or keys.standing(key_of(job)) is job for",
+        "True for",
+        f"{KEYS}::test_a_job_evicted_between_look_and_accept_is_looked_for_again",
+    ),
+    Fix(
+        "a key that nobody has sealed counts",
+        "_persistence/restore.py",
+        "        if options.key is not None and not self._reader.proves(request, missing):\n",
+        "        if False:\n",
+        f"{KEYS}::test_a_key_that_somebody_else_has_written_is_no_key",
+    ),
+    Fix(
+        "a result that is there as text only is given for a key",
+        "_persistence/sqlite/reading.py",
+        ", \"form IN ('pickle', 'file')\"",
+        "",
+        f"{KEYS}::test_a_value_that_is_in_the_journal_as_text_only_is_made_again",
+    ),
+    Fix(
+        "a pause by hand is passed by what was asked for again",
+        "_core/state.py",
+        "        if pause is not None and self.in_review and not pause.for_review:\n",
+        "        if False:\n",
+        f"{KEYS}::test_a_pause_by_hand_stops_also_what_was_asked_for_again",
+    ),
+    Fix(
+        "what is asked for again waits with all that was restored",
+        "_core/arranging.py",
+        "        job.let_through = True\n        state.order.refile(job)\n",
+        "        pass\n",
+        f"{KEYS}::test_what_waits_after_a_restore_goes_on_when_it_is_asked_for_again",
+    ),
+    Fix(
+        "a digest depends on the order of a set",
+        "_api/sweeps/digest.py",
+        "            return joined(kind.__name__, sorted(map(self._value, value)))\n",
+        "            return joined(kind.__name__, map(self._value, value))\n",
+        f"{DIGESTS}::test_another_kernel_with_another_hash_seed_agrees",
+    ),
+    Fix(
+        "a digest leaves out what a function captures",
+        "_api/sweeps/digest.py",
+        '                joined("closure", closed),\n',
+        "",
+        f"{DIGESTS}::test_whatever_changes_code_changes_its_digest",
+    ),
+    Fix(
+        "a digest leaves out the globals that a function reads",
+        "_api/sweeps/digest.py",
+        "                self._globals(function),\n",
+        "",
+        f"{DIGESTS}::test_whatever_changes_code_changes_its_digest",
     ),
 ]

@@ -124,7 +124,9 @@ print(json.dumps({name: Digester().digest(value).hex() for name, value in VALUES
 
 
 def printed(hash_seed: int) -> dict[str, str]:
-    env = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": str(REPOSITORY)}
+    paths = [path for path in (os.environ.get("PYTHONPATH"), str(REPOSITORY)) if path]
+    found_at = {"PYTHONPATH": os.pathsep.join(paths)}  # another copy of the package may be tested
+    env = {**os.environ, "PYTHONHASHSEED": str(hash_seed), **found_at}
     told = subprocess.run(
         [sys.executable, "-c", VALUES + PRINT], env=env, capture_output=True, check=True
     )
@@ -160,6 +162,7 @@ SAME = {
     "a variable that it does not read": BASE + "L = 5\n",
     "an annotation": BASE.replace("(x, y=1)", "(x: int, y: int = 1) -> int"),
 }
+CLOSED = BASE.replace("K = 3\n", "").replace("\n", "\n    ")
 OTHERS = {
     "its code": BASE.replace("x + y", "x - y"),
     "a constant": BASE.replace("x * 2", "x * 3"),
@@ -170,7 +173,8 @@ OTHERS = {
     "what it calls": BASE.replace("x * 2", "x * 2 * 1"),
     "a global that is missing": BASE.replace("K = 3\n", ""),
     "an attribute": BASE + "f.kind = 1\n",
-    "a closure": "def h(K):\n    " + BASE.replace("\n", "\n    ") + "return f\nf = h(1)\n",
+    "what it captures": "def h(K):\n    " + CLOSED + "return f\nf = h(2)\n",
+    "a closure": "def h(K):\n    " + CLOSED + "return f\nf = h(1)\n",
 }
 
 
