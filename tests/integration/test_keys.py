@@ -722,3 +722,15 @@ async def test_a_known_job_that_leaves_while_a_map_is_drawn_is_made_anew() -> No
         await until(lambda: again.done)
         assert again.results() == ["a done", "b done", "c done"]
         assert len(CALLS.seen) == 5
+
+
+async def test_jobs_as_arguments_are_told_apart() -> None:
+    async with JobQueue(**THREADS) as queue:
+        first, second = queue.map(work, ["a", "b"])
+        keyed = queue.options(key=True)
+        one, other = keyed.map(work, [first, second])
+        assert await one == "a done done"
+        assert await other == "b done done"
+        assert keyed.submit_nowait(work, first) is one
+        with pytest.raises(InvalidOptionError, match="a job as an argument has no text"):
+            queue.options(key="{0}").map(work, [first, second])

@@ -19,6 +19,7 @@ from ...workers.definitions import definition_of
 from .digest import Digester, NotDigestibleError, encoded, joined
 
 SIZE = 16  # bytes that are kept of a digest
+OURS = f"{__name__.partition('.')[0]}."
 CURE = 'name the job instead: key="…", or a function of the arguments'
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]{6,}")
 
@@ -232,6 +233,11 @@ class _Template(string.Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> str:
         """Format one argument, whose text must be the same in each kernel."""
+        if type(value).__module__.startswith(OURS):  # a job, which stands for its result
+            raise InvalidOptionError(
+                f"key={_shown(self._text)}: a job as an argument has no text that tells it from "
+                "others; use key=True, or name other arguments"
+            )
         text = super().format_field(value, format_spec)
         if isinstance(value, (set, frozenset)) or (
             not isinstance(value, str) and _ADDRESS.search(text)
