@@ -174,6 +174,7 @@ def test_a_retry_after_the_cell_was_fixed_says_so_and_runs_either(kernel: Kernel
     kernel.run("told = await end(job), await end(job.retry())")
     assert kernel.value_of("told") == (("failed", None, None, ""),) * 2
 
+    kernel.run("job = queue.submit_nowait(train, 1)\ntold = await end(job)")  # not retried yet
     kernel.run(FIRST.replace("/ 0", "/ 1"))
     kernel.run("told = await end(job), await end(job.retry()), await end(job.retry(latest=True))")
     old, again, latest = kernel.value_of("told")

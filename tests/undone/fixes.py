@@ -110,8 +110,8 @@ FIXES = [
     Fix(
         "what a forced end has left of a result stays",
         "workers/unpacking.py",
-        "        path.unlink(missing_ok=True)\n",
-        "        pass\n",
+        'result-{worker}-{number}-*"):\n        path.unlink(missing_ok=True)\n',
+        'result-{worker}-{number}-*"):\n        pass\n',
         f"{LARGE}::test_a_forced_end_leaves_no_part_of_a_result",
     ),
     Fix(
@@ -432,14 +432,14 @@ FIXES = [
     Fix(
         "a retry is written with what it does not wait for",
         "_persistence/codec.py",
-        "options=_with_after(request.options, spec.options.after),",
+        "options=_as_now(request.options, spec.options),",
         "options=request.options,",
         "integration/test_restart.py::test_a_retry_comes_back_with_what_it_waits_for_and_not_with_what_had_ended",
     ),
     Fix(
         "a retry waits for nothing",
-        "_api/control.py",
-        "(again, self.submission.parents(again.spec.options))",
+        "_api/sweeps/acts.py",
+        "(again, self.submission.parents_again(again.spec))",
         "(again, ())",
         "integration/test_order_hold_and_pause.py::test_a_retry_waits_for_what_has_not_ended_and_says_for_what_it_does_not",
     ),
@@ -466,8 +466,8 @@ FIXES = [
     ),
     Fix(
         "a job is not told its GPU",
-        "executors/process.py",
-        "        send_to(environ, devices)\n",
+        "workers/surroundings.py",
+        "    send_to(environ, devices)\n",
         "",
         "integration/test_devices.py",
     ),
