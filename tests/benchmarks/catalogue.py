@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from . import cancel, engines, inside, journal, latency, memory, scale, startup, throughput, widget
+from . import (
+    cancel,
+    engines,
+    inside,
+    journal,
+    latency,
+    memory,
+    scale,
+    startup,
+    sweeps,
+    throughput,
+    widget,
+)
 
-_GROUPS = (throughput, latency, cancel, engines, scale, memory, journal, startup, inside, widget)
+_GROUPS = (
+    throughput,
+    latency,
+    cancel,
+    engines,
+    scale,
+    sweeps,
+    memory,
+    journal,
+    startup,
+    inside,
+    widget,
+)
 
 PROBES = {probe.name: probe for group in _GROUPS for probe in group.PROBES}
 ROWS = tuple(row for group in _GROUPS for row in group.ROWS)

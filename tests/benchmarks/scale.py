@@ -91,29 +91,7 @@ def _reference(effort: Effort) -> Figures:
     return asyncio.run(run())
 
 
-def _long_map(effort: Effort) -> Figures:
-    """How soon it returns, and the longest time for which the loop does nothing else, later."""
-
-    async def run() -> Figures:
-        async with JobQueue() as queue:
-            queue.submit_nowait(work.nothing, 0)
-            await queue.join()
-            begin = time.perf_counter()
-            group = queue.map(time.sleep, [0.002] * effort.size)
-            figures = {"returns": time.perf_counter() - begin, "hold": 0.0}
-            until = time.perf_counter() + effort.times(3, 1)
-            while time.perf_counter() < until:
-                begin = time.perf_counter()
-                await asyncio.sleep(0)
-                figures["hold"] = max(figures["hold"], (time.perf_counter() - begin) * 1e3)
-            group.cancel()
-            return figures
-
-    return asyncio.run(run())
-
-
 PROBES = (
-    Probe("long-map", {OURS: Side(_long_map)}, size=200_000, quick_size=5_000),
     Probe(
         "pending",
         {
@@ -133,22 +111,6 @@ PROBES = (
 )
 
 ROWS = (
-    Row(
-        "map-returns",
-        "`map` over 200,000 items returns",
-        "long-map",
-        "returns",
-        "s",
-        must=(Limit(0.2),),
-    ),
-    Row(
-        "map-hold",
-        "… and the longest hold of the loop afterwards",
-        "long-map",
-        "hold",
-        "ms",
-        must=(Limit(20),),
-    ),
     Row(
         "pending-submit",
         "100,000 pending: submit one",

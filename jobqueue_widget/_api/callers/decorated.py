@@ -116,6 +116,10 @@ def decorated(function: Callable[Given, Result], queue: OptionsView) -> JobFunct
     return made(function, queue)
 
 
+# Spelled out here: Sphinx looks for the defaults of what a signature has in the function's source.
+FUNCTION = inspect.Parameter("function", inspect.Parameter.POSITIONAL_ONLY, default=None)
+
+
 class Decorating(JoblibBackends):
     """The part of `JobQueue` that decorates functions, and is for joblib."""
 
@@ -127,8 +131,8 @@ class Decorating(JoblibBackends):
     def job(
         self, /, **options: Any
     ) -> Callable[[Callable[Given, Result]], JobFunction[Given, Result]]: ...
-    @spelling(PARAMETERS)
-    def job(self, function: Any = None, /, **options: Any) -> Any:
+    @spelling([FUNCTION, *PARAMETERS])
+    def job(self, /, *function: Any, **options: Any) -> Any:
         """Decorate a function, so that it can be called as a job, too: `@queue.job(retries=2)`.
 
         `f(x)` still runs here. `f.submit(x)` enqueues it and returns the job at once; `f.map(xs)`
@@ -160,9 +164,10 @@ class Decorating(JoblibBackends):
 
         """
         queue = self.options(**options)
-        if function is None:
+        if function in ((), (None,)):
             return lambda given: decorated(given, queue)
-        return decorated(function, queue)
+        (given,) = function
+        return decorated(given, queue)
 
 
 _SHOWN = {
