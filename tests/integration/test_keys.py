@@ -343,6 +343,23 @@ def test_bad_keys_are_refused_and_nothing_is_enqueued(
     assert len(queue) == 0
 
 
+@pytest.mark.parametrize("key", ["{item}", "{0}", "{}", "of {item.name!r:>9}", "{0[a]}"])
+def test_a_template_without_a_map_is_refused(key: str) -> None:
+    queue = JobQueue(**THREADS)
+    with pytest.raises(InvalidOptionError, match="filled in by map alone"):
+        queue.options(key=key).submit_nowait(work, "a")
+    with pytest.raises(InvalidOptionError, match="filled in by map alone"):
+        queue.job(key=key)(work).submit("a")
+    assert len(queue) == 0
+
+
+@pytest.mark.parametrize("key", ['{"item": 1}', "{other}", "{1}", "{item", "{{item}}"])
+def test_a_text_that_has_braces_is_a_key(key: str) -> None:
+    queue = JobQueue(**THREADS)
+    job = queue.options(key=key).submit_nowait(work, "a")
+    assert queue.options(key=key).submit_nowait(work, "a") is job
+
+
 def test_what_a_function_reads_and_cannot_be_digested_is_named() -> None:
     queue = JobQueue(**THREADS)
     function = define("def f(x): return lock", lock=threading.Lock())

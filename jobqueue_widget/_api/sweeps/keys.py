@@ -99,6 +99,7 @@ class KeyMaker:
         if self._template is not None:
             return JobKey(self._of("text", self._template.fill(spec)))
         if isinstance(given, str):
+            _check_no_template(given, spec)
             return JobKey(self._of("text", given))
         assert callable(given)
         return JobKey(self._told_by(given, spec))
@@ -209,13 +210,7 @@ class _Template(string.Formatter):
             InvalidOptionError: it has no such argument, or one that has no stable text.
 
         """
-        names = names_by_position(spec.target, len(spec.args))
-        named: dict[str, object] = {
-            name: value
-            for name, value in zip(names, spec.args, strict=True)
-            if name is not None and names.count(name) == 1
-        }
-        named.update(spec.kwargs)
+        named = _named(spec)
         try:
             told = self.vformat(self._text, spec.args, named)
         except InvalidOptionError:
@@ -252,6 +247,33 @@ class _Template(string.Formatter):
         self, used_args: object, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> None:
         """Accept that not every argument is named."""
+
+
+def _named(spec: JobSpec) -> dict[str, object]:
+    names = names_by_position(spec.target, len(spec.args))
+    named: dict[str, object] = {
+        name: value
+        for name, value in zip(names, spec.args, strict=True)
+        if name is not None and names.count(name) == 1
+    }
+    return {**named, **spec.kwargs}
+
+
+def _check_no_template(text: str, spec: JobSpec) -> None:
+    """Refuse a template outside a map: it would be one key for all arguments."""
+    if "{" not in text:
+        return
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(text) if field is not None]
+    except ValueError:
+        return  # a text with braces in it
+    named = {*_named(spec), *(str(place) for place in range(len(spec.args)))}
+    for field in fields:
+        if re.split(r"[.\[]", field)[0] in named or (field == "" and spec.args):
+            raise InvalidOptionError(
+                f"key={_shown(text)} is filled in by map alone, and here it would be the same "
+                "for all arguments: pass an f-string, or a function of the arguments"
+            )
 
 
 def name_of_target(target: object) -> str:
