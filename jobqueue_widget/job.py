@@ -496,7 +496,8 @@ class Job(Handle):
     def __reduce__(self) -> str:
         raise TypeError(
             "a Job stays in its process and cannot be pickled: pass it as an argument, where it "
-            "stands for its result, or in a list, a tuple or a dictionary's values; or pass its id"
+            "stands for its result, or in a list, a tuple or a dictionary's values; or pass its "
+            "id; by_handle(job) is for threads and coroutines alone"
         )
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from .._core import events as ev
 from .._core.jobs import JobRecord, JobStatus
 from .._core.spec import JobOptions
+from .._core.texts.fitting import fit
 from .._core.texts.words import cancel_text, error_text
 from .._persistence.warnings import warn
 from .._runtime.engine import Engine
@@ -133,6 +134,13 @@ class Control(Acts):
                 f"{self.engine.settings.keep_ended} are, but for what was forgotten; "
                 "hold its Job to keep a result"
             )
+        if isinstance(job, Job):
+            raise UnknownJobError(f"{job.title!r} ({job.id}) is a job of another queue")
+        if not isinstance(job, str):
+            raise UnknownJobError(
+                f"{fit(repr(job), 60)} is no job: pass a Job or its id; of a group or a list each "
+                "of its jobs"
+            )
         raise UnknownJobError(f"{job!r} is no job of this queue; pass an id that submit returned")
 
     def all_records(self) -> list[JobRecord]:
@@ -230,8 +238,13 @@ class Control(Acts):
 
     # -- waiting -------------------------------------------------------------------------------
 
-    async def wait_for(self, record: JobRecord, timeout: float | None) -> None:
-        """Wait until a job has ended; on any loop. Cancelling the wait leaves the job alone."""
+    async def wait_for(
+        self, record: JobRecord, timeout: float | None, told: float | None = None
+    ) -> None:
+        """Wait until a job has ended; on any loop. Cancelling the wait leaves the job alone.
+
+        `told` is the limit that the user gave, if `timeout` is what is left of it.
+        """
         timeout = seconds_or_none("timeout", timeout)
         engine = self.engine
         if record.status.ended:
@@ -245,8 +258,8 @@ class Control(Acts):
                 await within(timeout, waiter)
         except TimeoutError:
             raise WaitTimeoutError(
-                f"job {record.spec.title!r} is still {record.status.value} after {timeout:g} s; "
-                "it goes on"
+                f"job {record.spec.title!r} is still {record.status.value} after "
+                f"{timeout if told is None else told:g} s; it goes on"
             ) from None
         finally:
             engine.waiters.forget(waiter, record)
@@ -272,8 +285,8 @@ class Control(Acts):
 
         engine.waiters.at_end(job._record, post)
 
-    async def join(self, timeout: float | None) -> None:
-        """Wait until nothing is pending or running; on any loop."""
+    async def join(self, timeout: float | None, told: float | None = None) -> None:
+        """Wait until nothing is pending or running; on any loop. `told` as in `wait_for`."""
         timeout = seconds_or_none("timeout", timeout)
         self._check_not_inside()
         self.engine.life.handle_lost_loop()
@@ -284,7 +297,7 @@ class Control(Acts):
             state = self.engine.state
             raise WaitTimeoutError(
                 f"{len(state.order)} pending and {len(state.running)} running after "
-                f"{timeout:g} s; they go on"
+                f"{timeout if told is None else told:g} s; they go on"
             ) from None
         finally:
             self.engine.waiters.forget(waiter)
@@ -305,9 +318,9 @@ class Control(Acts):
 
             async def wait_here() -> None:
                 for record in records:
-                    await self.wait_for(record, left())
+                    await self.wait_for(record, left(), timeout)
                 if not records:
-                    await self.join(left())
+                    await self.join(left(), timeout)
 
             run_nested(wait_here)
             return

@@ -113,6 +113,12 @@ async def test_what_a_group_cannot_do_says_what_can() -> None:
             group.nonsense  # noqa: B018 - the error is meant
         with pytest.raises(TypeError, match="their place"):
             group["an id"]  # type: ignore[call-overload]
+        with pytest.raises(IndexError, match=r"1 is no item of .*, which has 1"):
+            group[1]
+        with pytest.raises(IndexError, match=r"1 is no item of .*, which has 1"):
+            queue.group(group.name)[1]
+        with pytest.raises(UnknownJobError, match="of a group or a list each"):
+            queue.wait(group)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="unhashable"):
             hash(group)
         with pytest.raises(TypeError, match="results"):
@@ -319,8 +325,13 @@ async def test_jobs_come_in_the_order_of_their_ends() -> None:
         assert [job async for job in queue.map(double, []).as_completed()] == []
         with pytest.raises(UnknownJobError):
             queue.as_completed(["nonsense"])
+        with pytest.raises(UnknownJobError, match="of a group or a list each"):
+            queue.as_completed([group])  # type: ignore[list-item]
+        for one in (group[0], group[0].id):
+            with pytest.raises(InvalidOptionError, match="of one"):
+                queue.as_completed(one)  # type: ignore[arg-type]
         async with JobQueue() as other:
-            with pytest.raises(UnknownJobError):
+            with pytest.raises(UnknownJobError, match="another queue"):
                 other.as_completed(group)
 
 
@@ -572,6 +583,9 @@ async def test_the_label_of_a_map_is_a_template_or_a_function() -> None:
         assert titles("{0.name}", [Path("a/b.txt")]) == ["b.txt"]
         assert titles("plain", [1]) == ["plain"]
         assert titles(lambda rate: f"{rate:.0%}", [0.5]) == ["50%"]
+        jobs = queue.options(label="first").map(train, [0.1])
+        assert titles("{rate} {0!r:.4} {0.title}", [*jobs]) == ["<result of first> <Job first"]
+        assert titles("{}", [jobs]) == [f"<results of {jobs.name}>"]
         single = queue.options(label="{rate}").submit_nowait(train, 0.1)
         assert single.label == "{rate}", "a template is of a map"
         named = queue.options(label=lambda rate, depth: f"{rate}/{depth}")

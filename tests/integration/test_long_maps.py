@@ -177,8 +177,9 @@ async def test_an_item_that_cannot_be_sent_fails_its_job_alone(tmp_path: Path) -
 
 async def test_the_first_items_are_taken_all_or_none() -> None:
     async with JobQueue() as queue:
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError) as caught:
             queue.options(ahead=AHEAD).map(abs, [1, threading.Lock(), *range(100)])
+        assert caught.value.__notes__ == ["it is item 1 of the map, from 0 on; none is submitted"]
         assert len(queue) == 0
         assert queue.map(same, range(3), ()) == []
 

@@ -152,6 +152,15 @@ def test_after_a_wait_the_kernel_is_as_it_was(kernel: Kernel) -> None:
         shown.again()
 
 
+@pytest.mark.parametrize("kernel", ["7.4"], indirect=True)
+def test_a_limit_is_told_as_it_was_given(kernel: Kernel) -> None:
+    shown = Shown(kernel)
+    for wait in ("queue.wait(job, timeout=0.1)", "queue.wait(timeout=0.1)"):
+        told = kernel.reply_to(kernel.send(wait))["evalue"]
+        assert " after 0.1 s; " in told, told
+    shown.cancel()
+
+
 @pytest.mark.parametrize("kernel", ["6.31"], indirect=True)
 def test_a_click_from_before_the_wait_is_not_held_up_by_it(kernel: Kernel) -> None:
     shown = Shown(kernel)

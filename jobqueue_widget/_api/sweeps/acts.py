@@ -18,7 +18,7 @@ from ..._runtime.storage.learning import kind_of
 from ..._runtime.sweeps.keyed import accept, is_new
 from ..._threads.kernel import can_nest, run_nested
 from ...child.job_context import current_job
-from ...errors import InvalidOptionError, WaitTimeoutError
+from ...errors import InvalidOptionError, JobQueueError, WaitTimeoutError
 from ...job import Job
 from ..display_hook import hearing
 from ..options import check_text, seconds_or_none
@@ -68,7 +68,13 @@ class Acts:
             return make(function, item, {}, own(options, item), priority, keys)
 
         first: list[tuple[Any, ...]] = []
-        made = [made_of(item, options) for item in noted(islice(items, options.ahead), first)]
+        try:
+            made = [made_of(item, options) for item in noted(islice(items, options.ahead), first)]
+        except JobQueueError as error:
+            error.add_note(
+                f"it is item {len(first) - 1:,} of the map, from 0 on; none is submitted"
+            )
+            raise
         rest = [] if len(made) < options.ahead else list(islice(items, 1))
         total = _length(iterables)
         while True:

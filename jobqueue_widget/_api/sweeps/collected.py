@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from ..._core.texts.fitting import fit
-from ...errors import UnknownGroupError
+from ...errors import InvalidOptionError, UnknownGroupError
 from ...job import Job
 from ..control import Control
 from .arrivals import Arrivals
@@ -37,10 +37,13 @@ class Collected:
             timeout: seconds from now, for all of them.
 
         Raises:
+            InvalidOptionError: it is one job, and not several.
             UnknownJobError: one is no job of this queue.
             JobEvictedError: one is not kept any more.
 
         """
+        if isinstance(jobs, (Job, str)):
+            raise InvalidOptionError("as_completed takes several jobs or ids: of one, [job]")
         records = [self._control.record(job) for job in jobs]
         return self._control.as_completed(records, timeout)
 

@@ -150,9 +150,14 @@ class JobGroup(Sequence[Job], Handle):
             raise TypeError("a group has its jobs by their place, like runs[3]; queue[…] takes ids")
         if self._drawing is not None:
             return self._control.handle(self._drawing.record(operator.index(index)))
-        if self._jobs is None:
-            return self._control.handle(self._records()[index])
-        return self._control.handle(latest(self._jobs[index]._record))
+        try:
+            if self._jobs is None:
+                return self._control.handle(self._records()[index])
+            return self._control.handle(latest(self._jobs[index]._record))
+        except IndexError:
+            raise IndexError(
+                f"{index} is no item of {self._name!r}, which has {len(self):,} (from 0 on)"
+            ) from None
 
     def __len__(self) -> int:
         if self._drawing is not None:

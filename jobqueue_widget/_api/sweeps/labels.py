@@ -7,13 +7,30 @@ import re
 import string
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from ..._core.spec import JobOptions
 from ..._secrets.parameters import names_by_position
 from ...errors import InvalidOptionError
+from ...job import Job
 from ..options import check_text
+from .references import Handle
 
 LabelFunction = Callable[..., object]
+
+
+class _WithJobs(string.Formatter):
+    """Shows a job by its title, as the line of the arguments does."""
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        if isinstance(value, Job):
+            value = f"<result of {value.title}>"
+        elif isinstance(value, Handle):
+            value = f"<results of {getattr(value, 'name', 'jobs')}>"
+        return super().format_field(value, format_spec)
+
+
+_with_jobs = _WithJobs().format
 
 
 def taken_label(options: dict[str, object]) -> LabelFunction | None:
@@ -76,7 +93,10 @@ class Labels:
         try:
             if isinstance(self._label, str):
                 named = zip(self._names, items, strict=False)
-                text: object = self._label.format(*items, **{n: v for n, v in named if n})
+                given = {name: value for name, value in named if name}
+                has_jobs = any(isinstance(one, Handle) for one in items)
+                fill = _with_jobs if has_jobs else str.format
+                text: object = fill(self._label, *items, **given)
             else:
                 text = self._label(*items)
         except Exception as error:
