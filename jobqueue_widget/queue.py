@@ -486,7 +486,7 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
         return len(self._control.all_records())
 
     def __contains__(self, job: object) -> bool:
-        return self._control.find(job) is not None
+        return isinstance(job, (Job, str)) and self._control.find(job) is not None
 
     def _ipython_key_completions_(self) -> list[str]:
         """List what may stand in the brackets: labels that one job has, and short ids."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,7 @@ from .._threads.kernel import run_nested
 from ..child.job_context import current_job
 from ..errors import (
     AmbiguousJobError,
+    InvalidOptionError,
     JobEvictedError,
     QueueStoppedError,
     UnknownJobError,
@@ -111,10 +112,21 @@ class Control(Acts):
     # -- finding -------------------------------------------------------------------------------
 
     def find(self, job: object) -> JobRecord | None:
-        """Return the record of a handle or an id of this queue, or None."""
+        """Return the record of a handle or an id of this queue, or None.
+
+        Raises:
+            InvalidOptionError: it is a group, a list or a set.
+        """
         if isinstance(job, Job):
             return job._record if job._control is self else None
-        return self.engine.state.jobs.get(job) if isinstance(job, str) else None
+        if isinstance(job, str):
+            return self.engine.state.jobs.get(job)
+        if isinstance(job, (Sequence, Set)):
+            raise InvalidOptionError(
+                f"one job or its id is needed here, not a {type(job).__name__}: of a list name one "
+                "by one; a group has cancel(), hold(), release(), wait() and retry_failed() itself"
+            )
+        return None
 
     def record(self, job: object) -> JobRecord:
         """Return the record of a handle or an id.
@@ -137,10 +149,7 @@ class Control(Acts):
         if isinstance(job, Job):
             raise UnknownJobError(f"{job.title!r} ({job.id}) is a job of another queue")
         if not isinstance(job, str):
-            raise UnknownJobError(
-                f"{fit(repr(job), 60)} is no job: pass a Job or its id; of a group or a list each "
-                "of its jobs"
-            )
+            raise UnknownJobError(f"{fit(repr(job), 60)} is no job: pass a Job or its id")
         raise UnknownJobError(f"{job!r} is no job of this queue; pass an id that submit returned")
 
     def all_records(self) -> list[JobRecord]:
@@ -173,10 +182,15 @@ class Control(Acts):
         if record is not None:
             return Job(record, self)
         matches = [job for job in self.all_jobs() if key in (job.label, job.id.partition("-")[0])]
-        if len(matches) != 1:
-            found = ", ".join(job.id for job in matches[:10]) or "none"
+        if not matches:
             raise AmbiguousJobError(
-                f"{key!r} is no id, and jobs of this label or short id are: {found}"
+                f"{key!r} is no id, label or short id of a job of this queue; find({key!r}) looks "
+                "into all words, and group(…) has groups"
+            )
+        if len(matches) > 1:
+            raise AmbiguousJobError(
+                f"{len(matches):,} jobs have the label or short id {key!r}; take one of their ids: "
+                f"{', '.join(job.id for job in matches[:10])}"
             )
         return matches[0]
 

@@ -117,8 +117,11 @@ async def test_what_a_group_cannot_do_says_what_can() -> None:
             group[1]
         with pytest.raises(IndexError, match=r"1 is no item of .*, which has 1"):
             queue.group(group.name)[1]
-        with pytest.raises(UnknownJobError, match="of a group or a list each"):
-            queue.wait(group)  # type: ignore[arg-type]
+        for several in (group, [*group], {*group}):
+            for act in (queue.wait, queue.cancel_nowait, queue.hold, queue.release, queue.position):
+                with pytest.raises(InvalidOptionError, match="one job or its id is needed"):
+                    act(several)  # type: ignore[arg-type]
+            assert several not in queue
         with pytest.raises(TypeError, match="unhashable"):
             hash(group)
         with pytest.raises(TypeError, match="results"):
@@ -325,7 +328,7 @@ async def test_jobs_come_in_the_order_of_their_ends() -> None:
         assert [job async for job in queue.map(double, []).as_completed()] == []
         with pytest.raises(UnknownJobError):
             queue.as_completed(["nonsense"])
-        with pytest.raises(UnknownJobError, match="of a group or a list each"):
+        with pytest.raises(InvalidOptionError, match="one job or its id is needed"):
             queue.as_completed([group])  # type: ignore[list-item]
         for one in (group[0], group[0].id):
             with pytest.raises(InvalidOptionError, match="of one"):
