@@ -287,11 +287,18 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
     def map(self, function: object, iterable: Iterable[Any], *more: Iterable[Any]) -> JobGroup:
         """Enqueue a job per item, in order; with `more` iterables per tuple of items, as `map`.
 
+        The first 1,000 (`options(ahead=…)`) are enqueued at once, the others as there is room.
+
+        Args:
+            function: as in `submit_nowait`; `functools.partial` gives it arguments for all items.
+            iterable: the items; it may be endless.
+            more: iterables for further arguments; the shortest one ends it.
+
         Returns:
             The jobs as a group, which is used like a list of them; `await` it for the results.
 
         Raises:
-            JobQueueError: one item cannot be submitted; then none is.
+            JobQueueError: one of the first cannot be submitted; then none is.
 
         """
         return self._control.map(function, (iterable, *more), DEFAULT_OPTIONS, 0)
