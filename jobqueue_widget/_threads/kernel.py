@@ -17,7 +17,13 @@ def can_nest() -> bool:
 
 
 def _why_not() -> str:
-    loop = asyncio.get_running_loop()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return (
+            "the queue's event loop does not run here, as between the cells of IPython in a "
+            'terminal: await what you wait for, or make the queue with JobQueue(loop="thread")'
+        )
     if not isinstance(loop, asyncio.BaseEventLoop):
         return (
             f"a loop of {type(loop).__module__} cannot run inside queue.wait(): "
@@ -42,7 +48,8 @@ def run_nested(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
     Raises:
         UnsupportedLoopError: asyncio was already patched by nest-asyncio 1.x, which loses
-            messages on current kernels, or the loop is not one of asyncio's own, as uvloop's.
+            messages on current kernels; the loop is not one of asyncio's own, as uvloop's; or
+            it does not run.
     """
     reason = _why_not()
     if reason:

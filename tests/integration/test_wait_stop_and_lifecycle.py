@@ -20,6 +20,7 @@ import pytest
 from jobqueue_widget import (
     Job,
     JobFailedError,
+    JobGroup,
     JobNotFinishedError,
     JobQueue,
     JobStatus,
@@ -28,6 +29,7 @@ from jobqueue_widget import (
     QueueStoppedError,
     WaitTimeoutError,
 )
+from jobqueue_widget.errors import UnsupportedLoopError
 from jobqueue_widget.executors.thread import ThreadExecutor
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
@@ -372,6 +374,30 @@ with JobQueue(loop="thread", max_running=2) as queue:
     print([job.result for job in jobs])
 """)
     assert (ran.stdout, ran.stderr) == ("[1, 4, 9]\n", "")
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda queue, jobs: queue.wait(),
+        lambda queue, jobs: queue.wait(jobs[0]),
+        lambda queue, jobs: jobs.wait(),
+        lambda queue, jobs: list(jobs.as_completed()),
+        lambda queue, jobs: jobs[0].future().result(),
+    ],
+)
+def test_a_wait_between_the_runs_of_a_loop_says_what_to_do(
+    wait: Callable[[JobQueue, JobGroup], object],
+) -> None:
+    loop = asyncio.new_event_loop()
+    queue = loop.run_until_complete(JobQueue().start())
+    jobs = queue.map(noop, [1])
+    with pytest.raises(UnsupportedLoopError, match=r"does not run here.*loop=.thread"):
+        wait(queue, jobs)
+    loop.run_until_complete(queue.join())
+    assert jobs.done
+    loop.run_until_complete(queue.close())
+    loop.close()
 
 
 def test_a_forked_child_is_told_and_the_parent_goes_on() -> None:
