@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import math
 import operator
@@ -130,7 +131,11 @@ def make_options(given: Mapping[str, Any]) -> tuple[JobOptions, int | None]:
     """
     for name in given:
         if name not in KNOWN:
-            raise InvalidOptionError(f"unknown option {name!r}; known are: {', '.join(KNOWN)}")
+            close = difflib.get_close_matches(name, KNOWN, 2)
+            hint = f"did you mean {' or '.join(close)}? " if close else ""
+            raise InvalidOptionError(
+                f"unknown option {name!r}; {hint}known are: {', '.join(KNOWN)}"
+            )
     set_ = {name: value for name, value in given.items() if value is not None}
     checked: dict[str, Any] = {name: _CHECKS[name](value) for name, value in set_.items()}
     priority: int | None = checked.pop("priority", None)

@@ -123,7 +123,9 @@ async def test_a_closed_queue_refuses_and_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"colour": "red"}, "unknown option 'colour'"),
+        ({"colour": "red"}, "unknown option 'colour'; known are: "),
+        ({"retry": 1}, r"did you mean retry_on or retries\? known are: "),
+        ({"labels": "x"}, r"unknown option 'labels'; did you mean label\? known are: "),
         ({"timeout": -1}, "timeout"),
         ({"timeout": 0}, "timeout"),
         ({"timeout": float("nan")}, "timeout"),
