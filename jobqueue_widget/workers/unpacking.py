@@ -90,7 +90,7 @@ def outcome_of(
     parts: Sequence[memoryview],
     returned: object,
 ) -> Outcome:
-    """Decode what an end frame tells, or keep its value packed if that is wanted.
+    """Decode what an end frame tells, or keep its value packed if that is wanted. Never raises.
 
     Args:
         decode: makes an outcome of the rest.
@@ -105,7 +105,10 @@ def outcome_of(
     ):
         return decode(meta, parts)
     told = returned if isinstance(returned, dict) else {}
-    value = PackedValue(parts, meta.get("file", ""), wire.clean(str(told.get("type", ""))))
+    try:
+        value = PackedValue(parts, meta.get("file", ""), wire.clean(str(told.get("type", ""))))
+    except Exception as error:  # somebody has removed its file
+        return undecoded(error, meta, parts)
     return Outcome.of_value(value, noticed=meta.get("noticed") is True)
 
 

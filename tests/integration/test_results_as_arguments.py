@@ -47,6 +47,18 @@ class Gate:
             Gate.opened.wait(30)
 
 
+class Fleeting:
+    """Takes its file along when it goes, in the worker that has made it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = bytes(40 * MIB)
+
+    def __del__(self) -> None:
+        for path in self.folder.glob("result-*"):
+            path.unlink()
+
+
 class Pair(NamedTuple):
     one: object
     other: object
@@ -241,6 +253,20 @@ async def test_a_file_that_is_gone_cancels_the_job_before_it_begins() -> None:
         await no_more(queue)
         assert child.status.value == "cancelled"
         assert str(child.cancel_reason).startswith("result not kept: traced: its file was removed")
+
+
+async def test_a_file_that_goes_before_it_is_taken_over_ends_both_jobs() -> None:
+    async with JobQueue() as queue:
+        await queue.submit_nowait(echo, 1)
+        folder = inspect(queue).folder
+        assert folder is not None
+        parent = queue.submit_nowait(Fleeting, folder)
+        child = queue.submit_nowait(echo, parent)
+        await queue.wait_for_job(parent, timeout=20)
+        await no_more(queue)
+        assert parent.status.value == "completed"
+        assert "cannot be read here: FileNotFoundError" in parent.result.reason
+        assert str(child.cancel_reason).startswith("result not kept: Fleeting: ")
 
 
 async def test_a_job_can_be_cancelled_while_its_results_are_read() -> None:
