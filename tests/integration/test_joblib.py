@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import subprocess
@@ -22,6 +23,7 @@ from jobqueue_widget import (
     JobCancelledError,
     JobQueue,
     QueueIdleError,
+    QueueStoppedError,
     current_job,
 )
 from jobqueue_widget.testing import inspect
@@ -217,6 +219,18 @@ def test_a_time_limit_of_joblib_ends_it_too(queue: JobQueue) -> None:
     ):
         Parallel(timeout=0.2)(delayed(time.sleep)(60) for _ in range(4))
     all_are_gone(queue)
+
+
+def test_a_queue_that_is_stopped_meanwhile_ends_the_call(queue: JobQueue) -> None:
+    queue.pause()
+    ends = in_a_moment(lambda: asyncio.run(queue.stop()), lambda: queue.jobs("pending"))
+    with (
+        parallel_config(backend="jobqueue", queue=queue),
+        pytest.raises(QueueStoppedError),
+    ):
+        Parallel(n_jobs=2)(delayed(where)(number) for number in range(4))
+    ends.join()
+    assert not queue.jobs("pending")
 
 
 def test_a_queue_that_does_not_run_is_told_at_once() -> None:

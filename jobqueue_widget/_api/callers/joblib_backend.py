@@ -19,7 +19,13 @@ from joblib.parallel import (
 
 from ..._threads.locks import Lock
 from ...child.job_context import current_job
-from ...errors import JobFailedError, JobQueueError, QueueIdleError, WaitTimeoutError
+from ...errors import (
+    JobFailedError,
+    JobQueueError,
+    QueueIdleError,
+    QueueStoppedError,
+    WaitTimeoutError,
+)
 from ...job import Job
 
 if TYPE_CHECKING:
@@ -154,8 +160,12 @@ class QueueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
     def retrieval_context(self) -> Iterator[None]:
         """Wait as `JobQueue.wait` does, so that buttons stay alive; joblib then finds all done."""
         if not self.parallel.return_generator and self.parallel.timeout is None:
-            with contextlib.suppress(JobQueueError):  # then joblib waits in its own way
+            try:
                 self._wait()
+            except QueueStoppedError:  # nothing would ever come
+                raise
+            except JobQueueError:  # then joblib waits in its own way
+                pass
         yield
 
     def _wait(self) -> None:
