@@ -13,6 +13,7 @@ from IPython.display import display
 from ..job import Job
 
 MISSING = object()
+GONE = object()  # nothing stands for it any more
 UNKNOWN = object()  # a cell that has begun before we looked
 
 
@@ -43,9 +44,11 @@ class Seen:
     def __init__(self, value: object) -> None:
         self._is: Callable[[], object]
         try:
-            self._is = weakref.ref(value)
+            there = weakref.ref(value)
         except TypeError:
             self._is = lambda: value
+        else:
+            self._is = lambda: GONE if (found := there()) is None else found
 
     def is_still(self, value: object) -> bool:
         """True if the name stands for the same object."""

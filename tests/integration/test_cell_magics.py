@@ -63,6 +63,17 @@ def test_names_are_set_between_cells_and_with_none(kernel: Kernel, tmp_path: Pat
     assert kernel.value_of("'never' in globals()") is False
 
 
+def test_a_name_that_was_freed_meanwhile_is_left_alone(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.run(
+        f"import time\nfrom pathlib import Path\ngate = Path({str(tmp_path / 'gate')!r})\n"
+        "class Model: pass\nmodel = Model()\nqueue = %jobs"
+    )
+    kernel.run("%%job --out model\nwhile not gate.exists(): time.sleep(0.01)\nmodel = 7")
+    kernel.run("model = None\ngate.touch()\nawait queue.join()")
+    kernel.run("None")
+    assert kernel.value_of("model") is None
+
+
 def test_tab_and_enter_help_who_types(kernel: Kernel) -> None:
     kernel.run("from jobqueue_widget import JobQueue\nmine, other = JobQueue(), JobQueue()")
     for typed, wanted in COMPLETIONS.items():
