@@ -17,7 +17,7 @@ from .._core.texts.hiding import with_texts
 from .._runtime.storage.forwarding import is_packed
 from .._runtime.sweeps.keyed import look
 from .._secrets.arguments import arguments_line, may_change
-from .._secrets.finder import secrets_of
+from .._secrets.finder import secrets_of, with_those_of
 from .._secrets.parameters import parameters_of
 from .._secrets.variables import texts_of
 from ..errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
@@ -132,6 +132,8 @@ class Submission:
         if self.is_local(executor):
             spec.surroundings = self.surroundings.now()
         spec.secrets = with_texts(secrets_of(spec), texts_of(spec))
+        if taken.jobs and options.secret is not False:
+            spec.secrets = with_those_of(spec.secrets, taken.jobs)
         prepare = not_yet if taken.jobs and kind == "plugin" else executor.prepare
         if spec.secrets is None:
             spec.payload = prepare(spec)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
+from .._core.jobs import JobRecord
 from .._core.spec import JobOptions, JobSpec
 from .._core.texts.hiding import SHORTEST, Secrets, forms_of
 from .._core.texts.secret_names import is_mere_word, may_look_secret, strength_of
+from ..child.calls.references import ResultOf
 from ..child.wire import PLAIN_TYPES as PLAIN
 from ..child.wire import is_interrupt
 from .functions import says_nothing
@@ -162,6 +164,10 @@ class Search:
         self._left -= 1
         if value is NUMBERS:
             self._found(part, under, short=True)
+            return
+        if kind is ResultOf and under is not None and not under.weak:
+            self._found(part, under)
+            self.uncountable = True  # nobody knows it yet
             return
         if under is not None and isinstance(value, (*LEAVES, bytearray, memoryview)):
             self._take(value, part, under)
@@ -324,6 +330,21 @@ def secrets_of(spec: JobSpec) -> Secrets | None:
     """Search a job, and return its secrets without where they stand; None if it has none."""
     found = search(spec)
     return None if found is None else found.secrets()
+
+
+def with_those_of(found: Secrets | None, jobs: Iterable[JobRecord]) -> Secrets | None:
+    """Add the secrets of jobs whose results a job takes, as these may hold them."""
+    known = {one.spec.secrets for one in jobs} - {None, found}
+    if not known:
+        return found
+    every = [one for one in (found, *known) if one is not None]
+    texts = frozenset(text for one in every for text in one.texts)
+    return Secrets(
+        texts,
+        uncountable=len(texts) > MOST_TEXTS or any(one.uncountable for one in every),
+        warning="" if found is None else found.warning,
+        withheld=found is not None and found.withheld,
+    )
 
 
 def texts_in(value: object) -> frozenset[str] | None:

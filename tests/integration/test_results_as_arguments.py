@@ -285,6 +285,47 @@ async def test_a_job_can_be_cancelled_while_its_results_are_read() -> None:
         assert await queue.submit_nowait(echo, 1) == 1
 
 
+def log_in(password: str) -> dict[str, str]:
+    return {"session": f"{password}-1"}
+
+
+def use(session: dict[str, str]) -> dict[str, str]:
+    print("got", session)
+    return {"again": session["session"]}
+
+
+def show(key: str) -> str:
+    print("key", key)
+    return "shown"
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+async def test_what_a_job_hides_its_takers_hide_too(executor: str) -> None:
+    async with JobQueue() as queue:
+        here = queue.options(executor=executor)
+        parent = here.submit_nowait(log_in, "open-sesame")
+        child = here.submit_nowait(use, parent)
+        last = here.submit_nowait(show, [child])
+        secret = queue.options(executor=executor, secret=("key",))
+        named = secret.submit_nowait(show, key=here.submit_nowait(str, "open-door"))
+        other = here.submit_nowait(show, here.submit_nowait(str, "open-door"))
+        free = queue.options(executor=executor, secret=False).submit_nowait(show, parent)
+        assert await last == "shown"
+        await no_more(queue)
+        assert child.logs() == "got {'session': '•••-1'}\n"
+        assert last.logs() == "key [{'again': '•••-1'}]\n"
+        assert "door" not in named.logs()
+        assert "•••" in named.describe_arguments()
+        assert (other.logs(), free.logs()) == (
+            "key open-door\n",
+            "key {'session': 'open-sesame-1'}\n",
+        )
+        again = child.retry()
+        await queue.wait_for_job(again)
+        assert again.logs() == child.logs()
+        assert child.result == {"again": "open-sesame-1"}
+
+
 async def test_what_a_thread_returns_and_no_worker_can_have_fails_the_job_by_name() -> None:
     async with JobQueue() as queue:
         lock = queue.options(executor="thread", label="lock").submit_nowait(threading.Lock)
