@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, NoReturn
 
+from .._api.sweeps.references import Handle
+from .._runtime.storage.places import holds
 from .._runtime.storage.sizes import size_of
 from ..child import byvalue
 from ..child.cell import Cell
@@ -79,7 +81,8 @@ class Sending:
                     self._refuse_missing(name)
                 continue
             value = variables[name]
-            why = None if name in found.needed else why_not(value)
+            is_sent = name in found.needed or (name in found.reads and _holds_jobs(value))
+            why = None if is_sent else why_not(value)
             if why is None:
                 self.values[name] = value
             else:
@@ -129,7 +132,7 @@ class Sending:
     def refusal(self, error: UnpicklableJobError) -> UnpicklableJobError:
         """Say which of the variables cannot be sent."""
         for name, value in self.values.items():
-            why = why_not(value)
+            why = None if _holds_jobs(value) else why_not(value)
             if why is not None:
                 line = self._source.line(self._found.reads.get(name, 0))
                 kind = type(value).__name__
@@ -140,6 +143,11 @@ class Sending:
     def names(self) -> CellNames:
         """What the cell reads and sets."""
         return self._found
+
+
+def _holds_jobs(value: object) -> bool:
+    """True for a job, or a container of some: their results are sent."""
+    return bool(holds([value], (Handle,)))
 
 
 def _compiled(source: Source) -> tuple[CodeType, CodeType | None]:

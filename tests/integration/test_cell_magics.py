@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jobqueue_widget import JobQueue
+from jobqueue_widget import JobQueue, UnpicklableJobError
+from jobqueue_widget._notebook.sending import Sending, Source
 from jobqueue_widget.child.cell import Cell
 from tests.kernels import REPOSITORY, VERSIONS, Kernel
 
@@ -127,3 +130,22 @@ async def test_a_secret_in_the_text_of_a_cell_is_hidden() -> None:
         job = queue.submit_nowait(Cell(code, None, (), "cell", {}, {}))
         assert await job == {}
         assert "sk-" not in job.logs()
+
+
+def cell_of(text: str) -> Source:
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    return Source("a cell", text.splitlines(), ast.parse(text), flags, is_silent=False)
+
+
+async def test_a_job_that_a_cell_reads_stands_for_its_result_and_is_never_to_blame() -> None:
+    async with JobQueue() as queue:
+        job = queue.submit_nowait(pow, 2, 3)
+        cell = cell_of("if anew: one = 5\ntwo = one + 1")
+        maybe = Sending(cell, {"anew": False, "one": job}, ("two",), "a")
+        assert await queue.submit_nowait(maybe.target, **maybe.arguments) == {"two": 9}
+
+        variables = {"job": job, "jobs": [job], "lock": threading.Lock()}
+        bad = Sending(cell_of("print(job, jobs)\nlock.acquire()"), variables, (), "b")
+        with pytest.raises(UnpicklableJobError) as refused:
+            queue.submit_nowait(bad.target, **bad.arguments)
+        assert str(bad.refusal(refused.value)).startswith("the cell reads 'lock' (lock): ")
