@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from jobqueue_widget import InvalidArgumentError, InvalidOptionError, Job, JobQueue, by_handle
+from jobqueue_widget.errors import JobNotRunningError
 from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until
 from tests.journals import running
@@ -278,6 +279,8 @@ async def test_a_job_can_be_cancelled_while_its_results_are_read() -> None:
         queue.resume()
         await until(Gate.reached.is_set)
         assert child.phase == "reading the results of other jobs"
+        with pytest.raises(JobNotRunningError, match="it is reading the results of other jobs"):
+            child.stack()
         assert child.cancel()
         await no_more(queue)
         assert (child.status.value, packs.status.value) == ("cancelled", "completed")

@@ -11,7 +11,7 @@ from ..._core.events import CancelRequested
 from ..._core.jobs import JobRecord, Outcome
 from ..._core.spec import JobSpec
 from ..._threads.locks import Lock
-from ...protocols import Executor, LaunchesAnywhere
+from ...protocols import Executor, LaunchesAnywhere, TellStacks
 from ..failures import failure_of
 from .forwarding import Forwarding, ResultLostError
 
@@ -113,3 +113,7 @@ class Filling:
     def kill(self) -> None:
         """Do the same."""
         self.ask_to_stop()
+
+    def ask_stack(self, tell: TellStacks) -> None:
+        """Tell that its code does not run yet."""
+        tell(None, f"it is {READING}")
