@@ -22,17 +22,18 @@ class Kept:
         """Return the value of this key, made if there is none: once, however many ask for it."""
         checked(key, load)
         place = whose, key
-        if place not in self.values:
+        values = self.values  # what is cleared meanwhile is still returned, and not kept
+        if place not in values:
             with self._loading.setdefault(place, threading.RLock()):
-                if place not in self.values:
-                    self.values[place] = load()
+                if place not in values:
+                    values[place] = load()
             self._loading.pop(place, None)
-        found: Value = self.values[place]  # type: ignore[assignment]
+        found: Value = values[place]  # type: ignore[assignment]
         return found
 
     def clear(self) -> None:
         """Keep nothing more."""
-        self.values.clear()
+        self.values = {}
 
 
 def checked(key: object, load: object) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import FuturesExecutor, JobFailedError, JobQueue, current_job
-from jobqueue_widget.child.keeping import OF_PROCESS
+from jobqueue_widget.child.keeping import OF_PROCESS, Kept
 from jobqueue_widget.testing import machine_with
 from tests.conditions import until
 from tests.crash.processes import alive
@@ -205,6 +205,29 @@ async def test_threads_and_coroutines_keep_it_until_the_queue_stops(kind: str) -
         assert second is not first
     async with queue:
         assert await view.submit_nowait(target) is not second
+
+
+class ClearedAsSoonAsItHasAny(dict[Any, Any]):
+    kept: Kept
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.kept.clear()
+
+
+def test_what_is_cleared_while_it_is_loaded_is_returned_and_not_kept() -> None:
+    kept = Kept()
+
+    def load_meanwhile() -> str:
+        kept.clear()  # as the stop of a queue does in another thread
+        return "first"
+
+    assert kept.get("f", "it", load_meanwhile) == "first"
+    assert kept.get("f", "it", lambda: "second") == "second"
+    kept.values = there = ClearedAsSoonAsItHasAny()
+    there.kept = kept
+    assert kept.get("f", "it", lambda: "third") == "third"
+    assert not kept.values
 
 
 async def test_a_pool_of_the_users_keeps_it_in_its_process() -> None:
