@@ -242,8 +242,18 @@ class Definition:
 
 
 def digest_of(target: object) -> bytes:
-    """Return the digest of what defines a callable."""
-    return Definition(definition_of(target)).digest
+    """Return the digest of what defines a callable, and of the plain arguments of a partial."""
+    digest = Definition(definition_of(target)).digest
+    while isinstance(target, functools.partial):
+        given = repr(
+            [
+                list(map(_told, target.args)),
+                [(name, _told(one)) for name, one in target.keywords.items()],
+            ]
+        )
+        digest = hashlib.sha256(digest + given.encode("utf-8", "backslashreplace")).digest()
+        target = target.func
+    return digest
 
 
 _INNER = ("__func__", "fget", "fset", "fdel", "func")

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -205,6 +206,19 @@ async def test_threads_and_coroutines_keep_it_until_the_queue_stops(kind: str) -
         assert second is not first
     async with queue:
         assert await view.submit_nowait(target) is not second
+
+
+def sized(size: str, also: object = None) -> Any:
+    return current_job().keep("it", lambda: [size, also])
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+async def test_partials_with_other_arguments_keep_their_own(executor: str) -> None:
+    async with JobQueue() as queue:
+        view = queue.options(executor=executor)
+        for size in ("small", "large", "small"):
+            assert await view.submit_nowait(partial(sized, size)) == [size, None]
+            assert await view.submit_nowait(partial(sized, size, also=1)) == [size, 1]
 
 
 class ClearedAsSoonAsItHasAny(dict[Any, Any]):
