@@ -278,10 +278,13 @@ def _unless_changed(value: object) -> Callable[[], object]:
     kind = type(value)
     if kind in PLAIN_TYPES and not (isinstance(value, (str, bytes)) and len(value) > LONG):
         return lambda: value
+    if kind in CONTAINERS or kind is dict:
+        return _nothing
     try:
-        return _nothing if kind in CONTAINERS or kind is dict else weakref.ref(cast("Any", value))
+        there = weakref.ref(cast("Any", value))
     except TypeError:
         return _nothing
+    return lambda: _NOTHING if (found := there()) is None else found
 
 
 def _nothing() -> object:

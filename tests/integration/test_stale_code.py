@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobqueue_widget import JobQueue, NotRestorableError
 from jobqueue_widget.testing import inspect
+from jobqueue_widget.workers.definitions import Definition
 from tests.conditions import until
 from tests.kernels import VERSIONS, Kernel
 
@@ -249,3 +251,12 @@ async def test_a_row_whose_arguments_were_let_go_says_that_its_function_differs(
             jobs[0].retry()
         with pytest.raises(NotRestorableError, match="let go"):
             jobs[0].retry(latest=True)
+
+
+def test_a_global_object_that_was_let_go_is_another_one_now() -> None:
+    there: dict[str, Any] = {}
+    exec("class Model: pass\nmodel = Model()\ndef predict(): return model", there)
+    then = Definition(there["predict"])
+    assert then.is_still(there["predict"])
+    there["model"] = None
+    assert not then.is_still(there["predict"])
