@@ -65,6 +65,9 @@ def _answer(worker: Any, number: int, job: str) -> None:
     places = sys._current_frames()
     told = [(one.name, of_the_job(frames_of(places.get(one.ident or 0)))) for one in threads]
     del places
+    if worker.body.context is not context:  # it may be the next job that was seen
+        _send(worker, number, {"error": "it has just ended"}, [])
+        return
     _send(worker, number, {}, told)
 
 

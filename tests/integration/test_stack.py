@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from jobqueue_widget import FuturesExecutor, JobQueue, current_job
 from jobqueue_widget._api.callers import stack
+from jobqueue_widget.child import stacks
 from jobqueue_widget.errors import JobNotRunningError, NotSupportedError, WaitTimeoutError
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
@@ -229,6 +231,16 @@ async def test_a_job_that_does_not_run_has_none() -> None:
         await queue.wait_for_job(running)
         with pytest.raises(JobNotRunningError, match="is cancelled"):
             running.stack()
+
+
+def test_the_next_job_of_a_worker_is_not_taken_for_the_one_that_was_asked() -> None:
+    contexts = [SimpleNamespace(number=number) for number in (1, 2)]  # the first one ends meanwhile
+    body = type("Body", (), {"context": property(lambda _: contexts.pop(0))})()
+    sent: list[bytes] = []
+    pipes = SimpleNamespace(send=lambda kind, number, parts: sent.append(b"".join(parts)))
+    stacks._answer(SimpleNamespace(body=body, threads=set(), pipes=pipes), 7, "1")
+    assert b"it has just ended" in sent[0]
+    assert b"test_stack.py" not in sent[0]
 
 
 async def test_it_begins_and_ends_at_any_moment() -> None:
