@@ -6,11 +6,14 @@ import os
 import threading
 from collections import OrderedDict, defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 
 from jobqueue_widget import InvalidArgumentError, InvalidOptionError, Job, JobQueue, by_handle
+from jobqueue_widget._runtime.storage.filling import Filling
+from jobqueue_widget._runtime.storage.forwarding import Forwarding
 from jobqueue_widget.errors import JobNotRunningError
 from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until
@@ -327,6 +330,24 @@ async def test_what_a_job_hides_its_takers_hide_too(executor: str) -> None:
         await queue.wait_for_job(again)
         assert again.logs() == child.logs()
         assert child.result == {"again": "open-sesame-1"}
+
+
+def test_an_interrupt_that_arrives_while_results_are_put_in_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(self: Forwarding) -> None:
+        raise KeyboardInterrupt
+
+    ends: list[object] = []
+    run: Any = SimpleNamespace(ended=ends.append)
+    run.job = SimpleNamespace(spec=SimpleNamespace(takes={}), parents=())
+    nothing: Any = None
+    filling = Filling(run, nothing, nothing, nothing, nothing)
+    monkeypatch.setattr(Forwarding, "spec", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        filling.fill()
+    filling.fill(aside=True)  # in a thread it comes from the user's code
+    assert [str(one) for one in ends] == ["Outcome('error', failure=KeyboardInterrupt)"]
 
 
 async def test_what_a_thread_returns_and_no_worker_can_have_fails_the_job_by_name() -> None:

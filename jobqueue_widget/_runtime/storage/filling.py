@@ -80,6 +80,8 @@ class Filling:
                 self._run.ended(Outcome.of_stop())
             return
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and not aside:
+                raise  # it happened to arrive here; whoever starts the job ends it
             if self._claim():
                 self._run.ended(Outcome.of_error(failure_of(error)))
             return
