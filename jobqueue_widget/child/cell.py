@@ -73,6 +73,10 @@ class Cell:
         except NameError as error:
             self._explain(error)
             raise
+        except TypeError as error:
+            if "await" in str(error) and hasattr(error, "add_note"):
+                error.add_note("a job of the notebook is its result here, and is not awaited")
+            raise
         return self._end(value, there)
 
     def _end(self, value: object, there: Mapping[str, Any]) -> dict[str, Any]:

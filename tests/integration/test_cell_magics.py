@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jobqueue_widget import JobQueue, UnpicklableJobError
+from jobqueue_widget import JobFailedError, JobQueue, UnpicklableJobError
 from jobqueue_widget._notebook.sending import Sending, Source
 from jobqueue_widget.child.cell import Cell
 from tests.kernels import REPOSITORY, VERSIONS, Kernel
@@ -143,6 +143,11 @@ async def test_a_job_that_a_cell_reads_stands_for_its_result_and_is_never_to_bla
         cell = cell_of("if anew: one = 5\ntwo = one + 1")
         maybe = Sending(cell, {"anew": False, "one": job}, ("two",), "a")
         assert await queue.submit_nowait(maybe.target, **maybe.arguments) == {"two": 9}
+
+        waits = Sending(cell_of("two = await one"), {"one": job}, (), "c")
+        awaited = queue.submit_nowait(waits.target, **waits.arguments)
+        with pytest.raises(JobFailedError, match="is its result here, and is not awaited"):
+            await awaited
 
         variables = {"job": job, "jobs": [job], "lock": threading.Lock()}
         bad = Sending(cell_of("print(job, jobs)\nlock.acquire()"), variables, (), "b")
