@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -258,3 +260,20 @@ async def test_jobs_of_a_long_map_come_as_they_end_and_so_do_those_drawn_later()
         again = await asyncio.to_thread(lambda: [job.result for job in group.as_completed()])
         assert sorted(again) == list(range(100))
         other.cancel()
+
+
+async def test_jobs_are_not_kept_for_a_reader_who_has_stopped() -> None:
+    async with JobQueue(keep_ended=10) as queue:
+        group = queue.options(ahead=AHEAD).map(same, itertools.count())
+        async for job in group.as_completed():
+            first = weakref.ref(job._record)
+            break
+        del job
+        at = drawn(group)
+        await until(lambda: drawn(group) > at + 5 * AHEAD)
+        later = weakref.ref(queue.jobs()[-1]._record)
+        at = drawn(group)
+        await until(lambda: drawn(group) > at + 5 * AHEAD)
+        gc.collect()
+        assert (first(), later()) == (None, None)
+        group.cancel()

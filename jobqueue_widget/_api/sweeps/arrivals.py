@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
@@ -39,7 +40,7 @@ class Arrivals:
     """Each of some jobs when it has ended, those that have ended already first.
 
     `async for` in a coroutine, plain `for` in a cell, a callback or a thread. For once: what it has
-    given it does not give again. Jobs go on when nobody reads any more.
+    given it does not give again. Jobs go on when nobody reads any more, and nothing is kept for it.
     """
 
     def __init__(
@@ -58,24 +59,24 @@ class Arrivals:
         self._waiter: Waiter | None = None
         self._drawing = drawing  # of a long map, whose later items come, too
         if drawing is not None:
-            records = drawing.follow(self._add)
+            records = drawing.follow(self)
         with control.engine.lock.held:
             over = [record for record in records if record.status.ended]
             over.sort(key=lambda record: record.ended_number)
-            self._add([*over, *records])
+            self.add([*over, *records])
 
-    def _add(self, records: Sequence[JobRecord]) -> None:
-        """Give these, too. Under the lock."""
+    def add(self, records: Sequence[JobRecord]) -> None:
+        """Give these, too; none: no more are to come. Under the lock."""
         for record in dict.fromkeys(records):
             if record in self._left:
                 continue
             self._left[record] = None
             self._total += 1
-            arrived = partial(self._arrived, record)
+            arrived = partial(_arrived, weakref.ref(self), record)
             if not self._control.engine.waiters.add_at_end(record, arrived):
                 arrived()
         if not records and (waiter := self._waiter) is not None:
-            waiter.settle()  # no more are to come
+            waiter.settle()
 
     @property
     def _is_over(self) -> bool:
@@ -105,7 +106,8 @@ class Arrivals:
                 self._wait_blocking()
         return job
 
-    def _arrived(self, record: JobRecord) -> None:  # any thread
+    def arrived(self, record: JobRecord) -> None:
+        """Note that one has ended. Any thread."""
         self._ended.append(record)
         if (waiter := self._waiter) is not None:
             waiter.settle()
@@ -168,6 +170,12 @@ class Arrivals:
             f"{len(self._left):,} of {self._total:,} jobs have not ended after "
             f"{self._timeout:g} s; they go on"
         )
+
+
+def _arrived(reader: weakref.ref[Arrivals], record: JobRecord) -> None:
+    arrivals = reader()
+    if arrivals is not None:  # else nobody reads any more
+        arrivals.arrived(record)
 
 
 async def within(timeout: float | None, waiter: Waiter) -> None:

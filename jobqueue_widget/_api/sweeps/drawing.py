@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..._core import effects as fx
 from ..._core import events as ev
@@ -37,6 +38,13 @@ AT_A_TIME = 50  # items that are packed and accepted together: the queue's lock 
 Items = Iterator[tuple[Any, ...]]
 Made = tuple[JobRecord, tuple[JobRecord, ...]]
 KIND = "argument"  # of the failure of a job whose item cannot be submitted
+
+
+class Follower(Protocol):
+    """Who is told of what is drawn, as long as somebody else holds it."""
+
+    def add(self, records: Sequence[JobRecord]) -> None:
+        """Take these, too; none: no more are to come. Under the queue's lock."""
 
 
 class Drawing:
@@ -88,7 +96,7 @@ class Drawing:
         self._beside = beside
         self._is_at_work = False
         self._waiters: list[Waiter] = []
-        self._followers: list[Callable[[list[JobRecord]], None]] = []
+        self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self._stop_listening: Callable[[], None] = lambda: None
 
     @property
@@ -155,14 +163,11 @@ class Drawing:
             yield self.record(place)
             place += 1
 
-    def follow(self, tell: Callable[[list[JobRecord]], None]) -> list[JobRecord]:
-        """List what is drawn and kept, and tell of all that is drawn later, under the lock.
-
-        At the end of the drawing tell of nothing.
-        """
+    def follow(self, follower: Follower) -> list[JobRecord]:
+        """List what is drawn and kept, and add all that is drawn later."""
         with self._engine.lock.held:
             if not self.is_over:
-                self._followers.append(tell)
+                self._followers.add(follower)
             found = (self._found(place) for place in range(len(self._numbers)))
             return [record for record in found if record is not None]
 
@@ -229,9 +234,9 @@ class Drawing:
             self._beside.remove(self)
             engine.state.drawings = len(self._beside)
             waiters, self._waiters = self._waiters, []
-            followers, self._followers = self._followers, []
-            for tell in followers:
-                tell([])
+            for follower in self._followers:
+                follower.add([])
+            self._followers.clear()
             if not self._is_at_work:
                 self._items = None
             engine.publisher.touch()
@@ -345,8 +350,8 @@ class Drawing:
         self._numbers.extend(record.number for record in records)
         if self._held is not None:
             self._held += map(self._handle, records)
-        for tell in self._followers:
-            tell(records)
+        for follower in self._followers:
+            follower.add(records)
 
 
 def noted(items: Items, into: list[tuple[Any, ...]]) -> Items:
