@@ -277,3 +277,21 @@ async def test_jobs_are_not_kept_for_a_reader_who_has_stopped() -> None:
         gc.collect()
         assert (first(), later()) == (None, None)
         group.cancel()
+
+
+async def test_an_iterable_may_ask_the_queue_when_it_is_closed() -> None:
+    counted: list[int] = []
+
+    def items() -> Iterator[int]:
+        try:
+            yield from itertools.count()
+        finally:  # in another thread, as what it shuts down may do
+            other = threading.Thread(target=lambda: counted.append(len(queue.jobs())), daemon=True)
+            other.start()
+            other.join(10)
+            counted.append(other.is_alive())
+
+    async with JobQueue() as queue:
+        group = queue.options(ahead=AHEAD).map(endless, items())
+        group.cancel()
+        assert counted == [AHEAD, False]

@@ -237,13 +237,14 @@ class Drawing:
             for follower in self._followers:
                 follower.add([])
             self._followers.clear()
-            if not self._is_at_work:
-                self._items = None
+            left = None if self._is_at_work else self._items
+            self._items = self._items if self._is_at_work else None
             engine.publisher.touch()
         for waiter in waiters:
             waiter.settle()
         engine.waiters.release_group(self.group)
         engine.waiters.check_idle()
+        del left  # a generator is closed here: its code may wait for others who use the queue
 
     # -- on the thread, and where it is started --------------------------------------------------
 
