@@ -222,6 +222,7 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
         self._engine.life.refuse()
         await self.stop()
         self._engine.life.close()
+        self._control.close_drawings()
         self._dropped.detach()  # or it would keep what holds the queue itself: a clock, an executor
 
     async def __aenter__(self) -> JobQueue:

@@ -378,7 +378,8 @@ class Lifecycle:
             bridge.loop.call_soon_threadsafe(self._check_abandoned)
 
     def _check_abandoned(self) -> None:
-        if self._engine.state.open_count == 0:
+        state = self._engine.state
+        if not state.open_count and not state.drawings:
             self.on_idle()
 
     def on_idle(self) -> None:

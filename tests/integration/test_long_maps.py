@@ -295,3 +295,45 @@ async def test_an_iterable_may_ask_the_queue_when_it_is_closed() -> None:
         group = queue.options(ahead=AHEAD).map(endless, items())
         group.cancel()
         assert counted == [AHEAD, False]
+
+
+async def test_a_closed_queue_waits_for_no_iterable_that_has_nothing_to_give() -> None:
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        yield from range(AHEAD + 1)
+        asked.set()
+        goes_on.wait()
+
+    async with JobQueue() as queue:
+        group = queue.options(ahead=AHEAD).map(same, items())
+        drawn_to_its_end = asyncio.create_task(group.wait_drawn())
+        await until(asked.is_set)
+        await queue.close()
+        for wait in (drawn_to_its_end, group.wait_drawn(), _all(group)):
+            with pytest.raises(QueueClosedError):
+                await asyncio.wait_for(wait, 10)
+        assert group.done
+        await asyncio.wait_for(queue.join(), 10)
+        goes_on.set()
+
+
+async def test_a_dropped_queue_goes_on_while_there_are_items_to_come() -> None:
+    goes_on = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield from range(AHEAD)
+        goes_on.wait()
+        yield from range(AHEAD, 2 * AHEAD)
+
+    queue = await JobQueue().start()
+    group = queue.options(ahead=AHEAD - 1).map(same, items())
+    await until(lambda: group.counts["completed"] == AHEAD - 1)
+    engine = queue._engine
+    with pytest.warns(ResourceWarning, match="was dropped"):
+        del queue
+        gc.collect()
+        await asyncio.sleep(0)
+        goes_on.set()
+        await until(lambda: engine.life.phase == "closed")
+    assert group.counts["completed"] == 2 * AHEAD

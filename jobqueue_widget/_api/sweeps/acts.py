@@ -18,7 +18,7 @@ from ..._runtime.storage.learning import kind_of
 from ..._runtime.sweeps.keyed import accept, is_new
 from ..._threads.kernel import can_nest, run_nested
 from ...child.job_context import current_job
-from ...errors import InvalidOptionError, JobQueueError, WaitTimeoutError
+from ...errors import InvalidOptionError, JobQueueError, QueueClosedError, WaitTimeoutError
 from ...job import Job
 from ..display_hook import hearing
 from ..options import check_text, seconds_or_none
@@ -226,13 +226,19 @@ class Acts:
 
     # -- acts ------------------------------------------------------------------------------------
 
-    def end_drawings(self, scope: str, tag: str | None) -> None:
+    def end_drawings(
+        self, scope: str, tag: str | None = None, error: Exception | None = None
+    ) -> None:
         """Submit no more items of long maps, where their pending jobs are to be cancelled."""
         with self.engine.lock.held:
             drawings = [] if scope == "running" else list(self.drawings)
         for drawing in drawings:
             if tag is None or tag in drawing.tags:
-                drawing.end()
+                drawing.end(error)
+
+    def close_drawings(self) -> None:
+        """End what a closed queue would have drawn, also if an iterable has nothing to give now."""
+        self.end_drawings("all", error=QueueClosedError("the queue was closed before all was drawn"))
 
     def cancel_several(
         self, records: Sequence[JobRecord], force: bool, timeout: float | None, reason: str
