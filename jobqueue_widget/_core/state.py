@@ -67,6 +67,7 @@ class QueueState:
         self.jobs: dict[str, JobRecord] = {}
         self.groups = GroupsOfQueue()
         self.drawings = 0  # how many maps still have items to submit
+        self.drawing_now = 0  # how many of them have room for more
         self.keys = KeyIndex()
         self.ended: deque[JobRecord] = deque()  # ended jobs that are kept, oldest first
         self.awaited: dict[str, JobRecord] = {}  # older ones, whose results are still to be taken

@@ -191,8 +191,8 @@ class Waiters:
             return
         with self._engine.lock.held:
             error: Exception | None = None
-            if state.drawings and not state.order:
-                return  # there is more to come
+            if self._more_will_start or (state.drawings and not state.order):
+                return
             if state.open_count:
                 reason = self.why_stuck()
                 if reason is None:
@@ -201,6 +201,13 @@ class Waiters:
             joiners, self._joiners = self._joiners, []
         for waiter in joiners:
             waiter.settle(error)
+
+    @property
+    def _more_will_start(self) -> bool:
+        """True if items of a map are on their way that start by themselves, or may in a review."""
+        state = self._engine.state
+        can_start = state.in_review or not state.starts_nothing
+        return bool(state.drawing_now) and can_start and self._life.phase == "started"
 
     def why_stuck(self) -> str | None:
         """Why what is left will not start by itself; None if it will. Under the lock."""

@@ -28,6 +28,7 @@ from jobqueue_widget.errors import (
     NotDrawnError,
     NotRestorableError,
     QueueClosedError,
+    QueueIdleError,
 )
 from tests.conditions import until
 from tests.journals import as_if_killed, opened, running
@@ -337,3 +338,49 @@ async def test_a_dropped_queue_goes_on_while_there_are_items_to_come() -> None:
         goes_on.set()
         await until(lambda: engine.life.phase == "closed")
     assert group.counts["completed"] == 2 * AHEAD
+
+
+async def test_a_held_job_does_not_keep_anybody_from_waiting_for_what_is_to_come() -> None:
+    def slowly() -> Iterator[int]:
+        yield from range(AHEAD)
+        for number in range(AHEAD, AHEAD + 3):
+            idle.wait()
+            yield number
+
+    idle = threading.Event()
+    async with JobQueue() as queue:
+        held = queue.submit_nowait(same, 0)
+        queue.hold(held)
+        group = queue.options(ahead=AHEAD - 1).map(same, slowly())
+        waits = asyncio.ensure_future(_all(group))
+        await until(lambda: group.counts["completed"] == AHEAD - 1)
+        idle.set()
+        assert await waits == list(range(AHEAD + 3))
+        queue.pause("lunch")
+        group = queue.options(ahead=AHEAD).map(same, range(100))
+        with pytest.raises(QueueIdleError, match="lunch"):
+            await group
+        queue.cancel_all("all")
+
+
+async def test_a_map_that_is_run_again_may_be_awaited_before_all_of_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    awaited = threading.Event()
+
+    def slowly(count: int) -> Iterator[int]:
+        yield from range(AHEAD + 1)
+        awaited.wait(10)
+        yield from range(AHEAD + 1, count)
+
+    async with running(tmp_path / "runs.db") as queue:
+        await queue.options(key="{0}").map(same, range(AHEAD))
+    with opened(tmp_path / "runs.db") as queue:
+        queue.options(key="{0}").map(same, range(AHEAD, 2 * AHEAD))
+        copy = as_if_killed(tmp_path / "runs.db")
+    async with running(copy) as queue:
+        group = queue.options(key="{0}", ahead=AHEAD).map(same, slowly(2 * AHEAD))
+        waits = asyncio.ensure_future(_all(group))
+        await asyncio.sleep(0)
+        awaited.set()
+        assert await waits == list(range(2 * AHEAD))

@@ -229,6 +229,7 @@ class Drawing:
             if self.is_over:
                 return
             self.is_over, self.error = True, error
+            engine.state.drawing_now -= self._is_at_work
             self.group.is_drawn = False
             self._stop_listening()
             self._beside.remove(self)
@@ -252,14 +253,19 @@ class Drawing:
         """Start the thread if there is room. Under the queue's lock, at each of its changes."""
         if self._is_at_work or self.is_over or self._room() < min(AT_A_TIME, self._ahead):
             return
-        self._is_at_work = True
+        self._set_at_work(True)
         thread = threading.Thread(
             target=self._work, name=f"{self._engine.title}-drawing", daemon=True
         )
         try:
             thread.start()
         except RuntimeError:  # no more threads now: the next change tries again
-            self._is_at_work = False
+            self._set_at_work(False)
+
+    def _set_at_work(self, is_at_work: bool) -> None:  # under the lock
+        if not self.is_over:
+            self._engine.state.drawing_now += is_at_work - self._is_at_work
+        self._is_at_work = is_at_work
 
     def _room(self) -> int:
         return self._ahead - self.group.counts[JobStatus.pending]
@@ -270,10 +276,11 @@ class Drawing:
                 with self._engine.lock.held:
                     room = self._room()
                     if self.is_over or room <= 0:
-                        self._is_at_work = False
-                        return
+                        self._set_at_work(False)
+                        break
                 self._engine.life.check_open()
                 self._draw(min(room, AT_A_TIME))
+            self._engine.waiters.check_idle()  # what is left may be unable to start
         except QueueClosedError as error:
             self._give_up(error)
         except BaseException as error:  # of the user's iterable
