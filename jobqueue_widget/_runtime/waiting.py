@@ -144,7 +144,8 @@ class Waiters:
             waiters = self._by_job.pop(job.id, [])
             callbacks = self._at_end.pop(job.id, [])
             if self._by_group:
-                for group in job.groups:
+                kept = job.id in self._engine.state.jobs  # else it has left its groups already
+                for group in job.groups if kept else list(self._by_group):
                     if not group.open_count:
                         waiters += self._by_group.pop(group, ())
         for waiter in waiters:
@@ -198,7 +199,11 @@ class Waiters:
                 if reason is None:
                     return
                 error = QueueIdleError(reason)
+            over = [group for group in self._by_group if not group.open_count]
+            woken = [waiter for group in over for waiter in self._by_group.pop(group)]
             joiners, self._joiners = self._joiners, []
+        for waiter in woken:  # before: what is left is not theirs
+            waiter.settle()
         for waiter in joiners:
             waiter.settle(error)
 

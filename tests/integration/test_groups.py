@@ -725,3 +725,17 @@ async def test_groups_and_retries_come_back(path: Path) -> None:
     with opened(copied) as restored:
         assert [job.id for job in restored.group(group.name)] == last
         inspect(restored).validate()
+
+
+async def test_a_group_is_over_though_none_of_its_jobs_is_kept() -> None:
+    async with JobQueue(max_running=3, keep_ended=0, max_history=0) as queue:
+        other = queue.submit_nowait(asyncio.sleep, 60)
+        queue.options(group="sweep").submit_nowait(asyncio.sleep, 0.01)
+        await asyncio.to_thread(queue.group("sweep").wait, 10)
+        assert not other.done
+        assert queue.groups() == []
+        queue.hold(queue.submit_nowait(double, 1))
+        group = queue.options(ahead=1).map(double, iter(range(3)))
+        await asyncio.to_thread(group.wait, 10)
+        assert group.counts == none(completed=3)
+        other.cancel()
