@@ -29,6 +29,7 @@ from jobqueue_widget.errors import (
     NotRestorableError,
     QueueClosedError,
     QueueIdleError,
+    QueueStoppedError,
 )
 from tests.conditions import until
 from tests.journals import as_if_killed, opened, running
@@ -311,7 +312,9 @@ async def test_a_closed_queue_waits_for_no_iterable_that_has_nothing_to_give() -
         drawn_to_its_end = asyncio.create_task(group.wait_drawn())
         await until(asked.is_set)
         await queue.close()
-        for wait in (drawn_to_its_end, group.wait_drawn(), _all(group)):
+        with pytest.raises(QueueStoppedError):
+            await asyncio.wait_for(drawn_to_its_end, 10)
+        for wait in (group.wait_drawn(), _all(group)):
             with pytest.raises(QueueClosedError):
                 await asyncio.wait_for(wait, 10)
         assert group.done
@@ -384,3 +387,19 @@ async def test_a_map_that_is_run_again_may_be_awaited_before_all_of_it_is_asked_
         await asyncio.sleep(0)
         awaited.set()
         assert await waits == list(range(2 * AHEAD))
+
+
+async def test_nobody_waits_for_items_for_which_there_is_never_room() -> None:
+    async with JobQueue() as queue:
+        queue.pause("lunch")
+        group = queue.options(ahead=AHEAD).map(endless, range(100))
+        with pytest.raises(QueueIdleError, match="lunch"):
+            await asyncio.wait_for(group.wait_drawn(), 10)
+        queue.resume()
+        waits = asyncio.create_task(group.wait_drawn())
+        await until(lambda: group.counts["running"] == 1)
+        await queue.stop()
+        with pytest.raises(QueueStoppedError):
+            await asyncio.wait_for(waits, 10)
+        group.cancel()
+        await group.wait_drawn()

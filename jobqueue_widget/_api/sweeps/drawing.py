@@ -212,15 +212,23 @@ class Drawing:
             self._look()
         return True
 
-    def waiter(self) -> Waiter:
-        """Return one that settles when nothing more will be drawn."""
-        waiter = Waiter()
-        with self._engine.lock.held:
-            if not self.is_over:
+    async def wait(self) -> None:
+        """Wait until nothing more will be drawn, but for nothing that cannot happen."""
+        engine = self._engine
+        engine.life.handle_lost_loop()
+        while not self.is_over:
+            waiter = engine.waiters.for_all()
+            with engine.lock.held:
                 self._waiters.append(waiter)
-                return waiter
-        waiter.settle()
-        return waiter
+                if self.is_over:
+                    waiter.settle()
+            try:
+                await waiter.wait()
+            finally:
+                engine.waiters.forget(waiter)
+                with engine.lock.held:
+                    if waiter in self._waiters:
+                        self._waiters.remove(waiter)
 
     def end(self, error: Exception | None = None) -> None:
         """Draw nothing more; what is drawn stays."""

@@ -355,10 +355,12 @@ class JobGroup(Sequence[Job], Handle):
         Raises:
             DrawingFailedError: the iterable has failed.
             QueueClosedError: the queue was closed before.
+            QueueIdleError: there is no room, as what is pending cannot start by itself.
+            QueueStoppedError: the queue was stopped meanwhile.
 
         """
         if self._drawing is not None:
-            await self._drawing.waiter().wait()
+            await self._drawing.wait()
             self._drawing.check_drawn()
 
     def wait(self, timeout: float | None = None) -> None:
