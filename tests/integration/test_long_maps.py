@@ -21,7 +21,8 @@ from jobqueue_widget import (
     JobGroup,
     JobQueue,
 )
-from jobqueue_widget._api.sweeps import drawing
+from jobqueue_widget._api.sweeps import arrivals, drawing
+from jobqueue_widget._runtime.waiting import Waiter
 from jobqueue_widget.errors import (
     DrawingFailedError,
     JobNotFinishedError,
@@ -403,3 +404,36 @@ async def test_nobody_waits_for_items_for_which_there_is_never_room() -> None:
             await asyncio.wait_for(waits, 10)
         group.cancel()
         await group.wait_drawn()
+
+
+async def test_a_loop_ends_though_its_map_ends_between_two_of_its_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+    goes_on = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield from range(AHEAD + 1)
+        goes_on.wait()
+
+    async with JobQueue(max_running=2) as queue:
+        other = queue.submit_nowait(endless, 0)
+        group = queue.options(ahead=AHEAD).map(same, items())
+        begin = arrivals.Arrivals._begin
+
+        def late(self: arrivals.Arrivals) -> Waiter:
+            if len(seen) == AHEAD + 1:
+                goes_on.set()
+                while not group.done:
+                    time.sleep(0.001)
+            return begin(self)
+
+        async def read() -> None:
+            async for job in group.as_completed():
+                seen.append(job.result)
+
+        monkeypatch.setattr(drawing, "AT_A_TIME", 1)
+        monkeypatch.setattr(arrivals.Arrivals, "_begin", late)
+        await asyncio.wait_for(read(), 10)
+        assert sorted(seen) == list(range(AHEAD + 1))
+        other.cancel()

@@ -144,7 +144,7 @@ class Arrivals:
     def _begin(self) -> Waiter:
         self._control.engine.life.handle_lost_loop()
         waiter = self._waiter = self._control.engine.waiters.for_all()
-        if self._ended:
+        if self._ended or self._is_over:  # since it was last looked at
             waiter.settle()
         return waiter
 
