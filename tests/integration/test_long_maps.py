@@ -437,3 +437,29 @@ async def test_a_loop_ends_though_its_map_ends_between_two_of_its_steps(
         await asyncio.wait_for(read(), 10)
         assert sorted(seen) == list(range(AHEAD + 1))
         other.cancel()
+
+
+async def test_a_slow_reader_gets_results_that_the_queue_has_let_go() -> None:
+    async with JobQueue(keep_ended=5, max_history=5, keep_bytes=1_000_000) as queue:
+        options = queue.options(ahead=5, executor="thread")
+        arrived = options.map(bytes, itertools.repeat(300_000, 40)).as_completed()
+        await queue.join()
+        assert [len(job.result) async for job in arrived] == [300_000] * 40
+
+
+async def test_a_job_of_several_items_comes_once() -> None:
+    read = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield from (0, 1, 2, 2, 1, 3, 3)
+        read.wait()
+        yield from (0, 3, 4)
+
+    async with JobQueue() as queue:
+        group = queue.options(ahead=4, key="{0}").map(same, items())
+        seen: list[int] = []
+        async for job in group.as_completed():
+            seen.append(job.result)
+            read.set()
+        assert seen == [0, 1, 2, 3, 4]
+        assert group.results() == [0, 1, 2, 2, 1, 3, 3, 0, 3, 4]

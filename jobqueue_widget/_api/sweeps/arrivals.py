@@ -53,7 +53,7 @@ class Arrivals:
         self._control = control
         self._timeout = timeout
         self._begun = control.engine.monotonic()
-        self._left: dict[JobRecord, None] = {}  # not given yet, in their order
+        self._left: dict[JobRecord, Job] = {}  # not given yet: held, so that results are kept
         self._total = 0
         self._ended: deque[JobRecord] = deque()
         self._waiter: Waiter | None = None
@@ -70,7 +70,7 @@ class Arrivals:
         for record in dict.fromkeys(records):
             if record in self._left:
                 continue
-            self._left[record] = None
+            self._left[record] = self._control.handle(record)
             self._total += 1
             arrived = partial(_arrived, weakref.ref(self), record)
             if not self._control.engine.waiters.add_at_end(record, arrived):
@@ -115,9 +115,7 @@ class Arrivals:
     def _next(self) -> Job | None:
         if not self._ended:
             return None
-        record = self._ended.popleft()
-        del self._left[record]
-        return self._control.handle(record)
+        return self._left.pop(self._ended.popleft())
 
     async def _wait(self) -> None:
         """Wait until another one has ended; for nothing that cannot happen, as `join` does."""

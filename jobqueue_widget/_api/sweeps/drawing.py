@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -366,8 +367,12 @@ class Drawing:
         self._numbers.extend(record.number for record in records)
         if self._held is not None:
             self._held += map(self._handle, records)
+        if self._has_keys:  # an item may have the job of an earlier one, which was told of
+            times = Counter(records)
+            records = [job for job in times if job.groups.count(self.group) <= times[job]]
         for follower in self._followers:
-            follower.add(records)
+            if records:
+                follower.add(records)
 
 
 def noted(items: Items, into: list[tuple[Any, ...]]) -> Items:
