@@ -8,7 +8,7 @@ import itertools
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -335,11 +335,11 @@ async def test_a_dropped_queue_goes_on_while_there_are_items_to_come() -> None:
     group = queue.options(ahead=AHEAD - 1).map(same, items())
     await until(lambda: group.counts["completed"] == AHEAD - 1)
     engine = queue._engine
+    del queue
+    gc.collect()
+    await asyncio.sleep(0)
+    goes_on.set()
     with pytest.warns(ResourceWarning, match="was dropped"):
-        del queue
-        gc.collect()
-        await asyncio.sleep(0)
-        goes_on.set()
         await until(lambda: engine.life.phase == "closed")
     assert group.counts["completed"] == 2 * AHEAD
 
@@ -430,7 +430,7 @@ async def test_a_loop_ends_though_its_map_ends_between_two_of_its_steps(
 
         async def read() -> None:
             async for job in group.as_completed():
-                seen.append(job.result)
+                seen.append(job.result)  # noqa: PERF401 - the steps between look at it
 
         monkeypatch.setattr(drawing, "AT_A_TIME", 1)
         monkeypatch.setattr(arrivals.Arrivals, "_begin", late)
@@ -463,3 +463,29 @@ async def test_a_job_of_several_items_comes_once() -> None:
             read.set()
         assert seen == [0, 1, 2, 3, 4]
         assert group.results() == [0, 1, 2, 2, 1, 3, 3, 0, 3, 4]
+
+
+class Bar:
+    """Shows how far its items are, as tqdm does: its length is what it was told."""
+
+    def __init__(self, items: Iterable[int], total: int | None = None) -> None:
+        self.items, self.total = items, total
+
+    def __len__(self) -> int:
+        return self.total  # type: ignore[return-value]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.items)
+
+
+async def test_a_length_that_is_wrong_or_none_changes_nothing() -> None:
+    async with JobQueue() as queue:
+        assert await queue.map(same, Bar(iter(range(3)))) == [0, 1, 2]
+        unknown = queue.options(ahead=AHEAD).map(same, Bar(iter(range(100))))
+        with pytest.raises(TypeError, match="nobody knows how many"):
+            len(unknown)
+        wrong = queue.options(ahead=AHEAD).map(same, Bar(iter(range(100)), total=3))
+        assert len(wrong) == AHEAD
+        assert wrong[AHEAD - 1].args == (AHEAD - 1,)
+        assert await wrong == await unknown == list(range(100))
+        assert len(wrong) == 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..._core import events as ev
 from ..._core.jobs import JobRecord
@@ -238,7 +238,9 @@ class Acts:
 
     def close_drawings(self) -> None:
         """End what a closed queue would have drawn, also if an iterable has nothing to give now."""
-        self.end_drawings("all", error=QueueClosedError("the queue was closed before all was drawn"))
+        self.end_drawings(
+            "all", error=QueueClosedError("the queue was closed before all was drawn")
+        )
 
     def cancel_several(
         self, records: Sequence[JobRecord], force: bool, timeout: float | None, reason: str
@@ -335,8 +337,12 @@ class Acts:
 
 def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:
     """Return how many tuples of items there are; None if one does not tell."""
-    sized = [len(one) for one in iterables if isinstance(one, Sized)]
-    return min(sized) if len(sized) == len(iterables) else None
+    if not all(isinstance(one, Sized) for one in iterables):
+        return None
+    try:
+        return min(len(cast("Sized", one)) for one in iterables)
+    except Exception:  # a bar or a loader over what has no length
+        return None
 
 
 def told_text(job: JobRecord, text: str) -> str:

@@ -103,7 +103,10 @@ class Drawing:
     @property
     def total(self) -> int | None:
         """How many items there are; None while nobody knows."""
-        return len(self._numbers) if self.is_over else self._total
+        drawn = len(self._numbers)
+        if self.is_over:
+            return drawn
+        return None if self._total is None else max(self._total, drawn)
 
     # -- what is drawn so far --------------------------------------------------------------------
 
@@ -217,19 +220,18 @@ class Drawing:
         """Wait until nothing more will be drawn, but for nothing that cannot happen."""
         engine = self._engine
         engine.life.handle_lost_loop()
-        while not self.is_over:
-            waiter = engine.waiters.for_all()
+        waiter = engine.waiters.for_all()
+        try:
             with engine.lock.held:
-                self._waiters.append(waiter)
                 if self.is_over:
-                    waiter.settle()
-            try:
-                await waiter.wait()
-            finally:
-                engine.waiters.forget(waiter)
-                with engine.lock.held:
-                    if waiter in self._waiters:
-                        self._waiters.remove(waiter)
+                    return
+                self._waiters.append(waiter)
+            await waiter.wait()
+        finally:
+            engine.waiters.forget(waiter)
+            with engine.lock.held:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
 
     def end(self, error: Exception | None = None) -> None:
         """Draw nothing more; what is drawn stays."""
