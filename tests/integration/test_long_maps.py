@@ -489,3 +489,28 @@ async def test_a_length_that_is_wrong_or_none_changes_nothing() -> None:
         assert wrong[AHEAD - 1].args == (AHEAD - 1,)
         assert await wrong == await unknown == list(range(100))
         assert len(wrong) == 100
+
+
+async def test_no_item_waits_for_the_next_one_of_a_slow_iterable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[int] = []
+
+    def slowly() -> Iterator[int]:
+        yield from range(AHEAD + 1)
+        for number in range(AHEAD + 1, AHEAD + 4):
+            yield number
+            until_it_ran(number)
+
+    def until_it_ran(number: int) -> None:
+        for _ in range(300):
+            if group.counts["completed"] > number:
+                ended.append(number)
+                return
+            time.sleep(0.01)
+
+    monkeypatch.setattr(drawing, "PATIENCE", 0.0)
+    async with JobQueue() as queue:
+        group = queue.options(ahead=AHEAD).map(same, slowly())
+        await asyncio.wait_for(_all(group), 30)
+        assert ended == [AHEAD + 1, AHEAD + 2, AHEAD + 3]

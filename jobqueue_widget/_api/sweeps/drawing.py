@@ -38,6 +38,7 @@ MOST_HELD = 20_000  # items of a map up to which its group keeps all jobs, as th
 AT_A_TIME = 50  # items that are packed and accepted together: the queue's lock is taken for those
 Items = Iterator[tuple[Any, ...]]
 Made = tuple[JobRecord, tuple[JobRecord, ...]]
+PATIENCE = 0.02  # seconds after which what was drawn is accepted before the next item is asked for
 KIND = "argument"  # of the failure of a job whose item cannot be submitted
 
 
@@ -95,7 +96,7 @@ class Drawing:
         self._refused = refused
         self._handle = handle
         self._beside = beside
-        self._is_at_work = False
+        self._is_at_work = self._is_exhausted = False
         self._waiters: list[Waiter] = []
         self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self._stop_listening: Callable[[], None] = lambda: None
@@ -306,15 +307,24 @@ class Drawing:
             self._engine.logger.error("%s: %s", self.group.name, error)
 
     def _draw(self, count: int) -> None:
-        assert self._items is not None
         items: list[tuple[Any, ...]] = []
-        made, refused, failure = self._jobs_of(noted(islice(self._items, count), items))
+        made, refused, failure = self._jobs_of(self._taken(count, items))
         while not self._submit(made, refused):
             made, refused, _ = self._jobs_of(items)
         if failure is not None:  # the jobs made before it are submitted all the same
             raise failure
-        if len(made) < count:
+        if self._is_exhausted:
             self.end()
+
+    def _taken(self, count: int, into: list[tuple[Any, ...]]) -> Items:
+        """Give the next items; few of an iterable that takes its time: none waits for the next."""
+        assert self._items is not None
+        late = self._engine.monotonic() + PATIENCE
+        for item in noted(islice(self._items, count), into):
+            yield item
+            if self._engine.monotonic() >= late:
+                return
+        self._is_exhausted = len(into) < count
 
     def _jobs_of(
         self, items: Iterable[tuple[Any, ...]]
