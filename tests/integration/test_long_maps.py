@@ -514,3 +514,32 @@ async def test_no_item_waits_for_the_next_one_of_a_slow_iterable(
         group = queue.options(ahead=AHEAD).map(same, slowly())
         await asyncio.wait_for(_all(group), 30)
         assert ended == [AHEAD + 1, AHEAD + 2, AHEAD + 3]
+
+
+async def test_a_job_waits_for_all_of_a_long_map_too() -> None:
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        yield from range(AHEAD + 1)
+        asked.set()
+        goes_on.wait()
+        yield from range(AHEAD + 1, 3 * AHEAD)
+
+    def waits() -> tuple[bool, int]:
+        began.set()
+        group.wait(30)
+        return group.done, group.counts["completed"]
+
+    async def awaits() -> list[int]:
+        return await group
+
+    began = threading.Event()
+    async with JobQueue(max_running=3) as queue:
+        group = queue.options(ahead=AHEAD).map(same, items())
+        await until(asked.is_set)
+        blocking = queue.options(executor="thread").submit_nowait(waits)
+        awaiting = queue.submit_nowait(awaits)
+        await until(began.is_set)
+        goes_on.set()
+        assert await blocking == (True, 3 * AHEAD)
+        assert await awaiting == list(range(3 * AHEAD))

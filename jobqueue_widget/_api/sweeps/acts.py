@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -297,18 +298,22 @@ class Acts:
             engine.waiters.forget_group(waiter, group)
 
     def wait_for_group_blocking(
-        self, group: Group, records: Sequence[JobRecord], timeout: float | None
+        self,
+        group: Group,
+        records: Callable[[], Sequence[JobRecord]],
+        timeout: float | None,
+        drawing: Drawing | None,
     ) -> None:
         """Do the same in a thread, or in a plain cell of the loop's own thread."""
         engine, timeout = self.engine, seconds_or_none("timeout", timeout)
         if current_job().id in engine.state.running:
-            self.wait_blocking(list(records), timeout)
+            self._wait_in_a_job(group, records, timeout, drawing)
             return
         if not group.open_count:
             return
         engine.life.handle_lost_loop()
         if self.runs_here():
-            run_nested(lambda: self.wait_for_group(group, records, timeout))
+            run_nested(lambda: self.wait_for_group(group, records(), timeout))
             return
         waiter = engine.waiters.for_group(group)
         try:
@@ -316,6 +321,32 @@ class Acts:
                 raise _too_slow(group, timeout)
         finally:
             engine.waiters.forget_group(waiter, group)
+
+    def _wait_in_a_job(
+        self,
+        group: Group,
+        records: Callable[[], Sequence[JobRecord]],
+        timeout: float | None,
+        drawing: Drawing | None,
+    ) -> None:
+        """Wait for one after the other, as they may wait for this job; and for what is drawn."""
+        clock = self.engine.monotonic
+        end = None if timeout is None else clock() + timeout
+        while True:
+            left = None if end is None else max(0.0, end - clock())
+            known = 0 if drawing is None else drawing.drawn
+            if found := list(records()):
+                self.wait_blocking(found, left)
+            if drawing is None or not group.open_count:
+                return
+            left, more = None if end is None else max(0.0, end - clock()), drawing.more(known)
+            try:
+                if self.runs_here():
+                    run_nested(partial(within, left, more))
+                elif not more.wait_blocking(left):
+                    raise TimeoutError
+            except TimeoutError:
+                raise _too_slow(group, timeout) from None
 
     def as_completed(
         self,

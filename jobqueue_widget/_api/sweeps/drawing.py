@@ -98,6 +98,7 @@ class Drawing:
         self._beside = beside
         self._is_at_work = self._is_exhausted = False
         self._waiters: list[Waiter] = []
+        self._asking: list[Waiter] = []  # those who wait for one more item
         self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self._stop_listening: Callable[[], None] = lambda: None
 
@@ -234,6 +235,21 @@ class Drawing:
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)
 
+    def more(self, known: int) -> Waiter:
+        """Return one that settles when more than these are drawn, or nothing more will be."""
+        waiter = Waiter()
+        with self._engine.lock.held:
+            if not self.is_over and len(self._numbers) <= known:
+                self._asking.append(waiter)
+                return waiter
+        waiter.settle()
+        return waiter
+
+    @property
+    def drawn(self) -> int:
+        """How many items are jobs by now."""
+        return len(self._numbers)
+
     def end(self, error: Exception | None = None) -> None:
         """Draw nothing more; what is drawn stays."""
         engine = self._engine
@@ -246,7 +262,8 @@ class Drawing:
             self._stop_listening()
             self._beside.remove(self)
             engine.state.drawings = len(self._beside)
-            waiters, self._waiters = self._waiters, []
+            waiters, self._waiters = self._waiters + self._asking, []
+            self._asking = []
             for follower in self._followers:
                 follower.add([])
             self._followers.clear()
@@ -377,6 +394,9 @@ class Drawing:
 
     def _note(self, records: list[JobRecord]) -> None:
         self._numbers.extend(record.number for record in records)
+        asking, self._asking = self._asking, []
+        for waiter in asking:
+            waiter.settle()
         if self._held is not None:
             self._held += map(self._handle, records)
         if self._has_keys:  # an item may have the job of an earlier one, which was told of

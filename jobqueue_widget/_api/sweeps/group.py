@@ -72,7 +72,11 @@ class ControlView(Protocol):
         """Wait until all of these jobs, which are the group's, have ended; on any loop."""
 
     def wait_for_group_blocking(
-        self, group: Group, records: Sequence[JobRecord], timeout: float | None
+        self,
+        group: Group,
+        records: Callable[[], Sequence[JobRecord]],
+        timeout: float | None,
+        drawing: Drawing | None,
     ) -> None:
         """Do the same in a plain cell, callback or thread."""
 
@@ -341,7 +345,10 @@ class JobGroup(Sequence[Job], Handle):
     def __await__(self) -> Generator[Any, None, list[Any]]:
         state = self._control.engine.state
         while not self.done and (state.open_count or state.drawings):  # one may be retried
+            drawing, known = self._drawing, 0 if self._drawing is None else self._drawing.drawn
             yield from self._wait().__await__()
+            if drawing is not None and not self.done:  # in a job, which waits for each as it comes
+                yield from drawing.more(known).wait().__await__()
         return self.results()
 
     async def _wait(self) -> None:
@@ -375,7 +382,7 @@ class JobGroup(Sequence[Job], Handle):
         """
         group = self._group or self._named()
         if group is not None:
-            self._control.wait_for_group_blocking(group, self._records(), timeout)
+            self._control.wait_for_group_blocking(group, self._records, timeout, self._drawing)
 
     def as_completed(self, timeout: float | None = None) -> Arrivals:
         """Give each of its jobs when it has ended, those that have already first.
