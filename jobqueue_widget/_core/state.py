@@ -231,6 +231,7 @@ class QueueState:
         assert not numbers or numbers[-1] <= self.last_ended
         assert self.totals.accepted == self.open_count + self.totals.ended
         self.groups.validate(self.jobs.values())
+        assert 0 <= self.drawing_now <= self.drawings
         assert all(job.taken_by for job in self.awaited.values())
         known = len(pending) + len(self.running) + len(self.ended) + len(self.awaited)
         assert len(self.jobs) == known, f"{len(self.jobs)} known, {known} placed"

@@ -378,8 +378,7 @@ class Lifecycle:
             bridge.loop.call_soon_threadsafe(self._check_abandoned)
 
     def _check_abandoned(self) -> None:
-        state = self._engine.state
-        if not state.open_count and not state.drawings:
+        if not (self._engine.state.open_count or self._engine.state.drawings):
             self.on_idle()
 
     def on_idle(self) -> None:

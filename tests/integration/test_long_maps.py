@@ -32,6 +32,7 @@ from jobqueue_widget.errors import (
     QueueIdleError,
     QueueStoppedError,
 )
+from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.journals import as_if_killed, opened, running
 from tests.threads import no_threads
@@ -334,13 +335,13 @@ async def test_a_dropped_queue_goes_on_while_there_are_items_to_come() -> None:
     queue = await JobQueue().start()
     group = queue.options(ahead=AHEAD - 1).map(same, items())
     await until(lambda: group.counts["completed"] == AHEAD - 1)
-    engine = queue._engine
+    inside = inspect(queue)
     del queue
     gc.collect()
     await asyncio.sleep(0)
     goes_on.set()
     with pytest.warns(ResourceWarning, match="was dropped"):
-        await until(lambda: engine.life.phase == "closed")
+        await until(lambda: inside.phase == "closed")
     assert group.counts["completed"] == 2 * AHEAD
 
 
