@@ -280,7 +280,8 @@ class Drawing:
 
     def _look(self) -> None:
         """Start the thread if there is room. Under the queue's lock, at each of its changes."""
-        if self._is_at_work or self.is_over or self._room() < min(AT_A_TIME, self._ahead):
+        few = min(AT_A_TIME, (self._ahead + 1) // 2)
+        if self._is_at_work or self.is_over or self._room() < few:
             return
         self._set_at_work(True)
         thread = threading.Thread(
