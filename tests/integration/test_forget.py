@@ -152,7 +152,7 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Job]], tuple[Any, Any]], type[Excep
     "a job of another queue": (
         lambda _: ([JobQueue().submit_nowait(chore, "")], {}),
         UnknownJobError,
-        "no job of this queue",
+        "a job of another queue",
     ),
     "a list": (lambda jobs: ([[jobs["failed"]]], {}), InvalidOptionError, r"forget\(\*jobs\)"),
     "a number": (lambda _: ([3], {}), InvalidOptionError, "not int"),

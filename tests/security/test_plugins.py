@@ -427,6 +427,10 @@ def modules() -> list[Path]:
     return sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
 
+# What the user has typed into a cell, as IPython would run it: `%job f(x)`, and %%job in a worker.
+TYPED = PACKAGE / "_notebook" / "magics.py", PACKAGE / "child" / "cell.py"
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_our_code_builds_no_shell_line_and_talks_to_no_network(path: Path) -> None:
     """No shell, no client or server of any protocol; only the installer starts pip."""
@@ -443,7 +447,8 @@ def test_our_code_builds_no_shell_line_and_talks_to_no_network(path: Path) -> No
         elif isinstance(node, ast.Call):
             assert not any(keyword.arg == "shell" for keyword in node.keywords), node.lineno
             called = ast.unparse(node.func)
-            assert called not in ("os.system", "os.popen", "eval", "exec"), (called, node.lineno)
+            if called != "eval" or path not in TYPED:
+                assert called not in ("os.system", "os.popen", "eval", "exec"), node.lineno
         found = {name.split(".")[0] for name in names if name != "urllib.parse"}  # of texts
         assert NETWORK.isdisjoint(found), names
 

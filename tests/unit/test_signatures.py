@@ -30,7 +30,7 @@ def names(function: object) -> list[str]:
 
 def test_known_options_are_those_that_a_job_has() -> None:
     fields = {field.name for field in dataclasses.fields(JobOptions)}
-    assert {"priority", *fields} == set(KNOWN)
+    assert {"priority", *fields} == {"item", *KNOWN}, "which item a job is of, its map says"
 
 
 @pytest.mark.parametrize("use_jedi", [True, False])
