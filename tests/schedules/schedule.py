@@ -41,7 +41,8 @@ def run_schedule(seed: str, thread: OtherThread) -> Verdict:
             if isinstance(error, KeyboardInterrupt) and not error.args:
                 raise  # from the keyboard; those of jobs have an argument
     world = play.world
-    return Verdict(seed, world.complaints, world.trace, len(world.jobs), play.turns)
+    trace = list(world.trace)  # a body on a lost loop ends when the collector finds it, later
+    return Verdict(seed, world.complaints, trace, len(world.jobs), play.turns)
 
 
 class _Play:
