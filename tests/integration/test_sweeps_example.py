@@ -33,6 +33,14 @@ def cells_of_the_notebook() -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def run_all(folder: Path) -> dict[str, Any]:
+    """Run all cells in a kernel that works in `folder`; return them by their ids."""
+    notebook = nbformat.v4.new_notebook(cells=cells_of_the_notebook())
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
+    asyncio.run(client.async_execute())
+    return {cell.id: cell for cell in notebook.cells}
+
+
 def text_of(cell: Any) -> str:
     return "".join(output.get("text", "") for output in cell.outputs)
 
@@ -40,11 +48,7 @@ def text_of(cell: Any) -> str:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Its cells by their ids, after a kernel has run all of them."""
-    folder = tmp_path_factory.mktemp("sixth")
-    notebook = nbformat.v4.new_notebook(cells=cells_of_the_notebook())
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
-    asyncio.run(client.async_execute())
-    return {cell.id: cell for cell in notebook.cells}
+    return run_all(tmp_path_factory.mktemp("sixth"))
 
 
 def test_a_sweep_ends_in_a_table_and_a_plot(ran: dict[str, Any]) -> None:
@@ -92,11 +96,7 @@ def story(folder: Path, dice: random.Random) -> collections.Counter[str]:
     """Kill it, run all cells again; how many jobs stood where at the kill."""
     folder.mkdir()
     killed = read_journal(run_and_kill(folder, dice))
-    notebook = nbformat.v4.new_notebook(cells=cells_of_the_notebook())
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
-    asyncio.run(client.async_execute())
-    told = text_of(next(cell for cell in notebook.cells if cell.id == "again"))
-    assert told == "the same results: True - jobs that ran: 0\n"
+    assert text_of(run_all(folder)["again"]) == "the same results: True - jobs that ran: 0\n"
     found = read_journal(folder / "sweeps.db")
     done = collections.Counter(one.arguments for one in found if one.status == "completed")
     assert len(done) == 16 + FILES, "none was lost"
