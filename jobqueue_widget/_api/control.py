@@ -38,7 +38,7 @@ from .options import check_callback, check_priority, check_text, seconds_or_none
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
 from .submission import MISSING, Submission, target_of
 from .sweeps.acts import Acts, told_text
-from .sweeps.arrivals import within
+from .sweeps.arrivals import countdown, within
 from .sweeps.drawing import Drawing
 from .sweeps.group import JobGroup
 from .sweeps.labels import LabelFunction, Labels
@@ -323,11 +323,7 @@ class Control(Acts):
             self._check_not_inside()
         engine = self.engine
         engine.life.handle_lost_loop()
-        deadline = None if timeout is None else engine.monotonic() + timeout
-
-        def left() -> float | None:
-            return None if deadline is None else max(0.0, deadline - engine.monotonic())
-
+        left = countdown(timeout, engine.monotonic)
         if self.runs_here():
 
             async def wait_here() -> None:

@@ -24,7 +24,7 @@ from ...job import Job
 from ..display_hook import hearing
 from ..options import check_text, seconds_or_none
 from ..submission import Submission, classify
-from .arrivals import Arrivals, within
+from .arrivals import Arrivals, countdown, within
 from .drawing import Drawing, Made, noted
 from .group import JobGroup
 from .keys import KeyMaker, maker_of
@@ -330,20 +330,18 @@ class Acts:
         drawing: Drawing | None,
     ) -> None:
         """Wait for one after the other, as they may wait for this job; and for what is drawn."""
-        clock = self.engine.monotonic
-        end = None if timeout is None else clock() + timeout
+        left = countdown(timeout, self.engine.monotonic)
         while True:
-            left = None if end is None else max(0.0, end - clock())
             known = 0 if drawing is None else drawing.drawn
             if found := list(records()):
-                self.wait_blocking(found, left)
+                self.wait_blocking(found, left())
             if drawing is None or not group.open_count:
                 return
-            left, more = None if end is None else max(0.0, end - clock()), drawing.more(known)
+            more = drawing.more(known)
             try:
                 if self.runs_here():
-                    run_nested(partial(within, left, more))
-                elif not more.wait_blocking(left):
+                    run_nested(partial(within, left(), more))
+                elif not more.wait_blocking(left()):
                     raise TimeoutError
             except TimeoutError:
                 raise _too_slow(group, timeout) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -52,7 +52,7 @@ class Arrivals:
     ) -> None:
         self._control = control
         self._timeout = timeout
-        self._begun = control.engine.monotonic()
+        self._seconds_left = countdown(timeout, control.engine.monotonic)
         self._left: dict[JobRecord, Job] = {}  # not given yet: held, so that results are kept
         self._total = 0
         self._ended: deque[JobRecord] = deque()
@@ -158,11 +158,6 @@ class Arrivals:
                 stack.enter_context(WAITS.entered(engine, record, waiter, self._timeout))
         return stack
 
-    def _seconds_left(self) -> float | None:
-        if self._timeout is None:
-            return None
-        return max(0.0, self._begun + self._timeout - self._control.engine.monotonic())
-
     def _too_slow(self) -> WaitTimeoutError:
         return WaitTimeoutError(
             f"{len(self._left):,} of {self._total:,} jobs have not ended after "
@@ -174,6 +169,12 @@ def _arrived(reader: weakref.ref[Arrivals], record: JobRecord) -> None:
     arrivals = reader()
     if arrivals is not None:  # else nobody reads any more
         arrivals.arrived(record)
+
+
+def countdown(timeout: float | None, monotonic: Callable[[], float]) -> Callable[[], float | None]:
+    """Return what tells how many of these seconds are left, from now on; None: there is no end."""
+    end = None if timeout is None else monotonic() + timeout
+    return lambda: None if end is None else max(0.0, end - monotonic())
 
 
 async def within(timeout: float | None, waiter: Waiter) -> None:
