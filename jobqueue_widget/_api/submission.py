@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 from .._core.jobs import JobRecord
 from .._core.spec import EMPTY, JobOptions, JobSpec, TargetKind
 from .._core.texts.hiding import with_texts
-from .._runtime.storage.forwarding import is_packed
 from .._runtime.sweeps.keyed import look
 from .._secrets.arguments import arguments_line, may_change
 from .._secrets.finder import secrets_of, with_those_of
@@ -26,6 +25,7 @@ from ..workers.definitions import (
     StandIn,
     name_of,
 )
+from ..workers.packing import is_packed
 from ..workers.surroundings import Surroundings
 from ..workers.unpacking import CallReader
 from .options import KNOWN, check_resource_names, make_options

@@ -21,7 +21,7 @@ from .._secrets.variables import texts_of
 from ..child import byvalue
 from ..child.wire import is_plain, plain
 from ..errors import NotRestorableError, UnpicklableJobError
-from ..workers.packing import Packed, Packer, call_bytes
+from ..workers.packing import Packed, Packer, call_bytes, is_packed
 from .lazy_spec import RestoredSpec
 from .pythons import marked
 from .sources import own_lines
@@ -108,7 +108,7 @@ class SealedCodec:
             return None, None, plain(spec.lost)
         payload, packed = spec.payload, None
         try:
-            if isinstance(payload, tuple) and payload and isinstance(payload[0], Packed):
+            if is_packed(payload):
                 packed, call = payload[0], call_bytes(payload[1])
                 if _BY_VALUE in call:  # it holds whole cells as source: pack it without
                     call = self._pack_call(spec)

@@ -8,7 +8,7 @@ import pickle
 import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import cloudpickle
 
@@ -267,3 +267,8 @@ def _blame_function(target: Callable[..., object], error: Exception) -> str:
                         f"to a worker: {_reason(why)}; {CURE}"
                     )
     return f"{name} cannot be sent to a worker: {_reason(error)}; {CURE}"
+
+
+def is_packed(payload: object) -> TypeGuard[tuple[Packed, bytes | PackedCall]]:
+    """True for what an executor makes that sends functions to processes."""
+    return isinstance(payload, tuple) and len(payload) == 2 and isinstance(payload[0], Packed)

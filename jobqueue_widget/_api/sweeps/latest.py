@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import cast
 
 from ..._core.spec import JobSpec
-from ..._runtime.storage.forwarding import is_packed
 from ...child import loading
 from ...errors import InvalidTargetError
 from ...workers.definitions import (
@@ -17,6 +16,7 @@ from ...workers.definitions import (
     made_of,
     typed_name_of,
 )
+from ...workers.packing import is_packed
 
 
 def differs_now(spec: JobSpec) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ..._core.spec import NOTHING
 from ..._core.texts.fitting import fit
-from ..._runtime.storage.forwarding import is_packed
 from ..._runtime.storage.places import Args, Replacing, holds
 from ...child.calls.references import ResultOf
 from ...child.wire import PLAIN_TYPES
@@ -18,6 +17,7 @@ from ...errors import (
     NotRestorableError,
     UnpicklableJobError,
 )
+from ...workers.packing import is_packed
 
 if TYPE_CHECKING:
     from ..._core.jobs import JobRecord

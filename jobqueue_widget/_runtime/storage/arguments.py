@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ..._core.spec import JobSpec
-from ...workers.packing import Packed
+from ...workers.packing import is_packed
 from ...workers.unpacking import CallReader
 from .shelf import Shelf
 from .sizes import size_of
@@ -44,7 +44,7 @@ class KeptArguments(Shelf):
             spec.empty("args", "kwargs", "payload")
             return
         payload = spec.payload
-        if isinstance(payload, tuple) and payload and isinstance(payload[0], Packed):
+        if is_packed(payload):
             function, call = payload
             size = len(call)
             if len(function.data) > LARGE_FUNCTION:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol
 
 from ..._core.jobs import JobRecord, NotKept
 from ..._core.lazy import LazyResult
@@ -17,7 +17,7 @@ from ...child.calls import references
 from ...child.calls.references import ResultOf
 from ...errors import UnpicklableJobError
 from ...protocols import Executor, SharesFiles
-from ...workers.packing import Packed, PackedCall, call_bytes
+from ...workers.packing import PackedCall, call_bytes, is_packed
 from .places import Replacing
 
 if TYPE_CHECKING:
@@ -43,11 +43,6 @@ class ResultLostError(Exception):
     def __init__(self, title: str, lost: NotKept) -> None:
         super().__init__(title, lost)
         self.title, self.lost = title, lost
-
-
-def is_packed(payload: object) -> TypeGuard[tuple[Packed, bytes | PackedCall]]:
-    """True for what an executor makes that sends functions to processes."""
-    return isinstance(payload, tuple) and len(payload) == 2 and isinstance(payload[0], Packed)
 
 
 class Forwarding:
