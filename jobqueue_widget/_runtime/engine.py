@@ -133,8 +133,7 @@ class Engine:
         self.life.check_open()
         outside: list[fx.Effect] = []
         for job, parents in jobs:
-            event = ev.Submitted(job, parents, repeated.get(job))
-            outside += self.perform_inside(apply(self.state, event, self.now()) or [])
+            outside += self.apply_inside(ev.Submitted(job, parents, repeated.get(job)))
             if self.resources.concerns(job.spec):
                 self.dispatcher.check(job)
         return outside
@@ -149,7 +148,7 @@ class Engine:
             counts = (forgotten.get(kind, 0) for kind in ("completed", "failed", "cancelled"))
             self.state.count_forgotten(*counts)
             for event in events:  # made one by one: a child looks for its parents
-                outside += self.perform_inside(apply(self.state, event, self.now()) or [])
+                outside += self.apply_inside(event)
                 if self.recorder is not None and event.was is RUNNING:
                     self.recorder.note_job(event.job)
         self.perform(outside)
@@ -212,9 +211,8 @@ class Engine:
             run.over = True
             if self.runs.get(run.job_id) is run:
                 del self.runs[run.job_id]
-            event = ev.Ended(run.job, run.attempt, outcome, idle)
             started_at = run.job.started_at
-            outside = self.perform_inside(apply(self.state, event, self.now()) or [])
+            outside = self.apply_inside(ev.Ended(run.job, run.attempt, outcome, idle))
         self.learning.note_end(run.job, started_at)
         self.keeper.note_end(run.job, outcome)
         self.resources.ended(run.job)
@@ -250,6 +248,10 @@ class Engine:
         return max(1, executor.capacity or 1)
 
     # -- effects -----------------------------------------------------------------------------
+
+    def apply_inside(self, event: ev.Event) -> list[fx.Effect]:
+        """Apply one event under the lock; return the effects that are left to `perform`."""
+        return self.perform_inside(apply(self.state, event, self.now()) or [])
 
     def perform_inside(self, effects: list[fx.Effect]) -> list[fx.Effect]:
         """Do what must keep the order of the transitions; return the rest. Under the lock."""
@@ -348,8 +350,7 @@ class Engine:
         with self.lock.held:
             if not self.timers.take(job, kind, token):
                 return
-            event = ev.of_timer(job, kind, self.settings.cancel_timeout)
-            outside = self.perform_inside(apply(self.state, event, self.now()) or [])
+            outside = self.apply_inside(ev.of_timer(job, kind, self.settings.cancel_timeout))
         self.perform(outside)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

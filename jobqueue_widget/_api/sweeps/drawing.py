@@ -14,7 +14,6 @@ from ..._core import effects as fx
 from ..._core import events as ev
 from ..._core.jobs import JobFailure, JobRecord, JobStatus
 from ..._core.sweeps.groups import latest
-from ..._core.transitions import apply
 from ..._runtime.sweeps.keyed import accept, accept_prepared, end_review, is_new, prepare
 from ..._runtime.waiting import Waiter
 from ..._threads.interrupts import UNINTERRUPTED
@@ -124,8 +123,11 @@ class Drawing:
     def records(self) -> list[JobRecord]:
         """List the latest try of each item that is drawn and kept."""
         with self._engine.lock.held:
-            found = (self._found(place) for place in range(len(self._numbers)))
-            return [record for record in found if record is not None]
+            return self._kept()
+
+    def _kept(self) -> list[JobRecord]:  # under the lock
+        found = (self._found(place) for place in range(len(self._numbers)))
+        return [record for record in found if record is not None]
 
     def record(self, place: int) -> JobRecord:
         """Return the latest try of one item, by its place.
@@ -174,8 +176,7 @@ class Drawing:
         with self._engine.lock.held:
             if not self.is_over:
                 self._followers.add(follower)
-            found = (self._found(place) for place in range(len(self._numbers)))
-            return [record for record in found if record is not None]
+            return self._kept()
 
     def check_drawn(self) -> None:
         """Raise JobNotFinishedError if there is more to come, or why there is no more."""
@@ -387,7 +388,7 @@ class Drawing:
                     records = [record for record, _ in made]
                 for record, error in refused.items():
                     event = ev.Refused(record, JobFailure(KIND, str(error), exception=error))
-                    outside += engine.perform_inside(apply(engine.state, event, engine.now()) or [])
+                    outside += engine.apply_inside(event)
                 self._note(records)
             engine.perform(outside)
             end_review(engine)

@@ -9,7 +9,7 @@ from ..._core import events as ev
 from ..._core.jobs import JobRecord
 from ..._core.spec import JobKey
 from ..._core.sweeps.keys import is_lost, key_of, stands
-from ..._core.transitions import apply, stage_of
+from ..._core.transitions import stage_of
 from ..._threads.interrupts import UNINTERRUPTED
 from ..engine_view import EngineView
 
@@ -102,19 +102,14 @@ def _accept_one(
     found = None if job.spec.options.key is None else state.keys.newest(key_of(job))
     if found is not None and stands(found):
         if found.entry is not None:
-            _apply(engine, ev.Resubmitted(found), outside)
+            outside += engine.apply_inside(ev.Resubmitted(found))
         if group is not None:
-            _apply(engine, ev.Joined(found, group), outside)
+            outside += engine.apply_inside(ev.Joined(found, group))
         return found
     if found is not None and is_lost(found):
-        _apply(engine, ev.CancelRequested(found, False, 0.0, AGAIN), outside)
+        outside += engine.apply_inside(ev.CancelRequested(found, False, 0.0, AGAIN))
     repeated = found if found is not None and job.retry_of == found.id else None
-    _apply(engine, ev.Submitted(job, parents, repeated), outside)
+    outside += engine.apply_inside(ev.Submitted(job, parents, repeated))
     if engine.resources.concerns(job.spec):
         engine.dispatcher.check(job)
     return job
-
-
-def _apply(engine: EngineView, event: ev.Event, outside: list[fx.Effect]) -> None:
-    effects = apply(engine.state, event, engine.now())
-    outside += engine.perform_inside(effects or [])
