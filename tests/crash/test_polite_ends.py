@@ -35,7 +35,7 @@ at_work = [
     queue.submit_nowait(waits),
     queue.submit_nowait(ignores),
 ]
-waiting = queue.map(pow, range(5), range(5))
+waiting = [*queue.map(pow, range(5), range(5))]
 waiting.append(queue.options(executor="thread").submit_nowait(pow, 2, 3))
 waiting.append(queue.submit_nowait(waits))
 """
