@@ -16,7 +16,7 @@ from typing import Any
 
 import nbformat
 from jupyter_client.blocking.client import BlockingKernelClient
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, TimeoutError
 
 REPOSITORY = str(Path(__file__).parents[2])
 START_PATIENCE = 90.0
@@ -122,13 +122,13 @@ def end_server(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def wait_for_kernel(page: Page) -> None:
+def wait_for_kernel(page: Page, patience: float = 60_000) -> None:
     """Wait until the notebook in this page is there and its kernel is idle."""
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
     page.wait_for_function(
         "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
         " === 'idle'",
-        timeout=60_000,
+        timeout=patience,
     )
 
 
@@ -154,7 +154,11 @@ class Notebook:
         self._client: BlockingKernelClient | None = None
 
     def open_page(self, page: Page | None = None) -> Page:
-        """Open it (again) in a tab; wait for its kernel."""
+        """Open it (again) in a tab; wait for its kernel.
+
+        Rarely, JupyterLab does not hear of a kernel that has started, before any
+        cell has run in it; a person loads the page again then, and so does this.
+        """
         page = page or self._context.new_page()
         page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.said.append(f"pageerror: {error}"))
@@ -162,7 +166,11 @@ class Notebook:
         if self._lab.app == "notebook":
             place = "notebooks"
         page.goto(f"{self._lab.url}/{place}/{self.name}?token={self._lab.token}")
-        wait_for_kernel(page)
+        try:
+            wait_for_kernel(page, 30_000)
+        except TimeoutError:
+            page.reload()
+            wait_for_kernel(page)
         return page
 
     def run_all(self, unfinished: int = 0, patience: float = 60_000) -> None:
