@@ -15,7 +15,7 @@ from .._threads.bridge import give_up
 from ..child.job_context import JobCancelled, bind, is_good_end, outside
 from ..child.keeping import Kept
 from ..protocols import ExecutorContext, Reporter, TellStacks
-from ..workers.definitions import digest_of
+from ..workers.definitions import owner_of
 from .stacks import of_task
 from .starting import StartsAtOnce
 
@@ -95,7 +95,7 @@ class CoroutineExecution:
         self._reporter = reporter
         self._reported = self._asked = False
         self._context = LocalJobContext(reporter)
-        self._context.keep_in(kept, lambda: digest_of(spec.target))
+        self._context.keep_in(kept, lambda: owner_of(spec.target))
         variables.run(bind, self._context)
         self._tasks = tasks
         self._task: asyncio.Task[None] | None = None

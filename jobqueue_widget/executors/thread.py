@@ -14,7 +14,7 @@ from .._runtime.local_job import LocalJobContext
 from ..child.job_context import JobCancelled, bind, run_body
 from ..child.keeping import Kept
 from ..protocols import Reporter, TellStacks
-from ..workers.definitions import digest_of
+from ..workers.definitions import owner_of
 from .stacks import of_thread
 from .starting import StartsAtOnce
 
@@ -55,7 +55,7 @@ class ThreadExecution:
         self._spec = spec
         self._reporter = reporter
         self._context = LocalJobContext(reporter)
-        self._context.keep_in(kept, lambda: digest_of(spec.target))
+        self._context.keep_in(kept, lambda: owner_of(spec.target))
         variables = contextvars.copy_context()
         self._thread = threading.Thread(
             target=self._run, args=(variables,), name=f"job-{spec.id}", daemon=True

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType
 from typing import Any, cast
 
@@ -179,9 +179,10 @@ class Definition:
     its own module, and plain values of global variables; of others only their type.
     """
 
-    __slots__ = ("_of", "_watched", "digest")
+    __slots__ = ("_objects", "_of", "_watched", "digest")
 
-    def __init__(self, definition: object) -> None:
+    def __init__(self, definition: object, objects: list[object] | None = None) -> None:
+        self._objects = objects  # gets those of which only the type is covered
         self._of = _unless_changed(definition)
         self._watched: list[_Watch] = []
         parts = list(self._parts(definition, set()))
@@ -203,6 +204,11 @@ class Definition:
         self._watched.append((there, name, _unless_changed(found), told))
         return found
 
+    def _value(self, value: object) -> object:
+        if self._objects is not None:
+            self._objects += _objects_in([value])
+        return _told(value)
+
     def _parts(self, value: object, seen: set[int]) -> Iterator[object]:
         value = _unwrapped(value)
         if id(value) in seen:
@@ -213,17 +219,17 @@ class Definition:
         elif isinstance(value, FunctionType):
             yield list(_code(value.__code__))
             for default in (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()):
-                yield _told(default)
+                yield self._value(default)
             for cell in value.__closure__ or ():
                 try:
-                    yield _told(cell.cell_contents)
+                    yield self._value(cell.cell_contents)
                     yield from self._parts(cell.cell_contents, seen)
                 except ValueError:  # the variable is not set yet
                     continue
             yield from self._parts(vars(value).get("__wrapped__"), seen)
             for name in globals_of(value.__code__):
                 found = self._look_up(value.__globals__, name)
-                yield name, _told(found)
+                yield name, self._value(found)
                 if getattr(found, "__module__", None) == value.__module__:
                     yield from self._parts(found, seen)
 
@@ -241,19 +247,49 @@ class Definition:
                 yield from self._parts(part, seen)
 
 
-def digest_of(target: object) -> bytes:
-    """Return the digest of what defines a callable, and of the plain arguments of a partial."""
-    digest = Definition(definition_of(target)).digest
+def owner_of(target: object) -> Hashable:
+    """Return what two callables share if nothing tells them apart in this process.
+
+    That is their definition, the plain values that they have been given, and the very objects.
+    """
+    objects: list[object] = []
+    told: list[object] = [Definition(definition_of(target), objects).digest]
     while isinstance(target, functools.partial):
-        given = repr(
-            [
-                list(map(_told, target.args)),
-                [(name, _told(one)) for name, one in target.keywords.items()],
-            ]
-        )
-        digest = hashlib.sha256(digest + given.encode("utf-8", "backslashreplace")).digest()
+        given = [*target.args, *target.keywords.values()]
+        told.append([*map(_told, given), *target.keywords])
+        objects += _objects_in(given)
         target = target.func
-    return digest
+    if isinstance(target, MethodType):
+        told.append(target.__func__.__qualname__)
+        target = target.__self__
+    objects += _objects_in([target])
+    digest = hashlib.sha256(repr(told).encode("utf-8", "backslashreplace")).digest()
+    return digest, *map(_One, objects)
+
+
+def _objects_in(values: list[object]) -> list[object]:
+    """List those that are more than plain values and code: only they themselves tell what."""
+    return [one for one in values if isinstance(_told(one), str) and not has_code(one)]
+
+
+class _One:
+    """One object, whatever it equals; most are not kept alive by this."""
+
+    __slots__ = ("_get", "_hash")
+
+    def __init__(self, value: object) -> None:
+        self._hash = id(value)
+        try:
+            self._get: Callable[[], object] = weakref.ref(cast("Any", value))
+        except TypeError:
+            self._get = lambda: value
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        found = self._get()
+        return found is not None and isinstance(other, _One) and other._get() is found
 
 
 _INNER = ("__func__", "fget", "fset", "fdel", "func")

@@ -221,6 +221,86 @@ async def test_partials_with_other_arguments_keep_their_own(executor: str) -> No
             assert await view.submit_nowait(partial(sized, size, also=1)) == [size, 1]
 
 
+class Model:
+    def __init__(self, size: str) -> None:
+        self.size = size
+
+    def run(self) -> Any:
+        return current_job().keep("it", lambda: [self.size, "run"])
+
+    def train(self) -> Any:
+        return current_job().keep("it", lambda: [self.size, "train"])
+
+    __call__ = run
+
+    async def wait(self) -> Any:
+        return current_job().keep("it", lambda: [self.size, "wait"])
+
+
+def run_of(model: Model) -> Any:
+    return current_job().keep("it", lambda: [model.size])
+
+
+def closure_over(model: Model) -> Callable[[], Any]:
+    return lambda: current_job().keep("it", lambda: [model.size])
+
+
+def default_of(model: Model) -> Callable[[], Any]:
+    def uses(model: Model = model) -> Any:
+        return current_job().keep("it", lambda: [model.size])
+
+    return uses
+
+
+def global_of(model: Model) -> Callable[[], Any]:
+    there: dict[str, Any] = {"model": model, "current_job": current_job}
+    exec("def uses(): return current_job().keep('it', lambda: [model.size])", there)
+    uses: Callable[[], Any] = there["uses"]
+    return uses
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda model: model.run,
+        lambda model: model,
+        lambda model: partial(run_of, model),
+        lambda model: partial(run_of, model=model),
+        closure_over,
+        default_of,
+        global_of,
+    ],
+    ids=["method", "callable", "partial", "keyword", "closure", "default", "global"],
+)
+async def test_functions_of_two_objects_keep_their_own(executor: str, made: Any) -> None:
+    small, large = Model("small"), Model("large")
+    async with JobQueue() as queue:
+        view = queue.options(executor=executor)
+        first = await view.submit_nowait(made(small))
+        assert (await view.submit_nowait(made(large)))[0] == "large"
+        again = await view.submit_nowait(made(small))
+        assert again == first
+        assert executor == "process" or again is first
+
+
+async def test_methods_of_one_object_keep_their_own() -> None:
+    model = Model("small")
+    async with JobQueue() as queue:
+        for executor in ("process", "thread"):
+            view = queue.options(executor=executor)
+            assert await view.submit_nowait(model.run) == ["small", "run"]
+            assert await view.submit_nowait(model.train) == ["small", "train"]
+        assert await queue.submit_nowait(Model("large").wait) == ["large", "wait"]
+        assert await queue.submit_nowait(Model("tiny").wait) == ["tiny", "wait"]
+
+
+async def test_an_object_has_nothing_of_one_that_is_gone() -> None:
+    async with JobQueue(executor="thread", keep_ended=0) as queue:
+        for size in ("small", "large", "tiny"):  # each may stand where the one before stood
+            assert await queue.submit_nowait(partial(run_of, Model(size))) == [size]
+
+
 class ClearedAsSoonAsItHasAny(dict[Any, Any]):
     kept: Kept
 
