@@ -22,7 +22,7 @@ from tests.crash.processes import alive, all_below, wait_until
 from tests.own_manager import own_manifest
 from tests.reference import PLUGINS
 
-SOON = 20.0
+SOON = 20.0  # also for what a cancelled call leaves: a slow machine must not force it
 KINDS = (
     "popen",
     "new session",
@@ -90,7 +90,7 @@ async def test_what_a_stopped_call_started_is_gone_when_its_end_is_told(
     with starter(tmp_path, name) as manager:
         pid, helpers = worker_of(manager), family_of(manager)
         assert len(helpers) == 1
-        async with JobQueue(manager) as queue:
+        async with JobQueue(manager, cancel_timeout=SOON) as queue:
             limits = {"timeout": 1.0} if end == "timed out" else {}
             target = queue.options(**limits) if limits else queue
             mark = tmp_path / "begun"
@@ -114,7 +114,7 @@ async def test_what_a_failed_call_started_is_gone_when_its_end_is_told(
 ) -> None:
     with starter(tmp_path) as manager:
         pid, helpers = worker_of(manager), family_of(manager)
-        async with JobQueue(manager) as queue:
+        async with JobQueue(manager, cancel_timeout=SOON) as queue:
             job = queue.submit_nowait("starter", kind, then)
             following = queue.submit_nowait("starter")
             await queue.wait_for_job(job, timeout=SOON)
@@ -165,7 +165,7 @@ async def test_a_timer_of_a_call_that_has_ended_never_fires(
 ) -> None:
     with starter(tmp_path) as manager:
         pid, helpers = worker_of(manager), family_of(manager)
-        async with JobQueue(manager) as queue:
+        async with JobQueue(manager, cancel_timeout=SOON) as queue:
             mark = tmp_path / "begun"
             job = queue.submit_nowait("starter", kind, then, str(mark))
             await asyncio.to_thread(wait_until, mark.exists, SOON)
@@ -182,7 +182,7 @@ async def test_a_daemon_thread_that_goes_on_with_the_next_process_is_ended(
 ) -> None:
     with starter(tmp_path) as manager:
         worker, helpers = worker_of(manager), family_of(manager)
-        async with JobQueue(manager) as queue:
+        async with JobQueue(manager, cancel_timeout=SOON) as queue:
             mark = tmp_path / "begun"
             job = queue.submit_nowait("starter", "one after the other", then, str(mark))
             started = await asyncio.to_thread(begun, manager, helpers, "popen", mark)
@@ -258,7 +258,7 @@ async def test_a_worker_whose_threads_go_on_is_replaced(
 ) -> None:
     with starter(tmp_path) as manager:
         pid, helpers = worker_of(manager), family_of(manager)
-        async with JobQueue(manager) as queue:
+        async with JobQueue(manager, cancel_timeout=SOON) as queue:
             mark = tmp_path / "begun"
             job = queue.submit_nowait("starter", kind, then, str(mark))
             await until(mark.exists)
