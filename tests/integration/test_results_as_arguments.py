@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import OrderedDict, defaultdict
 from pathlib import Path
@@ -213,6 +214,28 @@ async def test_results_stay_until_they_are_taken_whatever_is_kept_else() -> None
         await queue.submit_nowait(echo, 1)
         inspect(queue).engine.state.validate()
         assert not inspect(queue).engine.keeper.disk
+
+
+async def test_a_result_that_was_moved_to_a_file_goes_on_with_the_code_of_its_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class OfACell:
+        __module__ = "__main__"
+        __qualname__ = "OfACell"
+
+        def __init__(self, size: int) -> None:
+            self.data = bytes(size)
+
+    monkeypatch.setattr(sys.modules["__main__"], "OfACell", OfACell, raising=False)
+    async with JobQueue(keep_bytes=1_000) as queue:
+        threads = queue.options(executor="thread")
+        moved = await threads.submit(OfACell, MIB)
+        await queue.wait_for_job(moved)  # without a handle it may be moved, at the next end
+        await threads.submit_nowait(echo, 1)
+        await until(lambda: inspect(queue).engine.keeper.disk > MIB)
+        parent = queue.get_job(moved)
+        assert await queue.submit_nowait(lambda one: len(one.data), parent) == MIB
+        assert await queue.submit_nowait(lambda one: len(one.data), parent) == MIB
 
 
 async def test_a_result_that_was_not_kept_cancels_the_job_with_the_chain() -> None:

@@ -31,7 +31,7 @@ class KeepsResults(Protocol):
     """What is asked of the keeper. Any thread."""
 
     def file_of(self, job: JobRecord) -> Path | None:
-        """Return the file in which a result stands, if it has one."""
+        """Return the file in which a result stands as it was packed for a process, or None."""
 
     def write_parts(self, job: JobRecord, parts: Sequence[bytes | memoryview]) -> Path | None:
         """Keep a packed result in a file from now on; None: there is no room for it."""

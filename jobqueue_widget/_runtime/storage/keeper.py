@@ -63,6 +63,7 @@ class Keeper:
         self._logs = Shelf()
         self._log_files = Shelf()
         self._copies: set[JobRecord] = set()  # whose results are not the user's own objects
+        self._packed: set[JobRecord] = set()  # whose files other processes can read, too
         self._told: dict[JobRecord, NotKept] = {}  # what is in the files, should it be let go
         self._in_journal: dict[str, bool] = {}  # what its journal answered of these results
         self._gone: deque[JobRecord] = deque()  # evicted, and their last handle was dropped
@@ -196,6 +197,7 @@ class Keeper:
     def _drop_file(self, job: JobRecord) -> None:
         with self._lock.held:
             in_file = self._files.take(job)
+            self._packed.discard(job)
             self._told.pop(job, None)
         if in_file:
             self._path(job).unlink(missing_ok=True)
@@ -282,8 +284,8 @@ class Keeper:
     # -- results as they were packed, for jobs that take them ----------------------------------
 
     def file_of(self, job: JobRecord) -> Path | None:
-        """Return the file in which a result stands, if it has one."""
-        return self._path(job) if job in self._files else None
+        """Return the file in which a result stands as it was packed for a process, or None."""
+        return self._path(job) if job in self._packed else None
 
     def write_parts(self, job: JobRecord, parts: Sequence[bytes | memoryview]) -> Path | None:
         """Keep a packed result in a file from now on; None: there is no room for it."""
@@ -297,16 +299,17 @@ class Keeper:
 
     def _put_file(self, job: JobRecord, packed: PackedValue) -> Path | None:
         with self._writing_files.held:
-            if job in self._files:
+            if job in self._packed:
                 return self._path(job)
             try:
-                if not self._fits_on_disk(packed.size, self._limit()):
+                if job in self._files or not self._fits_on_disk(packed.size, self._limit()):
                     return None
                 packed.move_to(self._path(job))
             except OSError:
                 return None
             with self._lock.held:
                 self._files.put(job, packed.size)
+                self._packed.add(job)
                 self._told[job] = NotKept(packed.type, size=packed.size)
         return self._path(job)
 
