@@ -76,6 +76,7 @@ class KeptFunction(NamedTuple):
 class KeptResult(NamedTuple):
     """A job's result: its pickle, or (form "text") why there is none.
 
+    A pickle begins with 0x80; other data are what `wire.join_parts` makes of one and its buffers.
     Form "not kept": the queue never had the value, and JSON says what it was and why.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -14,7 +14,7 @@ from .._core.spec import DEFAULT_OPTIONS, NOTHING, JobKey, JobOptions, JobSpec
 from .._core.stored import KeptFunction, KeptResult, StoredRequest, StoredState
 from .._core.texts.causes import kinds_from, stated_as_plain, stated_from
 from .._core.texts.fitting import ends, fit
-from .._core.texts.hiding import with_texts
+from .._core.texts.hiding import Secrets, with_texts
 from .._runtime.storage.logs import JobLog
 from .._secrets.arguments import arguments_line
 from .._secrets.variables import texts_of
@@ -23,7 +23,7 @@ from ..child.wire import is_plain, plain
 from ..errors import NotRestorableError, UnpicklableJobError
 from ..workers.packing import Packed, Packer, call_bytes, is_packed
 from .lazy_spec import RestoredSpec
-from .pythons import marked
+from .pythons import joined, marked
 from .sources import own_lines
 from .sqlite.signing import Signer
 from .surroundings import is_env, kept_of, without_secrets
@@ -233,18 +233,27 @@ class SealedCodec:
 
     def result_to_come(self, job: JobRecord) -> KeptResult:
         """Return the text that is kept until the job's result is pickled."""
-        shown = _shown(job)
+        shown = _shown(job.result, job.spec.secrets)
         return _text(f"its kernel ended before it was written; it was {shown}", shown)
 
-    def result(self, job: JobRecord) -> KeptResult:
-        """Pack a job's result, or say why not. May run the user's code; never raises."""
-        value, secrets, shown = value_of(job), job.spec.secrets, _shown(job)
+    def result(self, job: JobRecord, packed: Sequence[memoryview] | None = None) -> KeptResult:
+        """Pack a job's result, or say why not. May run the user's code; never raises.
+
+        Args:
+            job: it has ended.
+            packed: its result as its worker packed it, which then is not unpickled.
+        """
+        value, secrets = job.result if packed else value_of(job), job.spec.secrets
+        shown = _shown(value, secrets)
         if type(value) is NotKept:
             told = {"type": value.type, "size": value.size}
             told |= {"reason": value.reason, "repr": value.repr}
             return KeptResult("not kept", json.dumps(told).encode(), shown, None)
         try:
-            data = pickle.dumps(value, 5) if is_plain(value) else marked(byvalue.dumps(value))
+            if packed:
+                data = joined(packed)
+            else:
+                data = pickle.dumps(value, 5) if is_plain(value) else marked(byvalue.dumps(value))
         except BaseException as error:
             return _text(f"it cannot be pickled ({type(error).__name__}); it was {shown}", shown)
         if secrets is not None and secrets.stands_in(data):
@@ -263,8 +272,8 @@ def value_of(job: JobRecord) -> object:
     return job.result.get() if type(job.result) is LazyResult else job.result
 
 
-def _shown(job: JobRecord) -> str:
-    shown, secrets = shown_value(value_of(job)), job.spec.secrets
+def _shown(value: object, secrets: Secrets | None) -> str:
+    shown = shown_value(value)
     return shown if secrets is None else secrets.hide(shown)
 
 

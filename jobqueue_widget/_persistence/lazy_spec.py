@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from .._core.jobs import JobRecord, NotKept
 from .._core.spec import NOTHING, JobOptions, JobSpec
-from .._core.stored import StoredRequest
+from .._core.stored import KeptResult, StoredRequest
 from .._runtime.storage.logs import JobLog, no_file
 from .._threads.locks import Lock
 from ..child import loading
@@ -20,7 +20,7 @@ from ..executors.missing import MissingExecutor
 from ..protocols import Executor, Journal, TakesPacked
 from ..workers.packing import Packed
 from ..workers.surroundings import Snapshot
-from .pythons import unmarked, why_foreign
+from .pythons import split, unmarked, why_foreign
 from .sqlite.signing import Signer
 
 __all__ = ["MISSING", "JournalReader", "RestoredSpec", "restored_log"]
@@ -124,14 +124,10 @@ class JournalReader:
             return NotKept(reason=lost), None
         if kept.form == "not kept":
             return _told(kept.data), None
-        why = kept.data.decode("utf-8", "replace") if kept.form != "pickle" else self._why_not
-        sealed = (kept.seal, b"result", job_id.encode(), kept.data)
-        if why is None and not self._signer.proves(*sealed):
-            why = "it is not sealed with this user's key, so it is not unpickled"
-        why = why or why_foreign(kept.data)
-        if why is None:
+        parts, why = self._parts(job_id, kept)
+        if parts:
             try:
-                found = loading.read(kept.data)
+                found = loading.read(parts[0], parts[1:])
             except Exception as error:
                 why = f"unpickling failed ({type(error).__name__}: {error})"
             else:
@@ -139,6 +135,20 @@ class JournalReader:
                     warnings.warn(f"{ANOTHER_CLASS}: {how}", UserWarning, stacklevel=5)
                 return found.value, found.is_outdated if found.strangers else None
         return NotKept(repr=kept.shown, reason=f"it cannot be restored: {why}"), None
+
+    def _parts(self, job_id: str, kept: KeptResult) -> tuple[list[memoryview], str]:
+        """Return the pickle of a result and its buffers; or none, and why it is not unpickled."""
+        if kept.form != "pickle":
+            return [], kept.data.decode("utf-8", "replace")
+        why = self._why_not
+        if why is None and not self._signer.proves(
+            kept.seal, b"result", job_id.encode(), kept.data
+        ):
+            why = "it is not sealed with this user's key, so it is not unpickled"
+        if why is None:
+            parts = split(kept.data)  # it is sealed, so this does not fail
+            why = why_foreign(parts[0])
+        return ([], why) if why else (parts, "")
 
     def shown(self, job_id: str) -> str:
         """Read a result as text, or say why it cannot be read."""

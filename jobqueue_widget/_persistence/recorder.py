@@ -314,7 +314,7 @@ class Recorder:
                     self._pickler = None
                     return
                 job = self._heavy.popleft()
-            kept = self._codec.result(job)
+            kept = self._codec.result(job, self._engine.keeper.packed(job))
             with self._engine.lock.held:
                 if job.id in self._engine.state.jobs:
                     self._results.append((job.id, kept))

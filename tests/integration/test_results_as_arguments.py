@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import threading
 from collections import OrderedDict, defaultdict
@@ -83,6 +84,25 @@ def look(*found: Traced) -> list[tuple[int, bool]]:
 
 def echo(value: object) -> object:
     return value
+
+
+class Aside:
+    """Goes as bytes beside its pickle, as arrays do, and may be changed."""
+
+    def __init__(self, data: object) -> None:
+        UNPICKLED_HERE.append(os.getpid())
+        self.data = data if type(data) is bytearray else memoryview(data)  # type: ignore[arg-type]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Aside, (pickle.PickleBuffer(self.data),)
+
+
+def aside(size: int) -> list[Aside]:
+    return [Aside(bytearray(size)), Aside(bytes(size))]
+
+
+def sizes_of(found: list[Aside]) -> list[int]:
+    return [len(one.data) for one in found]
 
 
 def are_one(first: object, second: list[object]) -> bool:
@@ -422,6 +442,29 @@ async def test_a_journal_brings_back_jobs_that_wait_for_results(tmp_path: Path) 
         assert found["second"].result == [found["first"].result]
         assert await found["look"].retry() == found["look"].result
         inspect(queue).engine.state.validate()
+
+
+@pytest.mark.parametrize("size", [10, 30_000, 20 * MIB])
+async def test_nor_does_the_kernel_unpickle_it_for_its_journal(tmp_path: Path, size: int) -> None:
+    UNPICKLED_HERE.clear()
+    async with running(tmp_path / "runs.db") as queue:
+        queue.pause()
+        parents = [queue.submit_nowait(traced, size).id, queue.submit_nowait(aside, size).id]
+        children = [
+            queue.submit_nowait(function, queue.get_job(parent))
+            for function, parent in zip((look, sizes_of), parents, strict=True)
+        ]
+        queue.resume()
+        assert [await child for child in children] == [[(size, True)], [size, size]]
+        recorder: Any = inspect(queue).engine.recorder
+        recorder.settle(60)
+        assert UNPICKLED_HERE == []
+    async with running(tmp_path / "runs.db") as queue:
+        found = [queue.get_job(parent).result for parent in parents]  # type: ignore[union-attr]
+        assert len(found[0].data) == size
+        changed, fixed = found[1]
+        changed.data[-1] = 1
+        assert (len(fixed.data), memoryview(fixed.data).readonly) == (size, True)
 
 
 async def test_a_job_whose_result_is_lost_with_the_journal_says_so() -> None:

@@ -23,6 +23,7 @@ from ..._core.lazy import IsOutdated, LazyResult
 from ..._core.spec import JobSpec
 from ..._threads.locks import Lock
 from ...child import wire
+from ...child.calls import references
 from ...workers.unpacking import PackedValue, lost_value
 from .arguments import ARGUMENTS_SHARE, LIGHT, KeptArguments, ReadsArguments
 from .logs import JobLog
@@ -286,6 +287,15 @@ class Keeper:
     def file_of(self, job: JobRecord) -> Path | None:
         """Return the file in which a result stands as it was packed for a process, or None."""
         return self._path(job) if job in self._packed else None
+
+    def packed(self, job: JobRecord) -> Sequence[memoryview] | None:
+        """Read a result that is not unpickled yet as it was packed; None: it is not kept so."""
+        if type(job.result) is not LazyResult or job not in self._packed:
+            return None
+        try:
+            return references.read_parts(str(self._path(job)))
+        except Exception:
+            return None  # whoever reads its value is told why
 
     def write_parts(self, job: JobRecord, parts: Sequence[bytes | memoryview]) -> Path | None:
         """Keep a packed result in a file from now on; None: there is no room for it."""
