@@ -265,7 +265,7 @@ class Control(Acts):
             engine.keep()
             return
         engine.life.handle_lost_loop()
-        self._check_can_wait(record)
+        self.check_can_wait(record)
         waiter = engine.waiters.for_job(record)
         try:
             with WAITS.entered(engine, record, waiter, timeout):
@@ -335,7 +335,7 @@ class Control(Acts):
             run_nested(wait_here)
             return
         for record in records:
-            self._check_can_wait(record)
+            self.check_can_wait(record)
         waiters: list[tuple[Waiter, JobRecord | None]]
         waiters = [(engine.waiters.for_job(record), record) for record in records]
         for waiter, awaited in waiters or [(engine.waiters.for_all(), None)]:
@@ -354,7 +354,8 @@ class Control(Acts):
                 "use options(after=…) for work that must come later"
             )
 
-    def _check_can_wait(self, record: JobRecord) -> None:
+    def check_can_wait(self, record: JobRecord) -> None:
+        """Raise why this job will not end while somebody waits for it here, if it will not."""
         engine = self.engine
         if record.id in engine.state.running and current_job().id == record.id:
             raise WouldDeadlockError(f"job {record.spec.title!r} would wait for itself")

@@ -22,7 +22,7 @@ class Waiter:
         self._lock = threading.RLock()  # a finalizer may settle it, too
         self._settled = False
         self._error: BaseException | None = None
-        self._wake: Callable[[], None] | None = None
+        self._wake: Callable[[], object] | None = None
 
     def settle(self, error: BaseException | None = None) -> None:
         """Let it go on, or fail with `error`. Later calls change nothing."""
@@ -72,6 +72,14 @@ class Waiter:
         if self._error is not None:
             raise self._error
         return True
+
+    def then(self, act: Callable[[BaseException | None], object]) -> None:
+        """Do this once it has settled, on whatever thread settles it; now if it has."""
+        with self._lock:
+            self._wake = lambda: act(self._error)
+            settled = self._settled
+        if settled:
+            act(self._error)
 
 
 class Waiters:

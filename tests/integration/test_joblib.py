@@ -107,6 +107,36 @@ def test_lanes_are_its_n_jobs_but_for_one(queue: JobQueue) -> None:
             Parallel(n_jobs=0)(delayed(where)(one) for one in range(3))
 
 
+def running_with(_: int, folder: Path) -> int:
+    """Return how many of these run, as long as this one does."""
+    mark = folder / f"{os.getpid()}-{time.monotonic_ns()}"
+    mark.touch()
+    most = 0
+    until = time.monotonic() + 0.1
+    while time.monotonic() < until:
+        most = max(most, len(list(folder.iterdir())))
+        time.sleep(0.005)
+    mark.unlink()
+    return most
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "most"), [(2, 2), (3, 3), (-1, 4), (None, 4), (-3, 2), (-4, 1), (-9, 1), (9, 4)]
+)
+@pytest.mark.parametrize("dispatched", ["2 * n_jobs", "all"])
+def test_no_more_run_at_a_time_than_n_jobs_says(
+    n_jobs: int | None, most: int, dispatched: str, tmp_path: Path
+) -> None:
+    with (
+        JobQueue(loop="thread", max_running=4) as queue,
+        parallel_config(backend="jobqueue", queue=queue),
+    ):
+        parallel = Parallel(n_jobs=n_jobs, batch_size=1, pre_dispatch=dispatched)
+        found = parallel(delayed(running_with)(one, tmp_path) for one in range(12))
+        assert len(found) == len(queue.jobs("completed")) == 12
+        assert max(found) == most
+
+
 def test_a_queue_of_one_lane_runs_them_as_jobs_too() -> None:
     with (
         JobQueue(loop="thread") as one_lane,
@@ -231,6 +261,45 @@ def test_a_queue_that_is_stopped_meanwhile_ends_the_call(queue: JobQueue) -> Non
         Parallel(n_jobs=2)(delayed(where)(number) for number in range(4))
     ends.join()
     assert not queue.jobs("pending")
+
+
+@pytest.mark.parametrize("kind", ["generator", "generator_unordered"])
+def test_a_queue_that_is_stopped_meanwhile_ends_a_generator(queue: JobQueue, kind: str) -> None:
+    with parallel_config(backend="jobqueue", queue=queue):
+        queue.pause()
+        some = Parallel(n_jobs=2, return_as=kind)(delayed(where)(number) for number in range(4))
+        assert queue.jobs("pending")
+        asyncio.run(queue.stop())
+        with pytest.raises(QueueStoppedError):
+            next(some)
+    assert not queue.jobs("pending")
+
+
+def test_a_batch_that_comes_when_the_queue_is_stopped_ends_the_call(queue: JobQueue) -> None:
+    """joblib asks for it in a thread of the queue, as one before it has ended."""
+
+    def calls() -> Iterator[object]:
+        yield delayed(where)(1)
+        yield delayed(where)(2)
+        asyncio.run(queue.stop())
+        yield delayed(where)(3)
+
+    with parallel_config(backend="jobqueue", queue=queue):
+        some = Parallel(n_jobs=2, batch_size=1, pre_dispatch=1, return_as="generator")(calls())
+        with pytest.raises((QueueStoppedError, JobCancelledError)):
+            list(some)
+
+
+@pytest.mark.parametrize("return_as", ["list", "generator"])
+def test_a_later_batch_that_cannot_be_a_job_ends_the_call(queue: JobQueue, return_as: str) -> None:
+    lock = threading.Lock()
+    calls = (delayed(where)(lock if one == 5 else one) for one in range(8))
+    with (
+        parallel_config(backend="jobqueue", queue=queue),
+        pytest.raises(TypeError, match="lock"),
+    ):
+        list(Parallel(n_jobs=2, batch_size=1, return_as=return_as)(calls))
+    all_are_gone(queue)
 
 
 def test_a_queue_that_does_not_run_is_told_at_once() -> None:
