@@ -751,3 +751,40 @@ async def test_jobs_as_arguments_are_told_apart() -> None:
         assert keyed.submit_nowait(work, first) is one
         with pytest.raises(InvalidOptionError, match="a job as an argument has no text"):
             queue.options(key="{0}").map(work, [first, second])
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        lambda item: str(item),
+        lambda item: f"of {item}",
+        lambda item: item,
+        lambda item: ("all", {"of": item}),
+        lambda item: item["parents"][0].id,
+        "{0}",
+        "{item[parents][0].id}",
+    ],
+)
+async def test_a_key_of_a_job_as_an_argument_tells_it_from_others_in_each_kernel(
+    key: Any, path: Path
+) -> None:
+    known: list[str] = []
+    for _ in range(3):
+        async with running(path, **THREADS) as queue:
+            parents = queue.options(key="{0}", label="same").map(work, ["a", "b"])
+            given = [{"parents": [one]} for one in parents]
+            first, other = queue.options(key=key).map(work, given)
+            await queue.join()
+            assert first is not other
+            known = known or [first.id, other.id]
+            assert [first.id, other.id] == known
+            without = queue.options(label="same").submit_nowait(work, "a")
+            assert queue.options(key=key).map(work, [{"parents": [without]}])[0].id not in known
+
+
+@pytest.mark.parametrize("key", [lambda job: job.title, lambda job: hash(job), "{0.title}"])
+async def test_a_key_can_know_no_more_of_a_job_than_its_id(key: Any) -> None:
+    async with JobQueue(**THREADS) as queue:
+        parent = queue.submit_nowait(work, "a")
+        with pytest.raises(InvalidOptionError, match="its id, or key=True|unhashable type"):
+            queue.options(key=key).map(work, [parent])

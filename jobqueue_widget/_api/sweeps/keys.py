@@ -9,11 +9,13 @@ import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from ..._core.spec import JobKey, JobOptions, JobSpec
 from ..._core.texts.fitting import fit
+from ..._runtime.storage.places import Args, Replacing
 from ..._secrets.parameters import names_by_position, parameters_of
+from ...child.calls.references import ResultOf
 from ...errors import InvalidOptionError
 from ...workers.definitions import definition_of
 from .digest import Digester, NotDigestibleError, encoded, joined
@@ -142,8 +144,9 @@ class KeyMaker:
             ) from error
 
     def _told_by(self, function: Callable[..., object], spec: JobSpec) -> str:
+        args, named = _arguments(spec)
         try:
-            told = function(*spec.args, **spec.kwargs)
+            told = function(*args, **named)
         except Exception as error:
             raise InvalidOptionError(
                 f"key: the function for the key raised {type(error).__name__}: {error}"
@@ -210,9 +213,10 @@ class _Template(string.Formatter):
             InvalidOptionError: it has no such argument, or one that has no stable text.
 
         """
-        named = _named(spec)
+        args, keywords = _arguments(spec)
+        named = _named(spec.target, args, keywords)
         try:
-            told = self.vformat(self._text, spec.args, named)
+            told = self.vformat(self._text, args, named)
         except InvalidOptionError:
             raise
         except (KeyError, IndexError) as error:
@@ -249,14 +253,50 @@ class _Template(string.Formatter):
         """Accept that not every argument is named."""
 
 
-def _named(spec: JobSpec) -> dict[str, object]:
-    names = names_by_position(spec.target, len(spec.args))
+class _Parent:
+    """A job among the arguments, as a key sees it: its result is not there yet, only its id.
+
+    A parent that has a key is the same job in each kernel. One that has none is another one when it
+    is submitted again, as its result may be.
+    """
+
+    __slots__ = ("id",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"<result of job {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Parent) and other.id == self.id
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return _Parent, (self.id,)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"a job as an argument has no {name!r} in a key, as its result is not there yet: use "
+            "its id, or key=True"
+        )
+
+
+def _arguments(spec: JobSpec) -> tuple[Args, Mapping[str, object]]:
+    """Return a job's arguments, with what keys may know of the jobs among them."""
+    if not spec.takes:
+        return spec.args, spec.kwargs
+    return Replacing((ResultOf,), lambda one: _Parent(one.id)).arguments(spec.args, spec.kwargs)
+
+
+def _named(target: object, args: Args, kwargs: Mapping[str, object]) -> dict[str, object]:
+    names = names_by_position(target, len(args))
     named: dict[str, object] = {
         name: value
-        for name, value in zip(names, spec.args, strict=True)
+        for name, value in zip(names, args, strict=True)
         if name is not None and names.count(name) == 1
     }
-    return {**named, **spec.kwargs}
+    return {**named, **kwargs}
 
 
 def _check_no_template(text: str, spec: JobSpec) -> None:
@@ -267,7 +307,7 @@ def _check_no_template(text: str, spec: JobSpec) -> None:
         fields = [field for _, field, _, _ in string.Formatter().parse(text) if field is not None]
     except ValueError:
         return  # a text with braces in it
-    named = {*_named(spec), *(str(place) for place in range(len(spec.args)))}
+    named = {*_named(spec.target, spec.args, spec.kwargs), *(str(place) for place in range(len(spec.args)))}
     for field in fields:
         if re.split(r"[.\[]", field)[0] in named or (field == "" and spec.args):
             raise InvalidOptionError(
