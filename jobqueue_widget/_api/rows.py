@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from .._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
 from .._core.machine.told import unchecked_text
+from .._core.spec import JobSpec
 from .._core.texts.fitting import LINE, fit_all
 from .._core.texts.words import cancel_text, error_text
 from .._runtime.engine import Engine
@@ -17,7 +18,7 @@ from .schema import USUAL
 from .sweeps.latest import differs_now
 
 HISTORY_IN_STATE = 20
-CHANGED = "the function has changed since it was last submitted with these arguments"
+CHANGED = "has changed since it was last submitted with these arguments"
 WILL_NOT_SURVIVE = "will not survive a restart"
 
 WindowName = Literal["running", "pending", "history"]
@@ -160,7 +161,7 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
     if spec.secrets is not None:
         shown["note"] = note_of(job, False)
     elif job.function_changed:
-        shown["note"] = CHANGED
+        shown["note"] = _changed(spec)
     if job.status is not PENDING or job.started_at is not None:
         _add_what_it_did(shown, engine, job)
     return shown
@@ -231,7 +232,11 @@ def note_of(job: JobRecord, differs: bool) -> str | None:
         return unchecked_text(job.usage.unchecked)
     if job.cancel_phase is None and not job.status.ended and _is_withheld(job):
         return WILL_NOT_SURVIVE if job.spec.kept is not None else None
-    return cancel_note(job) or (CHANGED if job.function_changed else None)
+    return cancel_note(job) or (_changed(job.spec) if job.function_changed else None)
+
+
+def _changed(spec: JobSpec) -> str:
+    return f"the {'plugin' if spec.kind == 'plugin' else 'function'} {CHANGED}"
 
 
 def has_changed(job: JobRecord) -> bool:

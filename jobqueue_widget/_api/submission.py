@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
 from .._core.jobs import JobRecord
-from .._core.spec import EMPTY, JobOptions, JobSpec, TargetKind
+from .._core.spec import EMPTY, JobKey, JobOptions, JobSpec, TargetKind
 from .._core.texts.hiding import with_texts
 from .._runtime.sweeps.keyed import look
 from .._secrets.arguments import arguments_line, may_change
@@ -60,6 +60,7 @@ class Submission:
         self._executors: dict[str, Executor] = {}
         self.surroundings = Surroundings()
         self.keys = Keys()
+        self.maker_of = functools.partial(maker_of, self.keys, manager=manager)
         self.references = References(engine, engine.state)
         claim(default, engine)
 
@@ -182,7 +183,10 @@ class Submission:
         engine = self._engine
         number, job_id = engine.next_number()
         spec = job.spec.again(job_id)
-        spec.options = self._of_now(spec.options)
+        options = spec.options = self._of_now(spec.options)
+        if spec.kind == "plugin" and isinstance(options.key, JobKey) and options.key.code:
+            keys = self.maker_of(options, spec.name)  # it runs as it is configured by now
+            spec.options = replace(options, key=options.key._replace(code=keys.code))
         record = JobRecord(spec, job.priority, number, engine.now())
         record.retry_of = job.id
         return record
@@ -197,7 +201,7 @@ class Submission:
         spec = job.spec
         now = spec.target if spec.kind == "plugin" else latest_of(spec)
         options = self._of_now(spec.options)
-        keys = maker_of(self.keys, options, now, anew=True)
+        keys = self.maker_of(options, now, anew=True)
         record, _ = self.record(now, spec.args, spec.kwargs, options, job.priority, keys)
         packed, earlier = record.spec.payload, spec.payload
         record.spec.takes = spec.takes

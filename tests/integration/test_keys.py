@@ -19,6 +19,7 @@ from jobqueue_widget.errors import ResultNotKeptError
 from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until
 from tests.journals import as_if_killed, opened, running
+from tests.own_manager import own_manager
 
 pytestmark = pytest.mark.filterwarnings("ignore:the queue is not started")
 THREADS: dict[str, Any] = {"executor": "thread", "max_running": 4}
@@ -788,3 +789,60 @@ async def test_a_key_can_know_no_more_of_a_job_than_its_id(key: Any) -> None:
         parent = queue.submit_nowait(work, "a")
         with pytest.raises(InvalidOptionError, match="its id, or key=True|unhashable type"):
             queue.options(key=key).map(work, [parent])
+
+
+async def test_key_true_tells_configurations_and_versions_of_a_plugin_apart(
+    path: Path, tmp_path: Path
+) -> None:
+    ids: list[str] = []
+    for number in range(2):
+        with own_manager(tmp_path / str(number), plugins=["toolbox"]) as manager:
+            async with running(path, manager=manager) as queue:
+                keyed = queue.options(key=True)
+                plain = await keyed.submit("toolbox", "echo", 3)
+                await queue.wait_for_job(plain)
+                assert manager.update_plugin_config("toolbox", {"flavour": "odd"})
+                odd = keyed.submit_nowait("toolbox", "echo", 3)
+                await odd
+                ids = ids or [plain, odd.id]
+                assert [plain, odd.id] == ids, "also after a restart"
+                assert (
+                    str(odd.as_row()["note"]).startswith("the plugin has changed since") or number
+                )
+                assert manager.update_plugin_config("toolbox", {"flavour": "plain"})
+                assert keyed.submit_nowait("toolbox", "echo", 3).id == plain
+                again = odd.retry()  # it runs as it is configured by now
+                await again
+                assert keyed.submit_nowait("toolbox", "echo", 3) == again
+                assert manager.update_plugin_config("toolbox", {"flavour": "odd"})
+                assert keyed.submit_nowait("toolbox", "echo", 3) == odd
+                queue.forget(again)
+                manager.plugins["toolbox"].version = "3.0"
+                assert keyed.submit_nowait("toolbox", "echo", 3) not in (odd, plain)
+                await queue.join()
+
+
+async def test_key_true_of_a_plugin_whose_configuration_nobody_knows_is_refused(
+    tmp_path: Path,
+) -> None:
+    with own_manager(tmp_path, plugins=[]) as manager:
+        queue = JobQueue(manager)
+        with pytest.raises(InvalidOptionError, match="load it first; or name the job instead"):
+            queue.options(key=True).submit_nowait("toolbox", "echo", 3)
+    queue = JobQueue(Manager())
+    with pytest.raises(InvalidOptionError, match="does not tell how plugin 'any' is configured"):
+        queue.options(key=True).submit_nowait("any", 3)
+    assert queue.options(key="one").submit_nowait("any", 3).status.value == "pending"
+
+
+class Manager:
+    """As small as one may be."""
+
+    def get_plugin(self, name: str) -> object:
+        return None
+
+    async def execute_plugin_async(self, name: str, *args: Any, **kwargs: Any) -> object:
+        return None
+
+    def reload_plugin(self, name: str) -> bool:
+        return False

@@ -27,7 +27,7 @@ from ..submission import Submission, classify
 from .arrivals import Arrivals, countdown, within
 from .drawing import Drawing, Made, noted
 from .group import JobGroup
-from .keys import KeyMaker, maker_of
+from .keys import KeyMaker
 from .labels import LabelFunction, own_label
 
 
@@ -159,7 +159,7 @@ class Acts:
         if options.key is None:
             return None
         classify(target)  # refuses what is none, before it is digested
-        return maker_of(self.submission.keys, options, target, each=each)
+        return self.submission.maker_of(options, target, each=each)
 
     def _accept(
         self, made: list[Made], keys: KeyMaker | None, group: Group | str | None

@@ -17,6 +17,7 @@ from ..._runtime.storage.places import Args, Replacing
 from ..._secrets.parameters import names_by_position, parameters_of
 from ...child.calls.references import ResultOf
 from ...errors import InvalidOptionError
+from ...protocols import LaunchesPlugins
 from ...workers.definitions import definition_of
 from .digest import Digester, NotDigestibleError, encoded, joined
 
@@ -62,6 +63,7 @@ class KeyMaker:
         keys: of the queue.
         given: the option: a text, True, a function, or the key of an earlier job of the same kind.
         target: what the jobs run, as it is now.
+        manager: has the plugin, if they run one.
         each: they are made by a map, so that a text is a template.
         found_again: a submit with a key that is known gets the job of that key.
 
@@ -71,19 +73,29 @@ class KeyMaker:
     """
 
     def __init__(
-        self, keys: Keys, given: object, target: object, *, each: bool, found_again: bool
+        self,
+        keys: Keys,
+        given: object,
+        target: object,
+        manager: object = None,
+        *,
+        each: bool,
+        found_again: bool,
     ) -> None:
         self.found_again = found_again
         self._keys = keys
         self._target = target
         self._name = name_of_target(target)
         self._given = given
-        self._code = ""
+        self.code = ""  # of what they run, for True
         if isinstance(given, JobKey) and given.code:
             given = self._given = True
         if given is True:
-            code = b"" if isinstance(target, str) else self._digest_of(target, "its function")
-            self._code = keys.digest("code", self._name, code)
+            if isinstance(target, str):
+                code = self._digest_of(_plugin_as_now(manager, target), "its configuration")
+            else:
+                code = self._digest_of(target, "its function")
+            self.code = keys.digest("code", self._name, code)
         self._template = _Template(given) if each and isinstance(given, str) else None
 
     def key(self, spec: JobSpec) -> JobKey:
@@ -97,7 +109,7 @@ class KeyMaker:
         if isinstance(given, JobKey):
             return given
         if given is True:
-            return JobKey(self._of("call", self._call(spec)), self._code)
+            return JobKey(self._of("call", self._call(spec)), self.code)
         if self._template is not None:
             return JobKey(self._of("text", self._template.fill(spec)))
         if isinstance(given, str):
@@ -170,7 +182,13 @@ class KeyMaker:
 
 
 def maker_of(
-    keys: Keys, options: JobOptions, target: object, *, each: bool = False, anew: bool = False
+    keys: Keys,
+    options: JobOptions,
+    target: object,
+    manager: object,
+    *,
+    each: bool = False,
+    anew: bool = False,
 ) -> KeyMaker | None:
     """Return what makes the keys of jobs that are submitted together; None without keys.
 
@@ -178,6 +196,7 @@ def maker_of(
         keys: of the queue.
         options: those of the jobs.
         target: what they run.
+        manager: has the plugin, if they run one.
         each: they are submitted by a map.
         anew: they run also if their keys are known.
 
@@ -188,7 +207,26 @@ def maker_of(
     if options.key is None:
         return None
     again = not (anew or options.rerun)
-    return KeyMaker(keys, options.key, target, each=each, found_again=again)
+    return KeyMaker(keys, options.key, target, manager, each=each, found_again=again)
+
+
+def _plugin_as_now(manager: object, name: str) -> object:
+    """Return what a plugin's calls depend on beside their arguments: version and configuration."""
+    if manager is None:
+        return None  # the submit will say so
+    if not isinstance(manager, LaunchesPlugins):
+        raise InvalidOptionError(
+            f"key=True: {type(manager).__module__}.{type(manager).__name__} does not tell how "
+            f"plugin {name!r} is configured, which decides what it returns; {CURE}"
+        )
+    config = manager.plugin_configuration(name)
+    if config is None:
+        raise InvalidOptionError(
+            f"key=True: plugin {name!r} is not loaded, so that nobody knows how it is configured: "
+            f"load it first; or {CURE}"
+        )
+    tell = getattr(manager, "get_plugin_meta", None)
+    return None if tell is None else getattr(tell(name), "version", None), config
 
 
 class _Template(string.Formatter):
@@ -307,7 +345,10 @@ def _check_no_template(text: str, spec: JobSpec) -> None:
         fields = [field for _, field, _, _ in string.Formatter().parse(text) if field is not None]
     except ValueError:
         return  # a text with braces in it
-    named = {*_named(spec.target, spec.args, spec.kwargs), *(str(place) for place in range(len(spec.args)))}
+    named = {
+        *_named(spec.target, spec.args, spec.kwargs),
+        *(str(place) for place in range(len(spec.args))),
+    }
     for field in fields:
         if re.split(r"[.\[]", field)[0] in named or (field == "" and spec.args):
             raise InvalidOptionError(
