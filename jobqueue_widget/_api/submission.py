@@ -186,6 +186,7 @@ class Submission:
         options = spec.options = self._of_now(spec.options)
         if spec.kind == "plugin" and isinstance(options.key, JobKey) and options.key.code:
             keys = self.maker_of(options, spec.name)  # it runs as it is configured by now
+            assert keys is not None
             spec.options = replace(options, key=options.key._replace(code=keys.code))
         record = JobRecord(spec, job.priority, number, engine.now())
         record.retry_of = job.id

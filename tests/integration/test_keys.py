@@ -787,7 +787,7 @@ async def test_a_key_of_a_job_as_an_argument_tells_it_from_others_in_each_kernel
 async def test_a_key_can_know_no_more_of_a_job_than_its_id(key: Any) -> None:
     async with JobQueue(**THREADS) as queue:
         parent = queue.submit_nowait(work, "a")
-        with pytest.raises(InvalidOptionError, match="its id, or key=True|unhashable type"):
+        with pytest.raises(InvalidOptionError, match=r"its id, or key=True|unhashable type"):
             queue.options(key=key).map(work, [parent])
 
 
