@@ -228,11 +228,15 @@ class Control(Acts):
         loop was closed is noticed before the first job, so that all that ran on it end alike.
         """
         self.engine.life.handle_lost_loop()
-        self.end_drawings(scope, tag)
-        with self.engine.lock.held:
-            state = self.engine.state
-            records = [] if scope == "running" else state.order.slice(0)
-            records += [] if scope == "pending" else state.running.values()
+        while True:
+            self.end_drawings(scope, tag)
+            with self.engine.lock.held:
+                if self.drawings_of(scope, tag):
+                    continue  # a map that has come meanwhile
+                state = self.engine.state
+                records = [] if scope == "running" else state.order.slice(0)
+                records += [] if scope == "pending" else state.running.values()
+                break
         chosen = [r for r in records if tag is None or tag in r.spec.options.tags]
         limit = self.engine.settings.cancel_timeout
         commands = (ev.CancelRequested(record, False, limit, "cancel all") for record in chosen)

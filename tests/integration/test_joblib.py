@@ -276,7 +276,7 @@ def test_a_queue_that_is_stopped_meanwhile_ends_a_generator(queue: JobQueue, kin
 
 
 def test_a_batch_that_comes_when_the_queue_is_stopped_ends_the_call(queue: JobQueue) -> None:
-    """joblib asks for it in a thread of the queue, as one before it has ended."""
+    """It is asked for in a thread of the queue, as one before it has ended."""
 
     def calls() -> Iterator[object]:
         yield delayed(where)(1)

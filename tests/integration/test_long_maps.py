@@ -8,8 +8,9 @@ import itertools
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,64 @@ async def test_an_infinite_iterable_is_drawn_until_somebody_ends_it() -> None:
         assert len(group) == drawn(group)
         assert drawn(group) == at
         assert group.counts["cancelled"]
+
+
+def meanwhile(queue: JobQueue, act: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
+    """Do it as soon as the next jobs are submitted, before the call that does so goes on."""
+    engine, here = queue._engine, threading.get_ident()
+    perform = engine.perform
+
+    def once(*given: Any, **named: Any) -> None:
+        perform(*given, **named)
+        if threading.get_ident() == here:
+            patch.undo()
+            act()
+
+    patch.setattr(engine, "perform", once)
+
+
+def test_all_is_cancelled_as_soon_as_the_first_items_are_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with JobQueue(loop="thread") as queue:
+        meanwhile(queue, lambda: queue.cancel_all("all"), monkeypatch)
+        group = queue.options(ahead=AHEAD).map(endless, range(100))
+        queue.wait(timeout=10)
+        assert group.counts == {**dict.fromkeys(group.counts, 0), "cancelled": AHEAD}
+
+
+def test_whoever_waits_as_soon_as_the_first_items_are_jobs_waits_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with JobQueue(loop="thread") as queue:
+        seen: list[int] = []
+
+        def wait() -> None:
+            queue.wait(timeout=10)
+            seen.append(len(queue.jobs("completed")))
+
+        meanwhile(queue, wait, monkeypatch)
+        queue.options(ahead=AHEAD).map(same, range(100))
+        assert seen == [100]
+
+
+def test_all_is_cancelled_of_a_map_that_comes_while_others_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    groups: list[JobGroup] = []
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(100)
+        finally:  # the drawing of these was ended, and their jobs are not cancelled yet
+            groups.append(queue.options(ahead=AHEAD).map(endless, range(100)))
+
+    with JobQueue(loop="thread") as queue:
+        queue.options(ahead=AHEAD).map(endless, items())
+        queue.cancel_all("all")
+        queue.wait(timeout=10)
+        assert len(groups) == 1
+        assert groups[0].done
 
 
 async def test_join_waits_for_what_is_still_to_come() -> None:

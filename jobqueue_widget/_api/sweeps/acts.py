@@ -232,10 +232,14 @@ class Acts:
     ) -> None:
         """Submit no more items of long maps, where their pending jobs are to be cancelled."""
         with self.engine.lock.held:
-            drawings = [] if scope == "running" else list(self.drawings)
+            drawings = self.drawings_of(scope, tag)
         for drawing in drawings:
-            if tag is None or tag in drawing.tags:
-                drawing.end(error)
+            drawing.end(error)
+
+    def drawings_of(self, scope: str, tag: str | None) -> list[Drawing]:
+        """List the long maps whose pending jobs are meant. Under the lock."""
+        drawings = [] if scope == "running" else self.drawings
+        return [one for one in drawings if tag is None or tag in one.tags]
 
     def close_drawings(self) -> None:
         """End what a closed queue would have drawn, also if an iterable has nothing to give now."""

@@ -14,7 +14,7 @@ from ..._core import effects as fx
 from ..._core import events as ev
 from ..._core.jobs import JobFailure, JobRecord, JobStatus
 from ..._core.sweeps.groups import latest
-from ..._runtime.sweeps.keyed import accept, accept_prepared, end_review, is_new, prepare
+from ..._runtime.sweeps.keyed import accept_prepared, end_review, is_new, prepare
 from ..._runtime.waiting import Waiter
 from ..._threads.interrupts import UNINTERRUPTED
 from ...errors import (
@@ -204,20 +204,13 @@ class Drawing:
     def begin(self, first: list[Made]) -> bool:
         """Submit the first jobs, all or none, and draw on from now on. False: look again."""
         self.group.is_drawn = True
-        records: list[JobRecord] | None = [record for record, _ in first]
-        if self._has_keys:
-            records = accept(self._engine, first, self.group)
-        else:
-            self._engine.submit(first)
-        if records is None:
-            return False
-        with self._engine.lock.held:
-            self._beside.append(self)
-            self._engine.state.drawings = len(self._beside)
-            self._note(records)
-            self._stop_listening = self._engine.publisher.on_change(self._look)
-            self._look()
-        return True
+        return self._submit(first, {}, self._register)
+
+    def _register(self) -> None:  # under the lock, in which the first jobs are accepted
+        self._beside.append(self)
+        self._engine.state.drawings = len(self._beside)
+        self._stop_listening = self._engine.publisher.on_change(self._look)
+        self._look()
 
     async def wait(self) -> None:
         """Wait until nothing more will be drawn, but for nothing that cannot happen."""
@@ -363,7 +356,12 @@ class Drawing:
             return made, refused, error
         return made, refused, None
 
-    def _submit(self, made: list[Made], refused: dict[JobRecord, Exception]) -> bool:
+    def _submit(
+        self,
+        made: list[Made],
+        refused: dict[JobRecord, Exception],
+        then: Callable[[], object] = lambda: None,
+    ) -> bool:
         """Submit jobs, unless somebody has ended the drawing meanwhile: they never were, then.
 
         False: a job that was to stand for a known key does so no more; look again.
@@ -390,6 +388,7 @@ class Drawing:
                     event = ev.Refused(record, JobFailure(KIND, str(error), exception=error))
                     outside += engine.apply_inside(event)
                 self._note(records)
+                then()
             engine.perform(outside)
             end_review(engine)
         return True
