@@ -250,7 +250,7 @@ async def test_the_first_items_are_taken_all_or_none() -> None:
 
 
 async def test_a_very_long_map_keeps_what_the_queue_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing, "MOST_HELD", 10)
+    monkeypatch.setattr("jobqueue_widget._api.sweeps.drawn.MOST_HELD", 10)
     async with JobQueue(keep_ended=100) as queue:
         group = queue.options(ahead=AHEAD).map(same, range(200))
         await queue.join()

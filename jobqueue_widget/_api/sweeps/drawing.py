@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import threading
-import weakref
-from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 from ..._core import effects as fx
 from ..._core import events as ev
 from ..._core.jobs import JobFailure, JobRecord, JobStatus
-from ..._core.sweeps.groups import latest
 from ..._runtime.sweeps.keyed import accept_prepared, end_review, is_new, prepare
 from ..._runtime.waiting import Waiter
 from ..._threads.interrupts import UNINTERRUPTED
-from ...errors import (
-    DrawingFailedError,
-    JobEvictedError,
-    JobNotFinishedError,
-    JobQueueError,
-    NotDrawnError,
-    QueueClosedError,
-)
+from ...errors import DrawingFailedError, JobQueueError, QueueClosedError
+from .drawn import Drawn
 
 if TYPE_CHECKING:
     from ..._core.spec import JobOptions
@@ -33,7 +24,6 @@ if TYPE_CHECKING:
     from ..._runtime.storage.learning import Kind
     from ...job import Job
 
-MOST_HELD = 20_000  # items of a map up to which its group keeps all jobs, as those of a short one
 AT_A_TIME = 50  # items that are packed and accepted together: the queue's lock is taken for those
 Items = Iterator[tuple[Any, ...]]
 Made = tuple[JobRecord, tuple[JobRecord, ...]]
@@ -41,17 +31,8 @@ PATIENCE = 0.02  # seconds after which what was drawn is accepted before the nex
 KIND = "argument"  # of the failure of a job whose item cannot be submitted
 
 
-class Follower(Protocol):
-    """Who is told of what is drawn, as long as somebody else holds it."""
-
-    def add(self, records: Sequence[JobRecord]) -> None:
-        """Take these, too; none: no more are to come. Under the queue's lock."""
-
-
-class Drawing:
+class Drawing(Drawn):
     """The items of one map that are not submitted yet. Any thread.
-
-    Of a job that is not shown any more only its number stays here.
 
     Args:
         engine: of the queue.
@@ -79,14 +60,8 @@ class Drawing:
         handle: Callable[[JobRecord], Job],
         beside: list[Drawing],
     ) -> None:
-        self._numbers = array("Q")  # of all jobs drawn, in the order of their items
+        super().__init__(engine, group, total)
         self.kind = kind
-        self._held: list[Job] | None = [] if total is not None and total <= MOST_HELD else None
-        self.error: Exception | None = None  # why not all could be drawn
-        self.is_over = False
-        self._total = total
-        self._engine = engine
-        self.group = group
         self._items: Items | None = items
         self._ahead = options.ahead
         self._has_keys = options.key is not None and not options.rerun
@@ -98,108 +73,9 @@ class Drawing:
         self._is_at_work = self._is_exhausted = False
         self._waiters: list[Waiter] = []
         self._asking: list[Waiter] = []  # those who wait for one more item
-        self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self._stop_listening: Callable[[], None] = lambda: None
 
-    @property
-    def total(self) -> int | None:
-        """How many items there are; None while nobody knows."""
-        drawn = len(self._numbers)
-        if self.is_over:
-            return drawn
-        return None if self._total is None else max(self._total, drawn)
-
-    # -- what is drawn so far --------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        total = self.total
-        if total is None:
-            raise TypeError(
-                f"nobody knows how many items the iterable of {self.group.name!r} has; "
-                f"{len(self._numbers):,} are drawn (`counts`), `await group.wait_drawn()` waits"
-            )
-        return total
-
-    def records(self) -> list[JobRecord]:
-        """List the latest try of each item that is drawn and kept."""
-        with self._engine.lock.held:
-            return self._kept()
-
-    def _kept(self) -> list[JobRecord]:  # under the lock
-        found = (self._found(place) for place in range(len(self._numbers)))
-        return [record for record in found if record is not None]
-
-    def record(self, place: int) -> JobRecord:
-        """Return the latest try of one item, by its place.
-
-        Raises:
-            NotDrawnError: it is not submitted yet.
-            JobEvictedError: the queue does not keep it any more.
-            IndexError: there is no such item.
-            TypeError: it is counted from an end that nobody knows.
-        """
-        with self._engine.lock.held:
-            place = place + len(self) if place < 0 else place
-            total, drawn = self.total, len(self._numbers)
-            if place < 0 or (total is not None and place >= total):
-                raise IndexError(f"{self.group.name!r} has {total:,} items")
-            if place >= drawn:
-                raise NotDrawnError(
-                    f"item {place:,} of {self.group.name!r} is not drawn yet, {drawn:,} are; "
-                    "`await group.wait_drawn()` waits for all of them"
-                )
-            record = self._found(place)
-        if record is None:
-            raise JobEvictedError(self._evicted(f"item {place:,} of"))
-        return record
-
-    def _found(self, place: int) -> JobRecord | None:
-        if self._held is not None:
-            return latest(self._held[place]._record)
-        items = cast("dict[int, JobRecord]", self.group.items)
-        return items.get(self._numbers[place])
-
-    def _evicted(self, what: str) -> str:
-        return (
-            f"{what} {self.group.name!r} ended long ago and is no longer kept (keep_ended); "
-            f"the group of a map of more than {MOST_HELD:,} items keeps what the queue keeps"
-        )
-
-    def __iter__(self) -> Iterator[JobRecord]:
-        place = 0
-        while not (self.is_over and place == len(self._numbers)):
-            yield self.record(place)
-            place += 1
-
-    def follow(self, follower: Follower) -> list[JobRecord]:
-        """List what is drawn and kept, and add all that is drawn later."""
-        with self._engine.lock.held:
-            if not self.is_over:
-                self._followers.add(follower)
-            return self._kept()
-
-    def check_drawn(self) -> None:
-        """Raise JobNotFinishedError if there is more to come, or why there is no more."""
-        if not self.is_over:
-            raise JobNotFinishedError(
-                f"{self.group.name!r} is not drawn to its end: {len(self._numbers):,} items so far"
-            )
-        if self.error is not None:
-            raise self.error
-
-    def check_whole(self) -> None:
-        """Raise JobEvictedError if a job is no longer kept."""
-        gone = len(self._numbers) - len(self.records())
-        if gone:
-            raise JobEvictedError(self._evicted(f"the result of {gone:,} items of"))
-
     # -- drawing ---------------------------------------------------------------------------------
-
-    @property
-    def left(self) -> int | None:
-        """How many items are no jobs yet; None while nobody knows."""
-        total = self.total
-        return None if total is None else total - len(self._numbers)
 
     def begin(self, first: list[Made]) -> bool:
         """Submit the first jobs, all or none, and draw on from now on. False: look again."""
@@ -238,11 +114,6 @@ class Drawing:
                 return waiter
         waiter.settle()
         return waiter
-
-    @property
-    def drawn(self) -> int:
-        """How many items are jobs by now."""
-        return len(self._numbers)
 
     def end(self, error: Exception | None = None) -> None:
         """Draw nothing more; what is drawn stays."""
