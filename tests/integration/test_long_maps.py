@@ -23,6 +23,7 @@ from jobqueue_widget import (
     JobQueue,
 )
 from jobqueue_widget._api.sweeps import arrivals, drawing
+from jobqueue_widget._runtime.engine import Engine
 from jobqueue_widget._runtime.waiting import Waiter
 from jobqueue_widget.errors import (
     DrawingFailedError,
@@ -133,25 +134,24 @@ async def test_an_infinite_iterable_is_drawn_until_somebody_ends_it() -> None:
         assert group.counts["cancelled"]
 
 
-def meanwhile(queue: JobQueue, act: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
+def meanwhile(act: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
     """Do it as soon as the next jobs are submitted, before the call that does so goes on."""
-    engine, here = queue._engine, threading.get_ident()
-    perform = engine.perform
+    perform, here = Engine.perform, threading.get_ident()
 
-    def once(*given: Any, **named: Any) -> None:
-        perform(*given, **named)
+    def once(self: Engine, *given: Any, **named: Any) -> None:
+        perform(self, *given, **named)
         if threading.get_ident() == here:
             patch.undo()
             act()
 
-    patch.setattr(engine, "perform", once)
+    patch.setattr(Engine, "perform", once)
 
 
 def test_all_is_cancelled_as_soon_as_the_first_items_are_jobs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with JobQueue(loop="thread") as queue:
-        meanwhile(queue, lambda: queue.cancel_all("all"), monkeypatch)
+        meanwhile(lambda: queue.cancel_all("all"), monkeypatch)
         group = queue.options(ahead=AHEAD).map(endless, range(100))
         queue.wait(timeout=10)
         assert group.counts == {**dict.fromkeys(group.counts, 0), "cancelled": AHEAD}
@@ -167,7 +167,7 @@ def test_whoever_waits_as_soon_as_the_first_items_are_jobs_waits_for_all(
             queue.wait(timeout=10)
             seen.append(len(queue.jobs("completed")))
 
-        meanwhile(queue, wait, monkeypatch)
+        meanwhile(wait, monkeypatch)
         queue.options(ahead=AHEAD).map(same, range(100))
         assert seen == [100]
 
