@@ -35,15 +35,24 @@ class LazyResult:
         self._on_load = on_load
         self._known: tuple[object, IsOutdated] | None = None
 
-    def get(self) -> object:
-        """Return the result, or a `NotKept`; raises what loading it raises."""
+    def get(self, *, or_fail: bool = False) -> object:
+        """Return the result, or a `NotKept`.
+
+        Raises:
+            OSError: with `or_fail`, if it is there and cannot be read just now.
+        """
         known = self._known
         if known is not None and (known[1] is None or not known[1]()):
             return known[0]
         job = self._job()
         if job is None:
             return NotKept(reason="its job is gone")
-        known = self._load(job)
+        try:
+            known = self._load(job)
+        except OSError as error:
+            if or_fail:
+                raise
+            known = NotKept(reason=f"its file cannot be read now: {error}"), None
         self.lost = type(known[0]) is NotKept
         if not self.lost:  # else the next call tries again
             self._known = known

@@ -91,6 +91,14 @@ def elsewhere() -> int:
     return 3
 
 
+class Made:
+    """Takes a thread to be packed for another job: it may run code then."""
+
+
+def taken(made: list[Made]) -> int:
+    return 2 + len(made)
+
+
 KINDS = [
     Kind("process", lambda queue: queue.submit_nowait(elsewhere)),
     Kind("warm process", lambda queue: queue.submit_nowait(elsewhere), "a job"),
@@ -104,6 +112,16 @@ KINDS = [
         "plugin",
         lambda queue: queue.submit_nowait("toolbox", "echo", 3),
         "a plugin without its worker",
+    ),
+    Kind(
+        "result to be packed",
+        lambda queue: queue.submit_nowait(taken, [queue["made"]]),
+        "a result of a thread",
+    ),
+    Kind(
+        "result in a file",
+        lambda queue: queue.options(executor="thread").submit_nowait(taken, [queue["made"]]),
+        "a packed result",
     ),
 ]
 
@@ -121,6 +139,15 @@ async def play_in(queue: JobQueue, kind: Kind, fault: Fault) -> Any:
         threads.append(queue.manager._runtime.io)
     elif kind.before:
         threads.append(inspect(queue).engine.io)
+    if "result" in kind.before:
+        executor = "thread" if "thread" in kind.before else "process"
+        queue.pause()
+        made = queue.options(executor=executor, label="made").submit_nowait(Made)
+        child = queue.hold(queue.submit_nowait(taken, [made]))  # so that it stays packed
+        queue.resume()
+        await asyncio.wait_for(queue.wait_for_job(made), 20)
+        assert child
+        queue.cancel_all("pending")
     if kind.before == "a job":
         assert await asyncio.wait_for(kind.submit(queue), 20) == 3
     with fault.watching(threads):
@@ -219,9 +246,11 @@ async def one_fault(kind: Kind, call: str, name: str, folder: Path) -> bool:
         assert job.status.value == "failed", where
         assert name not in OF_THE_MACHINE, where
         assert SAID in str(job.error), where
+    was_raised = fault.was_raised
+    del job, fault  # which keep the queue, and so the file of a result
     left = before.wait_for_what_is_new_to_go()
     assert not left, f"{where}: {left}"
-    return fault.was_raised
+    return was_raised
 
 
 # -- what does not pass by itself -----------------------------------------------------------------

@@ -12,7 +12,7 @@ from ..._core.jobs import JobRecord, Outcome
 from ..._core.spec import JobSpec
 from ..._threads.locks import Lock
 from ...protocols import Executor, LaunchesAnywhere, TellStacks
-from ..failures import failure_of
+from ..failures import failure_of, outcome_of_start, said_of
 from .forwarding import Forwarding, ResultLostError
 
 if TYPE_CHECKING:
@@ -83,7 +83,11 @@ class Filling:
             if isinstance(error, KeyboardInterrupt) and not aside:
                 raise  # it happened to arrive here; whoever starts the job ends it
             if self._claim():
-                self._run.ended(Outcome.of_error(failure_of(error)))
+                text = f"the results that it takes could not be put in: {said_of(error)}"
+                outcome = outcome_of_start(error, text)
+                if outcome.kind == "error":
+                    outcome = Outcome.of_error(failure_of(error))
+                self._run.ended(outcome)
             return
         if not aside:
             self._launch(spec)

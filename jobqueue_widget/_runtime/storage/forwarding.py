@@ -87,6 +87,7 @@ class Forwarding:
         Raises:
             ResultLostError: a result is not there.
             UnpicklableJobError: one cannot be sent to where the job runs.
+            OSError, MemoryError: the machine has no room for it just now.
         """
         spec = self._spec
         launched = spec.again(spec.id)
@@ -104,7 +105,7 @@ class Forwarding:
     def _value(self, parent: JobRecord) -> object:
         value = parent.result
         if type(value) is LazyResult:
-            value = value.get()
+            value = value.get(or_fail=True)
         if type(value) is NotKept:
             raise ResultLostError(parent.spec.title, value)
         return value
@@ -119,6 +120,8 @@ class Forwarding:
             value = self._value(parent)
             try:
                 parts = wire.dump(value, pickle.dumps if wire.is_plain(value) else byvalue.dumps)
+            except MemoryError:
+                raise
             except Exception as error:
                 told = f"{type(error).__name__}: {error}"
                 raise UnpicklableJobError(
@@ -134,7 +137,7 @@ class Forwarding:
             return str(path)
         try:
             return references.read_parts(str(path))
-        except Exception as error:
+        except (FileNotFoundError, EOFError, wire.ProtocolError) as error:
             reason = f"its file cannot be read: {type(error).__name__}: {error}"
             raise ResultLostError(parent.spec.title, NotKept(reason=reason)) from error
 

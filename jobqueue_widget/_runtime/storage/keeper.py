@@ -22,14 +22,14 @@ from ..._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
 from ..._core.lazy import IsOutdated, LazyResult
 from ..._core.spec import JobSpec
 from ..._threads.locks import Lock
-from ...child import wire
+from ...child import loading, wire
 from ...child.calls import references
 from ...workers.unpacking import PackedValue, lost_value
 from .arguments import ARGUMENTS_SHARE, LIGHT, KeptArguments, ReadsArguments
 from .logs import JobLog
 from .shelf import Shelf
 from .sizes import size_of
-from .spool import Spool, read_value, write_value
+from .spool import Spool, write_value
 
 if TYPE_CHECKING:
     from ..._core.jobs import Outcome
@@ -394,13 +394,16 @@ class Keeper:
 
     def _from_file(self, job: JobRecord) -> tuple[object, IsOutdated]:
         try:
-            return read_value(self._path(job)), None
-        except OSError as error:
+            head, *buffers = references.read_parts(str(self._path(job)))
+        except FileNotFoundError as error:
             told = self._told.get(job) or NotKept()
             return replace(told, reason=f"its file was removed: {error}"), None
+        except (EOFError, wire.ProtocolError) as error:
+            return _unreadable(error), None
+        try:
+            return loading.load(head, buffers), None
         except BaseException as error:
-            reason = f"its file cannot be read: {type(error).__name__}: {error}"
-            return NotKept(reason=reason), None
+            return _unreadable(error), None
 
     def _from_journal(self, job: JobRecord) -> tuple[object, IsOutdated]:
         assert self.reader is not None
@@ -423,3 +426,7 @@ class Keeper:
         )
         if engine.accepts_dispatch:
             self._call_later(LOOK_AGAIN, self.tidy)
+
+
+def _unreadable(error: BaseException) -> NotKept:
+    return NotKept(reason=f"its file cannot be read: {type(error).__name__}: {error}")

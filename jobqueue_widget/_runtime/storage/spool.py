@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._threads.locks import Lock
-from ...child import byvalue, loading
-from ...child.calls import references
+from ...child import byvalue
 
 
 class Spool:
@@ -108,9 +107,3 @@ def write_value(path: Path, value: object) -> int:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-
-
-def read_value(path: Path) -> object:
-    """Return the value that `write_value` or a worker wrote. May run code of the user's classes."""
-    head, *buffers = references.read_parts(str(path))
-    return loading.load(head, buffers)
