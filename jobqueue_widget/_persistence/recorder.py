@@ -299,12 +299,12 @@ class Recorder:
             if self._pickler is None:
                 name = f"{self._engine.title}-results"
                 thread = threading.Thread(target=self._pickle_all, name=name, daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError as error:  # the next heavy result tries again
-                    logger.warning("a result waits to be written: %s", error)
-                    return
-                self._pickler = thread
+                if self._engine.threads.start(thread, self._pickle_what_is_left):
+                    self._pickler = thread
+
+    def _pickle_what_is_left(self) -> None:
+        if self._heavy and not self._closed:
+            self._pickle_soon([])
 
     def _pickle_all(self) -> None:
         """Pickle and write heavy results until none is left, on a thread of its own."""
@@ -323,7 +323,9 @@ class Recorder:
     def settle(self, seconds: float = SETTLE_PATIENCE) -> None:
         """Wait so long at most for results that are being pickled."""
         thread = self._pickler
-        if thread is not None and thread is not threading.current_thread():
+        if thread is None and self._heavy:
+            self._pickle_all()  # what had to wait for a thread
+        elif thread is not None and thread is not threading.current_thread():
             thread.join(seconds)
 
     # -- somebody else has changed the journal's files ---------------------------------------------

@@ -20,6 +20,7 @@ from .._core.state import Pause, QueueState
 from .._core.texts.words import cancel_text, error_text
 from .._core.transitions import apply
 from .._threads.aside import Aside
+from .._threads.attempts import Threads
 from .._threads.bridge import give_up
 from .._threads.interrupts import UNINTERRUPTED, uninterrupted
 from .._threads.locks import Lock
@@ -76,6 +77,7 @@ class Engine:
         self.logger: logging.Logger = LOGGER  # of what the queue itself has to say; may be another
         self.publisher = Publisher(self._request_delivery, lambda: self.logger)
         self.learning = Learning(self)
+        self.threads = Threads(self, self._call_later)
         self.spool = Spool()
         self.keeper = Keeper(self, self.spool, self._call_later)
         self.history = History(self)
@@ -91,8 +93,7 @@ class Engine:
         self.recorder: Recorder | None = None
         self._orphans = ""
         self.earlier_runs: frozenset[str] = frozenset()  # of kernels that had the journal before
-        self.bugs = 0  # runtime events that did not fit; always 0 if we and the executors are right
-        self.late_reports = self.odd_reports = 0
+        self.bugs = self.late_reports = self.odd_reports = 0  # bugs: events that did not fit
         self._numbers = itertools.count(1)
         self.numbers_given = 0
         self._making_logs = threading.RLock()  # a finalizer may print anywhere
@@ -167,8 +168,7 @@ class Engine:
 
     def continue_after(self, number: int) -> None:
         """Count on from where an earlier kernel left off."""
-        self._numbers = itertools.count(number + 1)
-        self.numbers_given = number
+        self._numbers, self.numbers_given = itertools.count(number + 1), number
 
     def launch(
         self, job: JobRecord, executor: Executor, passed: Collection[JobRecord]

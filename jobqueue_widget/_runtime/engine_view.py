@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .._core import events as ev
     from .._core.jobs import JobRecord
     from .._core.state import QueueState
+    from .._threads.attempts import Threads
     from .._threads.locks import Lock
     from .settings import Settings
 
@@ -37,6 +38,7 @@ class EngineView(Protocol):
     run_id: str
     now: Callable[[], float]
     monotonic: Callable[[], float]
+    threads: Threads
 
     @property
     def max_running(self) -> int: ...

@@ -394,3 +394,35 @@ async def test_a_thread_that_cannot_be_started_is_tried_again_at_the_next_end(
             assert inspect(queue).faults.bugs == 0
         await queue.submit_nowait(bytes, KEEP)
         await until(lambda: inspect(queue).kept.memory <= KEEP)
+
+
+async def test_a_queue_that_is_full_goes_on_though_a_look_had_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with JobQueue(keep_bytes=KEEP, spool_bytes=KEEP) as queue:
+        held = [queue.submit_nowait(bytes, 2 * KEEP) for _ in range(2)]
+        await until(lambda: inspect(queue).kept.full is not None)
+        with monkeypatch.context() as patch:
+            no_threads(patch, "*-keeper")
+            tried = inspect(queue).engine.threads
+            await until(lambda: bool(tried._waiting))
+            held.clear()
+        assert await queue.submit_nowait(len, "abc") == 3
+
+
+@pytest.mark.parametrize("closes", [True, False])
+async def test_a_result_that_had_no_thread_to_be_pickled_is_in_the_journal_all_the_same(
+    closes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path / "runs.db") as queue:
+        with monkeypatch.context() as patch:
+            no_threads(patch, "*-results")
+            job = await queue.submit(Path, "a")
+            await queue.wait_for_job(job)
+            if closes:
+                await queue.close()
+        if not closes:
+            journal: Any = inspect(queue).journal
+            await until(lambda: journal.result(job).form == "pickle")
+    with opened(tmp_path / "runs.db") as queue:
+        assert queue[job].result == Path("a")

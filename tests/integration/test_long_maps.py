@@ -268,8 +268,9 @@ async def test_a_very_long_map_keeps_what_the_queue_keeps(monkeypatch: pytest.Mo
         assert group.counts["completed"] == 199
 
 
-async def test_without_a_thread_it_goes_on_at_the_next_change(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("submits", [True, False])
+async def test_without_a_thread_it_goes_on_at_the_next_change_or_soon(
+    submits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with JobQueue() as queue:
         with monkeypatch.context() as patch:
@@ -278,7 +279,8 @@ async def test_without_a_thread_it_goes_on_at_the_next_change(
             await until(lambda: group.counts["completed"] == AHEAD)
             assert drawn(group) == AHEAD
             assert not group.done
-        await queue.submit_nowait(same, 0)
+        if submits:
+            await queue.submit_nowait(same, 0)
         assert await group == list(range(3 * AHEAD))
 
 

@@ -152,10 +152,12 @@ class Drawing(Drawn):
         thread = threading.Thread(
             target=self._work, name=f"{self._engine.title}-drawing", daemon=True
         )
-        try:
-            thread.start()
-        except RuntimeError:  # no more threads now: the next change tries again
+        if not self._engine.threads.start(thread, self._look_again):
             self._set_at_work(False)
+
+    def _look_again(self) -> None:
+        with self._engine.lock.held:
+            self._look()
 
     def _set_at_work(self, is_at_work: bool) -> None:  # under the lock
         if not self.is_over:

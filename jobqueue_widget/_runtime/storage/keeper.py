@@ -6,7 +6,6 @@ What is small is not counted. Arguments of completed jobs go first; then results
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 import threading
@@ -22,14 +21,14 @@ from ..._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
 from ..._core.lazy import IsOutdated, LazyResult
 from ..._core.spec import JobSpec
 from ..._threads.locks import Lock
-from ...child import loading, wire
+from ...child import wire
 from ...child.calls import references
 from ...workers.unpacking import PackedValue, lost_value
 from .arguments import ARGUMENTS_SHARE, LIGHT, KeptArguments, ReadsArguments
 from .logs import JobLog
 from .shelf import Shelf
 from .sizes import size_of
-from .spool import Spool, write_value
+from .spool import Spool, read_value, write_value
 
 if TYPE_CHECKING:
     from ..._core.jobs import Outcome
@@ -228,8 +227,7 @@ class Keeper:
             if self._thread is None:
                 name = f"{self._engine.title}-keeper"
                 thread = threading.Thread(target=self._run, name=name, daemon=True)
-                with contextlib.suppress(RuntimeError):  # none to be had: at the next end, perhaps
-                    thread.start()
+                if self._engine.threads.start(thread, self.tidy):
                     self._thread = thread
 
     def settle(self, seconds: float = SETTLE_PATIENCE) -> None:
@@ -394,16 +392,12 @@ class Keeper:
 
     def _from_file(self, job: JobRecord) -> tuple[object, IsOutdated]:
         try:
-            head, *buffers = references.read_parts(str(self._path(job)))
+            return read_value(self._path(job)), None
         except FileNotFoundError as error:
             told = self._told.get(job) or NotKept()
             return replace(told, reason=f"its file was removed: {error}"), None
-        except (EOFError, wire.ProtocolError) as error:
-            return _unreadable(error), None
-        try:
-            return loading.load(head, buffers), None
-        except BaseException as error:
-            return _unreadable(error), None
+        except ValueError as error:
+            return NotKept(reason=f"its file cannot be read: {error}"), None
 
     def _from_journal(self, job: JobRecord) -> tuple[object, IsOutdated]:
         assert self.reader is not None
@@ -426,7 +420,3 @@ class Keeper:
         )
         if engine.accepts_dispatch:
             self._call_later(LOOK_AGAIN, self.tidy)
-
-
-def _unreadable(error: BaseException) -> NotKept:
-    return NotKept(reason=f"its file cannot be read: {type(error).__name__}: {error}")

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..._threads.locks import Lock
-from ...child import byvalue
+from ...child import byvalue, loading
+from ...child.calls import references
+from ...child.wire import ProtocolError
 
 
 class Spool:
@@ -107,3 +109,20 @@ def write_value(path: Path, value: object) -> int:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def read_value(path: Path) -> object:
+    """Return the value that `write_value` or a worker wrote. May run code of the user's classes.
+
+    Raises:
+        OSError: the file is not there, or cannot be read now.
+        ValueError: it is something else, or its value cannot be made here.
+    """
+    try:
+        head, *buffers = references.read_parts(str(path))
+    except (EOFError, ProtocolError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    try:
+        return loading.load(head, buffers)
+    except BaseException as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
