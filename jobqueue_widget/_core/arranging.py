@@ -7,6 +7,7 @@ from . import events as ev
 from .ending import Out, arm, clear_block_reason, disarm, end
 from .jobs import CANCELLED, JobRecord
 from .state import QueueState
+from .sweeps.groups import set_held
 
 
 def reprioritize(state: QueueState, event: ev.Reprioritized, out: Out) -> None:
@@ -37,7 +38,8 @@ def _moved(state: QueueState, job: JobRecord, out: Out) -> None:
 def hold(state: QueueState, event: ev.Held, out: Out) -> None:
     """Hold a job in its place, for ever or until a timer ends that."""
     job = event.job
-    job.held, job.hold_then, job.hold_until = True, event.then, None
+    set_held(job, True)
+    job.hold_then, job.hold_until = event.then, None
     state.order.refile(job)
     if event.seconds is not None:
         arm(job, "hold", event.seconds, out)
@@ -56,7 +58,8 @@ def _end_hold(state: QueueState, job: JobRecord, out: Out) -> None:
     disarm(job, "hold", out)
     if not job.held:
         return
-    job.held, job.hold_until = False, None
+    set_held(job, False)
+    job.hold_until = None
     state.order.refile(job)
     out += (fx.Publish(job, "released"), fx.Wake(job))
 

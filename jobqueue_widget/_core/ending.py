@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from . import effects as fx
 from .jobs import CANCELLED, COMPLETED, PENDING, JobFailure, JobRecord, JobStatus, NotKept
 from .state import QueueState
-from .sweeps.groups import moved
+from .sweeps.groups import moved, set_held
 
 Out = list[fx.Effect]
 LINK = " ← "
@@ -144,7 +144,9 @@ def _end_one(state: QueueState, job: JobRecord, status: JobStatus, out: Out) -> 
     if job.groups:
         moved(job, was)
     job.cancel_phase = job.run_phase = job.block_reason = None
-    job.held = job.backing_off = job.deadline_hit = False
+    if job.held:
+        set_held(job, False)
+    job.backing_off = job.deadline_hit = False
     job.starts_at = None
     job.completed_at = state.now
     for parent in job.parents:

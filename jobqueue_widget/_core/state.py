@@ -68,6 +68,7 @@ class QueueState:
         self.groups = GroupsOfQueue()
         self.drawings = 0  # how many maps still have items to submit
         self.drawing_now = 0  # how many of them have room for more
+        self.drawings_held = 0  # how many are held as a whole
         self.keys = KeyIndex()
         self.ended: deque[JobRecord] = deque()  # ended jobs that are kept, oldest first
         self.awaited: dict[str, JobRecord] = {}  # older ones, whose results are still to be taken
@@ -232,6 +233,7 @@ class QueueState:
         assert self.totals.accepted == self.open_count + self.totals.ended
         self.groups.validate(self.jobs.values())
         assert 0 <= self.drawing_now <= self.drawings
+        assert 0 <= self.drawings_held <= self.drawings
         assert all(job.taken_by for job in self.awaited.values())
         known = len(pending) + len(self.running) + len(self.ended) + len(self.awaited)
         assert len(self.jobs) == known, f"{len(self.jobs)} known, {known} placed"

@@ -200,9 +200,10 @@ class Waiters:
             return
         with self._engine.lock.held:
             error: Exception | None = None
-            if self._more_will_start or (state.drawings and not state.order):
+            more_may_come = state.drawings > state.drawings_held and not state.order
+            if self._more_will_start or more_may_come:
                 return
-            if state.open_count:
+            if state.open_count or state.drawings:
                 reason = self.why_stuck()
                 if reason is None:
                     return
@@ -235,6 +236,8 @@ class Waiters:
         if self._life.phase != "started":
             causes.append(f"queue {self._life.phase}")
         waiting = len(state.order) - state.order.ready_count
+        if state.drawings_held:
+            causes.append("the rest of a map held")
         if not causes and (state.order.ready_count or not waiting):
             return None
         held = [job for job in state.order.waiting() if job.held]

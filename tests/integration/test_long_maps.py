@@ -191,6 +191,93 @@ def test_all_is_cancelled_of_a_map_that_comes_while_others_are(
         assert groups[0].done
 
 
+async def test_jobs_that_are_held_take_no_room() -> None:
+    async with JobQueue() as queue:
+        group = queue.options(ahead=AHEAD).map(same, range(100))
+        for place in range(AHEAD):
+            queue.hold(group[place])
+        await until(lambda: group.counts["completed"] == 80)
+        queue.release(group[3])
+        group[4].cancel()
+        queue.hold(group[5], seconds=0.01)
+        await until(lambda: group.counts["pending"] == AHEAD - 3)
+        group.release()
+        assert len(await group_without(group, 4)) == 99
+        more = queue.options(ahead=1).map(same, range(3))
+        queue.hold(more[0])
+        await until(lambda: more.counts["completed"] == 2)
+        queue.cancel_all("all")
+
+
+async def group_without(group: JobGroup, place: int) -> list[int]:
+    while not group.done:
+        await asyncio.sleep(0)
+    assert group[place].status == "cancelled"
+    return group.results("skip")
+
+
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_map_that_is_held_draws_no_more_until_it_is_released(named: bool) -> None:
+    async with JobQueue() as queue:
+        mapped = queue.options(ahead=AHEAD, group="mine").map(same, range(100))
+        group = queue.group("mine") if named else mapped
+        assert group.hold() == AHEAD
+        for waits in (mapped.wait_drawn(), queue.join()):
+            with pytest.raises(QueueIdleError, match="held"):
+                await asyncio.wait_for(waits, 10)
+        assert mapped.counts["pending"] == drawn(mapped) == AHEAD
+        assert group.release() == AHEAD
+        assert await mapped == list(range(100))
+
+
+async def test_a_map_is_held_for_a_time_and_goes_on_or_ends() -> None:
+    async with JobQueue() as queue:
+        group = queue.options(ahead=AHEAD).map(same, range(100))
+        group.hold(seconds=0.01)
+        assert await group == list(range(100))
+        group = queue.options(ahead=AHEAD).map(same, range(100))
+        group.hold(seconds=0.01, then="cancel")
+        await until(lambda: group.done)
+        assert (len(group), group.counts["cancelled"]) == (AHEAD, AHEAD)
+        group = queue.options(ahead=AHEAD).map(same, range(100))
+        group.hold(seconds=30, then="cancel")
+        group.release()
+        assert await group == list(range(100))
+
+
+@pytest.mark.parametrize("then", ["release", "cancel"])
+async def test_an_item_that_comes_while_its_map_is_held_is_held_too(then: Any) -> None:
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        yield from range(AHEAD + 1)
+        asked.set()
+        goes_on.wait(10)
+        yield from range(AHEAD + 1, 100)
+
+    async with JobQueue() as queue:
+        group = queue.options(ahead=AHEAD).map(same, items())
+        await until(lambda: group.counts["completed"] == AHEAD and asked.is_set())
+        assert group.hold() == 0
+        with pytest.raises(QueueIdleError, match="held"):
+            await asyncio.wait_for(queue.join(), 10)
+        goes_on.set()
+        await until(lambda: group.counts["pending"] > 0)
+        assert all(job.held for job in group._handles() if not job.done)
+        group.hold(seconds=0.01, then=then)
+        await until(lambda: group.done)
+        assert (len(group) == 100) == (then == "release")
+
+
+@pytest.mark.parametrize("which", ["map", "name"])
+async def test_to_cancel_a_group_ends_what_is_drawn_of_it(which: str) -> None:
+    async with JobQueue() as queue:
+        mapped = queue.options(ahead=AHEAD, group="mine").map(endless, range(100))
+        (mapped if which == "map" else queue.group("mine")).cancel()
+        await until(lambda: mapped.done)
+        assert len(mapped) == AHEAD
+
+
 async def test_join_waits_for_what_is_still_to_come() -> None:
     def slowly() -> Iterator[int]:
         for number in range(6):

@@ -267,15 +267,18 @@ class Acts:
 
     def hold_several(
         self,
-        records: Sequence[JobRecord],
+        records: Callable[[], Sequence[JobRecord]],
         seconds: float | None,
         then: Literal["release", "cancel"],
+        drawings: Sequence[Drawing],
     ) -> int:
-        """Hold pending jobs; return how many."""
+        """Hold pending jobs, and what would still be drawn of them; return how many."""
         if then not in ("release", "cancel"):
             raise InvalidOptionError(f'then must be "release" or "cancel", not {then!r}')
         limit = seconds_or_none("seconds", seconds)
-        return do_all(self.engine, (ev.Held(record, limit, then) for record in records))
+        for drawing in drawings:  # first: what it has drawn is among the records
+            drawing.hold(limit, then)
+        return do_all(self.engine, (ev.Held(record, limit, then) for record in records()))
 
     def release_several(self, records: Sequence[JobRecord]) -> int:
         """Release held jobs; return how many were pending."""

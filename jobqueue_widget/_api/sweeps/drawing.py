@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..._core import effects as fx
 from ..._core import events as ev
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ...job import Job
 
 AT_A_TIME = 50  # items that are packed and accepted together: the queue's lock is taken for those
+Then = Literal["release", "cancel"]
 Items = Iterator[tuple[Any, ...]]
 Made = tuple[JobRecord, tuple[JobRecord, ...]]
 PATIENCE = 0.02  # seconds after which what was drawn is accepted before the next item is asked for
@@ -70,7 +72,9 @@ class Drawing(Drawn):
         self._refused = refused
         self._handle = handle
         self._beside = beside
-        self._is_at_work = self._is_exhausted = False
+        self._is_at_work = self._is_exhausted = self._is_held = False
+        self._held_until = math.inf
+        self._then: Then = "release"
         self._waiters: list[Waiter] = []
         self._asking: list[Waiter] = []  # those who wait for one more item
         self._stop_listening: Callable[[], None] = lambda: None
@@ -122,7 +126,8 @@ class Drawing(Drawn):
             if self.is_over:
                 return
             self.is_over, self.error = True, error
-            engine.state.drawing_now -= self._is_at_work
+            engine.state.drawing_now -= self._is_at_work and not self._is_held
+            engine.state.drawings_held -= self._is_held
             self.group.is_drawn = False
             self._stop_listening()
             self._beside.remove(self)
@@ -141,31 +146,57 @@ class Drawing(Drawn):
         engine.waiters.check_idle()
         del left  # a generator is closed here: its code may wait for others who use the queue
 
+    def hold(self, seconds: float | None, then: Then) -> None:
+        """Draw nothing until it is released, or that time is over; what comes now is held."""
+        engine = self._engine
+        with engine.lock.held:
+            self._then, self._held_until = then, math.inf
+            self._note_change(is_at_work=self._is_at_work, is_held=True)
+            if seconds is not None:
+                self._held_until = engine.monotonic() + seconds
+                engine.call_later(seconds, self._look_again)
+        engine.waiters.check_idle()
+
+    def release(self) -> None:
+        """Draw on."""
+        with self._engine.lock.held:
+            self._note_change(is_at_work=self._is_at_work, is_held=False)
+            self._look()
+
     # -- on the thread, and where it is started --------------------------------------------------
 
     def _look(self) -> None:
         """Start the thread if there is room. Under the queue's lock, at each of its changes."""
         few = min(AT_A_TIME, (self._ahead + 1) // 2)
+        if self._is_held and self._engine.monotonic() >= self._held_until:
+            if self._then == "cancel":
+                self._engine.aside.call(self.end)  # where a generator may be closed
+                return
+            self._note_change(is_at_work=self._is_at_work, is_held=False)
         if self._is_at_work or self.is_over or self._room() < few:
             return
-        self._set_at_work(True)
+        self._note_change(is_at_work=True, is_held=self._is_held)
         thread = threading.Thread(
             target=self._work, name=f"{self._engine.title}-drawing", daemon=True
         )
         if not self._engine.threads.start(thread, self._look_again):
-            self._set_at_work(False)
+            self._note_change(is_at_work=False, is_held=self._is_held)
 
     def _look_again(self) -> None:
         with self._engine.lock.held:
             self._look()
 
-    def _set_at_work(self, is_at_work: bool) -> None:  # under the lock
+    def _note_change(self, *, is_at_work: bool, is_held: bool) -> None:  # under the lock
         if not self.is_over:
-            self._engine.state.drawing_now += is_at_work - self._is_at_work
-        self._is_at_work = is_at_work
+            state, was = self._engine.state, self._is_at_work and not self._is_held
+            state.drawings_held += is_held - self._is_held
+            state.drawing_now += (is_at_work and not is_held) - was
+        self._is_at_work, self._is_held = is_at_work, is_held
 
     def _room(self) -> int:
-        return self._ahead - self.group.counts[JobStatus.pending]
+        if self._is_held:
+            return 0
+        return self._ahead - self.group.counts[JobStatus.pending] + self.group.held_count
 
     def _work(self) -> None:
         try:
@@ -173,7 +204,7 @@ class Drawing(Drawn):
                 with self._engine.lock.held:
                     room = self._room()
                     if self.is_over or room <= 0:
-                        self._set_at_work(False)
+                        self._note_change(is_at_work=False, is_held=self._is_held)
                         break
                 self._engine.life.check_open()
                 self._draw(min(room, AT_A_TIME))
@@ -240,9 +271,9 @@ class Drawing(Drawn):
         False: a job that was to stand for a known key does so no more; look again.
         """
         engine = self._engine
-        for record, _ in made:
-            if is_new(record):
-                record.groups = (self.group,)
+        new = [record for record, _ in made if is_new(record)]
+        for record in new:
+            record.groups = (self.group,)
         held = [self._handle(record) for record, _ in made] if self._has_keys else None
         prepare(engine, made)
         outside: list[fx.Effect] = []
@@ -260,6 +291,11 @@ class Drawing(Drawn):
                 for record, error in refused.items():
                     event = ev.Refused(record, JobFailure(KIND, str(error), exception=error))
                     outside += engine.apply_inside(event)
+                if self._is_held:
+                    left = max(0.0, self._held_until - engine.monotonic())
+                    seconds = left if left < math.inf else None
+                    for record in new:
+                        outside += engine.apply_inside(ev.Held(record, seconds, self._then))
                 self._note(records)
                 then()
             engine.perform(outside)

@@ -52,8 +52,14 @@ class ControlView(Protocol):
     ) -> int:
         """Cancel jobs; return how many are cancelled or asked to stop."""
 
-    def hold_several(self, records: Sequence[JobRecord], seconds: float | None, then: Then) -> int:
-        """Hold pending jobs; return how many."""
+    def hold_several(
+        self,
+        records: Callable[[], Sequence[JobRecord]],
+        seconds: float | None,
+        then: Then,
+        drawings: Sequence[Drawing],
+    ) -> int:
+        """Hold pending jobs, and what would still be drawn of them; return how many."""
 
     def release_several(self, records: Sequence[JobRecord]) -> int:
         """Release held jobs; return how many were pending."""
@@ -135,6 +141,13 @@ class JobGroup(Sequence[Job], Handle):
             self._drawing.check_drawn()
             self._drawing.check_whole()
         return self._handles()
+
+    def _drawings(self) -> list[Drawing]:
+        """List the long maps whose items are jobs of this group and are not all submitted yet."""
+        if self._group is not None:
+            return [] if self._drawing is None else [self._drawing]
+        with self._control.engine.lock.held:
+            return [one for one in self._control.drawings if one.group.name == self._name]
 
     def _named(self) -> Group | None:
         return self._control.engine.state.groups.named.get(self._name)
@@ -423,17 +436,26 @@ class JobGroup(Sequence[Job], Handle):
             How many are cancelled, or asked to stop.
 
         """
-        if self._drawing is not None:
-            self._drawing.end()
+        for drawing in self._drawings():
+            drawing.end()
         return self._control.cancel_several(self._records(), force, timeout, reason)
 
     def hold(self, seconds: float | None = None, then: Then = "release") -> int:
-        """Hold its pending jobs; see `JobQueue.hold`. Returns how many."""
-        return self._control.hold_several(self._records(), seconds, then)
+        """Hold its pending jobs; see `JobQueue.hold`. Returns how many.
+
+        Of a long map no more items are submitted until that is over.
+        """
+        return self._control.hold_several(self._records, seconds, then, self._drawings())
 
     def release(self) -> int:
         """End the hold of its pending jobs; returns how many are pending."""
-        return self._control.release_several(self._records())
+        count = self._control.release_several(self._records())
+        drawings = self._drawings()  # now: what is held takes no room, so more would be drawn
+        for drawing in drawings:
+            drawing.release()
+        if drawings:  # what has come meanwhile came held
+            self._control.release_several([job for job in self._records() if job.held])
+        return count
 
     def retry_failed(self, kind: str | type[BaseException] | None = None) -> JobGroup:
         """Submit its failed jobs again; each takes the place of the one that it repeats.

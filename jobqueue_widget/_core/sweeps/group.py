@@ -12,6 +12,7 @@ class Counted(Protocol):
 
     number: int
     status: JobStatus
+    held: bool
     groups: tuple[Group, ...]
 
 
@@ -22,13 +23,17 @@ class Group:
     One of a map has them all, also those that the queue has let go; whoever holds it has the jobs.
     """
 
-    __slots__ = ("__weakref__", "_roots", "counts", "counts_gone", "is_drawn", "items", "name")
+    __slots__ = (
+        *("__weakref__", "_roots", "counts", "counts_gone", "held_count"),
+        *("is_drawn", "items", "name"),
+    )
 
     def __init__(self, name: str, *, is_known: bool = False, counts_gone: bool = False) -> None:
         self.name = name
         self.counts_gone = counts_gone  # whether it counts, too, what the queue has let go
         self.is_drawn = False  # True while more items are to come
         self.counts: dict[JobStatus, int] = dict.fromkeys(JobStatus, 0)
+        self.held_count = 0  # of its pending jobs
         self.items: dict[int, Counted] | None = {} if is_known else None
         self._roots: dict[int, int] = {}  # number of an item's latest try: that of its first one
 
@@ -40,6 +45,7 @@ class Group:
     def add(self, job: Counted) -> None:
         """Count one more item."""
         self.counts[job.status] += 1
+        self.held_count += job.held
         job.groups = (*job.groups, self)
         if self.items is not None:
             self.items[job.number] = job
@@ -48,6 +54,7 @@ class Group:
         """Count another try of an item instead of the one before."""
         self.counts[last.status] -= 1
         self.counts[job.status] += 1
+        self.held_count += job.held
         if self.items is not None:
             root = self._roots.pop(last.number, None)
             if root is None:  # it is the first try, or stands for several items

@@ -49,6 +49,7 @@ class GroupsOfQueue:
             assert sorted(found) == sorted(jobs_of(group)), f"{group} has other jobs"
             told = {status: count for status, count in group.counts.items() if count}
             assert told == Counter(job.status for job in found), f"{group}: {told}"
+            assert group.held_count == sum(job.held for job in found), f"{group}: held"
 
 
 class HasGroups(Protocol):
@@ -75,6 +76,13 @@ def moved(job: JobRecord, was: JobStatus) -> None:
     for group in job.groups:
         group.counts[was] -= 1
         group.counts[job.status] += 1
+
+
+def set_held(job: JobRecord, is_held: bool) -> None:
+    """Hold a pending job, or not, and count it so."""
+    for group in job.groups:
+        group.held_count += is_held - job.held
+    job.held = is_held
 
 
 def enrol(
