@@ -77,7 +77,7 @@ class Engine:
         self.logger: logging.Logger = LOGGER  # of what the queue itself has to say; may be another
         self.publisher = Publisher(self._request_delivery, lambda: self.logger)
         self.learning = Learning(self)
-        self.threads = Threads(self, self._call_later)
+        self.threads = Threads(self, self.call_later)
         self.spool = Spool()
         self.keeper = Keeper(self, self.spool, self.call_later)
         self.history = History(self)
