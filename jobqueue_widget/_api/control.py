@@ -85,7 +85,10 @@ class Control(Acts):
 
     def retry(self, record: JobRecord, with_latest: bool = False) -> Job:
         """Submit the same again, as a new job; or with the function as it is now."""
-        return self._retry([record], with_latest, None)[0]
+        while True:
+            jobs = self._retry([record], with_latest, None)
+            if jobs is not None:
+                return jobs[0]
 
     def _told_of_retry(self, record: JobRecord, again: JobRecord, latest: bool) -> Iterator[str]:
         if not latest and differs_now(record.spec):

@@ -28,6 +28,9 @@ from jobqueue_widget import (
     ResultNotKeptError,
     WaitTimeoutError,
 )
+from jobqueue_widget._api.submission import Submission
+from jobqueue_widget._core.jobs import JobRecord
+from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget.errors import UnknownGroupError, UnknownJobError
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
@@ -428,6 +431,40 @@ async def test_one_that_is_retried_twice_is_counted_once() -> None:
         await queue.join()
         assert group[0] is third
         assert group.counts == none(failed=1)
+        inspect(queue).validate()
+
+
+@pytest.mark.parametrize("mine", ["group", "job"])
+@pytest.mark.parametrize("others", ["group", "job"])
+async def test_two_that_retry_at_once_submit_an_item_once(
+    mine: str, others: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one comes while the jobs of this one are packed, as in another thread."""
+    parents = Submission.parents_again
+    found: list[Job] = []
+
+    def retry(group: JobGroup, how: str) -> list[Job]:
+        return [group[3].retry()] if how == "job" else list(group.retry_failed())
+
+    def late(self: Submission, spec: JobSpec) -> tuple[JobRecord, ...]:
+        monkeypatch.undo()
+        found.extend(retry(group, others))
+        return parents(self, spec)
+
+    async with JobQueue() as queue:
+        group = queue.options(group="mine").map(unless, [set[int]()] * 4, range(4))
+        await queue.join()
+        monkeypatch.setattr(Submission, "parents_again", late)
+        found += retry(group, mine)
+        is_copied = mine == "job"  # which was wanted, whatever others have done
+        assert len(queue) == 4 + len(found)
+        assert [job.group for job in found].count(None) == is_copied
+        tried = [job.retry_of for job in found if job.group]
+        assert len(tried) == len(set(tried)) == (4 if "group" in (mine, others) else 1)
+        for known in (group, queue.group("mine")):
+            assert sum(known.counts.values()) == len(known) == 4
+        inspect(queue).validate()
+        await queue.join()
         inspect(queue).validate()
 
 

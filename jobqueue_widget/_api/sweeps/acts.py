@@ -197,19 +197,27 @@ class Acts:
         return named
 
     def retry_several(self, records: Sequence[JobRecord], name: str) -> JobGroup:
-        """Submit the same again, all or none; the new jobs are a group."""
-        group = Group(name)
-        return JobGroup(self, name, group, self._retry(records, False, group))
+        """Submit the same again, all or none; the new jobs are a group.
+
+        What somebody else has tried again meanwhile is left out.
+        """
+        while True:
+            group = Group(name)
+            jobs = self._retry([job for job in records if job.retried_by is None], False, group)
+            if jobs is not None:
+                return JobGroup(self, name, group, jobs)
 
     def _retry(
         self, records: Sequence[JobRecord], with_latest: bool, group: Group | None
-    ) -> list[Job]:
+    ) -> list[Job] | None:
+        """Submit the same again; None: another try has begun or ended meanwhile, look again."""
         made: list[tuple[JobRecord, tuple[JobRecord, ...]]] = []
         repeated: dict[JobRecord, JobRecord] = {}
         make = self.submission.as_now if with_latest else self.submission.again
+        before = _tries(records)
         for record in records:
             again = make(record)
-            if not latest(record).status.ended:  # a copy: it does not take that one's place
+            if not before[record][1]:  # a copy: it does not take that one's place
                 again.spec.options = replace(again.spec.options, group=None)
             if group is not None:
                 again.groups = (group,)
@@ -218,11 +226,11 @@ class Acts:
             made.append((again, self.submission.parents_again(again.spec)))
             repeated[again] = record
         jobs = list(map(self.handle, repeated))
-        for record, job in zip(records, jobs, strict=True):
-            if record.groups:
-                self.handle(record)._next = job
-        if made:
-            self.engine.submit(made, repeated)
+        followed = [pair for pair in zip(records, jobs, strict=True) if pair[0].groups]
+        if made and not self.engine.submit(made, repeated, lambda: _tries(records) == before):
+            return None
+        for record, job in followed:
+            self.handle(record)._next = job
         return jobs
 
     # -- acts ------------------------------------------------------------------------------------
@@ -379,6 +387,11 @@ def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:
         return min(len(cast("Sized", one)) for one in iterables)
     except Exception:  # a bar or a loader over what has no length
         return None
+
+
+def _tries(records: Sequence[JobRecord]) -> dict[JobRecord, tuple[JobRecord, bool]]:
+    """Return the latest try of each, and whether it has ended."""
+    return {record: (last := latest(record), last.status.ended) for record in records}
 
 
 def told_text(job: JobRecord, text: str) -> str:
