@@ -81,7 +81,7 @@ def group_html(group: JobGroup, done_at: float | None = None) -> str:
         if counts[kind]
     )
     told = ", ".join(f"{counts[kind]:,} {word}" for kind, word in TOLD.items() if counts[kind])
-    heading = f"{group.name}: {group.progress:.0%} of {total:,}" + (f", {told}" if told else "")
+    heading = f"{group.title}: {group.progress:.0%} of {total:,}" + (f", {told}" if told else "")
     if done_at is not None:
         heading += f"; done about {datetime.fromtimestamp(done_at).astimezone():%H:%M}"
     return (

@@ -34,6 +34,36 @@ def starts(queue: JobQueue, *jobs: Job) -> list[float | None]:
     return [queue.starts_in(job) for job in jobs]
 
 
+async def test_each_group_is_told_for_its_own_jobs_whatever_their_name_is() -> None:
+    """A map, another of the same name, what is tried again of the first, and all of the name."""
+    marks: set[int] = set()
+
+    async def unless(number: int) -> None:
+        await asyncio.sleep(0.01)
+        assert number in marks
+
+    async with JobQueue() as queue:
+        view = queue.options(group="mine", ahead=2)
+        first = view.map(unless, range(3))
+        await first.wait_drawn()
+        await queue.join()
+        marks.update(range(100))
+        await queue.submit_nowait(unless, 0)
+        queue.submit_nowait(unless, 0)
+        again, later = first.retry_failed(), view.map(unless, range(20))
+        found = [one.eta for one in (again, first, later, queue.group("mine"))]
+        assert None not in found
+        mine, parent, second, all_of_it = (one or 0.0 for one in found)
+        assert parent == pytest.approx(mine, rel=0.1)
+        assert all_of_it == pytest.approx(second, rel=0.1)
+        assert 0 < 3 * mine < second
+        assert (again.name, again.title) == ("mine", "mine (tried again)")
+        assert first.title == queue.group("mine").title == "mine"
+        assert "'mine (tried again)' of 3" in repr(again)
+        assert "mine (tried again)" in again._repr_html_()
+        await queue.join()
+
+
 async def test_a_queue_says_when_as_soon_as_it_knows() -> None:
     async with JobQueue() as queue:
         assert eta(queue) == 0.0

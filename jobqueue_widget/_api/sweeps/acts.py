@@ -202,7 +202,7 @@ class Acts:
         What somebody else has tried again meanwhile is left out.
         """
         while True:
-            group = Group(name)
+            group = Group(f"{name} (tried again)")
             jobs = self._retry([job for job in records if job.retried_by is None], False, group)
             if jobs is not None:
                 return JobGroup(self, name, group, jobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Protocol
 
 from ..._core.sweeps.eta import Forecast, Run, forecast
@@ -11,6 +11,7 @@ from ..._runtime.storage.learning import Kind, kind_of
 
 if TYPE_CHECKING:
     from ..._core.jobs import JobRecord
+    from ..._core.sweeps.group import Group
     from ..._runtime.engine import Engine
     from .drawing import Drawing
 
@@ -33,7 +34,10 @@ def forecast_of(control: HasDrawings) -> Forecast:
         running = list(state.running.values())
         ready, waiting = list(state.order.ready()), list(state.order.waiting())
         lanes = engine.max_running
-        drawings = list(control.drawings)
+        drawings = [
+            (drawing, {drawing.group, state.groups.named.get(drawing.group.name)})
+            for drawing in control.drawings
+        ]
     known: dict[Kind, Sequence[float]] = {}  # one list for all of a kind, as `forecast` wants it
 
     def run(job: JobRecord) -> Run:
@@ -42,8 +46,7 @@ def forecast_of(control: HasDrawings) -> Forecast:
         if seen is None:
             seen = known[kind] = engine.learning.durations(job.spec)
         elapsed = 0.0 if job.started_at is None else max(0.0, now - job.started_at)
-        groups = {group.name for group in job.groups} if job.groups else ()
-        return Run(job.id, seen, tuple(groups), elapsed, job.progress)
+        return Run(job.id, seen, tuple(dict.fromkeys(job.groups)), elapsed, job.progress)
 
     def later(job: JobRecord) -> Run:
         told = run(job)
@@ -59,21 +62,26 @@ def forecast_of(control: HasDrawings) -> Forecast:
         if not one.seen and one.left is not None:  # the first of its kind tells of the others
             known[kind_of(job.spec)] = [one.elapsed + one.left]
     told = forecast(begun, [*map(run, ready)], [*map(later, waiting)], lanes)
-    for drawing in drawings:
-        _add_what_is_not_drawn(told, drawing, known, lanes)
+    for drawing, groups in drawings:
+        _add_what_is_not_drawn(told, drawing, groups, known, lanes)
     return told
 
 
 def _add_what_is_not_drawn(
-    told: Forecast, drawing: Drawing, known: Mapping[Kind, Sequence[float]], lanes: int
+    told: Forecast,
+    drawing: Drawing,
+    groups: Set[Group | None],
+    known: Mapping[Kind, Sequence[float]],
+    lanes: int,
 ) -> None:
     """Add the items of a long map that are no jobs yet; as if they came behind all others."""
-    seen, left, name = known.get(drawing.kind), drawing.left, drawing.group.name
+    seen, left = known.get(drawing.kind), drawing.left
     if seen and left is not None:
         more = left * sum(seen) / len(seen) / lanes
         told.done = None if told.done is None else told.done + more
-        if name in told.groups:
-            told.groups[name] += more
+        for group in groups & told.groups.keys():
+            told.groups[group] += more
     else:
         told.done = None
-        told.groups.pop(name, None)
+        for group in groups:
+            told.groups.pop(group, None)

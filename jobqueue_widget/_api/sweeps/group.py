@@ -142,6 +142,10 @@ class JobGroup(Sequence[Job], Handle):
             self._drawing.check_whole()
         return self._handles()
 
+    def _counted(self) -> Group | None:
+        """Return what counts its jobs; None: the queue keeps none of this name."""
+        return self._group or self._named()
+
     def _drawings(self) -> list[Drawing]:
         """List the long maps whose items are jobs of this group and are not all submitted yet."""
         if self._group is not None:
@@ -251,8 +255,16 @@ class JobGroup(Sequence[Job], Handle):
 
     @property
     def name(self) -> str:
-        """The name given by `options(group=…)`, or one that was made up."""
+        """The name given by `options(group=…)`, or one that was made up.
+
+        `queue.group(name)` has all jobs of that name: of several maps, too, and of other tries.
+        """
         return self._name
+
+    @property
+    def title(self) -> str:
+        """The name, and whether these are the jobs that `retry_failed` has submitted."""
+        return self._name if self._group is None else self._group.name
 
     @property
     def counts(self) -> dict[str, int]:
@@ -261,7 +273,7 @@ class JobGroup(Sequence[Job], Handle):
         An item that was tried again counts once, by its latest try.
         """
         with self._control.engine.lock.held:
-            group = self._group or self._named()
+            group = self._counted()
             if group is None:
                 return {status.value: 0 for status in JobStatus}
             return {status.value: count for status, count in group.counts.items()}
@@ -270,14 +282,14 @@ class JobGroup(Sequence[Job], Handle):
     def done(self) -> bool:
         """True once all of its jobs have ended, however; also if there are none."""
         with self._control.engine.lock.held:
-            group = self._group or self._named()
+            group = self._counted()
             return group is None or not group.open_count
 
     @property
     def progress(self) -> float:
         """Progress from 0.0 to 1.0: the share of what has ended, and what running jobs report."""
         with self._control.engine.lock.held:
-            group = self._group or self._named()
+            group = self._counted()
             total = 0 if group is None else sum(group.counts.values())
             if group is None or not total:
                 return 1.0
@@ -294,7 +306,7 @@ class JobGroup(Sequence[Job], Handle):
     @property
     def eta(self) -> float | None:
         """Seconds until all of its jobs are done, as `JobQueue.eta`; None: unknown."""
-        return 0.0 if self.done else forecast_of(self._control).groups.get(self._name)
+        return 0.0 if self.done else forecast_of(self._control).groups.get(self._counted())
 
     def failures(self) -> dict[str, list[Job]]:
         """Return the failed jobs by what they failed of, the most frequent kind first.
@@ -365,7 +377,7 @@ class JobGroup(Sequence[Job], Handle):
         return self.results()
 
     async def _wait(self) -> None:
-        group = self._group or self._named()
+        group = self._counted()
         if group is not None:
             await self._control.wait_for_group(group, self._records(), None)
 
@@ -393,7 +405,7 @@ class JobGroup(Sequence[Job], Handle):
             QueueIdleError: what is left cannot start by itself (held, paused, not started).
 
         """
-        group = self._group or self._named()
+        group = self._counted()
         if group is not None:
             self._control.wait_for_group_blocking(group, self._records, timeout, self._drawing)
 
@@ -499,7 +511,7 @@ class JobGroup(Sequence[Job], Handle):
         counts = self.counts
         total = sum(counts.values())
         told = [f"{counts[name]:,} {name}" for name in _TOLD if counts[name]]
-        return f"<JobGroup {fit(self._name, 40)!r} of {total:,}: {', '.join(told) or 'no jobs'}>"
+        return f"<JobGroup {fit(self.title, 40)!r} of {total:,}: {', '.join(told) or 'no jobs'}>"
 
 
 _TOLD = ("completed", "failed", "cancelled", "running", "pending")

@@ -80,7 +80,7 @@ class Run:
 
     id: str
     seen: Sequence[float]
-    groups: Sequence[str] = ()
+    groups: Sequence[Hashable] = ()
     elapsed: float = 0.0
     progress: float | None = None
     after: Sequence[str] = ()
@@ -105,7 +105,7 @@ class Forecast:
     """When jobs start, groups are done and all is done, in seconds from now; else unknown."""
 
     starts: dict[str, float] = field(default_factory=dict)
-    groups: dict[str, float] = field(default_factory=dict)
+    groups: dict[Hashable, float] = field(default_factory=dict)
     done: float | None = None
 
 
@@ -119,20 +119,20 @@ def forecast(
     """
     lit = _known(ready, waiting) if lanes and all(run.is_known for run in running) else []
     plays = max(1, min(PLAYS, MOST_PLAYED // (len(lit) + 1)))
-    starts, groups, done = [0.0] * len(lit), dict[str, float](), 0.0
+    starts, groups, done = [0.0] * len(lit), dict[Hashable, float](), 0.0
     for number in range(plays):
         play = _Play(running, lanes, random.Random(number).random)
         for i, run in enumerate(lit):
             starts[i] += play.add(run)
-        for name, end in play.groups.items():
-            groups[name] = groups.get(name, 0.0) + end
+        for group, end in play.groups.items():
+            groups[group] = groups.get(group, 0.0) + end
         done += max(play.ends.values(), default=0.0)
     known = {run.id for run in (*running, *lit) if run.is_known}
     dark = [run for run in (*running, *ready, *waiting) if run.id not in known]
-    unknown = {name for run in dark for name in run.groups}
+    unknown = {group for run in dark for group in run.groups}
     return Forecast(
         {run.id: start / plays for run, start in zip(lit, starts, strict=True)},
-        {name: end / plays for name, end in groups.items() if name not in unknown},
+        {group: end / plays for group, end in groups.items() if group not in unknown},
         None if dark else done / plays,
     )
 
@@ -157,7 +157,7 @@ class _Play:
         self._draw = draw
         self._pools: dict[int, list[float]] = {}
         self.ends: dict[str, float] = {}
-        self.groups: dict[str, float] = {}
+        self.groups: dict[Hashable, float] = {}
         for run in running:
             if run.is_known:
                 rest = _rest(run, draw())
@@ -181,9 +181,9 @@ class _Play:
 
     def _end(self, run: Run, end: float) -> None:
         self.ends[run.id] = end
-        for name in run.groups:
-            if end > self.groups.get(name, 0.0):
-                self.groups[name] = end
+        for group in run.groups:
+            if end > self.groups.get(group, 0.0):
+                self.groups[group] = end
 
 
 def _rest(run: Run, share: float) -> float:
