@@ -15,7 +15,8 @@ from ._core.lazy import LazyResult
 from ._core.machine.told import unchecked_text
 from ._core.texts.fitting import fit
 from ._core.texts.words import cancel_text, error_text
-from ._runtime.storage.logs import JobLog
+from ._runtime.storage.logs import part_of, tail_of
+from ._runtime.storage.outputs import JobOutput, lost_outputs_of, outputs_of
 from ._secrets.arguments import describe_arguments, shown_arguments, shown_result
 from .errors import (
     JobCancelledError,
@@ -414,8 +415,22 @@ class Job(Handle):
 
     def logs(self, lines: int = 100) -> str:
         """Return the last lines that the job printed."""
-        log = self._record.log
-        return log.tail(lines) if isinstance(log, JobLog) else ""
+        return tail_of(self._record.log, lines)
+
+    @property
+    def outputs(self) -> list[JobOutput]:
+        """What the job has displayed, in order: `display(*job.outputs)` shows it in a cell.
+
+        That is what `display(…)`, `plt.show()` and a figure that a worker returns give, as far as
+        they are more than text. Their text is in the log, at its place. Of its latest attempt at
+        most 50, with 20 MiB in all. Not in a journal.
+        """
+        return outputs_of(self._record)
+
+    @property
+    def outputs_lost(self) -> int:
+        """How many outputs were not kept, beyond those in `outputs`."""
+        return lost_outputs_of(self._record)
 
     def _write_log(self, text: str) -> None:
         """Append what this package has to say of the job."""
@@ -429,12 +444,7 @@ class Job(Handle):
             limit: at most so many bytes.
 
         """
-        log = self._record.log
-        if not isinstance(log, JobLog):
-            return 0, b"", 0
-        size = log.size
-        start, data = log.read(max(0, size - limit) if start < 0 else start, limit)
-        return start, data, size
+        return part_of(self._record.log, start, limit)
 
     def describe_arguments(self, limit: int = 80) -> str:
         """Return the arguments as they would be typed, on one line; secret ones as `•••`."""
@@ -502,8 +512,7 @@ class Job(Handle):
 
     def __repr__(self) -> str:
         record = self._record
-        title = record.spec.title
-        text = f"<Job {record.id} {fit(title, 40)!r} {record.status.value}"
+        text = f"<Job {record.id} {fit(record.spec.title, 40)!r} {record.status.value}"
         if record.status is JobStatus.running:
             amount = "" if record.progress is None else f" {record.progress:.0%}"
             text += f"{amount}{', ' + record.cancel_phase if record.cancel_phase else ''}"

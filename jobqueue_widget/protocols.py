@@ -56,6 +56,9 @@ class Reporter(Protocol):
     def log(self, data: bytes | str) -> None:
         """Append output of the job to its log."""
 
+    def output(self, told: dict[str, Any], body: bytes) -> None:
+        """Keep what the job displays beside its log; as `child/displays/account.py` makes it."""
+
     def ended(self, outcome: Outcome) -> None:
         """Tell how the work has ended, once it is really gone. Frees the lane."""
 

@@ -71,6 +71,7 @@ class JobRecord:
         "message",
         "needed_by",
         "number",
+        "outputs",
         "parents",
         "parents_left",
         "priority",
@@ -192,6 +193,8 @@ class JobRecord:
         self.function_changed = False
         #: The runtime's `JobLog`. Once something was written.
         self.log: object = None
+        #: The runtime's `KeptOutputs`. Once something was displayed.
+        self.outputs: object = None
         #: A weak reference to the `Job` that its user holds. Once there was one.
         self.handle: Callable[[], object] | None = None
         #: What is reserved and was seen to be used. From its admission on.

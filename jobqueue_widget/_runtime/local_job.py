@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from ..child.capture import tqdm
 from ..child.capture.inside import Capture
+from ..child.displays.account import Outputs
+from ..child.displays.display import hooks_of_a_kernel
 from ..child.job_context import JobContext, bind, bound_job, current_job, outside
 
 if TYPE_CHECKING:
@@ -20,8 +23,17 @@ class LocalJobContext(JobContext):
 
     def __init__(self, reporter: Reporter) -> None:
         log = outside(reporter.log)
+        self._reporter = reporter
+        self._outputs: Outputs | None = None
         super().__init__(reporter.job_id, reporter.attempt, outside(reporter.progress), log)
         CAPTURE.prepare()
+
+    @property
+    def outputs(self) -> Outputs:
+        """What takes the job's outputs."""
+        if self._outputs is None:
+            self._outputs = Outputs(outside(self._reporter.output))
+        return self._outputs
 
     def keep_in(self, kept: Kept, whose: Callable[[], Hashable]) -> None:
         """Keep values in these, under what `whose()` gives; that is asked if there are any."""
@@ -37,7 +49,12 @@ class LocalJobContext(JobContext):
         return True
 
 
-CAPTURE = Capture(bound_job, current_job, tqdm.hooks)
+def hooks(current: Callable[[], Any]) -> dict[str, Callable[[ModuleType], None]]:
+    """Return what to do with modules of this process."""
+    return {**tqdm.hooks(current), **hooks_of_a_kernel()}
+
+
+CAPTURE = Capture(bound_job, current_job, hooks)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: bind(None))  # a copy of a job is no job

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol, SupportsFloat
+from typing import TYPE_CHECKING, Any, Protocol, SupportsFloat
 
 from .._core import events as ev
 from .._core.jobs import JobRecord, Outcome
 from .._core.texts.fitting import ends, fit
+from ..child.displays.account import MOST, MOST_BYTES
 from ..child.wire import plain
 from ..errors import InvalidTransition, ReentrantCallError
 from ..workers.unpacking import PackedValue
@@ -16,6 +17,7 @@ from .failures import outcome_of_start, said_of
 from .storage.filling import Filling
 from .storage.forwarding import takes
 from .storage.hidden_output import HiddenOutput
+from .storage.outputs import KeptOutputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     from .._core.spec import JobSpec
     from ..protocols import Execution, Executor
     from .executor_context import QueueContext
+    from .publish import Publisher
     from .storage.keeper import Keeper
     from .storage.logs import JobLog
 
 MAX_MESSAGE = 500
+LIMIT_OF_OUTPUTS = f"{MOST} of a job are, with {MOST_BYTES >> 20} MiB in all"
 
 
 class RunsJobs(EngineView, Protocol):
@@ -38,6 +42,7 @@ class RunsJobs(EngineView, Protocol):
 
     context: QueueContext
     keeper: Keeper
+    publisher: Publisher
 
     def begin_beside_jobs(self) -> None: ...
     def log_of(self, job: JobRecord) -> JobLog: ...
@@ -196,16 +201,36 @@ class Run:
             data = self._output.pass_on(data)
         self._engine.log_of(self.job).write(data)
 
+    def output(self, told: dict[str, Any], body: bytes) -> None:
+        """Keep what the job displays; say so to whoever shows it."""
+        if self.over:
+            self._engine.late_reports += 1
+            return
+        kept = self.job.outputs
+        if not isinstance(kept, KeptOutputs):
+            kept = self.job.outputs = KeptOutputs()
+        kept.take(self.attempt, told, body, self._secrets)
+        with self._engine.lock.held:
+            self._engine.publisher.touch()
+
     def ended(self, outcome: Outcome) -> None:
         """End the run. A second end is counted and ignored."""
         if self._output is not None and self._secrets is not None:
             if left := self._output.rest():
                 self._engine.log_of(self.job).write(left)
             outcome = self._secrets.hide_in_outcome(outcome)
+        if isinstance(self.job.outputs, KeptOutputs) and not self.over:
+            self._say_what_was_lost(self.job.outputs.lost)
         if type(outcome.value) is PackedValue:
             outcome.value = self._kept_packed(outcome.value)
         self._engine.end_run(self, outcome)
         self.execution = None  # it knows us: without a cycle both are freed now
+
+    def _say_what_was_lost(self, count: int) -> None:
+        if count:
+            were = "output was" if count == 1 else "outputs were"
+            said = f"[{count} more {were} not kept: {LIMIT_OF_OUTPUTS}]\n"
+            self._engine.log_of(self.job).write(said)
 
     def _kept_packed(self, packed: PackedValue) -> object:
         return None if self.over else self._engine.keeper.keep_packed(self.job, packed)

@@ -10,6 +10,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from .byvalue import MAIN
+from .displays.display import show_what_is_left
 from .loading import is_of_a_job
 
 
@@ -58,8 +59,8 @@ class Cell:
         try:
             for code in codes:
                 value = eval(code, there)
-        except NameError as error:
-            self._explain(error)
+        except Exception as error:
+            self._failed(error)
             raise
         return self._end(value, there)
 
@@ -70,11 +71,9 @@ class Cell:
                 value = eval(code, there)
                 if code.co_flags & inspect.CO_COROUTINE:
                     value = await value
-        except NameError as error:
-            self._explain(error)
-            raise
-        except TypeError as error:
-            if "await" in str(error) and hasattr(error, "add_note"):
+        except Exception as error:
+            self._failed(error)
+            if type(error) is TypeError and "await" in str(error) and hasattr(error, "add_note"):
                 error.add_note("a job of the notebook is its result here, and is not awaited")
             raise
         return self._end(value, there)
@@ -82,6 +81,8 @@ class Cell:
     def _end(self, value: object, there: Mapping[str, Any]) -> dict[str, Any]:
         if self._shows_last and value is not None:
             vars(builtins).get("display", print)(value)
+        if is_of_a_job(sys.modules.get(MAIN)):
+            show_what_is_left()
         missing = [name for name in self._out if name not in there]
         if missing:
             raise NameError(
@@ -89,7 +90,12 @@ class Cell:
             )
         return {name: there[name] for name in self._out}
 
-    def _explain(self, error: NameError) -> None:
+    def _failed(self, error: Exception) -> None:
+        """Show what there is, and say of a name that is missing why it is."""
+        if is_of_a_job(sys.modules.get(MAIN)):
+            show_what_is_left()
+        if not isinstance(error, NameError):
+            return
         why = self._left_out.get(getattr(error, "name", None) or "")
         if why is not None and hasattr(error, "add_note"):
             error.add_note(f"the notebook has one, which was not sent: {why}")

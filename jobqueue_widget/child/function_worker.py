@@ -41,14 +41,18 @@ def load(name: str) -> Any:
 
 # Under their real names, so that what jobs import from us is the same module, installed or not.
 byvalue = load("byvalue")
+keeping = load("keeping")
+job_context = load("job_context")
+account = load("displays.account")
+forms = load("displays.forms")
+display = load("displays.display")
 loading = load("loading")
 wire = load("wire")
 references = load("calls.references")
 child_pipes = load("pipes")
 ends = load("ends")
-keeping = load("keeping")
-job_context = load("job_context")
 state = load("baseline")
+worker_job = load("capture.worker_job")
 inside = load("capture.inside")
 logs = load("capture.logs")
 tqdm = load("capture.tqdm")
@@ -59,6 +63,7 @@ MARKS = ("JOBQUEUE_WORKER_ID", "JOBQUEUE_RUN_ID")  # by which what this process 
 OUR_FILES = (
     os.path.abspath(__file__),
     *(module.__file__ for module in (byvalue, loading, wire, references, job_context)),
+    *(module.__file__ for module in (account, forms, display)),
     os.path.join(HERE, "cell.py"),
 )
 
@@ -113,19 +118,6 @@ class Body:
         """Note that the job is over."""
         with self._lock:
             self.context = None
-
-
-class WorkerJob(job_context.JobContext):  # type: ignore[misc, name-defined]
-    """A job of a worker; what it has left behind is silent, as the next one has the log then."""
-
-    def log(self, text: object) -> None:
-        """Write a line to the job's log."""
-        if not self._over:
-            super().log(text)
-
-    def takes(self, text: str) -> bool:
-        """Drop it after the end; until then all that this process prints is the job's."""
-        return bool(self._over)
 
 
 class Worker:
@@ -220,10 +212,9 @@ class Worker:
         del job
         self.set_up(setup)
         self.logging.take_over(logging_there)
-        context = WorkerJob(
-            job_id, attempt, self.sender(number), child_pipes.write_log, self.held_back.set
+        context = worker_job.WorkerJob(
+            job_id, attempt, number, function, self.pipes, self.held_back.set
         )
-        context.number, context.function = number, function
         self.returned = None
         end = self.end = ends.End(self.pipes, number)
         self.body.begin(context)
@@ -262,6 +253,7 @@ class Worker:
             target, args, kwargs = references.load_call(function, call, source, brought)
             try:
                 value = job_context.run_body(target, args, kwargs)
+                display.show_result(value)
             finally:
                 for stop in (sys.setprofile, sys.settrace):
                     try:  # in this very frame: what it has set may fail all our calls
@@ -315,15 +307,6 @@ class Worker:
         except OSError:
             return meta, parts
         return packed
-
-    def sender(self, number: int) -> Any:
-        """Return what a context reports through."""
-
-        def send(fraction: object, message: object) -> None:
-            frame = json.dumps(job_context.readable_report(fraction, message)).encode()
-            self.pipes.send(wire.PROGRESS, number, [frame])
-
-        return send
 
     def set_up(self, setup: dict[str, Any] | None) -> None:
         """Take over what changed in the kernel: folder, import path, environment."""
@@ -392,6 +375,11 @@ class Worker:
         return {"imports": True}
 
 
+def hooks(current: Any) -> dict[str, Any]:
+    """Return what to do with modules that jobs import."""
+    return {**tqdm.hooks(current), **display.hooks_of_a_worker()}
+
+
 def main() -> None:
     """Set the process up, then run jobs until the pipe ends."""
     sys.path[:] = [entry for entry in sys.path if not entry or os.path.abspath(entry) != HERE]
@@ -417,7 +405,7 @@ def make_ready(worker: Worker, last_finder: Any) -> None:
     if ASK_SIGNAL is not None:
         signal.signal(ASK_SIGNAL, worker.body.on_signal)
     sys.meta_path.append(last_finder)
-    worker.capture = inside.Capture(job_context.bound_job, job_context.current_job, tqdm.hooks)
+    worker.capture = inside.Capture(job_context.bound_job, job_context.current_job, hooks)
     worker.capture.prepare()
     sys.breakpointhook = inside.Question(sys.breakpointhook, job_context.current_job)
     sys.modules["__main__"] = state.clean_main()

@@ -85,6 +85,7 @@ class JobContext:
     kept = OF_PROCESS
     function: bytes = b""  # as it was pickled
     keeps = False  # the job has called `keep`
+    outputs: Any = None  # takes what it displays; None: only the text of that, in the log
 
     def __init__(
         self,

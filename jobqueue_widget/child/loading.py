@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from .byvalue import MAIN, MARK, annotations_of
+from .displays.display import display
 
 PATIENCE = 5.0  # seconds that a thread waits while another makes classes
 
@@ -57,12 +58,6 @@ class Main:
         for name, lines in sources.items():
             linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
             self._sources.append(name)
-
-
-def display(*objects: object, **options: object) -> None:
-    """Print what a cell would show, as a job has no page."""
-    for one in objects:
-        print(repr(one))  # noqa: T201 - into the log of the job
 
 
 class _Main(ModuleType):

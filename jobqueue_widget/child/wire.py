@@ -29,7 +29,7 @@ SMALL = 16 * 1024  # bytes up to which the parts of a frame are joined into one
 JOB, MORE, ASK, EXIT, QUESTION, NEXT = b"J", b"M", b"A", b"X", b"Q", b"N"
 # worker -> kernel; the second line from functions only, the third from plugins only
 READY, PROGRESS, END, ANSWER = b"R", b"P", b"E", b"W"
-VALUE, RETURNED, OUTCOME = b"V", b"T", b"O"
+VALUE, RETURNED, OUTCOME, DISPLAY = b"V", b"T", b"O", b"D"
 CHUNK = b"C"
 SHOWN = 200  # characters that are shown of a value that is not kept
 PLAIN_VALUE: dict[str, Any] = {"kind": "value", "plain": True}

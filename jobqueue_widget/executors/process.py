@@ -320,6 +320,10 @@ class ProcessExecution:
         """Pass on."""
         self._reporter.log(data)
 
+    def on_output(self, told: dict[str, Any], body: bytes) -> None:
+        """Pass on."""
+        self._reporter.output(told, body)
+
     def on_returned(self, told: object) -> None:
         """Note that it has done its work, whatever becomes of its value."""
         self._returned = told

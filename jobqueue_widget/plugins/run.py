@@ -277,6 +277,9 @@ class PluginRun:
         if self.is_work:
             self.reporter.log(data)
 
+    def on_output(self, told: dict[str, Any], body: bytes) -> None:
+        """Do nothing: workers of plugins display nothing."""
+
     def on_returned(self, told: object) -> None:
         """Do nothing: workers of plugins do not say that a function has returned."""
 

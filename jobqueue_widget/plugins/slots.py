@@ -119,6 +119,9 @@ class NullReporter:
         """Write output into the log of the job that makes the call."""
         self._caller.log(data if isinstance(data, str) else data.decode("utf-8", "replace"))
 
+    def output(self, told: dict[str, Any], body: bytes) -> None:
+        """Do nothing: plugins display nothing."""
+
     def ended(self, outcome: Outcome) -> None:
         """Hand the outcome to whoever waits."""
         if not self.done.done():

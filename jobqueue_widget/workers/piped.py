@@ -187,12 +187,24 @@ class PipedWorker(ABC):
                 task.on_returned(json.loads(body))
             except ValueError as error:
                 self._break(f"sent what cannot be read: {error}")
+        elif kind == wire.DISPLAY:
+            self._show(task, body)
         elif kind == wire.OUTCOME:
             if (end := self._read_end(body, "an outcome")) is not None:
                 task.on_outcome(*end)
         else:
             if (end := self._read_end(body, "an end")) is not None:
                 self._end_task(task, *end)
+
+    def _show(self, task: Task, body: bytearray) -> None:
+        try:
+            told, shown = wire.split_parts(memoryview(body))
+            words = json.loads(bytes(told))
+        except (wire.ProtocolError, ValueError) as error:
+            self._break(f"sent an output that cannot be read: {error}")
+            return
+        self._drain_log()
+        task.on_output(words, bytes(shown))
 
     def _read_end(self, body: bytearray, what: str) -> tuple[dict[str, Any], list[Any]] | None:
         try:

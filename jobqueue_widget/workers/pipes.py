@@ -15,7 +15,7 @@ F_SETPIPE_SZ = 1031
 
 FROM_WORKERS = frozenset(
     {wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.ANSWER}
-    | {wire.VALUE, wire.RETURNED, wire.OUTCOME}
+    | {wire.VALUE, wire.RETURNED, wire.OUTCOME, wire.DISPLAY}
 )
 FROM_PLUGINS = frozenset({wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.ANSWER, wire.CHUNK})
 

@@ -23,6 +23,9 @@ class Task(Protocol):
     def on_log(self, data: bytes) -> None:
         """Take what the job printed."""
 
+    def on_output(self, told: dict[str, Any], body: bytes) -> None:
+        """Take what the job displayed, after what it printed before."""
+
     def on_returned(self, told: object) -> None:
         """Note that the job's body has returned (`wire.returned`); its value may still not come."""
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from jobqueue_widget._api.submission import classify
 from jobqueue_widget._core.jobs import Outcome
@@ -32,6 +33,7 @@ class Recorder:
         self.phases: list[str | None] = []
         self.where: str | None = None
         self.reports: list[tuple[object, object]] = []
+        self.outputs: list[tuple[dict[str, Any], bytes]] = []
         self.ends: list[Outcome] = []
         self.kills_failed: list[str] = []
         self.told = threading.Event()
@@ -46,6 +48,9 @@ class Recorder:
 
     def log(self, data: bytes | str) -> None:
         self._log += data.encode() if isinstance(data, str) else data
+
+    def output(self, told: dict[str, Any], body: bytes) -> None:
+        self.outputs.append((told, body))
 
     def ended(self, outcome: Outcome) -> None:
         self.ends.append(outcome)

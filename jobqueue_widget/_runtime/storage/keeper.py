@@ -26,6 +26,7 @@ from ...child.calls import references
 from ...workers.unpacking import PackedValue, lost_value
 from .arguments import ARGUMENTS_SHARE, LIGHT, KeptArguments, ReadsArguments
 from .logs import JobLog
+from .outputs import KeptOutputs
 from .shelf import Shelf
 from .sizes import size_of
 from .spool import Spool, read_value, write_value
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 SPOOL_SHARE, LARGEST_SPOOL = 10, 20 << 30  # a tenth of the disk's free space, at most 20 GiB
 LOG_MEMORY, LOG_FILES = 64 << 20, 1 << 30  # bytes of logs of ended jobs
+OUTPUTS_MEMORY = 256 << 20  # bytes of what ended jobs have displayed
 LOOK_AGAIN = 1.0  # seconds, while nothing may start
 SETTLE_PATIENCE = 5.0
 
@@ -62,6 +64,7 @@ class Keeper:
         self._files = Shelf()
         self._logs = Shelf()
         self._log_files = Shelf()
+        self._outputs = Shelf()
         self._copies: set[JobRecord] = set()  # whose results are not the user's own objects
         self._packed: set[JobRecord] = set()  # whose files other processes can read, too
         self._told: dict[JobRecord, NotKept] = {}  # what is in the files, should it be let go
@@ -103,6 +106,8 @@ class Keeper:
             return
         if type(job.log) is JobLog:
             self._note_log(job, job.log)
+        if type(job.outputs) is KeptOutputs:
+            self._note_outputs(job, job.outputs)
         if job.status is COMPLETED:
             self._arguments.note(job, self.describe)
         value = job.result
@@ -149,7 +154,8 @@ class Keeper:
 
     def has(self, job: JobRecord) -> bool:
         """True if an ended job may have left anything here: not one that never ran."""
-        return job.result is not None or job.log is not None or job in self._arguments
+        left = job.result, job.log, job.outputs
+        return any(one is not None for one in left) or job in self._arguments
 
     def evicted(self, job: JobRecord) -> None:
         """Drop what the job left, or do so with the last handle that its user has."""
@@ -159,7 +165,7 @@ class Keeper:
         if job.taken_by:
             self._awaited.add(job)
             return
-        shelves = (self._results, self._files, self._arguments, self._log_files)
+        shelves = self._results, self._files, self._arguments, self._log_files, self._outputs
         handle = None if job.handle is None else job.handle()
         if handle is None:
             self._drop(job)
@@ -182,7 +188,7 @@ class Keeper:
 
     def _drop(self, job: JobRecord) -> None:
         with self._lock.held:
-            for shelf in (self._arguments, self._logs, self._log_files):
+            for shelf in (self._arguments, self._logs, self._log_files, self._outputs):
                 shelf.take(job)
         if isinstance(job.log, JobLog):
             job.log.remove()
@@ -217,6 +223,16 @@ class Keeper:
                     self._log_files.take(jobs[0])
                 if isinstance(jobs[0].log, JobLog):
                     jobs[0].log.shorten(LIGHT)
+
+    def _note_outputs(self, job: JobRecord, outputs: KeptOutputs) -> None:
+        """Count what a job has displayed; of the oldest jobs that is let go."""
+        with self._lock.held:
+            self._outputs.put(job, outputs.size)
+        while self._outputs.total > OUTPUTS_MEMORY and (jobs := self._outputs.jobs()):
+            with self._lock.held:
+                self._outputs.take(jobs[0])
+            if isinstance(jobs[0].outputs, KeptOutputs):
+                jobs[0].outputs.drop()
 
     # -- results -----------------------------------------------------------------------------
 

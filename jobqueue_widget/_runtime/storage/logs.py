@@ -181,6 +181,27 @@ class JobLog:
                 self._in_file = 0
 
 
+def tail_of(log: object, lines: int) -> str:
+    """Return the last lines of a log; None: nothing was written."""
+    return log.tail(lines) if isinstance(log, JobLog) else ""
+
+
+def part_of(log: object, start: int, limit: int) -> tuple[int, bytes, int]:
+    """Return where a part of a log begins, its bytes, and how many the log has.
+
+    Args:
+        log: a `JobLog`; None: nothing was written.
+        start: byte offset; -1: its last `limit` bytes.
+        limit: at most so many bytes.
+
+    """
+    if not isinstance(log, JobLog):
+        return 0, b"", 0
+    size = log.size
+    start, data = log.read(max(0, size - limit) if start < 0 else start, limit)
+    return start, data, size
+
+
 def no_file() -> Path:
     """Stand for the path of a log that has no file."""
     raise OSError("this log has no file")

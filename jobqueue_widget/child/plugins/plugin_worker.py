@@ -146,6 +146,15 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
 
     # -- calls ---------------------------------------------------------------------------------
 
+    def sender(self, number: int) -> Any:
+        """Return what a context reports through."""
+
+        def send(fraction: object, message: object) -> None:
+            frame = json.dumps(job_context.readable_report(fraction, message)).encode()
+            self.pipes.send(wire.PROGRESS, number, [frame])
+
+        return send
+
     def run_one(self, number: int, pieces: list[bytearray]) -> None:
         """Run one call, to one END frame whatever happens."""
         head, *parts = wire.split_parts(memoryview(child_pipes.joined(pieces)))

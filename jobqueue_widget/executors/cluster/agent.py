@@ -21,6 +21,7 @@ from ..._core.spec import JobOptions, JobSpec
 from ..._runtime.storage.spool import Spool
 from ..._threads.locks import Lock
 from ..._threads.supervisor import Supervisor
+from ...child.displays.account import MOST
 from ...protocols import IoThread
 from ...workers.packing import Packed
 from ..process import ProcessExecution, ProcessExecutor
@@ -28,6 +29,7 @@ from ..process import ProcessExecution, ProcessExecutor
 logger = logging.getLogger(__name__)
 
 LOG_WAITING = 4 * 1024 * 1024  # bytes of one job's log that wait to be fetched
+OUTPUTS_WAITING = 2 * MOST
 CLOSE_SECONDS = 5.0
 ANSWER_SECONDS = 0.02  # that a call waits for the end of the job that it has begun
 ANSWERS_KEPT = 1000  # far more than there can be calls under way
@@ -94,6 +96,9 @@ class _BufferingReporter:
     def log(self, data: bytes | str) -> None:
         raw = data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace")
         self._agent.tell(self._token, log=raw)
+
+    def output(self, told: dict[str, Any], body: bytes) -> None:
+        self._agent.tell(self._token, outputs=[(told, body)])
 
     def kill_failed(self, reason: str) -> None:
         self._agent.tell(self._token, kill_failed=reason)
@@ -228,6 +233,9 @@ class Agent:
                         b"\n[... %d bytes of the log were lost on the way ...]\n" % cut + log[cut:]
                     )
                 updates["log"] = log
+            if "outputs" in what:
+                outputs = [*updates.get("outputs", ()), *what.pop("outputs")]
+                updates["outputs"] = outputs[-OUTPUTS_WAITING:]
             if "end" in what:
                 self._jobs[token] = None
                 self._ended.add(token)

@@ -116,6 +116,8 @@ class RemoteExecution:
             self.begun()
         if "log" in updates:
             reporter.log(updates["log"])
+        for told, body in updates.get("outputs", ()):
+            reporter.output(told, body)
         if "progress" in updates:
             reporter.progress(*updates["progress"])
         if "kill_failed" in updates:

@@ -1,0 +1,116 @@
+"""What one job displays beside its log: html, pictures and the like, bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ...child.displays.account import Account, packed, unpacked
+
+if TYPE_CHECKING:
+    from ..._core.jobs import JobRecord
+    from ..._core.texts.hiding import Secrets
+
+PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf")
+"""Forms in base64, in which a secret text does not stand as it is."""
+
+
+@dataclass(frozen=True)
+class JobOutput:
+    """Something that a job has displayed. As the last line of a cell it shows itself.
+
+    Attributes:
+        data: its forms by mime type, such as "text/html", "image/png" (in base64) and "text/plain".
+        metadata: what it says of these forms, by mime type.
+
+    """
+
+    data: Mapping[str, Any]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return dict(self.data), dict(self.metadata)
+
+    def __repr__(self) -> str:
+        return f"JobOutput({', '.join(self.data)})"
+
+
+class KeptOutputs:
+    """The outputs of the latest attempt of one job, packed. Any thread.
+
+    `revision` changes with each change.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._account = Account()
+        self._attempt = 0
+        self.revision = 0
+
+    def take(
+        self, attempt: int, told: Mapping[str, Any], body: bytes, secrets: Secrets | None
+    ) -> None:
+        """Take what an attempt of the job tells, and hide its secrets."""
+        if body and secrets is not None:
+            body = packed(*(hidden(part, secrets) for part in unpacked(body)))
+        with self._lock:
+            if attempt != self._attempt:
+                self._attempt, self._account = attempt, Account()
+            if "clear" in told:
+                self._account.clear(bool(told["clear"]))
+            elif body:
+                display_id, update = str(told.get("id") or ""), bool(told.get("update"))
+                self._account.take(display_id, len(body), body, update)
+            else:
+                self._account.lost += 1
+            self.revision += 1
+
+    def read(self) -> list[JobOutput]:
+        """Return them in their order."""
+        with self._lock:
+            bodies = [one[2] for one in self._account.kept]
+        return [JobOutput(*unpacked(body)) for body in bodies]
+
+    @property
+    def lost(self) -> int:
+        """How many were not kept."""
+        return self._account.lost
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        with self._lock:
+            return sum(one[1] for one in self._account.kept)
+
+    def drop(self) -> None:
+        """Let go of all of them, and count them as not kept."""
+        with self._lock:
+            self._account.lost += len(self._account.kept)
+            self._account.kept.clear()
+            self.revision += 1
+
+
+def outputs_of(job: JobRecord) -> list[JobOutput]:
+    """Return what a job has displayed."""
+    return job.outputs.read() if isinstance(job.outputs, KeptOutputs) else []
+
+
+def lost_outputs_of(job: JobRecord) -> int:
+    """Return how many of its outputs were not kept."""
+    return job.outputs.lost if isinstance(job.outputs, KeptOutputs) else 0
+
+
+def hidden(part: Any, secrets: Secrets) -> Any:
+    """Return a part of an output without the secrets in its texts."""
+    if isinstance(part, str):
+        return secrets.hide(part)
+    if isinstance(part, list):
+        return [hidden(one, secrets) for one in part]
+    if isinstance(part, dict):
+        return {
+            secrets.hide(name): one if name in PICTURES else hidden(one, secrets)
+            for name, one in part.items()
+        }
+    return part

@@ -1,0 +1,1 @@
+"""What a job displays: html, pictures and text, as cells show them. Standard library only."""
