@@ -465,7 +465,7 @@ class Job(Handle):
         queue = self._control.queue()
         if queue is None:
             raise NotImplementedError  # IPython's way to say: show the bundle instead
-        provider().shown_job(queue, self).outputs.show()
+        provider().shown_job(queue, self).show()
 
     def _display_(self) -> Any:  # what marimo asks for
         queue = self._control.queue()

@@ -410,7 +410,10 @@ class DisplayProvider(Protocol):
         """Make one more ipywidget of the queue, which ends with its page or the queue."""
 
     def shown_job(self, queue: Any, job: Any) -> Any:
-        """Return what is shown of a job: the same, with its live progress cell as the widget."""
+        """Return what is shown of a job: the same, with its live progress cell as the widget.
+
+        `.show()` shows it with what the job has displayed, `.follow_outputs()` what comes.
+        """
 
     def show_group(self, queue: Any, group: Any) -> None:
         """Show a group in the cell that runs, and keep that up to date until it is done."""

@@ -202,10 +202,11 @@ class JobMagics:
         return target, args, kwargs
 
     def _show(self, queue: JobQueue, job: Job) -> None:
-        """Show the live cell of a job, with its log open."""
+        """Show the live cell of a job, with its log open, and below it what the job displays."""
         shown = provider().shown_job(queue, job)
         shown.widget.open_log = True
         shown.outputs.show()
+        shown.follow_outputs()
 
 
 class _Parser(argparse.ArgumentParser):

@@ -13,6 +13,7 @@ from ..job import Job
 from ..protocols import MimeBundle
 from ..queue import JobQueue
 from .boxes import watch_displays
+from .displayed import OutputsCell, is_notebook, show_outputs
 from .outputs import Data, Outputs, follow_cells, publish
 from .pacing import PACER
 from .parents import keep_parents
@@ -87,6 +88,16 @@ class ShownJob(_Live):
         row, snapshot = self._job.as_row(), self._queue._snapshot(0, 0, 0)
         html = job_html(row, snapshot, self._mark(beside))
         return {"text/html": html, "text/plain": repr(self._job)}
+
+    def show(self) -> None:
+        """Show the job in the cell that runs, and below it what it has displayed so far."""
+        self.outputs.show()
+        show_outputs(self._job)
+
+    def follow_outputs(self) -> None:
+        """Show what the job displays, as it comes."""
+        if is_notebook():
+            OutputsCell(self._queue, self._job)
 
     def revision(self) -> object:
         """Return what the table shows of the job and that changes."""

@@ -117,9 +117,15 @@ class Outputs:
         return self._table
 
 
-def publish(data: Data, display_id: str | None = None, *, update: bool = False) -> None:
+def publish(
+    data: Data,
+    display_id: str | None = None,
+    *,
+    update: bool = False,
+    metadata: Data | None = None,
+) -> None:
     """Make an output, or replace what stands in those of this id."""
-    display(data, raw=True, display_id=display_id, update=update)  # type: ignore[no-untyped-call]
+    display(data, raw=True, display_id=display_id, update=update, metadata=metadata)  # type: ignore[no-untyped-call]
 
 
 class NoOutputs:

@@ -66,7 +66,7 @@ async def test_each_form_is_as_notebooks_have_it() -> None:
     def shows() -> None:
         from IPython.display import HTML, JSON, Image, Markdown, Math, display
 
-        display(Rich({"text/html": "<p>", "application/x-own": [1]}, "mimebundle"))
+        display(Rich({"text/html": "<p>", "application/x-own+json": [1]}, "mimebundle"))
         display(Rich(b"\x89PNG", "png"), Rich("<svg/>", "svg"))
         display(HTML("<hr>"), JSON({"a": 1}), Markdown("*m*"), Math("x"), Image(b"\x89PNG"))
         display({"text/html": "raw"}, raw=True)
@@ -75,7 +75,7 @@ async def test_each_form_is_as_notebooks_have_it() -> None:
     job = await ended(shows)
     found = forms(job)
     png = base64.b64encode(b"\x89PNG").decode()
-    assert found[0] == {"text/html": "<p>", "application/x-own": [1], "text/plain": "Rich()"}
+    assert found[0] == {"text/html": "<p>", "application/x-own+json": [1], "text/plain": "Rich()"}
     assert [found[1]["image/png"], found[2]["image/svg+xml"]] == [png, "<svg/>"]
     kinds = ["text/html", "application/json", "text/markdown", "text/latex", "image/png"]
     assert [kind in one for kind, one in zip(kinds, found[3:8], strict=True)] == [True] * 5
@@ -102,6 +102,7 @@ async def test_a_bad_repr_fails_nothing() -> None:
     def shows() -> str:
         show = display  # type: ignore[name-defined]  # noqa: F821 - as in a cell
         show(Raises(), Proxy(), Rich(7), Rich({"a": object()}, "json"), Rich)
+        show(Rich({"application/own": 7}, "mimebundle"))
         return "done"
 
     job = await ended(shows)
@@ -112,6 +113,7 @@ async def test_a_bad_repr_fails_nothing() -> None:
         "[_repr_html_ of Raises failed: ValueError: no html]",
         "<Raises: its repr failed: OSError>",
         "[text/html of Rich is no text, but int]",
+        "[application/own of Rich is no text, but int]",
         "[an output could not be sent: TypeError: Object of type object",
     ):
         assert said in log

@@ -57,6 +57,41 @@ def test_the_output_of_an_earlier_cell_tells_how_it_ended(shown: str) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in output["text/html"]
 
 
+DISPLAYS = """%%job displays
+class Rich:
+    def __init__(self, name): self.name = name
+    def __repr__(self): return f"Rich {self.name}"
+    def _repr_html_(self): return f"<b>{self.name}</b>"
+    def _repr_mimebundle_(self, **_): return {OWN: 1}, {OWN: {"a": 1}}
+display(Rich("one"))
+if COUNT == 2:
+    display(Rich("two <&>"))"""
+OWN = "application/x-own+json"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_a_cell_as_a_job_displays_is_in_its_output(count: int) -> None:
+    cells = [
+        f"%load_ext jobqueue_widget\nCOUNT, OWN = {count}, {OWN!r}",
+        DISPLAYS,
+        "queue = %jobs\nawait queue.join()",
+        "queue['displays']",
+    ]
+    notebook = notebook_after(*cells)
+    data, about = (notebook.cells[1].outputs[-1][name] for name in ("data", "metadata"))
+    if count == 1:  # as it is
+        assert data["text/html"] == "<b>one</b>"
+        assert data[OWN] == 1
+        assert about[OWN] == {"a": 1}
+    else:
+        assert re.findall("<b>.*?</b>", data["text/html"]) == ["<b>one</b>", "<b>two <&></b>"]
+        assert data["text/plain"] == "Rich one\nRich two <&>"
+    again = [one["data"].get("text/html", "") for one in notebook.cells[3].outputs][1:]
+    assert again == ["<b>one</b>", "<b>two <&></b>"][:count], "each an output of its own"
+    exported, _ = HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
+    assert "<b>one</b>" in exported
+
+
 def test_every_output_of_the_queue_follows_it_and_so_does_a_job() -> None:
     first, second, job = outputs_after(MAKE, "queue", "queue", "bad", RUN)[1:4]
     assert "1 failed" in first["text/html"]

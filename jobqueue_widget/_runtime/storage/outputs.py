@@ -102,6 +102,11 @@ def lost_outputs_of(job: JobRecord) -> int:
     return job.outputs.lost if isinstance(job.outputs, KeptOutputs) else 0
 
 
+def revision_of(job: JobRecord) -> int:
+    """Return a number that differs after each change of what a job has displayed; 0: nothing."""
+    return job.outputs.revision if isinstance(job.outputs, KeptOutputs) else 0
+
+
 def hidden(part: Any, secrets: Secrets) -> Any:
     """Return a part of an output without the secrets in its texts."""
     if isinstance(part, str):

@@ -72,7 +72,7 @@ def _has_everything(one: Any) -> bool:
 
 
 def _is_sound(mime: str, form: Any) -> bool:
-    if not mime.startswith(("text/", "image/")):
+    if mime == "application/json" or mime.endswith("+json"):
         return True  # anything that JSON has
     return isinstance(form, (str, bytes)) or (
         isinstance(form, list) and all(isinstance(line, str) for line in form)
