@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 import weakref
 from collections.abc import Callable
 
@@ -13,17 +11,13 @@ from ..job import Job
 from ..protocols import MimeBundle
 from ..queue import JobQueue
 from .boxes import watch_displays
-from .displayed import OutputsCell, is_notebook, show_outputs
-from .outputs import Data, Outputs, follow_cells, publish
-from .pacing import PACER
+from .cells.displayed import OutputsCell, is_notebook, show_outputs
+from .cells.group import GroupCell
+from .outputs import Data, Outputs
 from .parents import keep_parents
 from .pump import Hearing, route_by_page, this_kernel
 from .static_table import group_html, job_html, queue_html, queue_text
 from .view import JobCell, JobWidget, QueueWidget, SessionWidget
-
-ESTIMATES = 2.0  # seconds between two estimates of when a group is done
-SOON = 60.0  # seconds; of an end that is nearer nothing is said
-GROUP_PERIOD = 0.5  # seconds between two drawings of a group
 
 
 class _Live:
@@ -103,57 +97,6 @@ class ShownJob(_Live):
         """Return what the table shows of the job and that changes."""
         row = self._job.as_row()
         return row["status"], row["progress"], row["message"], row["cancel_phase"], row["held"]
-
-
-class GroupCell:
-    """One output of a group: drawn anew, at most twice a second, until all of it has ended."""
-
-    def __init__(self, queue: JobQueue, group: JobGroup) -> None:
-        self._group = group
-        self._id = uuid.uuid4().hex
-        self._drawn: Data = {}
-        self._end: float | None = None
-        self._estimate_at = 0.0
-        self._draw()
-        if not group.done:
-            PACER.join(self)
-            self._stop_listening = queue._on_change(self._want)
-            self._want()  # what has changed meanwhile
-            follow_cells(self)
-
-    def _want(self) -> None:
-        PACER.ask(self, time.monotonic() + GROUP_PERIOD)
-
-    def turn(self) -> float | None:
-        """Draw it anew, for the last time if all has ended. In the thread of all widgets."""
-        is_over = self._group.done
-        self._draw()
-        if is_over:
-            self._stop_listening()
-            PACER.leave(self)
-        return None
-
-    def after_cell(self) -> None:
-        """Draw at the end of a cell what it has changed."""
-        PACER.hurry(self, GROUP_PERIOD)
-
-    def _draw(self) -> None:
-        html = group_html(self._group, self._done_at())
-        data: Data = {"text/html": html, "text/plain": repr(self._group)}
-        if data != self._drawn:
-            publish(data, self._id, update=bool(self._drawn))
-            self._drawn = data
-
-    def _done_at(self) -> float | None:
-        """Estimate the end if it is not near, so seldom that it costs a hundredth of the time."""
-        if self._group.done:
-            return None
-        began = time.monotonic()
-        if began >= self._estimate_at:
-            left = self._group.eta
-            self._end = None if left is None or left < SOON else time.time() + left
-            self._estimate_at = began + max(ESTIMATES, 100 * (time.monotonic() - began))
-        return self._end
 
 
 class Provider:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jobqueue_widget import Job, JobQueue, NotKept, NotRestorableError, ResultNotKeptError
 from jobqueue_widget._core.lazy import LazyResult
 from jobqueue_widget._persistence.lazy_spec import RestoredSpec
-from jobqueue_widget._runtime.storage import keeper
+from jobqueue_widget._runtime.storage import printed
 from jobqueue_widget._runtime.storage.arguments import LIGHT
 from jobqueue_widget._runtime.storage.logs import JobLog
 from jobqueue_widget.testing import MemoryJournal, inspect
@@ -355,8 +355,8 @@ def talk(count: int) -> None:
 
 
 async def test_logs_of_ended_jobs_have_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "LOG_MEMORY", 400 * KIB)
-    monkeypatch.setattr(keeper, "LOG_FILES", 600 * KIB)
+    monkeypatch.setattr(printed, "LOG_MEMORY", 400 * KIB)
+    monkeypatch.setattr(printed, "LOG_FILES", 600 * KIB)
     async with JobQueue() as queue:
         jobs: list[Job] = []
         for count in (100, 700, 50, 600, 3, 500):
@@ -371,6 +371,26 @@ async def test_logs_of_ended_jobs_have_one_bound(monkeypatch: pytest.MonkeyPatch
         assert jobs[-1].logs(1).strip() == "499"
         assert jobs[1].logs(1).strip() == "699"
         assert "bytes were dropped here" in jobs[1].logs(100)
+
+
+def show(count: int) -> None:
+    for _ in range(count):
+        display({"text/html": "x" * KIB}, raw=True)  # type: ignore[name-defined]  # noqa: F821
+
+
+async def test_outputs_of_ended_jobs_have_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(printed, "OUTPUTS_MEMORY", 40 * KIB)
+    async with JobQueue() as queue:
+        jobs: list[Job] = []
+        for count in (10, 20, 15, 30):
+            jobs.append(queue.submit_nowait(show, count))
+            await jobs[-1]
+    assert [(len(job.outputs), job.outputs_lost) for job in jobs] == [
+        (0, 10),
+        (0, 20),
+        (0, 15),
+        (30, 0),
+    ]
 
 
 async def test_results_in_files_outlive_the_close_of_their_queue() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobOutput
-from jobqueue_widget.widget.displayed import NOTHING, as_html, joined
+from jobqueue_widget.widget.cells.displayed import NOTHING, as_html, joined
 
 SVG = base64.b64encode(b"<svg/>").decode()
 

@@ -26,7 +26,7 @@ from ...child.calls import references
 from ...workers.unpacking import PackedValue, lost_value
 from .arguments import ARGUMENTS_SHARE, LIGHT, KeptArguments, ReadsArguments
 from .logs import JobLog
-from .outputs import KeptOutputs
+from .printed import Printed
 from .shelf import Shelf
 from .sizes import size_of
 from .spool import Spool, read_value, write_value
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SPOOL_SHARE, LARGEST_SPOOL = 10, 20 << 30  # a tenth of the disk's free space, at most 20 GiB
-LOG_MEMORY, LOG_FILES = 64 << 20, 1 << 30  # bytes of logs of ended jobs
-OUTPUTS_MEMORY = 256 << 20  # bytes of what ended jobs have displayed
 LOOK_AGAIN = 1.0  # seconds, while nothing may start
 SETTLE_PATIENCE = 5.0
 
@@ -62,9 +60,7 @@ class Keeper:
         self._arguments = KeptArguments(engine, self._lock)
         self._results = Shelf()
         self._files = Shelf()
-        self._logs = Shelf()
-        self._log_files = Shelf()
-        self._outputs = Shelf()
+        self._printed = Printed(self._lock)
         self._copies: set[JobRecord] = set()  # whose results are not the user's own objects
         self._packed: set[JobRecord] = set()  # whose files other processes can read, too
         self._told: dict[JobRecord, NotKept] = {}  # what is in the files, should it be let go
@@ -104,10 +100,8 @@ class Keeper:
             self.drop_gone()
         if not job.status.ended:
             return
-        if type(job.log) is JobLog:
-            self._note_log(job, job.log)
-        if type(job.outputs) is KeptOutputs:
-            self._note_outputs(job, job.outputs)
+        if job.log is not None or job.outputs is not None:
+            self._printed.note(job)
         if job.status is COMPLETED:
             self._arguments.note(job, self.describe)
         value = job.result
@@ -165,11 +159,11 @@ class Keeper:
         if job.taken_by:
             self._awaited.add(job)
             return
-        shelves = self._results, self._files, self._arguments, self._log_files, self._outputs
+        shelves = self._results, self._files, self._arguments
         handle = None if job.handle is None else job.handle()
         if handle is None:
             self._drop(job)
-        elif any(job in shelf for shelf in shelves):
+        elif self._printed.holds(job) or any(job in shelf for shelf in shelves):
             watched = self._watched
 
             def dropped(reference: weakref.ref[object]) -> None:
@@ -188,10 +182,8 @@ class Keeper:
 
     def _drop(self, job: JobRecord) -> None:
         with self._lock.held:
-            for shelf in (self._arguments, self._logs, self._log_files, self._outputs):
-                shelf.take(job)
-        if isinstance(job.log, JobLog):
-            job.log.remove()
+            self._arguments.take(job)
+        self._printed.take(job)
         self._drop_result(job)
 
     def _drop_result(self, job: JobRecord) -> None:
@@ -207,32 +199,6 @@ class Keeper:
             self._told.pop(job, None)
         if in_file:
             self._path(job).unlink(missing_ok=True)
-
-    # -- logs --------------------------------------------------------------------------------
-
-    def _note_log(self, job: JobRecord, log: JobLog) -> None:
-        """Count a log; of the logs of the oldest jobs only the end stays."""
-        with self._lock.held:
-            for shelf, size in zip((self._logs, self._log_files), log.kept, strict=True):
-                if size > LIGHT:
-                    shelf.put(job, size)
-        for shelf, limit in ((self._logs, LOG_MEMORY), (self._log_files, LOG_FILES)):
-            while shelf.total > limit and (jobs := shelf.jobs()):
-                with self._lock.held:
-                    self._logs.take(jobs[0])
-                    self._log_files.take(jobs[0])
-                if isinstance(jobs[0].log, JobLog):
-                    jobs[0].log.shorten(LIGHT)
-
-    def _note_outputs(self, job: JobRecord, outputs: KeptOutputs) -> None:
-        """Count what a job has displayed; of the oldest jobs that is let go."""
-        with self._lock.held:
-            self._outputs.put(job, outputs.size)
-        while self._outputs.total > OUTPUTS_MEMORY and (jobs := self._outputs.jobs()):
-            with self._lock.held:
-                self._outputs.take(jobs[0])
-            if isinstance(jobs[0].outputs, KeptOutputs):
-                jobs[0].outputs.drop()
 
     # -- results -----------------------------------------------------------------------------
 

@@ -16,11 +16,11 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 
-from .._runtime.storage.outputs import JobOutput, revision_of
-from ..job import Job
-from ..queue import JobQueue
-from .outputs import Data, follow_cells, is_run_by_program, publish
-from .pacing import PACER
+from ..._runtime.storage.outputs import JobOutput, revision_of
+from ...job import Job
+from ...queue import JobQueue
+from ..outputs import Data, follow_cells, is_run_by_program, publish
+from ..pacing import PACER
 
 PERIOD = 0.5  # seconds between two drawings
 BYTES_PER_SECOND = 500_000  # servers let through twice as much, as a rule
@@ -44,7 +44,7 @@ class OutputsCell:
     def __init__(self, queue: JobQueue, job: Job) -> None:
         self._job = job
         self._id = uuid.uuid4().hex
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._drawn = 0
         publish(NOTHING, self._id)
         follow_cells(self)

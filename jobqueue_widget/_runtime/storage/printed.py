@@ -1,0 +1,70 @@
+"""Bounds what ended jobs have told: their logs, and what they have displayed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..._core.jobs import JobRecord
+from .arguments import LIGHT
+from .logs import JobLog
+from .outputs import KeptOutputs
+from .shelf import Shelf
+
+if TYPE_CHECKING:
+    from ..._threads.locks import Lock
+
+LOG_MEMORY, LOG_FILES = 64 << 20, 1 << 30  # bytes of logs of ended jobs
+OUTPUTS_MEMORY = 256 << 20  # bytes of what ended jobs have displayed
+
+
+class Printed:
+    """Counts logs and outputs of ended jobs, and shortens those of the oldest. Any thread."""
+
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock
+        self._logs = Shelf()
+        self._log_files = Shelf()
+        self._outputs = Shelf()
+
+    def note(self, job: JobRecord) -> None:
+        """Count what a job that has ended has told."""
+        if type(job.log) is JobLog:
+            self._note_log(job, job.log)
+        if type(job.outputs) is KeptOutputs:
+            self._note_outputs(job, job.outputs)
+
+    def _note_log(self, job: JobRecord, log: JobLog) -> None:
+        """Count a log; of the logs of the oldest jobs only the end stays."""
+        with self._lock.held:
+            for shelf, size in zip((self._logs, self._log_files), log.kept, strict=True):
+                if size > LIGHT:
+                    shelf.put(job, size)
+        for shelf, limit in ((self._logs, LOG_MEMORY), (self._log_files, LOG_FILES)):
+            while shelf.total > limit and (jobs := shelf.jobs()):
+                with self._lock.held:
+                    self._logs.take(jobs[0])
+                    self._log_files.take(jobs[0])
+                if isinstance(jobs[0].log, JobLog):
+                    jobs[0].log.shorten(LIGHT)
+
+    def _note_outputs(self, job: JobRecord, outputs: KeptOutputs) -> None:
+        """Count what a job has displayed; that of the oldest jobs is let go."""
+        with self._lock.held:
+            self._outputs.put(job, outputs.size)
+        while self._outputs.total > OUTPUTS_MEMORY and (jobs := self._outputs.jobs()):
+            with self._lock.held:
+                self._outputs.take(jobs[0])
+            if isinstance(jobs[0].outputs, KeptOutputs):
+                jobs[0].outputs.drop()
+
+    def holds(self, job: JobRecord) -> bool:
+        """True if a job has left a file, or much in memory, that goes with its last handle."""
+        return job in self._log_files or job in self._outputs
+
+    def take(self, job: JobRecord) -> None:
+        """Forget a job, and delete the file of its log."""
+        with self._lock.held:
+            for shelf in (self._logs, self._log_files, self._outputs):
+                shelf.take(job)
+        if isinstance(job.log, JobLog):
+            job.log.remove()

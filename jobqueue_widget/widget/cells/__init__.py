@@ -1,0 +1,1 @@
+"""Outputs of the notebook that are drawn anew as things go: of groups, and of what jobs display."""
