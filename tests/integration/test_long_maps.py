@@ -327,6 +327,33 @@ async def test_an_item_that_cannot_be_sent_fails_its_job_alone(tmp_path: Path) -
         assert len(queue.group(group.name)) == 41
 
 
+@pytest.mark.parametrize(
+    ("options", "bad", "told"),
+    [
+        ({"label": lambda number: f"{1 // (number - 30)}"}, 30, "ZeroDivisionError"),
+        ({"label": "{0.real}"}, "thirty", "AttributeError"),
+        ({"key": lambda number: f"{number}" * (number != 30)}, 30, "empty text"),
+        ({}, threading.Lock(), "lock"),
+    ],
+    ids=["label", "template", "key", "argument"],
+)
+async def test_a_later_item_that_is_no_job_says_which_it_is_and_how_many_are(
+    options: dict[str, Any], bad: object, told: str
+) -> None:
+    async with JobQueue() as queue:
+        items = [*range(30), bad, *range(31, 40)]
+        group = queue.options(ahead=AHEAD, **options).map(abs, items)
+        await group.wait_drawn()
+        await queue.join()
+        ((kind, (job,)),) = group.failures().items()
+        assert (kind, job is group[30]) == ("argument", True)
+        error = str(job.error)
+        assert told in error
+        assert "item 30 of the map, from 0 on; the 30 before it are submitted" in error
+        assert "none" not in error
+        assert group.counts["completed"] == 39
+
+
 async def test_the_first_items_are_taken_all_or_none() -> None:
     async with JobQueue() as queue:
         with pytest.raises(TypeError) as caught:

@@ -244,18 +244,22 @@ class Drawing(Drawn):
 
     def _jobs_of(
         self, items: Iterable[tuple[Any, ...]]
-    ) -> tuple[list[Made], dict[JobRecord, Exception], BaseException | None]:
+    ) -> tuple[list[Made], dict[JobRecord, JobFailure], BaseException | None]:
         """Make jobs; return them, those that can never run, and what has stopped the making."""
         made: list[Made] = []
-        refused: dict[JobRecord, Exception] = {}
+        refused: dict[JobRecord, JobFailure] = {}
         try:
             for place, item in enumerate(items, len(self._numbers)):
                 try:
                     made.append(self._make(item, place))
                 except JobQueueError as error:
-                    record = self._refused(item, place, str(error))
+                    why = (
+                        f"{error}. It is item {place:,} of the map, from 0 on; the {place:,} "
+                        "before it are submitted, and the others go on"
+                    )
+                    record = self._refused(item, place, why)
                     made.append((record, ()))
-                    refused[record] = error
+                    refused[record] = JobFailure(KIND, why, exception=error)
         except BaseException as error:
             return made, refused, error
         return made, refused, None
@@ -263,7 +267,7 @@ class Drawing(Drawn):
     def _submit(
         self,
         made: list[Made],
-        refused: dict[JobRecord, Exception],
+        refused: dict[JobRecord, JobFailure],
         then: Callable[[], object] = lambda: None,
     ) -> bool:
         """Submit jobs, unless somebody has ended the drawing meanwhile: they never were, then.
@@ -288,9 +292,8 @@ class Drawing(Drawn):
                 else:
                     outside += engine.accept(made, ev.NONE_REPEATED)
                     records = [record for record, _ in made]
-                for record, error in refused.items():
-                    event = ev.Refused(record, JobFailure(KIND, str(error), exception=error))
-                    outside += engine.apply_inside(event)
+                for record, failure in refused.items():
+                    outside += engine.apply_inside(ev.Refused(record, failure))
                 if self._is_held:
                     left = max(0.0, self._held_until - engine.monotonic())
                     seconds = left if left < math.inf else None

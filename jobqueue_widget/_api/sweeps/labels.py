@@ -100,10 +100,7 @@ class Labels:
             else:
                 text = self._label(*items)
         except Exception as error:
-            raise InvalidOptionError(
-                f"label: it raised {type(error).__name__}: {error} for one of the items, so that "
-                "none was submitted"
-            ) from error
+            raise InvalidOptionError(f"label: it raised {type(error).__name__}: {error}") from error
         if not isinstance(text, str) or not text.strip():
             raise InvalidOptionError(
                 f"label must give a text that is not empty, not {type(text).__name__}"
