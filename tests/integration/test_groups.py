@@ -479,12 +479,18 @@ async def test_only_failures_of_one_kind_may_be_retried() -> None:
         assert list(late.failures()) == ["time limit"]
         assert late[0].failure is not None
         assert late[0].failure.kind == "time limit"
-        assert group.retry_failed("TypeError") == []
+        for wrong in ("KeyErorr", TypeError, LookupError, ""):
+            with pytest.raises(InvalidOptionError, match=r"there are: 'KeyError' \(2\), 'OSErr"):
+                group.retry_failed(wrong)
+        assert len(queue) == 5
         again = group.retry_failed(OSError)
         assert [job.retry_of for job in again] == [found["OSError"][0].id]
         with pytest.raises(InvalidOptionError, match="failures"):
             group.retry_failed(3)  # type: ignore[arg-type]
         await queue.join()
+        fine = queue.map(raises, [None])
+        await queue.join()
+        assert fine.retry_failed("KeyErorr") == [], "nothing has failed"
 
 
 async def test_the_result_of_another_try_is_kept_as_long_as_its_group() -> None:

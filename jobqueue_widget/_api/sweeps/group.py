@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, SupportsIndex, overload
 
@@ -479,7 +480,7 @@ class JobGroup(Sequence[Job], Handle):
             The new jobs, as a group of their own; they are counted in this group, too.
 
         Raises:
-            InvalidOptionError: `kind` is something else.
+            InvalidOptionError: `kind` is something else, or none of the failed jobs is of it.
             NotRestorableError: one cannot run again; then none does.
 
         """
@@ -491,6 +492,13 @@ class JobGroup(Sequence[Job], Handle):
             )
         failed = [record for record in self._records() if record.status is JobStatus.failed]
         chosen = [record for record in failed if kind is None or _kind(record) == kind]
+        if failed and not chosen:
+            counted = Counter(map(_kind, failed)).most_common()
+            there = ", ".join(f"{one!r} ({count:,})" for one, count in counted)
+            raise InvalidOptionError(
+                f"no job of {self.title!r} has failed of {kind!r}, so that none is tried again; "
+                f"there are: {there}. An exception counts by its own class; without a kind all are"
+            )
         return self._control.retry_several(list(dict.fromkeys(chosen)), self._name)
 
     # -- shown -------------------------------------------------------------------------------------
