@@ -199,8 +199,8 @@ class PipedWorker(ABC):
     def _show(self, task: Task, body: bytearray) -> None:
         try:
             told, shown = wire.split_parts(memoryview(body))
-            words = json.loads(bytes(told))
-        except (wire.ProtocolError, ValueError) as error:
+            words = dict(json.loads(bytes(told)))
+        except (wire.ProtocolError, ValueError, TypeError) as error:
             self._break(f"sent an output that cannot be read: {error}")
             return
         self._drain_log()

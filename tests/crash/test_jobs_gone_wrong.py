@@ -159,8 +159,10 @@ def speaks_as_its_worker(kind: bytes, text: str) -> None:
 
     pipes: Any = next(one for one in gc.get_objects() if type(one).__name__ == "Pipes")
     body = text.encode()
-    if kind == b"E":  # one part, as the worker packs it
-        body = (1).to_bytes(8, "big") + len(body).to_bytes(8, "big") + body
+    if kind in (b"E", b"D"):  # one part, or two, as the worker packs them
+        parts = [body, b""][: 1 if kind == b"E" else 2]
+        lengths = [len(parts), *map(len, parts)]
+        body = b"".join(length.to_bytes(8, "big") for length in lengths) + body
     pipes.send(kind, current_job().number, [body])  # type: ignore[union-attr]
     time.sleep(60)
 
@@ -170,6 +172,7 @@ def speaks_as_its_worker(kind: bytes, text: str) -> None:
     [
         *((b"E", text) for text in ("[]", "3", "null", "{}", '{"kind": "value"}', "no json")),
         (b"E", '{"kind": "error", "type": 1, "message": [], "traceback": null}'),
+        *((b"D", text) for text in ("3", "null", "[1]", "no json")),
         *((b"P", text) for text in ("3", "null", "[1]", '{"a": 1}', "no json")),
     ],
 )

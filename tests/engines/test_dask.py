@@ -93,6 +93,14 @@ async def test_progress_log_and_place_are_seen_while_it_runs(client: Any, tmp_pa
         assert job.status_message == "half of it"
 
 
+async def test_what_is_displayed_comes_with_its_text(client: Any) -> None:
+    async with JobQueue(executor=DaskExecutor(client)) as queue:
+        job = queue.submit_nowait(work.display_html, "<b>")
+        await job
+    assert [output.data["text/html"] for output in job.outputs] == ["<b>"]
+    assert job.logs() == "before\nin text\n"
+
+
 async def test_bars_and_what_c_prints_are_the_job_s(client: Any) -> None:
     async with JobQueue(executor=DaskExecutor(client)) as queue:
         job = queue.submit_nowait(work.count_with_bars, 50)

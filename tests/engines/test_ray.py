@@ -49,6 +49,10 @@ async def test_progress_log_and_place_are_seen_while_it_runs(tmp_path: Path) -> 
         bars = queue.submit_nowait(work.count_with_bars, 50)
         assert await bars == 50
         assert (bars.logs(), bars.progress) == ("from C\n", 1.0)
+        shows = queue.submit_nowait(work.display_html, "<b>")
+        await shows
+        assert [output.data["text/html"] for output in shows.outputs] == ["<b>"]
+        assert shows.logs() == "before\nin text\n"
 
 
 async def test_a_c_loop_is_ended_and_its_place_goes_on(tmp_path: Path) -> None:

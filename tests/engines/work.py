@@ -35,6 +35,12 @@ def count_with_bars(count: int) -> int:
     return sum(1 for _ in tqdm(range(count)))
 
 
+def display_html(text: str) -> None:
+    """As cells do, without an import."""
+    print("before")
+    display({"text/html": text, "text/plain": "in text"}, raw=True)  # type: ignore[name-defined]  # noqa: F821
+
+
 def count_tracked(count: int) -> int:
     """With our own."""
     return len(list(track(range(count), "counting")))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import Job, JobOutput, JobQueue, current_job
+from tests.kernels import VERSIONS, Kernel
 
 Forms = dict[str, Any]
 
@@ -259,3 +260,33 @@ def test_an_output_says_what_it_is() -> None:
     assert repr(JobOutput({"text/html": "<p>", "text/plain": "p"})) == (
         "JobOutput(text/html, text/plain)"
     )
+
+
+SHOWS_ANEW = """
+from IPython.display import display
+from jobqueue_widget import JobQueue
+queue = await JobQueue(executor="thread").start()
+of_a_cell = display("of a cell", display_id=True)
+def shows():
+    display({"text/html": "of the job"}, raw=True)
+    of_a_cell.update("by a job")
+job = queue.submit_nowait(shows)
+"""
+
+
+@pytest.mark.usefixtures("loop_of_the_client")
+@pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
+def test_what_a_cell_has_displayed_stays_its_own(version: str) -> None:
+    kernel = Kernel(version)
+    try:
+        kernel.run(SHOWS_ANEW)
+        kernel.until(
+            lambda message: (
+                message["msg_type"] == "update_display_data"
+                and message["content"]["data"]["text/plain"] == "'by a job'"
+            )
+        )
+        kernel.run("await job\nawait queue.close()")
+        assert kernel.value_of("repr(job.outputs)") == "[JobOutput(text/html)]"
+    finally:
+        kernel.close()

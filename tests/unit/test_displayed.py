@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from jobqueue_widget import JobOutput
+from jobqueue_widget._core.texts.hiding import Secrets
+from jobqueue_widget._runtime.storage.outputs import KeptOutputs
 from jobqueue_widget.widget.cells.displayed import NOTHING, as_html, joined
 
 SVG = base64.b64encode(b"<svg/>").decode()
@@ -40,6 +42,20 @@ def test_each_form(data: dict[str, Any], html: str) -> None:
     found = as_html(data)
     assert html in found
     assert "<script" not in found
+
+
+def test_what_no_worker_of_ours_sends_is_nothing() -> None:
+    hides = Secrets(frozenset({"hunter2-hunter2"}), uncountable=False, warning="")
+    for body in (b"no json", b"3", b"[1]", b"[1, 2]", b"\xff"):
+        for secrets, lost in ((None, 0), (hides, 1)):
+            kept = KeptOutputs()
+            kept.take(1, {"id": "x" * 10_000}, body, secrets)
+            assert (kept.read(), kept.lost) == ([], lost)
+    kept = KeptOutputs()
+    odd: list[dict[str, Any]] = [{"clear": 7}, {"lost": []}, {"update": {}, "id": []}, {}]
+    for told in odd:
+        kept.take(1, told, b"", None)
+    assert kept.read() == []
 
 
 def test_one_is_itself_and_several_are_joined_and_counted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,14 +55,17 @@ class KeptOutputs:
     ) -> None:
         """Take what an attempt of the job tells, and hide its secrets."""
         if body and secrets is not None:
-            body = packed(*(hidden(part, secrets) for part in unpacked(body)))
+            try:
+                body = packed(*(hidden(part, secrets) for part in unpacked(body)))
+            except (ValueError, TypeError):  # no worker of ours makes such a one
+                body = b""
         with self._lock:
             if attempt != self._attempt:
                 self._attempt, self._account = attempt, Account()
             if "clear" in told:
                 self._account.clear(bool(told["clear"]))
             elif body:
-                display_id, update = str(told.get("id") or ""), bool(told.get("update"))
+                display_id, update = str(told.get("id") or "")[:200], bool(told.get("update"))
                 self._account.take(display_id, len(body), body, update)
             else:
                 self._account.lost += 1
@@ -71,7 +75,11 @@ class KeptOutputs:
         """Return them in their order."""
         with self._lock:
             bodies = [one[2] for one in self._account.kept]
-        return [JobOutput(*unpacked(body)) for body in bodies]
+        found = []
+        for body in bodies:
+            with contextlib.suppress(ValueError, TypeError):  # no worker of ours makes such a one
+                found.append(JobOutput(*unpacked(body)))
+        return found
 
     @property
     def lost(self) -> int:

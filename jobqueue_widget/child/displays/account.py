@@ -89,6 +89,11 @@ class Outputs:
             else:
                 self.lose()
 
+    def has(self, display_id: str) -> bool:
+        """True if one of those that are kept has this id."""
+        with self._lock:
+            return any(one[0] == display_id for one in self._account.kept)
+
     def lose(self) -> None:
         """Tell that one was not kept."""
         self._send({"lost": 1}, b"")
@@ -115,9 +120,14 @@ def packed(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> bytes:
 
 
 def unpacked(body: bytes) -> tuple[Bundle, Bundle]:
-    """Return the data and metadata of an output."""
+    """Return the data and metadata of an output.
+
+    Raises:
+        ValueError, TypeError: it is none.
+
+    """
     data, metadata = json.loads(body)
-    return data, metadata
+    return dict(data), dict(metadata)
 
 
 def say(text: str) -> None:

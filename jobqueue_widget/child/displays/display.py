@@ -223,10 +223,13 @@ def hook_publisher(kind: Any) -> None:
 
     @functools.wraps(usual_publish)
     def publish(self: Any, *args: Any, **options: Any) -> Any:
-        if bound_job() is None:
+        job = bound_job()
+        if job is None:
             return usual_publish(self, *args, **options)
         given = {**dict(zip(("data", "metadata"), args)), **options}  # noqa: B905 - those given
         display_id = str((given.get("transient") or {}).get("display_id") or "")
+        if given.get("update") and not job.outputs.has(display_id):  # it is the notebook's
+            return usual_publish(self, *args, **options)
         data, metadata = dict(given.get("data") or {}), dict(given.get("metadata") or {})
         return _publish(data, metadata, display_id, bool(given.get("update")), living=True)
 
