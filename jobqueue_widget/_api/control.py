@@ -35,6 +35,7 @@ from ..job import Job
 from .callers.futures import JobFuture
 from .callers.stack import stack_of
 from .options import check_callback, check_priority, check_text, seconds_or_none
+from .outlook import outlook
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
 from .submission import MISSING, Submission, target_of
 from .sweeps.acts import Acts, told_text
@@ -280,7 +281,7 @@ class Control(Acts):
         except TimeoutError:
             raise WaitTimeoutError(
                 f"job {record.spec.title!r} is still {record.status.value} after "
-                f"{timeout if told is None else told:g} s; it goes on"
+                f"{timeout if told is None else told:g} s; {outlook(engine, [record])}"
             ) from None
         finally:
             engine.waiters.forget(waiter, record)
@@ -318,7 +319,7 @@ class Control(Acts):
             state = self.engine.state
             raise WaitTimeoutError(
                 f"{len(state.order)} pending and {len(state.running)} running after "
-                f"{timeout if told is None else told:g} s; they go on"
+                f"{timeout if told is None else told:g} s; {outlook(self.engine)}"
             ) from None
         finally:
             self.engine.waiters.forget(waiter)
@@ -350,7 +351,9 @@ class Control(Acts):
                 with WAITS.entered(engine, awaited, waiter, timeout) if awaited else nullcontext():
                     is_over = waiter.wait_blocking(left())
                 if not is_over:
-                    raise WaitTimeoutError(f"still not over after {timeout:g} s; the jobs go on")
+                    raise WaitTimeoutError(
+                        f"still not over after {timeout:g} s; {outlook(engine, records or None)}"
+                    )
             finally:
                 engine.waiters.forget(waiter, awaited)
 

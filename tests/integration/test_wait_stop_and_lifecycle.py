@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -82,6 +82,51 @@ async def test_a_time_out_of_the_waiting_leaves_the_job() -> None:
         await queue.join(timeout=10)
         assert job.done
         assert slow.status is JobStatus.completed
+
+
+async def a_loop(queue: JobQueue, group: JobGroup) -> None:
+    async for _ in group.as_completed(timeout=0.01):
+        pass
+
+
+WAITS: dict[str, Callable[[JobQueue, JobGroup], Awaitable[object]]] = {
+    "wait_for_job": lambda queue, group: queue.wait_for_job(group[0], timeout=0.01),
+    "wait": lambda queue, group: asyncio.to_thread(queue.wait, group[0], timeout=0.01),
+    "wait for all": lambda queue, group: asyncio.to_thread(queue.wait, timeout=0.01),
+    "join": lambda queue, group: queue.join(timeout=0.01),
+    "group": lambda queue, group: asyncio.to_thread(group.wait, 0.01),
+    "loop": a_loop,
+}
+
+
+@pytest.mark.parametrize("how", WAITS)
+async def test_a_time_out_says_what_keeps_the_jobs_and_the_cure(how: str) -> None:
+    async with JobQueue(max_running=2) as queue:
+        other = queue.submit_nowait(forever)
+        await until(lambda: other.status == "running")
+        queue.pause("lunch")
+        group = queue.map(asyncio.sleep, [0, 0])
+
+        async def told() -> str:
+            with pytest.raises(WaitTimeoutError) as caught:
+                await WAITS[how](queue, group)
+            return str(caught.value)
+
+        assert "the queue is paused (lunch), `queue.resume()` lets" in await told()
+        group.hold()
+        queue.resume()
+        assert "held, `release()` ends that" in await told()
+        group.hold(seconds=60)
+        assert (await told()).endswith("on")
+        queue.cancel_all("all")
+
+
+async def test_a_time_out_says_that_the_queue_is_not_started() -> None:
+    queue = JobQueue()
+    with pytest.warns(QueueNotStartedWarning):
+        job = queue.submit_nowait(noop)
+    with pytest.raises(WaitTimeoutError, match=r"not started, `await queue\.start"):
+        await queue.wait_for_job(job, timeout=0.01)
 
 
 async def test_many_wait_for_one_job() -> None:

@@ -404,7 +404,7 @@ FIXES = [
     Fix(
         "values of globals are not compared",
         "workers/definitions.py",
-        "                yield name, _told(found)\n",
+        "                yield name, self._value(found)\n",
         "                yield name\n",
         f"{NOTEBOOKS}[latest_is_told_truly-7.4]",
     ),

@@ -23,6 +23,7 @@ from ...errors import InvalidOptionError, JobQueueError, QueueClosedError, WaitT
 from ...job import Job
 from ..display_hook import hearing
 from ..options import check_text, seconds_or_none
+from ..outlook import outlook
 from ..submission import Submission, classify
 from .arrivals import Arrivals, countdown, within
 from .drawing import Drawing, Made, noted
@@ -308,7 +309,7 @@ class Acts:
         try:
             await within(timeout, waiter)
         except TimeoutError:
-            raise _too_slow(group, timeout) from None
+            raise _too_slow(engine, group, records, timeout) from None
         finally:
             engine.waiters.forget_group(waiter, group)
 
@@ -333,7 +334,7 @@ class Acts:
         waiter = engine.waiters.for_group(group)
         try:
             if not waiter.wait_blocking(timeout):
-                raise _too_slow(group, timeout)
+                raise _too_slow(engine, group, records(), timeout)
         finally:
             engine.waiters.forget_group(waiter, group)
 
@@ -359,7 +360,7 @@ class Acts:
                 elif not more.wait_blocking(left()):
                     raise TimeoutError
             except TimeoutError:
-                raise _too_slow(group, timeout) from None
+                raise _too_slow(self.engine, group, found, timeout) from None
 
     def as_completed(
         self,
@@ -406,8 +407,10 @@ def _made_up(records: Sequence[JobRecord], function: object) -> str:
     return f"{records[0].spec.name} #{records[0].number}"
 
 
-def _too_slow(group: Group, timeout: float | None) -> WaitTimeoutError:
+def _too_slow(
+    engine: Engine, group: Group, records: Sequence[JobRecord], timeout: float | None
+) -> WaitTimeoutError:
     return WaitTimeoutError(
-        f"{group.open_count:,} jobs of {group.name!r} have not ended after {timeout:g} s; they go "
-        "on"
+        f"{group.open_count:,} jobs of {group.name!r} have not ended after {timeout:g} s; "
+        f"{outlook(engine, records)}"
     )

@@ -17,6 +17,7 @@ from ...child.job_context import current_job
 from ...errors import WaitTimeoutError
 from ...job import Job
 from ..display_hook import hearing
+from ..outlook import outlook
 
 if TYPE_CHECKING:
     from ..._runtime.engine import Engine
@@ -161,7 +162,7 @@ class Arrivals:
     def _too_slow(self) -> WaitTimeoutError:
         return WaitTimeoutError(
             f"{len(self._left):,} of {self._total:,} jobs have not ended after "
-            f"{self._timeout:g} s; they go on"
+            f"{self._timeout:g} s; {outlook(self._control.engine, list(self._left))}"
         )
 
 
