@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -116,27 +116,18 @@ class Engine:
             self.perform(outside or [])
         return effects is not None
 
-    def submit(
-        self,
-        jobs: ev.Accepted,
-        repeated: ev.Repeated = ev.NONE_REPEATED,
-        if_still: Callable[[], bool] = lambda: True,
-    ) -> bool:
+    def submit(self, jobs: ev.Accepted) -> None:
         """Accept jobs, all of them or (if the queue is closed) none, in one step.
 
-        With a journal they are kept when this returns. False, and nothing has happened: what they
-        were made for is not so any more. That is asked under the lock.
+        With a journal they are kept when this returns.
         """
         if self.recorder is not None:
             for job, _ in jobs:
                 self.recorder.prepare(job)
         with UNINTERRUPTED:
             with self.lock.held:
-                if not if_still():
-                    return False
-                outside = self.accept(jobs, repeated)
+                outside = self.accept(jobs, ev.NONE_REPEATED)
             self.perform(outside)
-        return True
 
     def accept(self, jobs: ev.Accepted, repeated: ev.Repeated) -> list[fx.Effect]:
         """Accept prepared jobs under the lock; return the effects that are left to `perform`."""

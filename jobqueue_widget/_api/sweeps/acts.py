@@ -16,7 +16,7 @@ from ..._core.sweeps.groups import latest
 from ..._runtime.engine import Engine
 from ..._runtime.engine_view import do_all
 from ..._runtime.storage.learning import kind_of
-from ..._runtime.sweeps.keyed import accept, is_new
+from ..._runtime.sweeps.keyed import accept, accept_retries, is_new
 from ..._threads.kernel import can_nest, run_nested
 from ...child.job_context import current_job
 from ...errors import InvalidOptionError, JobQueueError, QueueClosedError, WaitTimeoutError
@@ -228,7 +228,9 @@ class Acts:
             repeated[again] = record
         jobs = list(map(self.handle, repeated))
         followed = [pair for pair in zip(records, jobs, strict=True) if pair[0].groups]
-        if made and not self.engine.submit(made, repeated, lambda: _tries(records) == before):
+        if made and not accept_retries(
+            self.engine, made, repeated, lambda: _tries(records) == before
+        ):
             return None
         for record, job in followed:
             self.handle(record)._next = job

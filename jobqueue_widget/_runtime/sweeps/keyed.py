@@ -1,7 +1,8 @@
-"""Accepts jobs that have keys: each once, however often and by whom it is submitted."""
+"""Accepts jobs with keys, and retries: each once, however often and by whom it is submitted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ..._core import effects as fx
@@ -29,6 +30,7 @@ class AcceptsJobs(EngineView, Protocol):
     life: Lifecycle
     resources: QueueResources
 
+    def accept(self, jobs: ev.Accepted, repeated: ev.Repeated) -> list[fx.Effect]: ...
     def set_pause(self, reason: str | None) -> bool: ...
 
 
@@ -61,6 +63,23 @@ def accept(
         engine.perform(outside)
         end_review(engine)
     return standing
+
+
+def accept_retries(
+    engine: AcceptsJobs, jobs: ev.Accepted, repeated: ev.Repeated, is_still: Callable[[], bool]
+) -> bool:
+    """Accept retries, in one step. False: what they were made for is not so any more. Any thread.
+
+    That is asked under the lock; then nothing has happened.
+    """
+    prepare(engine, jobs)
+    with UNINTERRUPTED:
+        with engine.lock.held:
+            if not is_still():
+                return False
+            outside = engine.accept(jobs, repeated)
+        engine.perform(outside)
+    return True
 
 
 def prepare(engine: EngineView, jobs: ev.Accepted) -> None:
