@@ -143,11 +143,12 @@ async def play_in(queue: JobQueue, kind: Kind, fault: Fault) -> Any:
         executor = "thread" if "thread" in kind.before else "process"
         queue.pause()
         made = queue.options(executor=executor, label="made").submit_nowait(Made)
-        child = queue.hold(queue.submit_nowait(taken, [made]))  # so that it stays packed
+        child = queue.submit_nowait(taken, [made])  # so that it stays packed
+        queue.hold(child)
         queue.resume()
         await asyncio.wait_for(queue.wait_for_job(made), 20)
-        assert child
-        queue.cancel_all("pending")
+        assert (made.status.value, child.status.value) == ("completed", "pending"), made.error
+        child.cancel()
     if kind.before == "a job":
         assert await asyncio.wait_for(kind.submit(queue), 20) == 3
     with fault.watching(threads):

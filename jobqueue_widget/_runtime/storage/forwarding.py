@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..._core.jobs import JobRecord, NotKept
 from ..._core.lazy import LazyResult
+from ..._core.retrying import lies_with_the_machine
 from ..._core.spec import JobSpec
 from ...child import byvalue, wire
 from ...child.calls import references
@@ -120,9 +121,9 @@ class Forwarding:
             value = self._value(parent)
             try:
                 parts = wire.dump(value, pickle.dumps if wire.is_plain(value) else byvalue.dumps)
-            except MemoryError:
-                raise
             except Exception as error:
+                if lies_with_the_machine(error) and not isinstance(error, FileNotFoundError):
+                    raise
                 told = f"{type(error).__name__}: {error}"
                 raise UnpicklableJobError(
                     f"the result of {parent.spec.title} ({type(value).__name__}) cannot be sent to "

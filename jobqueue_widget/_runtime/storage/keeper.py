@@ -29,7 +29,7 @@ from .logs import JobLog
 from .printed import Printed
 from .shelf import Shelf
 from .sizes import size_of
-from .spool import Spool, read_value, write_value
+from .spool import Spool, UnreadableError, read_value, write_value
 
 if TYPE_CHECKING:
     from ..._core.jobs import Outcome
@@ -378,7 +378,7 @@ class Keeper:
         except FileNotFoundError as error:
             told = self._told.get(job) or NotKept()
             return replace(told, reason=f"its file was removed: {error}"), None
-        except ValueError as error:
+        except UnreadableError as error:
             return NotKept(reason=f"its file cannot be read: {error}"), None
 
     def _from_journal(self, job: JobRecord) -> tuple[object, IsOutdated]:

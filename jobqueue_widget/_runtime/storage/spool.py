@@ -15,6 +15,10 @@ from ...child.calls import references
 from ...child.wire import ProtocolError
 
 
+class UnreadableError(Exception):
+    """Raised for a file of a result of which no value can be made."""
+
+
 class Spool:
     """A folder (0700) that is made when it is needed, and goes with this at the latest.
 
@@ -116,13 +120,13 @@ def read_value(path: Path) -> object:
 
     Raises:
         OSError: the file is not there, or cannot be read now.
-        ValueError: it is something else, or its value cannot be made here.
+        UnreadableError: it is something else, or its value cannot be made here.
     """
     try:
         head, *buffers = references.read_parts(str(path))
     except (EOFError, ProtocolError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
     try:
         return loading.load(head, buffers)
     except BaseException as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
