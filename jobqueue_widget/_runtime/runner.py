@@ -222,8 +222,9 @@ class Run:
         if isinstance(self.job.outputs, KeptOutputs) and not self.over:
             self._say_what_was_lost(self.job.outputs.lost)
         if type(outcome.value) is PackedValue:
-            outcome.value = self._kept_packed(outcome.value)
-        self._engine.end_run(self, outcome)
+            self._end_packed(outcome, outcome.value)
+        else:
+            self._engine.end_run(self, outcome)
         self.execution = None  # it knows us: without a cycle both are freed now
 
     def _say_what_was_lost(self, count: int) -> None:
@@ -232,8 +233,12 @@ class Run:
             said = f"[{count} more {were} not kept: {LIMIT_OF_OUTPUTS}]\n"
             self._engine.log_of(self.job).write(said)
 
-    def _kept_packed(self, packed: PackedValue) -> object:
-        return None if self.over else self._engine.keeper.keep_packed(self.job, packed)
+    def _end_packed(self, outcome: Outcome, packed: PackedValue) -> None:
+        engine, job = self._engine, self.job
+        kept = outcome.value = None if self.over else engine.keeper.keep_packed(job, packed)
+        engine.end_run(self, outcome)
+        if kept is not None and job.result is not kept and job.attempt == self.attempt:
+            engine.keeper.drop_result(job)  # it had ended meanwhile, and without this
 
     @property
     def forwards(self) -> bool:

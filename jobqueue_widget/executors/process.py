@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import pickle
 import threading
@@ -416,13 +417,18 @@ class ProcessExecution:
         except RuntimeError as error:  # there may be room for one in a moment
             failed += 1
             if self._worker is None or failed >= STARTS:
-                self._take(undecoded(error, meta, parts))
+                cannot = functools.partial(undecoded, error)
+                self._take(outcome_of(cannot, self._keeps, meta, parts, self._returned))
             else:
                 self._worker.call_later(wait_seconds(failed), self._begin_decoding, failed)
 
     def _decode(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
-        keeps = self._executor.decodes and self._reporter.forwards
-        self._take(outcome_of(self._executor.decode, keeps, meta, parts, self._returned))
+        self._take(outcome_of(self._executor.decode, self._keeps, meta, parts, self._returned))
+
+    @property
+    def _keeps(self) -> bool:
+        """True if its value stays packed, as other jobs take it."""
+        return self._executor.decodes and self._reporter.forwards
 
     def _take(self, outcome: Outcome) -> None:
         with self._lock.held:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -38,11 +39,13 @@ def undecoded(error: BaseException, meta: dict[str, Any], parts: Sequence[memory
     """Return what is known of a result that cannot be read because of `error`."""
     if meta["kind"] != "value":
         return decode(meta, ())
+    if "file" in meta:
+        Path(meta["file"]).unlink(missing_ok=True)
     return Outcome.of_value(unreadable(error, parts), noticed=meta.get("noticed") is True)
 
 
 class PackedValue:
-    """A value as its worker has packed it: its parts, or the file of them."""
+    """A value as its worker has packed it: its parts, or the file of them, which goes with it."""
 
     def __init__(self, parts: Sequence[bytes | memoryview], file: str = "", type: str = "") -> None:
         self._parts = parts
@@ -63,8 +66,15 @@ class PackedValue:
         """
         if self._file:
             os.replace(self._file, path)
+            self._file = ""
         else:
             _write(path, wire.join_parts(self._parts))
+
+    def __del__(self) -> None:
+        """Remove a file that nobody has taken over: the end of the job was told already."""
+        if self._file:
+            with contextlib.suppress(OSError):
+                os.unlink(self._file)
 
     def value(self) -> object:
         """Read it; a `NotKept` if that fails. May run code of the user's classes."""

@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 import threading
+import time
 from collections import OrderedDict, defaultdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +14,25 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jobqueue_widget import InvalidArgumentError, InvalidOptionError, Job, JobQueue, by_handle
+from jobqueue_widget import (
+    InvalidArgumentError,
+    InvalidOptionError,
+    Job,
+    JobCancelled,
+    JobQueue,
+    by_handle,
+)
+from jobqueue_widget._core import events as ev
+from jobqueue_widget._core.jobs import Outcome
 from jobqueue_widget._runtime.storage.filling import Filling
 from jobqueue_widget._runtime.storage.forwarding import Forwarding
+from jobqueue_widget._runtime.storage.keeper import Keeper
 from jobqueue_widget.errors import JobNotRunningError
+from jobqueue_widget.executors import process as process_module
 from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until
 from tests.journals import running
+from tests.threads import no_threads
 
 MIB = 1 << 20
 ANY: Any = list
@@ -490,3 +503,116 @@ def test_a_job_that_was_taken_by_many_counts_down() -> None:
         queue.wait(*children)
         assert [job.result for job in children] == [[2, n] for n in range(20)]
         assert (parent._record.taken_by, parent._record.needed_by) == (0, 0)
+
+
+# -- no file of a result outlives those who may ask for it ----------------------------------------
+
+
+def large() -> Traced:
+    return Traced(40 * MIB)
+
+
+def at_the_second_time(mark: Path) -> Traced:
+    """The first time it returns when its time is over, and what it has by then."""
+    try:
+        time.sleep(0 if mark.exists() else 60)
+    except JobCancelled:
+        mark.touch()
+        return Traced(40 * MIB)
+    return Traced(30 * MIB)
+
+
+def over_before(patch: pytest.MonkeyPatch, queue: JobQueue) -> None:
+    """Its run is ended by somebody else just before its result is there."""
+    told = vars(process_module)["outcome_of"]
+
+    def outcome_of(*args: Any) -> Any:
+        outcome = told(*args)
+        (run,) = inspect(queue).engine.runs.values()
+        inspect(queue).engine.end_run(run, Outcome.of_stop())
+        return outcome
+
+    patch.setattr(process_module, "outcome_of", outcome_of)
+
+
+def over_while_kept(patch: pytest.MonkeyPatch, queue: JobQueue) -> None:
+    """Its run is ended by somebody else while its result is put into its place."""
+    keep = Keeper.keep_packed
+
+    def keep_packed(keeper: Keeper, job: Any, packed: Any) -> object:
+        (run,) = inspect(queue).engine.runs.values()
+        kept = keep(keeper, job, packed)
+        inspect(queue).engine.end_run(run, Outcome.of_stop())
+        return kept
+
+    patch.setattr(Keeper, "keep_packed", keep_packed)
+
+
+def declared_ended(patch: pytest.MonkeyPatch, queue: JobQueue) -> None:
+    """It could not be ended, as far as is known, and ends by itself after that."""
+    keep = Keeper.keep_packed
+
+    def keep_packed(keeper: Keeper, job: Any, packed: Any) -> object:
+        (run,) = inspect(queue).engine.runs.values()
+        job.can_kill = False
+        inspect(queue).engine.do(ev.CancelRequested(job, False, 1.0, ""))
+        run.kill_failed("it does not listen")
+        return keep(keeper, job, packed)
+
+    patch.setattr(Keeper, "keep_packed", keep_packed)
+
+
+def no_decoding(patch: pytest.MonkeyPatch, queue: JobQueue) -> None:
+    no_threads(patch, "decode-*")
+    patch.setattr(process_module, "wait_seconds", lambda count: 0.01)
+
+
+ENDS: list[tuple[bool, Any, str]] = [
+    (True, None, "completed"),
+    (False, None, "completed"),
+    (True, no_decoding, "completed"),
+    (False, no_decoding, "completed"),
+    (True, over_before, "failed"),
+    (False, over_before, "failed"),
+    (True, over_while_kept, "failed"),
+    (True, declared_ended, "failed"),
+]
+
+
+@pytest.mark.parametrize(("takes", "prepare", "end"), ENDS)
+async def test_no_file_is_left_whatever_the_end(
+    takes: bool, prepare: Any, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with JobQueue() as queue:
+        await queue.submit_nowait(echo, 1)
+        folder = inspect(queue).folder
+        assert folder is not None
+        with monkeypatch.context() as patch:
+            if prepare is not None:
+                prepare(patch, queue)
+            queue.pause()
+            parent = await queue.submit(large)
+            child = queue.submit_nowait(echo, queue.get_job(parent)) if takes else None
+            if child is not None:
+                queue.hold(child)
+            queue.resume()
+            await queue.wait_for_job(parent, timeout=30)
+            assert queue[parent].status.value == end
+            await until(lambda: not inspect(queue).engine.runs)
+        del child
+        queue.cancel_all("pending")
+        assert await queue.submit_nowait(echo, 1) == 1
+        queue.forget(*queue.jobs())
+        assert await queue.submit_nowait(echo, 1) == 1  # the next end looks for dropped handles
+        assert [path.name for path in folder.iterdir()] == []
+
+
+async def test_what_an_attempt_returned_when_its_time_was_over_is_not_passed_on(
+    tmp_path: Path,
+) -> None:
+    async with JobQueue() as queue:
+        limited = queue.options(timeout=3.0, retries=1)
+        parent = limited.submit_nowait(at_the_second_time, tmp_path / "mark")
+        assert await queue.submit_nowait(look, parent) == [(30 * MIB, True)]
+        assert len(parent.result.data) == 30 * MIB
+        assert parent.attempt == 2

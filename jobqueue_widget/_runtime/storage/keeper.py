@@ -184,9 +184,10 @@ class Keeper:
         with self._lock.held:
             self._arguments.take(job)
         self._printed.take(job)
-        self._drop_result(job)
+        self.drop_result(job)
 
-    def _drop_result(self, job: JobRecord) -> None:
+    def drop_result(self, job: JobRecord) -> None:
+        """Forget a result, also in its file."""
         with self._lock.held:
             self._results.take(job)
             self._copies.discard(job)
@@ -283,6 +284,7 @@ class Keeper:
 
     def keep_packed(self, job: JobRecord, packed: PackedValue) -> object:
         """Keep a result as its worker has packed it; return what stands for it."""
+        self.drop_result(job)  # of an attempt before, which its time limit has ended
         if self._put_file(job, packed) is None:
             return packed.value()
         return LazyResult(job, self._from_file, lambda: packed.shown, self.note_loaded)
@@ -355,7 +357,7 @@ class Keeper:
     def _let_go(self, job: JobRecord, told: NotKept, why: str) -> None:
         reason = f"it was let go: {why}, and nobody held a handle of its job"
         self._engine.do(ev.ResultMoved(job, replace(told, reason=reason)))
-        self._drop_result(job)
+        self.drop_result(job)
 
     def _now_lazy(
         self, job: JobRecord, load: Callable[[JobRecord], tuple[object, IsOutdated]]
