@@ -271,7 +271,7 @@ class Recorder:
         self, changes: Changes, dirty: Iterable[JobRecord], states: list[StoredState]
     ) -> list[JobRecord]:
         """Fill in what to write; return jobs whose results are too heavy to be pickled now."""
-        codec, heavy = self._codec, []
+        codec, keeper, heavy = self._codec, self._engine.keeper, []
         for job, state in zip(dirty, states, strict=True):
             asked = codec.request(job)
             if asked is not None:
@@ -287,7 +287,7 @@ class Recorder:
                         changes.results.append((job.id, codec.result(job)))
                     else:
                         heavy.append(job)
-                        if type(job.result) is not LazyResult:  # else it may stand there already
+                        if type(job.result) is not LazyResult or keeper.file_of(job) is not None:
                             changes.results.append((job.id, codec.result_to_come(job)))
         return heavy
 

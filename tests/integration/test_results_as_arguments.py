@@ -31,7 +31,7 @@ from jobqueue_widget.errors import JobNotRunningError
 from jobqueue_widget.executors import process as process_module
 from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until
-from tests.journals import running
+from tests.journals import as_if_killed, running
 from tests.threads import no_threads
 
 MIB = 1 << 20
@@ -478,6 +478,31 @@ async def test_nor_does_the_kernel_unpickle_it_for_its_journal(tmp_path: Path, s
         changed, fixed = found[1]
         changed.data[-1] = 1
         assert (len(fixed.data), memoryview(fixed.data).readonly) == (size, True)
+
+
+async def test_a_result_that_was_not_written_before_the_kill_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path / "runs.db") as queue:
+        with monkeypatch.context() as patch:
+            no_threads(patch, "*-results")
+            queue.pause()
+            parent = queue.options(key="parent").submit_nowait(traced, 30_000)
+            child = queue.submit_nowait(echo, parent)
+            queue.hold(child)
+            queue.resume()
+            await queue.wait_for_job(parent)
+            killed = as_if_killed(tmp_path / "runs.db")
+    async with running(killed, on_restore="run") as queue:
+        (restored,) = queue.jobs("completed")
+        assert "its kernel ended before it was written" in restored.result.reason
+        (waits,) = queue.jobs("pending")
+        queue.release(waits)
+        await queue.wait_for_job(waits)
+        assert str(waits.cancel_reason).startswith("result not kept: traced: ")
+        again = queue.options(key="parent").submit_nowait(traced, 30_000)
+        assert again != restored
+        await again
 
 
 async def test_a_job_whose_result_is_lost_with_the_journal_says_so() -> None:
