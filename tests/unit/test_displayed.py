@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from jobqueue_widget import JobOutput
 from jobqueue_widget._core.texts.hiding import Secrets
-from jobqueue_widget._runtime.storage.outputs import KeptOutputs
+from jobqueue_widget._runtime.storage.outputs import KeptOutputs, outputs_of
+from jobqueue_widget.child.displays.account import packed
+from jobqueue_widget.widget.cells import displayed
 from jobqueue_widget.widget.cells.displayed import NOTHING, as_html, joined
 
 SVG = base64.b64encode(b"<svg/>").decode()
@@ -67,3 +70,72 @@ def test_one_is_itself_and_several_are_joined_and_counted() -> None:
     assert data["text/plain"] == "a\n12 more outputs were not kept."
     assert data["text/html"].index(">1<") < data["text/html"].index("12 more outputs were not kept")
     assert "1 more output was not kept." in joined([one], 1)[0]["text/plain"]
+
+
+class Job:
+    """What an output needs of a job."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.outputs_lost = 0
+        self._record: Any = SimpleNamespace(outputs=KeptOutputs())
+
+    @property
+    def outputs(self) -> list[JobOutput]:
+        return outputs_of(self._record)
+
+    def shows(self, size: int) -> None:
+        body = packed({"text/html": "x" * size}, {})
+        self._record.outputs.take(1, {"id": "", "update": False}, body, None)
+
+
+class Clock:
+    """The time, and whoever asks for a turn, in place of those of all widgets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.asked: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def join(self, one: object) -> None:
+        """Count nobody."""
+
+    leave = join
+
+    def ask(self, one: object, at: float) -> None:
+        self.asked.append(at - self.now)
+
+
+def test_much_is_drawn_seldom_and_the_last_is_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, job, drawn = Clock(), Job(), list[int]()
+    monkeypatch.setattr(displayed, "PACER", clock)
+    monkeypatch.setattr(displayed, "time", clock)
+    monkeypatch.setattr(displayed, "is_run_by_program", lambda: False)
+    monkeypatch.setattr(
+        displayed, "publish", lambda data, *_, **__: drawn.append(len(data.get("text/html", "")))
+    )
+    wants: list[Any] = []
+
+    def on_change(want: Any) -> Any:
+        wants.append(want)
+        return wants.clear
+
+    queue: Any = SimpleNamespace(_on_change=on_change)
+    cell = displayed.OutputsCell(queue, job)  # type: ignore[arg-type]
+    job.shows(2_000_000)
+    assert cell.turn() is None
+    job.shows(1)
+    wants[0]()
+    assert clock.asked == [0.5, 4.0], "2 MB are half of what a server lets through in 4 s"
+    assert cell.turn() == 4.0, "asked for earlier"
+    job.done = True
+    assert cell.turn() == 4.0
+    clock.now += 4
+    assert cell.turn() is None
+    assert wants == []
+    assert [drawn[0], drawn[1]] == [0, 2_000_000]
+    assert len(drawn) == 3
+    assert cell.turn() is None
+    assert len(drawn) == 3, "nothing is new"

@@ -46,6 +46,7 @@ class OutputsCell:
         self._id = uuid.uuid4().hex
         self._lock = threading.RLock()
         self._drawn = 0
+        self._not_before = 0.0  # by `time.monotonic`
         publish(NOTHING, self._id)
         follow_cells(self)
         self._by_program = is_run_by_program()
@@ -57,17 +58,19 @@ class OutputsCell:
         self._want()  # what has changed meanwhile
 
     def _want(self) -> None:
-        PACER.ask(self, time.monotonic() + PERIOD)
+        PACER.ask(self, max(time.monotonic() + PERIOD, self._not_before))
 
     def turn(self) -> float | None:
         """Draw it anew, for the last time if the job has ended. In the thread of all widgets."""
         is_over = self._job.done
-        size = self._draw()
+        if time.monotonic() >= self._not_before:  # else it was asked for before that was known
+            self._not_before = time.monotonic() + self._draw() / BYTES_PER_SECOND
+        elif revision_of(self._job._record) != self._drawn:
+            return self._not_before - time.monotonic()
         if is_over:
             self._stop_listening()
             PACER.leave(self)
-            return None
-        return size / BYTES_PER_SECOND if size > PERIOD * BYTES_PER_SECOND else None
+        return None
 
     def after_cell(self) -> None:
         """Draw at the end of a cell what is new, where a program runs the cells."""
