@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from .._api.rows import tell_apart
-from .._api.sweeps.group import JobGroup
+from .._api.sweeps.group import JobGroup, left_of, size_of
 from .._core.texts.fitting import ends, fit, fit_all
 from ..queue import JobQueue
 from .texts import visible
@@ -73,15 +73,16 @@ def group_html(group: JobGroup, done_at: float | None = None) -> str:
 
     `done_at`: epoch seconds at which all may have ended, if that is known and worth to be said.
     """
-    counts = group.counts
-    total = sum(counts.values())
+    counts, total = group.counts, group.total
+    whole = max(total or 0, sum(counts.values()))
     parts = "".join(
-        f'<span style="width:{100 * counts[kind] / total:.4g}%;background:{colour}"></span>'
+        f'<span style="width:{100 * counts[kind] / whole:.4g}%;background:{colour}"></span>'
         for kind, colour in COLOURS.items()
         if counts[kind]
     )
-    told = ", ".join(f"{counts[kind]:,} {word}" for kind, word in TOLD.items() if counts[kind])
-    heading = f"{group.title}: {group.progress:.0%} of {total:,}" + (f", {told}" if told else "")
+    told = [f"{counts[kind]:,} {word}" for kind, word in TOLD.items() if counts[kind]]
+    facts = [size_of(counts, total), *told, *left_of(counts, total)]
+    heading = f"{group.title}: {group.progress:.0%} of {', '.join(facts)}"
     if done_at is not None:
         heading += f"; done about {datetime.fromtimestamp(done_at).astimezone():%H:%M}"
     return (

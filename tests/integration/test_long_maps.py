@@ -114,6 +114,38 @@ async def test_what_is_not_drawn_is_said_and_never_skipped() -> None:
             await group
 
 
+@pytest.mark.parametrize("how", ["map", "name"])
+async def test_a_map_is_shown_with_all_its_items_also_those_not_drawn_yet(how: str) -> None:
+    async with JobQueue() as queue:
+        queue.pause()
+        mapped = queue.options(ahead=AHEAD, group="mine").map(same, range(100))
+        group = mapped if how == "map" else queue.group("mine")
+        assert (group.total, group.progress) == (100, 0.0)
+        assert f"of 100: {AHEAD} pending, 80 not drawn yet>" in repr(group)
+        assert f"0% of 100, {AHEAD} queued, 80 not drawn yet<" in group._repr_html_()
+        for place in range(5):
+            mapped[place].cancel()
+        assert group.progress == 0.05
+        assert "5% of 100, 5 cancelled" in group._repr_html_()
+        assert "width:5%" in group._repr_html_()
+        queue.resume()
+        await until(lambda: mapped.done)
+        assert (len(mapped), group.total, group.progress) == (100, 100, 1.0)
+        assert "drawn" not in repr(group) + group._repr_html_()
+
+
+async def test_a_map_without_a_known_end_says_that_there_may_be_more() -> None:
+    async with JobQueue() as queue:
+        queue.pause()
+        group = queue.options(ahead=AHEAD).map(same, itertools.count())
+        assert group.total is None
+        assert f"of {AHEAD} so far: " in repr(group)
+        assert f"0% of {AHEAD} so far, {AHEAD} queued<" in group._repr_html_()
+        group.cancel()
+        assert f"of {AHEAD}: " in repr(group)
+        assert group.total == AHEAD
+
+
 async def test_an_infinite_iterable_is_drawn_until_somebody_ends_it() -> None:
     async with JobQueue() as queue:
         group = queue.options(ahead=AHEAD, tags="mine").map(same, itertools.count())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..._core.jobs import JobRecord, JobStatus
@@ -139,18 +139,30 @@ class JobGroup(Members):
         """Progress from 0.0 to 1.0: the share of what has ended, and what running jobs report."""
         with self._control.engine.lock.held:
             group = self._counted()
-            total = 0 if group is None else sum(group.counts.values())
-            if group is None or not total:
+            drawn = 0 if group is None else sum(group.counts.values())
+            if group is None or not drawn:
                 return 1.0
             reached = float(
-                total - group.counts[JobStatus.pending] - group.counts[JobStatus.running]
+                drawn - group.counts[JobStatus.pending] - group.counts[JobStatus.running]
             )
-            if self._drawing is not None and self._drawing.total is not None:
-                total = self._drawing.total
+            total = drawn + (self._left() or 0)
             for job in self._control.engine.state.running.values():
                 if job.progress:
                     reached += job.progress * job.groups.count(group)
         return min(1.0, reached / total)
+
+    @property
+    def total(self) -> int | None:
+        """How many items there are, also those that are no jobs yet; None: nobody knows."""
+        with self._control.engine.lock.held:
+            group, left = self._counted(), self._left()
+            drawn = 0 if group is None else sum(group.counts.values())
+            return None if left is None else drawn + left
+
+    def _left(self) -> int | None:  # under the lock
+        """Count the items of long maps that are no jobs yet; None while nobody knows."""
+        left = [drawing.left for drawing in self._drawn_on()]
+        return None if None in left else sum(one or 0 for one in left)
 
     @property
     def eta(self) -> float | None:
@@ -364,13 +376,26 @@ class JobGroup(Members):
         provider().show_group(queue, self)
 
     def __repr__(self) -> str:
-        counts = self.counts
-        total = sum(counts.values())
+        counts, total = self.counts, self.total
         told = [f"{counts[name]:,} {name}" for name in _TOLD if counts[name]]
-        return f"<JobGroup {fit(self.title, 40)!r} of {total:,}: {', '.join(told) or 'no jobs'}>"
+        told += left_of(counts, total)
+        of = size_of(counts, total)
+        return f"<JobGroup {fit(self.title, 40)!r} of {of}: {', '.join(told) or 'no jobs'}>"
 
 
 _TOLD = ("completed", "failed", "cancelled", "running", "pending")
+
+
+def size_of(counts: Mapping[str, int], total: int | None) -> str:
+    """Return in words how many items a group with these counts has."""
+    drawn = sum(counts.values())
+    return f"{drawn:,} so far" if total is None else f"{max(total, drawn):,}"
+
+
+def left_of(counts: Mapping[str, int], total: int | None) -> list[str]:
+    """Return in words how many of them are no jobs yet, if any are."""
+    left = (total or 0) - sum(counts.values())
+    return [f"{left:,} not drawn yet"] if left > 0 else []
 
 
 def _kind(record: JobRecord) -> str:

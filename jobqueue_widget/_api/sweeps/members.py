@@ -73,10 +73,13 @@ class Members(Sequence[Job], Handle):
 
     def _drawings(self) -> list[Drawing]:
         """List the long maps whose items are jobs of this group and are not all submitted yet."""
+        with self._control.engine.lock.held:
+            return self._drawn_on()
+
+    def _drawn_on(self) -> list[Drawing]:  # under the lock
         if self._group is not None:
             return [] if self._drawing is None else [self._drawing]
-        with self._control.engine.lock.held:
-            return [one for one in self._control.drawings if one.group.name == self._name]
+        return [one for one in self._control.drawings if one.group.name == self._name]
 
     def _named(self) -> Group | None:
         return self._control.engine.state.groups.named.get(self._name)
