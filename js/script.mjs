@@ -5,13 +5,13 @@ import { columns } from "./columns.mjs";
 // what comes from the kernel is read by quoted names, which stay, and the compiler insists on them.
 const OURS = [
   ...columns.map(([name]) => name).filter((name) => name.includes("_")),
-  "max_running",
+  "cancelGroup", "chooseGroup", "done_at", "retriable", "retryGroup",
   "act", "actedAt", "againAt", "answered", "arrived", "asked", "askedFor", "atEnd", "blocks",
   "bring", "busy", "canUnload", "canvas", "choose", "context", "covered", "covers", "dim", "drawn",
   "dropped", "enabled", "ended", "focusFilter", "follow", "gapAfter", "heardAt", "hide", "idOf",
   "indexAt", "invalidate", "jobs", "kernelTime", "late", "lines", "node", "pendingActs",
   "pointerBusy", "pointerLeft", "pointerMoved", "press", "readOn", "receive", "refresh", "resized",
-  "row", "scroller", "secondsLeft", "secondsUntil", "sentAt", "settle", "shown", "sleep", "spotAt",
+  "row", "scroller", "secondsLeft", "sentAt", "settle", "shown", "sleep", "spotAt",
   "still", "store", "summary", "tick", "togglePause", "total", "trouble", "troubleText", "unheard",
   "update", "viewOf", "wake", "within",
 ];

@@ -41,6 +41,7 @@ from .submission import MISSING, Submission, target_of
 from .sweeps.acts import Acts, told_text
 from .sweeps.arrivals import countdown, within
 from .sweeps.drawing import Drawing
+from .sweeps.forecasts import Estimates
 from .sweeps.group import JobGroup
 from .sweeps.labels import LabelFunction, Labels
 from .sweeps.latest import changed_text, differs_now
@@ -61,6 +62,7 @@ class Control(Acts):
         engine.keeper.describe = quiet_line
         self.submission = submission
         self.queue = queue
+        self.estimates = Estimates()
         self.drawings: list[Drawing] = []  # of maps that are not submitted whole yet
         self._said: set[tuple[str, str]] = set()  # warnings given: name of the target, text
 

@@ -10,6 +10,7 @@ from .._runtime.engine import Engine
 from ..errors import UnsupportedLoopError
 from ..protocols import MimeBundle
 from . import rows
+from .control import Control
 from .display_hook import provider
 
 
@@ -17,6 +18,7 @@ class Displayed:
     """The part of `JobQueue` that is seen."""
 
     _engine: Engine
+    _control: Control
 
     @property
     def widget(self) -> Any:
@@ -45,10 +47,16 @@ class Displayed:
         return provider().cell_widget(self)
 
     def _snapshot(
-        self, running: int, pending: int, history: int, known: rows.KnownRows | None = None
+        self,
+        running: int,
+        pending: int,
+        history: int,
+        known: rows.KnownRows | None = None,
+        groups: int = 0,
     ) -> dict[str, Any]:
         """Return the first rows of each list and the counts, of one moment. For the widget."""
-        return rows.snapshot(self._engine, running, pending, history, known)
+        drawings = self._control.drawings
+        return rows.snapshot(self._engine, running, pending, history, known, groups, drawings)
 
     def _resources(self) -> dict[str, Any]:
         """Return meters and idle plugins; empty where no job cares for memory. For the widget."""

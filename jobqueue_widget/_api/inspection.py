@@ -76,6 +76,7 @@ class Inspection:
     def __init__(self, queue: JobQueue) -> None:
         self.engine: Engine = queue._engine  # to replace parts, or to play what cannot be caused
         self._submission = queue._submission
+        self._control = queue._control
 
     # -- jobs ----------------------------------------------------------------------------------
 
@@ -237,9 +238,12 @@ class Inspection:
         """The widget's meters of memory and its idle plugins; empty if no job cares for memory."""
         return self.engine.resources.shown()
 
-    def snapshot(self, running: int = 8, pending: int = 25, history: int = 20) -> dict[str, Any]:
+    def snapshot(
+        self, running: int = 8, pending: int = 25, history: int = 20, groups: int = 20
+    ) -> dict[str, Any]:
         """Return what the widget draws: counts, state, and at most so many rows of each list."""
-        return rows.snapshot(self.engine, running, pending, history)
+        drawings = self._control.drawings
+        return rows.snapshot(self.engine, running, pending, history, None, groups, drawings)
 
     def undo_clear(self) -> int:
         """Show again what was just hidden, as the widget's Undo; return how many jobs."""

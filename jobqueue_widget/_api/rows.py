@@ -10,6 +10,7 @@ from typing import Any, Literal
 from .._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
 from .._core.machine.told import unchecked_text
 from .._core.spec import JobSpec
+from .._core.sweeps.standing import Coming, liveliest, standings
 from .._core.texts.fitting import LINE, fit_all
 from .._core.texts.words import cancel_text, error_text
 from .._runtime.engine import Engine
@@ -20,6 +21,7 @@ from .sweeps.latest import differs_now
 HISTORY_IN_STATE = 20
 CHANGED = "has changed since it was last submitted with these arguments"
 WILL_NOT_SURVIVE = "will not survive a restart"
+KNOWN_BY_THE_WIDGET = ("news_at", "start_about")
 
 WindowName = Literal["running", "pending", "history"]
 RowDict = dict[str, Any]
@@ -129,7 +131,8 @@ def state_dict(engine: Engine) -> dict[str, Any]:
 def _never_started() -> RowDict:
     row = {"id": "", "title": "", "name": "", **USUAL, "finished_before_cancel": False}
     row["block_reason"] = row.pop("block")
-    del row["news_at"]  # the widget knows it
+    for name in KNOWN_BY_THE_WIDGET:
+        del row[name]
     return row
 
 
@@ -315,11 +318,19 @@ def cleared_dict(engine: Engine) -> dict[str, Any] | None:
 
 
 def snapshot(
-    engine: Engine, running: int, pending: int, history: int, known: KnownRows | None = None
+    engine: Engine,
+    running: int,
+    pending: int,
+    history: int,
+    known: KnownRows | None = None,
+    groups: int = 0,
+    drawings: Sequence[Coming] = (),
 ) -> dict[str, Any]:
     """Return the first rows of the three lists, the counts and the state, of one moment.
 
     `position` is None in each row: a pending job's place is the index of its row in the list.
+    `groups`: how many groups are told of at most, those of these rows first. `drawings`: of maps
+    that have items to come.
     """
     known = known or KnownRows(lambda row: row, tell_apart)
     with engine.lock.held:
@@ -345,6 +356,7 @@ def snapshot(
                 "cancelled": totals.cancelled,
                 "history": state.history_count,
                 "clearable": state.count_after(state.cleared_to),
+                "groups": len(state.groups.named),
             },
         }
         shown = (
@@ -352,6 +364,10 @@ def snapshot(
             known.look_up(engine, state.order.slice(0, pending)),
             known.look_up(engine, islice(state.history(), history)),
         )
+        found["groups"] = []
+        if groups and state.groups.named:
+            jobs = (one.job for one in chain(*shown))
+            found["groups"] = standings(liveliest(state, jobs, groups), drawings)
     found["running"], found["pending"], found["history"] = known.finish(*shown)
     return found
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._api.schema import SCHEMA
+from .._api.sweeps.group import JobGroup
 from .._core.texts.fitting import ends
 from .._secrets.arguments import TOLD
 from .._threads.locks import Lock
@@ -178,14 +179,20 @@ class Commands:
     def _find(self, a: Answer, cid: str) -> Answer:
         """Count matches per list and return the first ones; a `status` alone finds ended jobs only.
 
-        The lists share the rows of an answer: none can crowd another one out.
+        The lists share the rows of an answer: none can crowd another one out. A `group` limits all
+        three to its items.
         """
-        text, wanted = a["text"], a.get("status", "")
+        text, wanted, number = a["text"], a.get("status", ""), a.get("group", 0)
         lists: dict[str, list[Job]] = {"running": [], "pending": [], "history": []}
-        found = self._queue.find(text) if text else self._queue.jobs(wanted or None)
+        is_of_all = bool(text or number)
+        found = (
+            self._queue.find(text) if text else self._queue.jobs(None if number else wanted or None)
+        )
+        if number:
+            found = [job for job in found if _is_in(job, number)]
         for job in self._queue._shown(found):
             status = job.status
-            if not status.ended and text:
+            if not status.ended and is_of_all:
                 lists[status.value].append(job)
             elif status.ended and wanted in ("", status.value):
                 lists["history"].append(job)
@@ -193,7 +200,7 @@ class Commands:
         by_size = sorted(lists.values(), key=len)
         for place, jobs in enumerate(by_size):
             share = (MOST_ROWS - len(rows)) // (len(by_size) - place)
-            rows += clipped([_whole_row(job) for job in jobs[:share]])
+            rows += self._sync.rows_of([_whole_row(job) for job in jobs[:share]])
         return {"rows": rows, **{name: len(jobs) for name, jobs in lists.items()}}
 
     def _snapshot(self, a: Answer, cid: str) -> Answer:
@@ -243,6 +250,22 @@ class Commands:
         again = self._named(a["job"]).retry(latest=a.get("latest", False))
         return {"job": again.id, **self._acted(True)}
 
+    def _group(self, number: int) -> JobGroup:
+        group = self._queue._group_of_number(number)
+        if group is None:
+            raise RequestError("not_found", "the jobs of that group are no longer kept")
+        return group
+
+    def _cancel_group(self, a: Answer, cid: str) -> Answer:
+        count = self._group(a["group"]).cancel(reason="cancelled in the widget")
+        return {"count": count, **self._acted(True)}
+
+    def _retry_group(self, a: Answer, cid: str) -> Answer:
+        again = self._group(a["group"]).retry_failed()
+        if not again:
+            raise RequestError("stale", "nothing of it has failed any more")
+        return {"count": len(again), **self._acted(True)}
+
     def _clear_history(self, a: Answer, cid: str) -> Answer:
         return {"count": self._queue.clear_history(), **self._acted(True)}
 
@@ -261,6 +284,10 @@ class Commands:
         unload = functools.partial(self._queue.unload, names[0])
         threading.Thread(target=unload, name="jobqueue-unload", daemon=True).start()
         return self._acted(True)
+
+
+def _is_in(job: Job, number: int) -> bool:
+    return any(group.number == number for group in job._record.groups)
 
 
 def _on_a_line(text: str) -> str:

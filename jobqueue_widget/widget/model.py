@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from .._api.rows import KnownRows, has_changed, tell_apart
 from .._api.schema import FREE_TEXTS, USUAL
+from .._api.sweeps.forecasts import Estimate
+from .._core.sweeps.standing import STATUSES
 from .._core.texts.fitting import LINE, ends, fit
 from ..job import Job
 from ..queue import JobQueue
@@ -18,9 +20,14 @@ PROTOCOL = 1
 RUNNING_ROWS = 8
 HEAD_ROWS = 25
 HISTORY_ROWS = 20
+GROUP_ROWS = 20
 METERS = 12
 NOTE_LIMIT = 300  # a sentence that says what is wrong, and where it is kept
 LONGEST = 2_000  # characters that are looked at of a text
+
+INSTANTS = (("created_at", 0), ("started_at", 2), ("completed_at", 2))  # digits that are shown
+LEAST_WAIT = 10.0  # seconds; of a start that is nearer nothing is said
+GROUP = ("id", "name", "done_at", *STATUSES, "retriable", "more")  # what is sent, in this order
 
 State = dict[str, Any]
 
@@ -39,6 +46,12 @@ class Source(Protocol):
 
     def is_outdated(self) -> bool:
         """Return True if a cell has redefined a function that a row is about: no event says so."""
+
+    def with_starts(self, rows: Sequence[State]) -> Sequence[State]:
+        """Return rows of pending jobs with when they will start, as far as that is known."""
+
+    def estimate(self) -> bool:
+        """Look when jobs will start and end, if it is time for that; True: it is another state."""
 
 
 class _SignsOfLife:
@@ -59,7 +72,7 @@ class _SignsOfLife:
         self._seen = seen
 
 
-def summary_of(snapshot: State, epoch: str) -> State:
+def summary_of(snapshot: State, epoch: str, done_at: float | None = None) -> State:
     """Return the small part that changes most: counts, the banner's facts, the kernel's clock."""
     paused = snapshot["paused"]
     return {
@@ -72,6 +85,7 @@ def summary_of(snapshot: State, epoch: str) -> State:
         "paused": paused and {**paused, "reason": shorten(paused["reason"])},
         "counts": snapshot["counts"],
         "cleared": snapshot["cleared"],
+        "done_at": done_at,
         "lag": snapshot["lag"],
         "beat": 1.0,
         "max_running": snapshot["max_running"],
@@ -80,27 +94,63 @@ def summary_of(snapshot: State, epoch: str) -> State:
     }
 
 
-class QueueSource:
-    """Source of a queue's widget."""
+class _Estimating:
+    """The part of a source that tells of what is still to come. One forecast serves all."""
 
     def __init__(self, queue: JobQueue) -> None:
         self.queue = queue
         self.epoch = uuid.uuid4().hex
+
+    def estimate(self) -> bool:
+        """Look when jobs will start and end, if it is time for that; True: it is another state."""
+        return self.queue._renew_estimate()
+
+    def with_starts(self, rows: Sequence[State]) -> Sequence[State]:
+        """Return rows of pending jobs with when they will start, as far as that is known."""
+        estimate = self.queue._estimate
+        if estimate.is_empty:
+            return rows
+        return [TimedRow(row, _start_of(row, estimate)) for row in rows]
+
+
+class QueueSource(_Estimating):
+    """Source of a queue's widget."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        super().__init__(queue)
         self._life = _SignsOfLife()
+        self._timed: dict[str, TimedRow] = {}  # pending rows with their starts, as last sent
         self._known = KnownRows(SentRow.made_of, beside)
 
     def state(self) -> State:
         """Return the values of all traits, as of one moment."""
-        snapshot = self.queue._snapshot(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS, self._known)
+        lists = RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS
+        snapshot = self.queue._snapshot(*lists, self._known, GROUP_ROWS)
         self._life.mark(snapshot["running"], snapshot["now"])
+        estimate = self.queue._estimate
         return {
-            "summary": summary_of(snapshot, self.epoch),
+            "summary": summary_of(snapshot, self.epoch, estimate.done_at),
             "running": snapshot["running"],
-            "head": snapshot["pending"],
+            "head": self._timed_rows(snapshot["pending"], estimate),
             "history": snapshot["history"],
+            "groups": shown_groups(snapshot["groups"], estimate),
             "job": {},
             "resources": shown_resources(self.queue),
         }
+
+    def _timed_rows(self, rows: Sequence[State], estimate: Estimate) -> Sequence[State]:
+        """Do as `with_starts`, but make rows anew only where something has changed."""
+        before, self._timed = self._timed, {}
+        if estimate.is_empty:
+            return rows
+        timed = []
+        for row in rows:
+            at, made = _start_of(row, estimate), before.get(row["id"])
+            if made is None or made["start_about"] != at or made.of is not row:
+                made = TimedRow(row, at)
+            self._timed[row["id"]] = made
+            timed.append(made)
+        return timed
 
     def is_over(self) -> bool:
         """Return False: a queue may always be given more to do."""
@@ -111,12 +161,11 @@ class QueueSource:
         return self._known.is_outdated()
 
 
-class JobSource:
+class JobSource(_Estimating):
     """Source of one job's live progress cell."""
 
     def __init__(self, queue: JobQueue, job: Job) -> None:
-        self.queue = queue
-        self.epoch = uuid.uuid4().hex
+        super().__init__(queue)
         self._job = job
         self._differs = False  # as it was last told
         self._life = _SignsOfLife()
@@ -129,6 +178,8 @@ class JobSource:
         self._differs = row["differs"]
         if row["status"] == "running":
             self._life.mark([row], snapshot["now"])
+        elif row["status"] == "pending":
+            (row,) = self.with_starts([row])
         summary = summary_of(snapshot, self.epoch)
         if over:  # what else the queue does is no matter here, and nobody waits for a heartbeat
             summary |= {"counts": dict.fromkeys(summary["counts"], 0), "paused": None}
@@ -138,6 +189,7 @@ class JobSource:
             "running": [],
             "head": [],
             "history": [],
+            "groups": [],
             "job": row,
             "resources": {},
         }
@@ -161,6 +213,24 @@ def shown_resources(queue: JobQueue) -> State:
         "items": found["items"][:METERS],
         "idle": [{**plugin, "plugin": shorten(plugin["plugin"])} for plugin in idle],
     }
+
+
+def shown_groups(rows: Sequence[State], estimate: Estimate) -> list[State]:
+    """Return how groups stand, with their ends, and names as they are shown: one line, bounded."""
+    shown = []
+    for row in rows:
+        shown.append({**row, "name": shorten(row["name"])})
+        if row["id"] in estimate.ends:
+            shown[-1]["done_at"] = estimate.ends[row["id"]]
+    return shown
+
+
+def sent_group(row: State) -> list[Any]:
+    """Return a group as it is sent: its values in the order of `GROUP`, no zeros at the end."""
+    values = [row.get(name, 0) for name in GROUP]
+    while not values[-1]:
+        del values[-1]
+    return values
 
 
 def memory_text(job: Job) -> str:
@@ -217,12 +287,33 @@ def beside(rows: Sequence[State]) -> Sequence[State]:
     ]
 
 
+def _start_of(row: State, estimate: Estimate) -> float | None:
+    at = estimate.start_of(row["id"])
+    return None if at is None or at < estimate.at + LEAST_WAIT else at
+
+
+class TimedRow(SentRow):
+    """A row with when it will start, as it was last told; `of` is the one without."""
+
+    __slots__ = ("of",)
+
+    def __init__(self, row: State, at: float | None) -> None:
+        dict.__init__(self, row)
+        self["start_about"] = at
+        self.of = row
+        self.is_long = row.is_long if isinstance(row, SentRow) else _is_long(row)
+        self.sent = sent_row(row) if at is None else {**sent_row(row), "start_about": at}
+
+
 def _is_long(row: State) -> bool:
     return any(len(row[name] or "") > LINE for name in FREE_TEXTS)
 
 
 def _readable(row: State) -> State:
-    row["news_at"] = None
+    row["news_at"] = row["start_about"] = None
+    for name, digits in INSTANTS:
+        if row[name] is not None:
+            row[name] = round(row[name], digits)
     row["block"] = row.pop("block_reason")
     row.pop("finished_before_cancel", None)  # the column `note` says it
     for name in FREE_TEXTS:

@@ -6,7 +6,7 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._threads.locks import Lock
@@ -37,6 +37,11 @@ class CommPort:
         self._send = send
         self._lock = threading.RLock()
         self._context: contextvars.Context | None = None
+
+    @property
+    def was_heard(self) -> bool:
+        """True once a page has asked for anything: before nobody looks."""
+        return self._context is not None
 
     def heard(self) -> None:
         """Note the context in which a page's message is handled: replies go out in it."""
@@ -164,6 +169,8 @@ class Sync:
             whole = True
         try:
             self._flush(whole=whole)
+            if self._port.was_heard and self._source.estimate():
+                self.want()
         except Exception:
             logger.exception("the widget could not be brought up to date")
         if again:
@@ -218,8 +225,12 @@ class Sync:
             "list": list_name,
             "start": start,
             "total": part.total,
-            "rows": [sent_row(row) for row in clipped(part.rows)],
+            "rows": [sent_row(row) for row in self.rows_of(part.rows)],
         }
+
+    def rows_of(self, rows: Sequence[State]) -> Sequence[State]:
+        """Return rows as a page gets them: bounded, and with when they will start."""
+        return self._source.with_starts(clipped(rows))
 
 
 class _Window:

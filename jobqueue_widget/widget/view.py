@@ -14,7 +14,7 @@ from comm import get_comm_manager
 from ..job import Job
 from ..queue import JobQueue
 from .commands import Commands
-from .model import JobSource, QueueSource, Source, State, sent_row
+from .model import JobSource, QueueSource, Source, State, sent_group, sent_row
 from .outputs import NO_OUTPUTS, Refreshable
 from .sync import CommPort, Sync
 
@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parents[1] / "static"
 ROWS: dict[str, Any] = {"sync": True, "to_json": lambda rows, _: [sent_row(row) for row in rows]}
+GROUPS: dict[str, Any] = {
+    "sync": True,
+    "to_json": lambda rows, _: [sent_group(row) for row in rows],
+}
 ROW: dict[str, Any] = {"sync": True, "to_json": lambda row, _: sent_row(row)}
 
 
@@ -42,6 +46,9 @@ class _StateWidget(anywidget.AnyWidget):
     )
     history: traitlets.List[State] = traitlets.List(help="the last 20 ended, newest first").tag(
         **ROWS
+    )
+    groups: traitlets.List[State] = traitlets.List(help="at most 20 groups, the liveliest").tag(
+        **GROUPS
     )
     job = traitlets.Dict(help="the row of a progress cell, else empty").tag(**ROW)
     resources = traitlets.Dict(help="what is used and reserved; empty when unknown").tag(sync=True)

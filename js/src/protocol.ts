@@ -1,12 +1,14 @@
 // Protocol 1: the shapes of what Python sends, and what is made of anything that does not fit.
 
-import { count, isPlain, num, text, type Plain } from "./checks";
+import { count, instant, isPlain, num, text, type Plain } from "./checks";
 import { columnsOf, type Row } from "./row";
 
 export { isPlain, num, text, type Plain, type Row };
 
 export type ListName = "running" | "pending" | "history";
 export const LISTS: readonly ListName[] = ["running", "pending", "history"];
+
+const MOST_GROUPS = 20;
 
 export interface Counts {
   pending: number;
@@ -17,6 +19,7 @@ export interface Counts {
   cancelled: number;
   history: number; // ended jobs that can be shown
   clearable: number; // all ended jobs that are kept, and not hidden
+  groups: number;
 }
 
 export interface Summary {
@@ -30,9 +33,10 @@ export interface Summary {
   counts: Counts;
   /** How many rows were hidden, and until when (kernel's clock) that can be undone. */
   cleared: { count: number; until: number } | null;
+  /** When all may be done, in seconds of the kernel's clock; null while nobody knows. */
+  done_at: number | null;
   lag: number;
   beat: number;
-  max_running: number;
   note: string;
 }
 
@@ -49,6 +53,21 @@ export interface IdlePlugin {
   plugin: string;
   holds: number;
   unit: string;
+}
+
+/** How a group stands. `more`: its items that are no jobs yet; below 0: nobody knows. */
+export interface Group {
+  id: number;
+  name: string;
+  pending: number;
+  running: number;
+  completed: number;
+  failed: number;
+  cancelled: number;
+  more: number;
+  retriable: number;
+  /** When all of it may be done, in seconds of the kernel's clock; null while nobody knows. */
+  done_at: number | null;
 }
 
 export interface Resources {
@@ -126,15 +145,36 @@ export function cleanSummary(value: unknown): Summary | null {
       cancelled: count(counts["cancelled"]),
       history: count(counts["history"]),
       clearable: count(counts["clearable"]),
+      groups: count(counts["groups"]),
     },
     cleared: isPlain(cleared)
       ? { count: count(cleared["count"]), until: num(cleared["until"]) }
       : null,
+    done_at: instant(value["done_at"]),
     lag: num(value["lag"]),
     beat: Math.max(0.1, num(value["beat"], 1)),
-    max_running: Math.max(1, num(value["max_running"], 1)),
     note: text(value["note"]),
   };
+}
+
+/** A group is sent as a list of values, without zeros at its end. */
+export function cleanGroups(value: unknown): Group[] {
+  const items = Array.isArray(value) ? value.filter(Array.isArray).slice(0, MOST_GROUPS) : [];
+  return items.map(([id, name, end, ...counts]) => {
+    const [pending, running, completed, failed, cancelled, retriable] = counts.map(count);
+    return {
+      id: count(id),
+      name: text(name) || "group",
+      pending: pending ?? 0,
+      running: running ?? 0,
+      completed: completed ?? 0,
+      failed: failed ?? 0,
+      cancelled: cancelled ?? 0,
+      retriable: retriable ?? 0,
+      more: Math.max(-1, Math.floor(num(counts[6]))),
+      done_at: num(end) > 0 ? num(end) : null,
+    };
+  });
 }
 
 export function cleanResources(value: unknown): Resources {

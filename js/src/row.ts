@@ -29,6 +29,7 @@ export interface Row {
   hold_until: number | null;
   hold_then: string;
   starts_at: number | null;
+  start_about: number | null;
   block: string | null;
   error: string | null;
   cancel_reason: string | null;
@@ -66,6 +67,7 @@ export function columnsOf(value: Plain): Row {
     hold_until: instant(value["hold_until"]),
     hold_then: text(value["hold_then"]) || "release",
     starts_at: instant(value["starts_at"]),
+    start_about: instant(value["start_about"]),
     block: textOrNull(value["block"]),
     error: textOrNull(value["error"]),
     cancel_reason: textOrNull(value["cancel_reason"]),

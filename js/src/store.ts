@@ -1,18 +1,18 @@
 // The state of one model as last told by Python, and what follows from it. No DOM.
 
 import {
-  cleanResources, cleanRow, cleanRows, cleanSummary, isPlain,
-  type ListName, type Resources, type Row, type Summary,
+  cleanGroups, cleanResources, cleanRow, cleanRows, cleanSummary, isPlain,
+  type Group, type ListName, type Resources, type Row, type Summary,
 } from "./protocol";
 
 export const TRAITS = [
-  "view", "job_id", "summary", "running", "head", "history", "job", "resources", "features",
+  "view", "job_id", "summary", "running", "head", "history", "groups", "job", "resources",
+  "features",
 ] as const;
 
 const BEATS_MISSED = 3;
 /** A flush is this late at most for reasons of the network alone. */
 const GRACE = 1;
-const DURATIONS_KEPT = 200;
 
 const NOTHING = cleanSummary({ epoch: "" }) as Summary;
 
@@ -21,6 +21,7 @@ export class Store {
   running: Row[] = [];
   head: Row[] = [];
   history: Row[] = [];
+  groups: Group[] = [];
   job: Row | null = null;
   resources: Resources = { items: [], idle: [] };
   canUnload = false;
@@ -31,8 +32,6 @@ export class Store {
   #lastSeq = -1;
   #lastEpoch = "";
   #base = 0; // ended when the present batch of jobs began
-  #durations = new Map<string, { name: string; took: number }>();
-  #means = new Map<string, number>(); // of the durations, by function
   #askedAt = new Map<string, number>();
 
   /**
@@ -63,13 +62,13 @@ export class Store {
     this.running = cleanRows(get("running"), 64);
     this.head = cleanRows(get("head"), 200);
     this.history = cleanRows(get("history"), 200);
+    this.groups = cleanGroups(get("groups"));
     this.job = cleanRow(get("job"));
     this.resources = cleanResources(get("resources"));
     const features = get("features");
     this.canUnload = isPlain(features) && features["unload"] === true;
     if (other) {
       this.#base = 0;
-      this.#durations.clear();
       this.#askedAt.clear();
     }
     this.#learn();
@@ -129,68 +128,16 @@ export class Store {
     return Math.min(1, (done + partly) / (done + left));
   }
 
-  /** Seconds until all is done if jobs go on as the last ones did; null when not known. */
+  /** Seconds until all is done, as the kernel estimates; null when not known. */
   secondsLeft(kernelNow: number): number | null {
-    return this.secondsUntil(this.summary.counts.pending, kernelNow);
-  }
-
-  /** Seconds until the job with that many pending ones before it can start; null if not known. */
-  secondsUntil(ahead: number, kernelNow: number): number | null {
-    if (this.summary.paused !== null || this.running.length === 0) return null;
-    let work = 0;
-    for (const row of this.running) {
-      const usual = this.#usual(row.name, kernelNow);
-      const spent = kernelNow - (row.started_at ?? kernelNow);
-      const left = secondsLeftOf(row, kernelNow) ?? (usual === null ? null : usual - spent);
-      if (left === null || left < -spent / 2) return null; // it is not like the others
-      work += Math.max(0, left);
-    }
-    let queued = 0;
-    const known = this.head.slice(0, ahead);
-    for (const row of known) {
-      const usual = this.#usual(row.name, kernelNow);
-      if (usual === null) return null;
-      queued += usual;
-    }
-    if (ahead > 0) queued *= ahead / Math.max(1, known.length);
-    return (work + queued) / this.summary.max_running;
-  }
-
-  /** Seconds that a job of this function takes: as those that ended, or as one that runs. */
-  #usual(name: string, kernelNow: number): number | null {
-    const mean = this.#means.get(name);
-    if (mean !== undefined) return mean;
-    for (const row of this.running) {
-      const left = row.name === name ? secondsLeftOf(row, kernelNow) : null;
-      if (left !== null) return kernelNow - (row.started_at ?? kernelNow) + left;
-    }
-    return null;
+    const { done_at: end, paused } = this.summary;
+    return end === null || paused !== null || !this.busy ? null : end - kernelNow;
   }
 
   #learn(): void {
     const { counts } = this.summary;
     if (counts.running + counts.pending === 0) this.#base = this.ended;
     else if (this.ended < this.#base) this.#base = 0;
-    for (const row of this.history) {
-      if (row.status !== "completed" || row.started_at === null || row.completed_at === null) {
-        continue;
-      }
-      const took = Math.max(0, row.completed_at - row.started_at);
-      this.#durations.set(row.id, { name: row.name, took });
-    }
-    for (const id of this.#durations.keys()) {
-      if (this.#durations.size <= DURATIONS_KEPT) break;
-      this.#durations.delete(id);
-    }
-    const sums = new Map<string, { took: number; jobs: number }>();
-    for (const { name, took } of this.#durations.values()) {
-      const sum = sums.get(name) ?? { took: 0, jobs: 0 };
-      sum.took += took;
-      sum.jobs += 1;
-      sums.set(name, sum);
-    }
-    this.#means.clear();
-    for (const [name, { took, jobs }] of sums) this.#means.set(name, took / jobs);
     const stopping = [...this.running, ...(this.job ? [this.job] : [])];
     const asked = new Map<string, number>();
     for (const row of stopping) {

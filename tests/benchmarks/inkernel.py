@@ -47,6 +47,14 @@ async def fill(queue: JobQueue, jobs: int) -> None:
         queue.submit_nowait(turn, f"talk_{number:06}.mp3", rate=0.001)
 
 
+async def fill_groups(queue: JobQueue, jobs: int, groups: int) -> None:
+    """The same in groups of which another one is at work all the time."""
+    await fill(queue, 0)
+    for number in range(jobs):
+        view = queue.options(group=f"sweep {number % groups}")
+        view.submit_nowait(turn, f"talk_{number:06}.mp3", rate=0.001)
+
+
 class FlushMeter:
     """What each flush of a queue's widget costs this process, and how much of it is sent."""
 

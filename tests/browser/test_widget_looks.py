@@ -82,6 +82,40 @@ def test_rows_are_within_the_view_and_use_their_room(
     assert found == {}
 
 
+OVERLAPS = """() => {
+  const wrong = [];
+  const {left, right} = document.querySelector('.jqw').getBoundingClientRect();
+  const shown = (node) => node.offsetWidth > 0 && node.checkVisibility({visibilityProperty: true});
+  for (const row of document.querySelectorAll('.jqw-group')) {
+    const cells = [...row.children].filter(shown).map((cell) => cell.getBoundingClientRect());
+    cells.slice(1).forEach((cell, at) => {
+      if (cell.left < cells[at].right - 0.5) wrong.push(['one over the other', row.textContent]);
+    });
+    for (const node of [...row.querySelectorAll('button')].filter(shown)) {
+      const box = node.getBoundingClientRect();
+      if (box.left < left || box.right > right) wrong.push(['outside', node.ariaLabel]);
+    }
+    const name = row.querySelector('.jqw-title');
+    if (name.clientWidth < 20) wrong.push(['no name', row.textContent]);
+  }
+  return wrong;
+}"""
+
+
+@pytest.mark.parametrize("size", [14, 24])
+def test_groups_are_within_the_view(opened: Opener, size: int) -> None:
+    page = opened("sweeps", width=1200)
+    set_host(page, size, "ltr")
+    found: dict[int, Any] = {}
+    for width in WIDTHS:
+        page.evaluate(f"document.querySelector('main').style.width = '{width}px'")
+        page.evaluate(SETTLED)
+        if wrong := page.evaluate(OVERLAPS):
+            found[width] = wrong
+    assert found == {}
+    assert page.locator(".jqw-group").count() == 7
+
+
 @pytest.mark.parametrize("width", [320, 1000])
 @pytest.mark.parametrize("view", ["queue", "job"])
 def test_details_have_one_height(opened: Opener, width: int, view: str) -> None:

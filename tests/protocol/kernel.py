@@ -25,7 +25,8 @@ from tests.schedules.loop import OutsideIo
 if TYPE_CHECKING:
     from .world import World
 
-TRAITS = ("view", "job_id", "summary", "running", "head", "history", "job", "resources", "features")
+LISTED = ("running", "head", "history", "groups")
+TRAITS = ("view", "job_id", "summary", *LISTED, "job", "resources", "features")
 ACTS = frozenset(SCHEMA["ops"]) - READS
 
 

@@ -73,6 +73,19 @@ class User:
         for _ in range(count):
             view.submit_nowait(body, dice.randrange(10_000), dice.choice((0.1, 1.0, 4.0)))
 
+    def _map(self) -> None:
+        """Many jobs at once, by a name that others may have, or by none."""
+        dice = self.dice
+        options: dict[str, Any] = {}
+        if dice.random() < 0.7:
+            options["group"] = f"sweep {dice.randrange(4)} <b>\u202e{'x' * dice.choice((0, 200))}"
+        seeds = [dice.randrange(10_000) for _ in range(dice.choice((1, 5, 40)))]
+        view = self.world.kernel.queue.options(**options)
+        if "group" in options and dice.random() < 0.5:
+            view.submit_nowait(body, seeds[0], 0.1)
+        else:
+            view.map(body, seeds, [dice.choice((0.1, 1.0))] * len(seeds))
+
     def _submit(self) -> None:
         self.submit(self.dice.choice((1, 1, 1, 5, 40)))
 
@@ -124,6 +137,7 @@ class User:
 
 ACTS = {
     "submit": 30,
+    "map": 4,
     "cancel": 8,
     "cancel_all": 1,
     "move": 8,
@@ -190,6 +204,9 @@ CLICKS = {
     "pause": 2,
     "clear": 1,
     "find": 2,
+    "cancel group": 2,
+    "retry group": 4,
+    "find group": 1,
 }
 
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
+from jobqueue_widget._api.sweeps.forecasts import Estimate
 from jobqueue_widget.testing import inspect
-from jobqueue_widget.widget.model import HEAD_ROWS, HISTORY_ROWS, RUNNING_ROWS, clipped
+from jobqueue_widget.widget.model import (
+    GROUP_ROWS,
+    HEAD_ROWS,
+    HISTORY_ROWS,
+    RUNNING_ROWS,
+    clipped,
+    shown_groups,
+)
 
 from .kernel import as_json
 from .world import Page, World
 
 LISTS = ("running", "pending", "history")
 OF_THE_FLUSH = ("seq", "t")
-NOT_OF_WINDOWS = ("news_at",)  # told of running jobs in the traits only
+EMPTY = {"done_at": None} | dict.fromkeys(
+    ("pending", "running", "completed", "failed", "cancelled", "more", "retriable"), 0
+)  # what is not sent of a group
+NOT_OF_WINDOWS = ("news_at", "start_about")  # told in the traits only; as old as it may be
 
 
 def check_end(world: World) -> None:
@@ -33,7 +45,7 @@ def check_kernel(world: World) -> None:
     """The traits tell what the queue holds."""
     kernel = world.kernel
     widget, queue = kernel.widget, kernel.queue
-    snapshot = as_json(inspect(queue).snapshot(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS))
+    snapshot = as_json(inspect(queue).snapshot(RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS, GROUP_ROWS))
     if widget.summary["rev"] != snapshot["revision"]:
         world.complain(f"the traits are of {widget.summary['rev']}, not {snapshot['revision']}")
     if widget.summary["counts"] != snapshot["counts"]:
@@ -43,6 +55,15 @@ def check_kernel(world: World) -> None:
     for name, of in (("running", "running"), ("head", "pending"), ("history", "history")):
         true = [without(row) for row in clipped(snapshot[of])]
         compare(world, f"trait {name}", [without(row) for row in getattr(widget, name)], true)
+    told = snapshot["groups"]
+    shown = [{**row, "done_at": None} for row in widget.groups]  # told when: as old as it may be
+    if shown != [{**row, "done_at": None} for row in shown_groups(told, Estimate())]:
+        world.complain(f"the traits tell of groups {widget.groups}, not {told}")
+    for row in told:
+        kept = queue.group(row["name"])
+        items = Counter(job.status.value for job in kept)
+        if Counter(kept.counts) != items or any(items[name] > row.get(name, 0) for name in items):
+            world.complain(f"a group has {items}, and counts {kept.counts}: {row}")
     if inspect(queue).faults.bugs:
         world.complain("the engine counts a bug")
 
@@ -61,6 +82,7 @@ def check_view(world: World, page: Page, view: str) -> None:
         if name == "head":  # a row of the first ones does not say its place: it stands there
             true = [{**row, "position": place} for place, row in enumerate(true)]
         compare(world, f"{view} {name}", rows, true)
+    compare(world, f"{view} groups", seen["groups"], [{**EMPTY, **one} for one in widget.groups])
     for name in LISTS:
         first, last = seen["range"][name]
         part = queue.window(name, first, last)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from ...errors import InvalidOptionError, UnknownGroupError
 from ...job import Job
 from ..control import Control
 from .arrivals import Arrivals
-from .forecasts import forecast_of
+from .forecasts import NOTHING, Estimate, forecast_of
 from .group import JobGroup
 
 
@@ -62,6 +62,24 @@ class Collected:
         close = difflib.get_close_matches(str(name), names, 1) or names[-3:]
         hint = f"; there are: {', '.join(map(repr, close))}" if close else "; there are none"
         raise UnknownGroupError(f"{fit(repr(name), 60)} is no group of this queue{hint}")
+
+    def _group_of_number(self, number: int) -> JobGroup | None:
+        """Return the group of a row in the widget; None if it has no job any more."""
+        engine = self._control.engine
+        with engine.lock.held:
+            names = [one.name for one in engine.state.groups.named.values() if one.number == number]
+        return JobGroup(self._control, names[0], None, None) if names else None
+
+    @property
+    def _estimate(self) -> Estimate:
+        """The latest forecast for the widget; nothing while the queue is paused."""
+        if self._control.engine.state.pause is not None:
+            return NOTHING
+        return self._control.estimates.latest
+
+    def _renew_estimate(self) -> bool:
+        """Make a new forecast for the widget if one is due; True if it shows anything else."""
+        return self._control.estimates.renew(self._control)
 
     @property
     def eta(self) -> float | None:

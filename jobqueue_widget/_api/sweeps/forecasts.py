@@ -1,19 +1,27 @@
-"""Tells when jobs will start and all be done, as far as that can be known now."""
+"""Tells when jobs will start and all be done, as far as that can be known now.
+
+For those who show it the latest forecast is kept: it is made so seldom that it costs little.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ..._core.sweeps.eta import Forecast, Run, forecast
+from ..._core.sweeps.group import Group
 from ..._runtime.storage.learning import Kind, kind_of
+from ..._threads.locks import Lock
 
 if TYPE_CHECKING:
     from ..._core.jobs import JobRecord
-    from ..._core.sweeps.group import Group
     from ..._runtime.engine import Engine
     from .drawing import Drawing
+
+EVERY = 2.0  # seconds between two forecasts, at least
+SHARE = 100  # a forecast is this many times as old as it took to make, at least
 
 
 class HasDrawings(Protocol):
@@ -85,3 +93,70 @@ def _add_what_is_not_drawn(
         told.done = None
         for group in groups:
             told.groups.pop(group, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A forecast with the moment that it counts from, in epoch seconds."""
+
+    at: float = 0.0
+    told: Forecast = field(default_factory=Forecast)
+    ends: Mapping[int, float] = field(default_factory=dict)  # of groups, by their numbers
+
+    @classmethod
+    def of(cls, at: float, told: Forecast) -> Estimate:
+        """Return a forecast of that moment."""
+        ends = {
+            group.number: round(at + end, 1)
+            for group, end in told.groups.items()
+            if isinstance(group, Group) and group.number
+        }
+        return cls(at, told, ends)
+
+    @property
+    def done_at(self) -> float | None:
+        """When all jobs are done, in epoch seconds; None: unknown."""
+        return self._instant(self.told.done)
+
+    def start_of(self, job_id: str) -> float | None:
+        """When a pending job starts."""
+        return self._instant(self.told.starts.get(job_id))
+
+    def end_of(self, group: Group | None) -> float | None:
+        """When a group is done."""
+        return self._instant(self.told.groups.get(group))
+
+    def _instant(self, seconds: float | None) -> float | None:
+        return None if seconds is None else round(self.at + seconds, 1)
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing is known."""
+        told = self.told
+        return told.done is None and not told.starts and not told.groups
+
+
+NOTHING = Estimate()
+
+
+class Estimates:
+    """The latest forecast of one queue, for all who show it. Any thread."""
+
+    def __init__(self) -> None:
+        self._due_at = 0.0
+        self._lock = Lock()
+        self.latest = NOTHING
+
+    def renew(self, control: HasDrawings) -> bool:
+        """Make a new forecast if it is time for one; True if there is something else to show."""
+        engine = control.engine
+        began = engine.monotonic()
+        with self._lock.held:
+            if began < self._due_at:
+                return False
+            self._due_at = began + EVERY
+        before = self.latest
+        self.latest = Estimate.of(engine.now(), forecast_of(control))
+        took = engine.monotonic() - began
+        self._due_at = began + max(EVERY, SHARE * took)
+        return not (before.is_empty and self.latest.is_empty)

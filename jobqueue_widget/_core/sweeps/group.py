@@ -24,12 +24,16 @@ class Group:
     """
 
     __slots__ = (
-        *("__weakref__", "_roots", "counts", "counts_gone", "held_count"),
-        *("is_drawn", "items", "name"),
+        *("__weakref__", "_roots", "counts", "counts_gone", "gone", "held_count"),
+        *("is_drawn", "items", "name", "number"),
     )
 
-    def __init__(self, name: str, *, is_known: bool = False, counts_gone: bool = False) -> None:
+    def __init__(
+        self, name: str, *, is_known: bool = False, counts_gone: bool = False, number: int = 0
+    ) -> None:
         self.name = name
+        self.number = number  # among the groups that have a name in the queue, from 1 on
+        self.gone: dict[JobStatus, int] = {}  # items that are not counted any more, as they ended
         self.counts_gone = counts_gone  # whether it counts, too, what the queue has let go
         self.is_drawn = False  # True while more items are to come
         self.counts: dict[JobStatus, int] = dict.fromkeys(JobStatus, 0)
@@ -67,7 +71,13 @@ class Group:
         if self.items is not None:
             if not self.counts_gone:
                 self.counts[job.status] -= 1
+                self.gone[job.status] = self.gone.get(job.status, 0) + 1
             self.items.pop(self._roots.pop(job.number, job.number), None)
+
+    def comes_back(self, status: JobStatus) -> None:
+        """Note that an item that was let go with this status is tried again, and counts again."""
+        if self.gone.get(status):
+            self.gone[status] -= 1
 
     def latest(self) -> list[Counted]:
         """List the latest try of each item, in the order of their first submits."""

@@ -14,16 +14,18 @@ from .group import Group
 class GroupsOfQueue:
     """The groups of one queue that have a name in it, in the order in which they came to be."""
 
-    __slots__ = ("named",)
+    __slots__ = ("last_number", "named")
 
     def __init__(self) -> None:
         self.named: dict[str, Group] = {}
+        self.last_number = 0  # of all that ever had a name
 
     def join(self, job: JobRecord, name: str) -> None:
         """Add a job to the group of this name, unless it is there."""
         group = self.named.get(name)
         if group is None:
-            group = self.named[name] = Group(name, is_known=True)
+            self.last_number += 1
+            group = self.named[name] = Group(name, is_known=True, number=self.last_number)
         if group not in job.groups:
             group.add(job)
 
@@ -102,6 +104,8 @@ def enrol(
             group.replace(last, job)
         if last.id in state.jobs:
             out.append(fx.Superseded(last))
+        elif name is not None and name in state.groups.named:
+            state.groups.named[name].comes_back(last.status)
     for group in own:
         group.add(job)
     if name is not None:

@@ -1,7 +1,7 @@
 // What every part of a view shares: the state, the requests to the kernel, the acts of the user.
 
 import { PendingActs, RequestError, Rpc } from "../actions";
-import { num, type Model, type Plain, type Row } from "../protocol";
+import { num, type Group, type Model, type Plain, type Row } from "../protocol";
 import { Store } from "../store";
 import { amount } from "../ui/amount";
 import { Live } from "../ui/live";
@@ -140,6 +140,18 @@ export class Context {
   retry(row: Row, latest = false): void {
     this.live.say(`Queued ${row.title} again`, true);
     void this.act("retry", latest ? { job: row.id, latest } : { job: row.id }, "retry", row.id);
+  }
+
+  /** Cancel all of a group that has not ended. */
+  cancelGroup(group: Group): void {
+    this.live.say(`Cancelling ${group.name}`, true);
+    void this.act("cancel_group", { group: group.id }, "cancel_group", `#${group.id}`);
+  }
+
+  /** Queue what has failed of a group again. */
+  retryGroup(group: Group): void {
+    this.live.say(`Queued ${group.retriable} failed jobs of ${group.name} again`, true);
+    void this.act("retry_group", { group: group.id }, "retry_group", `#${group.id}`);
   }
 
   move(row: Row, place: Plain): void {

@@ -22,6 +22,8 @@ export class Filter {
   #byWords = false; // they were, and not by a chip
   #totals: Plain = {};
   #foundRev = -1; // below 0: no answer to what is asked for now
+  /** The lists show the jobs of this group only; 0: of all. */
+  group = 0;
   #askedAt = 0;
   #asking = false;
 
@@ -44,7 +46,7 @@ export class Filter {
   }
 
   get active(): boolean {
-    return this.#words !== "" || this.#chip !== "all";
+    return this.#words !== "" || this.group !== 0 || this.#chip !== "all";
   }
 
   /** True when what the filter finds replaces this list. */
@@ -78,6 +80,7 @@ export class Filter {
 
   /** Forget what was found: the queue is another one. */
   reset(): void {
+    this.group = 0;
     this.#byWords = false;
     this.#changed();
   }
@@ -94,11 +97,21 @@ export class Filter {
   }
 
   #means(list: ListName): boolean {
-    return list === "history" ? this.active : this.#words !== "";
+    return list === "history" ? this.active : this.#all;
+  }
+
+  /** True if the filter is about all three lists. */
+  get #all(): boolean {
+    return this.#words !== "" || this.group !== 0;
   }
 
   get #words(): string {
     return this.input.value.trim();
+  }
+
+  chooseGroup(id: number): void {
+    this.group = id;
+    this.#changed();
   }
 
   #choose(chip: Chip): void {
@@ -110,7 +123,7 @@ export class Filter {
   #changed(): void {
     this.#foundRev = -1;
     this.#askedAt = -Infinity;
-    if (this.#words === "" || !this.#byWords) this.#found = null;
+    if (!this.#all || !this.#byWords) this.#found = null;
     this.context.invalidate();
   }
 
@@ -119,11 +132,12 @@ export class Filter {
     this.#asking = true;
     const askedAt = (this.#askedAt = this.context.page());
     const status = this.#chip === "all" ? "" : this.#chip;
-    const answer = await this.context.ask("find", { text: this.#words, status });
+    const a = { text: this.#words, status, ...(this.group && { group: this.group }) };
+    const answer = await this.context.ask("find", a);
     this.#asking = false;
     if (answer !== null && askedAt === this.#askedAt) {
       this.#found = cleanRows(answer["rows"], MOST);
-      this.#byWords = this.#words !== "";
+      this.#byWords = this.#all;
       this.#totals = answer;
       this.#foundRev = rev;
     }

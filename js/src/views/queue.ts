@@ -8,6 +8,7 @@ import { Banner } from "./banner";
 import type { Context } from "./context";
 import { Details } from "./details";
 import { Filter } from "./filter";
+import { Groups } from "./groups";
 import { Lists } from "./lists";
 import { ResourcesView } from "./resources";
 import { Scroller, type Current } from "./scroller";
@@ -23,6 +24,7 @@ export class QueueView {
   #banner: Banner;
   #resources: ResourcesView;
   #filter: Filter;
+  #groups: Groups;
   #lists: Lists;
   #details: Details;
   #body = div("body");
@@ -39,6 +41,7 @@ export class QueueView {
     this.#banner = new Banner(context);
     this.#resources = new ResourcesView(context);
     this.#filter = new Filter(context);
+    this.#groups = new Groups(context, this.#filter, signal);
     this.#lists = new Lists(context, this.#filter);
     this.#details = new Details(context, () => this.#open(null), this.#neighbour);
     const drawn = (): void => this.#placeDetails();
@@ -50,8 +53,8 @@ export class QueueView {
       context.invalidate();
     });
     this.node.append(
-      this.#toolbar.node, this.#banner.node, this.#resources.node, this.#body, handle,
-      context.live.node,
+      this.#toolbar.node, this.#banner.node, this.#resources.node, this.#groups.node, this.#body,
+      handle, context.live.node,
     );
     this.node.addEventListener("keydown", (event) => this.#key(event), { signal });
     this.#rows.node.addEventListener("click", (event) => {
@@ -94,6 +97,7 @@ export class QueueView {
     this.#toolbar.update();
     this.#banner.update();
     this.#resources.update();
+    this.#groups.update();
     this.#filter.update();
     this.#announce();
   }

@@ -21,18 +21,19 @@ export interface Words {
 const SILENT_AFTER = 10; // seconds without news of a job that tells news
 const FORCE_AFTER = 1.5; // so that a double click on Cancel does not force
 const COUNTDOWN = 3;
+const LEAST_WAIT = 10; // seconds; of a start that is nearer nothing is said
 
 const PLAIN: Words = {
   icon: "", state: "", info: "", ahead: "", time: "", act: "none", ready: true, bar: false,
 };
 
 export function wordsOf(row: Row, requested: string, store: Store, now: number): Words {
-  if (row.status === "pending") return pending(row, requested, store, now);
+  if (row.status === "pending") return pending(row, requested, now);
   if (row.status === "running") return running(row, requested, store, now);
   return ended(row, requested, now);
 }
 
-function pending(row: Row, requested: string, store: Store, now: number): Words {
+function pending(row: Row, requested: string, now: number): Words {
   const words: Words = { ...PLAIN, icon: "queued", state: "queued", act: "remove" };
   if (row.held && row.hold_then === "cancel" && row.hold_until !== null) {
     const left = Math.max(0, Math.ceil(row.hold_until - now));
@@ -54,8 +55,10 @@ function pending(row: Row, requested: string, store: Store, now: number): Words 
   }
   words.info ||= row.block ?? row.note ?? "";
   if (words.info === "") words.ahead = ahead === 0 ? "next" : `${amount(ahead)} ahead`;
-  const wait = store.secondsUntil(ahead, now);
-  if (wait !== null && row.block === null) words.time = `~${guess(wait)}`;
+  const { start_about: start } = row;
+  if (start !== null && row.block === null && start - now >= LEAST_WAIT) {
+    words.time = `~${guess(start - now)}`;
+  }
   return words;
 }
 

@@ -126,6 +126,19 @@ export class View {
       void context.ask("find", { text: "job" });
       return null;
     }
+    if (what === "cancel group" || what === "retry group") {
+      const group = context.store.groups[index % Math.max(1, context.store.groups.length)];
+      if (group === undefined) return null;
+      const cancels = what === "cancel group";
+      return this.did(`#${group.id}`, () => {
+        if (cancels) context.cancelGroup(group);
+        else context.retryGroup(group);
+      });
+    }
+    if (what === "find group") {
+      void context.ask("find", { text: "", group: value });
+      return null;
+    }
     if (row === undefined) return null;
     if (what === "cancel") return this.did(row.id, () => context.cancel(row, value > 5));
     if (what === "remove") return this.did(row.id, () => context.remove(row));
@@ -164,6 +177,7 @@ export class View {
     return {
       ...this.seen(), summary: store.summary, totals, range: this.ranges(), rows: this.onScreen(),
       traits: { running: store.running, head: store.head, history: store.history },
+      groups: store.groups,
     };
   }
 

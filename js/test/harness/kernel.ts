@@ -13,10 +13,21 @@ export function makeRow(id: string, given: Partial<Row> = {}): Row {
   };
 }
 
+const GROUP = [
+  "id", "name", "done_at", "pending", "running", "completed", "failed", "cancelled", "retriable",
+  "more",
+];
+
+/** A group as the kernel sends it. */
+export function sentGroup(group: Plain): unknown[] {
+  return GROUP.map((name) => group[name] ?? 0);
+}
+
 export class Kernel {
   running: Row[] = [];
   pending: Row[] = [];
   history: Row[] = [];
+  groups: Plain[] = [];
   resources: Plain = {};
   paused: { reason: string; since: number } | null = null;
   phase = "started";
@@ -43,7 +54,7 @@ export class Kernel {
   private watched = new Map<string, { cid: string; list: ListName; start: number; end: number }>();
 
   constructor(
-    readonly view: "queue" | "job" = "queue",
+    readonly view: "queue" | "job" | "group" = "queue",
     readonly name = "",
   ) {}
 
@@ -90,6 +101,7 @@ export class Kernel {
       held: this.pending.filter((row) => row.held).length, completed: ended("completed"),
       failed: ended("failed"), cancelled: ended("cancelled"),
       history: Math.min(this.shown, this.history.length), clearable: this.history.length,
+      groups: this.groups.length,
     };
     const undoable = this.hidden.length > 0 && this.undoUntil > Date.now() / 1000;
     const summary = {
@@ -105,6 +117,7 @@ export class Kernel {
     const next: Plain = {
       view: this.view, job_id: "", summary, running: queue ? rows(this.running, 8) : [],
       head: queue ? rows(this.pending, 25) : [], history: queue ? rows(this.history, Math.min(20, this.shown)) : [],
+      groups: queue || this.view === "group" ? this.groups.map(sentGroup) : [],
       job: { ...job }, resources: this.resources, features: { unload: true },
     };
     if (!deliver) return;
@@ -178,6 +191,15 @@ export class Kernel {
       if (this.undoUntil < now) return { ok: false, e: { code: "stale", msg: "too late" } };
       this.history.push(...this.hidden.splice(0));
       return done;
+    } else if (op === "cancel_group" || op === "retry_group") {
+      const group = this.groups.find((item) => item["id"] === a["group"]);
+      if (group === undefined) return { ok: false, e: { code: "not_found", msg: "not kept" } };
+      if (op === "retry_group") {
+        Object.assign(group, { pending: group["failed"], failed: 0, retriable: 0 });
+      } else {
+        const ended = Number(group["pending"] ?? 0) + Number(group["running"] ?? 0);
+        Object.assign(group, { pending: 0, running: 0, cancelled: ended });
+      }
     } else if (op === "hello") return { ok: true, v: { epoch: this.epoch } };
     else if (op === "log") {
       const bytes = new TextEncoder().encode(this.log);

@@ -131,11 +131,26 @@ function long(kernel: Kernel): void {
   };
 }
 
+/** Groups at every stage, more of them than there is room for. */
+function sweeps(kernel: Kernel): void {
+  everyday(kernel);
+  kernel.groups = [
+    { id: 3, name: "sweep 7", pending: 12, running: 2, completed: 24, failed: 12, retriable: 12,
+      done_at: now() + 3_600 },
+    { id: 4, name: "a name that is as long as a name of a group may be, which is eighty letters",
+      pending: 1_000, completed: 4_961, failed: 1, retriable: 1, more: 120_000 },
+    { id: 5, name: "endless", pending: 100, running: 1, completed: 7, cancelled: 3, more: -1 },
+    ...[2, 1].map((id) => ({ id, name: `transcribe #${id}`, completed: 40 })),
+    { id: 9, name: "gone wrong", failed: 8, retriable: 8 },
+    { id: 8, name: "given up", cancelled: 8, completed: 1 },
+  ];
+}
+
 const scenes: Record<string, (kernel: Kernel) => void> = {
-  everyday, many, long, empty: () => undefined,
+  everyday, many, long, sweeps, empty: () => undefined,
 };
 
-function start(scene: string, view: "queue" | "job" = "queue"): Kernel {
+function start(scene: string, view: "queue" | "job" | "group" = "queue"): Kernel {
   const kernel = new Kernel(view, scene === "many" ? "nightly" : "");
   scenes[scene]?.(kernel);
   kernel.flush();

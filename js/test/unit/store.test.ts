@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import protocol from "../../../jobqueue_widget/widget/protocol.json";
-import { cleanRow, type Row } from "../../src/protocol";
+import { cleanRow, type Plain, type Row } from "../../src/protocol";
 import { secondsLeftOf, Store } from "../../src/store";
 import { knownProgress, wordsOf } from "../../src/views/words";
 import { makeRow } from "../harness/kernel";
@@ -131,26 +131,22 @@ test("a job that has told nothing is not said to stand at 0 %", () => {
   assert.equal(knownProgress(makeRow("r", { status: "running", progress: -1, message: "a" })), -1);
 });
 
-test("how long it takes is told by jobs of the same function only", () => {
-  const ended = { status: "completed", started_at: 900, completed_at: 910 } as const;
-  const history = [makeRow("e1", { ...ended, name: "tiny" })];
-  const runs = { status: "running", name: "big", started_at: 960, news_at: 1000 } as const;
-  const head = ["big", "big", "tiny", "other"].map((name, at) => makeRow(`p${at}`, { name }));
-  const counts = { ...COUNTS, running: 1, pending: 4 };
-  const wait = (progress: number, ahead: number, more: Partial<Row>[] = []): number | null => {
-    const others = more.map((row, at) => makeRow(`m${at}`, { ...ended, ...row }));
-    const running = [makeRow("r", { ...runs, progress })];
-    return storeWith({ counts }, { running, head, history: [...history, ...others] })
-      .secondsUntil(ahead, 1000);
-  };
-  assert.equal(wait(-1, 0), null); // nobody knows how long it runs
-  assert.equal(wait(0.5, 0), 40); // it ran 40 s to the middle
-  assert.equal(wait(0.5, 1), 120); // one more like it
-  assert.equal(wait(0.5, 3), 210);
-  assert.equal(wait(0.5, 4), null); // the fourth is a function never seen
-  assert.equal(wait(-1, 0, [{ name: "big", started_at: 840 }]), 30); // the last one took 70 s
-  assert.equal(wait(-1, 0, [{ name: "big", started_at: 875 }]), 0); // a little more than usual
-  assert.equal(wait(-1, 0, [{ name: "big", started_at: 895 }]), null); // it is not like the others
+test("when jobs start and all are done is what the kernel says", () => {
+  const counts = { ...COUNTS, running: 1, pending: 1 };
+  const left = (given: Plain): number | null =>
+    storeWith({ counts, done_at: 1090, ...given }).secondsLeft(1000);
+  assert.equal(left({}), 90);
+  assert.equal(left({ done_at: null }), null);
+  assert.equal(left({ done_at: "soon" }), null);
+  assert.equal(left({ paused: { reason: "", since: 0 } }), null);
+  assert.equal(left({ counts: COUNTS }), null); // nothing runs
+  const time = (given: Partial<Row>): string =>
+    wordsOf(makeRow("p", given), "", storeWith({ counts }), 1000).time;
+  assert.equal(time({ start_about: 1180 }), "~3 min");
+  assert.equal(time({ start_about: 1009 }), ""); // soon
+  assert.equal(time({}), "");
+  assert.equal(time({ start_about: 1180, block: "needs 4 GB" }), "");
+  assert.equal(time({ start_about: 1180, held: true }), "");
 });
 
 test("a share says nothing of the rest while a job has just begun", () => {

@@ -4,7 +4,7 @@ import { columnsOf } from "../../src/row";
 import type { Store } from "../../src/store";
 import { wordsOf } from "../../src/views/words";
 
-const store = { secondsUntil: () => null } as unknown as Store;
+const store = {} as unknown as Store;
 
 function infoOf(row: object): string {
   return wordsOf(columnsOf({ status: "pending", position: 0, ...row }), "", store, 1000).info;

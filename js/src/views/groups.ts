@@ -1,0 +1,254 @@
+// Jobs that belong together, one row for all of them: how far they are, and the acts on all.
+
+import type { Group } from "../protocol";
+import { amount } from "../ui/amount";
+import { active, attr, button, css, div, enable, h, setText, show, span } from "../ui/dom";
+import { place } from "../ui/list";
+import { clock } from "../ui/time";
+import type { Context } from "./context";
+import type { Filter } from "./filter";
+
+const SOON = 60; // seconds; of an end that is nearer nothing is said
+const PARTS = ["completed", "failed", "cancelled", "running"] as const;
+
+/** How many items of a group have ended, and how many there are as far as is known. */
+function sizes(group: Group): [ended: number, all: number] {
+  const ended = group.completed + group.failed + group.cancelled;
+  return [ended, ended + group.running + group.pending + Math.max(0, group.more)];
+}
+
+/** What the row says in words: "28 of 40 · 12 failed". */
+export function wordsOfGroup(group: Group): string {
+  const [ended, all] = sizes(group);
+  const words = [`${amount(ended)} of ${amount(all)}${group.more < 0 ? " or more" : ""}`];
+  if (group.failed) words.push(`${amount(group.failed)} failed`);
+  if (group.cancelled) words.push(`${amount(group.cancelled)} cancelled`);
+  if (group.running) words.push(`${amount(group.running)} running`);
+  return words.join(" · ");
+}
+
+/** A bar of four colours; what is queued is its ground. */
+class SharesBar {
+  readonly node: HTMLElement;
+  #parts = PARTS.map((kind) => h("span", { class: `jqw-part-${kind}` }));
+  #track = h("span", { class: "jqw-track jqw-shares", role: "progressbar" }, ...this.#parts);
+  #amount = span("amount");
+
+  constructor() {
+    this.node = span("bar", this.#track, this.#amount);
+  }
+
+  update(group: Group): void {
+    const [ended, all] = sizes(group);
+    const known = all > 0 && group.more >= 0;
+    const percent = Math.floor((ended / Math.max(1, all)) * 100);
+    attr(this.#track, "aria-label", group.name);
+    attr(this.#track, "aria-valuenow", known ? percent : null);
+    attr(this.#track, "aria-valuetext", wordsOfGroup(group));
+    setText(this.#amount, known ? `${percent} %` : "");
+    PARTS.forEach((kind, at) => {
+      const node = this.#parts[at] as HTMLElement;
+      css(node, "width", `${((group[kind] / Math.max(1, all)) * 100).toFixed(2)}%`);
+    });
+  }
+}
+
+/** What stands in the row of a group, and in its own cell. */
+export class GroupLine {
+  readonly bar = new SharesBar();
+  readonly name = h("b", { class: "jqw-title" });
+  readonly info = span("info");
+  readonly time = span("time");
+  readonly retry: HTMLButtonElement;
+  readonly cancel: HTMLButtonElement;
+  #asking = false;
+  #group: Group | null = null;
+
+  constructor(private context: Context) {
+    this.retry = button("", "", () => this.#group && context.retryGroup(this.#group));
+    this.cancel = button("", "", () => undefined, "jqw-act");
+    this.cancel.addEventListener("click", (event) => {
+      if (event.detail < 2) this.press(); // a double click was meant as one
+    });
+    this.cancel.addEventListener("blur", () => this.#ask(false));
+    this.cancel.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !this.#asking) return;
+      this.#ask(false);
+      event.stopPropagation();
+    });
+  }
+
+  update(group: Group): void {
+    this.#group = group;
+    const { context } = this;
+    const [ended, all] = sizes(group);
+    const left = all - ended;
+    const act = context.pendingActs.get(`#${group.id}`)?.kind;
+    this.bar.update(group);
+    setText(this.name, group.name);
+    setText(this.info, act === undefined ? wordsOfGroup(group) : `${SAID[act] ?? act}…`);
+    attr(this.info, "title", wordsOfGroup(group));
+    const { done_at: end } = group;
+    const told = end !== null && left > 0 && end - context.now() > SOON;
+    setText(this.time, told ? `done about ${clock(end)}` : "");
+    show(this.retry, group.retriable > 0);
+    setText(this.retry, `Retry ${amount(group.retriable)}`);
+    attr(this.retry, "aria-label", `Retry ${amount(group.retriable)} failed of ${group.name}`);
+    enable(this.retry, context.enabled && act === undefined);
+    const open = left > 0 || group.more !== 0;
+    if (!open && this.#asking) this.#ask(false);
+    css(this.cancel, "visibility", open ? "" : "hidden");
+    setText(this.cancel, this.#asking ? `Stop ${amount(left)}?` : "✕");
+    const asked = this.#asking ? `: stop ${amount(left)} jobs?` : "";
+    attr(this.cancel, "aria-label", `Cancel ${group.name}${asked}`);
+    attr(this.cancel, "title", "Cancel what has not ended");
+    this.cancel.classList.toggle("jqw-asking", this.#asking);
+    enable(this.cancel, context.enabled && act === undefined);
+  }
+
+  /** Cancel all that has not ended; it is asked about in place first. */
+  press(): void {
+    const group = this.#group;
+    if (group === null || this.cancel.getAttribute("aria-disabled") === "true") return;
+    if (this.cancel.style.visibility === "hidden") return;
+    if (this.#asking) {
+      this.#ask(false);
+      this.context.cancelGroup(group);
+      return;
+    }
+    this.#ask(true);
+    this.cancel.focus();
+    this.context.live.say(`Stop all of ${group.name}? Enter stops them, Escape keeps them`, true);
+  }
+
+  #ask(asking: boolean): void {
+    if (this.#asking === asking) return;
+    this.#asking = asking;
+    this.context.invalidate();
+  }
+}
+
+const SAID: Record<string, string> = { cancel_group: "cancelling", retry_group: "queueing again" };
+
+class GroupRow {
+  readonly line: GroupLine;
+  readonly node: HTMLElement;
+
+  constructor(context: Context, choose: () => void) {
+    const line = (this.line = new GroupLine(context));
+    const cell = (kind: string, ...parts: Node[]): HTMLElement =>
+      h("div", { class: `jqw-${kind}`, role: "gridcell" }, ...parts);
+    for (const node of [line.retry, line.cancel]) attr(node, "tabindex", -1);
+    attr(line.bar.node, "role", "gridcell");
+    attr(line.info, "role", "gridcell");
+    attr(line.time, "role", "gridcell");
+    const mark = h("span", { class: "jqw-mark", "aria-hidden": "true" });
+    this.node = h(
+      "div", { class: "jqw-row jqw-group", role: "row" },
+      cell("what jqw-name", mark, line.name), line.bar.node, line.info, line.time,
+      cell("group-acts", line.retry, line.cancel),
+    );
+    this.node.addEventListener("click", choose);
+  }
+
+  update(group: Group, index: number, chosen: boolean): void {
+    this.line.update(group);
+    attr(this.node, "aria-rowindex", index + 1);
+    attr(this.node, "aria-selected", String(chosen));
+    attr(this.node, "data-group-id", group.id);
+    attr(this.node, "title", chosen ? "Show all jobs" : `Show the jobs of ${group.name} only`);
+  }
+}
+
+/** The groups of a queue. One is chosen by a click or Enter: the lists then show its jobs only. */
+export class Groups {
+  readonly node = div("groups");
+  #grid = h("div", { role: "grid", "aria-label": "Groups" });
+  #rest = h("p", { class: "jqw-note" });
+  #rows = new Map<number, GroupRow>();
+  #order: number[] = [];
+  #current = 0;
+
+  constructor(
+    private context: Context,
+    private filter: Filter,
+    signal: AbortSignal,
+  ) {
+    this.node.append(this.#grid, this.#rest);
+    this.node.addEventListener("keydown", (event) => this.#key(event), { signal });
+    this.#grid.addEventListener("focusin", (event) => {
+      for (const [id, row] of this.#rows) {
+        if (row.node.contains(event.target as Node)) this.#current = id;
+      }
+      context.invalidate();
+    }, { signal });
+  }
+
+  update(): void {
+    const { groups, summary } = this.context.store;
+    show(this.node, groups.length > 0);
+    const known = new Map(groups.map((group) => [group.id, group]));
+    if (this.filter.group !== 0 && !known.has(this.filter.group)) this.filter.chooseGroup(0);
+    const fresh = [...known.keys()];
+    if (this.node.matches(":hover")) { // nothing moves under the pointer
+      fresh.sort((one, other) => this.#placeOf(one) - this.#placeOf(other));
+    }
+    this.#order = fresh;
+    if (!known.has(this.#current)) this.#current = fresh[0] ?? 0;
+    const focused = active(this.node);
+    const nodes = fresh.map((id, index) => {
+      let row = this.#rows.get(id);
+      if (row === undefined) {
+        row = new GroupRow(this.context, () => this.#choose(id));
+        this.#rows.set(id, row);
+      }
+      row.update(known.get(id) as Group, index, this.filter.group === id);
+      attr(row.node, "tabindex", id === this.#current ? 0 : -1);
+      return row.node;
+    });
+    const holder = nodes.find((node) => node.contains(focused)) ?? null;
+    const lost = holder === null && this.#grid.contains(focused);
+    place(this.#grid, nodes, holder);
+    for (const id of this.#rows.keys()) if (!known.has(id)) this.#rows.delete(id);
+    if (lost) this.#rows.get(this.#current)?.node.focus();
+    attr(this.#grid, "aria-rowcount", fresh.length);
+    const canRetry = groups.some((group) => group.retriable > 0);
+    this.#grid.classList.toggle("jqw-with-failed", canRetry);
+    this.#grid.classList.toggle("jqw-with-end", groups.some((group) => group.done_at !== null));
+    const more = summary.counts.groups - fresh.length;
+    show(this.#rest, more > 0);
+    setText(this.#rest, `and ${amount(more)} more groups`);
+  }
+
+  /** Where a group stood; new ones stand behind all others. */
+  #placeOf(id: number): number {
+    const at = this.#order.indexOf(id);
+    return at < 0 ? Infinity : at;
+  }
+
+  #choose(id: number): void {
+    this.filter.chooseGroup(this.filter.group === id ? 0 : id);
+  }
+
+  #key(event: KeyboardEvent): void {
+    const row = this.#rows.get(this.#current);
+    if (row === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = this.#order.indexOf(this.#current);
+    const onRow = event.target === row.node;
+    const steps: Record<string, number> = { ArrowUp: -1, ArrowDown: 1 };
+    const other = this.#order[at + (steps[event.key] ?? 0)];
+    const acts = [row.line.retry, row.line.cancel].filter((node) => node.checkVisibility({
+      visibilityProperty: true,
+    }));
+    if (onRow && event.key in steps && other !== undefined) this.#rows.get(other)?.node.focus();
+    else if (onRow && event.key === "Enter") this.#choose(this.#current);
+    else if (onRow && event.key === "Delete") row.line.press();
+    else if (onRow && event.key === "ArrowRight") acts[0]?.focus();
+    else if (!onRow && event.key === "ArrowRight") acts[1]?.focus();
+    else if (!onRow && event.key === "ArrowLeft") row.node.focus();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}
+

@@ -1,0 +1,136 @@
+"""Groups in a real JupyterLab: their rows, what these lead to, and what is done to all of one."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.browser.conftest import Fresh, Open
+from tests.browser.lab import Notebook
+from tests.browser.test_widget_accessibility import AXE, FOUND, set_theme
+from tests.browser.widget import SETTLED, SETUP, button, press, region, until_value
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+LUCKY = """
+import pathlib
+lucky = pathlib.Path("lucky.txt").resolve()
+lucky.write_text("1")
+def unless(number, known):
+    if str(number) not in known.read_text():
+        raise ValueError(f"{number} had no luck")
+    return number
+runs = queue.options(group="sweep 7").map(unless, [1, 2, 3], [lucky] * 3)
+await queue.join()"""
+WAITING = """
+slow = queue.options(group="overnight", label="night {0}").map(sleeper, [600] * 4)
+others = queue.options(group="others", label="other {0}").map(sleeper, [600] * 3)"""
+
+
+def group(notebook: Notebook, name: str) -> Locator:
+    grid = region(notebook).get_by_role("grid", name="Groups")
+    return grid.get_by_role("row").filter(has_text=name)
+
+
+def titles(notebook: Notebook, grid: str) -> list[str]:
+    return region(notebook).get_by_role("grid", name=grid).locator(".jqw-title").all_inner_texts()
+
+
+def test_a_group_is_one_row_and_what_failed_of_it_is_retried(fresh: Fresh) -> None:
+    notebook = fresh(LUCKY)
+    row = group(notebook, "sweep 7")
+    expect(row).to_contain_text("3 of 3 · 2 failed")
+    bar = row.get_by_role("progressbar", name="sweep 7")
+    expect(bar).to_have_attribute("aria-valuenow", "100")
+    expect(bar).to_have_attribute("aria-valuetext", "3 of 3 · 2 failed")
+    notebook.value_of("lucky.write_text('123')")
+    press(notebook, "Retry 2 failed of sweep 7")
+    until_value(notebook, "runs.counts['completed']", 3)
+    expect(row.locator(".jqw-info")).to_have_text("3 of 3")
+    expect(button(notebook, re.compile("^Retry .* of sweep 7"))).to_have_count(0)
+
+
+def test_all_of_a_group_is_cancelled_once_that_is_confirmed(fresh: Fresh) -> None:
+    notebook = fresh(WAITING)
+    row = group(notebook, "overnight")
+    expect(row).to_contain_text("0 of 4 · 1 running")
+    button(notebook, "Cancel overnight").dblclick()  # meant as one click
+    expect(button(notebook, "Cancel overnight: stop 4 jobs?")).to_be_focused()
+    notebook.page.keyboard.press("Escape")
+    expect(button(notebook, "Cancel overnight: stop 4 jobs?")).to_have_count(0)
+    assert notebook.value_of("slow.counts['cancelled']") == 0
+    press(notebook, "Cancel overnight")
+    press(notebook, "Cancel overnight: stop 4 jobs?")
+    until_value(notebook, "slow.counts['cancelled']", 4)
+    expect(row).to_contain_text("4 of 4 · 4 cancelled")
+    until_value(notebook, "others.counts['running']", 1)
+
+
+def test_a_click_on_a_group_shows_its_jobs_alone_and_their_order_can_be_changed(
+    fresh: Fresh,
+) -> None:
+    notebook = fresh(WAITING)
+    queued = region(notebook).get_by_role("grid", name="Queued")
+    expect(queued.get_by_role("row")).to_have_count(6)
+    group(notebook, "others").click()
+    expect(group(notebook, "others")).to_have_attribute("aria-selected", "true")
+    expect(queued.get_by_role("row")).to_have_count(3)
+    expect(region(notebook).get_by_role("grid", name="Running")).to_be_hidden()
+    last = queued.get_by_role("row").nth(2)
+    last.focus()
+    job = last.get_attribute("data-job-id")
+    notebook.page.keyboard.press("Alt+Home")
+    until_value(notebook, "queue.jobs('pending')[0].id", job)
+    expect(queued.get_by_role("row").first).to_have_attribute("data-job-id", job or "")
+    group(notebook, "others").click()
+    expect(queued.get_by_role("row")).to_have_count(6)
+
+
+def test_groups_are_reached_and_acted_on_by_keys(fresh: Fresh) -> None:
+    notebook = fresh(LUCKY, WAITING)
+    keys = notebook.page.keyboard
+    expect(group(notebook, "sweep 7")).to_be_visible()
+    expect(region(notebook).locator(".jqw-group[tabindex='0']")).to_have_count(1)
+    group(notebook, "overnight").focus()
+    keys.press("ArrowDown")
+    expect(group(notebook, "others")).to_be_focused()
+    keys.press("ArrowDown")
+    expect(group(notebook, "sweep 7")).to_be_focused()
+    keys.press("ArrowRight")
+    expect(button(notebook, "Retry 2 failed of sweep 7")).to_be_focused()
+    keys.press("ArrowLeft")
+    keys.press("ArrowUp")
+    keys.press("Enter")
+    expect(group(notebook, "others")).to_have_attribute("aria-selected", "true")
+    keys.press("Enter")
+    expect(group(notebook, "others")).to_have_attribute("aria-selected", "false")
+    keys.press("Delete")
+    keys.press("Enter")
+    until_value(notebook, "others.counts['cancelled']", 3)
+
+
+def test_buttons_of_a_group_work_while_a_cell_waits(open_notebook: Open) -> None:
+    notebook = open_notebook(SETUP, WAITING, "others.wait()", "print('behind')", unfinished=2)
+    expect(group(notebook, "others")).to_contain_text("0 of 3")
+    press(notebook, "Cancel others")
+    press(notebook, "Cancel others: stop 3 jobs?")
+    expect(notebook.page.locator(".jp-OutputArea-output", has_text="behind")).to_be_visible()
+    assert notebook.value_of("others.counts['cancelled']") == 3
+    assert notebook.value_of("slow.counts['running']") == 1
+
+
+def test_axe_finds_no_violation_in_groups(fresh: Fresh) -> None:
+    notebook = fresh(LUCKY, WAITING)
+    notebook.page.evaluate(AXE.read_text())
+    expect(group(notebook, "sweep 7")).to_contain_text("2 failed")
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        set_theme(notebook, theme)
+        assert notebook.page.evaluate(FOUND) == [], theme
+        group(notebook, "overnight").click()
+        button(notebook, "Cancel overnight").click()
+        notebook.page.wait_for_timeout(SETTLED)
+        assert notebook.page.evaluate(FOUND) == [], f"{theme}, chosen and asked"
+        notebook.page.keyboard.press("Escape")
+        group(notebook, "overnight").click()

@@ -1,0 +1,256 @@
+"""Groups in the widget: a bounded number of rows that count exactly, acts on a group, forecasts."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from functools import partial
+from typing import Any
+
+import pytest
+
+from jobqueue_widget import JobQueue, JobStatus
+from jobqueue_widget._api.sweeps import forecasts
+from jobqueue_widget._api.sweeps.forecasts import HasDrawings, forecast_of
+from jobqueue_widget._core.sweeps.eta import Forecast
+from jobqueue_widget.testing import inspect
+from jobqueue_widget.widget import model
+from jobqueue_widget.widget.model import GROUP_ROWS
+from tests.conditions import until
+from tests.integration.test_widget_model import HOSTILE, Page, shown
+
+STATUSES = [status.value for status in JobStatus]
+
+
+async def fine(*_: object) -> None:
+    pass
+
+
+async def unless(lucky: set[int], number: int) -> int:
+    if number not in lucky:
+        raise ValueError(f"{number} had no luck")
+    return number
+
+
+async def gated(gate: asyncio.Event, number: int) -> int:
+    await gate.wait()
+    return number
+
+
+def counts(row: dict[str, Any]) -> dict[str, int]:
+    return {name: row[name] for name in (*STATUSES, "more", "retriable") if name in row}
+
+
+def names(page: Page) -> list[str]:
+    return [row["name"] for row in page.widget.groups]
+
+
+async def test_a_row_of_a_group_counts_its_items_by_what_they_are_now() -> None:
+    async with shown(max_running=2) as (queue, page):
+        gate = asyncio.Event()
+        queue.options(group="sweep 7").map(gated, itertools.repeat(gate), range(5))
+        queue.submit_nowait(fine)  # of no group
+        await until(
+            lambda: [counts(r) for r in page.widget.groups] == [{"pending": 3, "running": 2}]
+        )
+        assert names(page) == ["sweep 7"]
+        assert page.widget.summary["counts"]["groups"] == 1
+        gate.set()
+        await until(lambda: [counts(row) for row in page.widget.groups] == [{"completed": 5}])
+
+
+async def test_what_has_failed_is_retried_and_each_item_counts_once() -> None:
+    async with shown() as (queue, page):
+        lucky = {0, 2}
+        runs = queue.options(group="mixed").map(unless, itertools.repeat(lucky), range(4))
+        await queue.join()
+        half = {"completed": 2, "failed": 2, "retriable": 2}
+        await until(lambda: [counts(row) for row in page.widget.groups] == [half])
+        (row,) = page.widget.groups
+        lucky |= {1, 3}
+        assert page.ask("retry_group", group=row["id"])["v"]["count"] == 2
+        assert await runs == [0, 1, 2, 3]
+        await until(lambda: [counts(row) for row in page.widget.groups] == [{"completed": 4}])
+        refused = page.ask("retry_group", group=row["id"])["e"]
+        assert refused == {"code": "stale", "msg": "nothing of it has failed any more"}
+
+
+async def test_a_group_is_cancelled_and_draws_no_more() -> None:
+    async with shown() as (queue, page):
+        gate = asyncio.Event()
+        runs = queue.options(group="endless", ahead=4).map(
+            gated, itertools.repeat(gate), itertools.count()
+        )
+        other = queue.submit_nowait(gated, gate, 1)
+        await until(lambda: [row.get("more") for row in page.widget.groups] == [-1])
+        (row,) = page.widget.groups
+        assert page.ask("cancel_group", group=row["id"])["v"]["count"] >= 4
+        await until(lambda: runs.done)
+        assert runs.counts["cancelled"] == sum(runs.counts.values())
+        assert {job.cancel_reason for job in runs} == {"cancelled in the widget"}
+        assert not other.done
+        await until(lambda: [row.get("more") for row in page.widget.groups] == [None])
+        gate.set()
+        await other
+
+
+async def test_a_group_that_was_looked_up_ends_the_drawing_of_its_map() -> None:
+    async with JobQueue() as queue:
+        gate = asyncio.Event()
+        wait = partial(gated, gate)
+        runs = queue.options(ahead=3, group="mine").map(wait, itertools.count())
+        others = queue.options(ahead=3, group="others").map(wait, itertools.count())
+        queue.group("mine").cancel()
+        await until(lambda: runs.done)
+        assert not others.done
+        others.cancel()
+
+
+async def test_what_is_still_to_come_is_told_as_far_as_it_is_known() -> None:
+    async with shown() as (queue, page):
+        gate = asyncio.Event()
+        runs = queue.options(ahead=10).map(partial(gated, gate), [1] * 500)
+        await until(lambda: [sum(counts(row).values()) for row in page.widget.groups] == [500])
+        assert page.widget.groups[0]["more"] >= 480
+        runs.cancel()
+
+
+@pytest.mark.parametrize("op", ["cancel_group", "retry_group"])
+async def test_requests_for_groups_are_checked(op: str) -> None:
+    async with shown() as (queue, page):
+        queue.map(fine, [1, 2])
+        await queue.join()
+        strange: list[Any] = ["1", None, -1, 1.5, True, [1], {}, 10**30]
+        for odd in strange:
+            assert page.code_of(op, group=odd) == "bad_request"
+        assert page.code_of(op) == "bad_request"
+        assert page.code_of(op, group=0) == "not_found"
+        assert page.code_of(op, group=99) == "not_found"
+        assert page.code_of("find", text="", group="1") == "bad_request"
+        stale = {"t": "req", "cid": "page", "rid": "late", "op": op, "epoch": "another kernel"}
+        page.commands.handle({**stale, "a": {"group": 1}})
+        assert page.answers[-1]["e"]["code"] == "gone"
+
+
+async def test_a_group_that_is_forgotten_is_not_found() -> None:
+    async with shown() as (queue, page):
+        queue.map(fine, [1, 2])
+        await queue.join()
+        await until(lambda: len(page.widget.groups) == 1)
+        number = page.widget.groups[0]["id"]
+        queue.forget(*queue.jobs())
+        assert page.code_of("cancel_group", group=number) == "not_found"
+        await until(lambda: page.widget.groups == [])
+        queue.map(fine, [1])
+        await until(lambda: len(page.widget.groups) == 1)
+        assert page.widget.groups[0]["id"] > number  # never again another group's
+
+
+async def test_a_search_can_be_of_one_group() -> None:
+    async with shown(max_running=1) as (queue, page):
+        gate = asyncio.Event()
+        first = queue.options(group="a", label="first {1}").map(
+            gated, itertools.repeat(gate), range(3)
+        )
+        queue.options(group="b", label="second {1}").map(gated, itertools.repeat(gate), range(3))
+        lost = first[2]
+        lost.cancel()
+        await until(lambda: len(page.widget.groups) == 2)
+        number = {row["name"]: row["id"] for row in page.widget.groups}["a"]
+        found = page.ask("find", text="", group=number)["v"]
+        assert [row["id"] for row in found["rows"]] == [job.id for job in first]
+        assert (found["running"], found["pending"], found["history"]) == (1, 1, 1)
+        ended = page.ask("find", text="", group=number, status="failed")["v"]
+        assert (ended["running"], ended["pending"], ended["history"]) == (1, 1, 0)
+        words = page.ask("find", text="first 1", group=number)["v"]
+        assert [row["title"] for row in words["rows"]] == ["first 1"]
+        assert page.ask("find", text="second", group=number)["v"]["rows"] == []
+        gate.set()
+        await queue.join()
+
+
+async def test_items_that_the_queue_has_let_go_still_count_and_count_once() -> None:
+    async with shown(keep_ended=10, max_history=5) as (queue, page):
+        lucky: set[int] = set(range(2, 40))
+        runs = queue.options(group="long").map(unless, itertools.repeat(lucky), range(40))
+        await queue.join()
+        whole = {"completed": 38, "failed": 2}
+        await until(lambda: [counts(row) for row in page.widget.groups] == [whole])
+        assert sum(queue.group("long").counts.values()) == 10
+        number = page.widget.groups[0]["id"]
+        assert page.code_of("retry_group", group=number) == "stale"  # they are not kept here
+        lucky |= {0, 1}
+        await runs.retry_failed()  # who holds the map has them
+        await until(lambda: [counts(row) for row in page.widget.groups] == [{"completed": 40}])
+
+
+async def test_of_many_groups_those_at_work_are_told_and_then_the_newest() -> None:
+    async with shown(max_running=1) as (queue, page):
+        gate = asyncio.Event()
+        old = queue.options(group="old").map(gated, [gate], [1])
+        for number in range(60):
+            queue.options(group=f"done {number}", priority=5).submit_nowait(fine)
+        await until(lambda: queue.group("done 59").counts["pending"] == 1)
+        gate.set()
+        await queue.join()
+        gate.clear()
+        old.retry_failed()
+        again = queue.options(group="old").submit_nowait(gated, gate, 1)
+        told = ["old", *(f"done {n}" for n in range(59, 59 - GROUP_ROWS + 1, -1))]
+        await until(lambda: names(page) == told)
+        assert page.widget.summary["counts"]["groups"] == 61
+        gate.set()
+        await again
+
+
+async def test_a_name_is_one_bounded_line_of_text() -> None:
+    async with shown() as (queue, page):
+        for text in HOSTILE:
+            queue.options(group=f"{text} {'x' * 500}").map(fine, [1])
+        await queue.join()
+        await until(lambda: len(page.widget.groups) == len(HOSTILE))
+        told = json.dumps(page.widget.groups, ensure_ascii=False)
+        assert all(len(name) <= 80 and name.isprintable() for name in names(page))
+        assert "\u202e" not in told
+        for row in page.widget.groups:  # the number stands for it, whatever its name is
+            assert page.ask("find", text="", group=row["id"])["v"]["history"] == 1
+
+
+async def test_forecasts_are_made_seldom_and_only_for_who_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = 0
+
+    def counted(control: HasDrawings) -> Forecast:
+        nonlocal made
+        made += 1
+        return forecast_of(control)
+
+    monkeypatch.setattr(forecasts, "forecast_of", counted)
+    monkeypatch.setattr(forecasts, "EVERY", 3600.0)
+    monkeypatch.setattr(model, "LEAST_WAIT", -1.0)
+    async with shown(max_running=1) as (queue, page):
+        runs = queue.options(group="timed").map(asyncio.sleep, [0.05] * 3 + [600] * 5)
+        await until(lambda: runs.counts["completed"] == 3 and queue.eta is not None)
+        assert made == 0  # nobody has asked for anything
+        assert page.widget.summary["done_at"] is None
+        page.ask("hello")
+        await until(lambda: any("done_at" in row for row in page.widget.groups))
+        await until(lambda: all(row["start_about"] for row in page.widget.head))
+        (row,) = page.widget.groups
+        now = inspect(queue).clock.wall()
+        assert row["done_at"] == page.widget.summary["done_at"]
+        assert now - 60 < row["done_at"] < now + 60
+        starts = [one["start_about"] for one in page.widget.head]
+        assert len(starts) == 4
+        assert all(now - 60 < at <= row["done_at"] for at in starts)
+        assert starts == sorted(starts)
+        found = page.ask("find", text=queue.jobs("pending")[-1].id)["v"]["rows"]
+        assert [one["start_about"] <= row["done_at"] for one in found] == [True]
+        queue.pause()
+        await until(lambda: page.widget.summary["done_at"] is None)
+        queue.resume()
+        await until(lambda: page.widget.summary["done_at"] is not None)
+        assert made == 1  # however many flushes there were
+        runs.cancel()
