@@ -299,14 +299,15 @@ class _Restorer:
 
     def _give_result(self, job: JobRecord) -> None:
         if job.id in self._contents.with_result:
-            reader, job_id = self._reader, job.id
+            reader, job_id, values = self._reader, job.id, self._contents.with_value
+            is_lost = values is not None and job_id not in values
+            self._engine.keeper.note_written(job_id, not is_lost)
             job.result = LazyResult(
                 job,
                 lambda job: reader.result(job.id),
                 lambda: reader.shown(job_id),
                 self._engine.keeper.note_loaded,
-                lost=self._contents.with_value is not None
-                and job.id not in self._contents.with_value,
+                lost=is_lost,
             )
 
     def _hold(self, job: JobRecord, state: StoredState) -> float | None:

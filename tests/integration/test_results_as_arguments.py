@@ -480,6 +480,26 @@ async def test_nor_does_the_kernel_unpickle_it_for_its_journal(tmp_path: Path, s
         assert (len(fixed.data), memoryview(fixed.data).readonly) == (size, True)
 
 
+async def test_a_full_spool_lets_go_of_no_result_that_the_journal_has(tmp_path: Path) -> None:
+    for kernel in range(2):
+        async with running(tmp_path / "runs.db", spool_bytes=300_000) as queue:
+            keyed = queue.options(key="{0}")
+            for size in (200_000, 200_001, 200_002):
+                queue.pause()
+                taken = keyed.map(traced, [size])
+                child = queue.submit_nowait(look, *taken)
+                queue.resume()
+                assert await child == [(size, True)]
+                del taken, child
+            await queue.submit_nowait(echo, 1)
+            for size in (200_000, 200_001, 200_002):
+                (job,) = keyed.map(traced, [size])
+                assert len(job.result.data) == size
+            assert len(queue.find("traced")) == 3, "they ran once in both kernels"
+            inspect(queue).engine.state.validate()
+            assert inspect(queue).engine.keeper.disk <= 300_000, kernel
+
+
 async def test_a_result_that_was_not_written_before_the_kill_is_not_taken_for_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -252,16 +252,23 @@ class Keeper:
             return True
         if job not in self._copies and is_referenced:
             return False
-        recorder = self._engine.recorder
-        if recorder is not None and job.id in self._engine.state.jobs:
-            whole = self._in_journal.get(job.id)
-            if whole is None and not recorder.trouble:
-                return True  # it is on its way there
-            if whole and self.reader is not None:
-                self._now_lazy(job, self._from_journal)
-                return True
+        if self._is_on_its_way(job):
+            return True
+        if self._in_journal.get(job.id) and self.reader is not None:
+            self._now_lazy(job, self._from_journal)
+            return True
         self._into_file(job, value, is_referenced)
         return True
+
+    def _is_on_its_way(self, job: JobRecord) -> bool:
+        """True if its result will be in the journal soon."""
+        recorder, kept = self._engine.recorder, self._engine.state.jobs
+        return (
+            recorder is not None
+            and not recorder.trouble
+            and job.id in kept
+            and job.id not in self._in_journal
+        )
 
     # -- results as they were packed, for jobs that take them ----------------------------------
 
@@ -340,9 +347,14 @@ class Keeper:
         for job in self._files.jobs():
             if self._files.total + size <= limit:
                 break
-            if not job.is_referenced and type(job.result) is not LazyResult:
+            if job.is_referenced or self._is_on_its_way(job):
+                continue
+            if type(job.result) is not LazyResult:
                 self._drop_file(job)  # it is in memory as well
-            elif not job.is_referenced:
+            elif self._in_journal.get(job.id) and self.reader is not None:
+                self._now_lazy(job, self._from_journal)
+                self._drop_file(job)
+            else:
                 why = f"kept results had filled spool_bytes={limit:,}, and it was the oldest"
                 self._let_go(job, self._told.get(job) or NotKept(), why)
         return self._files.total + size <= limit
@@ -362,8 +374,9 @@ class Keeper:
     def _now_lazy(
         self, job: JobRecord, load: Callable[[JobRecord], tuple[object, IsOutdated]]
     ) -> None:
-        told = type(job.result).__name__
-        lazy = LazyResult(job, load, lambda: f"<{told}>", self.note_loaded)
+        told, result = type(job.result).__name__, job.result
+        shown = result.shown if type(result) is LazyResult else lambda: f"<{told}>"
+        lazy = LazyResult(job, load, shown, self.note_loaded)
         self._engine.do(ev.ResultMoved(job, lazy))
         self._off_memory(job)
 
