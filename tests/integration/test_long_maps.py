@@ -134,6 +134,43 @@ async def test_a_map_is_shown_with_all_its_items_also_those_not_drawn_yet(how: s
         assert "drawn" not in repr(group) + group._repr_html_()
 
 
+@pytest.mark.parametrize("how", ["await", "wait", "in a job"])
+async def test_who_has_a_map_by_its_name_waits_for_all_of_it_too(how: str) -> None:
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        yield from range(AHEAD + 1)
+        asked.set()
+        goes_on.wait(10)
+        yield from range(AHEAD + 1, 100)
+
+    async with JobQueue(max_running=2, keep_ended=5, max_history=5) as queue:
+        mapped = queue.options(ahead=AHEAD, group="mine").map(same, items())
+        group = queue.group("mine")
+
+        async def wait() -> None:
+            if how == "wait":
+                await asyncio.to_thread(group.wait, 10)
+            else:
+                await group
+
+        await until(lambda: mapped.counts["completed"] == AHEAD and asked.is_set())
+        assert (group.done, mapped.done) == (False, False)
+        waits = queue.submit_nowait(wait).future() if how == "in a job" else wait()
+        ends = asyncio.ensure_future(
+            waits if asyncio.iscoroutine(waits) else asyncio.wrap_future(waits)
+        )
+        for _ in range(10):
+            await asyncio.sleep(0)
+        goes_on.set()
+        await ends
+        assert group.done
+        assert len(mapped) == 100
+        await group.wait_drawn()
+        queue.forget(status="completed")
+        assert queue.groups() == []
+
+
 async def test_a_map_without_a_known_end_says_that_there_may_be_more() -> None:
     async with JobQueue() as queue:
         queue.pause()

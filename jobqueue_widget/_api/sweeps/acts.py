@@ -320,12 +320,12 @@ class Acts:
         group: Group,
         records: Callable[[], Sequence[JobRecord]],
         timeout: float | None,
-        drawing: Drawing | None,
+        drawings: Callable[[], Sequence[Drawing]],
     ) -> None:
         """Do the same in a thread, or in a plain cell of the loop's own thread."""
         engine, timeout = self.engine, seconds_or_none("timeout", timeout)
         if current_job().id in engine.state.running:
-            self._wait_in_a_job(group, records, timeout, drawing)
+            self._wait_in_a_job(group, records, timeout, drawings)
             return
         if not group.open_count:
             return
@@ -345,11 +345,12 @@ class Acts:
         group: Group,
         records: Callable[[], Sequence[JobRecord]],
         timeout: float | None,
-        drawing: Drawing | None,
+        drawings: Callable[[], Sequence[Drawing]],
     ) -> None:
         """Wait for one after the other, as they may wait for this job; and for what is drawn."""
         left = countdown(timeout, self.engine.monotonic)
         while True:
+            drawing = next(iter(drawings()), None)
             known = 0 if drawing is None else drawing.drawn
             if found := list(records()):
                 self.wait_blocking(found, left())

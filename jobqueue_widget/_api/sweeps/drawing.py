@@ -72,6 +72,7 @@ class Drawing(Drawn):
         self._refused = refused
         self._handle = handle
         self._beside = beside
+        self._groups: tuple[Group, ...] = ()  # that are not done before all is drawn
         self._is_at_work = self._is_exhausted = self._is_held = False
         self._held_until = math.inf
         self._then: Then = "release"
@@ -83,11 +84,14 @@ class Drawing(Drawn):
 
     def begin(self, first: list[Made]) -> bool:
         """Submit the first jobs, all or none, and draw on from now on. False: look again."""
-        self.group.is_drawn = True
         return self._submit(first, {}, self._register)
 
     def _register(self) -> None:  # under the lock, in which the first jobs are accepted
         self._beside.append(self)
+        named = self._engine.state.groups.named.get(self.group.name)
+        self._groups = (self.group,) if named is None else (self.group, named)
+        for group in self._groups:
+            group.drawings += 1
         self._engine.state.drawings = len(self._beside)
         self._stop_listening = self._engine.publisher.on_change(self._look)
         self._look()
@@ -128,7 +132,9 @@ class Drawing(Drawn):
             self.is_over, self.error = True, error
             engine.state.drawing_now -= self._is_at_work and not self._is_held
             engine.state.drawings_held -= self._is_held
-            self.group.is_drawn = False
+            for group in self._groups:
+                group.drawings -= 1
+                engine.state.groups.drop_empty(group)
             self._stop_listening()
             self._beside.remove(self)
             engine.state.drawings = len(self._beside)
@@ -142,7 +148,8 @@ class Drawing(Drawn):
             engine.publisher.touch()
         for waiter in waiters:
             waiter.settle()
-        engine.waiters.release_group(self.group)
+        for group in self._groups:
+            engine.waiters.release_group(group)
         engine.waiters.check_idle()
         del left  # a generator is closed here: its code may wait for others who use the queue
 

@@ -72,7 +72,7 @@ class ControlView(HasJobs, Protocol):
         group: Group,
         records: Callable[[], Sequence[JobRecord]],
         timeout: float | None,
-        drawing: Drawing | None,
+        drawings: Callable[[], Sequence[Drawing]],
     ) -> None:
         """Do the same in a plain cell, callback or thread."""
 
@@ -231,10 +231,11 @@ class JobGroup(Members):
     def __await__(self) -> Generator[Any, None, list[Any]]:
         state = self._control.engine.state
         while not self.done and (state.open_count or state.drawings):  # one may be retried
-            drawing, known = self._drawing, 0 if self._drawing is None else self._drawing.drawn
+            known = [(drawing, drawing.drawn) for drawing in self._drawings()]
             yield from self._wait().__await__()
-            if drawing is not None and not self.done:  # in a job, which waits for each as it comes
-                yield from drawing.more(known).wait().__await__()
+            if known and not self.done:  # in a job, which waits for each as it comes
+                drawing, drawn = known[0]
+                yield from drawing.more(drawn).wait().__await__()
         return self.results()
 
     async def _wait(self) -> None:
@@ -252,9 +253,9 @@ class JobGroup(Members):
             QueueStoppedError: the queue was stopped meanwhile.
 
         """
-        if self._drawing is not None:
-            await self._drawing.wait()
-            self._drawing.check_drawn()
+        for drawing in self._drawings():
+            await drawing.wait()
+            drawing.check_drawn()
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait in a plain cell, callback or thread until all have ended, however they end.
@@ -268,7 +269,7 @@ class JobGroup(Members):
         """
         group = self._counted()
         if group is not None:
-            self._control.wait_for_group_blocking(group, self._records, timeout, self._drawing)
+            self._control.wait_for_group_blocking(group, self._records, timeout, self._drawings)
 
     def as_completed(self, timeout: float | None = None) -> Arrivals:
         """Give each of its jobs when it has ended, those that have already first.

@@ -25,7 +25,7 @@ class Group:
 
     __slots__ = (
         *("__weakref__", "_roots", "counts", "counts_gone", "gone", "held_count"),
-        *("is_drawn", "items", "name", "number"),
+        *("drawings", "items", "name", "number"),
     )
 
     def __init__(
@@ -35,7 +35,7 @@ class Group:
         self.number = number  # among the groups that have a name in the queue, from 1 on
         self.gone: dict[JobStatus, int] = {}  # items that are not counted any more, as they ended
         self.counts_gone = counts_gone  # whether it counts, too, what the queue has let go
-        self.is_drawn = False  # True while more items are to come
+        self.drawings = 0  # maps of which more items are to come
         self.counts: dict[JobStatus, int] = dict.fromkeys(JobStatus, 0)
         self.held_count = 0  # of its pending jobs
         self.items: dict[int, Counted] | None = {} if is_known else None
@@ -44,7 +44,7 @@ class Group:
     @property
     def open_count(self) -> int:
         """Count the items that have not ended; all that are to come count as one."""
-        return self.counts[PENDING] + self.counts[RUNNING] + self.is_drawn
+        return self.counts[PENDING] + self.counts[RUNNING] + bool(self.drawings)
 
     def add(self, job: Counted) -> None:
         """Count one more item."""

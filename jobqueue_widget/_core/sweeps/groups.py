@@ -33,9 +33,13 @@ class GroupsOfQueue:
         """Let go of a job that the queue keeps no longer, and of groups of which none is left."""
         for group in job.groups:
             group.let_go(job)
-            if not group.items and self.named.get(group.name) is group:
-                del self.named[group.name]
+            self.drop_empty(group)
         job.groups = tuple(group for group in job.groups if group.items is None)
+
+    def drop_empty(self, group: Group) -> None:
+        """Forget a group that has a name here, no jobs and none to come."""
+        if not (group.items or group.drawings) and self.named.get(group.name) is group:
+            del self.named[group.name]
 
     def validate(self, jobs: Iterable[JobRecord]) -> None:
         """Raise AssertionError if a count is wrong, or a job is in a group that lacks it."""
@@ -45,7 +49,7 @@ class GroupsOfQueue:
             for group in job.groups:
                 if self.named.get(group.name) is group:
                     members.setdefault(group, []).append(job)
-        assert set(members) == set(self.named.values())
+        assert set(members) == {group for group in self.named.values() if group.items}
         for group, found in members.items():
             assert self.named[group.name] is group
             assert sorted(found) == sorted(jobs_of(group)), f"{group} has other jobs"
