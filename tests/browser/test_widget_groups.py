@@ -92,7 +92,7 @@ def test_groups_are_reached_and_acted_on_by_keys(fresh: Fresh) -> None:
     notebook = fresh(LUCKY, WAITING)
     keys = notebook.page.keyboard
     expect(group(notebook, "sweep 7")).to_be_visible()
-    expect(region(notebook).locator(".jqw-group[tabindex='0']")).to_have_count(1)
+    expect(region(notebook).locator(".jqw-group-row[tabindex='0']")).to_have_count(1)
     group(notebook, "overnight").focus()
     keys.press("ArrowDown")
     expect(group(notebook, "others")).to_be_focused()

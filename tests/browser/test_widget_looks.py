@@ -86,7 +86,7 @@ OVERLAPS = """() => {
   const wrong = [];
   const {left, right} = document.querySelector('.jqw').getBoundingClientRect();
   const shown = (node) => node.offsetWidth > 0 && node.checkVisibility({visibilityProperty: true});
-  for (const row of document.querySelectorAll('.jqw-group')) {
+  for (const row of document.querySelectorAll('.jqw-group-row')) {
     const cells = [...row.children].filter(shown).map((cell) => cell.getBoundingClientRect());
     cells.slice(1).forEach((cell, at) => {
       if (cell.left < cells[at].right - 0.5) wrong.push(['one over the other', row.textContent]);
@@ -113,7 +113,7 @@ def test_groups_are_within_the_view(opened: Opener, size: int) -> None:
         if wrong := page.evaluate(OVERLAPS):
             found[width] = wrong
     assert found == {}
-    assert page.locator(".jqw-group").count() == 7
+    assert page.locator(".jqw-group-row").count() == 7
 
 
 @pytest.mark.parametrize("width", [320, 1000])

@@ -144,7 +144,7 @@ class GroupRow {
     attr(line.time, "role", "gridcell");
     const mark = h("span", { class: "jqw-mark", "aria-hidden": "true" });
     this.node = h(
-      "div", { class: "jqw-row jqw-group", role: "row" },
+      "div", { class: "jqw-row jqw-group-row", role: "row" },
       cell("what jqw-name", mark, line.name), line.bar.node, line.info, line.time,
       cell("group-acts", line.retry, line.cancel),
     );
