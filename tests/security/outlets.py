@@ -18,6 +18,7 @@ from typing import Any
 from jobqueue_widget import Job, JobQueue, read_journal
 from jobqueue_widget.__main__ import main
 from jobqueue_widget.errors import JobQueueError
+from jobqueue_widget.widget.cells.displayed import joined
 from jobqueue_widget.widget.static_table import job_html
 from tests.journals import as_if_killed
 
@@ -71,6 +72,8 @@ def _texts_of_job(job: Job) -> dict[str, str]:
     return {
         "log": job.logs(10_000),
         "log by bytes": job.read_log(0, 10**6)[1].decode("utf-8", "replace"),
+        "outputs": "".join(f"{output.data} {output.metadata}" for output in job.outputs),
+        "outputs as one": str(joined(job.outputs, job.outputs_lost)),
         "error": f"{job.error} {job.failure} {job.failure and job.failure.traceback}",
         "raised": raised,
         "message": job.status_message,

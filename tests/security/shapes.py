@@ -15,6 +15,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable
+from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ import pandas as pd
 import pydantic
 
 from jobqueue_widget import current_job
+from jobqueue_widget.child.displays.display import display
 
 
 @dataclasses.dataclass
@@ -90,6 +92,10 @@ def speak(mirror: str, fails: bool, *_: Any, **__: Any) -> list[str]:
     print()
     print(b"as bytes", secret.encode(), file=sys.stderr)
     current_job().report(0.5, f"at {secret}")
+    html = f"{secret} {escape(secret)} {escape(secret, quote=False)} {quote(secret)}"
+    forms: dict[str, Any] = {"text/html": html, "image/svg+xml": f"<svg>{escape(secret)}</svg>"}
+    forms |= {"application/json": {secret: [secret, 1]}, "text/latex": secret, "text/plain": html}
+    display(forms, metadata={"text/html": {secret: secret}}, raw=True)
     if fails:
         raise KeyError(secret)
     return [f"found {secret}"]
