@@ -97,6 +97,18 @@ BUGS = [
         'cleanRows(get("head"), 24)',
     ),
     Bug(
+        "groups are cut short",
+        "protocol.ts",
+        "const MOST_GROUPS = 20;",
+        "const MOST_GROUPS = 3;",
+    ),
+    Bug(
+        "what has failed of a group is counted as cancelled",
+        "protocol.ts",
+        "const [pending, running, completed, failed, cancelled, retriable] =",
+        "const [pending, running, completed, cancelled, failed, retriable] =",
+    ),
+    Bug(
         "a watch is never renewed",
         "list_window.ts",
         " && now - held.at < RENEW_AFTER",
@@ -222,6 +234,18 @@ BUGS = [
         "widget/sync.py",
         "LEASE = 30.0",
         "LEASE = 10.0",
+    ),
+    Bug(
+        "a job that goes on is still counted where it was, too",
+        "_core/sweeps/groups.py",
+        "        group.counts[was] -= 1\n",
+        "",
+    ),
+    Bug(
+        "groups are told of when the queue is displayed only",
+        "widget/model.py",
+        'shown_groups(snapshot["groups"], estimate)',
+        "[]",
     ),
     Bug(
         "a window is pushed when its length changes",
