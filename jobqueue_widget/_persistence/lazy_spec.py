@@ -6,7 +6,7 @@ import contextlib
 import json
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from .._core.jobs import JobRecord, NotKept
@@ -135,6 +135,18 @@ class JournalReader:
                     warnings.warn(f"{ANOTHER_CLASS}: {how}", UserWarning, stacklevel=5)
                 return found.value, found.is_outdated if found.strangers else None
         return NotKept(repr=kept.shown, reason=f"it cannot be restored: {why}"), None
+
+    def packed(self, job_id: str) -> Sequence[memoryview] | None:
+        """Read the pickle of a result and its buffers; None if only its value can be had.
+
+        That is so if it holds code: where a cell has run again, this notebook has newer classes.
+        """
+        try:
+            kept = self._journal.result(job_id)
+        except JournalError:
+            return None
+        parts = [] if kept is None else self._parts(job_id, kept)[0]
+        return parts if parts and b"cloudpickle" not in bytes(parts[0]) else None
 
     def _parts(self, job_id: str, kept: KeptResult) -> tuple[list[memoryview], str]:
         """Return the pickle of a result and its buffers; or none, and why it is not unpickled."""

@@ -473,6 +473,10 @@ async def test_nor_does_the_kernel_unpickle_it_for_its_journal(tmp_path: Path, s
         recorder.settle(60)
         assert UNPICKLED_HERE == []
     async with running(tmp_path / "runs.db") as queue:
+        again = [queue.submit_nowait(look, queue[parents[0]])]
+        again.append(queue.submit_nowait(sizes_of, queue[parents[1]]))
+        assert [await child for child in again] == [[(size, True)], [size, size]]
+        assert UNPICKLED_HERE == [], "nor what came back"
         found = [queue.get_job(parent).result for parent in parents]  # type: ignore[union-attr]
         assert len(found[0].data) == size
         changed, fixed = found[1]

@@ -34,6 +34,9 @@ class KeepsResults(Protocol):
     def file_of(self, job: JobRecord) -> Path | None:
         """Return the file in which a result stands as it was packed for a process, or None."""
 
+    def packed(self, job: JobRecord) -> Sequence[memoryview] | None:
+        """Read a result that is not unpickled yet as it was packed; None: it is not kept so."""
+
     def write_parts(self, job: JobRecord, parts: Sequence[bytes | memoryview]) -> Path | None:
         """Keep a packed result in a file from now on; None: there is no room for it."""
 
@@ -118,17 +121,7 @@ class Forwarding:
     def _source(self, parent: JobRecord) -> references.Source:
         path = self._keeper.file_of(parent)
         if path is None:
-            value = self._value(parent)
-            try:
-                parts = wire.dump(value, pickle.dumps if wire.is_plain(value) else byvalue.dumps)
-            except Exception as error:
-                if lies_with_the_machine(error) and not isinstance(error, FileNotFoundError):
-                    raise
-                told = f"{type(error).__name__}: {error}"
-                raise UnpicklableJobError(
-                    f"the result of {parent.spec.title} ({type(value).__name__}) cannot be sent to "
-                    f"a worker: {told}; let both run in threads, or return something else"
-                ) from error
+            parts = self._keeper.packed(parent) or self._packed(parent)
             if wire.size_of(parts) <= INLINE or not self._shares_files:
                 return parts
             path = self._keeper.write_parts(parent, parts)
@@ -141,6 +134,19 @@ class Forwarding:
         except (FileNotFoundError, EOFError, wire.ProtocolError) as error:
             reason = f"its file cannot be read: {type(error).__name__}: {error}"
             raise ResultLostError(parent.spec.title, NotKept(reason=reason)) from error
+
+    def _packed(self, parent: JobRecord) -> Sequence[bytes | memoryview]:
+        value = self._value(parent)
+        try:
+            return wire.dump(value, pickle.dumps if wire.is_plain(value) else byvalue.dumps)
+        except Exception as error:
+            if lies_with_the_machine(error) and not isinstance(error, FileNotFoundError):
+                raise
+            told = f"{type(error).__name__}: {error}"
+            raise UnpicklableJobError(
+                f"the result of {parent.spec.title} ({type(value).__name__}) cannot be sent to "
+                f"a worker: {told}; let both run in threads, or return something else"
+            ) from error
 
 
 def takes(child: JobRecord, parent: JobRecord) -> bool:

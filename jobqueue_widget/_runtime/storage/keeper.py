@@ -47,6 +47,7 @@ class Reader(ReadsArguments, Protocol):
     """Reads from the journal what is not in memory any more."""
 
     def result(self, job_id: str) -> tuple[object, IsOutdated]: ...
+    def packed(self, job_id: str) -> Sequence[memoryview] | None: ...
 
 
 class Keeper:
@@ -278,8 +279,11 @@ class Keeper:
 
     def packed(self, job: JobRecord) -> Sequence[memoryview] | None:
         """Read a result that is not unpickled yet as it was packed; None: it is not kept so."""
-        if type(job.result) is not LazyResult or job not in self._packed:
+        if type(job.result) is not LazyResult:
             return None
+        if job not in self._packed:
+            in_journal = self._in_journal.get(job.id) and job.result.in_memory is None
+            return self.reader.packed(job.id) if in_journal and self.reader is not None else None
         try:
             return references.read_parts(str(self._path(job)))
         except Exception:
