@@ -270,9 +270,10 @@ class MemoryJournal:
         self._states |= {state.id: state for state in changes.standings}
         self._logs |= dict(changes.logs)
         self._results |= dict(changes.results)
-        for _, job_id in changes.forgotten:
-            for kept in (self._requests, self._states, self._logs, self._results):
-                kept.pop(job_id, None)
+        if gone := {number for number, _ in changes.forgotten}:
+            for job_id in [one.id for one in self._requests.values() if one.number in gone]:
+                for kept in (self._requests, self._states, self._logs, self._results):
+                    kept.pop(job_id, None)
         if changes.erased:
             needed = {request.function for request in self._requests.values()}
             for digest in self._functions.keys() - needed:

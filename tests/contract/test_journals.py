@@ -181,6 +181,18 @@ def test_what_is_forgotten_is_counted_and_gone(again: Again) -> None:
     assert not contents.with_log
 
 
+def test_a_job_that_left_no_log_and_no_result_is_forgotten_by_its_number_alone(
+    again: Again,
+) -> None:
+    contents = kept(
+        again,
+        changes(1, 2, 3),
+        changes(forgotten=[(1, ""), (3, "")], counted={"failed": 2}, numbers_given=3),
+    )
+    assert [found.id for found, _ in contents.jobs] == ["run-2"]
+    assert contents.forgotten == {"failed": 2}
+
+
 def test_a_pause_is_kept_until_it_is_over(again: Again) -> None:
     assert kept(again, changes(pause=("why", 4.0), pause_changed=True)).pause == ("why", 4.0)
     assert kept(again, changes(), run_id="second").pause == ("why", 4.0)
