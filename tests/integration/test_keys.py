@@ -414,6 +414,37 @@ async def test_a_job_evicted_between_look_and_accept_is_looked_for_again() -> No
         assert await given == "x done"
 
 
+class TakesLong:
+    """An argument while whose packing another job of the same key is submitted, and cancelled."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self.queue = queue
+        self.between: Job | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.between is None:
+            self.between = self.queue.options(key="one", executor="thread").submit_nowait(work, 1)
+            self.between.cancel()
+        return str, ("packed",)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_the_job_that_was_accepted_last_counts(path: Path, *, is_killed: bool) -> None:
+    """It may have the lower number: that is given before a job is packed."""
+    async with running(path) as queue:
+        queue.pause()
+        slow = TakesLong(queue)
+        first = queue.options(key="one").submit_nowait(work, slow)
+        assert slow.between is not None
+        assert first.created_at >= slow.between.created_at
+        copy = as_if_killed(path) if is_killed else path
+        if not is_killed:
+            assert queue.options(key="one").submit_nowait(work, 2) is first
+    if is_killed:
+        async with running(copy) as queue:
+            assert queue.options(key="one").submit_nowait(work, 2).id == first.id
+
+
 # -- a journal -------------------------------------------------------------------------------------
 
 

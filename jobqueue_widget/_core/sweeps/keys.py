@@ -36,11 +36,13 @@ def stands(job: JobRecord) -> bool:
 class KeyIndex:
     """The jobs of a queue that have keys. As exact as the queue's list of jobs, whose owner it is.
 
-    The newest job of a key counts, as it was asked for last.
+    The newest job of a key counts, which was accepted last: its number was given before it was
+    packed, so that another one may have come between. A journal knows no such order, but by their
+    numbers: after a restart what is still to run comes behind what has ended.
     """
 
     def __init__(self) -> None:
-        self._jobs: dict[str, list[JobRecord]] = {}  # by the text of their keys, oldest first
+        self._jobs: dict[str, list[JobRecord]] = {}  # by the text of their keys, newest last
 
     def __len__(self) -> int:
         return sum(map(len, self._jobs.values()))
@@ -49,7 +51,10 @@ class KeyIndex:
         """Note a job that has a key, and whether the one before it had other code."""
         key = key_of(job)
         jobs = self._jobs.setdefault(key.text, [])
-        insort(jobs, job)
+        if job.status.ended:  # it comes from a journal, with all others that have
+            insort(jobs, job)
+        else:
+            jobs.append(job)
         place = jobs.index(job) if jobs[-1] is not job else len(jobs) - 1
         before = jobs[place - 1] if place else None
         if before is not None and key.code:
@@ -63,7 +68,7 @@ class KeyIndex:
             del self._jobs[text]
 
     def newest(self, key: JobKey) -> JobRecord | None:
-        """Return the job that was last submitted with this key, or None."""
+        """Return the job that was last accepted with this key, or None."""
         for job in reversed(self._jobs.get(key.text, ())):
             if job.spec.options.key == key:
                 return job
