@@ -182,6 +182,7 @@ class _Restorer:
         self._contents = contents
         self._reader = reader
         self._taken: Counter[str] = Counter()  # how many jobs to come take a result, by id
+        self._open: dict[str, JobRecord] = {}  # had not ended; they may, and leave, by now
         self._seen_at = contents.sessions[-1].seen_at if contents.sessions else 0.0
 
     def events(self) -> Iterator[Restored]:
@@ -231,7 +232,9 @@ class _Restorer:
             return Restored(job, was)
         known = self._engine.state.jobs
         before = dict.fromkeys((*spec.options.after, *spec.takes))
-        parents = tuple(known[parent] for parent in before if parent in known)
+        found = (known.get(parent) or self._open.get(parent) for parent in before)
+        parents = tuple(parent for parent in found if parent is not None)
+        self._open[job.id] = job
         hold_left = None
         if was is PENDING:
             hold_left = self._hold(job, state)

@@ -323,6 +323,23 @@ def test_dependencies_come_back(path: Path) -> None:
         assert found["third"].cancel_reason == "dependency cancelled: first"
 
 
+async def test_what_waits_for_a_job_that_was_interrupted_is_cancelled_though_none_is_kept(
+    path: Path,
+) -> None:
+    """The job has failed with its kernel, and has left the history before what waits is there."""
+    async with running(path) as queue:
+        first = queue.options(label="first").submit_nowait(wait_for_ever)
+        second = queue.options(label="second", after=first).submit_nowait(double, 2)
+        queue.options(label="third", after=second).submit_nowait(double, 3)
+        other = queue.options(label="other").submit_nowait(double, 4)
+        await until(lambda: first.status.value == "running")
+        copy = as_if_killed(path)
+    with opened(copy, keep_ended=0, max_history=0) as queue:
+        assert [job.id for job in queue.jobs()] == [other.id]
+        stats = queue.get_state()["stats"]
+        assert (stats["total_failed"], stats["total_cancelled"]) == (1, 2)
+
+
 def test_a_retry_comes_back_with_what_it_waits_for_and_not_with_what_had_ended(path: Path) -> None:
     with opened(path) as queue:
         first = queue.options(label="first").submit_nowait(double, 1)
