@@ -580,6 +580,36 @@ async def test_a_pending_job_that_cannot_come_back_is_replaced(path: Path) -> No
         assert await again == "x done"
 
 
+@pytest.mark.parametrize("ahead", [2, 1])
+async def test_what_waits_for_a_job_that_cannot_come_back_is_made_anew_with_it(
+    path: Path, ahead: int
+) -> None:
+    """To replace the one cancels the other, which was found a moment ago."""
+    with opened(path, **THREADS) as queue:
+        lost = queue.options(key="x").submit_nowait(work, {"password": "hunter22"})
+        waits = queue.options(key="y", after=lost).submit_nowait(work, "y")
+    async with running(path, **THREADS) as queue:
+        again = queue.options(key="{0}", ahead=ahead).map(work, ["x", "y"])
+        await again.wait_drawn()
+        assert await again == ["x done", "y done"]
+        assert again[1].id != waits.id
+        assert queue[waits.id].cancel_reason == f"dependency cancelled: {lost.title}"
+        inspect(queue).validate()
+
+
+async def test_a_result_that_leaves_while_a_map_is_accepted_is_given_all_the_same() -> None:
+    """The history is full, and what is accepted before it ends at once."""
+    async with JobQueue(**THREADS, keep_ended=2, max_history=0) as queue:
+        done = queue.options(key="y").submit_nowait(work, "y")
+        await done
+        failed = submit(queue, "fails")
+        await queue.join()
+        again = queue.options(key="{0}", after=failed).map(work, ["x", "y"])
+        assert list(again)[1] is done
+        assert [job.status for job in again] == ["cancelled", "completed"]
+        inspect(queue).validate()
+
+
 SECRET = "correct-horse-battery"
 
 

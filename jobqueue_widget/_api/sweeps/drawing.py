@@ -288,29 +288,39 @@ class Drawing(Drawn):
         held = [self._handle(record) for record, _ in made] if self._has_keys else None
         prepare(engine, made)
         outside: list[fx.Effect] = []
+        records: list[JobRecord] | None
         with UNINTERRUPTED:
             with engine.lock.held:
                 if self.is_over:
                     return True
                 if held is not None:
                     records = accept_prepared(engine, made, self.group, outside)
-                    if records is None:
-                        return False
                 else:
                     outside += engine.accept(made, ev.NONE_REPEATED)
                     records = [record for record, _ in made]
-                for record, failure in refused.items():
-                    outside += engine.apply_inside(ev.Refused(record, failure))
-                if self._is_held:
-                    left = max(0.0, self._held_until - engine.monotonic())
-                    seconds = left if left < math.inf else None
-                    for record in new:
-                        outside += engine.apply_inside(ev.Held(record, seconds, self._then))
-                self._note(records)
-                then()
+                if records is not None:
+                    self._accepted(records, new, refused, outside)
+                    then()
             engine.perform(outside)
             end_review(engine)
-        return True
+        return records is not None
+
+    def _accepted(
+        self,
+        records: list[JobRecord],
+        new: list[JobRecord],
+        refused: dict[JobRecord, JobFailure],
+        outside: list[fx.Effect],
+    ) -> None:  # under the lock
+        engine = self._engine
+        for record, failure in refused.items():
+            outside += engine.apply_inside(ev.Refused(record, failure))
+        if self._is_held:
+            left = max(0.0, self._held_until - engine.monotonic())
+            seconds = left if left < math.inf else None
+            for record in new:
+                outside += engine.apply_inside(ev.Held(record, seconds, self._then))
+        self._note(records)
 
     def _note(self, records: list[JobRecord]) -> None:
         self._numbers.extend(record.number for record in records)

@@ -53,7 +53,7 @@ def accept(
 
     That is the job itself or, if its key is known by then, an earlier one, which joins the group. A
     job may also be one that `look` gave before. If such a one does not stand for its key any more,
-    nothing is changed and the answer is None: look again.
+    nothing is accepted and the answer is None: look again.
     """
     prepare(engine, jobs)
     outside: list[fx.Effect] = []
@@ -93,12 +93,21 @@ def prepare(engine: EngineView, jobs: ev.Accepted) -> None:
 def accept_prepared(
     engine: AcceptsJobs, jobs: ev.Accepted, group: Group | str | None, outside: list[fx.Effect]
 ) -> list[JobRecord] | None:
-    """Do so under the lock; `outside` gets the effects that are left to perform."""
+    """Do so under the lock; `outside` gets the effects that are left to perform, in any case."""
     engine.life.check_open()
     keys = engine.state.keys
+    replaced: dict[JobRecord, JobRecord] = {}
+    for job, _ in jobs:  # first: what waits for one that is cancelled does not stand any more
+        before = keys.newest(key_of(job)) if is_new(job) and job.spec.options.key else None
+        if before is not None and is_lost(before):
+            outside += engine.apply_inside(ev.CancelRequested(before, False, 0.0, AGAIN))
+            replaced[job] = before
     if not all(is_new(job) or keys.standing(key_of(job)) is job for job, _ in jobs):
         return None
-    return [_accept_one(engine, job, parents, group, outside) for job, parents in jobs]
+    return [
+        _accept_one(engine, job, parents, group, outside, replaced.get(job))
+        for job, parents in jobs
+    ]
 
 
 def end_review(engine: AcceptsJobs) -> None:
@@ -115,18 +124,23 @@ def _accept_one(
     parents: tuple[JobRecord, ...],
     group: Group | str | None,
     outside: list[fx.Effect],
+    replaced: JobRecord | None,
 ) -> JobRecord:
-    """Accept one job, or take a known one for it. Under the lock."""
+    """Accept one job, or take a known one for it. Under the lock.
+
+    One that was found stands, though it may just have left the history for one accepted before.
+    """
     state = engine.state
     found = None if job.spec.options.key is None else state.keys.newest(key_of(job))
-    if found is not None and stands(found):
+    if not is_new(job):
+        found = job
+    found = replaced or found  # which may have left the history
+    if found is not None and (found is job or stands(found)):
         if found.entry is not None:
             outside += engine.apply_inside(ev.Resubmitted(found))
         if group is not None:
             outside += engine.apply_inside(ev.Joined(found, group))
         return found
-    if found is not None and is_lost(found):
-        outside += engine.apply_inside(ev.CancelRequested(found, False, 0.0, AGAIN))
     repeated = found if found is not None and job.retry_of == found.id else None
     outside += engine.apply_inside(ev.Submitted(job, parents, repeated))
     if engine.resources.concerns(job.spec):
