@@ -38,6 +38,7 @@ def _moved(state: QueueState, job: JobRecord, out: Out) -> None:
 def hold(state: QueueState, event: ev.Held, out: Out) -> None:
     """Hold a job in its place, for ever or until a timer ends that."""
     job = event.job
+    was_held = job.held
     set_held(job, True)
     job.hold_then, job.hold_until = event.then, None
     state.order.refile(job)
@@ -46,7 +47,8 @@ def hold(state: QueueState, event: ev.Held, out: Out) -> None:
     else:
         disarm(job, "hold", out)
     out.append(fx.Publish(job, "held", {"seconds": event.seconds, "then": event.then}))
-    clear_block_reason(job, out)
+    if not was_held:  # else the reason is why it came back from a journal and cannot run
+        clear_block_reason(job, out)
 
 
 def release(state: QueueState, event: ev.Released | ev.HoldExpired, out: Out) -> None:

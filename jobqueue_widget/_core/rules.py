@@ -82,9 +82,9 @@ def accept(state: QueueState, event: ev.Submitted | ev.Restored, out: Out) -> No
 
 
 def block(state: QueueState, event: ev.Blocked, out: Out) -> None:
-    """Note why a job waits, and publish each reason once."""
+    """Note why a job waits, and publish each reason once; one that is held waits for its user."""
     job = event.job
-    if job.block_reason != event.reason:
+    if job.block_reason != event.reason and not job.held:
         job.block_reason = event.reason
         told = event.reason.as_payload() if event.reason else {"reason": None}
         out.append(fx.Publish(job, "blocked", told))

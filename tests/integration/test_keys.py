@@ -580,6 +580,21 @@ async def test_a_pending_job_that_cannot_come_back_is_replaced(path: Path) -> No
         assert await again == "x done"
 
 
+async def test_a_job_that_cannot_come_back_is_replaced_though_it_was_held_once_more(
+    path: Path,
+) -> None:
+    with opened(path, **THREADS) as queue:
+        job = queue.options(key="one").submit_nowait(work, {"password": "hunter22"})
+    async with running(path, **THREADS) as queue:
+        lost = queue[job.id]
+        why = lost.block_reason
+        assert why
+        assert queue.hold(lost)
+        assert lost.block_reason == why
+        assert await submit(queue, "x") == "x done"
+        assert lost.status == "cancelled"
+
+
 @pytest.mark.parametrize("ahead", [2, 1])
 async def test_what_waits_for_a_job_that_cannot_come_back_is_made_anew_with_it(
     path: Path, ahead: int

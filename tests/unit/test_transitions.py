@@ -533,6 +533,15 @@ def test_whatever_takes_a_blocked_job_away_wakes_the_dispatcher(away: str) -> No
     assert "Wake" in (bench.apply(event) or [])
 
 
+def test_why_a_job_is_blocked_is_no_news_once_it_is_held() -> None:
+    """The dispatcher had looked at it just before; what is held and blocked cannot run at all."""
+    bench = Bench()
+    bench.bring_to("pending")
+    bench.apply(ev.Held(bench.job, None, "release"))
+    assert bench.apply(ev.Blocked(bench.job, BlockReason("no room"))) == []
+    assert bench.job.block_reason is None
+
+
 def test_a_move_beside_a_job_that_is_gone_is_refused() -> None:
     bench = Bench()
     bench.bring_to("pending")
