@@ -81,8 +81,12 @@ class Run:
         self._guarded(executor, self._start)
 
     def launch(self, executor: Executor, spec: JobSpec) -> None:
-        """Launch the attempt as this spec says."""
-        self._guarded(executor, lambda executor: executor.launch(spec, self))
+        """Launch the attempt as this spec says; not of a job that has ended meanwhile."""
+        if self.job.status.ended:  # its loop was lost while its results were read
+            if not self.over:
+                self.ended(Outcome.of_stop())
+        elif not self.over:
+            self._guarded(executor, lambda executor: executor.launch(spec, self))
 
     def _start(self, executor: Executor) -> Execution | None:
         if self.problem is not None:

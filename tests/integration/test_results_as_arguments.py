@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import sys
 import threading
 import time
+import warnings
 from collections import OrderedDict, defaultdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -345,6 +347,46 @@ async def test_a_job_can_be_cancelled_while_its_results_are_read() -> None:
         assert (child.status.value, packs.status.value) == ("cancelled", "completed")
         Gate.opened.set()
         assert await queue.submit_nowait(echo, 1) == 1
+
+
+def test_a_job_is_not_launched_that_ended_with_its_loop_while_its_results_were_read() -> None:
+    Gate.reached.clear()
+    Gate.opened.clear()
+    called: list[object] = []
+    queue = JobQueue()
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> Job:
+        await queue.start()
+        queue.pause()
+        parent = queue.submit_nowait(gate, os.getpid())
+        child = queue.options(executor="thread").submit_nowait(called.append, parent)
+        queue.submit_nowait(echo, parent)  # so that it stays packed
+        queue.resume()
+        await until(Gate.reached.is_set)
+        return child
+
+    child = loop.run_until_complete(begin())
+    (reader,) = (one for one in threading.enumerate() if one.name == f"results-{child.id}")
+    left = asyncio.all_tasks(loop)
+    loop.close()
+    queue.submit_nowait(echo, 1)
+    assert child.status.value == "failed"
+    Gate.opened.set()
+    reader.join(20)
+    assert not reader.is_alive()
+    for task in left:  # what the test itself left hanging on the closed loop
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        asyncio.run(once_more(queue))
+    assert called == []
+
+
+async def once_more(queue: JobQueue) -> None:
+    """What a thread still does is done before the queue has stopped."""
+    async with queue:
+        await queue.join()
 
 
 def log_in(password: str) -> dict[str, str]:
