@@ -89,6 +89,12 @@ class Reranked(Effect):
     __slots__ = ()
 
 
+class Recalled(Effect):
+    """Write down that a stop which its time limit had caused is a cancellation; nobody is told."""
+
+    __slots__ = ()
+
+
 class ArmTimer(Effect):
     """Start the job's timer of this kind: after `seconds` the core gets the event it stands for."""
 

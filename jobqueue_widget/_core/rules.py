@@ -178,8 +178,7 @@ def cancel_running(state: QueueState, event: ev.CancelRequested, out: Out) -> No
 def cancel_again(state: QueueState, event: ev.CancelRequested, out: Out) -> None:
     """Ask once more, or force; if a limit caused the stop, make it a cancellation."""
     job = event.job
-    if job.limit_hit:
-        job.limit_hit, job.cancel_reason = False, event.reason
+    accept_cancel(state, event, out)
     if (event.force or event.timeout <= 0) and job.can_kill:
         _force(job, out)
     else:
@@ -190,6 +189,7 @@ def accept_cancel(state: QueueState, event: ev.CancelRequested, out: Out) -> Non
     """If a limit caused the stop, make it a cancellation with this reason; else change nothing."""
     if event.job.limit_hit:
         event.job.limit_hit, event.job.cancel_reason = False, event.reason
+        out.append(fx.Recalled(event.job))
 
 
 def time_out(state: QueueState, event: ev.TimedOut, out: Out) -> None:

@@ -97,7 +97,7 @@ class Recorder:
             if isinstance(effect, fx.Publish):
                 if effect.type in RECORDED:
                     self._dirty[effect.job] = None
-            elif isinstance(effect, fx.Reranked):
+            elif isinstance(effect, (fx.Reranked, fx.Recalled)):
                 self._dirty[effect.job] = None
             elif isinstance(effect, fx.Evict):
                 self._forget(effect.job)

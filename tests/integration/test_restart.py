@@ -323,6 +323,29 @@ def test_dependencies_come_back(path: Path) -> None:
         assert found["third"].cancel_reason == "dependency cancelled: first"
 
 
+async def deaf(gate: list[asyncio.Event]) -> None:
+    while not gate[0].is_set():
+        with contextlib.suppress(asyncio.CancelledError):
+            await gate[0].wait()
+
+
+async def test_what_was_cancelled_after_its_time_limit_was_over_comes_back_cancelled(
+    path: Path,
+) -> None:
+    """It had been asked to stop before, but for another reason."""
+    gate = [asyncio.Event()]
+    async with running(path) as queue:
+        options = queue.options(timeout=0.05, retries=3, idempotent=True)
+        job = options.submit_nowait(deaf, gate)
+        await until(lambda: job.cancel_phase == "asked")
+        assert job.cancel(reason="enough")
+        copy = as_if_killed(path)
+        gate[0].set()
+    with opened(copy) as queue:
+        assert queue[job.id].status.value == "cancelled"
+        assert queue[job.id].cancel_reason == "enough"
+
+
 async def test_what_waits_for_a_job_that_was_interrupted_is_cancelled_though_none_is_kept(
     path: Path,
 ) -> None:
