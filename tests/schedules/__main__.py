@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+import tempfile
+
+from jobqueue_widget._persistence.sqlite.signing import FOLDER_VARIABLE
 
 from .loop import OtherThread
 from .schedule import run_schedule
@@ -21,6 +25,8 @@ def main() -> int:
     if options.count is not None:
         seeds = [f"{options.seed} {number}" for number in range(options.count)]
     thread = OtherThread()
+    folder = tempfile.TemporaryDirectory()  # for the key that signs journals
+    os.environ.setdefault(FOLDER_VARIABLE, folder.name)
     try:
         for seed in seeds:
             verdict = run_schedule(seed, thread)
@@ -31,6 +37,7 @@ def main() -> int:
                 return 1
     finally:
         thread.close()
+        folder.cleanup()
     sys.stdout.write(f"{len(seeds)} schedules, nothing to complain about\n")
     return 0
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from jobqueue_widget._core.jobs import BlockReason, JobFailure, Outcome, OutcomeKind
+from jobqueue_widget._core.jobs import BlockReason, JobFailure, NotKept, Outcome, OutcomeKind
 from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget.executors.coroutine import CoroutineExecution, CoroutineExecutor
 from jobqueue_widget.protocols import ExecutorContext, Reporter
@@ -77,6 +77,8 @@ class DicedExecution:
 
     def _outcome(self, kinds: tuple[OutcomeKind, ...] = ("value", "value", "error")) -> Outcome:
         kind = self._dice.choice(kinds)
+        if kind == "value" and self._dice.random() < 0.05:
+            return Outcome.of_value(NotKept(type="frame", reason="as the dice fell"))
         if kind == "value":
             value = (self._attempt.spec.id, self._attempt.number)
             noticed = self._attempt.asked_at is not None and self._dice.random() < 0.5
@@ -192,6 +194,7 @@ class DicedExecutor:
         """Now and then it cannot: the submit fails and nothing is enqueued."""
         if self.dice.random() < 0.03:
             raise Broken("prepare")
+        self.world.prepared(spec)
         return None
 
     def open(self, context: ExecutorContext) -> None:

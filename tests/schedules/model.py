@@ -9,6 +9,12 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 CALLED = {"WorkerDied": "worker died", "TimeLimitExceeded": "time limit"}
 
 
+def chained(told: str, before: str) -> str:
+    """What a job is told of the one before it, with what that was told; cut in the middle."""
+    nearest, *others = before.split(" ← ")
+    return " ← ".join([told, nearest, *(others if len(others) <= 3 else ["…", *others[-2:]])])
+
+
 @dataclass(eq=False)
 class PlainJob:
     """What a user knows of a job; `rank` is read from the order, which alone gives ranks."""
@@ -21,6 +27,9 @@ class PlainJob:
     can_kill: bool = True
     parents: list[PlainJob] = field(default_factory=list)
     whatever: bool = False  # it runs after its parents, also after failed ones
+    takes: list[PlainJob] = field(default_factory=list)  # those of them whose results it is given
+    key: str | None = None
+    let: bool = False  # asked for in a review, which keeps the others back
     delay: float | None = None
     deadline: float | None = None
     retry_on: tuple[str, ...] = ()
@@ -42,6 +51,7 @@ class PlainJob:
     orphan: bool = False  # cancelled because a parent was not completed
     error: str | None = None
     result: object = None
+    is_kept: bool = True  # its result, else there is only a word on it
     plugin: bool = False
     rescue: str | None = None  # "unloading", then "over": it ran out of memory once
     note: tuple[int, str] = (0, "")  # the attempt that begins with this message
@@ -64,9 +74,13 @@ class PlainJob:
         """The last of the tries that began with this one."""
         return self if self.retried is None else self.retried.latest
 
+    def gives(self, child: PlainJob) -> bool:
+        """What another job waits for, now that this one has ended."""
+        return self.done and (self.is_kept or self not in child.takes)
+
     @property
     def startable(self) -> bool:
-        waits = any(not (one.ended if self.whatever else one.done) for one in self.parents)
+        waits = any(not (one.ended if self.whatever else one.gives(self)) for one in self.parents)
         return self.status == "pending" and not (self.held or self.backing_off or waits)
 
 
@@ -81,10 +95,12 @@ class PlainQueue:
         self.order: list[PlainJob] = []  # pending ones, as they are shown
         self.running: list[PlainJob] = []
         self.ended: list[PlainJob] = []  # oldest first, those still kept
+        self.awaited: list[PlainJob] = []  # older ones, whose results are still to be taken
         self.hidden: list[PlainJob] = []
         self.hidden_before: list[PlainJob] = []  # the last time
         self.counts = {"completed": 0, "failed": 0, "cancelled": 0}
         self.paused = False
+        self.review = False  # paused, but for what is asked for again
         self.to_execution: list[tuple[str, int]] = []  # what this step tells executions
         self.maps: list[list[PlainJob]] = []  # the first tries of their items
         self.just_ended: list[PlainJob] = []
@@ -95,7 +111,15 @@ class PlainQueue:
 
     @property
     def next_to_start(self) -> PlainJob | None:
-        return next((job for job in self.order if job.startable), None)
+        return next(iter(self.may_start), None)
+
+    @property
+    def may_start(self) -> list[PlainJob]:
+        return [job for job in self.order if job.startable and (job.let or not self.review)]
+
+    @property
+    def kept(self) -> list[PlainJob]:
+        return [*self.order, *self.running, *self.ended, *self.awaited]
 
     @property
     def lanes_taken(self) -> int:
@@ -106,6 +130,7 @@ class PlainQueue:
     def submit(self, job: PlainJob, repeats: PlainJob | None = None) -> None:
         """Behind all that have its priority or a higher one."""
         self.jobs.append(job)
+        job.let = job.key is not None and self.review
         job.names = set() if job.group is None else {job.group}
         last = None if repeats is None else repeats.latest
         if last is not None and last.ended and last.group == job.group:
@@ -117,20 +142,50 @@ class PlainQueue:
             job.timers["backoff"] = self.now + job.delay
         if job.deadline is not None:
             job.timers["deadline"] = self.now + job.deadline
-        failed = any(parent.ended and not parent.done for parent in job.parents)
+        failed = any(parent.ended and not parent.gives(job) for parent in job.parents)
         if failed and not job.whatever:
             self._cancel_orphan(job)
+
+    def newest(self, key: str) -> PlainJob | None:
+        """The one that was accepted last with a key."""
+        kept = set(self.kept)
+        same = (job for job in reversed(self.jobs) if job.key == key and job in kept)
+        return next(same, None)
+
+    def standing(self, key: str) -> PlainJob | None:
+        """The job that another submit with this key is given; None: a new one."""
+        job = self.newest(key)
+        if job is None or job.status in ("failed", "cancelled") or (job.done and not job.is_kept):
+            return None
+        return job
+
+    def ask_again(self, job: PlainJob, group: str | None) -> None:
+        """Its key was submitted again: it may start in a review, and is not removed."""
+        if job.status == "pending":
+            job.let = job.let or self.review
+            if job.held and job.then == "cancel":
+                self.release(job)
+        if group is not None and job.latest in self.kept:
+            job.latest.names.add(group)
+
+    def end_review(self) -> None:
+        """All was asked for again that could start, now or later."""
+        if self.review and all(job.let or job.held for job in self.order):
+            self.paused = self.review = False
+
+    def let_go(self, job: PlainJob) -> None:
+        """There is no more room for its result."""
+        job.is_kept = False
 
     def join(self, job: PlainJob, items: list[PlainJob], name: str) -> None:
         """What is there already is an item of a map, too, and of the group of that name."""
         items.append(job)
-        if job.latest in (*self.order, *self.running, *self.ended):
+        if job.latest in self.kept:
             job.latest.names.add(name)
 
     def in_group(self, name: str) -> list[PlainJob]:
         """What the queue keeps of a group; of an item the latest try."""
-        kept = (*self.order, *self.running, *self.ended)
-        return [job for job in kept if name in job.names]
+        return [job for job in self.kept if name in job.names]
 
     def reprioritize(self, job: PlainJob, priority: int) -> bool:
         if job.status != "pending":
@@ -192,7 +247,9 @@ class PlainQueue:
 
     def forget(self, jobs: list[PlainJob]) -> None:
         self.just_forgotten = [job for job in self.ended if job in jobs]
+        self.just_forgotten += [job for job in jobs if job in self.awaited]
         self.ended = [job for job in self.ended if job not in jobs]
+        self.awaited = [job for job in self.awaited if job not in jobs]
         for job in self.just_forgotten:
             job.names = set()
 
@@ -231,9 +288,9 @@ class PlainQueue:
         job.progress = fraction
         job.message = job.message if message is None else message
 
-    def finish(self, job: PlainJob, value: object, noticed: bool) -> None:
+    def finish(self, job: PlainJob, value: object, noticed: bool, is_kept: bool) -> None:
         """Finished work is kept, whatever was asked; what it cut short knowingly is a part."""
-        job.result, job.error = value, None
+        job.result, job.error, job.is_kept = value, None, is_kept
         if noticed and job.stop is not None:
             self.break_off(job, None)
             return
@@ -380,7 +437,7 @@ class PlainQueue:
         self.counts[status] += 1
         self.just_ended.append(job)
         for child in self.jobs:
-            stays = status == "completed" or child.whatever
+            stays = child.whatever or job.gives(child)
             if job in child.parents and child.status == "pending" and not stays:
                 self._cancel_orphan(child)
 
@@ -390,7 +447,25 @@ class PlainQueue:
 
     def keep(self, place_of: Callable[[PlainJob], int]) -> None:
         """Into the history what this step has ended; what ends together has no order of its own."""
-        self.ended += sorted(self.just_ended, key=place_of)
-        while len(self.ended) > self.keep_ended:
-            self.just_forgotten.append(self.ended.pop(0))
-            self.just_forgotten[-1].names = set()
+        left = sorted(self.just_ended, key=place_of)
+        while left:
+            job = left.pop(0)
+            for parent in job.parents:
+                if parent in self.awaited and parent in job.takes and not self._taken(parent, left):
+                    self.awaited.remove(parent)
+                    self._leaves(parent)
+            self.ended.append(job)
+            while len(self.ended) > self.keep_ended:
+                oldest = self.ended.pop(0)
+                if self._taken(oldest, left):
+                    self.awaited.append(oldest)
+                else:
+                    self._leaves(oldest)
+
+    def _taken(self, job: PlainJob, ending: list[PlainJob]) -> bool:
+        """True while somebody is still to be given its result; `ending`: in this step, later."""
+        return any(job in one.takes and (one in ending or not one.ended) for one in self.jobs)
+
+    def _leaves(self, job: PlainJob) -> None:
+        self.just_forgotten.append(job)
+        job.names = set()

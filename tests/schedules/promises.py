@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from jobqueue_widget._core.jobs import JobStatus
+from jobqueue_widget._core.jobs import JobStatus, NotKept
 from jobqueue_widget._core.state import QueueState
 
+from . import keyed, restart, taking
 from .executor import Attempt, DicedExecutor
 
 if TYPE_CHECKING:
@@ -31,15 +32,21 @@ def check_launch(world: World, tracked: Tracked, attempt: Attempt) -> None:
         world.complain(f"{what} though it is held or waits for a parent")
     if any(parent.record.status is not JobStatus.completed for parent in tracked.parents):
         world.complain(f"{what} before its parents were completed")
-    if queue.paused or world.engine.life.phase != "started":
+    reads_first = record.id in world.read_aside  # so it may have had its lane for a while
+    may_pass = world.engine.state.in_review and tracked.was_asked_for
+    is_paused = queue.paused and not may_pass
+    if (is_paused or world.engine.life.phase != "started") and not reads_first:
         world.complain(f"{what} while the queue is paused or {world.engine.life.phase}")
-    if tracked.attempts and attempt.number <= tracked.attempts[-1].number:
+    if attempt.number <= tracked.last_attempt:
         world.complain(f"{what} as attempt {attempt.number} once more")
     if attempt.number > record.spec.options.retries + 1:
         world.complain(f"{what} more often than its retries allow")
     if tracked.attempts:
         _check_backoff(world, tracked, attempt)
-    _check_order(world, tracked)
+    taking.check_launch(world, tracked, attempt)
+    keyed.check_launch(world, tracked)
+    if not reads_first:
+        _check_order(world, tracked)
 
 
 def _check_backoff(world: World, tracked: Tracked, attempt: Attempt) -> None:
@@ -57,6 +64,8 @@ def _check_order(world: World, tracked: Tracked) -> None:
         if record.status is not JobStatus.pending or _place(other) > mine:
             continue
         if record.held or record.backing_off or record.parents_left:
+            continue
+        if world.engine.state.in_review and not other.was_asked_for:
             continue
         if not _may_be_passed(world, other):
             world.complain(f"job {tracked.number} was launched before {other.number}")
@@ -91,8 +100,8 @@ def check_moment(world: World) -> None:
             engine.state.validate()
     except AssertionError as error:
         world.complain(f"the state contradicts itself: {error}")
-    if engine.state.totals.accepted < len(world.jobs):
-        world.complain(f"{len(world.jobs)} accepted, {engine.state.totals.accepted} counted")
+    if engine.state.totals.accepted < world.accepted:
+        world.complain(f"{world.accepted} accepted, {engine.state.totals.accepted} counted")
     for group in world.groups:
         counted = {status: count for status, count in group.counts.items() if count}
         found = Counter(job.status.value for job in group)
@@ -100,13 +109,18 @@ def check_moment(world: World) -> None:
             world.complain(f"{group.name} is counted as {counted}, and is {dict(found)}")
     for tracked in world.jobs.values():
         record = tracked.record
-        final = (record.status, record.result, record.completed_at, record.attempt)
+        result = None if tracked.ended_at_restart else record.result  # it is read when asked for
+        final = (record.status, result, record.completed_at, record.attempt)
         if tracked.final is None:
             if record.status.ended:
                 tracked.final = final
-                _check_ending(world, tracked)
+                if tracked.knows_parents:
+                    taking.check_ending(world, tracked)
+                if not tracked.ended_at_restart:
+                    _check_ending(world, tracked)
         elif tracked.final != final:
             world.complain(f"job {tracked.number} ended as {tracked.final} and became {final}")
+    taking.check_moment(world)
 
 
 def _check_ending(world: World, tracked: Tracked) -> None:
@@ -121,7 +135,7 @@ def _check_ending(world: World, tracked: Tracked) -> None:
     if record.status is JobStatus.completed:
         if outcome is not None and outcome.noticed:
             world.complain(f"{name} completed, but its work had noticed that it was to stop")
-        if outcome is None or outcome.kind != "value" or record.result is not outcome.value:
+        if outcome is None or outcome.kind != "value" or not _is(record.result, outcome.value):
             world.complain(f"{name} completed, but its work ended as {outcome}")
         if tracked.told_asked and not record.finished_before_cancel:
             world.complain(f"{name}: asked to stop, completed, and does not say so")
@@ -135,12 +149,17 @@ def _check_ending(world: World, tracked: Tracked) -> None:
     elif last is not None and outcome is not None and outcome.kind == "value":
         if not outcome.noticed:
             world.complain(f"{name} cancelled, but its work returned a value")
-        if record.result is not outcome.value:
+        if not _is(record.result, outcome.value):
             world.complain(f"{name} cancelled, and the part that it returned is lost")
     if unforced and (last is None or not last.alive):
         world.complain(f"{name} could not be ended, it says, and is gone")
     if not unforced and last is not None and last.alive and not _lost_its_loop(tracked):
         world.complain(f"{name} has ended while its work is alive")
+
+
+def _is(result: object, returned: object) -> bool:
+    """True for the very object that was returned, or what was said of one that was not kept."""
+    return result is returned or (type(returned) is NotKept and result == returned)
 
 
 def _lost_its_loop(tracked: Tracked) -> bool:
@@ -155,7 +174,7 @@ def check_rest(world: World) -> None:
     is_lost = engine.life.loop_is_closed  # which is noticed when somebody next does something
     if free_at_start < 0 or (free_at_start and engine.life.phase == "started" and not is_lost):
         world.complain(f"{state.lanes_taken} lanes taken by {len(world.alive)} executions")
-    if engine.life.phase == "started" and state.pause is None and not is_lost:
+    if engine.life.phase == "started" and not state.starts_nothing and not is_lost:
         _check_dispatcher_is_not_asleep(world, state)
     for job_id, waiters in engine.waiters._by_job.items():
         record = next(t.record for t in world.jobs.values() if t.record.id == job_id)
@@ -164,7 +183,8 @@ def check_rest(world: World) -> None:
     _check_joiners(world, state)
     for tracked in world.jobs.values():
         by = None if tracked.next is None else tracked.next.job.id
-        if tracked.job.retried_by != by:
+        may_be_gone = tracked.before is not None and by is None  # the other one is not kept
+        if tracked.job.retried_by != by and not may_be_gone:
             world.complain(f"job {tracked.number} says it was retried by another one")
     for attempt in world.alive:
         _check_grace(world, attempt)
@@ -178,6 +198,8 @@ def _check_dispatcher_is_not_asleep(world: World, state: QueueState) -> None:
     for tracked in sorted(world.jobs.values(), key=_place):
         if tracked.record.entry is None or not tracked.record.startable:
             continue
+        if state.in_review and not tracked.was_asked_for:
+            continue
         reason = blocked(tracked)
         if reason is None:
             world.complain(f"job {tracked.number} could start and a lane is free")
@@ -188,7 +210,7 @@ def _check_dispatcher_is_not_asleep(world: World, state: QueueState) -> None:
 def _check_joiners(world: World, state: QueueState) -> None:
     if not world.engine.waiters._joiners or state.running:
         return
-    stuck = state.pause is not None or world.engine.life.phase != "started"
+    stuck = state.starts_nothing or world.engine.life.phase != "started"
     stuck = stuck or not state.order.ready_count
     timers = {"hold", "backoff"}
     armed = any(kind in timers for _, kind in world.engine.timers._armed)
@@ -222,17 +244,21 @@ def check_end(world: World) -> None:
         if not tracked.record.status.ended:
             world.complain(f"job {tracked.number} never ended: {tracked.record}")
         told = world.events.get(tracked.number, [])
-        if told.count("ended") != 1 or told[-1] != "ended" or told[0] != "submitted":
+        is_right = told.count("ended") == 1 and told[-1] == "ended"
+        is_right = is_right and (tracked.before is not None or told[0] == "submitted")
+        if not is_right and not tracked.ended_at_restart:
             world.complain(f"job {tracked.number} was told of as {told}")
         if told.count("started") < len(tracked.attempts):
             world.complain(f"job {tracked.number} started {len(tracked.attempts)} times")
         _check_fate_of_children(world, tracked)
     statuses = [tracked.record.status for tracked in world.jobs.values()]
     for status in (JobStatus.completed, JobStatus.failed, JobStatus.cancelled):
-        if getattr(state.totals, status.value) != statuses.count(status):
-            world.complain(f"{statuses.count(status)} {status.value}, counted otherwise")
-    if state.totals.accepted != len(world.jobs):
-        world.complain(f"{len(world.jobs)} accepted, {state.totals.accepted} counted")
+        count = statuses.count(status) + world.not_back[status.value]
+        if getattr(state.totals, status.value) != count:
+            world.complain(f"{count} {status.value}, counted otherwise")
+    if state.totals.accepted != world.accepted:
+        world.complain(f"{world.accepted} accepted, {state.totals.accepted} counted")
+    restart.check_results(world)
     if world.alive:
         world.complain(f"alive after the end: {world.alive}")
     leftovers = (
@@ -250,6 +276,6 @@ def check_end(world: World) -> None:
 
 
 def _check_fate_of_children(world: World, tracked: Tracked) -> None:
-    failed = [p for p in tracked.parents if p.record.status is not JobStatus.completed]
+    failed = [one for one in tracked.parents if not taking.gives(one, tracked)]
     if failed and tracked.record.status is not JobStatus.cancelled:
         world.complain(f"job {tracked.number} is {tracked.record.status}, its parent failed")

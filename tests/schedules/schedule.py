@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
-from . import promises
+from jobqueue_widget._runtime.storage import filling
+from jobqueue_widget._runtime.storage.forwarding import Forwarding
+
+from . import promises, restart
 from .loop import OtherThread, VirtualLoop
+from .restart import Killed, Soon, sometimes_quick
 from .users import User
 from .world import World
 
@@ -30,10 +36,11 @@ class Verdict:
 
 def run_schedule(seed: str, thread: OtherThread) -> Verdict:
     """Everything that happens is decided by `seed`."""
-    play = _Play(World(seed, thread))
+    play = _Play(World(seed, thread), thread)
     for step in (play.run, play.clean_up):
         try:
-            step()
+            with played_aside(lambda: play.world):
+                step()
         except BaseException as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             text = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
@@ -45,16 +52,31 @@ def run_schedule(seed: str, thread: OtherThread) -> Verdict:
     return Verdict(seed, world.complaints, trace, len(world.jobs), play.turns)
 
 
+@contextmanager
+def played_aside(world: Callable[[], World]) -> Iterator[None]:
+    """Let the queue read results on the other thread, at moments that the dice give."""
+    is_quick = Forwarding.__dict__["is_quick"]
+    with (
+        patch.object(filling, "threading", Soon(world)),
+        patch.object(Forwarding, "is_quick", sometimes_quick(world, is_quick)),
+    ):
+        yield
+
+
 class _Play:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, thread: OtherThread) -> None:
         self.world = world
+        self.thread = thread
+        self.earlier: World | None = None  # of the kernel that has died
         self.turns = 0
         self.is_last = False
         self.loops: list[VirtualLoop] = []
 
     def run(self) -> None:
+        if self.world.journal is not None:
+            self._until_it_is_killed()
         world, dice = self.world, self.world.dice
-        for _ in range(dice.choice((0, 0, 0, 1, 2))):
+        for _ in range(dice.choice((0, 0, 0, 1, 2)) if self.earlier is None else 0):
             self._on_a_loop(self._acts())
             dice.choice((self._leave_politely, self._leave_rudely, self._lose))()
         self.is_last = True
@@ -74,11 +96,38 @@ class _Play:
         world, dice = self.world, self.world.dice
         if dice.random() < 0.7 and not world.engine.life._closing:
             await world.queue.start()
+        if self.earlier is not None and dice.random() < 0.8:
+            await self._run_all_again()
         users = [User(world).act(dice.randint(1, 12)) for _ in range(dice.randint(1, 3))]
         await asyncio.gather(*users)
         if not self.is_last and dice.random() < 0.3:
             return
         await self._rest()
+
+    async def _run_all_again(self) -> None:
+        """Submit all once more that had been asked for with a key."""
+        world = self.world
+        world.note("run all again")
+        user = User(world)
+        assert self.earlier is not None
+        while texts := sorted(self.earlier.keys_asked - world.keys_asked):
+            user.ask_for_all(texts, anyway=False)  # it may be refused, as any submit
+        if self.earlier.keys_asked:
+            restart.check_review(world)
+
+    # -- the kernel dies ---------------------------------------------------------------------
+
+    def _until_it_is_killed(self) -> None:
+        """At any moment of a loop, or when all rests; then another kernel has the journal."""
+        world, dice = self.world, self.world.dice
+        world.turns_left = dice.choice((5, 10, 20, 40, 80))
+        with suppress(Killed):
+            self._on_a_loop(self._acts())
+        world.turns_left = None
+        world.note("the kernel dies")
+        restart.note_death(world)
+        self.earlier, self.world = world, World(f"{world.seed} again", self.thread, world)
+        self.turns += world.loop.turns
 
     async def _rest(self) -> None:
         """Until nothing is in flight."""
@@ -179,4 +228,5 @@ class _Play:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
             if not loop.is_closed():
                 loop.close()
-        self.world.engine.life.handle_lost_loop()
+        for world in filter(None, (self.earlier, self.world)):
+            world.engine.life.handle_lost_loop()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 from hypothesis import Phase, settings
@@ -20,14 +21,16 @@ from hypothesis.stateful import (
 from jobqueue_widget._core import effects as fx
 from jobqueue_widget._core import events as ev
 from jobqueue_widget._core import retrying
-from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobRecord, Outcome
-from jobqueue_widget._core.spec import JobOptions, JobSpec, TargetKind
+from jobqueue_widget._core.jobs import BlockReason, JobFailure, JobRecord, NotKept, Outcome
+from jobqueue_widget._core.spec import JobKey, JobOptions, JobSpec, TargetKind
 from jobqueue_widget._core.state import Pause, QueueState
 from jobqueue_widget._core.sweeps.group import Group
 from jobqueue_widget._core.sweeps.groups import jobs_of, latest
 from jobqueue_widget._core.transitions import apply
+from jobqueue_widget._runtime.sweeps.keyed import accept_prepared, end_review
+from jobqueue_widget._threads.locks import Lock
 
-from .model import PlainJob, PlainQueue
+from .model import PlainJob, PlainQueue, chained
 
 MAX_HISTORY = 3
 LISTEN = 3.0  # seconds between ask and force, where the limit of a job is the cause
@@ -45,6 +48,7 @@ outcomes = st.sampled_from(
     [
         *[Outcome.of_value("result")] * 4,  # most work ends well
         *[Outcome.of_value("a part", noticed=True)] * 2,
+        *[Outcome.of_value(NotKept(reason="too large"))] * 2,
         *map(Outcome.of_error, ERRORS),
         Outcome.of_stop(),
         Outcome.of_stop(ERRORS[0]),
@@ -104,10 +108,15 @@ class TwoQueues(RuleBasedStateMachine):
     def apply(self, event: ev.Event) -> bool:
         """Do to the core what the rule has done to the model, and carry the effects out."""
         told = apply(self.state, event, self.model.now)
+        self.carry_out(told or [])
+        return told is not None
+
+    def carry_out(self, told: list[fx.Effect]) -> None:
+        """Act on the effects of a step, which must be those that the model expects."""
         said: list[tuple[str, int]] = []
         ended: list[int] = []
         forgotten: list[int] = []
-        for effect in told or []:
+        for effect in told:
             number = effect.job.number
             if isinstance(effect, fx.ArmTimer):
                 self.due[number, effect.kind] = self.model.now + effect.seconds
@@ -127,7 +136,6 @@ class TwoQueues(RuleBasedStateMachine):
         self.model.keep(lambda job: ended.index(job.number))
         assert forgotten == [job.number for job in self.model.just_forgotten]
         self.model.begin_step()
-        return told is not None
 
     # -- users -----------------------------------------------------------------------------------
 
@@ -145,6 +153,7 @@ class TwoQueues(RuleBasedStateMachine):
             [(), (), ("ValueError",), ("worker died", "RuntimeError"), ("time limit", "Exception")]
         ),
         first_wait=st.sampled_from([None, None, 0.0, 90.0]),
+        takes=st.sampled_from([0, 0, 1, 2, 3]),
         count=st.integers(1, 3),
         group=st.sampled_from([None, None, "a", "b"]),
         look=looks,
@@ -162,17 +171,19 @@ class TwoQueues(RuleBasedStateMachine):
         deadline: float | None,
         retry_on: tuple[str, ...],
         first_wait: float | None,
+        takes: int,
         count: int,
         group: str | None,
         look: bool,
     ) -> None:
-        """One or several; those of a group as a map."""
+        """One or several, which may take results of those that they wait for; a group as a map."""
         if group is not None:
             self.maps.append(Group(group))
             self.model.maps.append([])
         parents = [self.pending_or_any(pick) for pick in after] if self.model.jobs else []
         for _ in range(count):
             job = PlainJob(0, priority, 0, retries, limit, can_kill, parents, plugin=plugin)
+            job.takes = [] if whatever else list(dict.fromkeys(parents))[:takes]
             job.whatever, job.delay, job.deadline = whatever, delay, deadline
             job.retry_on, job.first_wait = retry_on, first_wait
             job.group = group
@@ -184,6 +195,15 @@ class TwoQueues(RuleBasedStateMachine):
     def add(
         self, job: PlainJob, repeats: PlainJob | None = None, groups: tuple[Group, ...] = ()
     ) -> None:
+        record = self.make(job, groups)
+        old = None if repeats is None else self.record(repeats)
+        record.retry_of = None if old is None else old.id
+        self.records.append(record)
+        self.model.submit(job, repeats)
+        self.apply(ev.Submitted(record, tuple(map(self.record, job.parents)), old))
+        job.rank = record.rank
+
+    def make(self, job: PlainJob, groups: tuple[Group, ...] = ()) -> JobRecord:
         job.number = len(self.records) + 1
         options = JobOptions(
             timeout=job.limit,
@@ -194,17 +214,74 @@ class TwoQueues(RuleBasedStateMachine):
             backoff=job.first_wait,
             after_failure="run" if job.whatever else "cancel",
             group=job.group,
+            key=None if job.key is None else JobKey(job.key),
         )
         kind: TargetKind = "plugin" if job.plugin else "function"
         spec = JobSpec(f"q-{job.number}", kind, len, f"job {job.number}", options=options)
+        spec.takes = {self.record(one).id: place for place, one in enumerate(job.takes)}
         record = JobRecord(spec, job.priority, job.number, self.model.now)
         record.groups = groups
-        old = None if repeats is None else self.record(repeats)
-        record.retry_of = None if old is None else old.id
-        self.records.append(record)
-        self.model.submit(job, repeats)
-        self.apply(ev.Submitted(record, tuple(map(self.record, job.parents)), old))
+        return record
+
+    @rule(key=st.sampled_from("xyz"), group=st.sampled_from([None, "a"]), look=looks)
+    def submit_with_key(self, key: str, group: str | None, look: bool) -> None:
+        """It is given the job that stands for the key, or there is a new one."""
+        found, before = self.model.standing(key), self.model.newest(key)
+        job = PlainJob(0, 0, key=key, group=group)
+        record = self.make(job)
+        record.retry_of = None if before is None else self.record(before).id
+        if found is None:
+            self.records.append(record)
+            self.model.submit(job, before)
+        else:
+            self.model.ask_again(found, group)
+        outside: list[fx.Effect] = []
+        given = accept_prepared(self.accepting(), [(record, ())], group, outside)
+        assert given == [record if found is None else self.record(found)]
+        self.carry_out(outside)
         job.rank = record.rank
+        self.model.end_review()
+        end_review(self.accepting())
+        self.dispatch(look)
+
+    @precondition(lambda self: any(job.key and job.ended for job in self.model.jobs))
+    @rule(pick=picks)
+    def retry_one_with_a_key(self, pick: int) -> None:
+        """A retry has the key of what it repeats, though that may stand."""
+        ended = [job for job in self.model.jobs if job.key and job.ended]
+        old = ended[pick % len(ended)]
+        group = old.group if old.latest.ended else None
+        self.add(PlainJob(0, 0, key=old.key, group=group), old)
+
+    def accepting(self) -> Any:
+        """What accepts jobs with keys, as far as it needs an engine."""
+
+        def set_pause(_: None) -> None:
+            self.state.set_pause(None)
+            self.awake = True
+
+        return SimpleNamespace(
+            state=self.state,
+            lock=Lock(),
+            life=SimpleNamespace(check_open=lambda: None),
+            resources=SimpleNamespace(concerns=lambda _: False),
+            apply_inside=lambda event: apply(self.state, event, self.model.now) or [],
+            set_pause=set_pause,
+        )
+
+    @precondition(lambda self: self.not_needed())
+    @rule(pick=picks)
+    def a_result_is_let_go(self, pick: int) -> None:
+        """Nobody waits for it, and there is no more room."""
+        jobs = self.not_needed()
+        job = jobs[pick % len(jobs)]
+        self.model.let_go(job)
+        job.result = NotKept(reason="let go")
+        self.apply(ev.ResultMoved(self.record(job), job.result))
+
+    def not_needed(self) -> list[PlainJob]:
+        needed = [one for job in self.model.jobs if not job.ended for one in job.parents]
+        return [one for one in self.model.jobs if one.done and one.is_kept and one not in needed]
 
     @precondition(lambda self: any(job.ended for job in self.model.jobs))
     @rule(pick=picks, look=looks)
@@ -285,7 +362,7 @@ class TwoQueues(RuleBasedStateMachine):
 
     @rule(
         what=st.sampled_from(
-            ["start", "stop", "pause", "resume", "resume", "clear", "undo", "look", "look"]
+            ["start", "stop", "pause", "resume", "resume", "review", "clear", "undo", "look"]
         )
     )
     def control(self, what: str) -> None:
@@ -297,9 +374,13 @@ class TwoQueues(RuleBasedStateMachine):
         elif what in ("pause", "resume"):
             paused = what == "pause"
             pause = Pause("", self.model.now) if paused else None
-            assert self.state.set_pause(pause) == (self.model.paused != paused)
-            self.model.paused = paused
+            is_other = self.model.paused != paused or self.model.review
+            assert self.state.set_pause(pause) == is_other
+            self.model.paused, self.model.review = paused, False
             self.awake = True  # the engine looks again, whatever was changed
+        elif what == "review" and not self.model.paused:
+            assert self.state.set_pause(Pause("", self.model.now, for_review=True))
+            self.model.paused = self.model.review = True
         elif what == "clear":
             self.model.clear_history()
             self.cleared_before = self.state.cleared_to
@@ -312,8 +393,8 @@ class TwoQueues(RuleBasedStateMachine):
     @precondition(lambda self: self.model.ended)
     @rule(picks=st.sets(st.integers(0, 20)))
     def forget(self, picks: set[int]) -> None:
-        kept = self.model.ended
-        jobs = [kept[pick % len(kept)] for pick in sorted(picks)]
+        kept = [*self.model.ended, *self.model.awaited]
+        jobs = list(dict.fromkeys(kept[pick % len(kept)] for pick in sorted(picks)))
         self.model.begin_step()
         self.model.forget(jobs)
         gone = self.state.forget([self.record(job) for job in jobs])
@@ -355,7 +436,8 @@ class TwoQueues(RuleBasedStateMachine):
             self.apply(ev.Launched(record, "process", job.can_kill))
 
     def can_start(self) -> PlainJob | None:
-        if not self.started or self.model.paused or self.model.lanes_taken >= self.lanes:
+        is_paused = self.model.paused and not self.model.review
+        if not self.started or is_paused or self.model.lanes_taken >= self.lanes:
             return None
         return self.model.next_to_start
 
@@ -393,7 +475,8 @@ class TwoQueues(RuleBasedStateMachine):
     def end(self, job: PlainJob, outcome: Outcome, idle: str | None = None) -> None:
         attempt = job.attempt
         if outcome.kind == "value":
-            self.model.finish(job, outcome.value, outcome.noticed)
+            is_kept = type(outcome.value) is not NotKept
+            self.model.finish(job, outcome.value, outcome.noticed, is_kept)
         else:
             self.model.break_off(job, str(outcome.failure) if outcome.failure else None, idle)
         self.apply(ev.Ended(self.record(job), attempt, outcome, (idle,) if idle else ()))
@@ -498,17 +581,19 @@ class TwoQueues(RuleBasedStateMachine):
     def both_have_the_same_lists_and_counters(self) -> None:
         state, model = self.state, self.model
         assert [job.number for job in state.order.slice(0)] == numbers(model.order)
-        startable = [job.number for job in model.order if job.startable]
-        assert [job.number for job in state.order.ready()] == startable
+        assert [job.number for job in state.order.ready()] == numbers(model.may_start)
         assert [job.number for job in state.running.values()] == numbers(model.running)
         kept = numbers(model.ended)
         assert [job.number for job in state.ended] == kept
         shown = numbers(model.shown)
         assert [job.number for job in state.history()] == shown[:MAX_HISTORY]
         assert state.count_after(state.cleared_to) == len(shown)
-        assert state.jobs.keys() == {
-            f"q-{number}" for number in (*kept, *numbers(model.order), *numbers(model.running))
-        }
+        assert [job.number for job in state.awaited.values()] == numbers(model.awaited)
+        assert state.jobs.keys() == {f"q-{number}" for number in numbers(model.kept)}
+        for key in "xyz":
+            found = state.keys.standing(JobKey(key))
+            standing = model.standing(key)
+            assert found is (None if standing is None else self.record(standing))
         totals = state.totals
         assert totals.accepted == len(model.jobs)
         assert model.counts == {
@@ -528,11 +613,13 @@ class TwoQueues(RuleBasedStateMachine):
 
     def reason_of(self, parent: PlainJob) -> str:
         """What a job after this one is told, with what this one was told itself."""
+        if parent.done:
+            value = parent.result
+            return f"result not kept: job {parent.number}: {getattr(value, 'reason', '')}"
         told = f"dependency {parent.status}: job {parent.number}"
         if not parent.orphan:
             return told
-        nearest, *others = self.record(parent).cancel_reason.split(" ← ")
-        return " ← ".join([told, nearest, *(others if len(others) <= 3 else ["…", *others[-2:]])])
+        return chained(told, self.record(parent).cancel_reason)
 
     def both_tell_the_same_of_each_group(self) -> None:
         """Each item once, by its latest try; of a named group what is kept, of a map all."""

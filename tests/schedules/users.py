@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from jobqueue_widget._core.jobs import JobStatus
@@ -12,12 +14,15 @@ from jobqueue_widget.child.job_context import current_job
 from jobqueue_widget.errors import (
     InvalidOptionError,
     JobQueueError,
+    JournalError,
+    NotRestorableError,
     QueueClosedError,
 )
 from jobqueue_widget.testing import inspect
 
 from .executor import Broken, VeryBroken
-from .onlookers import Onlooker
+from .keyed import Asker
+from .taking import Handed, thrown
 
 if TYPE_CHECKING:
     from .world import Tracked, World
@@ -25,12 +30,16 @@ if TYPE_CHECKING:
 Act = Callable[["User"], Awaitable[None]]
 
 
-def do_nothing() -> None:
+def do_nothing(*given: object, **named: object) -> None:
     """What the diced executors are given; they never call it."""
 
 
-async def body(world: World, seed: int) -> object:
+async def body(
+    of: Callable[[], World | None], seed: int, *given: object, **named: object
+) -> object:
     """A coroutine job: steps, deafness, every kind of end."""
+    world = of()
+    assert world is not None
     dice = random.Random(seed)
     current_job().report(dice.random(), "begun")
     deaf, endless = dice.random() < 0.15, dice.random() < 0.1
@@ -49,7 +58,7 @@ async def body(world: World, seed: int) -> object:
     raise dice.choice(kinds)("a job")
 
 
-class User(Onlooker):
+class User(Asker):
     """One who also changes it."""
 
     async def act(self, count: int) -> None:
@@ -70,11 +79,11 @@ class User(Onlooker):
         """A job of either kind, with any options."""
         dice, world = self.dice, self.world
         options: dict[str, Any] = {}
-        parents: tuple[Tracked, ...] = ()
+        after: tuple[Tracked, ...] = ()
         if dice.random() < 0.25 and world.jobs:
             several = [self.some_job() for _ in range(dice.choice((1, 1, 2, 3)))]
-            parents = tuple({parent.number: parent for parent in several if parent}.values())
-            options["after"] = [parent.job for parent in parents]
+            after = tuple({parent.number: parent for parent in several if parent}.values())
+            options["after"] = [parent.job for parent in after]
         if dice.random() < 0.2:
             options["timeout"] = dice.choice((0.05, 0.5, 2.0))
         if dice.random() < 0.2:
@@ -82,30 +91,38 @@ class User(Onlooker):
         if dice.random() < 0.2:
             options["tags"] = "tagged"
         options["priority"] = dice.choice((-1, 0, 0, 0, 5))
-        args: tuple[object, ...] = ()
+        handed = self.some_results() if dice.random() < 0.25 else Handed()
         target: object = do_nothing
         if dice.random() < 0.4:
-            target, args = body, (world, dice.randrange(1 << 30))
+            own = (weakref.ref(world), dice.randrange(1 << 30))  # nobody looks into a reference
+            target, handed = body, Handed((*own, *handed.args), handed.kwargs)
             options["executor"] = world.coroutines
-        else:
+        elif world.journal is None or dice.random() < 0.1:
             options["executor"] = dice.choice(world.executors)
         accepted = world.engine.state.totals.accepted
         try:
             view = self.queue.options(**options)
         except InvalidOptionError:  # the parent is no longer kept
             return
+        args, kwargs = handed.with_each(lambda one: one.job)
         try:
-            job = self.call(view.submit_nowait, target, *args)
+            job = self.call(view.submit_nowait, target, *args, **kwargs)
         except Broken:
             self.expect(world.engine.state.totals.accepted, accepted, "a refused submit")
             return
-        world.track(job, parents)
+        world.track(job, after, handed)
+
+    def some_results(self) -> Handed:
+        """Arguments with the results of some jobs, also of those that have ended, or left."""
+        one, other = self.some_job(), self.some_job()
+        return Handed() if one is None or other is None else thrown(self.dice, one, other)
 
     async def map_several(self) -> None:
         """Several at once, all or none."""
         accepted = self.world.engine.state.totals.accepted
         name = self.dice.choice((None, "a", "b"))
-        view = self.queue.options(executor=self.dice.choice(self.world.executors), group=name)
+        executor = self.dice.choice(self.world.executors) if self.world.journal is None else None
+        view = self.queue.options(executor=executor, group=name)
         try:
             jobs = self.call(view.map, len, ["one", "two", "three"])
         except Broken:
@@ -120,20 +137,44 @@ class User(Onlooker):
         if (old := self.some_job()) is not None:
             last = old.latest
             replaces = last.record.status.ended
-            new = self.world.track(self.call(old.job.retry))
+            after = self.still_before(old)
+            try:
+                job = self.call(old.job.retry)
+            except NotRestorableError:
+                self.expect(self.may_be_refused(old), True, "a retry was refused")
+                return
+            new = self.world.track(job, after, old.handed, old.text, is_anyway=True)
             last.next = new if replaces else None
+
+    def may_be_refused(self, old: Tracked) -> bool:
+        """True if what another try needs went with its kernel, or has left the queue since."""
+        known = self.world.engine.state.jobs
+        taken = old.handed.jobs if old.before is not None else ()
+        return old.cannot_run or any(one.record.id not in known for one in taken)
+
+    def still_before(self, old: Tracked) -> tuple[Tracked, ...]:
+        """What another try waits for, but for those whose results it takes."""
+        return tuple(one for one in old.after if not one.record.status.ended)
 
     async def retry_failed(self) -> None:
         """All of a group, again; as many as had failed."""
         if not self.world.groups:
             return
         group = self.dice.choice(self.world.groups)
-        failed = group.counts["failed"]
-        again = self.call(group.retry_failed)
-        self.expect(len(again), failed, "retry_failed")
+        failed = len({job.id for job in group if job.status is JobStatus.failed})
         by_id = {tracked.job.id: tracked for tracked in self.world.jobs.values()}
+        before = {job_id: self.still_before(tracked) for job_id, tracked in by_id.items()}
+        try:
+            again = self.call(group.retry_failed)
+        except NotRestorableError:
+            cannot = any(map(self.may_be_refused, by_id.values()))
+            self.expect(cannot, True, "retry_failed was refused")
+            return
+        self.expect(len(again), failed, "retry_failed")
         for job in again:
-            by_id[job.retry_of].next = self.world.track(job)
+            old = by_id[job.retry_of]
+            after = before[job.retry_of]
+            old.next = self.world.track(job, after, old.handed, old.text, is_anyway=True)
         self.world.groups.append(again)
 
     async def cancel_group(self) -> None:
@@ -260,13 +301,19 @@ class User(Onlooker):
         if (tracked := self.some_job()) is None:
             return
         if self.dice.random() < 0.5:
-            self.call(self.queue.forget, status=self.dice.choice(("failed", "cancelled")))
+            with suppress(JournalError):  # it is closed
+                self.call(self.queue.forget, status=self.dice.choice(("failed", "cancelled")))
             return
         kept = tracked.job.id in inspect(self.queue).records and tracked.job.done
         try:
             count = self.call(self.queue.forget, tracked.job)
+        except JournalError:
+            self.expect(self.world.engine.life.phase, "closed", "nothing is deleted any more")
+            return
         except JobQueueError:
             count = 0
+        if count:
+            self.world.forgotten.add(tracked.number)
         self.expect(count, int(kept), "forget")
 
     # -- the queue's life --------------------------------------------------------------------
@@ -308,6 +355,8 @@ class User(Onlooker):
 CHOICES: dict[Act, int] = {
     User.submit: 30,
     User.map_several: 3,
+    User.submit_with_key: 6,
+    User.map_with_keys: 3,
     User.retry: 2,
     User.retry_failed: 2,
     User.cancel_group: 1,

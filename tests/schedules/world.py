@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +17,14 @@ from jobqueue_widget._runtime.publish import JobEvent
 from jobqueue_widget.job import Job
 from jobqueue_widget.queue import JobQueue
 
-from . import promises
+from . import keyed, promises, restart, taking
 from .executor import Attempt, DicedExecutor, ObservedCoroutines, WorkersExecutor
 from .loop import OtherThread, Outside, OutsideIo, VirtualLoop
+from .restart import Journal
+from .taking import Handed
 
 EPOCH = 1_700_000_000.0
+JOURNALED = 0.2  # of all schedules
 
 
 @dataclass(eq=False)
@@ -29,11 +33,47 @@ class Tracked:
 
     job: Job
     record: JobRecord
-    parents: tuple[Tracked, ...] = ()
+    after: tuple[Tracked, ...] = ()
+    handed: Handed = field(default_factory=Handed)
+    relies_on: tuple[Tracked, ...] = ()  # what its queue kept of these when it was submitted
+    text: str | None = None  # of its key
+    is_anyway: bool = False  # its user wanted it to run also if its key was known
+    was_asked_for: bool = False  # its user was given it for its key
+    before: Tracked | None = None  # the same job in the kernel that has died
+    at_death: tuple[JobStatus, bool] = (JobStatus.pending, False)  # and if it was asked to stop
+    cannot_run: bool = False  # what it needs went with its kernel
     attempts: list[Attempt] = field(default_factory=list)
     told_asked: bool = False  # a cancel() said True while it was running
     final: tuple[object, ...] | None = None
     next: Tracked | None = None  # another try, which has taken its place
+    knows_parents: bool = True  # they have all come back
+    ended_at_restart: bool = False  # it had ended before its queue was made, or ended with that
+
+    @property
+    def parents(self) -> tuple[Tracked, ...]:
+        """The jobs that it waits for, each once."""
+        return tuple({one.number: one for one in (*self.after, *self.handed.jobs)}.values())
+
+    @property
+    def value(self) -> object:
+        """What its work really returned."""
+        if not self.attempts and self.before is not None:
+            return self.before.value
+        outcome = self.attempts[-1].outcome
+        assert outcome is not None
+        return outcome.value
+
+    @property
+    def before_status(self) -> JobStatus | None:
+        """How it was when its kernel died, if it is of an earlier one."""
+        return None if self.before is None else self.before.at_death[0]
+
+    @property
+    def last_attempt(self) -> int:
+        """The number of the last attempt that was launched, also in an earlier kernel."""
+        if self.attempts:
+            return self.attempts[-1].number
+        return 0 if self.before is None else self.before.last_attempt
 
     @property
     def latest(self) -> Tracked:
@@ -60,25 +100,48 @@ class WorldQueue(JobQueue):
 class World:
     """Everything that one seed decides."""
 
-    def __init__(self, seed: str, thread: OtherThread) -> None:
+    def __init__(self, seed: str, thread: OtherThread, before: World | None = None) -> None:
         self.seed = seed
         self.dice = dice = random.Random(seed)
         self.outside = Outside(thread)
+        if before is not None:
+            self.outside.now = before.outside.now + dice.choice((0.0, 5.0, 100.0))
         self.io = OutsideIo(self.outside, dice)
         self.wall_offset = 0.0
         self.over = False  # whatever resists gives in
         self.loop: VirtualLoop
-        self.complaints: list[str] = []
-        self.trace: list[str] = []
+        self.complaints: list[str] = [] if before is None else list(before.complaints)
+        self.trace: list[str] = [] if before is None else list(before.trace)
+        self.turns_left: int | None = None  # of the loop, until the kernel dies
+        self.journal: Journal | None = None
+        if before is not None and before.journal is not None:
+            self.journal = before.journal.copy()
+        elif dice.random() < JOURNALED:
+            self.journal = Journal()
         self.jobs: dict[int, Tracked] = {}
         self.groups: list[JobGroup] = []
+        self.forgotten: set[int] = set()  # numbers of those that a user has had deleted
+        self.not_back: Counter[str] = Counter()  # how those had ended that did not come back
+        self.by_text: dict[str, list[Tracked]] = {}  # those with keys, by the text of these
+        self.calls: list[keyed.Call] = []  # submits with keys that are under way
+        self.keys_asked: set[str] = set()
+        self.read_aside: set[str] = set()  # ids of jobs whose results are, or were, read first
         self.alive: list[Attempt] = []
         self.events: dict[int, list[str]] = {}  # by number; 0: of the whole queue
         self.stops = 0
         self.waits: list[asyncio.Task[None]] = []
         self.max_running = dice.choice((1, 1, 2, 4))
+        self.executors = [
+            dice.choice((DicedExecutor, WorkersExecutor))(self, dice, number)
+            for number in range(dice.choice((1, 1, 2, 3)))
+        ]
+        more: dict[str, Any] = {}
+        if self.journal is not None:
+            more["journal"], more["executor"] = self.journal, self.executors[0]
+            more["on_restore"] = dice.choice(("pause", "pause", "run"))
         self.queue = WorldQueue(
             self,
+            **more,
             max_running=self.max_running,
             cancel_timeout=dice.choice((0.0, 0.5, 3.0)),
             max_history=dice.choice((0, 2, 100)),
@@ -87,12 +150,10 @@ class World:
             max_bypass=dice.choice((0.0, 1.0, 100.0)),
         )
         self.engine: Engine
-        self.executors = [
-            dice.choice((DicedExecutor, WorkersExecutor))(self, dice, number)
-            for number in range(dice.choice((1, 1, 2, 3)))
-        ]
         self.coroutines = ObservedCoroutines(self)
         self._revision_seen = -1
+        if before is not None:
+            restart.bring_back(self, before)
         self.queue.subscribe(self._witness)
 
     def make_engine(self, settings: Settings) -> Engine:
@@ -121,16 +182,45 @@ class World:
     def number_of(self, job_id: str) -> int:
         """The submission number, the same in each run of the same seed; ids are not."""
         engine = self.engine
-        number = engine.ids.number_of(job_id, frozenset({engine.run_id}))
+        number = engine.ids.number_of(job_id, engine.earlier_runs | {engine.run_id})
         assert number is not None, job_id
         return number
 
     # -- jobs --------------------------------------------------------------------------------
 
-    def track(self, job: Job, parents: tuple[Tracked, ...] = ()) -> Tracked:
-        """Remember a job that was accepted."""
-        tracked = Tracked(job, job._record, parents)
+    @property
+    def accepted(self) -> int:
+        """How many jobs there were, with those of earlier kernels that did not come back."""
+        return len(self.jobs) + self.not_back.total()
+
+    def came_back(self, old: Tracked, job: Job) -> Tracked:
+        """Go on with a job of an earlier kernel."""
+        tracked = Tracked(job, job._record, text=old.text, is_anyway=old.is_anyway, before=old)
+        tracked.ended_at_restart = job.done
+        self.note(f"came back {tracked.number} {job.status}")
+        self._enter(tracked)
+        return tracked
+
+    def _enter(self, tracked: Tracked) -> None:
         self.jobs[tracked.number] = tracked
+        if tracked.text is not None:
+            self.by_text.setdefault(tracked.text, []).append(tracked)
+
+    def track(
+        self,
+        job: Job,
+        after: tuple[Tracked, ...] = (),
+        handed: Handed | None = None,
+        text: str | None = None,
+        *,
+        is_anyway: bool = False,
+    ) -> Tracked:
+        """Remember a job that was accepted."""
+        tracked = Tracked(job, job._record, after, handed or Handed())
+        tracked.text, tracked.is_anyway = text, is_anyway
+        tracked.was_asked_for = text is not None
+        self._enter(tracked)
+        taking.note_submit(self, tracked)
         self.note(f"submitted {tracked.number} priority {job.priority}")
         return tracked
 
@@ -143,6 +233,7 @@ class World:
             self.complain(f"job {number} was launched and never accepted")
             return
         promises.check_launch(self, tracked, attempt)
+        restart.check_launch(self, attempt)
         tracked.attempts.append(attempt)
         self.alive.append(attempt)
 
@@ -159,18 +250,39 @@ class World:
         number = 0 if event.job_id is None else self.number_of(event.job_id)
         self.note(f"event {event.type} {number}")
         self.events.setdefault(number, []).append(event.type)
+        if event.type == "ended" and event.job_id is not None:
+            restart.check_told(self, event.job_id)
 
     def check_moment(self) -> None:
-        """After every turn of the loop: does anything contradict anything?"""
+        """Does anything contradict anything?"""
         if self.engine.state.revision != self._revision_seen:
             self._revision_seen = self.engine.state.revision
             promises.check_moment(self)
+
+    def turn_is_over(self) -> None:
+        """After every turn of the loop."""
+        self.check_moment()
+        if self.turns_left is not None:
+            self.turns_left -= 1
+            if self.turns_left <= 0:
+                self.turns_left = None
+                raise restart.Killed
+
+    def prepared(self, spec: JobSpec) -> None:
+        """A job is being made; if it has a key, others may come between."""
+        if not self.calls or spec.id in self.engine.state.jobs:  # it is filled in, and starts
+            return
+        self.calls[-1].preparing(spec)
+        if len(self.calls) == 1 and self.dice.random() < 0.2:
+            keyed.disturb(self, self.calls[0])
+        for call in self.calls:
+            call.look()
 
     # -- loops -------------------------------------------------------------------------------
 
     def new_loop(self) -> VirtualLoop:
         """The next event loop; time goes on."""
-        self.loop = VirtualLoop(self.outside, self.dice, self.check_moment)
+        self.loop = VirtualLoop(self.outside, self.dice, self.turn_is_over)
         return self.loop
 
     async def dawdle(self) -> None:
