@@ -107,17 +107,22 @@ def test_lanes_are_its_n_jobs_but_for_one(queue: JobQueue) -> None:
             Parallel(n_jobs=0)(delayed(where)(one) for one in range(3))
 
 
-def running_with(_: int, folder: Path) -> int:
-    """Return how many of these run, as long as this one does."""
-    mark = folder / f"{os.getpid()}-{time.monotonic_ns()}"
+def running_with(_: int, folder: Path, most: int) -> int:
+    """Return how many of these run at a time; the first ones wait until that many do."""
+    mark, reached = folder / f"run-{os.getpid()}-{time.monotonic_ns()}", folder / "reached"
     mark.touch()
-    most = 0
-    until = time.monotonic() + 0.1
-    while time.monotonic() < until:
-        most = max(most, len(list(folder.iterdir())))
+    seen = 0
+    deadline = time.monotonic() + 20
+    while not reached.exists() and time.monotonic() < deadline:
+        seen = max(seen, len(list(folder.glob("run-*"))))
+        if seen >= most:
+            reached.touch()
+        time.sleep(0.005)
+    for _ in range(10):  # there may be more yet
+        seen = max(seen, len(list(folder.glob("run-*"))))
         time.sleep(0.005)
     mark.unlink()
-    return most
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -132,7 +137,7 @@ def test_no_more_run_at_a_time_than_n_jobs_says(
         parallel_config(backend="jobqueue", queue=queue),
     ):
         parallel = Parallel(n_jobs=n_jobs, batch_size=1, pre_dispatch=dispatched)
-        found = parallel(delayed(running_with)(one, tmp_path) for one in range(12))
+        found = parallel(delayed(running_with)(one, tmp_path, most) for one in range(12))
         assert len(found) == len(queue.jobs("completed")) == 12
         assert max(found) == most
 
