@@ -305,7 +305,7 @@ ROWS = (
         "ms",
         must=(Limit(1),),
         analysis=(
-            "a group's counts are kept by the queue, so that 20 rows add 0.1 ms, whatever they hold. "
+            "a group's counts are kept by the queue: 20 rows add 0.1 ms, whatever they hold. "
             "Forecasts are not part of it: one takes 20 ms here, and a hundredth of the time."
         ),
     ),
