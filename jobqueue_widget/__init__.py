@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._persistence.sqlite.journal import SqliteJournal
     from ._persistence.sqlite.records import JournalRecord, read_journal
     from ._runtime.publish import JobEvent
-    from ._runtime.storage.outputs import JobOutput
+    from ._runtime.storage.told.outputs import JobOutput
     from .child.job_context import JobCancelled, current_job, track
     from .child.plugins.interface import FileBackedDTO, PluginInterface
     from .errors import (
@@ -76,7 +76,7 @@ _HOMES = {
     "JobGroup": "._api.sweeps.group",
     "Rows": "._api.rows",
     "JobEvent": "._runtime.publish",
-    "JobOutput": "._runtime.storage.outputs",
+    "JobOutput": "._runtime.storage.told.outputs",
     "JobStatus": "._core.jobs",
     "JobFailure": "._core.jobs",
     "BlockReason": "._core.jobs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ._api.display_hook import provider
 from ._api.rows import blocked_text, cancel_note, has_changed, note_of
@@ -15,8 +15,9 @@ from ._core.lazy import LazyResult
 from ._core.machine.told import unchecked_text
 from ._core.texts.fitting import fit
 from ._core.texts.words import cancel_text, error_text
-from ._runtime.storage.logs import part_of, tail_of
-from ._runtime.storage.outputs import JobOutput, lost_outputs_of, outputs_of
+from ._runtime.storage.told.logs import part_of, tail_of
+from ._runtime.storage.told.metrics import metrics_of
+from ._runtime.storage.told.outputs import JobOutput, lost_outputs_of, outputs_of
 from ._secrets.arguments import describe_arguments, shown_arguments, shown_result
 from .errors import (
     JobCancelledError,
@@ -30,38 +31,9 @@ from .protocols import MimeBundle
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from ._api.job_control import ControlView
+
 _making = threading.RLock()  # the collector may run inside it, and code of the user's in that
-
-
-class ControlView(Protocol):
-    """What a handle asks of the queue that has its job (`_api/control.py`)."""
-
-    queue: Callable[[], object | None]
-    engine: Any
-
-    def row(self, record: JobRecord) -> dict[str, Any]:
-        """Return a job as plain values."""
-
-    def cancel(self, record: JobRecord, force: bool, timeout: float | None, reason: str) -> bool:
-        """Cancel a job; True if that is done or under way."""
-
-    def retry(self, record: JobRecord, latest: bool) -> Job:
-        """Submit the same again, as a new job."""
-
-    def stack(self, record: JobRecord) -> str:
-        """Return where a job is right now."""
-
-    async def wait_for(self, record: JobRecord, timeout: float | None) -> None:
-        """Wait until a job has ended; on any loop."""
-
-    def future(self, job: Job) -> Future[Any]:
-        """Return a future of the standard library for a job."""
-
-    def at_end(self, job: Job, callback: Callable[[Job], object]) -> None:
-        """Call back on the owner loop when a job has ended."""
-
-    def write_log(self, record: JobRecord, text: str) -> None:
-        """Append to a job's log, also after its end."""
 
 
 class Job(Handle):
@@ -257,6 +229,16 @@ class Job(Handle):
         """The last message that the job reported."""
         return self._record.message
 
+    @property
+    def metrics(self) -> dict[str, list[tuple[float, float | None]]]:
+        """What `current_job().report(loss=0.3)` told, by name: pairs of step and value, in order.
+
+        Without a step it is the seconds since the job began. A gap (None) stands for what was not
+        finite. Of the latest attempt; of each metric at most 1,000 points, thinned so that the
+        extremes, the first and the last stay. Not in a journal.
+        """
+        return metrics_of(self._record)
+
     # -- how it ended --------------------------------------------------------------------------
 
     @property
@@ -397,7 +379,8 @@ class Job(Handle):
                 the row and the log say so.
 
         """
-        return self._control.retry(self._record, latest)
+        job: Job = self._control.retry(self._record, latest)
+        return job
 
     def stack(self) -> str:
         """Return where its code is right now, as Python shows tracebacks: `print(job.stack())`.

@@ -19,6 +19,7 @@ from ._core.machine.resources import MachineStats
 from ._core.machine.told import Figures
 from ._core.spec import JobSpec
 from ._core.stored import Changes, Contents, KeptFunction, KeptResult, Session, StoredRequest
+from .child.capture.series import Points
 
 Request = StoredRequest  #: as journals of others import it
 
@@ -52,6 +53,9 @@ class Reporter(Protocol):
 
     def progress(self, fraction: object, message: object = None) -> None:
         """Report progress: `fraction` is 0.0-1.0 (else clamped), or None for "amount unknown"."""
+
+    def metrics(self, points: Points, *, anew: bool = False) -> None:
+        """Append what the work has measured, by name; `anew`: in the place of all there was."""
 
     def log(self, data: bytes | str) -> None:
         """Append output of the job to its log."""

@@ -69,6 +69,7 @@ class JobRecord:
         "limit_hit",
         "log",
         "message",
+        "metrics",
         "needed_by",
         "number",
         "outputs",
@@ -195,6 +196,8 @@ class JobRecord:
         self.log: object = None
         #: The runtime's `KeptOutputs`. Once something was displayed.
         self.outputs: object = None
+        #: The runtime's `KeptMetrics`. Once something was measured.
+        self.metrics: object = None
         #: A weak reference to the `Job` that its user holds. Once there was one.
         self.handle: Callable[[], object] | None = None
         #: What is reserved and was seen to be used. From its admission on.

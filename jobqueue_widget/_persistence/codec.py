@@ -15,7 +15,7 @@ from .._core.stored import KeptFunction, KeptResult, StoredRequest, StoredState
 from .._core.texts.causes import kinds_from, stated_as_plain, stated_from
 from .._core.texts.fitting import ends, fit
 from .._core.texts.hiding import Secrets, with_texts
-from .._runtime.storage.logs import JobLog
+from .._runtime.storage.told.logs import JobLog
 from .._secrets.arguments import arguments_line
 from .._secrets.variables import texts_of
 from ..child import byvalue

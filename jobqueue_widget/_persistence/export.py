@@ -11,7 +11,7 @@ from typing import IO
 
 from .._core.jobs import JobRecord
 from .._core.texts.words import cancel_text, error_text
-from .._runtime.storage.logs import JobLog
+from .._runtime.storage.told.logs import JobLog
 from .._secrets.arguments import arguments_line
 from ..errors import InvalidOptionError
 from .codec import shown_value

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from .._core.jobs import JobRecord, NotKept
 from .._core.spec import NOTHING, JobOptions, JobSpec
 from .._core.stored import KeptResult, StoredRequest
-from .._runtime.storage.logs import JobLog, no_file
+from .._runtime.storage.told.logs import JobLog, no_file
 from .._threads.locks import Lock
 from ..child import loading
 from ..errors import JournalError, NotRestorableError

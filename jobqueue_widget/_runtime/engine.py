@@ -17,7 +17,6 @@ from .._core.ids import JobIds
 from .._core.jobs import RUNNING, JobRecord, Outcome
 from .._core.spec import EMPTY
 from .._core.state import Pause, QueueState
-from .._core.texts.words import cancel_text, error_text
 from .._core.transitions import apply
 from .._threads.aside import Aside
 from .._threads.attempts import Threads
@@ -31,7 +30,7 @@ from .dispatcher import Dispatcher
 from .executor_context import QueueContext
 from .lag import LoopWatch
 from .lifecycle import Lifecycle
-from .publish import JobEvent, Publisher
+from .publish import JobEvent, Publisher, payload_of
 from .queue_resources import QueueResources
 from .runner import Run
 from .settings import Clock as Clock  # its home is there, most of its readers are here
@@ -39,8 +38,8 @@ from .settings import Settings as Settings
 from .storage.history import History
 from .storage.keeper import Keeper
 from .storage.learning import Learning
-from .storage.logs import JobLog
 from .storage.spool import Spool
+from .storage.told.logs import JobLog
 from .waiting import Waiters
 
 if TYPE_CHECKING:
@@ -261,7 +260,9 @@ class Engine:
         for effect in effects:
             if isinstance(effect, fx.Publish):
                 if self.publisher.active:
-                    self._publish_job(effect)
+                    told = payload_of(effect)
+                    event = JobEvent(effect.type, effect.job.id, self.state.now, told)
+                    self.publisher.push(event)
             elif isinstance(effect, fx.ArmTimer):
                 if effect.kind == "hold":
                     effect.job.hold_until = self.now() + effect.seconds
@@ -294,18 +295,6 @@ class Engine:
         self.waiters.check_idle()  # also a hold may leave nothing that could start
         if self.life.loop_is_lost:
             self.life.handle_lost_loop()
-
-    def _publish_job(self, effect: fx.Publish) -> None:
-        job, payload = effect.job, effect.payload
-        if effect.type == "ended":
-            told = {"error": error_text(job), "cancel_reason": cancel_text(job)}
-            payload = {"status": job.status.value, **told}
-        elif effect.type == "progress":
-            payload = {"progress": job.progress, "message": job.message}
-        elif effect.type == "cancel_asked" and isinstance(payload, dict):
-            payload = {**payload, "reason": job.cancel_reason}
-        assert isinstance(payload, Mapping)
-        self.publisher.push(JobEvent(effect.type, job.id, self.state.now, payload))
 
     def publish(self, type: str, payload: Mapping[str, object] = EMPTY) -> None:
         """Tell subscribers something about the whole queue. Under the lock."""

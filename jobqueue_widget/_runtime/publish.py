@@ -10,7 +10,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
+from .._core import effects as fx
 from .._core.spec import EMPTY
+from .._core.texts.words import cancel_text, error_text
 from ..child.wire import is_interrupt
 
 BACKLOG = 10_000
@@ -37,6 +39,20 @@ class JobEvent:
 
 
 Subscriber = Callable[[JobEvent], object]
+
+
+def payload_of(effect: fx.Publish) -> Mapping[str, object]:
+    """Return what is told beside the type of the event. Under the lock."""
+    job, payload = effect.job, effect.payload
+    if effect.type == "ended":
+        told = {"error": error_text(job), "cancel_reason": cancel_text(job)}
+        payload = {"status": job.status.value, **told}
+    elif effect.type == "progress":
+        payload = {"progress": job.progress, "message": job.message}
+    elif effect.type == "cancel_asked" and isinstance(payload, dict):
+        payload = {**payload, "reason": job.cancel_reason}
+    assert isinstance(payload, Mapping)
+    return payload
 
 
 class EventStream:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .publish import Publisher
     from .runner import Run
     from .storage.learning import Learning
-    from .storage.logs import JobLog
+    from .storage.told.logs import JobLog
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, SupportsFloat
 from .._core import events as ev
 from .._core.jobs import JobRecord, Outcome
 from .._core.texts.fitting import ends, fit
+from ..child.capture.series import Points
 from ..child.displays.account import MOST, MOST_BYTES
 from ..child.wire import plain
 from ..errors import InvalidTransition, ReentrantCallError
@@ -16,8 +17,9 @@ from .engine_view import EngineView
 from .failures import outcome_of_start, said_of
 from .storage.filling import Filling
 from .storage.forwarding import takes
-from .storage.hidden_output import HiddenOutput
-from .storage.outputs import KeptOutputs
+from .storage.told.hidden_output import HiddenOutput
+from .storage.told.metrics import KeptMetrics
+from .storage.told.outputs import KeptOutputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from .executor_context import QueueContext
     from .publish import Publisher
     from .storage.keeper import Keeper
-    from .storage.logs import JobLog
+    from .storage.told.logs import JobLog
 
 MAX_MESSAGE = 500
 LIMIT_OF_OUTPUTS = f"{MOST} of a job are, with {MOST_BYTES >> 20} MiB in all"
@@ -198,6 +200,16 @@ class Run:
         if text and self._secrets is not None:
             text = self._secrets.hide(text)
         self._tell(ev.Progressed(self.job, self.attempt, known, text))
+
+    def metrics(self, points: Points, *, anew: bool = False) -> None:
+        """Keep what the job measures."""
+        if self.over:
+            self._engine.late_reports += 1
+            return
+        kept = self.job.metrics
+        if not isinstance(kept, KeptMetrics):
+            kept = self.job.metrics = KeptMetrics()
+        kept.take(self.attempt, points, anew=anew)
 
     def log(self, data: bytes | str) -> None:
         """Append to the job's log."""

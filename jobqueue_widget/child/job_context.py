@@ -10,17 +10,23 @@ import time
 import traceback
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from types import CoroutineType, ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .keeping import OF_PROCESS, Value
 from .keeping import checked as checked_kept
+
+if TYPE_CHECKING:
+    from .capture.series import Measured, Point, Points
 
 Item = TypeVar("Item")
 
 CO_COROUTINE = 0x80  # as the module `inspect` has it, which takes long to import
 MIN_INTERVAL = 0.05  # seconds between reports that are sent at once: 20 a second
 
+KEEP: Any = object()  # what is not given stays as it is
+
 Send = Callable[[object, object], None]
+SendMetrics = Callable[["dict[str, list[Point]]"], None]
 
 
 def run_body(
@@ -93,19 +99,25 @@ class JobContext:
         attempt: int,
         send: Send,
         log: Callable[[str], None],
-        on_held_back: Callable[[], None] | None = None,
+        on_held_back: Callable[[], object] | None = None,
+        send_metrics: SendMetrics | None = None,
     ) -> None:
         self.id: str | None = job_id
         self.attempt = attempt
         self._send = send
         self._log = log
         self._on_held_back = on_held_back
+        self._send_metrics = send_metrics
         self.noticed = False  # the job's own code knows that it was asked to stop
         self._asked = False
         self._over = False  # the body has ended; what it left behind may go on
         self._lock = threading.RLock()  # a finalizer of the job's objects may report, too
+        self._began = time.monotonic()
         self._last = 0.0
+        self._fraction: object = None
         self._waiting: tuple[object, object] | None = None
+        self._measured: Measured | None = None
+        self._is_held_back = False
         self._signals: dict[object, Callable[[], object]] = {}  # in the order in which they came
 
     @property
@@ -157,24 +169,70 @@ class JobContext:
             self._signal()
         return CancelSignal(lambda: self._signals.pop(key, None))
 
-    def report(self, fraction: object = None, message: object = None) -> None:
-        """Tell how far it is: 0.0-1.0, or None for "amount unknown". Never raises; the latest wins.
+    def report(
+        self,
+        fraction: object = KEEP,
+        message: object = None,
+        *,
+        step: object = None,
+        **metrics: object,
+    ) -> None:
+        """Tell how far it is, and what it measures. Never raises.
 
-        At most 20 a second are sent; the last one before the end always is.
+        What is left out stays as it is. At most 20 a second are sent, of fraction and message the
+        latest; the last ones before the end always are.
+
+        Args:
+            fraction: 0.0-1.0, or None for "amount unknown".
+            message: a few words.
+            step: where the metrics belong, such as an epoch; the seconds since the begin if not
+                given.
+            **metrics: numbers by name, for `job.metrics`; what is not finite is a gap there.
+
+        Example:
+            ```python
+            for epoch in range(10):
+                current_job().report(epoch / 10, f"epoch {epoch}", step=epoch, loss=1 / (epoch + 1))
+            ```
         """
-        now = time.monotonic()
-        if now - self._last < MIN_INTERVAL:
-            first = self._waiting is None
+        if metrics:
+            self._measure(step, metrics)
+        if fraction is not KEEP:
+            self._fraction = fraction
+            waiting = self._waiting
+            if message is None and waiting is not None:
+                message = waiting[1]
             self._waiting = (fraction, message)
-            if first and self._on_held_back is not None:
-                self._on_held_back()
-            return
+        elif message is not None:
+            self._waiting = (self._fraction, message)
+        self._send_soon()
+
+    def pass_on(self, points: Points) -> None:
+        """Report what somebody else has measured for this job."""
         with self._lock:
-            if self._over:
-                return
-            self._last = now
-            self._waiting = None
-            self._send(fraction, message)
+            self._measuring().add(points)
+        self._send_soon()
+
+    def _measure(self, step: object, values: dict[str, object]) -> None:
+        with self._lock:
+            said = self._measuring().note(step, values)
+        for text in said:
+            self.log(text)
+
+    def _measuring(self) -> Measured:
+        if self._measured is None:
+            from .capture.series import Measured
+
+            self._measured = Measured(self._began)
+        return self._measured
+
+    def _send_soon(self) -> None:
+        if time.monotonic() - self._last >= MIN_INTERVAL:
+            self.flush()
+        elif not self._is_held_back:
+            self._is_held_back = True
+            if self._on_held_back is not None:
+                self._on_held_back()
 
     def log(self, text: object) -> None:
         """Write a line to the job's log."""
@@ -241,16 +299,22 @@ class JobContext:
                 self.log("a callback of cancel_signal_to() failed:\n" + traceback.format_exc())
 
     def flush(self) -> None:
-        """Send the newest report that was held back."""
+        """Send the newest report, and all that was measured since the last one."""
         with self._lock:
+            self._is_held_back = False
             waiting, self._waiting = self._waiting, None
-            if waiting is not None and not self._over:
-                self._last = time.monotonic()
+            points = self._measured.take() if self._measured is not None else None
+            if self._over or not (waiting or points):
+                return
+            self._last = time.monotonic()
+            if waiting is not None:
                 self._send(*waiting)
+            if points and self._send_metrics is not None:
+                self._send_metrics(points)
 
     def finish(self) -> None:
         """The body has ended: send the last report, ignore later ones."""
-        if self._waiting is not None:
+        if self._is_held_back:
             self.flush()
         with self._lock:
             self._over = True
@@ -264,7 +328,17 @@ class NoJob:
     attempt = 0
     cancel_requested = False
 
-    def report(self, fraction: object = None, message: object = None) -> None:
+    def report(
+        self,
+        fraction: object = KEEP,
+        message: object = None,
+        *,
+        step: object = None,
+        **metrics: object,
+    ) -> None:
+        """Do nothing: nothing listens."""
+
+    def pass_on(self, points: Points) -> None:
         """Do nothing: nothing listens."""
 
     def checkpoint(self) -> None:

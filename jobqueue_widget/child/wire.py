@@ -28,7 +28,7 @@ SMALL = 16 * 1024  # bytes up to which the parts of a frame are joined into one
 # kernel -> worker; all but the first two on the control pipe, the last one to plugins only
 JOB, MORE, ASK, EXIT, QUESTION, NEXT = b"J", b"M", b"A", b"X", b"Q", b"N"
 # worker -> kernel; the second line from functions only, the third from plugins only
-READY, PROGRESS, END, ANSWER = b"R", b"P", b"E", b"W"
+READY, PROGRESS, METRICS, END, ANSWER = b"R", b"P", b"S", b"E", b"W"
 VALUE, RETURNED, OUTCOME, DISPLAY = b"V", b"T", b"O", b"D"
 CHUNK = b"C"
 SHOWN = 200  # characters that are shown of a value that is not kept

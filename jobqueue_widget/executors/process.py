@@ -18,6 +18,7 @@ from .._runtime.failures import SurroundingsError, outcome_of_start, said_of
 from .._threads.locks import Lock
 from ..child import ends, wire
 from ..child.capture.logs import as_configured
+from ..child.capture.series import Points
 from ..protocols import ExecutorContext, Reporter, TellStacks
 from ..workers.gpus import gpu_memory_of
 from ..workers.guard import GUARD
@@ -316,6 +317,10 @@ class ProcessExecution:
     def on_progress(self, fraction: object, message: object) -> None:
         """Pass on."""
         self._reporter.progress(fraction, message)
+
+    def on_metrics(self, points: Points) -> None:
+        """Pass on."""
+        self._reporter.metrics(points)
 
     def on_log(self, data: bytes) -> None:
         """Pass on."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from .._core.jobs import BlockReason, Holder
 from .._core.spec import JobSpec
 from .._runtime.failures import failure_of
-from .._runtime.storage.logs import JobLog, no_file
+from .._runtime.storage.told.logs import JobLog, no_file
 from ..child.plugins import typed
 from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedError
 from ..protocols import ExecutorContext, LoadedPlugin, PluginExecution, Reporter

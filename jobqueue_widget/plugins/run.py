@@ -14,9 +14,10 @@ from typing import Any, Literal, Protocol
 
 from .._core.jobs import JobFailure, Outcome
 from .._runtime.failures import outcome_of_start, said_of
-from .._runtime.storage.logs import JobLog
+from .._runtime.storage.told.logs import JobLog
 from .._threads.locks import Lock
 from ..child import wire
+from ..child.capture.series import Points
 from ..child.plugins import typed
 from ..protocols import Reporter, TellStacks
 from ..workers.cleanup import has_started_since
@@ -271,6 +272,10 @@ class PluginRun:
         """Pass progress on to the plugin and to whoever waits."""
         self.plugin.note_progress(fraction, message)
         self.reporter.progress(fraction, message)
+
+    def on_metrics(self, points: Points) -> None:
+        """Pass on."""
+        self.reporter.metrics(points)
 
     def on_log(self, data: bytes) -> None:
         """Pass output on, if it is that of a call."""

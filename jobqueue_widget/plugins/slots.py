@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .._core.jobs import JobFailure, Outcome
-from .._runtime.storage.logs import JobLog
+from .._runtime.storage.told.logs import JobLog
+from ..child.capture.series import Points
 from ..child.job_context import NO_JOB, JobContext, NoJob
 from ..child.plugins import typed
 from ..errors import UnsendableValueError
@@ -114,6 +115,10 @@ class NullReporter:
     def progress(self, fraction: object, message: object = None) -> None:
         """Report progress to the job that makes the call."""
         self._caller.report(fraction, message)
+
+    def metrics(self, points: Points, *, anew: bool = False) -> None:
+        """Pass what the call measures on to the job that makes it."""
+        self._caller.pass_on(points)
 
     def log(self, data: bytes | str) -> None:
         """Write output into the log of the job that makes the call."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from .._threads.locks import Lock
 from ..child import wire
+from ..child.capture.series import readable
 from ..protocols import IoThread
 from .pipes import PIPE_SIZE, READ_SIZE, FrameReader, PipeWriter, prepare_pipe
 from .task import Task
@@ -182,6 +183,13 @@ class PipedWorker(ABC):
                 self._break(f"sent progress that cannot be read: {error}")
                 return
             task.on_progress(fraction, message)
+        elif kind == wire.METRICS:
+            try:
+                points = readable(json.loads(body))
+            except (ValueError, TypeError) as error:
+                self._break(f"sent metrics that cannot be read: {error}")
+                return
+            task.on_metrics(points)
         elif kind == wire.RETURNED:
             try:
                 task.on_returned(json.loads(body))

@@ -14,10 +14,12 @@ PIPE_SIZE = 1 << 20
 F_SETPIPE_SZ = 1031
 
 FROM_WORKERS = frozenset(
-    {wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.ANSWER}
+    {wire.READY, wire.PROGRESS, wire.METRICS, wire.MORE, wire.END, wire.ANSWER}
     | {wire.VALUE, wire.RETURNED, wire.OUTCOME, wire.DISPLAY}
 )
-FROM_PLUGINS = frozenset({wire.READY, wire.PROGRESS, wire.MORE, wire.END, wire.ANSWER, wire.CHUNK})
+FROM_PLUGINS = frozenset(
+    {wire.READY, wire.PROGRESS, wire.METRICS, wire.MORE, wire.END, wire.ANSWER, wire.CHUNK}
+)
 
 OnFrame = Callable[[bytes, int, bytearray], None]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from .._core.jobs import JobFailure
+from ..child.capture.series import Points
 
 
 class Task(Protocol):
@@ -19,6 +20,9 @@ class Task(Protocol):
 
     def on_progress(self, fraction: object, message: object) -> None:
         """Take a report of progress."""
+
+    def on_metrics(self, points: Points) -> None:
+        """Take what the job has measured since the last time."""
 
     def on_log(self, data: bytes) -> None:
         """Take what the job printed."""

@@ -87,6 +87,19 @@ def report_and_fail(hand: Hand, name: str) -> None:
     raise ValueError("so that the report stays")
 
 
+def measure(hand: Hand, folder: str, steps: int, peak: int) -> str:
+    """The first attempt measures something else, and fails."""
+    if begin(folder) == 1:
+        current_job().report(loss=-5.0, first=1)
+        raise ValueError("the first time")
+    for step in range(steps):
+        current_job().report(step=step, loss=9.0 if step == peak else step / steps)
+    current_job().report(step=steps, odd=float("inf"), text="text")
+    while not released(folder):
+        hand.pause()
+    return "measured"
+
+
 def say(hand: Hand, text: str) -> None:
     hand.log(text)
 
@@ -174,7 +187,19 @@ def register_signals(folder: str) -> threading.Event:
 BODIES: dict[str, Callable[..., Any]] = {
     body.__name__: body
     for body in (
-        *(echo, fail, fail_once, report_and_fail, say, mark, listen, cut_short, ignore, tell),
+        *(
+            echo,
+            fail,
+            fail_once,
+            report_and_fail,
+            measure,
+            say,
+            mark,
+            listen,
+            cut_short,
+            ignore,
+            tell,
+        ),
         signalled,
     )
 }

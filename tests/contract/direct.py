@@ -13,7 +13,9 @@ from typing import Any
 from jobqueue_widget._api.submission import classify
 from jobqueue_widget._core.jobs import Outcome
 from jobqueue_widget._core.spec import JobSpec
+from jobqueue_widget._runtime.storage.told.metrics import KeptMetrics
 from jobqueue_widget._threads.supervisor import Supervisor
+from jobqueue_widget.child.capture.series import Points
 from jobqueue_widget.protocols import Execution, Executor, IoThread
 from tests.conditions import until
 from tests.contract.subjects import Call
@@ -34,6 +36,7 @@ class Recorder:
         self.where: str | None = None
         self.reports: list[tuple[object, object]] = []
         self.outputs: list[tuple[dict[str, Any], bytes]] = []
+        self.measured = KeptMetrics()
         self.ends: list[Outcome] = []
         self.kills_failed: list[str] = []
         self.told = threading.Event()
@@ -45,6 +48,10 @@ class Recorder:
 
     def progress(self, fraction: object, message: object = None) -> None:
         self.reports.append((fraction, message))
+
+    def metrics(self, points: Points, *, anew: bool = False) -> None:
+        self.measured = KeptMetrics() if anew else self.measured
+        self.measured.take(self.attempt, points)
 
     def log(self, data: bytes | str) -> None:
         self._log += data.encode() if isinstance(data, str) else data

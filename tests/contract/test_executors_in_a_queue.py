@@ -103,6 +103,32 @@ async def test_odd_progress_is_clamped_or_unknown_and_the_last_report_is_kept(
                 assert job.progress == -1.0 or 0.0 <= job.progress <= 1.0
 
 
+async def test_what_it_measures_is_known_while_it_runs_and_is_of_its_latest_attempt(
+    subject: Subject, promise: Promise, tmp_path: Path
+) -> None:
+    steps, peak = 3_000, 1_234
+    if not subject.free_of_the_loop:
+        bodies.release(tmp_path)
+    async with subject.queue() as queue:
+        target = queue.options(retries=1)
+        job = target.submit_nowait(*subject.call("measure", str(tmp_path), steps, peak))
+        if subject.knows_the_job:
+            await until(lambda: "odd" in job.metrics)
+        bodies.release(tmp_path)
+        await queue.wait_for_job(job, timeout=30)
+        if subject.knows_the_job:
+            assert job.metrics.keys() == {"loss", "odd"}
+            assert job.metrics["odd"] == [(steps, None)]
+            loss = job.metrics["loss"]
+            assert len(loss) <= 1_000
+            assert loss == sorted(loss), "in the order of its steps"
+            assert {(0, 0.0), (peak, 9.0), (steps - 1, 1 - 1 / steps)} <= set(loss)
+            assert "[report(): text='text' is no number]" in job.logs()
+        else:
+            assert job.metrics == {}
+    promise("what it measures while it runs", subject.knows_the_job)
+
+
 async def test_a_time_limit_ends_what_it_can_and_says_so(
     subject: Subject, promise: Promise, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus, ResultNotKeptError
-from jobqueue_widget._runtime.storage.logs import JobLog
+from jobqueue_widget._runtime.storage.told.logs import JobLog
 
 SOON = 20.0
 

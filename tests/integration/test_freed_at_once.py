@@ -18,7 +18,7 @@ import pytest
 from jobqueue_widget import JobQueue, PluginManager, current_job
 from jobqueue_widget._core.jobs import JobRecord
 from jobqueue_widget._core.lazy import LazyResult
-from jobqueue_widget._runtime.storage.logs import JobLog
+from jobqueue_widget._runtime.storage.told.logs import JobLog
 from jobqueue_widget.testing import FakePluginHost
 from tests.conditions import until
 from tests.journals import opened, running

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from jobqueue_widget import Job, JobQueue, NotKept, NotRestorableError, ResultNotKeptError
 from jobqueue_widget._core.lazy import LazyResult
 from jobqueue_widget._persistence.lazy_spec import RestoredSpec
-from jobqueue_widget._runtime.storage import printed
 from jobqueue_widget._runtime.storage.arguments import LIGHT
-from jobqueue_widget._runtime.storage.logs import JobLog
+from jobqueue_widget._runtime.storage.told import printed
+from jobqueue_widget._runtime.storage.told.logs import JobLog
 from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until
 from tests.journals import let_go, opened, running

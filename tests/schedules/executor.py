@@ -321,6 +321,7 @@ class _Observer:
         self.priority, self.devices = reporter.priority, reporter.devices
         self.forwards = reporter.forwards
         self.phase, self.progress, self.log = reporter.phase, reporter.progress, reporter.log
+        self.metrics = reporter.metrics
         self.kill_failed, self.output = reporter.kill_failed, reporter.output
         self._ended = reporter.ended
 

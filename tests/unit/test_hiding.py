@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jobqueue_widget._core.jobs import JobFailure, NotKept, Outcome
 from jobqueue_widget._core.texts.hiding import HIDDEN, SHORTEST, Secrets, forms_of
-from jobqueue_widget._runtime.storage.hidden_output import HiddenOutput
+from jobqueue_widget._runtime.storage.told.hidden_output import HiddenOutput
 
 LETTERS = "abcdefghijklmnop"
 secrets = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=4, max_size=30)

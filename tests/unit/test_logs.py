@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobqueue_widget._runtime.storage.logs import JobLog
+from jobqueue_widget._runtime.storage.told.logs import JobLog
 
 
 @pytest.fixture

@@ -291,7 +291,8 @@ class JobGroup(Members):
     def to_pandas(self) -> Any:
         """Return a pandas DataFrame with one row per item, by its job's id.
 
-        Its columns are the parameters, the result (of a dictionary one column for each key),
+        Its columns are the parameters, the result (of a dictionary one column for each key), of
+        each metric the last, the least and the greatest value (`loss`, `loss.min`, `loss.max`),
         `status`, `error_type`, `error`, `seconds` (of the latest attempt), `memory_mib` (the most
         that was seen), `attempt`, `retry_of`, `started` and `ended` (UTC).
 

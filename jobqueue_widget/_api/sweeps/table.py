@@ -36,18 +36,22 @@ def table_of(jobs: Sequence[Job]) -> Any:
     """
     parameters = [_parameters(job) for job in jobs]
     results = [_results(job) for job in jobs]
+    measured = [_measured(job) for job in jobs]
     named = _names(parameters, "parameter", {"id", *HOW})
     told = _names(results, "result", {"id", *HOW, *named.values()})
+    metric = _names(measured, "metric", {"id", *HOW, *named.values(), *told.values()})
     rows = [
         {
             "id": job.id,
             **{named[name]: value for name, value in given.items()},
             **{told[name]: value for name, value in result.items()},
+            **{metric[name]: value for name, value in values.items()},
             **_how(job),
         }
-        for job, given, result in zip(jobs, parameters, results, strict=True)
+        for job, given, result, values in zip(jobs, parameters, results, measured, strict=True)
     ]
-    frame = data_frame(rows, ["id", *named.values(), *told.values(), *HOW]).set_index("id")
+    columns = ["id", *named.values(), *told.values(), *metric.values(), *HOW]
+    frame = data_frame(rows, columns).set_index("id")
     import pandas as pd
 
     for name in TIMES:
@@ -84,6 +88,17 @@ def _results(job: Job) -> dict[str, object]:
     if isinstance(value, Mapping) and value and all(isinstance(key, str) for key in value):
         return dict(value)
     return {"result": value}
+
+
+def _measured(job: Job) -> dict[str, object]:
+    """Return the last, the least and the greatest value of each metric."""
+    found: dict[str, object] = {}
+    for name, points in job.metrics.items():
+        values = [value for _, value in points if value is not None]
+        found[name] = points[-1][1]
+        found[f"{name}.min"] = min(values, default=None)
+        found[f"{name}.max"] = max(values, default=None)
+    return found
 
 
 def _how(job: Job) -> dict[str, object]:

@@ -25,11 +25,11 @@ from ...child import wire
 from ...child.calls import references
 from ...workers.unpacking import PackedValue, lost_value
 from .arguments import ARGUMENTS_SHARE, LIGHT, KeptArguments, ReadsArguments
-from .logs import JobLog
-from .printed import Printed
 from .shelf import Shelf
 from .sizes import size_of
 from .spool import Spool, UnreadableError, read_value, write_value
+from .told.logs import JobLog
+from .told.printed import Printed
 
 if TYPE_CHECKING:
     from ..._core.jobs import Outcome
@@ -101,7 +101,8 @@ class Keeper:
             self.drop_gone()
         if not job.status.ended:
             return
-        if job.log is not None or job.outputs is not None:
+        told = job.log, job.outputs, job.metrics
+        if any(one is not None for one in told):
             self._printed.note(job)
         if job.status is COMPLETED:
             self._arguments.note(job, self.describe)
@@ -149,7 +150,7 @@ class Keeper:
 
     def has(self, job: JobRecord) -> bool:
         """True if an ended job may have left anything here: not one that never ran."""
-        left = job.result, job.log, job.outputs
+        left = job.result, job.log, job.outputs, job.metrics
         return any(one is not None for one in left) or job in self._arguments
 
     def evicted(self, job: JobRecord) -> None:

@@ -10,7 +10,8 @@ from ..baseline import flush_streams
 from ..displays.account import Outputs
 from ..job_context import JobContext, readable_report
 from ..pipes import Pipes, write_log
-from ..wire import DISPLAY, PROGRESS, join_parts, pieces
+from ..wire import DISPLAY, METRICS, PROGRESS, join_parts, pieces
+from .series import Point
 
 
 class WorkerJob(JobContext):
@@ -25,7 +26,9 @@ class WorkerJob(JobContext):
         pipes: Pipes,
         on_held_back: Callable[[], None],
     ) -> None:
-        super().__init__(job_id, attempt, self._send_report, write_log, on_held_back)
+        super().__init__(
+            job_id, attempt, self._send_report, write_log, on_held_back, self._send_points
+        )
         self.number, self.function = number, function
         self._pipes = pipes
         self._outputs: Outputs | None = None
@@ -49,6 +52,9 @@ class WorkerJob(JobContext):
     def _send_report(self, fraction: object, message: object) -> None:
         frame = json.dumps(readable_report(fraction, message)).encode()
         self._pipes.send(PROGRESS, self.number, [frame])
+
+    def _send_points(self, points: dict[str, list[Point]]) -> None:
+        self._pipes.send(METRICS, self.number, [json.dumps(points).encode()])
 
     def _send_output(self, told: dict[str, Any], body: bytes) -> None:
         """Send an output, behind all that was printed before it."""

@@ -155,6 +155,10 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
 
         return send
 
+    def metrics_sender(self, number: int) -> Any:
+        """Return what a context sends through what it has measured."""
+        return lambda points: self.pipes.send(wire.METRICS, number, [json.dumps(points).encode()])
+
     def run_one(self, number: int, pieces: list[bytearray]) -> None:
         """Run one call, to one END frame whatever happens."""
         head, *parts = wire.split_parts(memoryview(child_pipes.joined(pieces)))
@@ -165,6 +169,7 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
             self.sender(number),
             child_pipes.write_log,
             self.held_back.set,
+            self.metrics_sender(number),
         )
         context.number = number
         before = offspring.Offspring()

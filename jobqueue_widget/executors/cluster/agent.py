@@ -21,6 +21,7 @@ from ..._core.spec import JobOptions, JobSpec
 from ..._runtime.storage.spool import Spool
 from ..._threads.locks import Lock
 from ..._threads.supervisor import Supervisor
+from ...child.capture.series import Metrics, Points
 from ...child.displays.account import MOST
 from ...protocols import IoThread
 from ...workers.packing import Packed
@@ -92,6 +93,9 @@ class _BufferingReporter:
 
     def progress(self, fraction: object, message: object = None) -> None:
         self._agent.tell(self._token, progress=[fraction, message])
+
+    def metrics(self, points: Points, *, anew: bool = False) -> None:
+        self._agent.tell(self._token, metrics=points)
 
     def log(self, data: bytes | str) -> None:
         raw = data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace")
@@ -236,6 +240,11 @@ class Agent:
             if "outputs" in what:
                 outputs = [*updates.get("outputs", ()), *what.pop("outputs")]
                 updates["outputs"] = outputs[-OUTPUTS_WAITING:]
+            if "metrics" in what and "metrics" in updates:
+                waiting = Metrics()
+                waiting.add(updates["metrics"])
+                waiting.add(what["metrics"])
+                what["metrics"] = waiting.points()
             if "end" in what:
                 self._jobs[token] = None
                 self._ended.add(token)

@@ -120,6 +120,8 @@ class RemoteExecution:
             reporter.output(told, body)
         if "progress" in updates:
             reporter.progress(*updates["progress"])
+        if "metrics" in updates:
+            reporter.metrics(updates["metrics"])
         if "kill_failed" in updates:
             reporter.kill_failed(updates["kill_failed"])
         if "taken" in updates:

@@ -17,6 +17,7 @@ from ..._core.jobs import Outcome
 from ..._core.spec import JobSpec
 from ..._runtime.failures import failure_of
 from ..._threads.locks import Lock
+from ...child.capture.series import readable
 from ...protocols import ExecutorContext, Reporter
 from ...workers.packing import Packed, PackedCall, call_bytes
 from ...workers.unpacking import decode_aside
@@ -78,6 +79,7 @@ class FuturesExecution:
         self._answered = False
         self._log_start = self._log_read = 0
         self._report_seen: object = None
+        self._metrics_read = 0
 
     def begin(self, context: ExecutorContext) -> None:
         """Submit the call; what the engine refuses is reported as the end of the job."""
@@ -175,6 +177,7 @@ class FuturesExecution:
             if self._has_begun():
                 self._read_log()
                 self._read_report()
+                self._read_metrics()
 
     @property
     def tells_nothing(self) -> bool:
@@ -227,6 +230,18 @@ class FuturesExecution:
             self._report_seen = shown
             self._reporter.progress(*report)
 
+    def _read_metrics(self) -> None:
+        with contextlib.suppress(OSError), open(self._stem + foreign_runner.METRICS, "rb") as file:
+            file.seek(self._metrics_read)
+            for line in file:
+                if line.endswith(b"\n"):  # all of it is there
+                    self._metrics_read += len(line)
+                    self._tell_metrics(line)
+
+    def _tell_metrics(self, line: bytes, *, anew: bool = False) -> None:
+        with contextlib.suppress(ValueError, TypeError):
+            self._reporter.metrics(readable(json.loads(line)), anew=anew)
+
     def _on_done(self, future: Any) -> None:
         """Read what the call returned, or how it failed. Any thread of the engine."""
         try:
@@ -260,6 +275,8 @@ class FuturesExecution:
             self._reporter.log(answer["log_tail"][-missing:])
         report = answer["report"]
         self._tell_report(None if report is None else list(report))
+        if answer["metrics"]:
+            self._reporter.metrics(answer["metrics"], anew=True)
 
     def _end(self, outcome: Outcome) -> None:
         with self._lock.held:

@@ -23,12 +23,14 @@ from ...child import byvalue, cell, job_context, loading, wire
 from ...child.calls import references
 from ...child.capture import tqdm
 from ...child.capture.inside import Capture
+from ...child.capture.series import Metrics, Points
 
 # Each attempt has a file that the kernel makes and that whoever begins it renames, which only one
 # can do: a line that says who that is, then the log. The others are there when they say something.
 WAITING, BEGUN, REPORT, ASK = ".waiting", ".begun", ".report", ".ask"
-NEW_REPORT = ".report-new"
-NAMES = (WAITING, BEGUN, REPORT, NEW_REPORT, ASK)
+NEW_REPORT, METRICS = ".report-new", ".metrics"
+NAMES = (WAITING, BEGUN, REPORT, NEW_REPORT, METRICS, ASK)
+METRICS_BYTES = 16 << 20  # that are shown while the job runs; the value brings all that is kept
 WITHDRAWN = "Withdrawn"  # the kernel does not want it any more
 NOT_WANTED = "the kernel does not wait for it any more; it did not run"
 STARTED_TWICE = (
@@ -50,11 +52,17 @@ class ForeignContext(job_context.JobContext):
 
     def __init__(self, job_id: str, attempt: int, files: JobFiles) -> None:
         super().__init__(
-            job_id, attempt, job_context.outside(files.report), job_context.outside(files.log)
+            job_id,
+            attempt,
+            job_context.outside(files.report),
+            job_context.outside(files.log),
+            self._flush_soon,
+            send_metrics=job_context.outside(files.metrics),
         )
         self._files = files
         self._looked = 0.0
         self._watches = False
+        self._flushing: threading.Timer | None = None
 
     def cancel_signal_to(self, callback: Callable[[], object]) -> job_context.CancelSignal:
         """Call back when the job is asked, for which a thread looks 20 times a second."""
@@ -63,6 +71,18 @@ class ForeignContext(job_context.JobContext):
             self._watches = True
             threading.Thread(target=self._watch, name="jobqueue-watch", daemon=True).start()
         return signal
+
+    def _flush_soon(self) -> None:
+        self._flushing = threading.Timer(job_context.MIN_INTERVAL, self.flush)
+        self._flushing.name, self._flushing.daemon = "jobqueue-flush", True
+        with contextlib.suppress(RuntimeError):  # no thread to be had: the next report sends it
+            self._flushing.start()
+
+    def finish(self) -> None:
+        """Send what waits, and leave no thread."""
+        super().finish()
+        if self._flushing is not None:
+            self._flushing.cancel()
 
     def takes(self, text: str) -> bool:
         """Append it to the job's log; after the end, when that is closed, drop it."""
@@ -97,6 +117,8 @@ class JobFiles:
     def __init__(self, stem: str) -> None:
         self._stem = stem
         self.last_report: tuple[object, object] | None = None
+        self.measured = Metrics()
+        self._written = 0  # bytes of what was measured
         self.is_shared = True
         self.log_fd = -1
         self._log_start = 0
@@ -142,12 +164,23 @@ class JobFiles:
 
     def report(self, fraction: object, message: object) -> None:
         """Keep the report, and show it to the kernel as long as that is there."""
-        report = job_context.readable_report(fraction, message)
-        self.last_report = report
-        if self.is_shared and os.path.exists(self._stem + BEGUN):
+        self.last_report = job_context.readable_report(fraction, message)
+        if self._is_seen():
             with contextlib.suppress(OSError):
-                Path(self._stem + NEW_REPORT).write_text(json.dumps(report))
+                Path(self._stem + NEW_REPORT).write_text(json.dumps(self.last_report))
                 os.replace(self._stem + NEW_REPORT, self._stem + REPORT)
+
+    def metrics(self, points: Points) -> None:
+        """The same for what the job has measured: a line for each time."""
+        self.measured.add(points)
+        line = json.dumps(points) + "\n"
+        if self._is_seen() and self._written + len(line) < METRICS_BYTES:
+            self._written += len(line)
+            with contextlib.suppress(OSError), open(self._stem + METRICS, "a") as file:
+                file.write(line)
+
+    def _is_seen(self) -> bool:
+        return self.is_shared and os.path.exists(self._stem + BEGUN)
 
     def log(self, text: str) -> None:
         """Append to the log."""
@@ -188,6 +221,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         "meta": meta,
         "parts": [bytes(part) for part in parts],
         "report": files.last_report,
+        "metrics": files.measured.points(),
         "log_size": log_size,
         "log_tail": log_tail,
         "where": f"{platform.node()} (process {pid})",

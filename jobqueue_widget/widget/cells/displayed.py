@@ -16,7 +16,7 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 
-from ..._runtime.storage.outputs import JobOutput, revision_of
+from ..._runtime.storage.told.outputs import JobOutput, revision_of
 from ...job import Job
 from ...queue import JobQueue
 from ..outputs import Data, follow_cells, is_run_by_program, publish

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...child.displays.account import Account, packed, unpacked
+from ....child.displays.account import Account, packed, unpacked
 
 if TYPE_CHECKING:
-    from ..._core.jobs import JobRecord
-    from ..._core.texts.hiding import Secrets
+    from ...._core.jobs import JobRecord
+    from ...._core.texts.hiding import Secrets
 
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf")
 """Forms in base64, in which a secret text does not stand as it is."""

@@ -1,30 +1,33 @@
-"""Bounds what ended jobs have told: their logs, and what they have displayed."""
+"""Bounds what ended jobs have told: logs, what they have displayed, what they have measured."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..._core.jobs import JobRecord
-from .arguments import LIGHT
+from ...._core.jobs import JobRecord
+from ..arguments import LIGHT
+from ..shelf import Shelf
 from .logs import JobLog
+from .metrics import KeptMetrics
 from .outputs import KeptOutputs
-from .shelf import Shelf
 
 if TYPE_CHECKING:
-    from ..._threads.locks import Lock
+    from ...._threads.locks import Lock
 
 LOG_MEMORY, LOG_FILES = 64 << 20, 1 << 30  # bytes of logs of ended jobs
 OUTPUTS_MEMORY = 256 << 20  # bytes of what ended jobs have displayed
+METRICS_MEMORY, SHORT = 128 << 20, 40  # bytes; points of a series of the oldest jobs beyond that
 
 
 class Printed:
-    """Counts logs and outputs of ended jobs, and shortens those of the oldest. Any thread."""
+    """Counts what ended jobs have told, and shortens that of the oldest. Any thread."""
 
     def __init__(self, lock: Lock) -> None:
         self._lock = lock
         self._logs = Shelf()
         self._log_files = Shelf()
         self._outputs = Shelf()
+        self._metrics = Shelf()
 
     def note(self, job: JobRecord) -> None:
         """Count what a job that has ended has told."""
@@ -32,6 +35,8 @@ class Printed:
             self._note_log(job, job.log)
         if type(job.outputs) is KeptOutputs:
             self._note_outputs(job, job.outputs)
+        if type(job.metrics) is KeptMetrics:
+            self._note_metrics(job, job.metrics)
 
     def _note_log(self, job: JobRecord, log: JobLog) -> None:
         """Count a log; of the logs of the oldest jobs only the end stays."""
@@ -57,14 +62,24 @@ class Printed:
             if isinstance(jobs[0].outputs, KeptOutputs):
                 jobs[0].outputs.drop()
 
+    def _note_metrics(self, job: JobRecord, metrics: KeptMetrics) -> None:
+        """Count what a job has measured; of the oldest jobs few points of each series stay."""
+        with self._lock.held:
+            self._metrics.put(job, metrics.size)
+        while self._metrics.total > METRICS_MEMORY and (jobs := self._metrics.jobs()):
+            with self._lock.held:
+                self._metrics.take(jobs[0])
+            if isinstance(jobs[0].metrics, KeptMetrics):
+                jobs[0].metrics.shorten(SHORT)
+
     def holds(self, job: JobRecord) -> bool:
         """True if a job has left a file, or much in memory, that goes with its last handle."""
-        return job in self._log_files or job in self._outputs
+        return any(job in shelf for shelf in (self._log_files, self._outputs, self._metrics))
 
     def take(self, job: JobRecord) -> None:
         """Forget a job, and delete the file of its log."""
         with self._lock.held:
-            for shelf in (self._logs, self._log_files, self._outputs):
+            for shelf in (self._logs, self._log_files, self._outputs, self._metrics):
                 shelf.take(job)
         if isinstance(job.log, JobLog):
             job.log.remove()

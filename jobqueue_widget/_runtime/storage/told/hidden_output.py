@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from ..._core.texts.hiding import Secrets
+from ...._core.texts.hiding import Secrets
 
 
 class HiddenOutput:

@@ -1,0 +1,1 @@
+"""Keeps what jobs tell: logs, outputs and metrics."""
