@@ -267,6 +267,46 @@ def test_a_group_is_drawn_as_it_stands_and_follows_its_jobs(shown: str) -> None:
     assert "width:66.67%" in html
 
 
+ENDS_WHILE_IT_IS_DRAWN = """
+import threading, time
+import jobqueue_widget.widget.cells.group as cells
+from jobqueue_widget import JobQueue
+queue = await JobQueue(loop="thread").start()
+go = threading.Event()
+runs = queue.options(executor="thread", group="late").map(lambda _: go.wait(20), range(2))
+as_html = cells.group_html
+def ends_meanwhile(group, done_at):
+    html = as_html(group, done_at)
+    go.set()
+    while not group.done:
+        time.sleep(0.01)
+    return html
+cells.group_html = ends_meanwhile
+"""
+ENDS_BETWEEN_CELLS = """
+import time
+from jobqueue_widget import JobQueue
+queue = await JobQueue(loop="thread").start()
+runs = queue.options(executor="thread", group="late").map(time.sleep, [0.5, 0.5])
+"""
+
+
+class TakesItsTime(NotebookClient):
+    """A program that does something else between two cells."""
+
+    async def async_execute_cell(self, cell: Any, cell_index: int, *how: Any, **named: Any) -> Any:
+        """As the others do it, the third one later."""
+        if cell_index == 2:
+            await asyncio.sleep(3.0)
+        return await super().async_execute_cell(cell, cell_index, *how, **named)
+
+
+@pytest.mark.parametrize("moment", [ENDS_WHILE_IT_IS_DRAWN, ENDS_BETWEEN_CELLS])
+def test_a_group_is_drawn_as_it_ended_whenever_that_is(moment: str) -> None:
+    output = outputs_after(moment, "runs", "1", client=TakesItsTime)[1]
+    assert "100% of 2, 2 completed" in output["text/html"]
+
+
 def test_a_job_that_was_tried_again_says_so_in_the_table() -> None:
     cells = ("from jobqueue_widget import JobQueue; queue = await JobQueue().start()", GROUP)
     again = "await queue.join(); again = runs.retry_failed(); await queue.join()"

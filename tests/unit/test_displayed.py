@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from jobqueue_widget._runtime.storage.told.outputs import KeptOutputs, outputs_of
 
 from jobqueue_widget import JobOutput
 from jobqueue_widget._core.texts.hiding import Secrets
+from jobqueue_widget._runtime.storage.told.outputs import KeptOutputs, outputs_of
 from jobqueue_widget.child.displays.account import packed
 from jobqueue_widget.widget.cells import displayed
 from jobqueue_widget.widget.cells.displayed import NOTHING, as_html, joined

@@ -7,13 +7,14 @@ import uuid
 
 from ..._api.sweeps.group import JobGroup
 from ...queue import JobQueue
-from ..outputs import Data, follow_cells, publish
+from ..outputs import Data, follow_cells, is_run_by_program, publish
 from ..pacing import PACER
 from ..static_table import group_html
 
 ESTIMATES = 2.0  # seconds between two estimates of when a group is done
 SOON = 60.0  # seconds; of an end that is nearer nothing is said
 GROUP_PERIOD = 0.5  # seconds between two drawings of a group
+_of_programs: set[GroupCell] = set()
 
 
 class GroupCell:
@@ -25,12 +26,18 @@ class GroupCell:
         self._drawn: Data = {}
         self._end: float | None = None
         self._estimate_at = 0.0
+        is_over = group.done  # asked before it is drawn: it may end meanwhile
         self._draw()
-        if not group.done:
-            PACER.join(self)
-            self._stop_listening = queue._on_change(self._want)
-            self._want()  # what has changed meanwhile
-            follow_cells(self)
+        if is_over:
+            return
+        follow_cells(self)
+        self._by_program = is_run_by_program()
+        if self._by_program:  # it takes what comes while a cell runs
+            _of_programs.add(self)
+            return
+        PACER.join(self)
+        self._stop_listening = queue._on_change(self._want)
+        self._want()  # what has changed meanwhile
 
     def _want(self) -> None:
         PACER.ask(self, time.monotonic() + GROUP_PERIOD)
@@ -46,7 +53,13 @@ class GroupCell:
 
     def after_cell(self) -> None:
         """Draw at the end of a cell what it has changed."""
-        PACER.hurry(self, GROUP_PERIOD)
+        if not self._by_program:
+            PACER.hurry(self, GROUP_PERIOD)
+            return
+        is_over = self._group.done
+        self._draw()
+        if is_over:
+            _of_programs.discard(self)
 
     def _draw(self) -> None:
         html = group_html(self._group, self._done_at())
