@@ -31,7 +31,7 @@ from .protocols import MimeBundle
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from ._api.job_control import ControlView
+    from ._api.callers.job_control import ControlView
 
 _making = threading.RLock()  # the collector may run inside it, and code of the user's in that
 

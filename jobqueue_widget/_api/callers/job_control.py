@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .._core.jobs import JobRecord
+from ..._core.jobs import JobRecord
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
