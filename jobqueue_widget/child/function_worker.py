@@ -254,7 +254,6 @@ class Worker:
             target, args, kwargs = references.load_call(function, call, source, brought)
             try:
                 value = job_context.run_body(target, args, kwargs)
-                display.show_result(value)
             finally:
                 for stop in (sys.setprofile, sys.settrace):
                     try:  # in this very frame: what it has set may fail all our calls
@@ -263,6 +262,7 @@ class Worker:
                         continue
                 if not self.is_copy:
                     self.patches.mend()
+            display.show_result(value)  # without a tracer of the job's
             body.number = 0
         except BaseException as error:
             body.number = 0

@@ -14,7 +14,7 @@ from .._runtime.local_job import LocalJobContext
 from .._threads.bridge import give_up
 from ..child.job_context import JobCancelled, bind, is_good_end, outside
 from ..child.keeping import Kept
-from ..protocols import ExecutorContext, IoThread, Reporter, TellStacks
+from ..protocols import ExecutorContext, Reporter, TellStacks
 from ..workers.definitions import owner_of
 from .stacks import of_task
 from .starting import StartsAtOnce
@@ -34,7 +34,7 @@ class CoroutineExecutor(StartsAtOnce):
 
     def open(self, context: ExecutorContext) -> None:
         """Use the queue's loop; jobs see the context variables of now, not one another's."""
-        self._loop, self._io = context.loop, context.io
+        self._loop = context.loop
         self._variables = contextvars.copy_context()
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
@@ -51,7 +51,7 @@ class CoroutineExecutor(StartsAtOnce):
         assert self._loop is not None, "launch before open"
         variables = self._variables.copy()
         loop, tasks = self._loop, self._tasks
-        return CoroutineExecution(loop, self._io, spec, reporter, variables, tasks, self._kept)
+        return CoroutineExecution(loop, spec, reporter, variables, tasks, self._kept)
 
     def restart_workers(self) -> None:
         """Let go of what jobs have kept."""
@@ -84,7 +84,6 @@ class CoroutineExecution:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        io: IoThread,
         spec: JobSpec,
         reporter: Reporter,
         variables: contextvars.Context,
@@ -95,7 +94,7 @@ class CoroutineExecution:
         self._spec = spec
         self._reporter = reporter
         self._reported = self._asked = False
-        self._context = LocalJobContext(reporter, io)
+        self._context = LocalJobContext(reporter)
         self._context.keep_in(kept, lambda: owner_of(spec.target))
         variables.run(bind, self._context)
         self._tasks = tasks

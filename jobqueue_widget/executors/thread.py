@@ -13,7 +13,7 @@ from .._runtime.failures import failure_of
 from .._runtime.local_job import LocalJobContext
 from ..child.job_context import JobCancelled, bind, run_body
 from ..child.keeping import Kept
-from ..protocols import ExecutorContext, IoThread, Reporter, TellStacks
+from ..protocols import Reporter, TellStacks
 from ..workers.definitions import owner_of
 from .stacks import of_thread
 from .starting import StartsAtOnce
@@ -33,13 +33,9 @@ class ThreadExecutor(StartsAtOnce):
     def __init__(self) -> None:
         self._kept = Kept()
 
-    def open(self, context: ExecutorContext) -> None:
-        """Use the queue's I/O thread."""
-        self._io = context.io
-
     def launch(self, spec: JobSpec, reporter: Reporter) -> ThreadExecution:
         """Start a thread."""
-        return ThreadExecution(spec, reporter, self._io, self._kept)
+        return ThreadExecution(spec, reporter, self._kept)
 
     def restart_workers(self) -> None:
         """Let go of what jobs have kept."""
@@ -55,10 +51,10 @@ class ThreadExecution:
 
     can_be_killed = False
 
-    def __init__(self, spec: JobSpec, reporter: Reporter, io: IoThread, kept: Kept) -> None:
+    def __init__(self, spec: JobSpec, reporter: Reporter, kept: Kept) -> None:
         self._spec = spec
         self._reporter = reporter
-        self._context = LocalJobContext(reporter, io)
+        self._context = LocalJobContext(reporter)
         self._context.keep_in(kept, lambda: owner_of(spec.target))
         variables = contextvars.copy_context()
         self._thread = threading.Thread(
