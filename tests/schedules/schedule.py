@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from jobqueue_widget._runtime.storage import filling
 from jobqueue_widget._runtime.storage.forwarding import Forwarding
+from jobqueue_widget._threads.bridge import give_up
 
 from . import promises, restart
 from .loop import OtherThread, VirtualLoop
@@ -225,7 +226,7 @@ class _Play:
         """After a complaint, too, nothing may be left behind."""
         for loop in self.loops:
             for task in loop.open_tasks():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                give_up(task)
             if not loop.is_closed():
                 loop.close()
         for world in filter(None, (self.earlier, self.world)):
