@@ -11,17 +11,17 @@ from ..child.capture import tqdm
 from ..child.capture.inside import Capture
 from ..child.displays.account import Outputs
 from ..child.displays.display import hooks_of_a_kernel
-from ..child.job_context import MIN_INTERVAL, JobContext, bind, bound_job, current_job, outside
+from ..child.job_context import JobContext, bind, bound_job, current_job, outside
 
 if TYPE_CHECKING:
     from ..child.keeping import Kept
-    from ..protocols import IoThread, Reporter
+    from ..protocols import Reporter
 
 
 class LocalJobContext(JobContext):
     """A job that runs in this process, as a task or a thread. Prepares the process for it."""
 
-    def __init__(self, reporter: Reporter, io: IoThread) -> None:
+    def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._outputs: Outputs | None = None
         super().__init__(
@@ -29,7 +29,6 @@ class LocalJobContext(JobContext):
             reporter.attempt,
             outside(reporter.progress),
             outside(reporter.log),
-            lambda: io.call_later(MIN_INTERVAL, self.flush),
             send_metrics=outside(reporter.metrics),
         )
         CAPTURE.prepare()

@@ -97,6 +97,7 @@ def measure(hand: Hand, folder: str, steps: int, peak: int) -> str:
     current_job().report(step=steps, odd=float("inf"), text="text")
     while not released(folder):
         hand.pause()
+        current_job().report()  # what was held back, too
     return "measured"
 
 

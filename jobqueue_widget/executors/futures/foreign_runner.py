@@ -56,13 +56,11 @@ class ForeignContext(job_context.JobContext):
             attempt,
             job_context.outside(files.report),
             job_context.outside(files.log),
-            self._flush_soon,
             send_metrics=job_context.outside(files.metrics),
         )
         self._files = files
         self._looked = 0.0
         self._watches = False
-        self._flushing: threading.Timer | None = None
 
     def cancel_signal_to(self, callback: Callable[[], object]) -> job_context.CancelSignal:
         """Call back when the job is asked, for which a thread looks 20 times a second."""
@@ -71,18 +69,6 @@ class ForeignContext(job_context.JobContext):
             self._watches = True
             threading.Thread(target=self._watch, name="jobqueue-watch", daemon=True).start()
         return signal
-
-    def _flush_soon(self) -> None:
-        self._flushing = threading.Timer(job_context.MIN_INTERVAL, self.flush)
-        self._flushing.name, self._flushing.daemon = "jobqueue-flush", True
-        with contextlib.suppress(RuntimeError):  # no thread to be had: the next report sends it
-            self._flushing.start()
-
-    def finish(self) -> None:
-        """Send what waits, and leave no thread."""
-        super().finish()
-        if self._flushing is not None:
-            self._flushing.cancel()
 
     def takes(self, text: str) -> bool:
         """Append it to the job's log; after the end, when that is closed, drop it."""
