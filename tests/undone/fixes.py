@@ -102,7 +102,7 @@ FIXES = [
     ),
     Fix(
         "logs of ended jobs have no bound",
-        "_runtime/storage/printed.py",
+        "_runtime/storage/told/printed.py",
         "            while shelf.total > limit and (jobs",
         "            while False and (jobs",
         f"{KEPT}::test_logs_of_ended_jobs_have_one_bound",
