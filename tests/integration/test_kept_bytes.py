@@ -13,12 +13,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobqueue_widget import Job, JobQueue, NotKept, NotRestorableError, ResultNotKeptError
+from jobqueue_widget import (
+    Job,
+    JobQueue,
+    NotKept,
+    NotRestorableError,
+    ResultNotKeptError,
+    current_job,
+)
 from jobqueue_widget._core.lazy import LazyResult
 from jobqueue_widget._persistence.lazy_spec import RestoredSpec
 from jobqueue_widget._runtime.storage.arguments import LIGHT
 from jobqueue_widget._runtime.storage.told import printed
 from jobqueue_widget._runtime.storage.told.logs import JobLog
+from jobqueue_widget._runtime.storage.told.metrics import POINT_BYTES
 from jobqueue_widget.testing import MemoryJournal, inspect
 from tests.conditions import until
 from tests.journals import let_go, opened, running
@@ -391,6 +399,27 @@ async def test_outputs_of_ended_jobs_have_one_bound(monkeypatch: pytest.MonkeyPa
         (0, 15),
         (30, 0),
     ]
+
+
+def measure(count: int) -> None:
+    for step in range(count):
+        current_job().report(step=step, loss=9.0 if step == 7 else step / count)
+
+
+async def test_of_metrics_of_ended_jobs_few_points_stay_of_the_oldest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(printed, "METRICS_MEMORY", 400 * POINT_BYTES)
+    async with JobQueue() as queue:
+        jobs: list[Job] = []
+        for count in (200, 150, 300):
+            jobs.append(queue.submit_nowait(measure, count))
+            await jobs[-1]
+    kept = [job.metrics["loss"] for job in jobs]
+    assert [len(points) <= printed.SHORT for points in kept] == [True, True, False]
+    for count, points in zip((200, 150, 300), kept, strict=True):
+        assert {(0, 0.0), (7, 9.0), (count - 1, 1 - 1 / count)} <= set(points), "extremes and ends"
+    assert len(kept[-1]) == 300
 
 
 async def test_results_in_files_outlive_the_close_of_their_queue() -> None:

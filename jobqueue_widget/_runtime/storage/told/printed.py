@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...._core.jobs import JobRecord
@@ -13,6 +14,8 @@ from .outputs import KeptOutputs
 
 if TYPE_CHECKING:
     from ...._threads.locks import Lock
+
+Shorten = Callable[[JobRecord], None]
 
 LOG_MEMORY, LOG_FILES = 64 << 20, 1 << 30  # bytes of logs of ended jobs
 OUTPUTS_MEMORY = 256 << 20  # bytes of what ended jobs have displayed
@@ -34,9 +37,9 @@ class Printed:
         if type(job.log) is JobLog:
             self._note_log(job, job.log)
         if type(job.outputs) is KeptOutputs:
-            self._note_outputs(job, job.outputs)
+            self._bound(self._outputs, OUTPUTS_MEMORY, job, job.outputs.size, _drop_outputs)
         if type(job.metrics) is KeptMetrics:
-            self._note_metrics(job, job.metrics)
+            self._bound(self._metrics, METRICS_MEMORY, job, job.metrics.size, _shorten_metrics)
 
     def _note_log(self, job: JobRecord, log: JobLog) -> None:
         """Count a log; of the logs of the oldest jobs only the end stays."""
@@ -52,25 +55,14 @@ class Printed:
                 if isinstance(jobs[0].log, JobLog):
                     jobs[0].log.shorten(LIGHT)
 
-    def _note_outputs(self, job: JobRecord, outputs: KeptOutputs) -> None:
-        """Count what a job has displayed; that of the oldest jobs is let go."""
+    def _bound(self, shelf: Shelf, most: int, job: JobRecord, size: int, shorten: Shorten) -> None:
+        """Count what a job has told; that of the oldest jobs is shortened beyond so many bytes."""
         with self._lock.held:
-            self._outputs.put(job, outputs.size)
-        while self._outputs.total > OUTPUTS_MEMORY and (jobs := self._outputs.jobs()):
+            shelf.put(job, size)
+        while shelf.total > most and (oldest := shelf.jobs()[:1]):
             with self._lock.held:
-                self._outputs.take(jobs[0])
-            if isinstance(jobs[0].outputs, KeptOutputs):
-                jobs[0].outputs.drop()
-
-    def _note_metrics(self, job: JobRecord, metrics: KeptMetrics) -> None:
-        """Count what a job has measured; of the oldest jobs few points of each series stay."""
-        with self._lock.held:
-            self._metrics.put(job, metrics.size)
-        while self._metrics.total > METRICS_MEMORY and (jobs := self._metrics.jobs()):
-            with self._lock.held:
-                self._metrics.take(jobs[0])
-            if isinstance(jobs[0].metrics, KeptMetrics):
-                jobs[0].metrics.shorten(SHORT)
+                shelf.take(oldest[0])
+            shorten(oldest[0])
 
     def holds(self, job: JobRecord) -> bool:
         """True if a job has left a file, or much in memory, that goes with its last handle."""
@@ -83,3 +75,13 @@ class Printed:
                 shelf.take(job)
         if isinstance(job.log, JobLog):
             job.log.remove()
+
+
+def _drop_outputs(job: JobRecord) -> None:
+    if isinstance(job.outputs, KeptOutputs):
+        job.outputs.drop()
+
+
+def _shorten_metrics(job: JobRecord) -> None:
+    if isinstance(job.metrics, KeptMetrics):
+        job.metrics.shorten(SHORT)
