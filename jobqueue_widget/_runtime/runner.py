@@ -190,8 +190,7 @@ class Run:
 
     def progress(self, fraction: object, message: object = None) -> None:
         """Pass progress on, clamped; count what cannot be read as progress."""
-        if self.over:
-            self._engine.late_reports += 1
+        if self._is_late():
             return
         known, clean = read_fraction(fraction)
         if not clean:
@@ -203,13 +202,17 @@ class Run:
 
     def metrics(self, points: Points, *, anew: bool = False) -> None:
         """Keep what the job measures."""
-        if self.over:
-            self._engine.late_reports += 1
+        if self._is_late():
             return
         kept = self.job.metrics
         if not isinstance(kept, KeptMetrics):
             kept = self.job.metrics = KeptMetrics()
         kept.take(self.attempt, points, anew=anew)
+
+    def _is_late(self) -> bool:
+        """Count what is reported after the end, and say that it is."""
+        self._engine.late_reports += self.over
+        return self.over
 
     def log(self, data: bytes | str) -> None:
         """Append to the job's log."""
@@ -219,8 +222,7 @@ class Run:
 
     def output(self, told: dict[str, Any], body: bytes) -> None:
         """Keep what the job displays; say so to whoever shows it."""
-        if self.over:
-            self._engine.late_reports += 1
+        if self._is_late():
             return
         kept = self.job.outputs
         if not isinstance(kept, KeptOutputs):
