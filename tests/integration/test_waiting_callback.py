@@ -109,7 +109,9 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
 
 def is_alive(kernel: Kernel) -> bool:
     """It runs cells, what they start, and no interrupt between them ends it."""
-    kernel.run("await asyncio.sleep(0.01)")
+    cell = kernel.send("await asyncio.sleep(0.01)")
+    assert kernel.reply_to(cell)["status"] == "ok"
+    kernel.until_idle_after(cell)  # ipykernel ends if one comes between a cell's reply and that
     kernel.interrupt()
     kernel.run("assert await queue.submit_nowait(pow, 2, 3) == 8")
     return kernel.is_alive
