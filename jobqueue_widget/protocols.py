@@ -419,8 +419,8 @@ class DisplayProvider(Protocol):
         `.show()` shows it with what the job has displayed, `.follow_outputs()` what comes.
         """
 
-    def show_group(self, queue: Any, group: Any) -> None:
-        """Show a group in the cell that runs, and keep that up to date until it is done."""
+    def shown_group(self, queue: Any, group: Any) -> Any:
+        """Return what is shown of a group: the same, with its live cell as the widget."""
 
     def group_html(self, group: Any) -> str:
         """Return a static, escaped, script-free drawing of a group as it is now."""

@@ -54,6 +54,7 @@ class Commands:
         self._sync = sync
         self._port = port
         self._outputs = outputs
+        self.shown_group: JobGroup | None = None  # of a group's own cell, where its number is 0
         self.heard = False  # that there is a page
         self._lock = Lock()
         self._answers: OrderedDict[str, Answer | None] = OrderedDict()  # None: at work on it
@@ -251,7 +252,7 @@ class Commands:
         return {"job": again.id, **self._acted(True)}
 
     def _group(self, number: int) -> JobGroup:
-        group = self._queue._group_of_number(number)
+        group = self._queue._group_of_number(number) if number else self.shown_group
         if group is None:
             raise RequestError("not_found", "the jobs of that group are no longer kept")
         return group

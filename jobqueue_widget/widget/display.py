@@ -1,4 +1,4 @@
-"""What `display(queue)` and `display(job)` show: the live widget beside static fallbacks."""
+"""What a displayed queue, job or group shows: the live widget beside static fallbacks."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Callable
 
 from .._api.display_hook import register_hearing
 from .._api.sweeps.group import JobGroup
+from .._core.sweeps.group import Group
 from ..job import Job
 from ..protocols import MimeBundle
 from ..queue import JobQueue
 from .boxes import watch_displays
 from .cells.displayed import OutputsCell, is_notebook, show_outputs
-from .cells.group import GroupCell
 from .outputs import Data, Outputs
 from .parents import keep_parents
 from .pump import Hearing, route_by_page, this_kernel
 from .static_table import group_html, job_html, queue_html, queue_text
-from .view import JobCell, JobWidget, QueueWidget, SessionWidget
+from .view import GroupCell, JobCell, JobWidget, QueueWidget, SessionWidget
 
 
 class _Live:
-    """What the displays of a queue and of a job have in common: a widget and its outputs."""
+    """What the displays of a queue, a job and a group have in common: a widget and its outputs."""
 
-    widget: QueueWidget | JobWidget
+    widget: QueueWidget | JobWidget | GroupCell
 
     def bundle(self) -> MimeBundle:
         """Return the live view with static fallbacks, for a caller that takes one bundle only."""
@@ -99,12 +99,36 @@ class ShownJob(_Live):
         return row["status"], row["progress"], row["message"], row["cancel_phase"], row["held"]
 
 
+class ShownGroup(_Live):
+    """One group with its widget and its outputs."""
+
+    def __init__(self, queue: JobQueue, group: JobGroup) -> None:
+        self._queue = queue
+        self._group = group
+        self.outputs = Outputs(self, lambda: self.widget.has_page)
+        self.widget = GroupCell(queue, group, self.outputs)
+
+    def table(self, *, beside: bool) -> Data:
+        """Return the static drawing of the group."""
+        snapshot = self._queue._snapshot(0, 0, 0)
+        self._queue._renew_estimate()  # there may be no page that asks for one
+        done_at = self._queue._estimate.end_of(self._group._counted())
+        html = group_html(self._group, done_at, snapshot, self._mark(beside))
+        return {"text/html": html, "text/plain": repr(self._group)}
+
+    def revision(self) -> object:
+        """Return what the drawing shows of the group and that changes."""
+        return self._group.counts, self._group.total
+
+
 class Provider:
     """Makes each widget at its first display and keeps it as long as its queue or job is held."""
 
     def __init__(self) -> None:
         self._queues: weakref.WeakKeyDictionary[JobQueue, ShownQueue] = weakref.WeakKeyDictionary()
         self._jobs: weakref.WeakKeyDictionary[Job, ShownJob] = weakref.WeakKeyDictionary()
+        self._groups: weakref.WeakKeyDictionary[JobQueue, dict[Group | str, ShownGroup]]
+        self._groups = weakref.WeakKeyDictionary()
         self._hearing = Hearing()
 
     def shown_queue(self, queue: JobQueue) -> ShownQueue:
@@ -123,9 +147,15 @@ class Provider:
             self._listen(shown.widget)
         return shown
 
-    def show_group(self, queue: JobQueue, group: JobGroup) -> None:
-        """Show a group in the cell that runs, and keep that output up to date."""
-        GroupCell(queue, group)
+    def shown_group(self, queue: JobQueue, group: JobGroup) -> ShownGroup:
+        """Return the group with its one widget; make a new one if the host has closed it."""
+        groups = self._groups.setdefault(queue, {})
+        counted = group._counted() or group.name  # by its name while it has no jobs
+        shown = groups.get(counted)
+        if shown is None or not shown.widget.is_open:
+            shown = groups[counted] = ShownGroup(queue, group)
+            self._listen(shown.widget)
+        return shown
 
     def group_html(self, group: JobGroup) -> str:
         """Return a static drawing of a group as it is now."""
@@ -141,7 +171,7 @@ class Provider:
         self._listen(widget)
         return widget
 
-    def _listen(self, widget: QueueWidget | JobWidget) -> None:
+    def _listen(self, widget: QueueWidget | JobWidget | GroupCell) -> None:
         register_hearing(self._hearing)
         watch_displays()
         route_by_page(widget.comm)

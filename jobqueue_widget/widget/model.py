@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 from .._api.rows import KnownRows, has_changed, tell_apart
 from .._api.schema import FREE_TEXTS, USUAL
 from .._api.sweeps.forecasts import Estimate
+from .._api.sweeps.group import JobGroup
 from .._core.sweeps.standing import STATUSES
 from .._core.texts.fitting import LINE, ends, fit
 from ..job import Job
@@ -22,12 +24,15 @@ HEAD_ROWS = 25
 HISTORY_ROWS = 20
 GROUP_ROWS = 20
 METERS = 12
+MOST_KINDS = 5
+REMARK = 120  # characters of what is said of a kind of failures
 NOTE_LIMIT = 300  # a sentence that says what is wrong, and where it is kept
 LONGEST = 2_000  # characters that are looked at of a text
 
 INSTANTS = (("created_at", 0), ("started_at", 2), ("completed_at", 2))  # digits that are shown
 LEAST_WAIT = 10.0  # seconds; of a start that is nearer nothing is said
-GROUP = ("id", "name", "done_at", *STATUSES, "retriable", "more")  # what is sent, in this order
+GROUP = ("id", "name", "done_at", *STATUSES, "retriable", "more", "kinds")
+"""What is sent of a group, in this order."""
 
 State = dict[str, Any]
 
@@ -201,6 +206,60 @@ class JobSource(_Estimating):
     def is_outdated(self) -> bool:
         """Return True if a cell has redefined the function of the job."""
         return has_changed(self._job._record) is not self._differs
+
+
+class GroupSource(_Estimating):
+    """Source of one group's live cell."""
+
+    def __init__(self, queue: JobQueue, group: JobGroup) -> None:
+        super().__init__(queue)
+        self._group = group
+        self._counted: State = {}
+        self._kinds: list[str] = []
+        self._kinds_due_at = 0.0
+
+    def state(self) -> State:
+        """Return how the group stands, and the summary of its queue."""
+        over = self.is_over()  # before the row is made: then the row says so, too
+        snapshot = self.queue._snapshot(0, 0, 0)
+        row = self._group._standing()
+        kinds = self._kinds_of(row)
+        row["name"] = shorten(row["name"])
+        done_at = None if over else self.queue._estimate.end_of(self._group._counted())
+        row |= {} if done_at is None else {"done_at": done_at}
+        row |= {"kinds": kinds} if kinds else {}
+        summary = summary_of(snapshot, self.epoch)
+        if over:  # what else the queue does is no matter here, and nobody waits for a heartbeat
+            summary |= {"counts": dict.fromkeys(summary["counts"], 0), "paused": None}
+            summary["cleared"] = None
+        lists: State = {"running": [], "head": [], "history": []}
+        return {"summary": summary, **lists, "groups": [row], "job": {}, "resources": {}}
+
+    def _kinds_of(self, row: State) -> list[str]:
+        """List failures by kind, anew only if anything has ended, for a hundredth of the time."""
+        began = time.monotonic()
+        if row != self._counted and (self._group.done or began >= self._kinds_due_at):
+            self._counted = dict(row)
+            self._kinds = kinds_of(self._group)
+            self._kinds_due_at = began + 100 * (time.monotonic() - began)
+        return self._kinds
+
+    def is_over(self) -> bool:
+        """Return True once all of it has ended and nothing of it can be tried again."""
+        return self._group.done and not self._group.counts["failed"]
+
+    def is_outdated(self) -> bool:
+        """Return False: no row is about a function."""
+        return False
+
+
+def kinds_of(group: JobGroup) -> list[str]:
+    """List the most frequent kinds of failures, each with an example; one bounded line each."""
+    found = list(group.failures().items()) if group.counts["failed"] else []
+    lines = [f"{len(jobs):,} of {kind}, as: {jobs[0].error}" for kind, jobs in found[:MOST_KINDS]]
+    if len(found) > MOST_KINDS:
+        lines.append(f"and {len(found) - MOST_KINDS} more kinds")
+    return [shorten(line, REMARK) for line in lines]
 
 
 def shown_resources(queue: JobQueue) -> State:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from html import escape
 from typing import Any
 
 from .._api.rows import tell_apart
 from .._api.sweeps.group import JobGroup, left_of, size_of
-from .._core.texts.fitting import ends, fit, fit_all
+from .._core.texts.fitting import ends, fit_all
 from ..queue import JobQueue
+from .model import State, kinds_of
 from .texts import visible
 
 ROWS = 50
@@ -29,7 +31,7 @@ COLOURS = {
     "running": "#1668b8",
 }
 BAR = "display:flex;height:8px;max-width:600px;border-radius:4px;overflow:hidden;background:#8883"
-MOST_KINDS = 5
+SOON = 60.0  # seconds; of an end that is nearer nothing is said
 STYLE = "border-collapse:collapse;font-size:13px"
 CELL = "text-align:left;padding:2px 8px;border-bottom:1px solid #8884"
 BREAK = "overflow-wrap:anywhere;min-width:7em"  # a path is one long word
@@ -68,10 +70,17 @@ def job_html(row: dict[str, Any], snapshot: dict[str, Any] | None = None, mark: 
     return _html(told, f"<tbody>{_html_row(*_prepared([row]))}</tbody>", mark, how)
 
 
-def group_html(group: JobGroup, done_at: float | None = None) -> str:
+def group_html(
+    group: JobGroup, done_at: float | None = None, snapshot: State | None = None, mark: str = ""
+) -> str:
     """Return a bar in four colours, the counts in words, and failures by kind; escaped.
 
-    `done_at`: epoch seconds at which all may have ended, if that is known and worth to be said.
+    Args:
+        group: what is drawn.
+        done_at: epoch seconds at which all may have ended, if that is known.
+        snapshot: of its queue, which says as of when.
+        mark: of the widget it stands beside.
+
     """
     counts, total = group.counts, group.total
     whole = max(total or 0, sum(counts.values()))
@@ -83,34 +92,30 @@ def group_html(group: JobGroup, done_at: float | None = None) -> str:
     told = [f"{counts[kind]:,} {word}" for kind, word in TOLD.items() if counts[kind]]
     facts = [size_of(counts, total), *told, *left_of(counts, total)]
     heading = f"{group.title}: {group.progress:.0%} of {', '.join(facts)}"
-    if done_at is not None:
+    if done_at is not None and done_at - time.time() > SOON:
         heading += f"; done about {datetime.fromtimestamp(done_at).astimezone():%H:%M}"
-    return (
-        f'<div class="jqw-static jqw-group" dir="ltr" style="font-size:13px">'
-        f'<p style="margin:2px 0"><b dir="auto">{escape(visible(heading))}</b></p>'
-        f'<div style="{BAR}" aria-hidden="true">{parts}</div>{_kinds(group)}</div>'
-    )
-
-
-def _kinds(group: JobGroup) -> str:
-    """List the most frequent kinds of failures, each with an example."""
-    found = list(group.failures().items()) if group.counts["failed"] else []
-    lines = [f"{len(jobs):,} of {kind}, as: {jobs[0].error}" for kind, jobs in found[:MOST_KINDS]]
-    if len(found) > MOST_KINDS:
-        lines.append(f"and {len(found) - MOST_KINDS} more kinds")
     items = "".join(
-        f'<li dir="auto" style="{BREAK}">{escape(visible(fit(one, REMARK)))}</li>' for one in lines
+        f'<li dir="auto" style="{BREAK}">{escape(line)}</li>' for line in kinds_of(group)
     )
-    return f'<ul style="margin:4px 0;padding-left:20px">{items}</ul>' if items else ""
+    kinds = f'<ul style="margin:4px 0;padding-left:20px">{items}</ul>' if items else ""
+    as_of = how = ""
+    if snapshot is not None and not group.done:
+        as_of, how = f" {_as_of(snapshot)}", _how(snapshot, "group")
+    head = f'<p style="margin:2px 0"><b dir="auto">{escape(visible(heading))}</b>{as_of}</p>'
+    drawn = f'<div style="{BAR}" aria-hidden="true">{parts}</div>{kinds}'
+    return _framed(head, f'<div class="jqw-group" style="font-size:13px">{drawn}</div>', mark, how)
 
 
 def _html(told: str, table: str, mark: str, how: str) -> str:
+    return _framed(told, f'<table style="{STYLE}">{table}</table>', mark, how)
+
+
+def _framed(told: str, drawing: str, mark: str, how: str) -> str:
     kind, style = "jqw-static", ""
     if mark:
         kind, style = f"{kind} {BESIDE} jqw-of-{mark}", f"<style>{PLACED}</style>"
         told += f'<p class="jqw-how">{how}</p>' if how else ""
-    head = f'<div class="{kind}" dir="ltr">{style}{told}'
-    return f'{head}<table style="{STYLE}">{table}</table></div>'
+    return f'<div class="{kind}" dir="ltr">{style}{told}{drawing}</div>'
 
 
 def _as_of(snapshot: dict[str, Any]) -> str:

@@ -11,10 +11,11 @@ import anywidget
 import traitlets
 from comm import get_comm_manager
 
+from .._api.sweeps.group import JobGroup
 from ..job import Job
 from ..queue import JobQueue
 from .commands import Commands
-from .model import JobSource, QueueSource, Source, State, sent_group, sent_row
+from .model import GroupSource, JobSource, QueueSource, Source, State, sent_group, sent_row
 from .outputs import NO_OUTPUTS, Refreshable
 from .sync import CommPort, Sync
 
@@ -35,7 +36,7 @@ class _StateWidget(anywidget.AnyWidget):
     _esm = (STATIC / "widget.js").read_text(encoding="utf-8")
     _css = (STATIC / "widget.css").read_text(encoding="utf-8")
 
-    view = traitlets.Unicode("queue", help="what is drawn: 'queue' or 'job'").tag(sync=True)
+    view = traitlets.Unicode("queue", help="what is drawn: a queue, job or group").tag(sync=True)
     job_id = traitlets.Unicode("", help="the job of a progress cell, else empty").tag(sync=True)
     summary = traitlets.Dict(help="counts, phase, pause, lag, clock; see WIDGET state").tag(
         sync=True
@@ -171,6 +172,20 @@ class JobWidget(_StateWidget):
         self, queue: JobQueue, job: Job, outputs: Refreshable = NO_OUTPUTS, **traits: Any
     ) -> None:
         super().__init__(JobSource(queue, job), outputs, view="job", job_id=job.id, **traits)
+
+
+class GroupCell(_StateWidget):
+    """The live cell of one group, with the script that the widget of its queue has brought."""
+
+    _esm = (STATIC / "cell.js").read_text(encoding="utf-8")
+    _css = ""
+
+    script_of = traitlets.Unicode(help="the model of the queue's widget").tag(sync=True)
+
+    def __init__(self, queue: JobQueue, group: JobGroup, outputs: Refreshable) -> None:
+        script = queue.widget.model_id
+        super().__init__(GroupSource(queue, group), outputs, view="group", script_of=script)
+        self._commands.shown_group = group
 
 
 class JobCell(JobWidget):

@@ -6,6 +6,7 @@ import { Follower } from "./follow";
 import type { Model } from "./protocol";
 import { keepKeys } from "./ui/keys";
 import { Context } from "./views/context";
+import { GroupView } from "./views/groups";
 import { JobView } from "./views/job";
 import { QueueView } from "./views/queue";
 
@@ -38,8 +39,9 @@ function render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
   const context = new Context(model, () => {
     if (frame === 0 && !signal.aborted) frame = requestAnimationFrame(draw);
   });
-  const view = model.get("view") === "job"
-    ? new JobView(context, signal, model.get("open_log") === true)
+  const kind = model.get("view");
+  const view = kind === "job" ? new JobView(context, signal, model.get("open_log") === true)
+    : kind === "group" ? new GroupView(context, signal)
     : new QueueView(context, signal);
 
   function draw(): void {

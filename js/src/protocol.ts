@@ -9,6 +9,7 @@ export type ListName = "running" | "pending" | "history";
 export const LISTS: readonly ListName[] = ["running", "pending", "history"];
 
 const MOST_GROUPS = 20;
+const MOST_KINDS = 6;
 
 export interface Counts {
   pending: number;
@@ -68,6 +69,8 @@ export interface Group {
   retriable: number;
   /** When all of it may be done, in seconds of the kernel's clock; null while nobody knows. */
   done_at: number | null;
+  /** The most frequent kinds of failures with an example; told to the cell of one group only. */
+  kinds: string[];
 }
 
 export interface Resources {
@@ -157,6 +160,10 @@ export function cleanSummary(value: unknown): Summary | null {
   };
 }
 
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.slice(0, MOST_KINDS).map((one) => text(one)) : [];
+}
+
 /** A group is sent as a list of values, without zeros at its end. */
 export function cleanGroups(value: unknown): Group[] {
   const items = Array.isArray(value) ? value.filter(Array.isArray).slice(0, MOST_GROUPS) : [];
@@ -173,6 +180,7 @@ export function cleanGroups(value: unknown): Group[] {
       retriable: retriable ?? 0,
       more: Math.max(-1, Math.floor(num(counts[6]))),
       done_at: num(end) > 0 ? num(end) : null,
+      kinds: texts(counts[7]),
     };
   });
 }

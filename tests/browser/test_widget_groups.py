@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, expect
 from tests.browser.conftest import Fresh, Open
 from tests.browser.lab import Notebook
 from tests.browser.test_widget_accessibility import AXE, FOUND, set_theme
-from tests.browser.widget import SETTLED, SETUP, button, press, region, until_value
+from tests.browser.widget import SETTLED, SETUP, button, press, press_in, region, until_value
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -134,3 +134,51 @@ def test_axe_finds_no_violation_in_groups(fresh: Fresh) -> None:
         assert notebook.page.evaluate(FOUND) == [], f"{theme}, chosen and asked"
         notebook.page.keyboard.press("Escape")
         group(notebook, "overnight").click()
+
+
+def cell_of(notebook: Notebook, name: str) -> Locator:
+    """The live cell of a group."""
+    return notebook.page.get_by_role("group", name=f"Group {name}")
+
+
+def test_a_group_in_a_cell_of_its_own_is_followed_retried_and_cancelled(fresh: Fresh) -> None:
+    notebook = fresh(LUCKY, "runs", WAITING + "\ndisplay(others)")
+    cell = cell_of(notebook, "sweep 7")
+    expect(cell).to_contain_text("3 of 3 · 2 failed")
+    expect(cell.get_by_role("listitem")).to_have_text(
+        "2 of ValueError, as: ValueError: 2 had no luck"
+    )
+    press_in(cell_of(notebook, "others"), "Cancel others")
+    press_in(cell_of(notebook, "others"), "Cancel others: stop 3 jobs?")
+    until_value(notebook, "others.counts['cancelled']", 3)
+    expect(cell_of(notebook, "others")).to_contain_text("3 of 3 · 3 cancelled")
+    notebook.value_of("lucky.write_text('123')")
+    press_in(cell, "Retry 2 failed of sweep 7")
+    until_value(notebook, "runs.counts['pending']", 2)
+    notebook.value_of("slow.cancel(force=True)")
+    until_value(notebook, "runs.counts['completed']", 3)
+    expect(cell.locator(".jqw-info")).to_have_text("3 of 3")
+    expect(cell.get_by_role("listitem")).to_have_count(0)
+
+
+def test_buttons_in_the_cell_of_a_group_work_while_a_cell_waits(open_notebook: Open) -> None:
+    waits = ("others.wait()", "print('behind')")
+    notebook = open_notebook(SETUP, WAITING, "others", *waits, unfinished=2)
+    cell = cell_of(notebook, "others")
+    expect(cell).to_contain_text("0 of 3")
+    press_in(cell, "Cancel others")
+    press_in(cell, "Cancel others: stop 3 jobs?")
+    expect(notebook.page.locator(".jp-OutputArea-output", has_text="behind")).to_be_visible()
+    assert notebook.value_of("others.counts['cancelled']") == 3
+
+
+def test_axe_finds_no_violation_in_the_cell_of_a_group(fresh: Fresh) -> None:
+    notebook = fresh(LUCKY, "runs", WAITING, "slow")
+    expect(cell_of(notebook, "sweep 7")).to_contain_text("2 failed")
+    notebook.page.evaluate(AXE.read_text())
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        set_theme(notebook, theme)
+        cell_of(notebook, "overnight").get_by_role("button", name="Cancel overnight").click()
+        notebook.page.wait_for_timeout(SETTLED)
+        assert notebook.page.evaluate(FOUND) == [], theme
+        notebook.page.keyboard.press("Escape")

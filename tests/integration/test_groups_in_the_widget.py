@@ -16,6 +16,7 @@ from jobqueue_widget._api.sweeps.forecasts import HasDrawings, forecast_of
 from jobqueue_widget._core.sweeps.eta import Forecast
 from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget import model
+from jobqueue_widget.widget.display import PROVIDER
 from jobqueue_widget.widget.model import GROUP_ROWS
 from tests.conditions import until
 from tests.integration.test_widget_model import HOSTILE, Page, shown
@@ -254,3 +255,40 @@ async def test_forecasts_are_made_seldom_and_only_for_who_looks(
         await until(lambda: page.widget.summary["done_at"] is not None)
         assert made == 1  # however many flushes there were
         runs.cancel()
+
+
+async def test_the_cell_of_a_group_tells_of_it_alone_and_acts_on_it_as_number_0() -> None:
+    async with shown(max_running=2) as (queue, of_queue):
+        lucky = {0}
+        group = queue.map(unless, itertools.repeat(lucky), range(3))  # without a name
+        queue.options(group="other").map(fine, range(2))
+        page = Page(queue, PROVIDER.shown_group(queue, group).widget)
+        assert PROVIDER.shown_group(queue, group).widget is page.widget
+        await until(lambda: page.widget.groups[0].get("failed") == 2)
+        (row,) = page.widget.groups
+        assert (row["id"], counts(row)) == (0, {"completed": 1, "failed": 2, "retriable": 2})
+        assert row["kinds"] == ["2 of ValueError, as: ValueError: 1 had no luck"]
+        assert of_queue.code_of("retry_group", group=0) == "not_found"
+        lucky |= {1, 2}
+        assert page.ask("retry_group", group=0)["ok"]
+        await until(lambda: [counts(r) for r in page.widget.groups] == [{"completed": 3}])
+        assert "kinds" not in page.widget.groups[0]
+        page.widget.close()
+        assert PROVIDER.shown_group(queue, group).widget is not page.widget
+        PROVIDER.shown_group(queue, group).widget.close()
+
+
+async def test_the_cell_of_a_group_cancels_what_is_left_and_hides_what_a_page_must_not_see() -> (
+    None
+):
+    async with shown(max_running=1) as (queue, _):
+        gate = asyncio.Event()
+        group = queue.options(group="".join(HOSTILE[:3]) * 9).map(
+            gated, itertools.repeat(gate), range(3)
+        )
+        page = Page(queue, PROVIDER.shown_group(queue, group).widget)
+        assert len(page.widget.groups[0]["name"]) <= 80
+        assert page.ask("cancel_group", group=0)["ok"]
+        await until(lambda: counts(page.widget.groups[0]) == {"cancelled": 3})
+        assert group.counts["cancelled"] == 3
+        page.widget.close()

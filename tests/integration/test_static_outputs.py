@@ -269,14 +269,14 @@ def test_a_group_is_drawn_as_it_stands_and_follows_its_jobs(shown: str) -> None:
 
 ENDS_WHILE_IT_IS_DRAWN = """
 import threading, time
-import jobqueue_widget.widget.cells.group as cells
+import jobqueue_widget.widget.display as cells
 from jobqueue_widget import JobQueue
 queue = await JobQueue(loop="thread").start()
 go = threading.Event()
 runs = queue.options(executor="thread", group="late").map(lambda _: go.wait(20), range(2))
 as_html = cells.group_html
-def ends_meanwhile(group, done_at):
-    html = as_html(group, done_at)
+def ends_meanwhile(group, *how):
+    html = as_html(group, *how)
     go.set()
     while not group.done:
         time.sleep(0.01)

@@ -39,8 +39,8 @@ HOSTILE = [
 class Page:
     """What a page sends and what it is answered."""
 
-    def __init__(self, queue: JobQueue) -> None:
-        self.widget = queue.widget
+    def __init__(self, queue: JobQueue, widget: Any = None) -> None:
+        self.widget = queue.widget if widget is None else widget
         self.answers: list[dict[str, Any]] = []
         self.commands: Commands = self.widget._commands
         self.commands._port._send = self.answers.append

@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..._core.jobs import JobRecord, JobStatus
+from ..._core.sweeps.group import Group
+from ..._core.sweeps.standing import add_what_comes, standings
 from ..._core.texts.fitting import fit
 from ...errors import (
     InvalidOptionError,
@@ -363,6 +365,15 @@ class JobGroup(Members):
             )
         return self._control.retry_several(list(dict.fromkeys(chosen)), self._name)
 
+    def _standing(self) -> dict[str, Any]:
+        """Return how it stands as plain values, for its live cell; its number is 0."""
+        with self._control.engine.lock.held:
+            group = self._counted() or Group(self._name)
+            (row,) = standings([group], [])
+            for drawing in self._drawn_on():
+                add_what_comes(row, drawing)
+            return row | {"id": 0}
+
     # -- shown -------------------------------------------------------------------------------------
 
     def _repr_mimebundle_(self, **_: Any) -> MimeBundle:
@@ -375,7 +386,7 @@ class JobGroup(Members):
         queue = self._control.queue()
         if queue is None:
             raise NotImplementedError  # IPython's way to say: show the bundle instead
-        provider().show_group(queue, self)
+        provider().shown_group(queue, self).outputs.show()
 
     def __repr__(self) -> str:
         counts, total = self.counts, self.total

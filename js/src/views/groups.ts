@@ -5,6 +5,7 @@ import { amount } from "../ui/amount";
 import { active, attr, button, css, div, enable, h, setText, show, span } from "../ui/dom";
 import { place } from "../ui/list";
 import { clock } from "../ui/time";
+import { Banner } from "./banner";
 import type { Context } from "./context";
 import type { Filter } from "./filter";
 
@@ -252,3 +253,67 @@ export class Groups {
   }
 }
 
+/** The live cell of one group: its line, its banner, and what has failed by kind. */
+export class GroupView {
+  readonly node = h("div", { class: "jqw jqw-job", role: "group", "aria-label": "Group" });
+  #banner: Banner;
+  #line: GroupLine;
+  #kinds = h("ul", { class: "jqw-kinds" });
+  #failed = -1;
+  #open = -1;
+
+  constructor(
+    private context: Context,
+    signal: AbortSignal,
+  ) {
+    this.#banner = new Banner(context);
+    const line = (this.#line = new GroupLine(context));
+    const acts = h("span", { class: "jqw-group-acts" }, line.retry, line.cancel);
+    this.node.append(
+      h(
+        "div", { class: "jqw-job-line" },
+        h("span", { class: "jqw-what jqw-name" }, line.name), line.bar.node, line.info, line.time,
+        acts,
+      ),
+      this.#kinds, this.#banner.node, context.live.node,
+    );
+    this.node.addEventListener("keydown", (event) => {
+      if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
+      if (event.key !== "Delete") return;
+      event.preventDefault();
+      line.press();
+    }, { signal });
+  }
+
+  render(): void {
+    const { context } = this;
+    const [group] = context.store.groups;
+    this.#banner.update();
+    this.node.classList.toggle("jqw-dim", context.rpc.gone);
+    if (group === undefined) return;
+    attr(this.node, "aria-label", `Group ${group.name}`);
+    this.#line.update(group);
+    this.#list(group.kinds);
+    this.#announce(group);
+  }
+
+  #list(kinds: string[]): void {
+    show(this.#kinds, kinds.length > 0);
+    while (this.#kinds.children.length > kinds.length) this.#kinds.lastChild?.remove();
+    kinds.forEach((text, at) => {
+      const known = this.#kinds.children[at];
+      const node = known instanceof HTMLElement ? known : this.#kinds.appendChild(h("li"));
+      setText(node, text);
+    });
+  }
+
+  #announce(group: Group): void {
+    const open = group.pending + group.running;
+    const firstFailure = this.#failed === 0 && group.failed > 0;
+    const justDone = this.#open > 0 && open === 0;
+    if (firstFailure || justDone) {
+      this.context.live.say(`${group.name}: ${wordsOfGroup(group)}`, firstFailure);
+    }
+    [this.#failed, this.#open] = [group.failed, open];
+  }
+}
