@@ -15,7 +15,7 @@ export function makeRow(id: string, given: Partial<Row> = {}): Row {
 
 const GROUP = [
   "id", "name", "done_at", "pending", "running", "completed", "failed", "cancelled", "retriable",
-  "more",
+  "more", "kinds",
 ];
 
 /** A group as the kernel sends it. */

@@ -9,12 +9,17 @@ const group = (given: Partial<Group>): Group =>
 
 test("what a group does not tell is zero, and garbage is made of the right type", () => {
   const none = { pending: 0, running: 0, completed: 0, failed: 0, cancelled: 0, retriable: 0 };
-  assert.deepEqual(group({}), { id: 1, name: "sweep", ...none, more: 0, done_at: null });
+  const unknown = { more: 0, done_at: null, kinds: [] };
+  assert.deepEqual(group({}), { id: 1, name: "sweep", ...none, ...unknown });
   assert.deepEqual(cleanGroups([[1, "sweep"]]), [group({})]);
   const odd = { id: "x", name: 7, pending: -3, failed: "<b>", more: -9.5, done_at: NaN };
   assert.deepEqual(cleanGroups([sentGroup(odd), null, "x"]), [
-    { id: 0, name: "group", ...none, more: -1, done_at: null },
+    { id: 0, name: "group", ...none, ...unknown, more: -1 },
   ]);
+  const kinds = ["1 of ValueError", 7, ...new Array(9).fill("and more")];
+  assert.deepEqual(group({ kinds: kinds as string[] }).kinds.length, 6);
+  assert.deepEqual(group({ kinds: kinds as string[] }).kinds.slice(0, 3), [kinds[0], "", "and more"]);
+  assert.deepEqual(group({ kinds: "all" as never }).kinds, []);
   assert.deepEqual(cleanGroups("x"), []);
   assert.equal(cleanGroups(new Array(50).fill([1])).length, 20);
 });
