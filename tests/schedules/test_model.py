@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ from jobqueue_widget._runtime.sweeps.keyed import accept_prepared, end_review
 from jobqueue_widget._threads.locks import Lock
 
 from .model import PlainJob, PlainQueue, chained
+from .taking import CHAINED
 
 MAX_HISTORY = 3
 LISTEN = 3.0  # seconds between ask and force, where the limit of a job is the cause
@@ -683,7 +685,7 @@ def facts_of(record: JobRecord) -> tuple[object, ...]:
         None if record.failure is None else str(record.failure),
         record.result,
         record.finished_before_cancel,
-        "" if record.cancel_reason.startswith("dependency") else record.cancel_reason,
+        "" if record.cancel_reason.startswith(CHAINED) else record.cancel_reason,
     )
 
 
@@ -705,6 +707,34 @@ def facts_of_plain(job: PlainJob) -> tuple[object, ...]:
         job.finished_before_cancel,
         job.reason,
     )
+
+
+def test_both_know_a_job_that_takes_a_result_that_was_let_go() -> None:
+    """Four steps in a row that chance seldom finds."""
+    both = TwoQueues()
+    both.open(started=True, lanes=1, keep=8)
+    submit = partial(
+        both.submit,
+        priority=0,
+        retries=0,
+        limit=None,
+        can_kill=True,
+        plugin=False,
+        whatever=False,
+        delay=None,
+        deadline=None,
+        retry_on=(),
+        first_wait=None,
+        count=1,
+        group=None,
+        look=True,
+    )
+    submit(after=[], takes=0)
+    both.work_ends(idle=False, look=True, outcome=Outcome("value", "result"), pick=0)
+    both.a_result_is_let_go(pick=0)
+    submit(after=[0], takes=1)
+    both.everything_agrees()
+    both.teardown()
 
 
 @pytest.mark.timeout(170)
