@@ -564,9 +564,8 @@ async def test_a_closed_queue_is_freed_also_if_something_of_its_own_holds_it(hol
     await queue.close()
     known = weakref.ref(queue)
     del queue
-    await asyncio.sleep(0)
-    gc.collect()
-    assert known() is None
+    # A thread that ends may hold it for a moment yet; what leaks never goes.
+    await until(lambda: gc.collect() >= 0 and known() is None)
 
 
 def test_a_coroutine_job_whose_loop_closes_before_its_first_step_is_let_go() -> None:
