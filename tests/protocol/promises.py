@@ -21,9 +21,10 @@ from .world import Page, World
 
 LISTS = ("running", "pending", "history")
 OF_THE_FLUSH = ("seq", "t")
-EMPTY = {"done_at": None, "kinds": []} | dict.fromkeys(
+EMPTY: dict[str, object] = dict.fromkeys(
     ("pending", "running", "completed", "failed", "cancelled", "more", "retriable"), 0
-)  # what is not sent of a group
+) | {"done_at": None, "kinds": []}
+"""What is not sent of a group."""
 NOT_OF_WINDOWS = ("news_at", "start_about")  # told in the traits only; as old as it may be
 
 
