@@ -82,7 +82,7 @@ def group_html(
         mark: of the widget it stands beside.
 
     """
-    counts, total = group.counts, group.total
+    counts, total, over = group.counts, group.total, group.done
     whole = max(total or 0, sum(counts.values()))
     parts = "".join(
         f'<span style="width:{100 * counts[kind] / whole:.4g}%;background:{colour}"></span>'
@@ -92,14 +92,14 @@ def group_html(
     told = [f"{counts[kind]:,} {word}" for kind, word in TOLD.items() if counts[kind]]
     facts = [size_of(counts, total), *told, *left_of(counts, total)]
     heading = f"{group.title}: {group.progress:.0%} of {', '.join(facts)}"
-    if done_at is not None and done_at - time.time() > SOON:
+    if done_at is not None and not over and done_at - time.time() > SOON:
         heading += f"; done about {datetime.fromtimestamp(done_at).astimezone():%H:%M}"
     items = "".join(
         f'<li dir="auto" style="{BREAK}">{escape(line)}</li>' for line in kinds_of(group)
     )
     kinds = f'<ul style="margin:4px 0;padding-left:20px">{items}</ul>' if items else ""
     as_of = how = ""
-    if snapshot is not None and not group.done:
+    if snapshot is not None and not over:
         as_of, how = f" {_as_of(snapshot)}", _how(snapshot, "group")
     head = f'<p style="margin:2px 0"><b dir="auto">{escape(visible(heading))}</b>{as_of}</p>'
     drawn = f'<div style="{BAR}" aria-hidden="true">{parts}</div>{kinds}'

@@ -326,3 +326,10 @@ def test_a_group_that_takes_long_says_when_it_is_done() -> None:
     start = "from jobqueue_widget import JobQueue; queue = await JobQueue().start()"
     html = outputs_after(start, LONG, "runs")[2]["text/html"]
     assert re.search(r"% of 1,000, .* queued; done about \d\d:\d\d<", html), html
+
+
+def test_a_group_that_has_ended_is_not_said_to_end_later() -> None:
+    start = "from jobqueue_widget import JobQueue; queue = await JobQueue().start()"
+    html = outputs_after(start, LONG, "runs", "runs.cancel(); await queue.join()")[2]["text/html"]
+    assert "100% of 1,000" in html
+    assert "done about" not in html
