@@ -174,13 +174,17 @@ class JobWidget(_StateWidget):
         super().__init__(JobSource(queue, job), outputs, view="job", job_id=job.id, **traits)
 
 
-class GroupCell(_StateWidget):
-    """The live cell of one group, with the script that the widget of its queue has brought."""
+class _Cell(_StateWidget):
+    """A cell of its own, with the script that the widget of its queue has brought."""
 
     _esm = (STATIC / "cell.js").read_text(encoding="utf-8")
     _css = ""
 
     script_of = traitlets.Unicode(help="the model of the queue's widget").tag(sync=True)
+
+
+class GroupCell(_Cell):
+    """The live cell of one group."""
 
     def __init__(self, queue: JobQueue, group: JobGroup, outputs: Refreshable) -> None:
         script = queue.widget.model_id
@@ -188,13 +192,9 @@ class GroupCell(_StateWidget):
         self._commands.shown_group = group
 
 
-class JobCell(JobWidget):
-    """A progress cell of its own, with the script that the widget of its queue has brought."""
+class JobCell(_Cell, JobWidget):
+    """The progress cell of one job."""
 
-    _esm = (STATIC / "cell.js").read_text(encoding="utf-8")
-    _css = ""
-
-    script_of = traitlets.Unicode(help="the model of the queue's widget").tag(sync=True)
     open_log = traitlets.Bool(False, help="its log is open from the beginning").tag(sync=True)
 
     def __init__(self, queue: JobQueue, job: Job, outputs: Refreshable) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..._core.jobs import JobRecord, JobStatus
 from ..._core.sweeps.group import Group
-from ..._core.sweeps.standing import add_what_comes, standings
+from ..._core.sweeps.standing import add_what_comes, standing
 from ..._core.texts.fitting import fit
 from ...errors import (
     InvalidOptionError,
@@ -27,7 +27,6 @@ from .members import HasJobs, Members
 from .table import table_of
 
 if TYPE_CHECKING:
-    from ..._core.sweeps.group import Group
     from .drawing import Drawing
 
 Errors = Literal["raise", "return", "skip"]
@@ -368,8 +367,7 @@ class JobGroup(Members):
     def _standing(self) -> dict[str, Any]:
         """Return how it stands as plain values, for its live cell; its number is 0."""
         with self._control.engine.lock.held:
-            group = self._counted() or Group(self._name)
-            (row,) = standings([group], [])
+            row = standing(self._counted() or Group(self._name))
             for drawing in self._drawn_on():
                 add_what_comes(row, drawing)
             return row | {"id": 0}
