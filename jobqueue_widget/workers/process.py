@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -273,6 +274,8 @@ class WorkerProcess(PipedWorker):
 
     def _on_exit(self) -> None:
         """Handle the end of the process: read its last output, then end what is left of it."""
+        if self.gone:
+            return
         assert self._process is not None
         with self._lock.held:
             self._dying = True
@@ -359,6 +362,8 @@ class WorkerProcess(PipedWorker):
         except subprocess.TimeoutExpired:
             return False
         clean_up_processes(self.pid, self.id, self._known)
+        with contextlib.suppress(RuntimeError):  # no thread can be started at the very end
+            self._io.call(self._on_exit)  # it may be closed next, and tells no one of pipes then
         return True
 
     def forget_after_fork(self) -> None:

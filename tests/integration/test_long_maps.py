@@ -71,7 +71,7 @@ async def test_items_are_drawn_as_there_is_room() -> None:
         assert len(taken) == AHEAD + 1, "one more tells that there are more"
         while not group.done:
             most = max(most, len(taken) - group.counts["completed"])
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         assert await group == list(range(300))
     assert most <= AHEAD + 1 + 3 + drawing.AT_A_TIME
     others = threads - {threading.current_thread().name}
@@ -161,7 +161,7 @@ async def test_who_has_a_map_by_its_name_waits_for_all_of_it_too(how: str) -> No
             waits if asyncio.iscoroutine(waits) else asyncio.wrap_future(waits)
         )
         for _ in range(10):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         goes_on.set()
         await ends
         assert group.done
@@ -280,7 +280,7 @@ async def test_jobs_that_are_held_take_no_room() -> None:
 
 async def group_without(group: JobGroup, place: int) -> list[int]:
     while not group.done:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
     assert group[place].status == "cancelled"
     return group.results("skip")
 
@@ -582,7 +582,7 @@ async def test_a_dropped_queue_goes_on_while_there_are_items_to_come() -> None:
     inside = inspect(queue)
     del queue
     gc.collect()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
     goes_on.set()
     with pytest.warns(ResourceWarning, match="was dropped"):
         await until(lambda: inside.phase == "closed")
@@ -630,7 +630,7 @@ async def test_a_map_that_is_run_again_may_be_awaited_before_all_of_it_is_asked_
     async with running(copy) as queue:
         group = queue.options(key="{0}", ahead=AHEAD).map(same, slowly(2 * AHEAD))
         waits = asyncio.ensure_future(_all(group))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
         awaited.set()
         assert await waits == list(range(2 * AHEAD))
 

@@ -14,6 +14,7 @@ import warnings
 import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -32,6 +33,7 @@ from jobqueue_widget import (
 from jobqueue_widget.errors import UnsupportedLoopError
 from jobqueue_widget.executors.thread import ThreadExecutor
 from jobqueue_widget.testing import inspect
+from jobqueue_widget.workers.guard import GUARD
 from tests.conditions import until
 
 REPOSITORY = str(Path(__file__).parents[2])
@@ -334,6 +336,39 @@ def test_a_loop_closed_without_a_stop_fails_what_ran_and_keeps_what_waits() -> N
     asyncio.run(second())
     for task in left:  # what the test itself left hanging on the closed loop
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("works", [False, True])
+def test_a_worker_whose_loop_was_closed_leaves_nothing_however_late_the_io_thread(
+    works: bool,
+) -> None:
+    """It hears of the worker's end and that it shall end itself in the same moment."""
+    queue = JobQueue()
+    loop = asyncio.new_event_loop()
+    held = threading.Event()
+
+    async def begin() -> int:
+        await queue.start()
+        worker = await queue.submit_nowait(os.getpid)
+        if works:
+            await until(lambda job=queue.submit_nowait(time.sleep, 60): job.status == "running")
+        return cast(int, worker)
+
+    worker = loop.run_until_complete(begin())
+    assert worker in GUARD._groups
+    io = inspect(queue).engine.io
+
+    def hold() -> None:
+        held.set()
+        while not io._closing:
+            time.sleep(0.001)
+
+    io.call(hold)
+    assert held.wait(20)
+    loop.close()
+    queue.submit_nowait(noop)
+    assert worker not in GUARD._groups
+    queue.cancel_all("pending")
 
 
 def test_a_loop_closed_in_the_turn_in_which_an_executor_shall_close_leaves_nothing() -> None:
