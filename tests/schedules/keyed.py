@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,18 @@ def _stands(tracked: Tracked) -> bool:
     record = tracked.record
     if record.status is JobStatus.completed:
         return type(tracked.value) is not NotKept
-    return not record.status.ended and not (tracked.cannot_run and record.held)
+    return not record.status.ended and not _is_lost(tracked)
+
+
+def _is_lost(tracked: Tracked) -> bool:
+    return tracked.cannot_run and tracked.record.held and not tracked.record.status.ended
+
+
+def _goes_with(tracked: Tracked | None, lost: Sequence[Tracked]) -> bool:
+    """Whether it waits for one of these, and is cancelled with it."""
+    if tracked is None or tracked.record.status.ended:
+        return False
+    return tracked in lost or any(_goes_with(parent, lost) for parent in tracked.parents)
 
 
 def check_launch(world: World, tracked: Tracked) -> None:
@@ -66,7 +78,12 @@ class Call:
     def look(self) -> None:
         """See what stands for each key. After the last look the queue accepts, in one step."""
         known = self.world.engine.state.jobs
-        self.expected = {text: standing(self.world, text) for text in self.texts}
+        last = [newest(self.world, text) for text in self.texts]
+        lost = [one for one in last if one is not None and _is_lost(one)]  # and will be replaced
+        found = {text: standing(self.world, text) for text in self.texts}
+        self.expected = {
+            text: None if _goes_with(job, lost) else job for text, job in found.items()
+        }
         self.known = {tracked.job.id for tracked in self.world.jobs.values()} & known.keys()
 
     def preparing(self, spec: JobSpec) -> None:
