@@ -351,7 +351,8 @@ def test_a_worker_whose_loop_was_closed_leaves_nothing_however_late_the_io_threa
         await queue.start()
         worker = await queue.submit_nowait(os.getpid)
         if works:
-            await until(lambda job=queue.submit_nowait(time.sleep, 60): job.status == "running")
+            job = queue.submit_nowait(time.sleep, 60)
+            await until(lambda: job.status == "running")
         return cast(int, worker)
 
     worker = loop.run_until_complete(begin())
