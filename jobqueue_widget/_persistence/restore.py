@@ -89,7 +89,9 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         engine.keeper.reader = reader
         restorer = _Restorer(engine, submission, contents, reader)
         engine.continue_after(contents.numbers_given)
-        if contents.jobs:
+        if contents.sessions:
+            engine.ids.continue_run(contents.sessions[0].run_id)
+        if contents.jobs:  # a journal of before may have another key
             last = contents.jobs[-1][0]
             engine.ids.continue_from(last.id, last.number)
         engine.earlier_runs = frozenset(session.run_id for session in contents.sessions)
