@@ -235,7 +235,7 @@ class Job(Handle):
 
         Without a step it is the seconds since the job began. A gap (None) stands for what was not
         finite. Of the latest attempt; of each metric at most 1,000 points, thinned so that the
-        extremes, the first and the last stay. Not in a journal.
+        extremes, the first and the last stay. A journal has them once the job has ended.
         """
         return metrics_of(self._record)
 
@@ -406,7 +406,7 @@ class Job(Handle):
 
         That is what `display(…)`, `plt.show()` and a figure that a worker returns give, as far as
         they are more than text. Their text is in the log, at its place. Of its latest attempt at
-        most 50, with 20 MiB in all. Not in a journal.
+        most 50, with 20 MiB in all; a journal keeps up to 4 MiB of them, once it has ended.
         """
         return outputs_of(self._record)
 

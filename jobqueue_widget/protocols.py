@@ -18,7 +18,15 @@ from ._core.jobs import BlockReason, Outcome
 from ._core.machine.resources import MachineStats
 from ._core.machine.told import Figures
 from ._core.spec import JobSpec
-from ._core.stored import Changes, Contents, KeptFunction, KeptResult, Session, StoredRequest
+from ._core.stored import (
+    Changes,
+    Contents,
+    KeptFunction,
+    KeptResult,
+    KeptTold,
+    Session,
+    StoredRequest,
+)
 from .child.capture.series import Points
 
 Request = StoredRequest  #: as journals of others import it
@@ -463,6 +471,9 @@ class Journal(Protocol):
     def log(self, job_id: str) -> bytes:
         """Return the end of what a job printed."""
 
+    def told(self, job_id: str) -> KeptTold:
+        """Return what else it has told."""
+
     def mark_incomplete(self) -> None:
         """Note a failed `write`: later sessions must not trust what is pending. Never raises."""
 
@@ -506,6 +517,7 @@ __all__ = [
     "KeepsWorkers",
     "KeptFunction",
     "KeptResult",
+    "KeptTold",
     "LaunchesAnywhere",
     "LaunchesPlugins",
     "LoadedPlugin",

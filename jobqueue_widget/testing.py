@@ -22,6 +22,7 @@ from ._core.stored import (
     Contents,
     KeptFunction,
     KeptResult,
+    KeptTold,
     Session,
     StoredRequest,
     StoredState,
@@ -214,6 +215,7 @@ class MemoryJournal:
         self._functions: dict[bytes, KeptFunction] = {}
         self._results: dict[str, KeptResult] = {}
         self._logs: dict[str, bytes] = {}
+        self._told: dict[str, KeptTold] = {}
         self._sessions: list[Session] = []
         self._forgotten: dict[str, int] = {}
         self._pause: tuple[str, float] | None = None
@@ -251,6 +253,7 @@ class MemoryJournal:
             pause=self._pause,
             cleared_to=self._cleared_to,
             with_log=frozenset(self._logs),
+            with_told=frozenset(self._told),
             with_result=frozenset(self._results),
             with_value=frozenset(i for i, one in self._results.items() if one.form == "pickle"),
             complete=self._complete,
@@ -269,10 +272,11 @@ class MemoryJournal:
         self._requests |= {request.id: request for request in changes.requests}
         self._states |= {state.id: state for state in changes.standings}
         self._logs |= dict(changes.logs)
+        self._told |= dict(changes.told)
         self._results |= dict(changes.results)
         if gone := {number for number, _ in changes.forgotten}:
             for job_id in [one.id for one in self._requests.values() if one.number in gone]:
-                for kept in (self._requests, self._states, self._logs, self._results):
+                for kept in (self._requests, self._states, self._logs, self._told, self._results):
                     kept.pop(job_id, None)
         if changes.erased:
             needed = {request.function for request in self._requests.values()}
@@ -305,6 +309,10 @@ class MemoryJournal:
     def log(self, job_id: str) -> bytes:
         """Return the end of what a job printed."""
         return self._logs.get(job_id, b"")
+
+    def told(self, job_id: str) -> KeptTold:
+        """Return what else it has told."""
+        return self._told.get(job_id, KeptTold(None, None))
 
     def mark_incomplete(self) -> None:
         """Note that a write has failed."""

@@ -7,6 +7,8 @@ variant and random bits; the rest of the run id and random bits. Ids of 0.1 are 
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 _MASK = (1 << 32) - 1
 _FACTOR = 0x9E3779B1  # odd, so that multiplying by it modulo 2**32 can be undone
 _INVERSE = pow(_FACTOR, -1, 1 << 32)
@@ -18,21 +20,24 @@ class JobIds:
 
     Args:
         run_id: eight hexadecimal digits, of this kernel's queue.
-        random: 9 random bytes.
+        random: 5 random bytes.
     """
 
     def __init__(self, run_id: str, random: bytes) -> None:
         self._run_id = run_id
-        self._key = int.from_bytes(random[:4], "big")
-        self._tail = random[4:].hex()
+        self._key = int(run_id, 16)
+        self._tail = random.hex()
+
+    def continue_run(self, run_id: str) -> None:
+        """Scramble as that kernel did, the first one of a journal."""
+        with suppress(ValueError):  # no id of ours: a journal may hold anything
+            self._key = int(run_id, 16) & _MASK
 
     def continue_from(self, job_id: str, number: int) -> None:
         """Scramble as the journal's earlier kernels did, so that its ids begin differently."""
-        try:
+        with suppress(ValueError):
             if len(job_id) == _LENGTH:
                 self._key = int(job_id[:8], 16) ^ _scrambled(number)
-        except ValueError:
-            return  # no id of ours: a journal may hold anything
 
     def id_of(self, number: int) -> str:
         """Return the id of the job with this number."""

@@ -63,6 +63,8 @@ class StoredState(NamedTuple):
     failure: str | None
     ended_number: int | None
     place: str | None
+    progress: float | None = None
+    """From 0 to 1 at the end; None while it runs, and where the job has told nothing."""
 
 
 class KeptFunction(NamedTuple):
@@ -84,6 +86,13 @@ class KeptResult(NamedTuple):
     data: bytes
     shown: str
     seal: bytes | None
+
+
+class KeptTold(NamedTuple):
+    """What an ended job has told beside its log, each as JSON; None: nothing of that kind."""
+
+    metrics: str | None
+    outputs: str | None
 
 
 class Session(NamedTuple):
@@ -110,8 +119,9 @@ class Changes:
     standings: list[StoredState] = field(default_factory=list)  # the name of their table
     logs: list[tuple[str, bytes]] = field(default_factory=list)
     results: list[tuple[str, KeptResult]] = field(default_factory=list)
+    told: list[tuple[str, KeptTold]] = field(default_factory=list)
     forgotten: list[tuple[int, str]] = field(default_factory=list)
-    """Numbers of jobs to forget, and their ids if they may have a log or a result."""
+    """Numbers of jobs to forget, and their ids if they may have left anything."""
     erased: bool = False
     """True if nothing of forgotten jobs and unused functions may be readable afterwards."""
     counted: dict[str, int] = field(default_factory=dict)
@@ -137,6 +147,7 @@ class Contents:
     cleared_to: int = 0
     """Ended jobs up to this number are not shown."""
     with_log: frozenset[str] = frozenset()
+    with_told: frozenset[str] = frozenset()
     with_result: frozenset[str] = frozenset()
     with_value: frozenset[str] | None = None
     """Those of `with_result` that are pickles, and no texts of what was; None: nobody looked."""

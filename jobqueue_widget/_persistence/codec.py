@@ -11,11 +11,13 @@ from typing import Any, Final, cast
 from .._core.jobs import JobFailure, JobRecord, NotKept
 from .._core.lazy import LazyResult
 from .._core.spec import DEFAULT_OPTIONS, NOTHING, JobKey, JobOptions, JobSpec
-from .._core.stored import KeptFunction, KeptResult, StoredRequest, StoredState
+from .._core.stored import Changes, KeptFunction, KeptResult, KeptTold, StoredRequest, StoredState
 from .._core.texts.causes import kinds_from, stated_as_plain, stated_from
 from .._core.texts.fitting import ends, fit
 from .._core.texts.hiding import Secrets, with_texts
 from .._runtime.storage.told.logs import JobLog
+from .._runtime.storage.told.metrics import KeptMetrics
+from .._runtime.storage.told.outputs import KeptOutputs
 from .._secrets.arguments import arguments_line
 from .._secrets.variables import texts_of
 from ..child import byvalue
@@ -201,6 +203,7 @@ class SealedCodec:
             None,
             job.ended_number or None,
             job.where,
+            job.progress if job.status.ended else None,
         )
 
     def finish(self, job: JobRecord, state: StoredState) -> StoredState:
@@ -214,12 +217,16 @@ class SealedCodec:
             place=None if state.place is None else plain(state.place),
         )
 
-    def log(self, job: JobRecord) -> bytes:
-        """Return the end of a job's log."""
-        if not isinstance(job.log, JobLog):
-            return b""
-        _, tail = job.log.read(max(0, job.log.size - LOG_TAIL), LOG_TAIL)
-        return tail
+    def add_told(self, job: JobRecord, changes: Changes) -> None:
+        """Add what an ended job has printed, measured and displayed."""
+        if isinstance(job.log, JobLog):
+            _, tail = job.log.read(max(0, job.log.size - LOG_TAIL), LOG_TAIL)
+            if tail:
+                changes.logs.append((job.id, tail))
+        metrics = job.metrics.as_json() if isinstance(job.metrics, KeptMetrics) else None
+        outputs = job.outputs.as_json() if isinstance(job.outputs, KeptOutputs) else None
+        if metrics or outputs:
+            changes.told.append((job.id, KeptTold(metrics, outputs)))
 
     # -- results -------------------------------------------------------------------------------
 

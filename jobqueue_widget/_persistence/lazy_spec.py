@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from .._core.jobs import JobRecord, NotKept
 from .._core.spec import NOTHING, JobOptions, JobSpec
-from .._core.stored import KeptResult, StoredRequest
+from .._core.stored import KeptResult, KeptTold, StoredRequest
 from .._runtime.storage.told.logs import JobLog, no_file
 from .._threads.locks import Lock
 from ..child import loading
@@ -27,6 +28,8 @@ __all__ = ["MISSING", "JournalReader", "RestoredSpec", "restored_log"]
 
 _Key = TypeVar("_Key")
 _Kept = TypeVar("_Kept")
+
+logger = logging.getLogger(__name__)
 
 MISSING = MissingExecutor()
 ANOTHER_CLASS = "a restored result is of a class that this notebook does not have"
@@ -176,6 +179,14 @@ class JournalReader:
             return self._journal.log(job_id)
         except JournalError as error:
             return f"[{error}]\n".encode("utf-8", "backslashreplace")
+
+    def told(self, job_id: str) -> KeptTold:
+        """Read what else a job has told; nothing if that cannot be read."""
+        try:
+            return self._journal.told(job_id)
+        except JournalError as error:
+            logger.warning("what job %s has told cannot be read: %s", job_id, error)
+            return KeptTold(None, None)
 
 
 def _kept(read: Callable[[_Key], _Kept | None], key: _Key, what: str, verb: str) -> _Kept:

@@ -123,7 +123,8 @@ class Recorder:
             self._leaving.append(job)
         self._counted[job.status.value] += 1
         if self._writer is not None or self._codec.request(job) is None:
-            ran = job.log is not None or job.result is not None
+            left = job.log, job.result, job.metrics, job.outputs
+            ran = any(one is not None for one in left)
             self._forgotten.append((job.number, job.id if ran else ""))  # others: never written
 
     def prepare(self, job: JobRecord) -> None:
@@ -280,8 +281,7 @@ class Recorder:
                     changes.functions.append(asked[1])
             changes.standings.append(codec.finish(job, state))
             if state.ended_number is not None:
-                if tail := codec.log(job):
-                    changes.logs.append((job.id, tail))
+                codec.add_told(job, changes)
                 if job.result is not None:
                     if codec.is_light(job.result):
                         changes.results.append((job.id, codec.result(job)))

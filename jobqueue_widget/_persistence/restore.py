@@ -21,6 +21,8 @@ from .._core.sweeps.groups import jobs_of
 from .._core.texts.fitting import fit
 from .._core.texts.hiding import with_texts
 from .._runtime.storage.arguments import LIGHT
+from .._runtime.storage.told.metrics import KeptMetrics
+from .._runtime.storage.told.outputs import KeptOutputs
 from .._secrets.variables import texts_of
 from ..errors import InvalidOptionError, JobQueueError
 from ..protocols import NoticesLoss
@@ -89,7 +91,9 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         engine.keeper.reader = reader
         restorer = _Restorer(engine, submission, contents, reader)
         engine.continue_after(contents.numbers_given)
-        if contents.jobs:
+        if contents.sessions:
+            engine.ids.continue_run(contents.sessions[0].run_id)
+        if contents.jobs:  # a journal of before may have another key
             last = contents.jobs[-1][0]
             engine.ids.continue_from(last.id, last.number)
         engine.earlier_runs = frozenset(session.run_id for session in contents.sessions)
@@ -209,10 +213,11 @@ class _Restorer:
         job.started_at = state.started_at
         job.completed_at = state.completed_at
         job.message = state.message
+        job.progress = state.progress
         if was is JobStatus.completed:
             job.progress = 1.0
-        elif job.message:  # how far it was when it said that is not written: unknown, not 0
-            job.progress = None
+        elif not was.ended and not job.message:  # else it is not written how far it was: unknown
+            job.progress = 0.0
         job.executor_name = state.executor
         job.cancel_reason = state.cancel_reason
         job.finished_before_cancel = bool(state.finished_before_cancel)
@@ -226,6 +231,10 @@ class _Restorer:
         if job.id in self._contents.with_log:
             reader, job_id = self._reader, job.id  # not the job, which would be a cycle
             job.log = restored_log(lambda: reader.log(job_id))
+        if job.id in self._contents.with_told:
+            reader, job_id = self._reader, job.id
+            job.metrics = KeptMetrics(lambda: reader.told(job_id).metrics)
+            job.outputs = KeptOutputs(lambda: reader.told(job_id).outputs)
         if was.ended:
             job.ended_number = state.ended_number or 0
             self._give_result(job)

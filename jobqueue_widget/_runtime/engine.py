@@ -63,7 +63,7 @@ class Engine:
         clock = clock or Clock()
         self.settings = settings
         self.run_id = os.urandom(4).hex()
-        self.ids = JobIds(self.run_id, os.urandom(9))
+        self.ids = JobIds(self.run_id, os.urandom(5))
         self.lock = Lock()
         self.state = QueueState(settings.max_history, settings.keep_ended)
         self.title = f"jobqueue-{settings.name or self.run_id}"

@@ -14,6 +14,7 @@ from jobqueue_widget._core.stored import (
     Contents,
     KeptFunction,
     KeptResult,
+    KeptTold,
     Session,
     StoredRequest,
     StoredState,
@@ -148,10 +149,12 @@ def test_results_logs_and_functions_are_read_one_by_one(again: Again) -> None:
             functions=[function],
             results=[("run-1", large), ("run-2", text)],
             logs=[("run-1", b"printed \xff")],
+            told=[("run-1", KeptTold('{"loss": [[0, 1.0]]}', None)), ("run-2", KeptTold(None, ""))],
         ),
     )
     assert contents.with_result == {"run-1", "run-2"}
     assert contents.with_log == {"run-1"}
+    assert contents.with_told == {"run-1", "run-2"}
     journal = again()
     journal.open(session("more"))
     assert journal.result("run-1") == large
@@ -159,6 +162,9 @@ def test_results_logs_and_functions_are_read_one_by_one(again: Again) -> None:
     assert journal.result("run-3") is None
     assert journal.log("run-1") == b"printed \xff"
     assert journal.log("run-2") == b""
+    assert journal.told("run-1") == KeptTold('{"loss": [[0, 1.0]]}', None)
+    assert journal.told("run-2") == KeptTold(None, "")
+    assert journal.told("run-3") == KeptTold(None, None)
     assert journal.request(1) == request(1)
     assert journal.request(3) is None
     assert journal.function(b"digest") == function
@@ -169,6 +175,7 @@ def test_results_logs_and_functions_are_read_one_by_one(again: Again) -> None:
 def test_what_is_forgotten_is_counted_and_gone(again: Again) -> None:
     result = KeptResult("pickle", b"x" * 3_000_000, "", b"seal")
     first = changes(1, 2, results=[("run-1", result)], logs=[("run-1", b"log")])
+    first.told = [("run-1", KeptTold("{}", "{}"))]
     contents = kept(
         again,
         first,
@@ -179,6 +186,7 @@ def test_what_is_forgotten_is_counted_and_gone(again: Again) -> None:
     assert contents.forgotten == {"completed": 2, "failed": 2}
     assert not contents.with_result
     assert not contents.with_log
+    assert not contents.with_told
 
 
 def test_a_job_that_left_no_log_and_no_result_is_forgotten_by_its_number_alone(

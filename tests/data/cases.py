@@ -50,6 +50,9 @@ USUAL: dict[str, Any] = {
     "tags": [],
     "log": "",  # None: whatever had been written when its kernel died
     "message": "",
+    "metrics": {},  # values by name, without their steps
+    "outputs": [],  # as html
+    "progress": None,  # None: it is not looked at
     "attempt": 1,
     "priority": 0,
     "held": False,
@@ -102,6 +105,21 @@ PASSED: list[Case] = [
         message="half way",
         args=["value == ('hello',)"],
     ),
+    # -- what else it tells
+    gives(
+        "measures",
+        "measures, 4",
+        "value == 4",
+        "4",
+        metrics={"loss": [1.0, 0.5, 0.25, 0.125], "gap": [None] * 4},
+        progress=1.0,
+    ),
+    case(
+        "draws",
+        "draws",
+        outputs=["<b>drawn</b>"],
+        log="<IPython.core.display.HTML object>\n",
+    ),
     # -- results
     gives(
         "values",
@@ -139,7 +157,7 @@ PASSED: list[Case] = [
         "large",
         "bytes, 1500000",
         "value == bytes(1_500_000)",
-        "b'" + "\\x00" * 49 + "\\…",
+        "b'" + "\\x00" * 30 + "\\…x00" + "\\x00" * 18 + "'",
         by_value=False,
     ),
     case("a lock", "a_lock", kind="coroutine", result=["not kept"], shown="<lock>"),
@@ -268,7 +286,7 @@ PASSED: list[Case] = [
         "measure, Point(3.0)",
         "value == 5.0",
         "5.0",
-        arguments="Point(x=3.0, y=4.0...D: 'red'>, seen=[])",
+        arguments="Point(x=3.0, y=4.0, colour=<Colour.RED: 'red'>, seen=[])",
         args=["value[0].norm() == 5.0", "value[0].colour.mixed == 'redish'"],
         code=True,
     ),
@@ -359,6 +377,16 @@ PASSED += [
         traceback="in fails",
     ),
     case(
+        "fails on the way",
+        "fails_on_the_way, 'a quarter'",
+        status="failed",
+        error="ValueError: a quarter",
+        traceback="in fails_on_the_way",
+        message="on the way",
+        metrics={"loss": [7.0]},
+        progress=0.25,
+    ),
+    case(
         "in trouble",
         "in_trouble, 'deep'",
         status="failed",
@@ -439,6 +467,7 @@ PASSED += [
         "finishes_anyway",
         act=when_begun("job.cancel(timeout=20)"),
         status="cancelled",
+        shown="'finished anyway'",  # its partial result
         log="begun\n",
     ),
     case(
@@ -583,7 +612,7 @@ gone.append(queue.submit_nowait(double, 3))
 gone[-1].cancel()
 await queue.join()
 ids["forgotten"] = gone[0].id
-queue.clear_history()
+queue.forget(status=["completed", "failed", "cancelled"])
 await queue.close()
 """
 """The first session, which ends in order: of its jobs only the counts are left."""
@@ -697,7 +726,7 @@ WAITING: list[Case] = [
         "a class waits",
         "measure, Point(3.0)",
         "value == 5.0",
-        arguments="Point(x=3.0, y=4.0...D: 'red'>, seen=[])",
+        arguments="Point(x=3.0, y=4.0, colour=<Colour.RED: 'red'>, seen=[])",
         code=True,
     ),
     waits(

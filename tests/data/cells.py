@@ -126,10 +126,22 @@ def make_all():
     return {"points": [Point(1.0), Point(2.0)], Colour.RED: Pair(Colour.RED), "deep": Deep([1])}
 async def a_lock():
     return threading.Lock()
+def measures(steps):
+    from jobqueue_widget import current_job
+    for step in range(steps):
+        current_job().report(step / steps, step=step, loss=1 / 2**step, gap=float("inf"))
+    return steps
+def draws():
+    from IPython.display import HTML, display
+    display(HTML("<b>drawn</b>"))
 
 # %%
 # ends
 def fails(text):
+    raise ValueError(text)
+def fails_on_the_way(text):
+    from jobqueue_widget import current_job
+    current_job().report(0.25, "on the way", loss=7)
     raise ValueError(text)
 def in_trouble(text):
     raise DeepTrouble(text)
@@ -207,6 +219,7 @@ def double(number):
 def fails(text):
     raise ValueError(text)
 good = queue.options(label="good", tags=["a", "b"]).submit_nowait(double, 21)
+await queue.join()
 bad = queue.options(label="bad").submit_nowait(fails, "<script>alert(1)</script>")
 await queue.join()
 queue.pause("for a look")
@@ -236,6 +249,7 @@ EXPECTED_OUTPUTS = {
         ],
         ["good 21", "completed", "", ""],
     ],
+    "views": {},  # which cell shows which: a notebook that a program runs has the tables alone
     "job": ["bad", "failed", "ValueError: <script>alert(1)</script>"],
     "states": {
         "queue": {

@@ -86,7 +86,7 @@ def kill(kernel: Kernel) -> dict[str, str]:
 
 
 QUEUE = f"queue = JobQueue.open({JOURNAL!r}, manager=manager, name='fixture', max_running=%d)"
-START = "await queue.start()\nqueue.resume()"
+START = "os.chdir('/')\nawait queue.start()\nqueue.resume()"  # a folder that every machine has
 
 
 def write_journal(workplace: Workplace) -> dict[str, str]:

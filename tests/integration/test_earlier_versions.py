@@ -39,6 +39,7 @@ DATA = Path(__file__).parents[1] / "data"
 VERSIONS = sorted(path.parent.name for path in DATA.glob("*/expected.json"))
 GOLDEN = Path(__file__).with_name("journal-1.sql")
 STATE = "application/vnd.jupyter.widget-state+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 Row = dict[str, Any]
 
@@ -115,6 +116,11 @@ def compare(job: Job, row: Row) -> None:
         "log": job.logs() if row["log"] is not None else None,
     }
     assert found == {name: row[name] for name in found}
+    metrics = {name: [value for _, value in points] for name, points in job.metrics.items()}
+    assert metrics == row.get("metrics", {})
+    assert [output.data["text/html"] for output in job.outputs] == row.get("outputs", [])
+    if row.get("progress") is not None:
+        assert job.progress == row["progress"]
     compare_end(job, row, "" if job.failure is None else job.failure.traceback)
     if row["block"] is not None:
         assert job.block_reason == row["block"]
@@ -279,7 +285,8 @@ def test_with_another_key_nothing_is_unpickled(fixture: Fixture, tmp_path: Path)
                 assert job.held
                 assert str(job.block_reason).startswith("arguments cannot be restored: ")
             if row["shown"]:
-                assert "cannot be restored" in repr(job.result)
+                completed = row["status"] == "completed"
+                assert "cannot be restored" in repr(job.result if completed else job.partial_result)
 
 
 _watched: list[list[str]] = []
@@ -443,8 +450,9 @@ def test_the_state_of_a_saved_widget_fits_todays_model(fixture: Fixture) -> None
                 trait = widget.traits()[name]
                 trait._validate(widget, state[name])
             assert {*told[view]} <= state.keys() & now.keys()
-            shown = fixture.notebook.cells[1 if view == "queue" else 2].outputs[0].data
-            model_id = shown["application/vnd.jupyter.widget-view+json"]["model_id"]
-            assert fixture.notebook.metadata["widgets"][STATE]["state"][model_id] == model
+        cells = fixture.notebook.cells
+        for view, cell in fixture.told["notebook"].get("views", {"queue": 1, "job": 2}).items():
+            model_id = cells[cell].outputs[0].data[VIEW]["model_id"]
+            assert fixture.notebook.metadata["widgets"][STATE]["state"][model_id] == found[view]
     finally:
         widget.close()

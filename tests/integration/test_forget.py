@@ -375,7 +375,7 @@ def test_numbers_go_on_after_all_was_forgotten(path: Path) -> None:
         new.cancel()
         assert new._record.number == 4
         assert queue.get_history() == [new]
-        with pytest.raises(UnknownJobError):
+        with pytest.raises(JobEvictedError):
             queue.forget(jobs[0].id)
 
 

@@ -17,7 +17,14 @@ from typing import Any
 
 import pytest
 
-from jobqueue_widget import JobQueue, JournalError, JournalWarning, NotRestorableError, read_journal
+from jobqueue_widget import (
+    JobQueue,
+    JournalError,
+    JournalWarning,
+    NotRestorableError,
+    current_job,
+    read_journal,
+)
 from jobqueue_widget.__main__ import main
 from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.static_table import queue_html, queue_text
@@ -39,10 +46,11 @@ COLUMNS = {
     "standings": [
         *("number", "id", "status", "attempt", "priority", "rank", "asked", "held", "hold_then"),
         *("hold_until", "started_at", "completed_at", "message", "executor", "cancel_reason"),
-        *("finished_before_cancel", "failure", "ended_number", "place"),
+        *("finished_before_cancel", "failure", "ended_number", "place", "progress"),
     ],
     "results": ["id", "form", "data", "shown", "seal"],
     "logs": ["id", "tail"],
+    "told": ["id", "metrics", "outputs"],
 }
 JSON = [
     "[" * 100_000,
@@ -67,6 +75,9 @@ JSON = [
     '{"type_name": {}, "message": [[]], "exit_code": [], "signal_name": {}}',
     '{"kinds": [[], {}], "stated": {"retry_after": 1e400, "category": []}, "message": 5}',
     '{"type": [], "size": 1e400, "reason": {}, "repr": 5}',
+    '{"loss": [[0, 1e400], [{}, "x"]], "a": 5, "b": [[1]]}',
+    '{"kept": [["", "{"], [7, 8], "x", {}], "lost": 1e400}',
+    '{"kept": [["", "[[]]"]], "lost": -3}',
     '{"size": ' + "8" * 4_000 + ', "type": "", "reason": "", "repr": ""}',
 ]
 VALUES: list[Any] = [
@@ -86,6 +97,7 @@ def talk(text: str) -> set[str]:
 
 
 def fail(text: str) -> None:
+    current_job().report(0.5, loss=1.0)
     raise ValueError(text)
 
 
@@ -119,6 +131,7 @@ def look_at_all(queue: JobQueue) -> None:
     for job in queue.jobs():
         repr(job), repr(job.result), job.logs(), job.as_dict(), job.as_row(), job.error
         job.describe_arguments(), job.cancel_reason, job.note
+        repr((job.metrics, job.outputs, job.outputs_lost))
         if job.failure is not None:
             job.failure.category, job.failure.retriable, job.failure.shortfall  # noqa: B018
         with suppress(NotRestorableError):
@@ -193,7 +206,7 @@ async def test_whatever_stands_in_a_row_is_damage_or_costs_its_job(
         path = copied(sound, folder)
         with closing(sqlite3.connect(path)) as connection:
             wholly = dice.random() < 0.5 and column not in ("number", "id", "digest", "run_id")
-            key = {"meta": "key", "results": "id", "logs": "id"}.get(table, "rowid")
+            key = {"meta": "key", "results": "id", "logs": "id", "told": "id"}.get(table, "rowid")
             where = "" if wholly else f"WHERE {key} = (SELECT min({key}) FROM {table})"
             try:
                 connection.execute(f"UPDATE {table} SET {column} = ? {where}", (value,))

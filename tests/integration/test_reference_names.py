@@ -50,7 +50,7 @@ def test_ids_lead_back_to_their_numbers() -> None:
     dice = random.Random(7)
     for _ in range(200):
         run_id = f"{dice.randrange(1 << 32):08x}"
-        ids = JobIds(run_id, dice.randbytes(9))
+        ids = JobIds(run_id, dice.randbytes(5))
         for number in (1, 2, dice.randrange(1, 1 << 32), dice.randrange(1, 1 << 44)):
             job_id = ids.id_of(number)
             assert ids.number_of(job_id, frozenset({run_id, "ffffffff"})) == number
@@ -70,6 +70,24 @@ async def test_a_journal_gives_no_two_jobs_the_same_first_characters(tmp_path: P
                 queue.retry("0" * 36)
         await queue.close()
     assert len({job_id[:8] for job_id in ids}) == len(ids) == 200
+
+
+async def test_the_id_of_a_forgotten_job_is_known_as_such_even_if_a_journal_has_no_other(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "runs.db"
+    async with JobQueue(journal=path) as queue:
+        gone = await queue.submit(nothing)
+        await queue.join(timeout=20)
+        queue.forget(gone)
+        await queue.close()
+    for _ in range(2):
+        async with JobQueue(journal=path, on_restore="run") as queue:
+            with pytest.raises(JobEvictedError):
+                queue.retry(gone)
+            await queue.wait_for_job(last := await queue.submit(nothing))
+            queue.forget(last)
+            await queue.close()
 
 
 async def test_the_id_of_a_job_that_is_kept_no_longer_is_told_from_one_that_never_was() -> None:

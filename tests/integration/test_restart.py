@@ -7,6 +7,7 @@ import contextlib
 import csv
 import datetime
 import enum
+import math
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.display import HTML, display
 
 from jobqueue_widget import (
     InvalidOptionError,
@@ -151,9 +153,39 @@ async def test_progress_and_message_of_what_did_not_complete_are_of_one_moment(p
         never.set()
     assert (failed.progress, failed.status_message) == (0.6, "epoch 6")
     with opened(copy) as again:
-        for job in map(again.get_job, (failed.id, asked.id)):
+        for job, known in ((again.get_job(failed.id), 0.6), (again.get_job(asked.id), -1.0)):
             assert job is not None
-            assert (job.progress, job.status_message) == (-1.0, "epoch 6"), job.status
+            assert (job.progress, job.status_message) == (known, "epoch 6"), job.status
+
+
+def measures(fails: bool) -> None:
+    for step in range(3):
+        current_job().report(step / 4, step=step, loss=1 / 2**step, gap=math.nan)
+    display(HTML("<b>ünïts</b>"))  # type: ignore[no-untyped-call]
+    if fails:
+        raise ValueError("on purpose")
+
+
+CURVES = {"loss": [(0, 1.0), (1, 0.5), (2, 0.25)], "gap": [(0, None), (1, None), (2, None)]}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_a_job_measured_and_displayed_comes_back(path: Path, fails: bool) -> None:
+    async with running(path) as queue:
+        first = queue.submit_nowait(measures, fails)
+        await queue.join()
+        copy = as_if_killed(path)
+        told = first.metrics, [one.data["text/html"] for one in first.outputs], first.progress
+    assert told == (CURVES, ["<b>ünïts</b>"], 0.5 if fails else 1.0)
+    for kept in (copy, path):  # killed, and closed
+        with opened(kept) as again:
+            job = again[first.id]
+            assert (job.metrics, [o.data["text/html"] for o in job.outputs], job.progress) == told
+            again.forget(job)
+            assert (job.metrics, len(job.outputs)) == (CURVES, 1)  # a handle keeps what it holds
+        with opened(kept) as again:
+            assert again.jobs() == []
+        assert b"ts</b>" not in kept.read_bytes()
 
 
 async def test_pending_jobs_come_back_in_order_and_run_when_they_may(path: Path) -> None:

@@ -11,7 +11,15 @@ import weakref
 from pathlib import Path
 from typing import Any, Literal
 
-from ..._core.stored import Changes, Contents, KeptFunction, KeptResult, Session, StoredRequest
+from ..._core.stored import (
+    Changes,
+    Contents,
+    KeptFunction,
+    KeptResult,
+    KeptTold,
+    Session,
+    StoredRequest,
+)
 from ...errors import JournalError
 from . import opening, reading, statements
 from .beside import sibling
@@ -25,7 +33,12 @@ from .records import APPLICATION, VERSION
 logger = logging.getLogger(__name__)
 
 SEEN_EVERY = 1.0  # seconds between signs of life, each of which writes one more page
-STEPS: dict[int, str] = {}
+STEPS: dict[int, str] = {
+    1: (
+        "ALTER TABLE standings ADD COLUMN progress REAL;"
+        " CREATE TABLE told (id TEXT PRIMARY KEY, metrics TEXT, outputs TEXT) WITHOUT ROWID"
+    )
+}
 """SQL that brings a journal from version n to n + 1."""
 
 
@@ -293,6 +306,8 @@ class SqliteJournal:
                 statements.insert(connection, "jobs", changes.requests)
                 statements.insert(connection, "standings", changes.standings)
                 statements.insert(connection, "logs", changes.logs)
+                told = [(job_id, *kept) for job_id, kept in changes.told]
+                statements.insert(connection, "told", told)
                 statements.insert(connection, "results", results)
                 if changes.forgotten or changes.counted:
                     statements.forget(connection, changes, forgotten)
@@ -350,6 +365,11 @@ class SqliteJournal:
         row = self._row("logs", job_id)
         tail: bytes = b"" if row is None else row[1]
         return tail
+
+    def told(self, job_id: str) -> KeptTold:
+        """Read what a job has told beside its log."""
+        row = self._row("told", job_id)
+        return KeptTold(None, None) if row is None else KeptTold._make(row[1:])
 
     def _row(self, table: str, key: object) -> tuple[Any, ...] | None:
         columns = reading.TYPES[table]

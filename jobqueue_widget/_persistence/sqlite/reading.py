@@ -48,6 +48,7 @@ def read_contents(connection: sqlite3.Connection) -> Contents:
             jobs=_jobs(connection),
             sessions=_sessions(connection),
             with_log=_ids(connection, "logs"),
+            with_told=_ids(connection, "told") if _has_told(connection) else frozenset(),
             with_result=_ids(connection, "results"),
             with_value=_ids(connection, "results", "form IN ('pickle', 'file')"),
         )
@@ -147,6 +148,8 @@ _KINDS = frozenset({"plugin", "coroutine", "function"})
 def _jobs(connection: sqlite3.Connection) -> list[tuple[StoredRequest, StoredState]]:
     split = len(StoredRequest._fields)
     wanted = (*TYPES["jobs"].values(), *TYPES["standings"].values())
+    if not _has_told(connection):  # of version 1, which had no progress
+        wanted = wanted[:-1]
     known: set[tuple[type, ...]] = set()  # types of rows that were checked
     found, last = [], 0
     for row in connection.execute(
@@ -156,7 +159,7 @@ def _jobs(connection: sqlite3.Connection) -> list[tuple[StoredRequest, StoredSta
         if types not in known:
             check(row, wanted)
             known.add(types)
-        request, state = StoredRequest._make(row[:split]), StoredState._make(row[split:])
+        request, state = StoredRequest._make(row[:split]), StoredState(*row[split:])
         if state.status not in _STATUSES or request.kind not in _KINDS:
             raise Damaged(f"a job is {state.status[:20]!r}, a {request.kind[:20]!r}")
         if state.id != request.id or ID.fullmatch(request.id) is None:
@@ -181,7 +184,14 @@ def _can_be(request: StoredRequest, state: StoredState) -> bool:
         and 0 <= state.attempt <= MOST
         and -(2**62) <= state.rank <= 2**62
         and 0 <= (state.ended_number or 0) <= MOST
+        and (state.progress is None or 0 <= state.progress <= 1)
     )
+
+
+def _has_told(connection: sqlite3.Connection) -> bool:
+    """False for a journal of version 1 that is only read, and so stays as it is."""
+    found = "SELECT count(*) FROM sqlite_master WHERE name = 'told'"
+    return bool(connection.execute(found).fetchone()[0])
 
 
 def _sessions(connection: sqlite3.Connection) -> list[Session]:

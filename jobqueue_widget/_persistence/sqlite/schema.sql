@@ -1,4 +1,4 @@
--- The journal of a queue, version 1. A change needs a new VERSION, a step in STEPS (journal.py) and
+-- The journal of a queue, version 2. A change needs a new VERSION, a step in STEPS (journal.py) and
 -- a fixture (tests/data/README.md).
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -60,7 +60,8 @@ CREATE TABLE standings (
     finished_before_cancel INTEGER NOT NULL,
     failure       TEXT,
     ended_number  INTEGER,
-    place         TEXT
+    place         TEXT,
+    progress      REAL
 );
 
 -- Results and logs are read one by one, so they have tables of their own.
@@ -74,4 +75,11 @@ CREATE TABLE results (
 CREATE TABLE logs (
     id   TEXT PRIMARY KEY,
     tail BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- What else an ended job has told, as JSON: what it has measured, and what it has displayed.
+CREATE TABLE told (
+    id      TEXT PRIMARY KEY,
+    metrics TEXT,
+    outputs TEXT
 ) WITHOUT ROWID;

@@ -19,6 +19,7 @@ from .reading import TYPES, Damaged, is_broken, read_contents
 
 logger = logging.getLogger(__name__)
 
+OF_IDS = ("results", "logs", "told")  # tables whose key is the id of a job
 OF_A_PARENT: list[sqlite3.Connection] = []
 
 
@@ -75,7 +76,7 @@ def forget(connection: sqlite3.Connection, changes: Changes, counts: dict[str, i
     ids = [(job_id,) for _, job_id in changes.forgotten if job_id]
     for table in ("jobs", "standings"):
         connection.executemany(f"DELETE FROM {table} WHERE number BETWEEN ? AND ?", ranges)
-    for table in ("results", "logs"):
+    for table in OF_IDS:
         connection.executemany(f"DELETE FROM {table} WHERE id = ?", ids)
     if changes.erased:
         delete_functions(connection)
@@ -85,7 +86,7 @@ def forget(connection: sqlite3.Connection, changes: Changes, counts: dict[str, i
 def delete_unknown(connection: sqlite3.Connection) -> None:
     """Delete what belongs to jobs that stand nowhere, as of an older copy of the file."""
     connection.execute("DELETE FROM jobs WHERE number NOT IN (SELECT number FROM standings)")
-    for table in ("results", "logs"):
+    for table in OF_IDS:
         connection.execute(f"DELETE FROM {table} WHERE id NOT IN (SELECT id FROM standings)")
     delete_functions(connection)
 

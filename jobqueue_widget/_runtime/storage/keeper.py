@@ -29,6 +29,8 @@ from .shelf import Shelf
 from .sizes import size_of
 from .spool import Spool, UnreadableError, read_value, write_value
 from .told.logs import JobLog
+from .told.metrics import KeptMetrics
+from .told.outputs import KeptOutputs
 from .told.printed import Printed
 
 if TYPE_CHECKING:
@@ -141,6 +143,9 @@ class Keeper:
         self._in_journal.pop(job.id, None)
         if isinstance(job.log, JobLog):
             job.log.kept  # noqa: B018 - one that came back is read now
+        for told in (job.metrics, job.outputs):
+            if isinstance(told, KeptMetrics | KeptOutputs):
+                told.keep()
         lazy = job.result
         if type(lazy) is LazyResult and job not in self._files:
             value = lazy.get()

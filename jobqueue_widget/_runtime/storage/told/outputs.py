@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ...._core.jobs import JobRecord
     from ...._core.texts.hiding import Secrets
 
+JOURNAL_BYTES = 4 << 20  # of the outputs of a job; a journal keeps no more
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf")
 """Forms in base64, in which a secret text does not stand as it is."""
 
@@ -44,10 +46,11 @@ class KeptOutputs:
     `revision` changes with each change.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, load: Callable[[], str | None] | None = None) -> None:
         self._lock = threading.RLock()
         self._account = Account()
         self._attempt = 0
+        self._load = load  # what stands in a journal; None: nothing, or it is in memory
         self.revision = 0
 
     def take(
@@ -61,7 +64,7 @@ class KeptOutputs:
                 body = b""
         with self._lock:
             if attempt != self._attempt:
-                self._attempt, self._account = attempt, Account()
+                self._attempt, self._account, self._load = attempt, Account(), None
             if "clear" in told:
                 self._account.clear(bool(told["clear"]))
             elif body:
@@ -74,7 +77,7 @@ class KeptOutputs:
     def read(self) -> list[JobOutput]:
         """Return them in their order."""
         with self._lock:
-            bodies = [one[2] for one in self._account.kept]
+            bodies = [one[2] for one in self._now().kept]
         found = []
         for body in bodies:
             with contextlib.suppress(ValueError, TypeError):  # no worker of ours makes such a one
@@ -84,7 +87,31 @@ class KeptOutputs:
     @property
     def lost(self) -> int:
         """How many were not kept."""
-        return self._account.lost
+        with self._lock:
+            return self._now().lost
+
+    def _now(self) -> Account:
+        return self._account if self._load is None else _from_json(self._load())
+
+    def keep(self) -> None:
+        """Read from the journal what it is about to forget."""
+        with self._lock:
+            self._account, self._load = self._now(), None
+
+    def as_json(self) -> str | None:
+        """Return them as they stand in a journal, up to `JOURNAL_BYTES`; None: there are none."""
+        with self._lock:
+            account = self._now()
+            found, lost = list(account.kept), account.lost
+        kept, room = [], JOURNAL_BYTES
+        for display_id, _, body in found:
+            part = json.dumps([display_id, body.decode("utf-8", "replace")])
+            if len(part) > room:
+                lost += 1
+                continue
+            room -= len(part)
+            kept.append(part)
+        return f'{{"kept": [{", ".join(kept)}], "lost": {lost}}}' if kept or lost else None
 
     @property
     def size(self) -> int:
@@ -98,6 +125,18 @@ class KeptOutputs:
             self._account.lost += len(self._account.kept)
             self._account.kept.clear()
             self.revision += 1
+
+
+def _from_json(text: str | None) -> Account:
+    """Read what `as_json` wrote; nothing if somebody else wrote there."""
+    found = Account()
+    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+        told = json.loads(text or "{}")
+        for display_id, body in told["kept"]:
+            data = body.encode()
+            found.take(str(display_id), len(data), data)
+        found.lost += int(told["lost"])
+    return found
 
 
 def outputs_of(job: JobRecord) -> list[JobOutput]:
