@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from jobqueue_widget._core.jobs import JobStatus, NotKept
@@ -20,16 +21,19 @@ if TYPE_CHECKING:
 TEXTS = ("x", "y", "z")
 
 
-def newest(world: World, text: str) -> Tracked | None:
-    """The job that was accepted last with a key, of those that the queue keeps."""
+def kept(world: World, text: str) -> Iterator[Tracked]:
+    """The jobs with a key that the queue keeps; first the one that was accepted last."""
     known = world.engine.state.jobs
-    same = reversed(world.by_text.get(text, ()))
-    return next((one for one in same if one.record.id in known), None)
+    return (one for one in reversed(world.by_text.get(text, ())) if one.record.id in known)
 
 
-def standing(world: World, text: str) -> Tracked | None:
-    """The job that another submit with this key must be given; None: a new one."""
-    job = newest(world, text)
+def newest(world: World, text: str) -> Tracked | None:
+    """The job that counts for a key."""
+    return next(kept(world, text), None)
+
+
+def standing(job: Tracked | None) -> Tracked | None:
+    """The job that another submit must be given, if this is the newest; None: a new one."""
     return job if job is not None and _stands(job) else None
 
 
@@ -44,11 +48,11 @@ def _is_lost(tracked: Tracked) -> bool:
     return tracked.cannot_run and tracked.record.held and not tracked.record.status.ended
 
 
-def _goes_with(tracked: Tracked | None, lost: Sequence[Tracked]) -> bool:
+def _goes_with(tracked: Tracked, lost: Sequence[Tracked]) -> bool:
     """Whether it waits for one of these, and is cancelled with it."""
-    if tracked is None or tracked.record.status.ended:
+    if tracked.record.status.ended:
         return False
-    return tracked in lost or any(_goes_with(parent, lost) for parent in tracked.parents)
+    return any(one in lost or _goes_with(one, lost) for one in tracked.parents)
 
 
 def check_launch(world: World, tracked: Tracked) -> None:
@@ -72,6 +76,7 @@ class Call:
     texts: tuple[str, ...]
     found: dict[str, list[Tracked | None]] = field(default_factory=dict)  # when a job was made
     expected: dict[str, Tracked | None] = field(default_factory=dict)
+    go: dict[str, list[Tracked]] = field(default_factory=dict)  # newer ones, cancelled by then
     known: set[str] = field(default_factory=set)  # the ids of what the queue keeps by then
     was_disturbed: bool = False
 
@@ -80,10 +85,10 @@ class Call:
         known = self.world.engine.state.jobs
         last = [newest(self.world, text) for text in self.texts]
         lost = [one for one in last if one is not None and _is_lost(one)]  # and will be replaced
-        found = {text: standing(self.world, text) for text in self.texts}
-        self.expected = {
-            text: None if _goes_with(job, lost) else job for text, job in found.items()
-        }
+        for text in self.texts:
+            jobs = list(kept(self.world, text))
+            self.go[text] = list(takewhile(lambda one: _goes_with(one, lost), jobs))
+            self.expected[text] = standing(next(iter(jobs[len(self.go[text]) :]), None))
         self.known = {tracked.job.id for tracked in self.world.jobs.values()} & known.keys()
 
     def preparing(self, spec: JobSpec) -> None:
@@ -162,6 +167,9 @@ class Asker(Onlooker):
         world = self.world
         self.expect(len(jobs), len(texts), "the jobs of a submit with keys")
         expected = {} if anyway else dict(call.expected)
+        for text, jobs_of in call.go.items():
+            if any(one.record.id in world.engine.state.jobs for one in jobs_of):
+                expected.pop(text, None)  # cancelled, and still the newest
         by_id = {tracked.job.id: tracked for tracked in world.jobs.values()}
         for job, text, given in zip(jobs, texts, handed, strict=True):
             right = expected.get(text)
