@@ -79,8 +79,7 @@ class ShownJob(_Live):
 
     def table(self, *, beside: bool) -> Data:
         """Return the static table of the job."""
-        row, snapshot = self._job.as_row(), self._queue._snapshot(0, 0, 0)
-        html = job_html(row, snapshot, self._mark(beside))
+        html = job_html(self._job, self._queue._snapshot(0, 0, 0), self._mark(beside))
         return {"text/html": html, "text/plain": repr(self._job)}
 
     def show(self) -> None:

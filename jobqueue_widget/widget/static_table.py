@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from datetime import datetime
 from html import escape
+from operator import itemgetter
 from typing import Any
 
 from .._api.rows import tell_apart
 from .._api.sweeps.group import JobGroup, left_of, size_of
 from .._core.texts.fitting import ends, fit_all
+from ..job import Job
 from ..queue import JobQueue
 from .model import State, kinds_of
 from .texts import visible
 
 ROWS = 50
+GROUPS = 8
+PARTS = 20  # of a small curve
 REMARK = 120  # characters of what is said beside a job
 WORDS = {"pending": "queued"}
 TOLD = {
@@ -53,21 +57,37 @@ def queue_text(queue: JobQueue) -> str:
 
 
 def queue_html(queue: JobQueue, mark: str = "") -> str:
-    """Return a table of at most 50 escaped rows. `mark`: of the widget it stands beside."""
-    snapshot = queue._snapshot(8, ROWS, 20)
-    head = "".join(f'<th style="{CELL}">{name}</th>' for name in ("Job", "State", "Progress", ""))
-    body = "".join(_html_row(row) for row in _rows(snapshot))
+    """Return the liveliest groups and at most 50 rows, escaped.
+
+    Args:
+        queue: what is drawn.
+        mark: of the widget it stands beside.
+
+    """
+    snapshot = queue._snapshot(8, ROWS, 20, groups=GROUPS)
     told = f"<p><b>{escape(_heading(snapshot))}</b> {_as_of(snapshot)}</p>"
+    groups = [queue._group_of_number(row["id"]) for row in snapshot["groups"]]
+    drawn = "".join("".join(_group(group)) for group in groups if group is not None)
+    more = snapshot["counts"]["groups"] - len(groups)
+    if more > 0:
+        drawn += f"<p>and {more:,} more groups</p>"
+    rows = _rows(snapshot)
+    curves = [curve_of(queue.get_job(row["id"])) for row in rows]
+    names = ("Job", "State", "Progress", "", *(("",) if any(curves) else ()))
+    head = "".join(f'<th style="{CELL}">{name}</th>' for name in names)
+    body = "".join(map(_html_row, rows, curves))
     table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    return _html(told, table, mark, _how(snapshot, "queue"))
+    return _html(told + drawn, table, mark, _how(snapshot, "queue"))
 
 
-def job_html(row: dict[str, Any], snapshot: dict[str, Any] | None = None, mark: str = "") -> str:
+def job_html(job: Job, snapshot: State | None = None, mark: str = "") -> str:
     """Return an escaped table of one job. `snapshot`: of its queue, which says as of when."""
     told = how = ""
+    row = job.as_row()
     if snapshot is not None and row["completed_at"] is None:
         told, how = f"<p>{_as_of(snapshot)}</p>", _how(snapshot, "job")
-    return _html(told, f"<tbody>{_html_row(*_prepared([row]))}</tbody>", mark, how)
+    body = _html_row(_prepared([row])[0], curve_of(job))
+    return _html(told, f"<tbody>{body}</tbody>", mark, how)
 
 
 def group_html(
@@ -82,7 +102,17 @@ def group_html(
         mark: of the widget it stands beside.
 
     """
-    counts, total, over = group.counts, group.total, group.done
+    over, left, as_of, how = group.done, "", "", ""
+    if done_at is not None and not over and done_at - time.time() > SOON:
+        left = f"; done about {datetime.fromtimestamp(done_at).astimezone():%H:%M}"
+    if snapshot is not None and not over:
+        as_of, how = f" {_as_of(snapshot)}", _how(snapshot, "group")
+    return _framed(*_group(group, left, as_of), mark, how)
+
+
+def _group(group: JobGroup, left: str = "", as_of: str = "") -> tuple[str, str]:
+    """Return what is said of a group, and its bar with the kinds of failures."""
+    counts, total = group.counts, group.total
     whole = max(total or 0, sum(counts.values()))
     parts = "".join(
         f'<span style="width:{100 * counts[kind] / whole:.4g}%;background:{colour}"></span>'
@@ -91,19 +121,14 @@ def group_html(
     )
     told = [f"{counts[kind]:,} {word}" for kind, word in TOLD.items() if counts[kind]]
     facts = [size_of(counts, total), *told, *left_of(counts, total)]
-    heading = f"{group.title}: {group.progress:.0%} of {', '.join(facts)}"
-    if done_at is not None and not over and done_at - time.time() > SOON:
-        heading += f"; done about {datetime.fromtimestamp(done_at).astimezone():%H:%M}"
+    heading = f"{group.title}: {group.progress:.0%} of {', '.join(facts)}{left}"
     items = "".join(
         f'<li dir="auto" style="{BREAK}">{escape(line)}</li>' for line in kinds_of(group)
     )
     kinds = f'<ul style="margin:4px 0;padding-left:20px">{items}</ul>' if items else ""
-    as_of = how = ""
-    if snapshot is not None and not over:
-        as_of, how = f" {_as_of(snapshot)}", _how(snapshot, "group")
     head = f'<p style="margin:2px 0"><b dir="auto">{escape(visible(heading))}</b>{as_of}</p>'
-    drawn = f'<div style="{BAR}" aria-hidden="true">{parts}</div>{kinds}'
-    return _framed(head, f'<div class="jqw-group" style="font-size:13px">{drawn}</div>', mark, how)
+    bar = f'<div style="{BAR}" aria-hidden="true">{parts}</div>'
+    return head, f'<div class="jqw-group" style="font-size:13px">{bar}{kinds}</div>'
 
 
 def _html(told: str, table: str, mark: str, how: str) -> str:
@@ -180,7 +205,7 @@ def _line(row: dict[str, Any]) -> str:
     return f"  {_state(row):10} {row['title']}  {_progress(row)} {row['remark']}".rstrip()
 
 
-def _html_row(row: dict[str, Any]) -> str:
+def _html_row(row: dict[str, Any], curve: str) -> str:
     texts = (f"{row['title']} {row['args']}".strip(), _state(row), _progress(row), row["remark"])
     remark = f"{CELL};{BREAK}" if texts[-1] else CELL
     styles = (f"{CELL};{BREAK}", CELL, CELL, remark)
@@ -188,4 +213,37 @@ def _html_row(row: dict[str, Any]) -> str:
         f'<td dir="auto" style="{style}">{escape(visible(text))}</td>'
         for style, text in zip(styles, texts, strict=True)
     )
+    if curve:
+        cells += f'<td style="{CELL};white-space:nowrap">{curve}</td>'
     return f"<tr>{cells}</tr>"
+
+
+def curve_of(job: Job | None) -> str:
+    """Return the first series of a job as a small curve with its last value; "" for none."""
+    for name, points in ({} if job is None else job.metrics).items():
+        values = [value for _, value in points]
+        last = next((value for value in reversed(values) if value is not None), None)
+        if last is not None:
+            told = escape(visible(f"{ends(name, 20)} {last:.4g}"))
+            return f'{_sparkline(values)} <span dir="auto">{told}</span>'
+    return ""
+
+
+def _sparkline(values: list[float | None]) -> str:
+    """Draw at most 40 values: of each 20th part the least and the greatest; gaps stay gaps."""
+    known = [value for value in values if value is not None]
+    low, high = min(known), max(known)
+    across, parts = max(1, len(values) - 1), min(len(values), PARTS)
+    path, pen = [], "M"
+    for part in range(parts):
+        start, stop = (len(values) * one // parts for one in (part, part + 1))
+        found = [(value, at) for at in range(start, stop) if (value := values[at]) is not None]
+        for value, at in sorted({min(found), max(found)}, key=itemgetter(1)) if found else ():
+            share = (value / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.5
+            path.append(f"{pen}{100 * at / across:.3g} {17 - 14 * share:.3g}")
+            pen = "L"
+        if not found:
+            pen = "M"
+    line = f'<path d="{"".join(path)}" fill="none" stroke="currentColor" stroke-width="1.5"/>'
+    box = 'viewBox="-1 0 102 20" width="102" height="20" style="vertical-align:middle"'
+    return f'<svg {box} aria-hidden="true">{line}</svg>'

@@ -333,3 +333,15 @@ def test_a_group_that_has_ended_is_not_said_to_end_later() -> None:
     html = outputs_after(start, LONG, "runs", "runs.cancel(); await queue.join()")[2]["text/html"]
     assert "100% of 1,000" in html
     assert "done about" not in html
+
+
+def test_the_table_of_a_queue_has_its_groups_and_what_they_fail_of() -> None:
+    make = "from jobqueue_widget import JobQueue; queue = await JobQueue().start()"
+    more = "[queue.options(group=f'g{n}').submit_nowait(sum, [n]) for n in range(9)]"
+    html = outputs_after(make, more, GROUP, "queue", "await queue.join()")[3]["text/html"]
+    assert "100% of 3, 2 completed, 1 failed" in html
+    assert "1 of ValueError" in html
+    assert html.count("jqw-group") == 8
+    assert "and 2 more groups" in html
+    assert "<script>" not in html
+    assert "<b>sweep" not in html

@@ -78,7 +78,7 @@ def _texts_of_job(job: Job) -> dict[str, str]:
         "raised": raised,
         "message": job.status_message,
         "arguments": job.describe_arguments(10_000),
-        "cell of a job": job_html(job.as_row()),
+        "cell of a job": job_html(job),
     }
 
 
