@@ -95,6 +95,14 @@ BEFORE = {
 import sys
 sys.path.insert(0, {str(MANUAL / "howto")!r})
 """,
+    "docs/howto/training.md": f"""
+import sys
+sys.path.insert(0, {str(ROOT / "tests" / "docs" / "doubles")!r})
+
+import keras
+model, x, y = keras.Model(), [1.0, 2.0], [3.0, 4.0]
+module = loader = network = dataset = None
+""",
     "docs/howto/engines.md": """
 import os
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
