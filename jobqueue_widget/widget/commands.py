@@ -56,6 +56,7 @@ class Commands:
         self._outputs = outputs
         self.shown_group: JobGroup | None = None  # of a group's own cell, where its number is 0
         self.heard = False  # that there is a page
+        self.set_bell: Callable[[bool], None] = lambda on: None
         self._lock = Lock()
         self._answers: OrderedDict[str, Answer | None] = OrderedDict()  # None: at work on it
         self.refused = 0
@@ -275,6 +276,10 @@ class Commands:
         if not count:
             raise RequestError("stale", "that was more than ten seconds ago, or is undone already")
         return {"count": count, **self._acted(True)}
+
+    def _bell(self, a: Answer, cid: str) -> Answer:
+        self.set_bell(a["on"])
+        return self._acted(True)
 
     def _unload(self, a: Answer, cid: str) -> Answer:
         """Begin to unload an idle plugin; the line of resources shows when it is gone."""

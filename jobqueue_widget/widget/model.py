@@ -126,6 +126,11 @@ class QueueSource(_Estimating):
         self._life = _SignsOfLife()
         self._timed: dict[str, TimedRow] = {}  # pending rows with their starts, as last sent
         self._known = KnownRows(SentRow.made_of, beside)
+        self._bell = False
+
+    def set_bell(self, on: bool) -> None:
+        """Have a page that nobody looks at tell when all is done, or do not."""
+        self._bell = on
 
     def state(self) -> State:
         """Return the values of all traits, as of one moment."""
@@ -141,6 +146,7 @@ class QueueSource(_Estimating):
             "groups": shown_groups(snapshot["groups"], estimate),
             "job": {},
             "resources": shown_resources(self.queue),
+            "bell": self._bell,
         }
 
     def _timed_rows(self, rows: Sequence[State], estimate: Estimate) -> Sequence[State]:

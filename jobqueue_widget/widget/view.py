@@ -54,6 +54,7 @@ class _StateWidget(anywidget.AnyWidget):
     job = traitlets.Dict(help="the row of a progress cell, else empty").tag(**ROW)
     resources = traitlets.Dict(help="what is used and reserved; empty when unknown").tag(sync=True)
     features = traitlets.Dict(help="what the front end may offer").tag(sync=True)
+    bell = traitlets.Bool(False, help="whether a hidden page tells of the end").tag(sync=True)
 
     def __init__(self, source: Source, outputs: Refreshable = NO_OUTPUTS, **traits: Any) -> None:
         self.outputs = outputs
@@ -119,7 +120,9 @@ class QueueWidget(_StateWidget):
     """The widget of a queue, as `queue.widget` returns it. Its traits may be observed."""
 
     def __init__(self, queue: JobQueue, outputs: Refreshable = NO_OUTPUTS) -> None:
-        super().__init__(QueueSource(queue), outputs, view="queue")
+        source = QueueSource(queue)
+        super().__init__(source, outputs, view="queue")
+        self._commands.set_bell = source.set_bell
 
 
 class SessionWidget(QueueWidget):

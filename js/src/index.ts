@@ -1,6 +1,7 @@
 // What anywidget loads: asks for the state when the model comes, draws each view of it.
 
 import { Rpc } from "./actions";
+import { keepBell } from "./bell";
 import { keepTable } from "./beside";
 import { Follower } from "./follow";
 import type { Model } from "./protocol";
@@ -21,9 +22,10 @@ function initialize({ model }: { model: Model }): Cleanup {
   const receive = (message: unknown): void => void rpc.receive(message);
   model.on("msg:custom", receive);
   rpc.request("hello").catch(() => undefined); // a view says when there is no kernel
-  const stopKeeping = keepTable(model, rpc);
+  const endings = [keepTable(model, rpc)];
+  if (model.get("view") === "queue") endings.push(keepBell(model));
   return () => {
-    stopKeeping();
+    for (const end of endings) end();
     model.off("msg:custom", receive);
     rpc.close();
   };

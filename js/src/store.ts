@@ -7,7 +7,7 @@ import {
 
 export const TRAITS = [
   "view", "job_id", "summary", "running", "head", "history", "groups", "job", "resources",
-  "features",
+  "features", "bell",
 ] as const;
 
 const BEATS_MISSED = 3;
@@ -25,6 +25,8 @@ export class Store {
   job: Row | null = null;
   resources: Resources = { items: [], idle: [] };
   canUnload = false;
+  /** Whether a page that nobody looks at shall tell of the end. */
+  bell = false;
   /** Kernel clock minus page clock, in seconds. */
   offset = 0;
   /** Page time in seconds of the last flush; null before the first. */
@@ -65,6 +67,7 @@ export class Store {
     this.groups = cleanGroups(get("groups"));
     this.job = cleanRow(get("job"));
     this.resources = cleanResources(get("resources"));
+    this.bell = get("bell") === true;
     const features = get("features");
     this.canUnload = isPlain(features) && features["unload"] === true;
     if (other) {

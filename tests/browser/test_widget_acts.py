@@ -289,3 +289,45 @@ def test_a_whole_session_with_the_keyboard_alone(fresh: Fresh) -> None:
     keys.press("Escape")
     assert not notebook.page.evaluate(inside)
     assert cells(notebook) == before
+
+
+NOTES = """() => {
+    const Real = window.Notification;
+    window.told = [];
+    window.Notification = new Proxy(Real, {
+        construct: (of, how) => (window.told.push(how[0]), new of(...how)),
+    });
+    window.undoNotes = () => void (window.Notification = Real);
+}"""
+HIDE = """() => Object.defineProperty(
+    document, "visibilityState", { configurable: true, value: "hidden" },
+)"""
+LOOK = "() => { delete document.visibilityState; window.undoNotes(); }"
+
+
+def test_a_page_that_nobody_looks_at_tells_of_the_first_failure_and_of_the_end(
+    fresh: Fresh,
+) -> None:
+    notebook = fresh(submit("runs", "sleeper"), submit("bad", "fails"), submit("last", "sleeper"))
+    page = notebook.page
+    page.context.grant_permissions(["notifications"])
+    page.evaluate(NOTES)
+    bell = button(notebook, "Notify when done")
+    expect(bell).to_have_attribute("aria-pressed", "false")
+    press(notebook, "Notify when done")
+    expect(bell).to_have_attribute("aria-pressed", "true")
+    assert notebook.value_of("queue.widget.bell") is True
+    try:
+        page.evaluate(HIDE)
+        notebook.value_of("queue['runs'].cancel()")
+        page.wait_for_function("window.told.length == 1")
+        until_status(notebook, "last", "running")
+        notebook.value_of("queue['last'].cancel()")
+        page.wait_for_function("window.told.length == 2")
+        first, end = page.evaluate("window.told")
+    finally:
+        page.evaluate(LOOK)
+    assert first == "tests: a job has failed"
+    assert re.fullmatch(r"tests: \d+ done, \d+ failed, \d+ cancelled", end)
+    press(notebook, "Notify when done")
+    expect(bell).to_have_attribute("aria-pressed", "false")

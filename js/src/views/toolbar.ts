@@ -1,5 +1,6 @@
 // The first line: what goes on, how far it is, and the acts on the whole queue.
 
+import { askToRing, canRing, mayRing } from "../bell";
 import { amount } from "../ui/amount";
 import {
   active, attr, button, div, enable, h, icon, setIcon, setText, show, span,
@@ -7,6 +8,8 @@ import {
 import { guess } from "../ui/time";
 import { hiddenText, type Context } from "./context";
 import { Bar } from "./rows";
+
+const RINGS = "You will be notified when all is done, and of the first failure";
 
 export class Toolbar {
   readonly node: HTMLElement;
@@ -20,6 +23,7 @@ export class Toolbar {
   #all: Question;
   #hide: HTMLButtonElement;
   #clear: Question;
+  #bell: HTMLButtonElement;
   #hidden = h("span");
   #undo = div("ask", this.#hidden, " · ");
 
@@ -36,8 +40,15 @@ export class Toolbar {
     const told = "Hidden, not deleted:";
     this.#clear = new Question("Clear history", told, [this.#hide], "Leave them");
     this.#undo.append(button("Undo", "Undo", () => context.undoClear()));
+    this.#bell = button("", "Notify when done", () => void this.#toggleBell(), "jqw-bell");
+    const picture = icon();
+    setIcon(picture, "bell", "");
+    attr(picture, "aria-hidden", "true");
+    this.#bell.append(picture);
     const state = span("state", this.#icon, this.#counts);
-    const acts = span("buttons", this.#start, this.#pause, this.#all.opener, this.#clear.opener);
+    const { opener } = this.#clear;
+    const acts =
+      span("buttons", this.#start, this.#pause, this.#all.opener, opener, this.#bell);
     const line = div("toolbar", state, this.#bar.node, this.#left, acts);
     this.node = h("div", {}, line, this.#all.node, this.#clear.node, this.#undo);
   }
@@ -70,6 +81,11 @@ export class Toolbar {
     const rows = `Hide ${amount(counts.clearable)} ended`;
     setText(this.#hide, rows);
     enable(this.#hide, enabled);
+    const rings = this.#rings;
+    attr(this.#bell, "aria-pressed", String(rings));
+    attr(this.#bell, "title", rings ? RINGS : "Notify when done");
+    show(this.#bell, canRing());
+    enable(this.#bell, enabled);
     const { hidden } = this.context;
     if (hidden > 0) setText(this.#hidden, hiddenText(hidden));
     else if (this.#undo.contains(active(this.node))) this.#clear.opener.focus();
@@ -81,6 +97,21 @@ export class Toolbar {
       attr(node, "aria-label", `Cancel ${label}`);
       enable(node, enabled && !label.startsWith("0 "));
     });
+  }
+
+  get #rings(): boolean {
+    return this.context.store.bell && mayRing();
+  }
+
+  async #toggleBell(): Promise<void> {
+    const { context } = this;
+    const on = !this.#rings;
+    if (on && !(await askToRing())) {
+      context.tell("The browser does not let this page notify you");
+      return;
+    }
+    await context.act("bell", { on }, "bell");
+    context.live.say(on ? RINGS : "You will not be notified", true);
   }
 
   #cancelMany(scope: string): void {

@@ -31,6 +31,7 @@ export class Kernel {
   resources: Plain = {};
   paused: { reason: string; since: number } | null = null;
   phase = "started";
+  bell = false;
   log = "";
   details: Record<string, Plain> = {};
   results: Record<string, Plain> = {};
@@ -119,6 +120,7 @@ export class Kernel {
       head: queue ? rows(this.pending, 25) : [], history: queue ? rows(this.history, Math.min(20, this.shown)) : [],
       groups: queue || this.view === "group" ? this.groups.map(sentGroup) : [],
       job: { ...job }, resources: this.resources, features: { unload: true },
+      bell: this.bell,
     };
     if (!deliver) return;
     this.traits = next;
@@ -187,7 +189,8 @@ export class Kernel {
       this.hidden = this.history.splice(0);
       this.undoUntil = now + 10;
       return { ok: true, v: { count: this.hidden.length, rev: this.rev + 1 } };
-    } else if (op === "undo_clear") {
+    } else if (op === "bell") this.bell = a["on"] === true;
+    else if (op === "undo_clear") {
       if (this.undoUntil < now) return { ok: false, e: { code: "stale", msg: "too late" } };
       this.history.push(...this.hidden.splice(0));
       return done;
