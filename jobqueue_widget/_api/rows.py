@@ -16,7 +16,7 @@ from .._core.texts.words import cancel_text, error_text
 from .._runtime.engine import Engine
 from .._secrets.arguments import arguments_line
 from .schema import USUAL
-from .sweeps.latest import differs_now
+from .sweeps.latest import Look, differs_now
 
 HISTORY_IN_STATE = 20
 CHANGED = "has changed since it was last submitted with these arguments"
@@ -259,9 +259,10 @@ class KnownRow:
         self.stays = job.status is not JobStatus.running
         self.differs = row["differs"]
 
-    def is_outdated(self) -> bool:
+    def is_outdated(self, look: Look) -> bool:
         """Return True if a cell has redefined its function, or set it back."""
-        return has_changed(self.job) is not self.differs
+        job = self.job
+        return (job.status.ended and look.differs(job.spec)) is not self.differs
 
 
 class KnownRows:
@@ -288,10 +289,10 @@ class KnownRows:
 
     def look_up(self, engine: Engine, jobs: Iterable[JobRecord]) -> list[KnownRow]:
         """Return a row for each job, known or new. Under the lock."""
-        known, found = self._known, []
+        known, found, look = self._known, [], Look()
         for job in jobs:
             shown = known.get(job.id)
-            if shown is None or shown.revision != job.revision or shown.is_outdated():
+            if shown is None or shown.revision != job.revision or shown.is_outdated(look):
                 shown = KnownRow(job, row(engine, job))
                 self._new.append(shown)
             found.append(shown)
@@ -299,7 +300,8 @@ class KnownRows:
 
     def is_outdated(self) -> bool:
         """True if a cell has defined the function of one of them anew. Quick, any thread."""
-        return any(shown.is_outdated() for shown in self._known.values())
+        look = Look()
+        return any(shown.is_outdated(look) for shown in self._known.values())
 
     def finish(self, *lists: list[KnownRow]) -> list[Sequence[RowDict]]:
         """Complete new rows, and return all lists as the reader wants them. Not under the lock."""

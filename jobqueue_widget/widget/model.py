@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from .._api.rows import KnownRows, has_changed, tell_apart
@@ -127,6 +128,7 @@ class QueueSource(_Estimating):
         self._timed: dict[str, TimedRow] = {}  # pending rows with their starts, as last sent
         self._known = KnownRows(SentRow.made_of, beside)
         self._bell = False
+        self._groups: Sequence[SentGroup] = ()  # as last sent
 
     def set_bell(self, on: bool) -> None:
         """Have a page that nobody looks at tell when all is done, or do not."""
@@ -138,12 +140,13 @@ class QueueSource(_Estimating):
         snapshot = self.queue._snapshot(*lists, self._known, GROUP_ROWS)
         self._life.mark(snapshot["running"], snapshot["now"])
         estimate = self.queue._estimate
+        self._groups = shown_groups(snapshot["groups"], estimate, self._groups)
         return {
             "summary": summary_of(snapshot, self.epoch, estimate.done_at),
             "running": snapshot["running"],
             "head": self._timed_rows(snapshot["pending"], estimate),
             "history": snapshot["history"],
-            "groups": shown_groups(snapshot["groups"], estimate),
+            "groups": self._groups,
             "job": {},
             "resources": shown_resources(self.queue),
             "bell": self._bell,
@@ -280,18 +283,43 @@ def shown_resources(queue: JobQueue) -> State:
     }
 
 
-def shown_groups(rows: Sequence[State], estimate: Estimate) -> list[State]:
-    """Return how groups stand, with their ends, and names as they are shown: one line, bounded."""
+class SentGroup(dict[str, Any]):
+    """How a group stands, as it is shown, with the form in which it is sent; it stays as it is."""
+
+    __slots__ = ("end", "of", "sent")
+
+    def __init__(self, row: State, end: float | None) -> None:
+        super().__init__(row)
+        self["name"] = shorten(row["name"])
+        if end is not None:
+            self["done_at"] = end
+        self.of = row
+        self.end = end
+        self.sent = _sent_group(self)
+
+
+def shown_groups(
+    rows: Sequence[State], estimate: Estimate, before: Sequence[SentGroup] = ()
+) -> Sequence[SentGroup]:
+    """Return how groups stand, with their ends, and names as they are shown: one line, bounded.
+
+    `before`: what this has returned last; of it those are taken that stand still, in their place.
+    """
     shown = []
-    for row in rows:
-        shown.append({**row, "name": shorten(row["name"])})
-        if row["id"] in estimate.ends:
-            shown[-1]["done_at"] = estimate.ends[row["id"]]
+    for row, made in zip_longest(rows, before[: len(rows)]):
+        end = estimate.ends.get(row["id"])
+        if made is None or made.end != end or made.of != row:
+            made = SentGroup(row, end)
+        shown.append(made)
     return shown
 
 
 def sent_group(row: State) -> list[Any]:
     """Return a group as it is sent: its values in the order of `GROUP`, no zeros at the end."""
+    return row.sent if isinstance(row, SentGroup) else _sent_group(row)
+
+
+def _sent_group(row: State) -> list[Any]:
     values = [row.get(name, 0) for name in GROUP]
     while not values[-1]:
         del values[-1]

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobqueue_widget import JobQueue, JobStatus
 from jobqueue_widget._api.sweeps import forecasts
-from jobqueue_widget._api.sweeps.forecasts import HasDrawings, forecast_of
+from jobqueue_widget._api.sweeps.forecasts import Estimate, HasDrawings, forecast_of
 from jobqueue_widget._core.sweeps.eta import Forecast
 from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget import model
 from jobqueue_widget.widget.display import PROVIDER
-from jobqueue_widget.widget.model import GROUP_ROWS
+from jobqueue_widget.widget.model import GROUP_ROWS, SentGroup, sent_group, shown_groups
 from tests.conditions import until
 from tests.integration.test_widget_model import HOSTILE, Page, shown
 
@@ -216,6 +219,29 @@ async def test_a_name_is_one_bounded_line_of_text() -> None:
         assert "\u202e" not in told
         for row in page.widget.groups:  # the number stands for it, whatever its name is
             assert page.ask("find", text="", group=row["id"])["v"]["history"] == 1
+
+
+STANDING = st.fixed_dictionaries(
+    {"id": st.integers(1, 3), "name": st.sampled_from(["sweep", "of\ntwo lines"])},
+    optional={name: st.integers(1, 2) for name in ("running", "failed", "retriable", "more")},
+)
+MOMENT = st.tuples(
+    st.lists(STANDING, max_size=3, unique_by=lambda row: row["id"]),
+    st.dictionaries(st.integers(1, 3), st.sampled_from([10.5, 20.5])),
+)
+
+
+@given(moments=st.lists(MOMENT, max_size=6))
+def test_groups_that_are_taken_as_they_were_are_what_they_would_be_anew(moments: list[Any]) -> None:
+    last: Sequence[SentGroup] = ()
+    for rows, ends in moments:
+        last = shown_groups(rows, Estimate(ends=ends), last)
+        anew = shown_groups(rows, Estimate(ends=ends))
+        assert last == anew
+        plain = [sent_group(dict(row)) for row in anew]
+        assert [sent_group(row) for row in last] == plain
+        again = shown_groups([dict(row) for row in rows], Estimate(ends=dict(ends)), last)
+        assert all(one is other for one, other in zip(again, last, strict=True))
 
 
 async def test_forecasts_are_made_seldom_and_only_for_who_looks(

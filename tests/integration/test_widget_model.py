@@ -321,6 +321,21 @@ async def test_a_page_asks_for_a_retry_with_the_function_of_now(
         assert page.code_of("retry", job=job.id, latest=True) == "gone"
 
 
+async def test_of_several_functions_only_the_redefined_one_is_told_to_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with shown(executor="thread") as (queue, page):
+        for kind in (first, second, first, second):
+            await queue.submit_nowait(kind, 1)
+        await until(lambda: len(page.widget.history) == 4)
+        for name, other in (("first", second), ("second", first)):
+            with monkeypatch.context() as patch:
+                patch.setattr(sys.modules[__name__], name, other)
+                page.widget.flush()
+                told = [(row["name"], row["differs"]) for row in page.widget.history]
+            assert told == [(one, one == name) for one in ("second", "first") * 2]
+
+
 def run(plugin: FakePlugin) -> str:
     return "done"
 

@@ -244,7 +244,7 @@ BUGS = [
     Bug(
         "groups are told of when the queue is displayed only",
         "widget/model.py",
-        'shown_groups(snapshot["groups"], estimate)',
+        'shown_groups(snapshot["groups"], estimate, self._groups)',
         "[]",
     ),
     Bug(

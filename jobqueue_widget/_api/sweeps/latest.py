@@ -36,6 +36,27 @@ def differs_now(spec: JobSpec) -> bool:
     return packed.now.digest != packed.then.digest
 
 
+class Look:
+    """Tells of many jobs, all at one moment, whether they differ: one look for each function."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, int], tuple[bool, object]] = {}
+
+    def differs(self, spec: JobSpec) -> bool:
+        """Do as `differs_now`."""
+        if spec.named is None:
+            return False
+        payload = None if spec.lost else spec.payload
+        decides = payload[0] if is_packed(payload) else spec.target
+        key = spec.named, id(decides)
+        told = self._told.get(key)
+        if told is None:
+            told = self._told[key] = differs_now(spec), decides  # kept: its number stays its own
+        return told[0]
+
+
 def changed_text(spec: JobSpec) -> str:
     """Return what is said of a job whose function differs now."""
     return f"{spec.name} differs now; this is as it was: retry(latest=True) runs it as it is now"

@@ -39,9 +39,12 @@ def liveliest(state: QueueState, jobs: Iterable[JobRecord], most: int) -> list[G
         if len(chosen) == most:
             break
         chosen[group.number] = group
-    newest = sorted(chosen.values(), key=lambda group: -group.number)
-    at_work = [group for group in reversed(newest) if group.open_count]
-    return at_work + [group for group in newest if not group.open_count]
+    at_work: list[Group] = []
+    others: list[Group] = []
+    for number in sorted(chosen):
+        group = chosen[number]
+        (at_work if group.open_count else others).append(group)
+    return at_work + others[::-1]
 
 
 def standings(groups: Iterable[Group], drawings: Sequence[Coming]) -> list[dict[str, Any]]:
