@@ -324,6 +324,10 @@ ROWS = (
         "page",
         "ms",
         must=(Limit(6),),
+        analysis=(
+            "rows of groups that stand still are not touched, and one that changes paints no other "
+            "box than before, so that the page's layers stay. The rest is as without groups."
+        ),
     ),
     Row(
         "report",

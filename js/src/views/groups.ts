@@ -10,7 +10,12 @@ import type { Context } from "./context";
 import type { Filter } from "./filter";
 
 const SOON = 60; // seconds; of an end that is nearer nothing is said
-const PARTS = ["completed", "failed", "cancelled", "running"] as const;
+const PARTS = [
+  ["completed", "good"], ["failed", "bad"], ["cancelled", "edge"], ["running", "brand"],
+] as const; // what a bar shows, and the colour of it
+/** Words of so many letters surely have room beside a bar, in a view of at least that `room`. */
+const SHORT = 28;
+const WIDE = 40;
 
 /** How many items of a group have ended, and how many there are as far as is known. */
 function sizes(group: Group): [ended: number, all: number] {
@@ -28,11 +33,28 @@ export function wordsOfGroup(group: Group): string {
   return words.join(" · ");
 }
 
-/** A bar of four colours; what is queued is its ground. */
+/** The colours of a bar, as a picture that fills it; what is queued is its ground. */
+export function sharesOf(group: Group): string {
+  const [, all] = sizes(group);
+  const stops: string[] = [];
+  let at = 0;
+  for (const [kind, colour] of PARTS) {
+    if (group[kind] === 0) continue;
+    const from = at;
+    at += group[kind];
+    const [begin, end] = [from, at].map((items) => `${((items / all) * 100).toFixed(2)}%`);
+    stops.push(`var(--jqw-${colour}) ${begin} ${end}`);
+  }
+  return stops.length > 0 ? `linear-gradient(90deg,${stops.join()},#0000 0)` : "";
+}
+
+/**
+ * A bar of four colours. It is one element that always paints all of its box: where parts of it
+ * grew and were clipped, the browser made the page's layers anew for each item that ended.
+ */
 class SharesBar {
   readonly node: HTMLElement;
-  #parts = PARTS.map((kind) => h("span", { class: `jqw-part-${kind}` }));
-  #track = h("span", { class: "jqw-track jqw-shares", role: "progressbar" }, ...this.#parts);
+  #track = h("span", { class: "jqw-track jqw-shares", role: "progressbar" });
   #amount = span("amount");
 
   constructor() {
@@ -47,10 +69,7 @@ class SharesBar {
     attr(this.#track, "aria-valuenow", known ? percent : null);
     attr(this.#track, "aria-valuetext", wordsOfGroup(group));
     setText(this.#amount, known ? `${percent} %` : "");
-    PARTS.forEach((kind, at) => {
-      const node = this.#parts[at] as HTMLElement;
-      css(node, "width", `${((group[kind] / Math.max(1, all)) * 100).toFixed(2)}%`);
-    });
+    css(this.#track, "backgroundImage", sharesOf(group));
   }
 }
 
@@ -64,6 +83,7 @@ export class GroupLine {
   readonly cancel: HTMLButtonElement;
   #asking = false;
   #group: Group | null = null;
+  #drawn = "";
 
   constructor(private context: Context) {
     this.retry = button("", "", () => this.#group && context.retryGroup(this.#group));
@@ -85,19 +105,26 @@ export class GroupLine {
     const [ended, all] = sizes(group);
     const left = all - ended;
     const act = context.pendingActs.get(`#${group.id}`)?.kind;
-    this.bar.update(group);
-    setText(this.name, group.name);
-    setText(this.info, act === undefined ? wordsOfGroup(group) : `${SAID[act] ?? act}…`);
-    attr(this.info, "title", wordsOfGroup(group));
     const { done_at: end } = group;
     const told = end !== null && left > 0 && end - context.now() > SOON;
-    setText(this.time, told ? `done about ${clock(end)}` : "");
+    const time = told ? `done about ${clock(end)}` : "";
+    const wide = context.room >= WIDE;
+    const open = left > 0 || group.more !== 0;
+    if (!open && this.#asking) this.#ask(false);
+    const drawn = JSON.stringify([group, act, time, wide, context.enabled, this.#asking]);
+    if (drawn === this.#drawn) return; // most groups stand still from one state to the next
+    this.#drawn = drawn;
+    const words = wordsOfGroup(group);
+    this.bar.update(group);
+    setText(this.name, group.name);
+    setText(this.info, act === undefined ? words : `${SAID[act] ?? act}…`);
+    const isWhole = act === undefined && wide && words.length <= SHORT;
+    attr(this.info, "title", isWhole ? null : words); // what has one is clipped
+    setText(this.time, time);
     show(this.retry, group.retriable > 0);
     setText(this.retry, `Retry ${amount(group.retriable)}`);
     attr(this.retry, "aria-label", `Retry ${amount(group.retriable)} failed of ${group.name}`);
     enable(this.retry, context.enabled && act === undefined);
-    const open = left > 0 || group.more !== 0;
-    if (!open && this.#asking) this.#ask(false);
     css(this.cancel, "visibility", open ? "" : "hidden");
     setText(this.cancel, this.#asking ? `Stop ${amount(left)}?` : "✕");
     const asked = this.#asking ? `: stop ${amount(left)} jobs?` : "";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cleanGroups, type Group } from "../../src/protocol";
-import { wordsOfGroup } from "../../src/views/groups";
+import { sharesOf, wordsOfGroup } from "../../src/views/groups";
 import { sentGroup } from "../harness/kernel";
 
 const group = (given: Partial<Group>): Group =>
@@ -33,4 +33,14 @@ test("a group says how many have ended, and what of them is not as usual", () =>
 test("items that are no jobs yet are counted as far as they are known", () => {
   assert.equal(wordsOfGroup(group({ completed: 1, pending: 9, more: 90 })), "1 of 100");
   assert.equal(wordsOfGroup(group({ completed: 1, pending: 9, more: -1 })), "1 of 10 or more");
+});
+
+test("a bar's colours stand in order and end where its items do; nothing stands for none", () => {
+  assert.equal(sharesOf(group({ pending: 4 })), "");
+  const mixed = { pending: 4, running: 1, completed: 2, failed: 0, cancelled: 1 };
+  const colours = [
+    "var(--jqw-good) 0.00% 25.00%", "var(--jqw-edge) 25.00% 37.50%",
+    "var(--jqw-brand) 37.50% 50.00%", "#0000 0",
+  ];
+  assert.equal(sharesOf(group(mixed)), `linear-gradient(90deg,${colours.join()})`);
 });
