@@ -34,7 +34,8 @@ export class Bar {
     classList.toggle("jqw-unknown", !known);
     classList.toggle("jqw-moving", !known && performance.now() - this.#madeAt > MOVES_AFTER);
     const { style } = this.#fill;
-    const moved = known ? `translateX(${(progress * 100 - 100).toFixed(1)}%)` : "";
+    // In steps that are seen: each one is a layer of its own while it moves.
+    const moved = known ? `translateX(${percent - 100}%)` : "";
     if (style.transform !== moved) style.transform = moved;
     setText(this.#amount, known ? `${percent} %` : "");
   }
