@@ -304,7 +304,6 @@ class Job(Handle):
             JobFailedError: it failed.
             JobCancelledError: it was cancelled.
             ResultNotKeptError: it completed, and its result could not be sent or kept.
-
         """
         error = self.exception()
         if error is not None:
@@ -319,7 +318,6 @@ class Job(Handle):
 
         Raises:
             JobNotFinishedError: it has not ended.
-
         """
         record = self._record
         if not record.status.ended:
@@ -377,7 +375,6 @@ class Job(Handle):
             latest: run the function that its name stands for now, with the arguments and options of
                 then, in the folder and environment of now; else as it was, and if it differs now,
                 the row and the log say so.
-
         """
         job: Job = self._control.retry(self._record, latest)
         return job
@@ -392,7 +389,6 @@ class Job(Handle):
             JobNotRunningError: it has not begun, or has ended.
             WaitTimeoutError: it does not answer within 2 s, as C code that holds the GIL.
             NotSupportedError: it runs on another engine, or in a pool or plugin host of others.
-
         """
         return self._control.stack(self._record)
 
@@ -425,7 +421,6 @@ class Job(Handle):
         Args:
             start: byte offset; -1 = the last `limit` bytes. What is gone is skipped.
             limit: at most so many bytes.
-
         """
         return part_of(self._record.log, start, limit)
 

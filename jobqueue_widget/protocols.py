@@ -179,7 +179,6 @@ class Executor(Protocol):
 
         Raises:
             JobQueueError: the job cannot run here (what, why, cure). Nothing is enqueued.
-
         """
 
     def open(self, context: ExecutorContext) -> None:
@@ -217,7 +216,6 @@ class SupportsEmergencyStop(Protocol):
 
         Returns:
             True if nothing of it is left; else each execution still tells its end.
-
         """
 
     def after_fork(self) -> None:
@@ -287,7 +285,6 @@ class LaunchesPlugins(Protocol):
 
         Raises:
             JobQueueError: an argument cannot be sent. Nothing is enqueued.
-
         """
 
     def launch_plugin(
@@ -337,7 +334,6 @@ class OffersResources(Protocol):
 
         Returns:
             None if it is done, else why not: "busy" if the plugin executes.
-
         """
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -453,7 +449,6 @@ class Journal(Protocol):
 
         Raises:
             JournalError: it cannot be used; the message says why and what to do.
-
         """
 
     def write(self, changes: Changes) -> None:

@@ -96,7 +96,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
         assert await job == 1024
         await queue.stop()
         ```
-
     """
 
     def __init__(
@@ -175,7 +174,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
             journal: as in the constructor.
             args: of the constructor, without the journal; only used if a queue is made.
             kwargs: the same.
-
         """
         found = queue_of(journal)
         return found if isinstance(found, cls) else cls(*args, journal=journal, **kwargs)
@@ -192,7 +190,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
 
         Raises:
             QueueClosedError: the queue was closed for good.
-
         """
         await self._engine.life.start_after_stop()
         return self
@@ -210,7 +207,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
 
         Raises:
             InvalidOptionError: an argument is out of range.
-
         """
         if running not in ("cancel", "wait"):
             raise InvalidOptionError(f'running must be "cancel" or "wait", not {running!r}')
@@ -276,7 +272,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
             InvalidTargetError: the target cannot be run.
             UnpicklableJobError: a function or its arguments cannot be sent to a worker.
             QueueClosedError: the queue was closed for good.
-
         """
         if self._engine.life.phase == "not started" and not self._warned:
             self._warned = True
@@ -300,7 +295,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
 
         Raises:
             JobQueueError: one of the first cannot be submitted; then none is.
-
         """
         return self._control.map(function, (iterable, *more), DEFAULT_OPTIONS, 0)
 
@@ -314,7 +308,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
 
         Raises:
             InvalidOptionError: an unknown option or a bad value.
-
         """
         label = taken_label(options)
         checked, priority = make_options(options)
@@ -354,7 +347,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
             force: do not wait for it to stop by itself.
             timeout: seconds to wait for that, instead of the queue's `cancel_timeout`.
             reason: shown and kept with the job.
-
         """
         return self.cancel_nowait(job_id, force=force, timeout=timeout, reason=reason)
 
@@ -375,7 +367,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
 
         Returns:
             How many were cancelled or are being so.
-
         """
         if scope not in ("pending", "running", "all"):
             raise InvalidOptionError(f'scope must be "pending", "running" or "all", not {scope!r}')
@@ -422,7 +413,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
             job_id: the job or its id.
             seconds: until when; None = until `release`.
             then: what happens after that.
-
         """
         if then not in ("release", "cancel"):
             raise InvalidOptionError(f'then must be "release" or "cancel", not {then!r}')
@@ -462,7 +452,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
 
         Raises:
             InvalidTargetError: the manager of this queue cannot unload plugins.
-
         """
         manager = self.manager
         if not isinstance(manager, OffersResources):
@@ -535,7 +524,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
 
         Raises:
             MissingExtraError: pandas is not installed.
-
         """
         return data_frame([job.as_dict() for job in self.jobs()])
 
@@ -564,7 +552,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
             UnknownJobError: this queue never had such a job.
             JobEvictedError: it ended long ago and is no longer kept.
             QueueStoppedError: the queue stopped and the job will not run.
-
         """
         record = self._control.record(job_id)
         await self._control.wait_for(record, timeout)
@@ -577,7 +564,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
         Raises:
             WaitTimeoutError: after `timeout` seconds; the jobs go on.
             QueueIdleError: what is left cannot start by itself (held, paused, not started).
-
         """
         await self._control.join(timeout)
 
@@ -589,7 +575,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
         Raises:
             WaitTimeoutError: after `timeout` seconds.
             UnsupportedLoopError: no loop runs that could run the jobs meanwhile.
-
         """
         records = [self._control.record(job) for job in jobs]
         self._control.wait_blocking(records, timeout)
@@ -615,7 +600,6 @@ class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, Referenc
 
         Raises:
             InvalidOptionError: it cannot be called, or is an `async def`: nothing would await it.
-
         """
         check_callback(callback)
         with self._engine.lock.held:

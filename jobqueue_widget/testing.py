@@ -88,7 +88,6 @@ class FakePlugin:
 
         Raises:
             WorkerReplaced: at once when the worker is forced to end.
-
         """
         if self._replaced.wait(seconds):
             raise WorkerReplaced("the worker of this plugin was replaced")
@@ -163,7 +162,6 @@ class FakePluginHost:
 
         Raises:
             ConnectionError: its worker was replaced meanwhile.
-
         """
         worker = self._plugins[plugin]
         loop = asyncio.get_running_loop()
@@ -239,7 +237,6 @@ class MemoryJournal:
 
         Raises:
             JournalInUseError: a queue has it.
-
         """
         if self._open:
             raise JournalInUseError("this journal is in use; close the queue that has it first")

@@ -31,7 +31,6 @@ class Forgetting:
 
         Returns:
             How many were hidden now.
-
         """
         return self._engine.history.clear()
 
@@ -62,7 +61,6 @@ class Forgetting:
             UnknownJobError: one is no job of this queue.
             JobEvictedError: one is not kept any more.
             JournalError: the journal cannot be written. After each of these nothing has changed.
-
         """
         if not jobs and before is None and status is None:
             raise InvalidOptionError(

@@ -221,7 +221,6 @@ class Inspection:
 
         Raises:
             AssertionError: one thing contradicts another.
-
         """
         with self.engine.lock.held:
             self.engine.state.validate()

@@ -33,7 +33,6 @@ class Journaled:
         Raises:
             InvalidOptionError: the ending is none of those.
             OSError: the file cannot be written.
-
         """
         from .._persistence.export import export
 
@@ -88,7 +87,6 @@ def give_journal(
     Raises:
         QueueExistsError: another queue of this process has it.
         JournalError: it cannot be used.
-
     """
     from .._persistence.restore import attach, journal_of
 

@@ -39,7 +39,6 @@ def check_priority(value: object) -> int:
 
     Raises:
         InvalidOptionError: anything else.
-
     """
     if type(value) is int:
         return value
@@ -65,7 +64,6 @@ def check_seconds(name: str, value: object, *, zero: bool = True) -> float:
 
     Raises:
         InvalidOptionError: anything else.
-
     """
     number = as_number(value)
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
@@ -84,7 +82,6 @@ def check_count(name: str, value: object, least: int) -> int:
 
     Raises:
         InvalidOptionError: anything else.
-
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidOptionError(
@@ -98,7 +95,6 @@ def check_text(name: str, value: object) -> str:
 
     Raises:
         InvalidOptionError: it is none.
-
     """
     if not isinstance(value, str):
         raise InvalidOptionError(f"{name} must be a text, not {_show(value)}")
@@ -110,7 +106,6 @@ def check_callback(value: object) -> None:
 
     Raises:
         InvalidOptionError: it cannot be called, or is an `async def`.
-
     """
     if not callable(value):
         raise InvalidOptionError(f"a subscriber must be callable, not {_show(value)}")
@@ -127,7 +122,6 @@ def make_options(given: Mapping[str, Any]) -> tuple[JobOptions, int | None]:
 
     Raises:
         InvalidOptionError: an unknown name, a wrong type or a value out of range.
-
     """
     for name in given:
         if name not in KNOWN:
@@ -253,7 +247,6 @@ def check_resource_names(resources: Resources | None) -> None:
 
     Raises:
         InvalidOptionError: one is not known here, so that nothing would ever look at it.
-
     """
     for name in resources if isinstance(resources, Mapping) else ():
         if name not in NAMES:
@@ -363,7 +356,6 @@ def make_settings(
 
     Raises:
         InvalidOptionError: one is of the wrong type or out of range.
-
     """
     if loop not in ("current", "thread"):
         raise InvalidOptionError(f'loop must be "current" or "thread", not {_show(loop)}')
@@ -404,7 +396,6 @@ def check_variable(name: str, value: str) -> None:
 
     Raises:
         InvalidOptionError: no process can be started with it.
-
     """
     if not name or "=" in name or "\0" in name + value:
         what = f"the value of {name!r} has a NUL" if name and "\0" in value else _show(name)

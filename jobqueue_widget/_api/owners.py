@@ -19,7 +19,6 @@ def claim(executor: object, engine: Engine) -> None:
 
     Raises:
         InvalidOptionError: it is that of another one, which has not been stopped.
-
     """
     if executor is None or isinstance(executor, str):
         return

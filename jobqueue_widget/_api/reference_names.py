@@ -58,7 +58,6 @@ class ReferenceNames:
 
         Raises:
             InvalidOptionError: it is set to no integer, or to less than 0.
-
         """
         return self._engine.settings.max_history
 
@@ -72,7 +71,6 @@ class ReferenceNames:
 
         Raises:
             InvalidOptionError: it is set to no number of seconds.
-
         """
         return self._engine.settings.cancel_timeout
 
@@ -86,7 +84,6 @@ class ReferenceNames:
 
         Raises:
             InvalidOptionError: it is set to no number of seconds, or to 0.
-
         """
         return self._engine.settings.progress_poll_interval
 
@@ -101,7 +98,6 @@ class ReferenceNames:
 
         Raises:
             InvalidOptionError: it is set to no logger.
-
         """
         return self._engine.logger
 

@@ -274,7 +274,6 @@ class KnownRows:
     Args:
         finish: turns a new row, with its `args`, into the form that the reader wants.
         beside: fits rows in that form to one another, as they stand in one list.
-
     """
 
     def __init__(

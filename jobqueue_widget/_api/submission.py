@@ -82,7 +82,6 @@ class Submission:
             InvalidOptionError: an option does not go with it.
             InvalidArgumentError: a job is an argument where its result cannot be one.
             UnpicklableJobError: a plain function cannot be sent to a worker.
-
         """
         taken = self.references.taken(args, kwargs, with_key=keys is not None)
         if taken is not None:
@@ -197,7 +196,6 @@ class Submission:
 
         Raises:
             InvalidTargetError: it stands for no function any more, or nobody can tell for which.
-
         """
         spec = job.spec
         now = spec.target if spec.kind == "plugin" else latest_of(spec)
@@ -229,7 +227,6 @@ class Submission:
 
         Raises:
             InvalidOptionError: a job or resource is not known, or the executor is another's.
-
         """
         claim(options.executor, self._engine)
         self.parents(options)
@@ -240,7 +237,6 @@ class Submission:
 
         Raises:
             InvalidOptionError, NotRestorableError: one is not kept any more.
-
         """
         return tuple(dict.fromkeys((*self.parents(spec.options), *self.references.parents(spec))))
 
@@ -249,7 +245,6 @@ class Submission:
 
         Raises:
             InvalidOptionError: one is not known here.
-
         """
         return tuple(map(self._parent, options.after))
 
@@ -258,7 +253,6 @@ class Submission:
 
         Raises:
             InvalidOptionError: one is not known.
-
         """
         executor = options.executor or self._default
         if not (isinstance(executor, AdmitsByItself) and executor.admits_by_itself):
@@ -289,7 +283,6 @@ class Submission:
 
         Raises:
             InvalidTargetError, InvalidOptionError: nowhere in this queue.
-
         """
         chosen = spec.options.executor
         if spec.kind == "plugin":
@@ -357,7 +350,6 @@ def check_secret_names(spec: JobSpec) -> None:
 
     Raises:
         InvalidOptionError: one is no argument of the target.
-
     """
     secret = spec.options.secret
     if not isinstance(secret, frozenset):
@@ -385,7 +377,6 @@ def classify(target: object) -> tuple[TargetKind, str]:
 
     Raises:
         InvalidTargetError: it is none.
-
     """
     if type(target) is FunctionType and target.__code__.co_flags & inspect.CO_COROUTINE:
         return "coroutine", _name_of(target)
@@ -418,7 +409,6 @@ def refuse_options(target: object, kwargs: Mapping[str, object]) -> None:
 
     Raises:
         InvalidOptionError: it would fail the job when it runs, perhaps after hours.
-
     """
     suspects = [name for name in kwargs if name in KNOWN]
     if not suspects or isinstance(target, str):

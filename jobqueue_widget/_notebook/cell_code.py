@@ -29,7 +29,6 @@ class CellNames:
         needed: those of them without which it fails, as far as its code tells.
         sets: the names that it may set.
         stars: the lines with `from … import *`.
-
     """
 
     reads: dict[str, int]
@@ -44,7 +43,6 @@ def names_of(tree: ast.Module, *, lazy_annotations: bool = False) -> CellNames:
     Args:
         tree: the parsed cell.
         lazy_annotations: an earlier cell has `from __future__ import annotations`.
-
     """
     root = _Root(lazy_annotations or LAZY_ANNOTATIONS)
     block = _Block(root, "module")
@@ -130,7 +128,6 @@ class _Block(ast.NodeVisitor):
             reads: what it reads.
             now: the block runs where it stands; else it may run later.
             inside: it is inside a class if this one is: names of the class are not seen there.
-
         """
         for read in reads:
             if self.kind == "class" and inside:

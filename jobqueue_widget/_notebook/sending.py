@@ -34,7 +34,6 @@ class Source:
         tree: the syntax tree.
         flags: for the compiler: what earlier cells have imported from `__future__`, and `await`.
         is_silent: it ends in a semicolon, so that its last value is not shown.
-
     """
 
     name: str

@@ -26,7 +26,6 @@ class Cell:
             arguments of the call.
         left_out: names of the notebook that the cell may read and that could not be sent, with
             the reason.
-
     """
 
     def __init__(

@@ -118,7 +118,6 @@ class ProcessExecutor(StartsAtOnce):
 
         Returns:
             False if it is not open: nothing will be called.
-
         """
         pool, self.pool = self.pool, None
         self._context = None
@@ -152,7 +151,6 @@ class ProcessExecutor(StartsAtOnce):
 
         Raises:
             SurroundingsError: it cannot be had here any more.
-
         """
         assert self._surroundings is not None, "launch before open"
         snapshot = cast("Snapshot | None", spec.surroundings) or self._surroundings.now()

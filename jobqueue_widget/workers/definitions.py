@@ -122,7 +122,6 @@ def made_of(now: object, target: object, then: object) -> Callable[..., object]:
 
     Raises:
         NotToldError: the object is of another class, which it cannot become.
-
     """
     if isinstance(target, functools.partial):
         known = cast("functools.partial[object]", then)

@@ -161,7 +161,6 @@ class Decorating(JoblibBackends):
             assert await square.submit(4) == 16  # in a worker
             await queue.stop()
             ```
-
         """
         queue = self.options(**options)
         if function in ((), (None,)):

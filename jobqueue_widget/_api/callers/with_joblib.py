@@ -92,7 +92,6 @@ class JoblibBackends:
         Raises:
             MissingExtraError: joblib is not installed.
             InvalidOptionError: an unknown option or a bad value.
-
         """
         try:
             import joblib  # noqa: F401 - what its backend needs

@@ -40,7 +40,6 @@ class Collected:
             InvalidOptionError: it is one job, and not several.
             UnknownJobError: one is no job of this queue.
             JobEvictedError: one is not kept any more.
-
         """
         if isinstance(jobs, (Job, str)):
             raise InvalidOptionError("as_completed takes several jobs or ids: of one, [job]")
@@ -52,7 +51,6 @@ class Collected:
 
         Raises:
             UnknownGroupError: the queue keeps no job of such a group.
-
         """
         engine = self._control.engine
         with engine.lock.held:

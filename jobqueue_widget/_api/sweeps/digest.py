@@ -74,7 +74,6 @@ class Digester:
 
         Raises:
             NotDigestibleError: it has none that is the same in each kernel.
-
         """
         try:
             return self._value(value)

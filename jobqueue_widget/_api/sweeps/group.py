@@ -95,7 +95,6 @@ class JobGroup(Members):
             assert await squares == [1, 4, 9]
             assert squares.counts["completed"] == 3
         ```
-
     """
 
     __slots__ = ()
@@ -194,7 +193,6 @@ class JobGroup(Members):
             JobNotFinishedError: some have not ended; it says how many.
             JobFailedError, JobCancelledError, ResultNotKeptError: with "raise".
             InvalidOptionError: `errors` is something else.
-
         """
         if errors not in ("raise", "return", "skip"):
             raise InvalidOptionError(f'errors must be "raise", "return" or "skip", not {errors!r}')
@@ -252,7 +250,6 @@ class JobGroup(Members):
             QueueClosedError: the queue was closed before.
             QueueIdleError: there is no room, as what is pending cannot start by itself.
             QueueStoppedError: the queue was stopped meanwhile.
-
         """
         for drawing in self._drawings():
             await drawing.wait()
@@ -266,7 +263,6 @@ class JobGroup(Members):
         Raises:
             WaitTimeoutError: after `timeout` seconds; the jobs go on.
             QueueIdleError: what is left cannot start by itself (held, paused, not started).
-
         """
         group = self._counted()
         if group is not None:
@@ -284,7 +280,6 @@ class JobGroup(Members):
         Raises:
             WaitTimeoutError: raised by the loop, after `timeout` seconds; the jobs go on.
             QueueIdleError: raised by the loop; what is left cannot start by itself.
-
         """
         records = [] if self._drawing is not None else self._records()
         return self._control.as_completed(records, timeout, self._drawing)
@@ -299,7 +294,6 @@ class JobGroup(Members):
 
         Raises:
             MissingExtraError: pandas is not installed.
-
         """
         return table_of(self._handles())
 
@@ -310,7 +304,6 @@ class JobGroup(Members):
 
         Returns:
             How many are cancelled, or asked to stop.
-
         """
         for drawing in self._drawings():
             drawing.end()
@@ -345,7 +338,6 @@ class JobGroup(Members):
         Raises:
             InvalidOptionError: `kind` is something else, or none of the failed jobs is of it.
             NotRestorableError: one cannot run again; then none does.
-
         """
         if isinstance(kind, type) and issubclass(kind, BaseException):
             kind = kind.__name__

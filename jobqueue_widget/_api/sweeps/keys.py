@@ -69,7 +69,6 @@ class KeyMaker:
 
     Raises:
         InvalidOptionError: the option does not fit, or the target cannot be digested.
-
     """
 
     def __init__(
@@ -103,7 +102,6 @@ class KeyMaker:
 
         Raises:
             InvalidOptionError: it cannot be told.
-
         """
         given = self._given
         if isinstance(given, JobKey):
@@ -202,7 +200,6 @@ def maker_of(
 
     Raises:
         InvalidOptionError: there is no such key of such jobs.
-
     """
     if options.key is None:
         return None
@@ -249,7 +246,6 @@ class _Template(string.Formatter):
 
         Raises:
             InvalidOptionError: it has no such argument, or one that has no stable text.
-
         """
         args, keywords = _arguments(spec)
         named = _named(spec.target, args, keywords)
@@ -373,7 +369,6 @@ def check_key(value: object) -> object:
 
     Raises:
         InvalidOptionError: it cannot.
-
     """
     if value is True:
         return value

@@ -68,7 +68,6 @@ def latest_of(spec: JobSpec) -> Callable[..., object]:
     Raises:
         InvalidTargetError: it stands for no function any more, or nobody can tell for which.
         NotRestorableError: what it needs was dropped.
-
     """
     target = cast("Callable[..., object]", spec.target)
     named = typed_name_of(target) if spec.restored else spec.named

@@ -148,7 +148,6 @@ class Members(Sequence[Job], Handle):
         Raises:
             ValueError: it is not in the group.
             TypeError: it is no job.
-
         """
         jobs = self._handles()
         return jobs.index(_checked(value, "index"), start, len(jobs) if stop is None else stop)
@@ -158,7 +157,6 @@ class Members(Sequence[Job], Handle):
 
         Raises:
             TypeError: it is no job.
-
         """
         return self._handles().count(_checked(value, "count"))
 

@@ -76,7 +76,6 @@ def by_handle(job: Handle) -> ByHandle:
         job = threads.submit_nowait(lambda one: one.title, by_handle(watched))
         assert await job == "pow"
         ```
-
     """
     if not isinstance(job, Handle):
         raise InvalidArgumentError(f"by_handle takes a job, not {type(job).__name__}")

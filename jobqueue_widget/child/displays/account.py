@@ -26,7 +26,6 @@ class Account:
     Attributes:
         kept: for each output its display id ("" if none), its bytes, and what stands for it.
         lost: how many were not kept.
-
     """
 
     def __init__(self) -> None:
@@ -110,7 +109,6 @@ def packed(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> bytes:
 
     Raises:
         TypeError, ValueError: it is nothing that JSON has.
-
     """
     forms = {
         name: base64.b64encode(one).decode("ascii") if isinstance(one, bytes) else one
@@ -124,7 +122,6 @@ def unpacked(body: bytes) -> tuple[Bundle, Bundle]:
 
     Raises:
         ValueError, TypeError: it is none.
-
     """
     data, metadata = json.loads(body)
     return dict(data), dict(metadata)

@@ -140,7 +140,6 @@ def show_figures(*, again: bool = True) -> bool:
 
     Args:
         again: also those that were shown already.
-
     """
     pyplot: Any = sys.modules["matplotlib.pyplot"]
     figures = [pyplot.figure(number) for number in pyplot.get_fignums()]
@@ -217,7 +216,6 @@ def hook_publisher(kind: Any) -> None:
 
     Args:
         kind: the class of what publishes.
-
     """
     usual_publish, usual_clear = kind.publish, kind.clear_output
 

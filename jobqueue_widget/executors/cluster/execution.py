@@ -181,7 +181,6 @@ def check_function(spec: JobSpec, name: str) -> None:
 
     Raises:
         InvalidOptionError: it is a plugin or a coroutine function, or needs what is not known.
-
     """
     if spec.options.resources == "learned":
         raise InvalidOptionError(

@@ -57,7 +57,6 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
         Raises:
             UnpicklableJobError: naming what is in the way.
             InvalidOptionError: it is no plain function.
-
         """
         check_function(spec, self.name)
         target = cast("Callable[..., object]", spec.target)

@@ -47,7 +47,6 @@ class DaskCalls(Calls):
 
         Raises:
             OSError, TimeoutError: it cannot be reached.
-
         """
         scheduler = self.connections(self._client.scheduler.addr)
         answer: dict[str, Any] = await asyncio.wait_for(
@@ -60,7 +59,6 @@ class DaskCalls(Calls):
 
         Raises:
             Exception: it is not there, cannot be reached, or failed.
-
         """
         if node.direct is None:
             node.direct = await self._reaches(node)

@@ -46,7 +46,6 @@ class DaskExecutor(AttachedExecutor[DaskLeases]):
         client = distributed.Client("tcp://scheduler:8786")
         queue = JobQueue(executor=DaskExecutor(client))
         ```
-
     """
 
     name = "dask"
@@ -79,7 +78,6 @@ class DaskExecutor(AttachedExecutor[DaskLeases]):
 
         Raises:
             RuntimeError: another queue has this executor, or the client has no loop yet.
-
         """
         self._check_free()
         loop = getattr(self._client.loop, "asyncio_loop", None)

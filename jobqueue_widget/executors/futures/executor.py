@@ -46,7 +46,6 @@ class FuturesExecutor:
         with ProcessPoolExecutor(4) as pool:
             queue = JobQueue(executor=FuturesExecutor(pool))
         ```
-
     """
 
     admits_by_itself = True  # its jobs take nothing of this machine that we could promise
@@ -108,7 +107,6 @@ class FuturesExecutor:
             UnpicklableJobError: naming what is in the way.
             InvalidOptionError: it is no plain function, or asks for resources, which this
                 interface cannot pass on.
-
         """
         if spec.options.resources:
             raise InvalidOptionError(
@@ -128,7 +126,6 @@ class FuturesExecutor:
 
         Raises:
             RuntimeError: another queue has it.
-
         """
         if self._context is not None:
             raise RuntimeError(

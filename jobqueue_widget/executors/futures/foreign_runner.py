@@ -97,7 +97,6 @@ class JobFiles:
 
     Args:
         stem: what the names of its files begin with.
-
     """
 
     def __init__(self, stem: str) -> None:
@@ -115,7 +114,6 @@ class JobFiles:
 
         Args:
             again: it may although it has begun before.
-
         """
         try:
             os.rename(self._stem + WAITING, self._stem + BEGUN)

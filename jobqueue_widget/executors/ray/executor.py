@@ -46,7 +46,6 @@ class RayExecutor(AttachedExecutor[RayLeases]):
         ray.init("auto")
         queue = JobQueue(executor=RayExecutor())
         ```
-
     """
 
     name = "ray"
@@ -76,7 +75,6 @@ class RayExecutor(AttachedExecutor[RayLeases]):
 
         Raises:
             RuntimeError: another queue has this executor.
-
         """
         self._check_free()
         self._context = context

@@ -90,7 +90,6 @@ def _load(path: Path) -> dict[str, Any]:
 
     Raises:
         ValueError: it is no mapping, or no YAML, or PyYAML is not installed.
-
     """
     try:
         import yaml

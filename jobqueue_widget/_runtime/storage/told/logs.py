@@ -193,7 +193,6 @@ def part_of(log: object, start: int, limit: int) -> tuple[int, bytes, int]:
         log: a `JobLog`; None: nothing was written.
         start: byte offset; -1: its last `limit` bytes.
         limit: at most so many bytes.
-
     """
     if not isinstance(log, JobLog):
         return 0, b"", 0

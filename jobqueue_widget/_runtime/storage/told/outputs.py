@@ -27,7 +27,6 @@ class JobOutput:
     Attributes:
         data: its forms by mime type, such as "text/html", "image/png" (in base64) and "text/plain".
         metadata: what it says of these forms, by mime type.
-
     """
 
     data: Mapping[str, Any]
