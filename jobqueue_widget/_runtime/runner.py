@@ -83,7 +83,10 @@ class Run:
         self._guarded(executor, self._start)
 
     def launch(self, executor: Executor, spec: JobSpec) -> None:
-        """Launch the attempt as this spec says; not of a job that has ended meanwhile."""
+        """Launch the attempt as this spec says; not of a job that has ended meanwhile.
+
+        On the owner loop, or on any thread if its executor allows that.
+        """
         if self.job.status.ended:  # its loop was lost while its results were read
             if not self.over:
                 self.ended(Outcome.of_stop())

@@ -17,26 +17,13 @@ class ControlView(Protocol):
     queue: Callable[[], object | None]
     engine: Any
 
-    def row(self, record: JobRecord) -> dict[str, Any]:
-        """Return a job as plain values."""
-
-    def cancel(self, record: JobRecord, force: bool, timeout: float | None, reason: str) -> bool:
-        """Cancel a job; True if that is done or under way."""
-
-    def retry(self, record: JobRecord, latest: bool) -> Any:
-        """Submit the same again, as a new job."""
-
-    def stack(self, record: JobRecord) -> str:
-        """Return where a job is right now."""
-
-    async def wait_for(self, record: JobRecord, timeout: float | None) -> None:
-        """Wait until a job has ended; on any loop."""
-
-    def future(self, job: Any) -> Future[Any]:
-        """Return a future of the standard library for a job."""
-
-    def at_end(self, job: Any, callback: Callable[[Any], object]) -> None:
-        """Call back on the owner loop when a job has ended."""
-
-    def write_log(self, record: JobRecord, text: str) -> None:
-        """Append to a job's log, also after its end."""
+    def row(self, record: JobRecord) -> dict[str, Any]: ...
+    def cancel(
+        self, record: JobRecord, force: bool, timeout: float | None, reason: str
+    ) -> bool: ...
+    def retry(self, record: JobRecord, latest: bool) -> Any: ...
+    def stack(self, record: JobRecord) -> str: ...
+    async def wait_for(self, record: JobRecord, timeout: float | None) -> None: ...
+    def future(self, job: Any) -> Future[Any]: ...
+    def at_end(self, job: Any, callback: Callable[[Any], object]) -> None: ...
+    def write_log(self, record: JobRecord, text: str) -> None: ...

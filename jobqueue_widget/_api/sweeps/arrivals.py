@@ -30,11 +30,8 @@ class ControlView(Protocol):
 
     engine: Engine
 
-    def handle(self, record: JobRecord) -> Job:
-        """Return the handle of a job."""
-
-    def runs_here(self) -> bool:
-        """True if this thread must run a loop while it waits."""
+    def handle(self, record: JobRecord) -> Job: ...
+    def runs_here(self) -> bool: ...
 
 
 class Arrivals:

@@ -40,42 +40,29 @@ class ControlView(HasJobs, Protocol):
 
     def cancel_several(
         self, records: Sequence[JobRecord], force: bool, timeout: float | None, reason: str
-    ) -> int:
-        """Cancel jobs; return how many are cancelled or asked to stop."""
-
+    ) -> int: ...
     def hold_several(
         self,
         records: Callable[[], Sequence[JobRecord]],
         seconds: float | None,
         then: Then,
         drawings: Sequence[Drawing],
-    ) -> int:
-        """Hold pending jobs, and what would still be drawn of them; return how many."""
-
-    def release_several(self, records: Sequence[JobRecord]) -> int:
-        """Release held jobs; return how many were pending."""
-
+    ) -> int: ...
+    def release_several(self, records: Sequence[JobRecord]) -> int: ...
     def as_completed(
         self, records: Sequence[JobRecord], timeout: float | None, drawing: Drawing | None
-    ) -> Arrivals:
-        """Give each of these jobs, or of those of a long map, when it has ended."""
-
-    def retry_several(self, records: Sequence[JobRecord], name: str) -> JobGroup:
-        """Submit the same again, all or none."""
-
+    ) -> Arrivals: ...
+    def retry_several(self, records: Sequence[JobRecord], name: str) -> JobGroup: ...
     async def wait_for_group(
         self, group: Group, records: Sequence[JobRecord], timeout: float | None
-    ) -> None:
-        """Wait until all of these jobs, which are the group's, have ended; on any loop."""
-
+    ) -> None: ...
     def wait_for_group_blocking(
         self,
         group: Group,
         records: Callable[[], Sequence[JobRecord]],
         timeout: float | None,
         drawings: Callable[[], Sequence[Drawing]],
-    ) -> None:
-        """Do the same in a plain cell, callback or thread."""
+    ) -> None: ...
 
 
 class JobGroup(Members):

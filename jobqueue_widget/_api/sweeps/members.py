@@ -27,8 +27,7 @@ class HasJobs(Protocol):
     engine: Engine
     drawings: list[Drawing]
 
-    def handle(self, record: JobRecord) -> Job:
-        """Return the handle of a job."""
+    def handle(self, record: JobRecord) -> Job: ...
 
 
 class Members(Sequence[Job], Handle):

@@ -23,18 +23,13 @@ READING = "reading the results of other jobs"
 
 
 class StartsJobs(Protocol):
-    """The run of an attempt, as seen from here."""
+    """The run of an attempt (`_runtime/runner.py`)."""
 
     job: JobRecord
 
-    def launch(self, executor: Executor, spec: JobSpec) -> None:
-        """Launch it with this spec. The owner loop, or any thread if its executor allows that."""
-
-    def phase(self, text: str | None, where: str | None = None) -> None:
-        """Tell what it does before its body runs; None: that runs."""
-
-    def ended(self, outcome: Outcome) -> None:
-        """End the run."""
+    def launch(self, executor: Executor, spec: JobSpec) -> None: ...
+    def phase(self, text: str | None, where: str | None = None) -> None: ...
+    def ended(self, outcome: Outcome) -> None: ...
 
 
 class Filling:

@@ -29,16 +29,11 @@ INLINE = 64 * 1024  # bytes of a packed result that go with the call; a larger o
 
 
 class KeepsResults(Protocol):
-    """What is asked of the keeper. Any thread."""
+    """What is asked of the keeper (`keeper.py`). Any thread."""
 
-    def file_of(self, job: JobRecord) -> Path | None:
-        """Return the file in which a result stands as it was packed for a process, or None."""
-
-    def packed(self, job: JobRecord) -> Sequence[memoryview] | None:
-        """Read a result that is not unpickled yet as it was packed; None: it is not kept so."""
-
-    def write_parts(self, job: JobRecord, parts: Sequence[bytes | memoryview]) -> Path | None:
-        """Keep a packed result in a file from now on; None: there is no room for it."""
+    def file_of(self, job: JobRecord) -> Path | None: ...
+    def packed(self, job: JobRecord) -> Sequence[memoryview] | None: ...
+    def write_parts(self, job: JobRecord, parts: Sequence[bytes | memoryview]) -> Path | None: ...
 
 
 class ResultLostError(Exception):
