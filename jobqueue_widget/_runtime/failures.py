@@ -1,4 +1,4 @@
-"""Puts any exception, however broken, into a JobFailure."""
+"""Puts any exception, however broken, into a JobFailure, and stands for what was refused."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from .._core.jobs import JobFailure, Outcome
 from .._core.retrying import is_too_much, lies_with_the_machine
 from ..child.wire import describe, nature_of
 from ..errors import JobQueueError
+from ..protocols import Reporter
 
 _OURS = str(Path(__file__).parent.parent)
 
@@ -43,3 +44,23 @@ def said_of(error: BaseException) -> str:
     if is_too_much(error):
         return "its environment has a variable that is too long, or too many, for this system"
     return str(error) or type(error).__name__
+
+
+class RefusedRun:
+    """A `protocols.PluginExecution` that is over; it tells its end as it is made."""
+
+    can_be_killed = True
+
+    def __init__(self, reporter: Reporter, failure: JobFailure) -> None:
+        reporter.ended(Outcome.of_error(failure))
+
+    def ask_to_stop(self) -> bool:
+        """Do nothing: it has ended."""
+        return False
+
+    def kill(self) -> None:
+        """Do nothing: it has ended."""
+
+    def kill_now(self) -> bool:
+        """Do nothing: it has ended."""
+        return True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .._core.jobs import JobFailure, Outcome
+from .._core.jobs import JobFailure
 from .._core.spec import JobSpec
+from .._runtime.failures import RefusedRun
 from ..protocols import Reporter
 from .starting import StartsAtOnce
 
@@ -15,24 +16,10 @@ class MissingExecutor(StartsAtOnce):
     can_kill = True
     launches_anywhere = True
 
-    def launch(self, spec: JobSpec, reporter: Reporter) -> NothingToRun:
+    def launch(self, spec: JobSpec, reporter: Reporter) -> RefusedRun:
         """Fail a job that was released all the same, saying why it cannot run."""
         why = getattr(spec, "missing", None) or "it cannot be restored"
-        reporter.ended(Outcome.of_error(JobFailure("NotRestorableError", str(why))))
-        return NothingToRun()
+        return RefusedRun(reporter, JobFailure("NotRestorableError", str(why)))
 
     async def close(self) -> None:
         """Do nothing: nothing is held."""
-
-
-class NothingToRun:
-    """An execution that is over."""
-
-    can_be_killed = True
-
-    def ask_to_stop(self) -> bool:
-        """Do nothing: it has ended."""
-        return False
-
-    def kill(self) -> None:
-        """Do nothing: it has ended."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from .._core.jobs import BlockReason, Holder
 from .._core.spec import JobSpec
-from .._runtime.failures import failure_of
+from .._runtime.failures import RefusedRun, failure_of
 from .._runtime.storage.told.logs import JobLog, no_file
 from ..child.plugins import typed
 from ..errors import InvalidManifestError, PluginDisabledError, PluginNotLoadedError
@@ -33,7 +33,6 @@ from .manifests.manifest import (
     meta_of,
     requirements_of,
 )
-from .refused import RefusedRun
 from .run import PluginRun
 from .runtime import PluginRuntime
 from .schedulers import ResourceScheduler
