@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Collection
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from ..child.guardian import carriers
 from ..workers.cleanup import is_alive
 
 MARK = b"JOBQUEUE_RUN_ID="
@@ -34,20 +34,8 @@ def find(run_ids: Collection[str]) -> list[Orphan]:
     if sys.platform != "linux" or not run_ids:
         return []
     wanted = {MARK + run_id.encode(): run_id for run_id in run_ids}
-    found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
-        try:
-            with open(f"/proc/{name}/environ", "rb") as file:
-                marks = [entry for entry in file.read().split(b"\0") if entry.startswith(MARK)]
-        except OSError:
-            continue
-        run_id = wanted.get(marks[0]) if marks else None
-        orphan = None if run_id is None else _look(int(name), run_id)
-        if orphan is not None:
-            found.append(orphan)
-    return found
+    found = (_look(pid, wanted[mark]) for pid, mark in carriers(set(wanted)).items())
+    return [orphan for orphan in found if orphan is not None]
 
 
 def _look(pid: int, run_id: str) -> Orphan | None:

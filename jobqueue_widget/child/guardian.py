@@ -14,25 +14,26 @@ import signal
 import sys
 import time
 
+WORKER = b"JOBQUEUE_WORKER_ID="
 
-def carriers(ids: set[bytes]) -> list[int]:
-    """Processes (Linux) that carry one of the worker ids in their environment."""
-    found = []
-    marks = [b"JOBQUEUE_WORKER_ID=" + worker_id for worker_id in ids]
+
+def carriers(marks: set[bytes]) -> dict[int, bytes]:
+    """The other processes (Linux) that have one of the marks in their environment, and which."""
+    found = {}
     try:
         names = os.listdir("/proc")
     except OSError:
-        return []
+        return {}
     for name in names:
         if not name.isdigit() or int(name) == os.getpid():
             continue
         try:
             with open(f"/proc/{name}/environ", "rb") as file:
-                entries = set(file.read().split(b"\0"))
+                here = marks.intersection(file.read().split(b"\0"))
         except OSError:
             continue
-        if any(mark in entries for mark in marks):
-            found.append(int(name))
+        if here:
+            found[int(name)] = here.pop()
     return found
 
 
@@ -43,8 +44,9 @@ def end_all(groups: dict[int, bytes]) -> None:
             os.killpg(group, signal.SIGKILL)
         except OSError:
             continue
+    marks = {WORKER + worker_id for worker_id in groups.values()}
     for _ in range(50):
-        left = carriers(set(groups.values()))
+        left = carriers(marks)
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ import psutil
 
 from .._core.jobs import JobFailure
 from .._core.texts.causes import POSSIBLY_OUT_OF_MEMORY
-from ..child.guardian import carriers
+from ..child.guardian import WORKER, carriers
 
 ID_VARIABLE = "JOBQUEUE_WORKER_ID"
 ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # nobody has waited for it yet, or just now
@@ -66,7 +66,7 @@ def clean_up_processes(group: int, worker_id: str, known: list[psutil.Process]) 
     """Kill what is left of a worker that has ended; return how many processes that were."""
     signal_group(group, signal.SIGKILL)
     left = {process.pid for process in known if is_alive(process)}
-    left.update(carriers({worker_id.encode()}))
+    left.update(carriers({WORKER + worker_id.encode()}))
     for pid in left:
         try:
             os.kill(pid, signal.SIGKILL)
