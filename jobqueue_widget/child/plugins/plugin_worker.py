@@ -51,6 +51,12 @@ OUR_FILES = (*child.OUR_FILES, os.path.abspath(__file__), CAPABILITIES)
 Ended = tuple[dict[str, Any], list[Any]]
 
 
+class Call(child.worker_job.WorkerJob):  # type: ignore[misc, name-defined]
+    """A call of the plugin; of what it displays its log has the text."""
+
+    outputs = None
+
+
 class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
     """Runs the calls of one plugin, one after the other."""
 
@@ -146,32 +152,11 @@ class PluginWorker(child.Worker):  # type: ignore[misc, name-defined]
 
     # -- calls ---------------------------------------------------------------------------------
 
-    def sender(self, number: int) -> Any:
-        """Return what a context reports through."""
-
-        def send(fraction: object, message: object) -> None:
-            frame = json.dumps(job_context.readable_report(fraction, message)).encode()
-            self.pipes.send(wire.PROGRESS, number, [frame])
-
-        return send
-
-    def metrics_sender(self, number: int) -> Any:
-        """Return what a context sends through what it has measured."""
-        return lambda points: self.pipes.send(wire.METRICS, number, [json.dumps(points).encode()])
-
     def run_one(self, number: int, pieces: list[bytearray]) -> None:
         """Run one call, to one END frame whatever happens."""
         head, *parts = wire.split_parts(memoryview(child_pipes.joined(pieces)))
         call = json.loads(bytes(head))
-        context = job_context.JobContext(
-            call["job"],
-            call["attempt"],
-            self.sender(number),
-            child_pipes.write_log,
-            self.held_back.set,
-            self.metrics_sender(number),
-        )
-        context.number = number
+        context = Call(call["job"], call["attempt"], number, b"", self.pipes, self.held_back.set)
         before = offspring.Offspring()
         self.body.begin(context)
         job_context.bind_process(context)
