@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from types import CoroutineType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .keeping import OF_PROCESS, Value
+from .keeping import OF_PROCESS, Value, is_to_be_awaited
 from .keeping import checked as checked_kept
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-CO_COROUTINE = 0x80  # as the module `inspect` has it, which takes long to import
 MIN_INTERVAL = 0.05  # seconds between reports that are sent at once: 20 a second
 
 KEEP: Any = object()  # what is not given stays as it is
@@ -364,8 +363,7 @@ def checked(callback: Callable[[], object]) -> Callable[[], object]:
         raise TypeError(
             f"cancel_signal_to() takes what can be called, such as process.kill; got {callback!r}"
         )
-    code = getattr(callback, "__code__", None)
-    if code is not None and code.co_flags & CO_COROUTINE:
+    if is_to_be_awaited(callback):
         raise TypeError(
             f"cancel_signal_to() calls and never awaits: pass a plain function, not {callback!r}"
         )

@@ -52,9 +52,14 @@ def checked(key: object, load: object) -> None:
         raise TypeError(
             f"keep() takes what makes the value, and calls it once: lambda: {load!r}, for example"
         )
-    code = getattr(load, "__code__", None)
-    if code is not None and code.co_flags & CO_COROUTINE:
+    if is_to_be_awaited(load):
         raise TypeError(f"keep() calls and never awaits: pass a plain function, not {load!r}")
+
+
+def is_to_be_awaited(call: object) -> bool:
+    """True for an `async def`."""
+    code = getattr(call, "__code__", None)
+    return code is not None and bool(code.co_flags & CO_COROUTINE)
 
 
 OF_PROCESS = Kept()
