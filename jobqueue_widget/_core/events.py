@@ -26,18 +26,21 @@ class Event:
     code: ClassVar[str] = "?"
     is_command: ClassVar[bool] = False
 
+    def __init_subclass__(cls, *, code: str = "", is_command: bool = False) -> None:
+        if code:  # else it is made once more, with its slots
+            cls.code, cls.is_command = code, is_command
+
 
 @dataclass(slots=True)
-class Submitted(Event):
+class Submitted(Event, code="S"):
     """A new job was accepted; `parents` are the jobs it waits for, `repeated` what it repeats."""
 
     parents: tuple[JobRecord, ...] = ()
     repeated: JobRecord | None = None
-    code: ClassVar[str] = "S"
 
 
 @dataclass(slots=True)
-class Restored(Event):
+class Restored(Event, code="R"):
     """A journal had the job, with status `was`; `parents` are the jobs it waits for.
 
     Whoever restores has counted in `taken_by` of each the jobs that take its result.
@@ -53,34 +56,28 @@ class Restored(Event):
     hold_left: float | None = None
     delay_left: float | None = None
     deadline_left: float | None = None
-    code: ClassVar[str] = "R"
 
 
 @dataclass(slots=True)
-class Joined(Event):
+class Joined(Event, code="g"):
     """The job is one more item of a group, also of the one that its queue has by that name."""
 
     group: Group | str
-    code: ClassVar[str] = "g"
 
 
 @dataclass(slots=True)
-class Reprioritized(Event):
+class Reprioritized(Event, code="p", is_command=True):
     """Give the job another priority; its rank stays."""
 
     priority: int
-    code: ClassVar[str] = "p"
-    is_command: ClassVar[bool] = True
 
 
 @dataclass(slots=True)
-class Moved(Event):
+class Moved(Event, code="m", is_command=True):
     """Move the job: beside `anchor`, or at one end (`anchor` None)."""
 
     anchor: JobRecord | None
     where: Literal["before", "after", "top", "bottom"]
-    code: ClassVar[str] = "m"
-    is_command: ClassVar[bool] = True
 
     @property
     def anchor_is_gone(self) -> bool:
@@ -89,170 +86,143 @@ class Moved(Event):
 
 
 @dataclass(slots=True)
-class Resubmitted(Event):
+class Resubmitted(Event, code="k", is_command=True):
     """The user has submitted the key of this pending job again, and is given this job."""
-
-    code: ClassVar[str] = "k"
-    is_command: ClassVar[bool] = True
 
 
 @dataclass(slots=True)
-class Held(Event):
+class Held(Event, code="h", is_command=True):
     """Hold the job in its place; `seconds` None: until it is released."""
 
     seconds: float | None
     then: Literal["release", "cancel"]
-    code: ClassVar[str] = "h"
-    is_command: ClassVar[bool] = True
 
 
 @dataclass(slots=True)
-class Released(Event):
+class Released(Event, code="r", is_command=True):
     """A caller ends the hold of the job."""
 
-    code: ClassVar[str] = "r"
-    is_command: ClassVar[bool] = True
-
 
 @dataclass(slots=True)
-class HoldExpired(Event):
+class HoldExpired(Event, code="H"):
     """The time of the job's hold is over."""
 
-    code: ClassVar[str] = "H"
-
 
 @dataclass(slots=True)
-class BackoffOver(Event):
+class BackoffOver(Event, code="B"):
     """The job's back-off is over, so that its next attempt may start."""
 
     attempt: int
-    code: ClassVar[str] = "B"
 
 
 @dataclass(slots=True)
-class RoomMade(Event):
+class RoomMade(Event, code="M"):
     """What was unloaded after the job ran out of memory; nothing if `unloaded` is empty."""
 
     attempt: int
     unloaded: tuple[str, ...]
-    code: ClassVar[str] = "M"
 
 
 @dataclass(slots=True)
-class Blocked(Event):
+class Blocked(Event, code="b"):
     """The dispatcher found why the job may not start now; None if nothing keeps it any more."""
 
     reason: BlockReason | None
-    code: ClassVar[str] = "b"
 
 
 @dataclass(slots=True)
-class Refused(Event):
+class Refused(Event, code="x"):
     """The dispatcher found that the job can never start here."""
 
     failure: JobFailure
-    code: ClassVar[str] = "x"
 
 
 @dataclass(slots=True)
-class Launched(Event):
+class Launched(Event, code="L"):
     """The dispatcher gave the job a lane."""
 
     executor_name: str
     can_kill: bool
-    code: ClassVar[str] = "L"
 
 
 @dataclass(slots=True)
-class PhaseChanged(Event):
+class PhaseChanged(Event, code="f"):
     """The phase of a launched job; `text` None: its body runs; `where` None: as told before."""
 
     attempt: int
     text: str | None
     where: str | None = None
-    code: ClassVar[str] = "f"
 
 
 @dataclass(slots=True)
-class Progressed(Event):
+class Progressed(Event, code="."):
     """A report of progress: `fraction` 0.0-1.0 or None if unknown; `message` None: as before."""
 
     attempt: int
     fraction: float | None
     message: str | None
-    code: ClassVar[str] = "."
 
 
 @dataclass(slots=True)
-class CancelRequested(Event):
+class CancelRequested(Event, code="c", is_command=True):
     """Somebody wants the job to end; `timeout` is the grace period before force, in seconds."""
 
     force: bool
     timeout: float
     reason: str
-    code: ClassVar[str] = "c"
-    is_command: ClassVar[bool] = True
 
 
 @dataclass(slots=True)
-class Withdrawn(Event):
+class Withdrawn(Event, code="w", is_command=True):
     """Somebody wants the job not to run, unless it does already."""
 
     reason: str
-    code: ClassVar[str] = "w"
-    is_command: ClassVar[bool] = True
 
 
 @dataclass(slots=True)
-class CancelTimedOut(Event):
+class CancelTimedOut(Event, code="C"):
     """The grace period is over and the job, which was asked to stop, still runs."""
 
     attempt: int
-    code: ClassVar[str] = "C"
 
 
 @dataclass(slots=True)
-class TimedOut(Event):
+class TimedOut(Event, code="T"):
     """The job has run into its own time limit; `timeout` as in CancelRequested."""
 
     attempt: int
     timeout: float
-    code: ClassVar[str] = "T"
 
 
 @dataclass(slots=True)
-class DeadlinePassed(Event):
+class DeadlinePassed(Event, code="D"):
     """The time since the submit that the job was given is over; `timeout` as in CancelRequested."""
 
     timeout: float
-    code: ClassVar[str] = "D"
 
 
 @dataclass(slots=True)
-class Ended(Event):
+class Ended(Event, code="E"):
     """The work of this attempt has really ended; `idle` could be unloaded if it lacked memory."""
 
     attempt: int
     outcome: Outcome
     idle: tuple[str, ...] = ()
-    code: ClassVar[str] = "E"
 
 
 @dataclass(slots=True)
-class KillFailed(Event):
+class KillFailed(Event, code="K"):
     """The work could not be ended; it still has its lane."""
 
     attempt: int
     reason: str
-    code: ClassVar[str] = "K"
 
 
 @dataclass(slots=True)
-class ResultMoved(Event):
+class ResultMoved(Event, code="k"):
     """The result of an ended job is kept in another place, or (a `NotKept`) no longer."""
 
     result: object
-    code: ClassVar[str] = "k"
 
 
 def of_timer(job: JobRecord, kind: TimerKind, grace: float) -> Event:
