@@ -136,6 +136,22 @@ def write_all(fd: int, pieces: Sequence[bytes | memoryview]) -> None:
             view = view[os.write(fd, view[: 1 << 20]) :]
 
 
+def write_new(path: str, pieces: Sequence[bytes | memoryview]) -> None:
+    """Write a file of this user alone, which is not there yet.
+
+    Raises:
+        OSError: it is there, or there is no room for it; no part of it is left.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        write_all(fd, pieces)
+    except BaseException:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(fd)
+
+
 def dump(value: object, dumps: Callable[..., bytes]) -> list[bytes | memoryview]:
     """Pickle a value, with large buffers beside the pickle instead of inside it."""
     buffers: list[pickle.PickleBuffer] = []
@@ -269,12 +285,8 @@ def nature_of(error: BaseException) -> dict[str, Any]:
         "shortfall": None if shortfall is None else _missing(shortfall),
     }
     plain_ones = {name: _plain_stated(value) for name, value in stated.items()}
-    told: dict[str, Any] = {}
-    if kinds:
-        told["kinds"] = kinds[:40]
-    if any(value is not None for value in plain_ones.values()):
-        told["stated"] = {name: v for name, v in plain_ones.items() if v is not None}
-    return told
+    told = {"kinds": kinds[:40], "stated": {n: v for n, v in plain_ones.items() if v is not None}}
+    return {name: value for name, value in told.items() if value}
 
 
 def _attribute(value: object, *names: str) -> Any:
@@ -422,14 +434,7 @@ def spooled(
     path = os.path.join(spool, f"result-{whose}-{time.monotonic_ns()}")
     # Made again, as cleaners of the system remove old folders for temporary files.
     os.makedirs(spool, 0o700, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        write_all(fd, join_parts(parts))
-    except BaseException:
-        os.unlink(path)
-        raise
-    finally:
-        os.close(fd)
+    write_new(path, join_parts(parts))
     return {**meta, "file": path}, []
 
 

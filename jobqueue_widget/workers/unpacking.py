@@ -12,6 +12,7 @@ from typing import Any
 
 from .._core.jobs import JobFailure, NotKept, Outcome
 from ..child import loading, wire
+from ..child.calls import references
 from ..errors import NotRestorableError
 from .packing import PackedCall, call_bytes
 
@@ -68,7 +69,7 @@ class PackedValue:
             os.replace(self._file, path)
             self._file = ""
         else:
-            _write(path, wire.join_parts(self._parts))
+            wire.write_new(str(path), wire.join_parts(self._parts))
 
     def __del__(self) -> None:
         """Remove a file that nobody has taken over: the end of the job was told already."""
@@ -80,17 +81,6 @@ class PackedValue:
         """Read it; a `NotKept` if that fails. May run code of the user's classes."""
         told = {"file": self._file} if self._file else {}
         return _value({"plain": False, **told}, [memoryview(one) for one in self._parts])[0]
-
-
-def _write(path: Path, pieces: Sequence[bytes | memoryview]) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        wire.write_all(fd, pieces)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(fd)
 
 
 def outcome_of(
@@ -201,14 +191,9 @@ def read_spooled(path: str) -> list[memoryview]:
     Mapped into memory instead, the removed file would go on taking room that no listing shows.
     """
     try:
-        with open(path, "rb", buffering=0) as file:
-            data = bytearray(os.fstat(file.fileno()).st_size)
-            view = memoryview(data)
-            while len(view) and (count := file.readinto(view)):
-                view = view[count:]
+        return references.read_parts(path)
     finally:
         Path(path).unlink(missing_ok=True)
-    return wire.split_parts(memoryview(data))
 
 
 def drop_unfinished(spool: str, worker: str, number: int) -> None:

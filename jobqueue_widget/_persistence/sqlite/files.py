@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._core.stored import KeptResult
+from ...child import wire
 from ...errors import JournalError
 from .beside import FOLDER, check_folder, open_own, sibling
 
@@ -35,9 +36,7 @@ class ResultFiles:
         new.unlink(missing_ok=True)  # a kernel that died has left it
         fd = open_own(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            view = memoryview(result.data)
-            while len(view):
-                view = view[os.write(fd, view[: 1 << 24]) :]
+            wire.write_all(fd, [result.data])
             if durable:
                 os.fsync(fd)
         except BaseException:
