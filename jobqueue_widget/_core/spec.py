@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
@@ -66,6 +66,7 @@ DEFAULT_OPTIONS = JobOptions()
 LET_GO = frozenset({"args", "kwargs", "payload"})
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class JobSpec:
     """The unchanging part of a job: what to run. Executors see nothing else of a job.
 
@@ -77,55 +78,27 @@ class JobSpec:
     `lost` says why it cannot.
     """
 
-    __slots__ = (
-        "args",
-        "executor",
-        "id",
-        "kept",
-        "kind",
-        "kwargs",
-        "lazy",
-        "lost",
-        "name",
-        "named",
-        "options",
-        "payload",
-        "secrets",
-        "shown",
-        "surroundings",
-        "takes",
-        "target",
-    )
-    missing: str | None = None  # why a restored job can never run
     restored = False  # True for a job from a journal, which loads its parts at first use
 
-    def __init__(
-        self,
-        id: str,
-        kind: TargetKind,
-        target: str | Callable[..., object],
-        name: str,
-        args: tuple[object, ...] = (),
-        kwargs: Mapping[str, object] = EMPTY,
-        options: JobOptions = DEFAULT_OPTIONS,
-    ) -> None:
-        self.id = id
-        self.kind = kind
-        self.target = target
-        self.name = name
-        self.named: str | None = None  # where its module had the function when it was submitted
-        self.args = args
-        self.kwargs = kwargs
-        self.options = options
-        self.payload: object = None  # what `prepare` made of it
-        self.executor: object = None  # the executor that will run it, chosen once at submit
-        self.shown: str | None = None  # the arguments as text, made when it is first shown
-        self.secrets: Secrets | None = None  # texts that nothing of it may show
-        self.kept: object = None  # what a journal will keep of it, until that is written
-        self.surroundings: object = None  # folder and environment of the submit, if it gets them
-        self.takes = NOTHING  # the jobs whose results are arguments, by id, and their places
-        self.lazy: Callable[[str], object] | None = None
-        self.lost = ""
+    id: str
+    kind: TargetKind
+    target: str | Callable[..., object]
+    name: str
+    args: tuple[object, ...] = ()
+    kwargs: Mapping[str, object] = field(default_factory=lambda: EMPTY)
+    options: JobOptions = DEFAULT_OPTIONS
+    named: str | None = None  # where its module had the function when it was submitted
+    payload: object = None  # what `prepare` made of it
+    executor: object = None  # the executor that will run it, chosen once at submit
+    shown: str | None = None  # the arguments as text, made when it is first shown
+    secrets: Secrets | None = None  # texts that nothing of it may show
+    kept: object = None  # what a journal will keep of it, until that is written
+    surroundings: object = None  # folder and environment of the submit, if it gets them
+    takes: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    """The jobs whose results are arguments, by id, and their places."""
+    lazy: Callable[[str], object] | None = None
+    lost: str = ""
+    missing: str | None = None  # why a restored job can never run
 
     def __getattr__(self, name: str) -> Any:
         """Load a slot that was emptied, or raise why it cannot be loaded."""

@@ -233,7 +233,7 @@ class RestoredSpec(JobSpec):
     `missing` says why it cannot: then their use raises NotRestorableError.
     """
 
-    __slots__ = ("_packed", "_reader", "lacks", "missing", "request")
+    __slots__ = ("_packed", "_reader", "lacks", "request")
     restored = True
 
     def __init__(
