@@ -58,36 +58,19 @@ TABLE: dict[tuple[Stage, type[ev.Event]], Rule] = {
     ("ended", ev.Joined): rules.join,
     ("ended", ev.Ended): rules.work_gone,
     ("ended", ev.ResultMoved): rules.move_result,
-    # Timers and reports that were on their way while the job changed.
-    ("pending", ev.PhaseChanged): rules.ignore,
-    ("pending", ev.Progressed): rules.ignore,
-    ("pending", ev.CancelTimedOut): rules.ignore,
-    ("pending", ev.TimedOut): rules.ignore,
-    ("pending", ev.KillFailed): rules.ignore,
-    ("running", ev.Blocked): rules.ignore,
-    ("running", ev.Refused): rules.ignore,
-    ("running", ev.HoldExpired): rules.ignore,
-    ("running", ev.BackoffOver): rules.ignore,
-    ("running", ev.CancelTimedOut): rules.ignore,
-    ("asked", ev.HoldExpired): rules.ignore,
-    ("asked", ev.BackoffOver): rules.ignore,
-    ("asked", ev.TimedOut): rules.ignore,
-    ("forcing", ev.HoldExpired): rules.ignore,
-    ("forcing", ev.BackoffOver): rules.ignore,
-    ("forcing", ev.CancelTimedOut): rules.ignore,
-    ("forcing", ev.TimedOut): rules.ignore,
-    ("ended", ev.RoomMade): rules.ignore,
-    ("ended", ev.Blocked): rules.ignore,
-    ("ended", ev.Refused): rules.ignore,
-    ("ended", ev.HoldExpired): rules.ignore,
-    ("ended", ev.BackoffOver): rules.ignore,
-    ("ended", ev.PhaseChanged): rules.ignore,
-    ("ended", ev.Progressed): rules.ignore,
-    ("ended", ev.CancelTimedOut): rules.ignore,
-    ("ended", ev.TimedOut): rules.ignore,
-    ("ended", ev.DeadlinePassed): rules.ignore,
-    ("ended", ev.KillFailed): rules.ignore,
 }
+LATE: dict[Stage, tuple[type[ev.Event], ...]] = {
+    "pending": (ev.PhaseChanged, ev.Progressed, ev.CancelTimedOut, ev.TimedOut, ev.KillFailed),
+    "running": (ev.Blocked, ev.Refused, ev.HoldExpired, ev.BackoffOver, ev.CancelTimedOut),
+    "asked": (ev.HoldExpired, ev.BackoffOver, ev.TimedOut),
+    "forcing": (ev.HoldExpired, ev.BackoffOver, ev.CancelTimedOut, ev.TimedOut),
+    "ended": (
+        *(ev.RoomMade, ev.Blocked, ev.Refused, ev.HoldExpired, ev.BackoffOver, ev.PhaseChanged),
+        *(ev.Progressed, ev.CancelTimedOut, ev.TimedOut, ev.DeadlinePassed, ev.KillFailed),
+    ),
+}
+"""Timers and reports that were on their way while the job changed."""
+TABLE.update(((stage, event), rules.ignore) for stage, late in LATE.items() for event in late)
 
 
 def stage_of(job: JobRecord) -> Stage:

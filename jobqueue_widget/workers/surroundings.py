@@ -6,6 +6,7 @@ import os
 import sys
 import weakref
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .._core.spec import JobOptions
@@ -19,47 +20,23 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 Changes = Mapping[str, str | None]
 
 
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Snapshot:
-    """The surroundings of a submit, shared by all jobs until something changes.
+    """The surroundings of a submit, shared by all jobs until something changes."""
 
-    Args:
-        start: the environment at the queue's start.
-        changes: what differs from it; None for a variable that is not set any more.
-        cwd: the folder; "" if it was removed.
-        path: `sys.path`.
-        borrowed: variables whose values are taken from the kernel at the start of the job.
-        is_restored: the folder must exist.
-    """
+    start: Mapping[str, str]  # the environment at the queue's start
+    changes: Changes  # what differs from it; None for a variable that is not set any more
+    cwd: str  # the folder; given as "" if it was removed
+    path: list[str]  # `sys.path`
+    borrowed: Collection[str] = ()  # variables that are taken from the kernel as the job starts
+    is_restored: bool = False  # the folder must exist
+    notice: str = ""
+    written: object = None  # as plain values for a journal, made at first use
 
-    __slots__ = (
-        "__weakref__",
-        "borrowed",
-        "changes",
-        "cwd",
-        "is_restored",
-        "notice",
-        "path",
-        "start",
-        "written",
-    )
-
-    def __init__(
-        self,
-        start: Mapping[str, str],
-        changes: Changes,
-        cwd: str,
-        path: list[str],
-        borrowed: Collection[str] = (),
-        is_restored: bool = False,
-    ) -> None:
-        self.start = start
-        self.changes = changes
-        self.cwd = cwd or ROOT
-        self.notice = "" if cwd else f"the kernel's folder was removed: jobs run in {ROOT}"
-        self.path = path
-        self.borrowed = borrowed
-        self.is_restored = is_restored
-        self.written: object = None  # as plain values for a journal, made at first use
+    def __post_init__(self) -> None:
+        if not self.cwd:
+            self.cwd = ROOT
+            self.notice = f"the kernel's folder was removed: jobs run in {ROOT}"
 
     def environ(self, given: Mapping[str, str] | None) -> dict[str, str]:
         """Return the whole environment; later changes win over `given`, which is the queue's."""
