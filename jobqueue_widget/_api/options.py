@@ -136,10 +136,10 @@ def make_options(given: Mapping[str, Any]) -> tuple[JobOptions, int | None]:
     return (_check_together(JobOptions(**checked)) if checked else DEFAULT_OPTIONS), priority
 
 
-def _check_label(value: object) -> str:
+def _check_name(option: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise InvalidOptionError(f"label must be a text that is not empty, not {_show(value)}")
-    return check_text("label", value)
+        raise InvalidOptionError(f"{option} must be a text that is not empty, not {_show(value)}")
+    return check_text(option, value)
 
 
 def _check_tags(value: object) -> tuple[str, ...]:
@@ -150,12 +150,6 @@ def _check_tags(value: object) -> tuple[str, ...]:
     if not all(isinstance(tag, str) and tag for tag in listed):
         raise InvalidOptionError(f"tags must be texts that are not empty, not {_show(value)}")
     return tuple(check_text("tags", tag) for tag in listed)
-
-
-def _check_group(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidOptionError(f"group must be a text that is not empty, not {_show(value)}")
-    return check_text("group", value)
 
 
 def _check_bool(name: str, value: object) -> bool:
@@ -303,9 +297,9 @@ def _check_cwd(value: object) -> str:
 
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "priority": check_priority,
-    "label": _check_label,
+    "label": lambda value: _check_name("label", value),
     "tags": _check_tags,
-    "group": _check_group,
+    "group": lambda value: _check_name("group", value),
     "timeout": lambda value: check_seconds("timeout", value, zero=False),
     "deadline": lambda value: check_seconds("deadline", value, zero=False),
     "delay": lambda value: check_seconds("delay", value),

@@ -91,9 +91,9 @@ class KeyMaker:
             given = self._given = True
         if given is True:
             if isinstance(target, str):
-                code = self._digest_of(_plugin_as_now(manager, target), "its configuration")
+                code = _digest_of(_plugin_as_now(manager, target), "its configuration")
             else:
-                code = self._digest_of(target, "its function")
+                code = _digest_of(target, "its function")
             self.code = keys.digest("code", self._name, code)
         self._template = _Template(given) if each and isinstance(given, str) else None
 
@@ -127,31 +127,14 @@ class KeyMaker:
                 named[parameters[place]] = value
             else:
                 rest.append(value)
-        parts = [
-            encoded(name) + self._argument(digester, repr(name), named[name])
-            for name in sorted(named)
-        ]
-        others = [
-            self._argument(digester, str(place), value) for place, value in enumerate(rest, 1)
-        ]
+
+        def argument(name: str, value: object) -> bytes:
+            what = f"argument {name} ({type(value).__name__})"
+            return _digest_of(value, what, digester)
+
+        parts = [encoded(name) + argument(repr(name), named[name]) for name in sorted(named)]
+        others = [argument(str(place), value) for place, value in enumerate(rest, 1)]
         return joined(f"call with {len(others)} more", parts + others)
-
-    def _argument(self, digester: Digester, name: str, value: object) -> bytes:
-        try:
-            return digester.digest(value)
-        except NotDigestibleError as error:
-            raise InvalidOptionError(
-                f"key=True: argument {name} ({type(value).__name__}) has no stable digest: "
-                f"{error}; {CURE}"
-            ) from error
-
-    def _digest_of(self, value: object, what: str) -> bytes:
-        try:
-            return Digester().digest(value)
-        except NotDigestibleError as error:
-            raise InvalidOptionError(
-                f"key=True: {what} has no stable digest: {error}; {CURE}"
-            ) from error
 
     def _told_by(self, function: Callable[..., object], spec: JobSpec) -> str:
         args, named = _arguments(spec)
@@ -179,6 +162,15 @@ class KeyMaker:
             ) from error
 
 
+def _digest_of(value: object, what: str, digester: Digester | None = None) -> bytes:
+    try:
+        return (digester or Digester()).digest(value)
+    except NotDigestibleError as error:
+        raise InvalidOptionError(
+            f"key=True: {what} has no stable digest: {error}; {CURE}"
+        ) from error
+
+
 def maker_of(
     keys: Keys,
     options: JobOptions,
@@ -188,15 +180,9 @@ def maker_of(
     each: bool = False,
     anew: bool = False,
 ) -> KeyMaker | None:
-    """Return what makes the keys of jobs that are submitted together; None without keys.
+    """Return the `KeyMaker` of jobs with these options; None without keys.
 
-    Args:
-        keys: of the queue.
-        options: those of the jobs.
-        target: what they run.
-        manager: has the plugin, if they run one.
-        each: they are submitted by a map.
-        anew: they run also if their keys are known.
+    With `anew` they run also if their keys are known.
 
     Raises:
         InvalidOptionError: there is no such key of such jobs.
