@@ -85,10 +85,7 @@ def stage_of(job: JobRecord) -> Stage:
 def apply(state: QueueState, event: ev.Event, now: float) -> list[Effect] | None:
     """Change the state by one event; return the effects, or None if a command is refused.
 
-    Args:
-        state: the queue's, whose owner holds its lock meanwhile.
-        event: what happened or is wanted.
-        now: epoch seconds; recorded, never compared.
+    The owner of the state holds its lock. `now` (epoch seconds) is recorded, never compared.
 
     Raises:
         InvalidTransition: the table has no such pair and the event is not a command.

@@ -217,10 +217,8 @@ class Admission:
     ) -> Admitted | BlockReason | Impossible:
         """Decide if a job may start now, and reserve what it needs if so.
 
-        Args:
-            wanted: what it needs; what its plugin's worker holds is found here.
-            beside: a waiting job whose need is kept free.
-            may_evict: idle plugins may be unloaded for it.
+        The need of `beside`, a waiting job, is kept free. With `may_evict` idle plugins may be
+        unloaded for it.
 
         Returns:
             `MEASURING` while there are no fresh figures; `Party.on_look` tells when there are.

@@ -18,13 +18,10 @@ class Limits:
 
 
 def read_limits(root: Path = Path("/")) -> Limits:
-    """Read the limits of this process.
+    """Read the limits of this process; tests have their own `root`.
 
     A limit holds for all groups below it, so each folder up to the root is read. Inside a container
     the path from /proc may not exist; then the root of the mount is the container's own group.
-
-    Args:
-        root: where `proc` and `sys` are; tests have their own.
     """
     memory = available = cpus = math.inf
     for line in _text(root / "proc/self/cgroup").splitlines():

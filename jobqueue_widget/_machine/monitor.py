@@ -127,14 +127,10 @@ def _memory_of_trees(pids: Collection[int], look: GpuLook) -> Mapping[int, Proce
 def holders_by_root(
     pids: Collection[int], holders: Mapping[int, Mapping[int, float]]
 ) -> dict[int, dict[int, float]]:
-    """Sum up what whole process trees hold of each GPU.
+    """Sum up what whole process trees hold of each GPU, for those that hold any.
 
-    Args:
-        pids: the roots of the trees.
-        holders: MiB by the number of the GPU, by the pid of the process that holds them.
-
-    Returns:
-        MiB by the number of the GPU, by the pid of the root; without trees that hold none.
+    Both mappings have MiB by the number of the GPU, by a pid: `holders` of each process, what is
+    returned of the roots in `pids`.
     """
     found: dict[int, dict[int, float]] = {}
     for pid, held in holders.items():

@@ -75,12 +75,9 @@ class Hosts:
     def checkable(
         self, need: Amounts, plugin: PluginKey | None, stats: MachineStats | None
     ) -> tuple[Amounts, Mapping[str, str]]:
-        """Split a manifest's need into what can be checked here and why the rest cannot.
+        """Split a plugin's need into what can be checked here and why the rest cannot.
 
-        Args:
-            need: what the manifest asks for.
-            plugin: its plugin; None if the need is a job's own: then all of it is checked.
-            stats: our own figures of the machine; None if there are none yet.
+        Without a plugin the need is a job's own, and all of it is checked.
         """
         if plugin is None or stats is None:
             return need, {}

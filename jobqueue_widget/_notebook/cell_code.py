@@ -22,27 +22,18 @@ Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 @dataclass
 class CellNames:
-    """What a cell reads and sets of the names of the notebook.
+    """What a cell reads and sets of the names of the notebook."""
 
-    Attributes:
-        reads: the names that it may read before it has set them, with the line of the first read.
-        needed: those of them without which it fails, as far as its code tells.
-        sets: the names that it may set.
-        stars: the lines with `from … import *`.
-    """
-
-    reads: dict[str, int]
-    needed: set[str]
-    sets: set[str]
-    stars: list[int]
+    reads: dict[str, int]  # names that it may read before it sets them, and the first line
+    needed: set[str]  # those of them without which it fails, as far as its code tells
+    sets: set[str]  # the names that it may set
+    stars: list[int]  # the lines with `from … import *`
 
 
 def names_of(tree: ast.Module, *, lazy_annotations: bool = False) -> CellNames:
     """Return what a cell reads and sets.
 
-    Args:
-        tree: the parsed cell.
-        lazy_annotations: an earlier cell has `from __future__ import annotations`.
+    `lazy_annotations`: an earlier cell has `from __future__ import annotations`.
     """
     root = _Root(lazy_annotations or LAZY_ANNOTATIONS)
     block = _Block(root, "module")
@@ -124,10 +115,8 @@ class _Block(ast.NodeVisitor):
     def take(self, reads: Iterable[_Read], *, now: bool, inside: bool) -> None:
         """Take what an inner block reads of those around it.
 
-        Args:
-            reads: what it reads.
-            now: the block runs where it stands; else it may run later.
-            inside: it is inside a class if this one is: names of the class are not seen there.
+        `now`: the block runs where it stands; else it may run later. `inside`: it is inside a class
+        if this one is: names of the class are not seen there.
         """
         for read in reads:
             if self.kind == "class" and inside:

@@ -26,21 +26,13 @@ OF_THE_SHELL = frozenset({"exit", "quit"})  # a worker has its own
 
 @dataclass
 class Source:
-    """A cell as it was parsed.
+    """A cell as it was parsed."""
 
-    Attributes:
-        name: of its file, under which tracebacks find its lines.
-        lines: of its text, with that of the magic first.
-        tree: the syntax tree.
-        flags: for the compiler: what earlier cells have imported from `__future__`, and `await`.
-        is_silent: it ends in a semicolon, so that its last value is not shown.
-    """
-
-    name: str
-    lines: list[str]
+    name: str  # of its file, under which tracebacks find its lines
+    lines: list[str]  # of its text, with that of the magic first
     tree: ast.Module
-    flags: int
-    is_silent: bool
+    flags: int  # for the compiler: `__future__` as in earlier cells, and `await`
+    is_silent: bool  # it ends in a semicolon, so that its last value is not shown
 
     def line(self, number: int) -> str:
         """Return a line as it is shown of an error."""
@@ -49,13 +41,7 @@ class Source:
 
 
 class Sending:
-    """A cell and what goes with it to the worker.
-
-    Args:
-        source: the cell.
-        variables: those of the notebook.
-        out: the names that are wanted back.
-        title: what the job is called.
+    """A cell and what goes with it to the worker; the names in `out` are wanted back.
 
     Raises:
         NameError: it reads a name that is nowhere.

@@ -244,11 +244,9 @@ class SealedCodec:
         return _text(f"its kernel ended before it was written; it was {shown}", shown)
 
     def result(self, job: JobRecord, packed: Sequence[memoryview] | None = None) -> KeptResult:
-        """Pack a job's result, or say why not. May run the user's code; never raises.
+        """Pack an ended job's result, or say why not. May run the user's code; never raises.
 
-        Args:
-            job: it has ended.
-            packed: its result as its worker packed it, which then is not unpickled.
+        What its worker has `packed` is not unpickled.
         """
         value, secrets = job.result if packed else value_of(job), job.spec.secrets
         shown = _shown(value, secrets)

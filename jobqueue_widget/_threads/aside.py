@@ -12,9 +12,7 @@ from .locks import Lock
 class Aside:
     """Calls, one after the other, in a thread that lives as long as there are any. Any thread.
 
-    Args:
-        name: of the thread.
-        failed: told of what a call raises.
+    What a call raises is told to `failed`.
     """
 
     def __init__(self, name: str, failed: Callable[[BaseException], object]) -> None:

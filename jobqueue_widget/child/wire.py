@@ -225,9 +225,7 @@ def is_interrupt(error: BaseException) -> bool:
 def describe(error: BaseException, hidden: tuple[str, ...] = ()) -> tuple[str, str, str]:
     """Return type name, message and traceback of any exception, however broken, each ≤ 64 KiB.
 
-    Args:
-        error: the exception.
-        hidden: file names whose frames are left out (ours).
+    Frames of the files named in `hidden` (ours) are left out.
     """
     name = type(error).__name__
     module = type(error).__module__

@@ -241,9 +241,8 @@ class Plugin:
     def claim_idle(self, *, all_or_none: bool = False, loaded: bool | None = None) -> list[Slot]:
         """Claim slots that nobody uses, until `upkeep`, `end_workers` or `unclaim`.
 
-        Args:
-            all_or_none: none at all if one of the plugin's slots is used or a call waits.
-            loaded: only those that have loaded the plugin, or only those that have not.
+        `all_or_none`: none at all if one of the plugin's slots is used or a call waits. `loaded`:
+        only those that have loaded the plugin, or only those that have not.
         """
         with self.runtime.lock.held:
             idle = [slot for slot in self.slots if slot.is_free]

@@ -113,12 +113,9 @@ class NotToldError(Exception):
 
 
 def made_of(now: object, target: object, then: object) -> Callable[..., object]:
-    """Return a callable as its definition is now, with the arguments and objects of its submit.
+    """Return a callable as its definition is `now`, with the arguments and objects of its submit.
 
-    Args:
-        now: the definition of now.
-        target: what was submitted.
-        then: a copy of it as it was then, which may be changed; or itself.
+    `then` is a copy of the target as it was then, which may be changed; or the target itself.
 
     Raises:
         NotToldError: the object is of another class, which it cannot become.

@@ -92,12 +92,8 @@ def outcome_of(
 ) -> Outcome:
     """Decode what an end frame tells, or keep its value packed if that is wanted. Never raises.
 
-    Args:
-        decode: makes an outcome of the rest.
-        keeps: whether a value that may be large, or runs code when it is read, stays packed.
-        meta: what the frame tells.
-        parts: the parts of its value.
-        returned: what its worker had told of the value before.
+    Packed stays, if `keeps`, a value that may be large, or runs code when it is read. `returned` is
+    what its worker had told of the value before.
     """
     is_there = meta["kind"] == "value" and "lost" not in meta
     if not (keeps and is_there) or (
@@ -199,10 +195,7 @@ def read_spooled(path: str) -> list[memoryview]:
 def drop_unfinished(spool: str, worker: str, number: int) -> None:
     """Remove the file of a result that a worker was writing when it died.
 
-    Args:
-        spool: the folder of such files.
-        worker: the id of the worker.
-        number: that of the job in its worker.
+    `number` is that of the job in its worker.
     """
     for path in Path(spool).glob(f"result-{worker}-{number}-*"):
         path.unlink(missing_ok=True)

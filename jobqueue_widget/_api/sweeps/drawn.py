@@ -29,12 +29,8 @@ class Follower(Protocol):
 class Drawn:
     """The items of one map that are jobs by now. Any thread.
 
-    Of a job that is not shown any more only its number stays here.
-
-    Args:
-        engine: of the queue.
-        group: counts the jobs.
-        total: how many items there are in all; None: nobody knows.
+    Of a job that is not shown any more only its number stays here. `total`: how many items there
+    are in all; None: nobody knows.
     """
 
     def __init__(self, engine: Engine, group: Group, total: int | None) -> None:

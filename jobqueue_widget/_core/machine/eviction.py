@@ -18,13 +18,7 @@ def plan_eviction(
     """Choose the idle plugins to unload so that a job fits, least recently used first.
 
     None is unloaded in vain. Empty if the job fits without, or not even with all of them gone.
-
-    Args:
-        ledger: what is reserved.
-        request: what the job needs.
-        stats: fresh figures of the machine.
-        idle: the plugins that could be unloaded.
-        beside: a waiting job whose need is kept free, too.
+    The need of `beside`, a waiting job, is kept free, too.
     """
 
     def fits(gone: Sequence[IdlePlugin]) -> bool:

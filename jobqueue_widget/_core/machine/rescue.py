@@ -41,10 +41,8 @@ def who_makes_room(
 ) -> list[IdlePlugin]:
     """Choose plugins to unload after a job ran out of memory, least recently used first.
 
-    Args:
-        idle: all plugins that could be unloaded.
-        own: the job's own plugin, whose worker is replaced anyway.
-        short: the MiB that the job lacked, if known: then no more are chosen than hold it.
+    `own` is the job's own plugin, whose worker is replaced anyway. If it is known how many MiB it
+    was `short` of, no more are chosen than hold that.
     """
     chosen: list[IdlePlugin] = []
     missing = dict(short or {})

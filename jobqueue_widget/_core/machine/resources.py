@@ -232,13 +232,9 @@ class Ledger:
         idle: Sequence[IdlePlugin] = (),
         beside: ResourceRequest | None = None,
     ) -> Decision:
-        """Decide if a job may start now.
+        """Decide if a job may start now, while the need of `beside`, a waiting job, is kept free.
 
-        Args:
-            request: what the job needs.
-            stats: fresh figures of the machine.
-            idle: loaded plugins without work, to be named as holders.
-            beside: a waiting job whose need is kept free.
+        Loaded plugins without work (`idle`) are only to be named as holders.
         """
         verdict = impossible(request.need, stats)
         if verdict is not None:

@@ -64,12 +64,8 @@ def checkable(
 ) -> tuple[Amounts, Mapping[str, str]]:
     """Split a manifest's need into what can be checked here and why the rest cannot.
 
-    A GPU that nobody here can see is unknown, not missing: the plugin may well find it.
-
-    Args:
-        declared: what the manifest asks for.
-        stats: the machine.
-        firm: more than the machine has is impossible; else it is only noted.
+    A GPU that nobody here can see is unknown, not missing: the plugin may well find it. `firm`:
+    more than the machine has is impossible; else it is only noted.
 
     Returns:
         What to reserve; and by the name of a resource why it is not checked.

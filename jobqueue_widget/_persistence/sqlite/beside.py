@@ -28,9 +28,8 @@ def sibling(journal: Path, suffix: str) -> Path:
 def check_files(journal: Path, *, to_write: bool = True) -> None:
     """Check all files of a journal before one is opened.
 
-    Args:
-        journal: the journal, which may belong to anybody: then nothing in it is trusted.
-        to_write: False if the journal itself is only read; then it may have other names.
+    The journal itself may belong to anybody: then nothing in it is trusted. If it is only read, it
+    may have other names.
 
     Raises:
         JournalError: one is a link, no ordinary file, or another user's; nothing was touched.

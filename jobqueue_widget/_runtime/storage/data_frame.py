@@ -9,11 +9,7 @@ from ...errors import MissingExtraError
 
 
 def data_frame(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> Any:
-    """Return a DataFrame with one row per job.
-
-    Args:
-        rows: what stands in each.
-        columns: their order, also where there are no rows; None: as in the rows.
+    """Return a DataFrame with one row per job, with these columns also where there are no rows.
 
     Raises:
         MissingExtraError: pandas is not installed.

@@ -45,13 +45,7 @@ class ResultLostError(Exception):
 
 
 class Forwarding:
-    """Makes of a job that takes results the one that is launched.
-
-    Args:
-        job: the job, which is running by now.
-        executor: runs it.
-        keeper: has the results.
-    """
+    """Makes of a job that takes results, and runs by now, the one that is launched."""
 
     def __init__(self, job: JobRecord, executor: Executor, keeper: KeepsResults) -> None:
         self._spec = job.spec

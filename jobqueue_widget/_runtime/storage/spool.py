@@ -22,9 +22,7 @@ class UnreadableError(Exception):
 class Spool:
     """A folder (0700) that is made when it is needed, and goes with this at the latest.
 
-    Args:
-        prefix: what its name begins with.
-        within: the folder to make it in; None for that of temporary files.
+    It is made `within` another, or with those for temporary files; `prefix` begins its name.
     """
 
     def __init__(self, prefix: str = "jobqueue-", within: str | None = None) -> None:

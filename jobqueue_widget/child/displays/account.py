@@ -21,16 +21,12 @@ Send = Callable[[dict[str, Any], bytes], object]
 
 
 class Account:
-    """What of a job's outputs is kept, by number and bytes. The job and the kernel have one each.
-
-    Attributes:
-        kept: for each output its display id ("" if none), its bytes, and what stands for it.
-        lost: how many were not kept.
-    """
+    """What is kept of a job's outputs, by number and bytes: one in the job, one in the kernel."""
 
     def __init__(self) -> None:
+        # Of each output its display id ("" if none), its bytes, and what stands for it.
         self.kept: list[tuple[str, int, Any]] = []
-        self.lost = 0
+        self.lost = 0  # how many were not kept
         self._clears = False  # with the next one
 
     @property

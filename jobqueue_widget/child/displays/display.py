@@ -138,8 +138,7 @@ def _publish(
 def show_figures(*, again: bool = True) -> bool:
     """Show all figures that pyplot has open, and close them; False if one of them has a window.
 
-    Args:
-        again: also those that were shown already.
+    With `again` also those that were shown already.
     """
     pyplot: Any = sys.modules["matplotlib.pyplot"]
     figures = [pyplot.figure(number) for number in pyplot.get_fignums()]
@@ -214,8 +213,7 @@ def hooks_of_a_worker() -> dict[str, Callable[[ModuleType], None]]:
 def hook_publisher(kind: Any) -> None:
     """Give to a job what its code shows through the shell of the notebook whose process it shares.
 
-    Args:
-        kind: the class of what publishes.
+    `kind` is the class of what publishes.
     """
     usual_publish, usual_clear = kind.publish, kind.clear_output
 

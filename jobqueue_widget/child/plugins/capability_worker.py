@@ -26,11 +26,8 @@ def make_folder() -> None:
 class Capability:
     """Stand-in for the plugin in its worker; whatever is not said here, the tool answers.
 
-    Args:
-        tool: the capability.
-        adapters: `task`, `module` and `class` of each that fits it.
-        types: registered ones, whose values keep their type.
-        job_context: the module of that name.
+    It has as `adapters` the `task`, `module` and `class` of each that fits the tool, and in `types`
+    the registered ones, whose values keep their type.
     """
 
     def __init__(

@@ -95,8 +95,7 @@ class ForeignContext(job_context.JobContext):
 class JobFiles:
     """Files through which a job reports, logs and hears that it shall stop. Any thread of it.
 
-    Args:
-        stem: what the names of its files begin with.
+    Their names begin with `stem`.
     """
 
     def __init__(self, stem: str) -> None:
@@ -110,11 +109,7 @@ class JobFiles:
         self.lost = 0  # bytes of the log that found no room
 
     def begin(self, again: bool) -> dict[str, Any] | None:
-        """Open the log, if this attempt may begin; else why not.
-
-        Args:
-            again: it may although it has begun before.
-        """
+        """Open the log, if this attempt has not begun or may do so `again`; else return why not."""
         try:
             os.rename(self._stem + WAITING, self._stem + BEGUN)
         except FileNotFoundError:

@@ -8,11 +8,9 @@ from pathlib import Path
 
 
 def check_owner(path: Path, *, named: bool) -> None:
-    """Refuse what somebody else may write.
+    """Refuse a file that decides what runs and that somebody else may write.
 
-    Args:
-        path: a file that decides what runs.
-        named: the user has named its folder, and so trusts whoever that belongs to.
+    With `named` the user has named its folder, and so trusts whoever that belongs to.
 
     Raises:
         PermissionError: naming who may write it, and what to do.
