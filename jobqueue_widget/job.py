@@ -18,6 +18,7 @@ from ._core.texts.words import cancel_text, error_text
 from ._runtime.storage.told.logs import part_of, tail_of
 from ._runtime.storage.told.metrics import metrics_of
 from ._runtime.storage.told.outputs import JobOutput, lost_outputs_of, outputs_of
+from ._runtime.storage.told.samples import peak_of, usage_of
 from ._secrets.arguments import describe_arguments, shown_arguments, shown_result
 from .errors import (
     JobCancelledError,
@@ -205,8 +206,18 @@ class Job(Handle):
 
         None where it was not seen: it is looked at once a second, and not inside this process.
         """
-        usage = self._record.usage
-        return None if usage is None else usage.seen()
+        return peak_of(self._record)
+
+    @property
+    def usage(self) -> dict[str, list[tuple[float, float | None]]]:
+        """What its processes have used over time: pairs of seconds since its start and an amount.
+
+        "ram_mib" is their memory, "gpu_mib" that of GPUs (there once they hold any), "cpus" how
+        many processors they kept busy since the pair before; with all that the job has started.
+        Of the latest attempt, of functions in workers and of plugins, from the first second on: a
+        pair each second, at most 1,000 of each, thinned so that the extremes stay. Empty elsewhere.
+        """
+        return usage_of(self._record)
 
     @property
     def held(self) -> bool:

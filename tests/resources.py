@@ -62,6 +62,10 @@ class Machine:
             processes={pid: self.holds.get(pid, ProcessMemory()) for pid in pids},
         )
 
+    def stats_of(self, pid: int, ram: float) -> MachineStats:
+        """A look at which one process holds so much."""
+        return replace(self.read([pid]), processes={pid: ProcessMemory(ram)})
+
 
 class MemoryHost(FakePluginHost):
     """A fake host whose plugins hold what they need from their first run until they are evicted."""

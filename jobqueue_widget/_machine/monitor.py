@@ -42,6 +42,7 @@ class SystemMonitor:
         memory, limits = psutil.virtual_memory(), read_limits(self._root)
         cpus = min(float(_processors()), limits.cpus)
         look = self._gpus.look()
+        processes, cpu_seconds = _use_of_trees(pids, look) if pids else ({}, {})
         busy = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
         return MachineStats(
             ram_total_mib=min(memory.total, limits.memory_bytes) / MIB,
@@ -50,7 +51,8 @@ class SystemMonitor:
             cpus_busy=min(busy, cpus),
             gpus=look.gpus,
             gpu_note=look.note,
-            processes=_memory_of_trees(pids, look) if pids else {},
+            processes=processes,
+            cpu_seconds=cpu_seconds,
         )
 
     def status(self) -> dict[str, Any]:
@@ -99,9 +101,18 @@ def _processors() -> int:
     return psutil.cpu_count() or 1
 
 
-def _memory_of_trees(pids: Collection[int], look: GpuLook) -> Mapping[int, ProcessMemory]:
-    """Sum the memory of process trees, by their roots; shared pages count in each process."""
+def _use_of_trees(
+    pids: Collection[int], look: GpuLook
+) -> tuple[dict[int, ProcessMemory], dict[int, float]]:
+    """Sum what process trees hold and have used, by their roots.
+
+    Shared pages count in each process. A process that has ended counts with who has waited for it.
+
+    Returns:
+        Memory, and seconds of processors.
+    """
     roots = dict.fromkeys(pids, 0.0)
+    seconds = dict.fromkeys(pids, 0.0)
     on_gpu: dict[int, dict[int, float]] = {pid: {} for pid in pids}
     parents: dict[int, int] = {}
     processes: dict[int, psutil.Process] = {}
@@ -117,11 +128,13 @@ def _memory_of_trees(pids: Collection[int], look: GpuLook) -> Mapping[int, Proce
             continue
         try:
             roots[root] += process.memory_info().rss / MIB
+            used = process.cpu_times()
+            seconds[root] += used.user + used.system + used.children_user + used.children_system
         except psutil.Error:
             continue
         for number, mib in look.holders.get(pid, {}).items():
             on_gpu[root][number] = on_gpu[root].get(number, 0.0) + mib
-    return {pid: ProcessMemory(ram, on_gpu[pid]) for pid, ram in roots.items()}
+    return {pid: ProcessMemory(ram, on_gpu[pid]) for pid, ram in roots.items()}, seconds
 
 
 def holders_by_root(

@@ -16,6 +16,7 @@ from .._core.jobs import JobRecord
 from .._core.lazy import LazyResult
 from .._core.stored import Changes, KeptResult, StoredState
 from .._runtime.engine_view import EngineView
+from .._runtime.storage.told.printed import has_told
 from .._threads.locks import Lock
 from ..errors import JournalError
 from . import renewal
@@ -123,8 +124,7 @@ class Recorder:
             self._leaving.append(job)
         self._counted[job.status.value] += 1
         if self._writer is not None or self._codec.request(job) is None:
-            left = job.log, job.result, job.metrics, job.outputs
-            ran = any(one is not None for one in left)
+            ran = job.result is not None or has_told(job)
             self._forgotten.append((job.number, job.id if ran else ""))  # others: never written
 
     def prepare(self, job: JobRecord) -> None:

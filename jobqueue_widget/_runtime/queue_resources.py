@@ -34,6 +34,7 @@ from ..protocols import (
 )
 from .engine_view import EngineView
 from .storage.learning import identity_of
+from .storage.told.samples import Sampler
 
 if TYPE_CHECKING:
     from .._threads.timers import CallLater
@@ -84,6 +85,7 @@ class QueueResources:
         self._keepers: list[OffersResources] = []  # warm workers, until memory is a matter …
         self._workers: dict[int, OffersResources] = {}  # … and then, by their id
         self._asked = False
+        self._sampler = Sampler()
         self.aware = False  # memory has been a matter in this queue
 
     # -- the queue's life ----------------------------------------------------------------------
@@ -173,12 +175,9 @@ class QueueResources:
         with self._lock.held:
             waiting, self._waiting = self._waiting, False
         if stats is not None:
-            for job_id, pid in self.processes().items():
-                run, seen = engine.runs.get(job_id), stats.processes.get(pid)
-                if run is not None and seen is not None:
-                    if run.job.usage is None:
-                        run.job.usage = Usage({})
-                    run.job.usage.note(seen)
+            found = ((engine.runs.get(job_id), pid) for job_id, pid in self.processes().items())
+            running = [(run, pid) for run, pid in found if run is not None]
+            self._sampler.note(running, stats, engine.monotonic())
         if waiting:
             engine.wake()
         if self.aware:

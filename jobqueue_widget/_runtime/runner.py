@@ -60,7 +60,7 @@ class Run:
 
     __slots__ = (
         *("_asks", "_engine", "_kills", "_output", "_secrets"),
-        *("attempt", "execution", "job", "job_id", "over", "problem"),
+        *("attempt", "began", "execution", "job", "job_id", "over", "problem"),
     )
 
     def __init__(self, engine: RunsJobs, job: JobRecord) -> None:
@@ -72,6 +72,7 @@ class Run:
         self.job = job
         self.job_id = job.id
         self.attempt = job.attempt
+        self.began = engine.monotonic()
         self.over = False
         self.execution: Execution | None = None  # while there is one
         self.problem: BaseException | None = None  # since it has its lane, before its start

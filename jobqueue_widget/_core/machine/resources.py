@@ -50,7 +50,8 @@ class MachineStats:
     """One reading of the machine, as this process may use it (a container's limits if in one).
 
     `gpus` is None while they cannot be read though there may be some; `gpu_note` says why there are
-    none or why they cannot be read. `processes`: by the pid of the root of each tree asked for.
+    none or why they cannot be read. `processes`: by the pid of the root of each tree asked for;
+    `cpu_seconds`: what these trees have used of processors so far.
     `monitored`: the GPUs are those that a monitor of the user's tells of. `gpu_use_known`: what
     `processes` hold on GPUs was read, too.
     """
@@ -62,6 +63,7 @@ class MachineStats:
     gpus: tuple[GpuStats, ...] | None = ()
     gpu_note: str = ""
     processes: Mapping[int, ProcessMemory] = field(default_factory=dict)
+    cpu_seconds: Mapping[int, float] = field(default_factory=dict)
     monitored: bool = False
     gpu_use_known: bool = True
 

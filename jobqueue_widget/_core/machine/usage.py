@@ -1,4 +1,4 @@
-"""Keeps what is reserved for one job, and the most that it was seen to use."""
+"""Keeps what is reserved for one job, and what it was seen to use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ class Usage:
     """What is reserved for a job, on which GPUs, and the most that it was seen to hold.
 
     `unchecked`: why needs of its plugin were not checked, by the name of the resource. `devices`:
-    the GPUs as CUDA_VISIBLE_DEVICES names them.
+    the GPUs as CUDA_VISIBLE_DEVICES names them. `samples`: the runtime's `KeptMetrics` of what it
+    uses over time, once there is a sample.
     """
 
     planned: Amounts
@@ -21,6 +22,7 @@ class Usage:
     unchecked: Mapping[str, str] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
     peak: ProcessMemory = NOTHING
+    samples: object = None
 
     def note(self, seen: ProcessMemory) -> None:
         """Note what its processes hold now."""

@@ -31,7 +31,7 @@ from .spool import Spool, UnreadableError, read_value, write_value
 from .told.logs import JobLog
 from .told.metrics import KeptMetrics
 from .told.outputs import KeptOutputs
-from .told.printed import Printed
+from .told.printed import Printed, has_told, told_of
 
 if TYPE_CHECKING:
     from ..._core.jobs import Outcome
@@ -103,8 +103,7 @@ class Keeper:
             self.drop_gone()
         if not job.status.ended:
             return
-        told = job.log, job.outputs, job.metrics
-        if any(one is not None for one in told):
+        if has_told(job):
             self._printed.note(job)
         if job.status is COMPLETED:
             self._arguments.note(job, self.describe)
@@ -143,7 +142,7 @@ class Keeper:
         self._in_journal.pop(job.id, None)
         if isinstance(job.log, JobLog):
             job.log.kept  # noqa: B018 - one that came back is read now
-        for told in (job.metrics, job.outputs):
+        for told in told_of(job):
             if isinstance(told, KeptMetrics | KeptOutputs):
                 told.keep()
         lazy = job.result
@@ -155,8 +154,7 @@ class Keeper:
 
     def has(self, job: JobRecord) -> bool:
         """True if an ended job may have left anything here: not one that never ran."""
-        left = job.result, job.log, job.outputs, job.metrics
-        return any(one is not None for one in left) or job in self._arguments
+        return job.result is not None or has_told(job) or job in self._arguments
 
     def evicted(self, job: JobRecord) -> None:
         """Drop what the job left, or do so with the last handle that its user has."""

@@ -29,6 +29,9 @@ class KeptMetrics:
                 self._attempt, self._metrics, self._load = attempt, Metrics(), None
             self._metrics.add(told)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._metrics.series
+
     def read(self) -> dict[str, list[Point]]:
         """Return the points that are kept, by name."""
         with self._lock.held:

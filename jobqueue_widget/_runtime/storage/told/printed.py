@@ -1,4 +1,4 @@
-"""Bounds what ended jobs have told: logs, what they have displayed, what they have measured."""
+"""Bounds what is kept of ended jobs: logs, what they have displayed, measured and used."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..shelf import Shelf
 from .logs import JobLog
 from .metrics import KeptMetrics
 from .outputs import KeptOutputs
+from .samples import samples_of
 
 if TYPE_CHECKING:
     from ...._threads.locks import Lock
@@ -20,6 +21,17 @@ Shorten = Callable[[JobRecord], None]
 LOG_MEMORY, LOG_FILES = 64 << 20, 1 << 30  # bytes of logs of ended jobs
 OUTPUTS_MEMORY = 256 << 20  # bytes of what ended jobs have displayed
 METRICS_MEMORY, SHORT = 128 << 20, 40  # bytes; points of a series of the oldest jobs beyond that
+SAMPLES_MEMORY = 64 << 20  # bytes of what ended jobs have used over time; then as for metrics
+
+
+def told_of(job: JobRecord) -> tuple[object, ...]:
+    """Return what is kept of a job beside its result; None for what there is not."""
+    return job.log, job.outputs, job.metrics, samples_of(job)
+
+
+def has_told(job: JobRecord) -> bool:
+    """True if any of it is there."""
+    return any(one is not None for one in told_of(job))
 
 
 class Printed:
@@ -31,6 +43,7 @@ class Printed:
         self._log_files = Shelf()
         self._outputs = Shelf()
         self._metrics = Shelf()
+        self._samples = Shelf()
 
     def note(self, job: JobRecord) -> None:
         """Count what a job that has ended has told."""
@@ -40,6 +53,8 @@ class Printed:
             self._bound(self._outputs, OUTPUTS_MEMORY, job, job.outputs.size, _drop_outputs)
         if type(job.metrics) is KeptMetrics:
             self._bound(self._metrics, METRICS_MEMORY, job, job.metrics.size, _shorten_metrics)
+        if (samples := samples_of(job)) is not None:
+            self._bound(self._samples, SAMPLES_MEMORY, job, samples.size, _shorten_samples)
 
     def _note_log(self, job: JobRecord, log: JobLog) -> None:
         """Count a log; of the logs of the oldest jobs only the end stays."""
@@ -66,12 +81,14 @@ class Printed:
 
     def holds(self, job: JobRecord) -> bool:
         """True if a job has left a file, or much in memory, that goes with its last handle."""
-        return any(job in shelf for shelf in (self._log_files, self._outputs, self._metrics))
+        shelves = self._log_files, self._outputs, self._metrics, self._samples
+        return any(job in shelf for shelf in shelves)
 
     def take(self, job: JobRecord) -> None:
         """Forget a job, and delete the file of its log."""
         with self._lock.held:
-            for shelf in (self._logs, self._log_files, self._outputs, self._metrics):
+            told = self._outputs, self._metrics, self._samples
+            for shelf in (self._logs, self._log_files, *told):
                 shelf.take(job)
         if isinstance(job.log, JobLog):
             job.log.remove()
@@ -85,3 +102,8 @@ def _drop_outputs(job: JobRecord) -> None:
 def _shorten_metrics(job: JobRecord) -> None:
     if isinstance(job.metrics, KeptMetrics):
         job.metrics.shorten(SHORT)
+
+
+def _shorten_samples(job: JobRecord) -> None:
+    if (samples := samples_of(job)) is not None:
+        samples.shorten(SHORT)

@@ -1,0 +1,167 @@
+"""What jobs use over time, of real workers and plugins: `job.usage`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobqueue_widget import Job, JobQueue
+from jobqueue_widget._machine.monitor import SystemMonitor
+from jobqueue_widget._machine.shared import admission_over
+from jobqueue_widget._runtime.storage.told import printed
+from jobqueue_widget._runtime.storage.told.metrics import POINT_BYTES
+from jobqueue_widget.testing import inspect
+from tests.conditions import until
+from tests.kernels import VERSIONS, Kernel
+from tests.own_manager import own_manager
+from tests.resources import Machine
+
+MIB = 1 << 20
+BURN = "import time\nend = time.process_time() + {}\nwhile time.process_time() < end: pass"
+
+
+def work(path: str, mib: int) -> int:
+    """Hold memory, and keep a child busy, until the file is gone."""
+    held = bytearray(mib * MIB)
+    while os.path.exists(path):
+        subprocess.run([sys.executable, "-c", BURN.format(0.1)], check=True)
+    return len(held)
+
+
+def points(job: Job, name: str) -> list[float]:
+    return [value for _, value in job.usage.get(name, ()) if value is not None]
+
+
+async def test_memory_and_processors_of_a_job_and_what_it_started(tmp_path: Path) -> None:
+    file = tmp_path / "go on"
+    file.touch()
+    async with JobQueue() as queue:
+        job = queue.submit_nowait(work, str(file), 64)
+        await until(lambda: len(points(job, "cpus")) >= 2)
+        file.unlink()
+        await job
+        ended = job.usage
+        quick = queue.submit_nowait(int)
+        await quick
+        assert quick.usage == {}
+    assert set(ended) == {"ram_mib", "cpus"}
+    assert max(points(job, "ram_mib")) > 64
+    assert max(points(job, "cpus")) > 0.05, "children that came and went count"
+    seconds = [at for at, _ in ended["ram_mib"]]
+    assert seconds == sorted(seconds)
+    assert 1.0 <= seconds[0] <= 3.0
+    assert job.usage == ended
+
+
+async def test_of_jobs_in_this_process_nothing_is_told() -> None:
+    go_on = asyncio.Event()
+    async with JobQueue() as queue:
+        job = queue.submit_nowait(go_on.wait)
+        await until(lambda: job.started_at and time.time() - job.started_at > 1.3)
+        go_on.set()
+        await job
+    assert job.usage == {}
+    assert job.used_peak is None
+
+
+async def test_a_plugin_is_sampled_as_long_as_it_is_called(tmp_path: Path) -> None:
+    with own_manager(tmp_path, plugins=["workload"]) as manager:
+        async with JobQueue(manager) as queue:
+            job = queue.submit_nowait("workload", "sleep", 60)
+            await until(lambda: len(points(job, "cpus")) >= 1, 30)
+            job.cancel(force=True)
+            await queue.wait_for_job(job, timeout=30)
+    assert all(value > 1 for value in points(job, "ram_mib"))
+
+
+async def test_the_machine_is_looked_at_once_a_second_while_jobs_run_and_never_else(
+    tmp_path: Path,
+) -> None:
+    file, machine = tmp_path / "go on", Machine()
+    file.touch()
+    with admission_over(machine):
+        async with JobQueue(max_running=4) as queue:
+            jobs = [queue.submit_nowait(work, str(file), 1) for _ in range(4)]
+            began = time.monotonic()
+            await until(lambda: machine.looks >= 3)
+            assert machine.looks <= time.monotonic() - began + 1
+            file.unlink()
+            await queue.wait_for_job(jobs[0])
+            await queue.join()
+            await until(lambda: not inspect(queue).engine.resources._ticking)
+            looks = machine.looks
+            await asyncio.sleep(1.2)  # longer than a tick: none may come
+            assert machine.looks == looks
+
+
+async def test_of_samples_of_ended_jobs_few_points_stay_of_the_oldest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(printed, "SAMPLES_MEMORY", 400 * POINT_BYTES)
+    machine = Machine()
+    with admission_over(machine):
+        async with JobQueue() as queue:
+            engine, jobs = inspect(queue).engine, list[Job]()
+            for top in (150.0, 250.0, 350.0):
+                jobs.append(queue.submit_nowait(time.sleep, 60))
+                job = jobs[-1]
+                await until(lambda: inspect(queue).processes)
+                run = engine.runs[job.id]
+                pid = inspect(queue).processes[job.id]
+                for second in range(1, 301):
+                    ram = top if second == 70 else 100.0
+                    stats = machine.stats_of(pid, ram)
+                    engine.resources._sampler.note([(run, pid)], stats, run.began + second)
+                job.cancel(force=True)
+                await queue.wait_for_job(job)
+    kept = [points(job, "ram_mib") for job in jobs]
+    assert [len(one) <= printed.SHORT for one in kept] == [True, True, False]
+    assert [max(one) for one in kept] == [150.0, 250.0, 350.0]
+
+
+def test_the_time_of_children_that_have_ended_is_not_lost() -> None:
+    monitor, pid = SystemMonitor(), os.getpid()
+    before = monitor.read([pid]).cpu_seconds[pid]
+    subprocess.run([sys.executable, "-c", BURN.format(0.3)], check=True)
+    after = monitor.read([pid]).cpu_seconds[pid]
+    assert after - before >= 0.28
+
+
+CELL = """
+import time
+from jobqueue_widget import JobQueue
+
+def train(seconds):
+    held = bytearray(50 << 20)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(10_000))
+
+queue = await JobQueue().start()
+job = queue.submit_nowait(train, 3.5)
+await job
+usage = {name: [round(value, 1) for _, value in told] for name, told in job.usage.items()}
+"""
+
+
+@pytest.fixture
+def kernel(loop_of_the_client: None) -> Iterator[Kernel]:
+    kernel = Kernel(VERSIONS[0])
+    yield kernel
+    kernel.close()
+
+
+def test_in_a_notebook_one_reads_what_a_function_of_a_cell_used(kernel: Kernel) -> None:
+    kernel.run(CELL)
+    used = kernel.value_of("usage")
+    kernel.run("await queue.close()")
+    assert set(used) == {"ram_mib", "cpus"}
+    assert max(used["ram_mib"]) > 50
+    assert 0 < max(used["cpus"]) < 1.5
