@@ -216,6 +216,7 @@ class Job(Handle):
         many processors they kept busy since the pair before; with all that the job has started.
         Of the latest attempt, of functions in workers and of plugins, from the first second on: a
         pair each second, at most 1,000 of each, thinned so that the extremes stay. Empty elsewhere.
+        A journal has it once the job has ended.
         """
         return usage_of(self._record)
 

@@ -62,9 +62,10 @@ class Machine:
             processes={pid: self.holds.get(pid, ProcessMemory()) for pid in pids},
         )
 
-    def stats_of(self, pid: int, ram: float) -> MachineStats:
-        """A look at which one process holds so much."""
-        return replace(self.read([pid]), processes={pid: ProcessMemory(ram)})
+    def stats_of(self, pid: int, ram: float, cpu: float = 0.0, gpu: float = 0.0) -> MachineStats:
+        """A look at which one process holds and has used so much."""
+        held = ProcessMemory(ram, {0: gpu} if gpu else {})
+        return replace(self.read([pid]), processes={pid: held}, cpu_seconds={pid: cpu})
 
 
 class MemoryHost(FakePluginHost):

@@ -93,6 +93,7 @@ class KeptTold(NamedTuple):
 
     metrics: str | None
     outputs: str | None
+    usage: str | None = None
 
 
 class Session(NamedTuple):

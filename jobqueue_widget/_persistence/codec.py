@@ -11,13 +11,12 @@ from typing import Any, Final, cast
 from .._core.jobs import JobFailure, JobRecord, NotKept
 from .._core.lazy import LazyResult
 from .._core.spec import DEFAULT_OPTIONS, NOTHING, JobKey, JobOptions, JobSpec
-from .._core.stored import Changes, KeptFunction, KeptResult, KeptTold, StoredRequest, StoredState
+from .._core.stored import Changes, KeptFunction, KeptResult, StoredRequest, StoredState
 from .._core.texts.causes import kinds_from, stated_as_plain, stated_from
 from .._core.texts.fitting import ends, fit
 from .._core.texts.hiding import Secrets, with_texts
 from .._runtime.storage.told.logs import JobLog
-from .._runtime.storage.told.metrics import KeptMetrics
-from .._runtime.storage.told.outputs import KeptOutputs
+from .._runtime.storage.told.printed import stored_of
 from .._secrets.arguments import arguments_line
 from .._secrets.variables import texts_of
 from ..child import byvalue
@@ -218,15 +217,13 @@ class SealedCodec:
         )
 
     def add_told(self, job: JobRecord, changes: Changes) -> None:
-        """Add what an ended job has printed, measured and displayed."""
+        """Add what an ended job has printed, measured, displayed and used."""
         if isinstance(job.log, JobLog):
             _, tail = job.log.read(max(0, job.log.size - LOG_TAIL), LOG_TAIL)
             if tail:
                 changes.logs.append((job.id, tail))
-        metrics = job.metrics.as_json() if isinstance(job.metrics, KeptMetrics) else None
-        outputs = job.outputs.as_json() if isinstance(job.outputs, KeptOutputs) else None
-        if metrics or outputs:
-            changes.told.append((job.id, KeptTold(metrics, outputs)))
+        if any(told := stored_of(job)):
+            changes.told.append((job.id, told))
 
     # -- results -------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from .._core.events import Restored
 from .._core.jobs import PENDING, RUNNING, BlockReason, JobFailure, JobRecord, JobStatus
 from .._core.lazy import LazyResult
+from .._core.machine.usage import Usage
 from .._core.spec import DEFAULT_OPTIONS, JobSpec
 from .._core.stored import Contents, Session, StoredRequest, StoredState
 from .._core.sweeps.groups import jobs_of
@@ -235,6 +236,7 @@ class _Restorer:
             reader, job_id = self._reader, job.id
             job.metrics = KeptMetrics(lambda: reader.told(job_id).metrics)
             job.outputs = KeptOutputs(lambda: reader.told(job_id).outputs)
+            job.usage = Usage({}, samples=KeptMetrics(lambda: reader.told(job_id).usage))
         if was.ended:
             job.ended_number = state.ended_number or 0
             self._give_result(job)

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:the queue is not started")
 Again = Callable[[], Journal]
 """The same journal, as another kernel would have it."""
 
+METRICS = '{"loss": [[0, 1.0]]}'
+
 
 @pytest.fixture(params=["full", "normal", "network", "memory"])
 def again(request: pytest.FixtureRequest, tmp_path: Path) -> Again:
@@ -149,7 +151,10 @@ def test_results_logs_and_functions_are_read_one_by_one(again: Again) -> None:
             functions=[function],
             results=[("run-1", large), ("run-2", text)],
             logs=[("run-1", b"printed \xff")],
-            told=[("run-1", KeptTold('{"loss": [[0, 1.0]]}', None)), ("run-2", KeptTold(None, ""))],
+            told=[
+                ("run-1", KeptTold('{"loss": [[0, 1.0]]}', None, "{}")),
+                ("run-2", KeptTold(None, "")),
+            ],
         ),
     )
     assert contents.with_result == {"run-1", "run-2"}
@@ -162,7 +167,7 @@ def test_results_logs_and_functions_are_read_one_by_one(again: Again) -> None:
     assert journal.result("run-3") is None
     assert journal.log("run-1") == b"printed \xff"
     assert journal.log("run-2") == b""
-    assert journal.told("run-1") == KeptTold('{"loss": [[0, 1.0]]}', None)
+    assert journal.told("run-1") == KeptTold(METRICS, None, "{}")
     assert journal.told("run-2") == KeptTold(None, "")
     assert journal.told("run-3") == KeptTold(None, None)
     assert journal.request(1) == request(1)

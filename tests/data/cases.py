@@ -52,6 +52,7 @@ USUAL: dict[str, Any] = {
     "message": "",
     "metrics": {},  # values by name, without their steps
     "outputs": [],  # as html
+    "usage": [],  # resources of which it is known how much it used over time, among others
     "progress": None,  # None: it is not looked at
     "attempt": 1,
     "priority": 0,
@@ -120,6 +121,7 @@ PASSED: list[Case] = [
         outputs=["<b>drawn</b>"],
         log="<IPython.core.display.HTML object>\n",
     ),
+    gives("is watched", "rests, 3", "value == 3", "3", usage=["ram_mib"]),
     # -- results
     gives(
         "values",

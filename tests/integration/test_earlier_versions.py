@@ -119,6 +119,7 @@ def compare(job: Job, row: Row) -> None:
     metrics = {name: [value for _, value in points] for name, points in job.metrics.items()}
     assert metrics == row.get("metrics", {})
     assert [output.data["text/html"] for output in job.outputs] == row.get("outputs", [])
+    assert {*row.get("usage", [])} <= job.usage.keys()
     if row.get("progress") is not None:
         assert job.progress == row["progress"]
     compare_end(job, row, "" if job.failure is None else job.failure.traceback)

@@ -50,7 +50,7 @@ COLUMNS = {
     ],
     "results": ["id", "form", "data", "shown", "seal"],
     "logs": ["id", "tail"],
-    "told": ["id", "metrics", "outputs"],
+    "told": ["id", "metrics", "outputs", "usage"],
 }
 JSON = [
     "[" * 100_000,
@@ -131,7 +131,7 @@ def look_at_all(queue: JobQueue) -> None:
     for job in queue.jobs():
         repr(job), repr(job.result), job.logs(), job.as_dict(), job.as_row(), job.error
         job.describe_arguments(), job.cancel_reason, job.note
-        repr((job.metrics, job.outputs, job.outputs_lost))
+        repr((job.metrics, job.outputs, job.outputs_lost, job.usage, job.used_peak))
         if job.failure is not None:
             job.failure.category, job.failure.retriable, job.failure.shortfall  # noqa: B018
         with suppress(NotRestorableError):

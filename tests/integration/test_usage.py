@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from jobqueue_widget._runtime.storage.told import printed
 from jobqueue_widget._runtime.storage.told.metrics import POINT_BYTES
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
+from tests.journals import as_if_killed, opened, running
 from tests.kernels import VERSIONS, Kernel
 from tests.own_manager import own_manager
 from tests.resources import Machine
@@ -104,7 +107,7 @@ async def test_the_machine_is_looked_at_once_a_second_while_jobs_run_and_never_e
 async def test_of_samples_of_ended_jobs_few_points_stay_of_the_oldest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(printed, "SAMPLES_MEMORY", 400 * POINT_BYTES)
+    monkeypatch.setattr(printed, "SAMPLES_MEMORY", 700 * POINT_BYTES)
     machine = Machine()
     with admission_over(machine):
         async with JobQueue() as queue:
@@ -124,6 +127,38 @@ async def test_of_samples_of_ended_jobs_few_points_stay_of_the_oldest(
     kept = [points(job, "ram_mib") for job in jobs]
     assert [len(one) <= printed.SHORT for one in kept] == [True, True, False]
     assert [max(one) for one in kept] == [150.0, 250.0, 350.0]
+
+
+async def test_what_a_job_used_comes_back_from_its_journal_and_goes_with_it(tmp_path: Path) -> None:
+    path, machine = tmp_path / "runs.db", Machine(gpus=[1_000.0])
+    async with running(path) as queue:
+        with admission_over(machine):
+            job = queue.submit_nowait(time.sleep, 60)
+            await until(lambda: inspect(queue).processes)
+            engine, pid = inspect(queue).engine, inspect(queue).processes[job.id]
+            run = engine.runs[job.id]
+            for second in (1, 2, 3):
+                stats = machine.stats_of(pid, 100.0 * second, cpu=second / 2, gpu=7.0)
+                engine.resources._sampler.note([(run, pid)], stats, run.began + second)
+            job.cancel(force=True)
+            await queue.wait_for_job(job)
+        copy, told, peak = as_if_killed(path), job.usage, job.used_peak
+        frame = queue.to_pandas()
+    assert told == {
+        "ram_mib": [(1, 100), (2, 200), (3, 300)],
+        "gpu_mib": [(1, 7), (2, 7), (3, 7)],
+        "cpus": [(2, 0.5), (3, 0.5)],
+    }
+    assert peak == {"ram_mib": 300, "gpu_mib": 7}
+    assert len(frame) == 1
+    for kept in (copy, path):  # killed, and closed
+        with opened(kept) as again:
+            known = again[job.id]
+            assert (known.usage, known.used_peak, known.planned) == (told, peak, None)
+            again.forget(known)
+            assert known.usage == told, "a handle keeps what it holds"
+        with closing(sqlite3.connect(kept)) as connection:
+            assert connection.execute("SELECT count(*) FROM told").fetchone() == (0,)
 
 
 def test_the_time_of_children_that_have_ended_is_not_lost() -> None:

@@ -37,7 +37,8 @@ STEPS: dict[int, str] = {
     1: (
         "ALTER TABLE standings ADD COLUMN progress REAL;"
         " CREATE TABLE told (id TEXT PRIMARY KEY, metrics TEXT, outputs TEXT) WITHOUT ROWID"
-    )
+    ),
+    2: "ALTER TABLE told ADD COLUMN usage TEXT",
 }
 """SQL that brings a journal from version n to n + 1."""
 

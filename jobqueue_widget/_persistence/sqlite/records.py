@@ -22,7 +22,7 @@ from .places import mode_of, real_path
 from .reading import as_text, is_broken, read_contents
 
 APPLICATION = 0x6A71776A  # "jqwj", in the header, which tells a journal from other databases
-VERSION = 2
+VERSION = 3
 _Column = TypeVar("_Column", bytes, str)
 POLL = 0.5  # seconds between two readings of `follow`
 

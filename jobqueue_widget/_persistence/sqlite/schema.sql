@@ -1,4 +1,4 @@
--- The journal of a queue, version 2. A change needs a new VERSION, a step in STEPS (journal.py) and
+-- The journal of a queue, version 3. A change needs a new VERSION, a step in STEPS (journal.py) and
 -- a fixture (tests/data/README.md).
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -77,9 +77,10 @@ CREATE TABLE logs (
     tail BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- What else an ended job has told, as JSON: what it has measured, and what it has displayed.
+-- What else an ended job has told, as JSON: what it has measured, displayed and used over time.
 CREATE TABLE told (
     id      TEXT PRIMARY KEY,
     metrics TEXT,
-    outputs TEXT
+    outputs TEXT,
+    usage   TEXT
 ) WITHOUT ROWID;

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...._core.jobs import JobRecord
+from ...._core.stored import KeptTold
 from ..arguments import LIGHT
 from ..shelf import Shelf
 from .logs import JobLog
@@ -32,6 +33,16 @@ def told_of(job: JobRecord) -> tuple[object, ...]:
 def has_told(job: JobRecord) -> bool:
     """True if any of it is there."""
     return any(one is not None for one in told_of(job))
+
+
+def stored_of(job: JobRecord) -> KeptTold:
+    """Return what a job has told beside its log as it stands in a journal."""
+    samples = samples_of(job)
+    return KeptTold(
+        job.metrics.as_json() if isinstance(job.metrics, KeptMetrics) else None,
+        job.outputs.as_json() if isinstance(job.outputs, KeptOutputs) else None,
+        None if samples is None else samples.as_json(),
+    )
 
 
 class Printed:
