@@ -17,10 +17,11 @@ from .._threads.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
+from .answers.curves import curves_of
+from .answers.results import show_result
 from .checking import RequestError, check
 from .model import clipped, memory_text, shorten
 from .outputs import Refreshable
-from .results import show_result
 from .sync import CommPort, Sync
 from .texts import visible
 
@@ -33,7 +34,9 @@ TRACEBACK_LIMIT = 65_536
 WHOLE = 20_000  # characters of a text in the details
 SAID = ("error", "cancel_reason", "note", "block_reason")
 
-READS = frozenset({"hello", "rows", "watch", "unwatch", "log", "job", "result", "find", "snapshot"})
+READS = frozenset({"hello", "rows", "watch", "unwatch", "snapshot", "find"}) | frozenset(
+    {"job", "log", "result", "curves"}
+)
 
 Answer = dict[str, Any]
 
@@ -177,6 +180,9 @@ class Commands:
         if job.status.value != "completed" and job.partial_result is None:
             return {"kind": "none"}
         return show_result(job._shown_result())
+
+    def _curves(self, a: Answer, cid: str) -> Answer:
+        return curves_of(self._named(a["job"]))
 
     def _find(self, a: Answer, cid: str) -> Answer:
         """Count matches per list and return the first ones; a `status` alone finds ended jobs only.

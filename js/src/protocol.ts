@@ -10,6 +10,8 @@ export const LISTS: readonly ListName[] = ["running", "pending", "history"];
 
 const MOST_GROUPS = 20;
 const MOST_KINDS = 6;
+const MOST_CURVES = 50;
+const MOST_POINTS = 1_000;
 
 export interface Counts {
   pending: number;
@@ -71,6 +73,20 @@ export interface Group {
   done_at: number | null;
   /** The most frequent kinds of failures with an example; told to the cell of one group only. */
   kinds: string[];
+}
+
+/** A point of a curve: step or seconds since the job's start, and the value; null is a gap. */
+export type Point = [x: number, value: number | null];
+
+export interface Curve {
+  name: string;
+  points: Point[];
+}
+
+/** Answer to `curves {job}`. `usage` has "ram_mib", "cpus" and "gpu_mib", as far as known. */
+export interface Curves {
+  metrics: Curve[];
+  usage: Curve[];
 }
 
 export interface Resources {
@@ -221,4 +237,19 @@ export function cleanPart(value: unknown): Part | null {
     total: count(value["total"]),
     rows: cleanRows(value["rows"], 200, start),
   };
+}
+
+function cleanPoints(value: unknown): Point[] {
+  const given = Array.isArray(value) ? value.filter(Array.isArray).slice(0, MOST_POINTS) : [];
+  return given.filter(([x]) => instant(x) !== null).map(([x, y]) => [num(x), instant(y)]);
+}
+
+function cleanCurveList(value: unknown): Curve[] {
+  const given = Array.isArray(value) ? value.filter(Array.isArray).slice(0, MOST_CURVES) : [];
+  return given.map(([name, points]) => ({ name: text(name, 80), points: cleanPoints(points) }));
+}
+
+export function cleanCurves(value: unknown): Curves {
+  const given = isPlain(value) ? value : {};
+  return { metrics: cleanCurveList(given["metrics"]), usage: cleanCurveList(given["usage"]) };
 }

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from .._core.texts.fitting import ends, fit_all
-from ..child.wire import is_interrupt
-from .texts import visible
+from ..._core.texts.fitting import ends, fit_all
+from ...child.wire import is_interrupt
+from ..texts import visible
 
 TEXT_LIMIT = 65_536
 PICTURE_LIMIT = 4 * 1024 * 1024
