@@ -11,15 +11,18 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._api.lookback.timeline import Timeline
     from ._api.rerun_warning import QueueReplacedWarning
     from ._api.rows import Rows
     from ._api.sweeps.group import JobGroup
     from ._api.sweeps.references import by_handle
     from ._core.jobs import BlockReason, Holder, JobFailure, JobStatus, NotKept
+    from ._core.lanes.bars import TimelineBar
     from ._core.machine.learned import RunStats
     from ._persistence.sqlite.journal import SqliteJournal
     from ._persistence.sqlite.records import JournalRecord, read_journal
     from ._runtime.publish import JobEvent
+    from ._runtime.storage.spans import QueuePause
     from ._runtime.storage.told.outputs import JobOutput
     from .child.job_context import JobCancelled, current_job, track
     from .child.plugins.interface import FileBackedDTO, PluginInterface
@@ -75,6 +78,9 @@ _HOMES = {
     "Job": ".job",
     "JobGroup": "._api.sweeps.group",
     "Rows": "._api.rows",
+    "Timeline": "._api.lookback.timeline",
+    "TimelineBar": "._core.lanes.bars",
+    "QueuePause": "._runtime.storage.spans",
     "JobEvent": "._runtime.publish",
     "JobOutput": "._runtime.storage.told.outputs",
     "JobStatus": "._core.jobs",
@@ -174,6 +180,7 @@ __all__ = [
     "QueueExistsError",
     "QueueIdleError",
     "QueueNotStartedWarning",
+    "QueuePause",
     "QueueReplacedWarning",
     "QueueScheduler",
     "QueueStoppedError",
@@ -184,6 +191,8 @@ __all__ = [
     "RunStats",
     "SafetyScheduler",
     "SqliteJournal",
+    "Timeline",
+    "TimelineBar",
     "UnknownJobError",
     "UnpicklableJobError",
     "UnsendableValueError",

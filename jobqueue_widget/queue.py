@@ -16,6 +16,7 @@ from ._api.control import Control, OptionsView, Scope
 from ._api.displayed import Displayed
 from ._api.forgetting import Forgetting
 from ._api.journaled import Journaled, give_journal, queue_of
+from ._api.lookback.looking_back import LookingBack
 from ._api.options import (
     PARAMETERS,
     check_callback,
@@ -53,7 +54,9 @@ class QueueNotStartedWarning(UserWarning):
     """A job was submitted to a queue that was never started; it waits."""
 
 
-class JobQueue(Decorating, Forgetting, Collected, Journaled, Displayed, ReferenceNames):
+class JobQueue(
+    Decorating, Forgetting, LookingBack, Collected, Journaled, Displayed, ReferenceNames
+):
     """A queue of heavy jobs in this process: strict priority, then first in first out.
 
     Args:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -12,7 +10,7 @@ from .._runtime.engine import Engine
 from ..errors import InvalidOptionError, JobEvictedError, JobNotFinishedError, JournalError
 from ..job import Job
 from .control import Control
-from .options import as_number
+from .lookback.instants import instant
 
 _WORDS = ", ".join(f'"{status.value}"' for status in JobStatus if status.ended)
 
@@ -67,7 +65,7 @@ class Forgetting:
                 "forget deletes nothing without a selection: name jobs, before= or status=; "
                 f"all that have ended are status=[{_WORDS}]"
             )
-        limit = None if before is None else _instant(before)
+        limit = None if before is None else instant("before", before)
         wanted = ENDED if status is None else _statuses(status)
         chosen = dict.fromkeys(map(self._ended, jobs))
         if not jobs:
@@ -111,19 +109,6 @@ class Forgetting:
         """Return those jobs that are not hidden. For the widget."""
         hidden_to = self._engine.state.cleared_to
         return [job for job in jobs if not 0 < job._record.ended_number <= hidden_to]
-
-
-def _instant(given: object) -> float:
-    """Return an instant as epoch seconds."""
-    seconds = math.nan
-    with contextlib.suppress(ValueError, OverflowError, OSError):
-        seconds = given.timestamp() if isinstance(given, datetime) else as_number(given)
-    if not math.isfinite(seconds) or abs(seconds) >= 2**60:
-        raise InvalidOptionError(
-            f"before must be epoch seconds or a datetime, not {type(given).__name__}; "
-            "older than a day: before=time.time() - 86_400"
-        )
-    return seconds
 
 
 def _statuses(given: object) -> frozenset[JobStatus]:

@@ -77,7 +77,8 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
     Raises:
         JournalError: the journal cannot be used; nothing was changed.
     """
-    contents = journal.open(session_of(engine))
+    session = session_of(engine)
+    contents = journal.open(session)
     try:
         signer = Signer.of_this_user()
         submission.keys.use(signer)
@@ -98,6 +99,7 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
             last = contents.jobs[-1][0]
             engine.ids.continue_from(last.id, last.number)
         engine.earlier_runs = frozenset(session.run_id for session in contents.sessions)
+        engine.spans.sessions([*contents.sessions, session])
         engine.restore(restorer.events(), contents.forgotten, contents.cleared_to)
         _set_pause(engine, contents, on_restore)
     except BaseException:

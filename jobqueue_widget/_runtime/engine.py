@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .._core import effects as fx
 from .._core import events as ev
 from .._core.ids import JobIds
-from .._core.jobs import RUNNING, JobRecord, Outcome
+from .._core.jobs import PENDING, RUNNING, JobRecord, Outcome
 from .._core.spec import EMPTY
 from .._core.state import Pause, QueueState
 from .._core.transitions import apply
@@ -38,6 +38,7 @@ from .settings import Settings as Settings
 from .storage.history import History
 from .storage.keeper import Keeper
 from .storage.learning import Learning
+from .storage.spans import Spans
 from .storage.spool import Spool
 from .storage.told.logs import JobLog
 from .waiting import Waiters
@@ -80,6 +81,7 @@ class Engine:
         self.spool = Spool()
         self.keeper = Keeper(self, self.spool, self.call_later)
         self.history = History(self)
+        self.spans = Spans(max(settings.keep_ended, settings.max_history))
         self.runs: dict[str, Run] = {}
         self.dispatcher = Dispatcher(self, self.life, settings.backfill, settings.max_bypass)
         self.resources = QueueResources(self, admission, self.call_later, self.dispatcher.run)
@@ -149,6 +151,8 @@ class Engine:
             self.state.count_forgotten(*counts)
             for event in events:  # made one by one: a child looks for its parents
                 outside += self.apply_inside(event)
+                if event.was is not PENDING:
+                    self.spans.restored(event.job, event.seen_at)
                 if self.recorder is not None and event.was is RUNNING:
                     self.recorder.note_job(event.job)
         self.perform(outside)
@@ -190,6 +194,7 @@ class Engine:
             run = Run(self, job)
             event = ev.Launched(job, executor.name, executor.can_kill)
             effects = apply(state, event, self.now()) or []
+            run.lane = self.spans.begin()
             self.runs[job.id] = run
             try:
                 self.perform_inside(effects)
@@ -212,6 +217,8 @@ class Engine:
                 del self.runs[run.job_id]
             started_at = run.job.started_at
             outside = self.apply_inside(ev.Ended(run.job, run.attempt, outcome, idle))
+            begun = None if outcome.kind == "unstarted" else started_at
+            self.spans.end(run.job, run.lane, run.attempt, begun, self.state.now)
         self.learning.note_end(run.job, started_at)
         self.keeper.note_end(run.job, outcome)
         self.resources.ended(run.job)
@@ -233,6 +240,7 @@ class Engine:
 
     def _tell_pause(self) -> None:  # under the lock
         pause = self.state.pause
+        self.spans.note_pause(pause, self.now())
         reason = "" if pause is None else pause.reason
         self.publish("resumed" if pause is None else "paused", {"reason": reason})
         if self.recorder is not None:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from .._api.lookback.timeline import MOST_BARS
 from .._api.schema import SCHEMA
 from .._api.sweeps.group import JobGroup
 from .._core.texts.fitting import ends
@@ -19,6 +20,7 @@ from ..job import Job
 from ..queue import JobQueue
 from .answers.curves import curves_of
 from .answers.results import show_result
+from .answers.timeline import timeline_of
 from .checking import RequestError, check
 from .model import clipped, memory_text, shorten
 from .outputs import Refreshable
@@ -35,7 +37,7 @@ WHOLE = 20_000  # characters of a text in the details
 SAID = ("error", "cancel_reason", "note", "block_reason")
 
 READS = frozenset({"hello", "rows", "watch", "unwatch", "snapshot", "find"}) | frozenset(
-    {"job", "log", "result", "curves"}
+    {"job", "log", "result", "curves", "timeline"}
 )
 
 Answer = dict[str, Any]
@@ -183,6 +185,12 @@ class Commands:
 
     def _curves(self, a: Answer, cid: str) -> Answer:
         return curves_of(self._named(a["job"]))
+
+    def _timeline(self, a: Answer, cid: str) -> Answer:
+        start, end = float(a["from"]), float(a["to"])
+        if start > end:
+            raise RequestError("bad_request", "from is after to")
+        return timeline_of(self._queue, start, end, a.get("limit", MOST_BARS))
 
     def _find(self, a: Answer, cid: str) -> Answer:
         """Count matches per list and return the first ones; a `status` alone finds ended jobs only.

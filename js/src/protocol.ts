@@ -12,6 +12,8 @@ const MOST_GROUPS = 20;
 const MOST_KINDS = 6;
 const MOST_CURVES = 50;
 const MOST_POINTS = 1_000;
+const MOST_BARS = 2_000;
+const MOST_PAUSES = 200;
 
 export interface Counts {
   pending: number;
@@ -87,6 +89,37 @@ export interface Curve {
 export interface Curves {
   metrics: Curve[];
   usage: Curve[];
+}
+
+/** Attempts on a lane; times are seconds after the timeline's `zero`. */
+export interface Bar {
+  lane: number;
+  start: number;
+  end: number;
+  /** "completed", "failed", "cancelled", "running", or "mixed" for several that differ. */
+  status: string;
+  job: string; // "" for several, and for one whose job is no longer kept
+  attempt: number; // 0 for several
+  title: string; // "" for several, and where there are very many bars
+  count: number;
+  failed: number; // how many of them
+  busy: number; // seconds of all of them
+}
+
+export interface Pause {
+  start: number;
+  end: number;
+  reason: string;
+  away: boolean; // no kernel had the queue
+}
+
+/** Answer to `timeline {from, to, limit?}`: epoch seconds of the kernel's clock, at most 2,000. */
+export interface Timeline {
+  zero: number; // epoch seconds
+  now: number; // seconds after it
+  lanes: number;
+  bars: Bar[];
+  pauses: Pause[];
 }
 
 export interface Resources {
@@ -252,4 +285,44 @@ function cleanCurveList(value: unknown): Curve[] {
 export function cleanCurves(value: unknown): Curves {
   const given = isPlain(value) ? value : {};
   return { metrics: cleanCurveList(given["metrics"]), usage: cleanCurveList(given["usage"]) };
+}
+
+/** A bar is sent as a list; one of a single attempt ends with its title. */
+function cleanBar(given: unknown[]): Bar {
+  const [lane, start, end, status, job, attempt, title, many, failed, busy] = given;
+  const from = num(start);
+  const until = Math.max(from, num(end));
+  const single = many === undefined;
+  return {
+    lane: count(lane),
+    start: from,
+    end: until,
+    status: text(status, 20),
+    job: text(job, 64),
+    attempt: count(attempt),
+    title: text(title, 80),
+    count: single ? 1 : count(many),
+    failed: single ? Number(status === "failed") : count(failed),
+    busy: single ? until - from : Math.max(0, num(busy)),
+  };
+}
+
+export function cleanTimeline(value: unknown): Timeline {
+  const given = isPlain(value) ? value : {};
+  const lists = (name: string, most: number): unknown[][] => {
+    const items = given[name];
+    return Array.isArray(items) ? items.filter(Array.isArray).slice(0, most) : [];
+  };
+  return {
+    zero: num(given["zero"]),
+    now: num(given["now"]),
+    lanes: count(given["lanes"]),
+    bars: lists("bars", MOST_BARS).map(cleanBar),
+    pauses: lists("pauses", MOST_PAUSES).map(([start, end, reason, away]) => ({
+      start: num(start),
+      end: num(end),
+      reason: text(reason),
+      away: away === true,
+    })),
+  };
 }

@@ -20,6 +20,7 @@ async def body(seed: int, slow: float) -> object:
     """A job: some steps, and any end."""
     dice = random.Random(seed)
     deaf = dice.random() < 0.1
+    current_job().report(seed=seed)
     for step in range(dice.randint(0, 4)):
         current_job().report(dice.choice((None, step / 4)), f"step {step} of job {seed}")
         try:
@@ -207,6 +208,7 @@ CLICKS = {
     "cancel group": 2,
     "retry group": 4,
     "find group": 1,
+    "look back": 3,
 }
 
 

@@ -2,7 +2,9 @@
 
 import widget from "../../src/index";
 import { Follower } from "../../src/follow";
-import { LISTS, type ListName, type Model, type Plain, type Row } from "../../src/protocol";
+import {
+  cleanCurves, cleanTimeline, LISTS, type ListName, type Model, type Plain, type Row,
+} from "../../src/protocol";
 import { Context } from "../../src/views/context";
 import type { Filter } from "../../src/views/filter";
 import { Lists } from "../../src/views/lists";
@@ -135,6 +137,10 @@ export class View {
         else context.retryGroup(group);
       });
     }
+    if (what === "look back") {
+      this.lookBack(1 + index, value);
+      return null;
+    }
     if (what === "find group") {
       void context.ask("find", { text: "", group: value });
       return null;
@@ -152,6 +158,31 @@ export class View {
     const beside = value > 4 ? { after: anchor.id } : { before: anchor.id };
     const place = value > 7 ? { to: "top" } : beside;
     return this.did(row.id, () => context.move(row, place));
+  }
+
+  /** Ask for the timeline and the curves; what comes must be what was asked for. */
+  private lookBack(limit: number, value: number): void {
+    const { context } = this;
+    const to = context.store.summary.t;
+    const from = to - 10 ** (value - 4);
+    const asked = context.rpc.request("timeline", { from, to, limit });
+    void asked.then((answer) => {
+      const told = cleanTimeline(answer);
+      const fits = told.bars.every((bar) =>
+        bar.lane < told.lanes && bar.start <= to - from + 0.001 && bar.end >= -0.001
+        && bar.count >= Math.max(1, bar.failed) && (bar.count === 1 || bar.job === ""));
+      if (!fits || told.bars.length > limit || told.zero !== from) {
+        throw new Error(`a timeline that nobody asked for: ${JSON.stringify(answer)}`);
+      }
+    }, () => undefined);
+    const row = this.lists.row("history", value);
+    if (row === undefined) return;
+    const curves = context.rpc.request("curves", { job: row.id });
+    void curves.then((answer) => {
+      if (cleanCurves(answer).metrics.length === 0 && row.status === "completed") {
+        throw new Error(`no curve of a job that measures: ${JSON.stringify(answer)}`);
+      }
+    }, () => undefined);
   }
 
   /** What is on the screen, briefly, and what is known of it. */

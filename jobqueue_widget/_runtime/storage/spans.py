@@ -1,0 +1,106 @@
+"""Remembers which attempt ran when on which lane, and when the queue was paused; both bounded."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import NamedTuple
+
+from ..._core.jobs import JobRecord
+from ..._core.lanes.bars import FAILED, UNKNOWN, Span, placed
+from ..._core.state import Pause
+from ..._core.stored import Session
+
+BEYOND = 10_000  # attempts that are remembered beyond the jobs that are kept
+MOST_PAUSES = 1_000
+AWAY = "no kernel had the queue"
+
+
+class QueuePause(NamedTuple):
+    """A time in which nothing new was started.
+
+    Attributes:
+        start: epoch seconds.
+        end: the same; of a pause that goes on: now.
+        reason: as it was told.
+        away: True if no kernel had the queue's journal.
+
+    """
+
+    start: float
+    end: float
+    reason: str
+    away: bool = False
+
+
+class Spans:
+    """The lanes of one queue over time. Under the engine's lock."""
+
+    def __init__(self, kept: int) -> None:
+        self._free: list[int] = []
+        self._lanes = 0
+        self._ended: deque[tuple[int, float, float, str, str, int]] = deque(maxlen=kept + BEYOND)
+        self._unplaced = False
+        self._pause: Pause | None = None
+        self._pauses: deque[QueuePause] = deque(maxlen=MOST_PAUSES)
+
+    def begin(self) -> int:
+        """Take the first lane that is free."""
+        if self._free:
+            return heapq.heappop(self._free)
+        self._lanes += 1
+        return self._lanes - 1
+
+    def end(
+        self, job: JobRecord, lane: int, attempt: int, started_at: float | None, now: float
+    ) -> None:
+        """Note that an attempt has ended; None: it was never begun. Its lane is free."""
+        heapq.heappush(self._free, lane)
+        if started_at is not None:
+            # One that has not ended is tried again.
+            status = job.status.value if job.status.ended else FAILED
+            self._ended.append((lane, started_at, max(started_at, now), status, job.id, attempt))
+
+    def restored(self, job: JobRecord, seen_at: float) -> None:
+        """Note the last attempt that a journal tells of a job that ran in an earlier kernel."""
+        start = job.started_at
+        if start is None:
+            return
+        end, status, attempt = job.completed_at, job.status.value, job.attempt
+        if not job.status.ended:  # it ran when its kernel died, and is tried again
+            end, status, attempt = seen_at, FAILED, attempt - 1
+        self._ended.append((UNKNOWN, start, max(start, end or start), status, job.id, attempt))
+        self._unplaced = True
+
+    def sessions(self, sessions: Iterable[Session]) -> None:
+        """Note when no kernel had the journal."""
+        for before, after in pairwise(sessions):
+            end = before.seen_at if before.ended_at is None else before.ended_at
+            if after.started_at > end:
+                self._pauses.append(QueuePause(end, after.started_at, AWAY, True))
+
+    def note_pause(self, pause: Pause | None, now: float) -> None:
+        """Note that the queue is paused now, or goes on."""
+        before, self._pause = self._pause, pause
+        if before is not None and before is not pause:
+            end = now if pause is None else pause.since
+            self._pauses.append(QueuePause(before.since, max(before.since, end), before.reason))
+
+    def read(self) -> list[Span]:
+        """Return the attempts that have ended, by their ends as far as clocks did not jump."""
+        if self._unplaced:
+            self._unplaced = False
+            found = placed(map(Span._make, self._ended))
+            self._ended.clear()
+            self._ended.extend(found)
+        return list(map(Span._make, self._ended))
+
+    def pauses(self, now: float) -> list[QueuePause]:
+        """Return the pauses, also the one of now."""
+        found = list(self._pauses)
+        if self._pause is not None:
+            since = self._pause.since
+            found.append(QueuePause(since, max(since, now), self._pause.reason))
+        return found
