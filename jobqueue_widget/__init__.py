@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._api.lookback.since import Since
     from ._api.lookback.timeline import Timeline
     from ._api.rerun_warning import QueueReplacedWarning
     from ._api.rows import Rows
@@ -78,6 +79,7 @@ _HOMES = {
     "Job": ".job",
     "JobGroup": "._api.sweeps.group",
     "Rows": "._api.rows",
+    "Since": "._api.lookback.since",
     "Timeline": "._api.lookback.timeline",
     "TimelineBar": "._core.lanes.bars",
     "QueuePause": "._runtime.storage.spans",
@@ -190,6 +192,7 @@ __all__ = [
     "Rows",
     "RunStats",
     "SafetyScheduler",
+    "Since",
     "SqliteJournal",
     "Timeline",
     "TimelineBar",

@@ -99,7 +99,7 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
             last = contents.jobs[-1][0]
             engine.ids.continue_from(last.id, last.number)
         engine.earlier_runs = frozenset(session.run_id for session in contents.sessions)
-        engine.spans.sessions([*contents.sessions, session])
+        engine.spans.sessions([*contents.sessions, session], engine.now())
         engine.restore(restorer.events(), contents.forgotten, contents.cleared_to)
         _set_pause(engine, contents, on_restore)
     except BaseException:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .._core import effects as fx
 from .._core import events as ev
 from .._core.ids import JobIds
-from .._core.jobs import PENDING, RUNNING, JobRecord, Outcome
+from .._core.jobs import RUNNING, JobRecord, Outcome
 from .._core.spec import EMPTY
 from .._core.state import Pause, QueueState
 from .._core.transitions import apply
@@ -151,8 +151,7 @@ class Engine:
             self.state.count_forgotten(*counts)
             for event in events:  # made one by one: a child looks for its parents
                 outside += self.apply_inside(event)
-                if event.was is not PENDING:
-                    self.spans.restored(event.job, event.seen_at)
+                self.spans.restored(event)
                 if self.recorder is not None and event.was is RUNNING:
                     self.recorder.note_job(event.job)
         self.perform(outside)

@@ -20,6 +20,7 @@ from ..job import Job
 from ..queue import JobQueue
 from .answers.curves import curves_of
 from .answers.results import show_result
+from .answers.since import since_of
 from .answers.timeline import timeline_of
 from .checking import RequestError, check
 from .model import clipped, memory_text, shorten
@@ -37,7 +38,7 @@ WHOLE = 20_000  # characters of a text in the details
 SAID = ("error", "cancel_reason", "note", "block_reason")
 
 READS = frozenset({"hello", "rows", "watch", "unwatch", "snapshot", "find"}) | frozenset(
-    {"job", "log", "result", "curves", "timeline"}
+    {"job", "log", "result", "curves", "timeline", "since"}
 )
 
 Answer = dict[str, Any]
@@ -191,6 +192,9 @@ class Commands:
         if start > end:
             raise RequestError("bad_request", "from is after to")
         return timeline_of(self._queue, start, end, a.get("limit", MOST_BARS))
+
+    def _since(self, a: Answer, cid: str) -> Answer:
+        return since_of(self._queue, float(a["moment"]))
 
     def _find(self, a: Answer, cid: str) -> Answer:
         """Count matches per list and return the first ones; a `status` alone finds ended jobs only.

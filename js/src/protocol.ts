@@ -12,6 +12,7 @@ const MOST_GROUPS = 20;
 const MOST_KINDS = 6;
 const MOST_CURVES = 50;
 const MOST_POINTS = 1_000;
+const MOST_TOLD_KINDS = 20;
 const MOST_BARS = 2_000;
 const MOST_PAUSES = 200;
 
@@ -120,6 +121,20 @@ export interface Timeline {
   lanes: number;
   bars: Bar[];
   pauses: Pause[];
+}
+
+/** Answer to `since {moment}`: what has ended since an instant of the kernel's clock. */
+export interface Since {
+  moment: number;
+  now: number;
+  completed: number;
+  failed: number;
+  cancelled: number;
+  kinds: { kind: string; count: number }[]; // the most frequent ones first
+  more_kinds: number; // how many failed of further kinds
+  slowest: { job: string; title: string; seconds: number } | null;
+  whole: boolean; // false: more has ended since than is kept
+  restarted: boolean; // the queue came back from its journal since
 }
 
 export interface Resources {
@@ -324,5 +339,29 @@ export function cleanTimeline(value: unknown): Timeline {
       reason: text(reason),
       away: away === true,
     })),
+  };
+}
+
+export function cleanSince(value: unknown): Since {
+  const given = isPlain(value) ? value : {};
+  const { kinds, slowest } = given;
+  const told = Array.isArray(kinds) ? kinds.filter(Array.isArray).slice(0, MOST_TOLD_KINDS) : [];
+  return {
+    moment: num(given["moment"]),
+    now: num(given["now"]),
+    completed: count(given["completed"]),
+    failed: count(given["failed"]),
+    cancelled: count(given["cancelled"]),
+    kinds: told.map(([kind, many]) => ({ kind: text(kind), count: count(many) })),
+    more_kinds: count(given["more_kinds"]),
+    slowest: isPlain(slowest)
+      ? {
+          job: text(slowest["job"], 64),
+          title: text(slowest["title"]),
+          seconds: Math.max(0, num(slowest["seconds"])),
+        }
+      : null,
+    whole: given["whole"] === true,
+    restarted: given["restarted"] === true,
   };
 }

@@ -8,6 +8,7 @@ from datetime import datetime
 from ..._runtime.engine import Engine
 from ...errors import InvalidOptionError
 from .instants import instant
+from .since import Since, since
 from .timeline import MOST_BARS, Timeline, timeline
 
 
@@ -52,3 +53,18 @@ class LookingBack:
         if most < 1:
             raise InvalidOptionError(f"limit must be a number from 1 on, not {limit!r}")
         return timeline(self._engine, first, last, most)
+
+    def since(self, moment: float | datetime) -> Since:
+        """Return what has ended since an instant: counts, kinds of failures, the slowest job.
+
+        It counts jobs that are kept, of earlier kernels too if the queue has a journal. A job that
+        the end of its kernel cut off counts as of the restart, when that was found.
+
+        Args:
+            moment: epoch seconds or a datetime (local time if it has no zone).
+
+        Raises:
+            InvalidOptionError: it is no instant.
+
+        """
+        return since(self._engine, instant("moment", moment))

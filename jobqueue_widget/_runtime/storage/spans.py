@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..._core.jobs import JobRecord
+from ..._core.events import Restored
+from ..._core.jobs import PENDING, RUNNING, JobRecord
 from ..._core.lanes.bars import FAILED, UNKNOWN, Span, placed
 from ..._core.state import Pause
 from ..._core.stored import Session
@@ -43,6 +44,8 @@ class Spans:
         self._lanes = 0
         self._ended: deque[tuple[int, float, float, str, str, int]] = deque(maxlen=kept + BEYOND)
         self._unplaced = False
+        self.restored_at: float | None = None  # when the journal was taken over
+        self._cut_off: set[str] = set()  # jobs that ended with their kernel
         self._pause: Pause | None = None
         self._pauses: deque[QueuePause] = deque(maxlen=MOST_PAUSES)
 
@@ -63,23 +66,32 @@ class Spans:
             status = job.status.value if job.status.ended else FAILED
             self._ended.append((lane, started_at, max(started_at, now), status, job.id, attempt))
 
-    def restored(self, job: JobRecord, seen_at: float) -> None:
+    def restored(self, event: Restored) -> None:
         """Note the last attempt that a journal tells of a job that ran in an earlier kernel."""
-        start = job.started_at
-        if start is None:
+        job, start = event.job, event.job.started_at
+        if start is None or event.was is PENDING:
             return
         end, status, attempt = job.completed_at, job.status.value, job.attempt
         if not job.status.ended:  # it ran when its kernel died, and is tried again
-            end, status, attempt = seen_at, FAILED, attempt - 1
+            end, status, attempt = event.seen_at, FAILED, attempt - 1
+        elif event.was is RUNNING:
+            self._cut_off.add(job.id)
         self._ended.append((UNKNOWN, start, max(start, end or start), status, job.id, attempt))
         self._unplaced = True
 
-    def sessions(self, sessions: Iterable[Session]) -> None:
-        """Note when no kernel had the journal."""
+    def sessions(self, sessions: Sequence[Session], now: float) -> None:
+        """Note when no kernel had the journal; the last session is ours."""
+        self.restored_at = now if len(sessions) > 1 else None
         for before, after in pairwise(sessions):
             end = before.seen_at if before.ended_at is None else before.ended_at
             if after.started_at > end:
                 self._pauses.append(QueuePause(end, after.started_at, AWAY, True))
+
+    def end_of(self, job: JobRecord) -> float:
+        """Return when a job ended; of one that its kernel took along, when that was found."""
+        if self.restored_at is not None and job.id in self._cut_off:
+            return self.restored_at
+        return job.completed_at or 0.0
 
     def note_pause(self, pause: Pause | None, now: float) -> None:
         """Note that the queue is paused now, or goes on."""

@@ -3,7 +3,7 @@
 import widget from "../../src/index";
 import { Follower } from "../../src/follow";
 import {
-  cleanCurves, cleanTimeline, LISTS, type ListName, type Model, type Plain, type Row,
+  cleanCurves, cleanSince, cleanTimeline, LISTS, type ListName, type Model, type Plain, type Row,
 } from "../../src/protocol";
 import { Context } from "../../src/views/context";
 import type { Filter } from "../../src/views/filter";
@@ -173,6 +173,13 @@ export class View {
         && bar.count >= Math.max(1, bar.failed) && (bar.count === 1 || bar.job === ""));
       if (!fits || told.bars.length > limit || told.zero !== from) {
         throw new Error(`a timeline that nobody asked for: ${JSON.stringify(answer)}`);
+      }
+    }, () => undefined);
+    void context.rpc.request("since", { moment: from }).then((answer) => {
+      const told = cleanSince(answer);
+      const kinds = told.kinds.reduce((sum, one) => sum + one.count, told.more_kinds);
+      if (told.moment !== from || kinds !== told.failed || told.restarted) {
+        throw new Error(`it tells of another time: ${JSON.stringify(answer)}`);
       }
     }, () => undefined);
     const row = this.lists.row("history", value);
