@@ -65,7 +65,8 @@ class Machine:
     def stats_of(self, pid: int, ram: float, cpu: float = 0.0, gpu: float = 0.0) -> MachineStats:
         """A look at which one process holds and has used so much."""
         held = ProcessMemory(ram, {0: gpu} if gpu else {})
-        return replace(self.read([pid]), processes={pid: held}, cpu_seconds={pid: cpu})
+        look = MachineStats(self.ram, self.ram, self.cpus)
+        return replace(look, processes={pid: held}, cpu_seconds={pid: cpu})
 
 
 class MemoryHost(FakePluginHost):

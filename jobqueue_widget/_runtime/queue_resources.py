@@ -177,7 +177,7 @@ class QueueResources:
         if stats is not None:
             found = ((engine.runs.get(job_id), pid) for job_id, pid in self.processes().items())
             running = [(run, pid) for run, pid in found if run is not None]
-            self._sampler.note(running, stats, engine.monotonic())
+            self._sampler.note(running, stats, engine.monotonic(), engine.now())
         if waiting:
             engine.wake()
         if self.aware:

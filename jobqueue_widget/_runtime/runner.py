@@ -60,7 +60,7 @@ class Run:
 
     __slots__ = (
         *("_asks", "_engine", "_kills", "_output", "_secrets"),
-        *("attempt", "began", "execution", "job", "job_id", "lane", "over", "problem"),
+        *("attempt", "execution", "job", "job_id", "lane", "over", "problem"),
     )
 
     def __init__(self, engine: RunsJobs, job: JobRecord) -> None:
@@ -72,7 +72,6 @@ class Run:
         self.job = job
         self.job_id = job.id
         self.attempt = job.attempt
-        self.began = engine.monotonic()
         self.lane = -1  # until it is launched
         self.over = False
         self.execution: Execution | None = None  # while there is one

@@ -15,8 +15,11 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import Job, JobQueue
+from jobqueue_widget._core.machine.resources import MachineStats
 from jobqueue_widget._machine.monitor import SystemMonitor
 from jobqueue_widget._machine.shared import admission_over
+from jobqueue_widget._runtime.engine import Engine
+from jobqueue_widget._runtime.runner import Run
 from jobqueue_widget._runtime.storage.told import printed
 from jobqueue_widget._runtime.storage.told.metrics import POINT_BYTES
 from jobqueue_widget.testing import inspect
@@ -36,6 +39,20 @@ def work(path: str, mib: int) -> int:
     while os.path.exists(path):
         subprocess.run([sys.executable, "-c", BURN.format(0.1)], check=True)
     return len(held)
+
+
+def unread() -> Machine:
+    """A machine of which only the test's own looks are known."""
+    machine = Machine()
+    machine.error = OSError("not now")
+    return machine
+
+
+def note(engine: Engine, run: Run, pid: int, stats: MachineStats, second: float) -> None:
+    """Play a look at the machine so long after the start."""
+    assert run.job.started_at is not None
+    wall = run.job.started_at + second
+    engine.resources._sampler.note([(run, pid)], stats, 1e6 + second, wall)
 
 
 def points(job: Job, name: str) -> list[float]:
@@ -108,7 +125,7 @@ async def test_of_samples_of_ended_jobs_few_points_stay_of_the_oldest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(printed, "SAMPLES_MEMORY", 700 * POINT_BYTES)
-    machine = Machine()
+    machine = unread()
     with admission_over(machine):
         async with JobQueue() as queue:
             engine, jobs = inspect(queue).engine, list[Job]()
@@ -121,7 +138,7 @@ async def test_of_samples_of_ended_jobs_few_points_stay_of_the_oldest(
                 for second in range(1, 301):
                     ram = top if second == 70 else 100.0
                     stats = machine.stats_of(pid, ram)
-                    engine.resources._sampler.note([(run, pid)], stats, run.began + second)
+                    note(engine, run, pid, stats, second)
                 job.cancel(force=True)
                 await queue.wait_for_job(job)
     kept = [points(job, "ram_mib") for job in jobs]
@@ -130,7 +147,7 @@ async def test_of_samples_of_ended_jobs_few_points_stay_of_the_oldest(
 
 
 async def test_what_a_job_used_comes_back_from_its_journal_and_goes_with_it(tmp_path: Path) -> None:
-    path, machine = tmp_path / "runs.db", Machine(gpus=[1_000.0])
+    path, machine = tmp_path / "runs.db", unread()
     async with running(path) as queue:
         with admission_over(machine):
             job = queue.submit_nowait(time.sleep, 60)
@@ -139,7 +156,7 @@ async def test_what_a_job_used_comes_back_from_its_journal_and_goes_with_it(tmp_
             run = engine.runs[job.id]
             for second in (1, 2, 3):
                 stats = machine.stats_of(pid, 100.0 * second, cpu=second / 2, gpu=7.0)
-                engine.resources._sampler.note([(run, pid)], stats, run.began + second)
+                note(engine, run, pid, stats, second)
             job.cancel(force=True)
             await queue.wait_for_job(job)
         copy, told, peak = as_if_killed(path), job.usage, job.used_peak

@@ -11,6 +11,7 @@ from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._runtime.storage.told.samples import Sampler, peak_of, samples_of, usage_of
 
 PID = 4_000
+WALL = 1.7e9
 
 
 class Attempt:
@@ -21,7 +22,7 @@ class Attempt:
         self.job = job or JobRecord(spec, 0, 1, 0.0)
         self.job_id = self.job.id
         self.attempt = attempt
-        self.began = began
+        self.job.started_at = WALL + began
         self.over = False
 
 
@@ -36,7 +37,7 @@ class Seen(NamedTuple):
 
 
 def look(sampler: Sampler, run: Attempt, at: float, seen: Seen, pid: int = PID) -> None:
-    sampler.note([(run, pid)], seen.stats(pid), at)
+    sampler.note([(run, pid)], seen.stats(pid), at, WALL + at)
 
 
 def test_nothing_is_kept_of_the_first_second_but_the_peak() -> None:
@@ -95,7 +96,7 @@ def test_another_attempt_takes_the_place_of_the_one_before() -> None:
 
 def test_a_run_that_is_over_and_one_that_was_not_seen_get_nothing() -> None:
     sampler, run = Sampler(), Attempt()
-    sampler.note([(run, PID)], Seen().stats(PID + 1), 3.0)
+    sampler.note([(run, PID)], Seen().stats(PID + 1), 3.0, WALL)
     run.over = True
     look(sampler, run, 4.0, Seen())
     assert run.job.usage is None

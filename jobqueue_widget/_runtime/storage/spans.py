@@ -9,14 +9,17 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ..._core.events import Restored
-from ..._core.jobs import PENDING, RUNNING, JobRecord
-from ..._core.lanes.bars import FAILED, UNKNOWN, Span, placed
+from ..._core.jobs import FAILED, PENDING, RUNNING, JobRecord, JobStatus
+from ..._core.lanes.bars import UNKNOWN, Span, placed
 from ..._core.state import Pause
 from ..._core.stored import Session
 
 BEYOND = 10_000  # attempts that are remembered beyond the jobs that are kept
 MOST_PAUSES = 1_000
 AWAY = "no kernel had the queue"
+
+_Attempt = tuple[int, float, float, JobStatus, str, int]
+"""A lane, start and end, how it ended, the id of the job, and which attempt it was."""
 
 
 class QueuePause(NamedTuple):
@@ -42,7 +45,7 @@ class Spans:
     def __init__(self, kept: int) -> None:
         self._free: list[int] = []
         self._lanes = 0
-        self._ended: deque[tuple[int, float, float, str, str, int]] = deque(maxlen=kept + BEYOND)
+        self._ended: deque[_Attempt] = deque(maxlen=kept + BEYOND)
         self._unplaced = False
         self.restored_at: float | None = None  # when the journal was taken over
         self._cut_off: set[str] = set()  # jobs that ended with their kernel
@@ -62,21 +65,20 @@ class Spans:
         """Note that an attempt has ended; None: it was never begun. Its lane is free."""
         heapq.heappush(self._free, lane)
         if started_at is not None:
-            # One that has not ended is tried again.
-            status = job.status.value if job.status.ended else FAILED
-            self._ended.append((lane, started_at, max(started_at, now), status, job.id, attempt))
+            status = FAILED if job.status is PENDING else job.status  # that one is tried again
+            self._ended.append((lane, started_at, now, status, job.id, attempt))
 
     def restored(self, event: Restored) -> None:
         """Note the last attempt that a journal tells of a job that ran in an earlier kernel."""
         job, start = event.job, event.job.started_at
         if start is None or event.was is PENDING:
             return
-        end, status, attempt = job.completed_at, job.status.value, job.attempt
+        end, status, attempt = job.completed_at, job.status, job.attempt
         if not job.status.ended:  # it ran when its kernel died, and is tried again
             end, status, attempt = event.seen_at, FAILED, attempt - 1
         elif event.was is RUNNING:
             self._cut_off.add(job.id)
-        self._ended.append((UNKNOWN, start, max(start, end or start), status, job.id, attempt))
+        self._ended.append((UNKNOWN, start, end or start, status, job.id, attempt))
         self._unplaced = True
 
     def sessions(self, sessions: Sequence[Session], now: float) -> None:
@@ -102,12 +104,19 @@ class Spans:
 
     def read(self) -> list[Span]:
         """Return the attempts that have ended, by their ends as far as clocks did not jump."""
+        found = [
+            Span(lane, start, max(start, end), status.value, job_id, attempt)
+            for lane, start, end, status, job_id, attempt in self._ended
+        ]
         if self._unplaced:
-            self._unplaced = False
-            found = placed(map(Span._make, self._ended))
+            found = placed(found)
             self._ended.clear()
-            self._ended.extend(found)
-        return list(map(Span._make, self._ended))
+            self._ended.extend(
+                (lane, start, end, JobStatus(status), job_id, attempt)
+                for lane, start, end, status, job_id, attempt in found
+            )
+            self._unplaced = False
+        return found
 
     def pauses(self, now: float) -> list[QueuePause]:
         """Return the pauses, also the one of now."""

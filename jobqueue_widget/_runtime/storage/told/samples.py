@@ -21,13 +21,13 @@ class SampledRun(Protocol):
     job: JobRecord
     job_id: str
     attempt: int
-    began: float
     over: bool
 
 
 class _Last(NamedTuple):
     run: SampledRun
     pid: int
+    began: float
     at: float
     cpu_seconds: float | None
 
@@ -39,7 +39,11 @@ class Sampler:
         self._last: dict[str, _Last] = {}
 
     def note(
-        self, running: Iterable[tuple[SampledRun, int]], stats: MachineStats, now: float
+        self,
+        running: Iterable[tuple[SampledRun, int]],
+        stats: MachineStats,
+        now: float,
+        wall: float,
     ) -> None:
         """Note what the processes of these runs hold, and have used since the last sample.
 
@@ -47,6 +51,7 @@ class Sampler:
             running: runs with the roots of their process trees.
             stats: the machine.
             now: seconds of the monotonic clock.
+            wall: epoch seconds, by which an attempt has begun.
         """
         before, self._last = self._last, {}
         for run, pid in running:
@@ -56,13 +61,17 @@ class Sampler:
             usage = run.job.usage = run.job.usage or Usage({})
             usage.note(seen)
             last, used = before.get(run.job_id), stats.cpu_seconds.get(pid)
-            if last is not None and (last.run is not run or last.pid != pid):
+            if last is not None and last.run is run:
+                began = last.began
+            else:
+                began, last = now - max(0.0, wall - (run.job.started_at or wall)), None
+            if last is not None and last.pid != pid:
                 last = None
             if last is not None and now - last.at < APART:
                 self._last[run.job_id] = last
                 continue
-            self._last[run.job_id] = _Last(run, pid, now, used)
-            if now - run.began < YOUNG:
+            self._last[run.job_id] = _Last(run, pid, began, now, used)
+            if now - began < YOUNG:
                 continue
             values = {RAM: seen.ram_mib}
             if last is not None and used is not None and last.cpu_seconds is not None:
@@ -72,7 +81,7 @@ class Sampler:
                 kept = usage.samples = KeptMetrics()
             if seen.gpu_mib or GPU in kept:
                 values[GPU] = sum(seen.gpu_mib.values())
-            at = round(now - run.began, 2)
+            at = round(now - began, 2)
             points = {name: [(at, round(value, 3))] for name, value in values.items()}
             kept.take(run.attempt, points)
 
