@@ -35,7 +35,7 @@ BURN = "import time\nend = time.process_time() + {}\nwhile time.process_time() <
 
 def work(path: str, mib: int) -> int:
     """Hold memory, and keep a child busy, until the file is gone."""
-    held = bytearray(mib * MIB)
+    held = b"x" * (mib * MIB)  # of zeros nothing would be in memory
     while os.path.exists(path):
         subprocess.run([sys.executable, "-c", BURN.format(0.1)], check=True)
     return len(held)
@@ -191,7 +191,7 @@ import time
 from jobqueue_widget import JobQueue
 
 def train(seconds):
-    held = bytearray(50 << 20)
+    held = b"x" * (50 << 20)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         sum(range(10_000))
