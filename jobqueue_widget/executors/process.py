@@ -18,7 +18,6 @@ from .._runtime.failures import SurroundingsError, outcome_of_start, said_of
 from .._threads.locks import Lock
 from ..child import ends, wire
 from ..child.capture.logs import as_configured
-from ..child.capture.series import Points
 from ..protocols import ExecutorContext, Reporter, TellStacks
 from ..workers.gpus import gpu_memory_of
 from ..workers.guard import GUARD
@@ -26,6 +25,7 @@ from ..workers.packing import Packed, PackedCall, Packer, call_bytes
 from ..workers.pool import Pool
 from ..workers.process import KILL_PATIENCE, WorkerProcess
 from ..workers.surroundings import Setup, Snapshot, Surroundings, processors, setup_of
+from ..workers.task import Task
 from ..workers.unpacking import decode, drop_unfinished, outcome_of, runs_code, undecoded
 from .idle_workers import IdleWorkers
 from .starting import StartsAtOnce
@@ -197,15 +197,15 @@ def code_of(spec: JobSpec) -> Packed:
     return cast("tuple[Packed, bytes | PackedCall]", spec.payload)[0]
 
 
-class ProcessExecution:
-    """One attempt of one job in a worker process of ours; the `Task` of that worker."""
+class ProcessExecution(Task):
+    """One attempt of one job in a worker process of ours."""
 
     can_be_killed = True
 
     def __init__(self, executor: ProcessExecutor, spec: JobSpec, reporter: Reporter) -> None:
         self._executor = executor
         self._spec = spec
-        self._reporter = reporter
+        self.reporter = reporter
         self._io = executor.context.io
         self._lock = Lock()
         self._worker: WorkerProcess | None = None
@@ -224,10 +224,10 @@ class ProcessExecution:
         pool = self._executor.pool
         if pool is None or self._over:
             return
-        spec, attempt = self._spec, self._reporter.attempt
+        spec, attempt = self._spec, self.reporter.attempt
         try:
             setup = self._setup = self._setup or self._executor.setup_for(
-                spec, self._reporter.devices
+                spec, self.reporter.devices
             )
         except SurroundingsError as error:
             self._end(Outcome.of_error(JobFailure("SurroundingsError", str(error))))
@@ -291,7 +291,7 @@ class ProcessExecution:
         with self._lock.held:
             hangs = self._decoding and not self._over
         if hangs:
-            self._reporter.kill_failed(
+            self.reporter.kill_failed(
                 "its result is still being unpickled, in a thread of this process"
             )
 
@@ -302,31 +302,7 @@ class ProcessExecution:
         else:
             self._worker.ask_stack(self, tell)
 
-    # -- worker.task.Task, on the I/O thread ---------------------------------------------------
-
-    def on_starting(self) -> None:
-        """Pass on."""
-        self._reporter.phase("starting")
-
-    def on_started(self) -> None:
-        """Pass on."""
-        self._reporter.phase(None)
-
-    def on_progress(self, fraction: object, message: object) -> None:
-        """Pass on."""
-        self._reporter.progress(fraction, message)
-
-    def on_metrics(self, points: Points) -> None:
-        """Pass on."""
-        self._reporter.metrics(points)
-
-    def on_log(self, data: bytes) -> None:
-        """Pass on."""
-        self._reporter.log(data)
-
-    def on_output(self, told: dict[str, Any], body: bytes) -> None:
-        """Pass on."""
-        self._reporter.output(told, body)
+    # -- workers.task.Task, on the I/O thread --------------------------------------------------
 
     def on_returned(self, told: object) -> None:
         """Note that it has done its work, whatever becomes of its value."""
@@ -339,12 +315,12 @@ class ProcessExecution:
 
     def _tell_that_it_lingers(self) -> None:
         if not self._over:
-            self._reporter.log("[it has returned; its exit handlers or finalizers still run]\n")
+            self.reporter.log("[it has returned; its exit handlers or finalizers still run]\n")
             self._cancel_bound = self._io.call_later(FAREWELL_SECONDS, self._end_what_lingers)
 
     def _end_what_lingers(self) -> None:
         if not self._over and self._worker is not None:
-            self._reporter.log("[they still ran: they were ended with its worker]\n")
+            self.reporter.log("[they still ran: they were ended with its worker]\n")
             self._worker.kill(self, "its exit handlers or finalizers did not end")
 
     def on_end(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> bool:
@@ -358,7 +334,7 @@ class ProcessExecution:
         failed = meta["kind"] == "error"  # what could not be freed then goes with its worker
         must_go = left or changed or (failed and JobFailure.of_end(meta).out_of_memory)
         if left:
-            self._reporter.log("[what this job left running was ended with its worker]\n")
+            self.reporter.log("[what this job left running was ended with its worker]\n")
         if self._spec.options.fresh and self._worker is not None:
             assert self._executor.pool is not None
             self._executor.pool.retire(self._worker)
@@ -394,10 +370,6 @@ class ProcessExecution:
         """End a job that never ran."""
         self._end(Outcome.of_start(failure))
 
-    def on_kill_failed(self, reason: str) -> None:
-        """Pass on."""
-        self._reporter.kill_failed(reason)
-
     def _holds_gpu(self, meta: dict[str, Any]) -> bool:
         return (
             bool(meta.get("gpu")) and self._worker is not None and gpu_memory_of(self._worker.pid)
@@ -431,7 +403,7 @@ class ProcessExecution:
     @property
     def _keeps(self) -> bool:
         """True if its value stays packed, as other jobs take it."""
-        return self._executor.decodes and self._reporter.forwards
+        return self._executor.decodes and self.reporter.forwards
 
     def _take(self, outcome: Outcome) -> None:
         with self._lock.held:
@@ -449,4 +421,4 @@ class ProcessExecution:
             if self._over:
                 return
             self._over = True
-        self._reporter.ended(outcome)
+        self.reporter.ended(outcome)

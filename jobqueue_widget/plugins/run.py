@@ -17,12 +17,12 @@ from .._runtime.failures import outcome_of_start, said_of
 from .._runtime.storage.told.logs import JobLog
 from .._threads.locks import Lock
 from ..child import wire
-from ..child.capture.series import Points
 from ..child.plugins import typed
 from ..protocols import Reporter, TellStacks
 from ..workers.cleanup import has_started_since
 from ..workers.plugin_process import PluginProcess
 from ..workers.process import end_now
+from ..workers.task import Task
 from ..workers.unpacking import decode, drop_unfinished, lost_value, read_spooled, unreadable
 from .manifests.manifest import PluginMeta
 from .runtime import PluginRuntime
@@ -77,7 +77,7 @@ class SlotView(Protocol):
         """Leave the slot to the next run; with `warm` a fresh worker is loaded for it."""
 
 
-class PluginRun:
+class PluginRun(Task):
     """One call: the `protocols.Execution` of a queue, and the `Task` of a worker.
 
     Its plugin gives it a slot. Before its own operation the worker there loads the plugin and takes
@@ -260,7 +260,7 @@ class PluginRun:
         parts = wire.join_parts([json.dumps(call).encode(), *payload])
         return wire.pieces(wire.JOB, number, parts)
 
-    # -- worker.task.Task, on the I/O thread ---------------------------------------------------
+    # -- workers.task.Task, on the I/O thread --------------------------------------------------
 
     def on_starting(self) -> None:
         """Do nothing: `begin` has reported that the worker starts."""
@@ -273,23 +273,10 @@ class PluginRun:
         self.plugin.note_progress(fraction, message)
         self.reporter.progress(fraction, message)
 
-    def on_metrics(self, points: Points) -> None:
-        """Pass on."""
-        self.reporter.metrics(points)
-
     def on_log(self, data: bytes) -> None:
         """Pass output on, if it is that of a call."""
         if self.is_work:
             self.reporter.log(data)
-
-    def on_output(self, told: dict[str, Any], body: bytes) -> None:
-        """Do nothing: workers of plugins display nothing."""
-
-    def on_returned(self, told: object) -> None:
-        """Do nothing: workers of plugins do not say that a function has returned."""
-
-    def on_outcome(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
-        """Do nothing: workers of plugins tell an end when all is over."""
 
     def on_chunk(self, meta: dict[str, Any], parts: Sequence[memoryview]) -> None:
         """Pass a piece of the stream on."""
@@ -379,10 +366,6 @@ class PluginRun:
         text = f"plugin {self.plugin.meta.name!r} could not be {verb}: {failure}"
         failure = replace(failure, type_name="PluginLoadError", message=text)
         return Outcome.of_error(failure)
-
-    def on_kill_failed(self, reason: str) -> None:
-        """Report that the worker could not be ended."""
-        self.reporter.kill_failed(reason)
 
     # -- the end -------------------------------------------------------------------------------
 
