@@ -20,12 +20,12 @@ from ._api.lookback.looking_back import LookingBack
 from ._api.options import (
     PARAMETERS,
     check_callback,
+    check_choice,
     check_priority,
     check_seconds,
     check_text,
     make_options,
     make_settings,
-    seconds_or_none,
     spelling,
 )
 from ._api.reference_names import ReferenceNames
@@ -152,8 +152,7 @@ class JobQueue(
         self._submission = Submission(self._engine, manager, executor)
         self._control = Control(self._engine, self._submission, weakref.ref(self))
         self._warned = False
-        if on_restore not in ("pause", "run"):
-            raise InvalidOptionError(f'on_restore must be "pause" or "run", not {on_restore!r}')
+        check_choice("on_restore", on_restore, ("pause", "run"))
         if journal is not None:
             give_journal(self, self._submission, journal, on_restore)
         else:
@@ -211,8 +210,7 @@ class JobQueue(
         Raises:
             InvalidOptionError: an argument is out of range.
         """
-        if running not in ("cancel", "wait"):
-            raise InvalidOptionError(f'running must be "cancel" or "wait", not {running!r}')
+        check_choice("running", running, ("cancel", "wait"))
         await self._engine.life.stop(running, check_seconds("timeout", timeout))
 
     @to_be_awaited("await it")
@@ -371,8 +369,7 @@ class JobQueue(
         Returns:
             How many were cancelled or are being so.
         """
-        if scope not in ("pending", "running", "all"):
-            raise InvalidOptionError(f'scope must be "pending", "running" or "all", not {scope!r}')
+        check_choice("scope", scope, ("pending", "running", "all"))
         return self._control.cancel_all(scope, tag)
 
     def reorder(self, job_id: str | Job, new_priority: int) -> bool:
@@ -395,8 +392,8 @@ class JobQueue(
         """
         if sum(place is not None for place in (before, after, to)) != 1:
             raise InvalidOptionError('move needs exactly one of before=, after=, to="top"/"bottom"')
-        if to not in (None, "top", "bottom"):
-            raise InvalidOptionError(f'to must be "top" or "bottom", not {to!r}')
+        if to is not None:
+            check_choice("to", to, ("top", "bottom"))
         record = self._control.find(job_id)
         anchor = None if to else self._control.find(before if before is not None else after)
         if record is None or (not to and (anchor is None or anchor.entry is None)):
@@ -417,11 +414,9 @@ class JobQueue(
             seconds: until when; None = until `release`.
             then: what happens after that.
         """
-        if then not in ("release", "cancel"):
-            raise InvalidOptionError(f'then must be "release" or "cancel", not {then!r}')
-        limit = seconds_or_none("seconds", seconds)
         record = self._control.find(job_id)
-        return record is not None and self._engine.do(ev.Held(record, limit, then))
+        records = [] if record is None else [record]
+        return self._control.hold_several(lambda: records, seconds, then, ()) > 0
 
     def release(self, job_id: str | Job) -> bool:
         """End the hold of a job. Any thread. False unless the job is pending."""

@@ -7,7 +7,8 @@ import inspect
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from .._core.machine.resources import GPUS, NAMES
@@ -101,6 +102,18 @@ def check_text(name: str, value: object) -> str:
     return plain(str.__str__(value))
 
 
+def check_choice(name: str, value: object, choices: Sequence[str]) -> object:
+    """Return one of a few words.
+
+    Raises:
+        InvalidOptionError: it is none of them.
+    """
+    if value in choices:
+        return value
+    *others, last = (f'"{choice}"' for choice in choices)
+    raise InvalidOptionError(f"{name} must be {', '.join(others)} or {last}, not {_show(value)}")
+
+
 def check_callback(value: object) -> None:
     """Accept a plain callable as a subscriber.
 
@@ -168,12 +181,6 @@ def _check_after(value: object) -> tuple[str, ...]:
         if job_id not in ids:
             ids.append(job_id)
     return tuple(ids)
-
-
-def _check_after_failure(value: object) -> object:
-    if value in ("cancel", "run"):
-        return value
-    raise InvalidOptionError(f'after_failure must be "cancel" or "run", not {_show(value)}')
 
 
 def _check_retry_on(value: object) -> tuple[str, ...]:
@@ -309,7 +316,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "backoff_max": lambda value: check_seconds("backoff_max", value),
     "idempotent": lambda value: _check_bool("idempotent", value),
     "after": _check_after,
-    "after_failure": _check_after_failure,
+    "after_failure": lambda value: check_choice("after_failure", value, ("cancel", "run")),
     "resources": _check_resources,
     "executor": _check_executor,
     "secret": _check_secret,
@@ -328,61 +335,53 @@ PARAMETERS = [
 ]
 
 
-def make_settings(
-    *,
-    name: object,
-    max_history: object,
-    keep_ended: object,
-    keep_bytes: object,
-    spool_bytes: object,
-    cancel_timeout: object,
-    progress_poll_interval: object,
-    max_running: object,
-    loop: object,
-    backfill: object,
-    max_bypass: object,
-    max_result_bytes: object,
-    env: object,
-    recycle_after: object,
-    keep_kernel_alive: object,
-) -> Settings:
+def make_settings(**given: object) -> Settings:
     """Check the constructor's arguments.
 
     Raises:
         InvalidOptionError: one is of the wrong type or out of range.
     """
-    if loop not in ("current", "thread"):
-        raise InvalidOptionError(f'loop must be "current" or "thread", not {_show(loop)}')
-    if env is not None and not (
-        isinstance(env, Mapping)
-        and all(isinstance(key, str) and isinstance(value, str) for key, value in env.items())
+    checked: dict[str, Any] = {name: _SETTINGS[name](name, value) for name, value in given.items()}
+    return Settings(**checked)
+
+
+def _check_queue_name(name: str, value: object) -> str:
+    return "" if value is None else check_text(name, value)
+
+
+def _check_queue_env(name: str, value: object) -> dict[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not all(
+        isinstance(key, str) and isinstance(text, str) for key, text in value.items()
     ):
-        raise InvalidOptionError(f"env must be a mapping of texts to texts, not {_show(env)}")
-    for key, value in (env or {}).items():
-        check_variable(key, value)
-    return Settings(
-        name="" if name is None else check_text("name", name),
-        max_history=check_count("max_history", max_history, 0),
-        keep_ended=check_count("keep_ended", keep_ended, 0),
-        keep_bytes=check_count("keep_bytes", keep_bytes, 0),
-        spool_bytes=_count_or_none("spool_bytes", spool_bytes, 0),
-        cancel_timeout=check_seconds("cancel_timeout", cancel_timeout),
-        progress_poll_interval=check_seconds(
-            "progress_poll_interval", progress_poll_interval, zero=False
-        ),
-        max_running=_count_or_none("max_running", max_running, 1),
-        loop=str(loop),
-        backfill=_check_bool("backfill", backfill),
-        max_bypass=check_seconds("max_bypass", max_bypass),
-        max_result_bytes=_count_or_none("max_result_bytes", max_result_bytes, 1),
-        env=None if env is None else dict(env),
-        recycle_after=_count_or_none("recycle_after", recycle_after, 1),
-        keep_kernel_alive=_check_bool("keep_kernel_alive", keep_kernel_alive),
-    )
+        raise InvalidOptionError(f"{name} must be a mapping of texts to texts, not {_show(value)}")
+    for key, text in value.items():
+        check_variable(key, text)
+    return dict(value)
 
 
 def _count_or_none(name: str, value: object, least: int) -> int | None:
     return None if value is None else check_count(name, value, least)
+
+
+_SETTINGS: dict[str, Callable[[str, Any], object]] = {
+    "name": _check_queue_name,
+    "max_history": partial(check_count, least=0),
+    "keep_ended": partial(check_count, least=0),
+    "keep_bytes": partial(check_count, least=0),
+    "spool_bytes": partial(_count_or_none, least=0),
+    "cancel_timeout": check_seconds,
+    "progress_poll_interval": partial(check_seconds, zero=False),
+    "max_running": partial(_count_or_none, least=1),
+    "loop": partial(check_choice, choices=("current", "thread")),
+    "backfill": _check_bool,
+    "max_bypass": check_seconds,
+    "max_result_bytes": partial(_count_or_none, least=1),
+    "env": _check_queue_env,
+    "recycle_after": partial(_count_or_none, least=1),
+    "keep_kernel_alive": _check_bool,
+}
 
 
 def check_variable(name: str, value: str) -> None:

@@ -19,10 +19,10 @@ from ..._runtime.storage.learning import kind_of
 from ..._runtime.sweeps.keyed import accept, accept_retries, is_new
 from ..._threads.kernel import can_nest, run_nested
 from ...child.job_context import current_job
-from ...errors import InvalidOptionError, JobQueueError, QueueClosedError, WaitTimeoutError
+from ...errors import JobQueueError, QueueClosedError, WaitTimeoutError
 from ...job import Job
 from ..display_hook import hearing
-from ..options import check_text, seconds_or_none
+from ..options import check_choice, check_text, seconds_or_none
 from ..outlook import outlook
 from ..submission import Submission, classify
 from .arrivals import Arrivals, countdown, within
@@ -284,8 +284,7 @@ class Acts:
         drawings: Sequence[Drawing],
     ) -> int:
         """Hold pending jobs, and what would still be drawn of them; return how many."""
-        if then not in ("release", "cancel"):
-            raise InvalidOptionError(f'then must be "release" or "cancel", not {then!r}')
+        check_choice("then", then, ("release", "cancel"))
         limit = seconds_or_none("seconds", seconds)
         for drawing in drawings:  # first: what it has drawn is among the records
             drawing.hold(limit, then)

@@ -21,6 +21,7 @@ from ...errors import (
 from ...job import Job
 from ...protocols import MimeBundle
 from ..display_hook import provider
+from ..options import check_choice
 from .arrivals import Arrivals
 from .forecasts import forecast_of
 from .members import HasJobs, Members
@@ -181,8 +182,7 @@ class JobGroup(Members):
             JobFailedError, JobCancelledError, ResultNotKeptError: with "raise".
             InvalidOptionError: `errors` is something else.
         """
-        if errors not in ("raise", "return", "skip"):
-            raise InvalidOptionError(f'errors must be "raise", "return" or "skip", not {errors!r}')
+        check_choice("errors", errors, ("raise", "return", "skip"))
         if self._drawing is not None:
             self._drawing.check_drawn()
         jobs = self._handles()
