@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from typing import Any, Literal
 
@@ -71,15 +71,7 @@ def block_dict(reason: BlockReason | None) -> dict[str, Any] | None:
     return {
         "need": dict(reason.need),
         "have": dict(reason.have or {}),
-        "holders": [
-            {
-                "name": holder.name,
-                "resource": holder.resource,
-                "amount": holder.amount,
-                "idle": holder.idle,
-            }
-            for holder in reason.holders
-        ],
+        "holders": [asdict(holder) for holder in reason.holders],
     }
 
 

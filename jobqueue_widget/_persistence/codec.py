@@ -36,6 +36,7 @@ LOG_TAIL = 32 * 1024  # bytes that are kept of a log
 LIGHT = 64 * 1024  # characters or bytes up to which a result is pickled at once
 _BY_VALUE = b"cloudpickle"  # is in each pickle of a class or function by value
 _ABSENT: tuple[object, ...] = (None, "", [], {})
+_WORDS = ("type_name", "message", "traceback", "signal_name")  # of a failure
 SHOWN = 200  # characters of a result as text
 SECRET = "secret values are never written; submit the job again"
 
@@ -386,15 +387,9 @@ def _loaded(text: str) -> dict[str, Any]:
 
 def failure_as_json(failure: JobFailure) -> str:
     """Write a failure without its exception object."""
-    told = {
-        "type_name": failure.type_name,
-        "message": failure.message,
-        "traceback": failure.traceback,
-        "exit_code": failure.exit_code,
-        "signal_name": failure.signal_name,
-        "kinds": [plain(name) for name in failure.kinds],
-        "stated": stated_as_plain(failure.stated),
-    }
+    told: dict[str, Any] = {name: getattr(failure, name) for name in (*_WORDS, "exit_code")}
+    told["kinds"] = [plain(name) for name in failure.kinds]
+    told["stated"] = stated_as_plain(failure.stated)
     if told["kinds"] == [failure.type_name]:
         del told["kinds"]  # it is read from the name of the type as well
     return json.dumps({name: value for name, value in told.items() if value not in _ABSENT})
@@ -407,8 +402,7 @@ def failure_from_json(text: str) -> JobFailure:
         ValueError: the text is not from `failure_as_json`.
     """
     found = _loaded(text)
-    texts = ("type_name", "message", "traceback", "signal_name")
-    if not all(isinstance(found.get(name) or "", str) for name in texts):
+    if not all(isinstance(found.get(name) or "", str) for name in _WORDS):
         raise ValueError("its words are no texts")
     if not isinstance(found.get("exit_code"), (int, type(None))):
         raise ValueError("its exit code is no number")
