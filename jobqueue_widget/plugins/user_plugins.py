@@ -8,6 +8,7 @@ import functools
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._core.jobs import Outcome
@@ -155,18 +156,13 @@ class UserPluginRun:
         return False
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class PluginTable(MutableMapping[str, PluginMeta]):
     """`manager.plugins`: the loaded ones, and what the user puts here. Iterates over a copy."""
 
-    def __init__(
-        self,
-        loaded: Mapping[str, Plugin],
-        user_plugins: dict[str, UserPlugin],
-        unload: Callable[[str], bool],
-    ) -> None:
-        self._loaded = loaded
-        self._user_plugins = user_plugins
-        self._unload = unload
+    _loaded: Mapping[str, Plugin]
+    _user_plugins: dict[str, UserPlugin]
+    _unload: Callable[[str], bool]
 
     def __getitem__(self, name: str) -> PluginMeta:
         plugin: Plugin | UserPlugin | None = self._loaded.get(name) or self._user_plugins.get(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from ...child.wire import PLAIN_TYPES
@@ -51,6 +52,7 @@ def holds(values: Iterable[object], kinds: Kinds, budget: int | None = None) -> 
     return False
 
 
+@dataclass(slots=True, eq=False)
 class Replacing:
     """Replaces what is of these classes; containers with nothing of it stay the very same.
 
@@ -60,16 +62,10 @@ class Replacing:
         refuse: raises for a job in a set, or for one that is a key.
     """
 
-    def __init__(
-        self,
-        kinds: Kinds,
-        replace: Callable[[Any], object],
-        refuse: Callable[[str], object] = lambda where: None,
-    ) -> None:
-        self._kinds = kinds
-        self._replace = replace
-        self._refuse = refuse
-        self._known: dict[int, tuple[object, object]] = {}
+    kinds: Kinds
+    replace: Callable[[Any], object]
+    refuse: Callable[[str], object] = lambda where: None
+    _known: dict[int, tuple[object, object]] = field(default_factory=dict)
 
     def arguments(
         self, args: Args, kwargs: Mapping[str, object]
@@ -83,8 +79,8 @@ class Replacing:
         kind = type(value)
         if kind in PLAIN_TYPES:
             return value
-        if issubclass(kind, self._kinds):
-            return self._replace(value)
+        if issubclass(kind, self.kinds):
+            return self.replace(value)
         if issubclass(kind, (set, frozenset)):
             self._check(cast("set[object]", value), "a set")
         if not issubclass(kind, (list, tuple, dict)):
@@ -100,14 +96,14 @@ class Replacing:
             return value if _same(items, value) else tuple.__new__(type(value), items)
         if issubclass(type(value), dict):
             self._check(value, "a key of a dictionary")
-            if not holds([value], self._kinds):
+            if not holds([value], self.kinds):
                 return value
             new = copy.copy(value)
             self._known[id(value)] = (value, new)  # it may hold itself
             for key, one in list(dict.items(value)):
                 dict.__setitem__(new, key, self.value(one))
             return new
-        if not holds([value], self._kinds):
+        if not holds([value], self.kinds):
             return value
         new = copy.copy(value)
         self._known[id(value)] = (value, new)
@@ -116,8 +112,8 @@ class Replacing:
 
     def _check(self, members: Iterable[object], where: str) -> None:
         for one in members:
-            if holds([one], self._kinds):
-                self._refuse(where)
+            if holds([one], self.kinds):
+                self.refuse(where)
 
 
 def _are_plain(members: Iterable[object]) -> bool:

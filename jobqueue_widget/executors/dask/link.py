@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 from .calls import DaskCalls
 from .plugin import make_plugin
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 logger = logging.getLogger(__name__)
 
@@ -22,28 +20,21 @@ CLOSED = "the Dask client is closed; make another one, and a queue for it"
 TICK = 1.0  # seconds between looks at what the cluster has
 
 
+@dataclass(slots=True, eq=False)
 class Link:
     """Looks once a second, which is the only tick, as long as its executor is open."""
 
-    def __init__(
-        self,
-        client: Client,
-        calls: DaskCalls,
-        on_change: Callable[[], None],
-        on_ready: Callable[[], None],
-        on_lost: Callable[[str], None],
-    ) -> None:
-        self._client: Any = client
-        self._calls = calls
-        self._on_change = on_change
-        self._on_ready = on_ready
-        self._on_lost = on_lost
-        self._size: tuple[Any, ...] = ()
-        self._closing = asyncio.Event()
-        self.threads = 0
-        self.resources: dict[str, dict[str, float]] = {}  # per worker
-        self.trouble = "connecting to the Dask cluster"
-        self.ready = False
+    _client: Any
+    _calls: DaskCalls
+    _on_change: Callable[[], None]
+    _on_ready: Callable[[], None]
+    _on_lost: Callable[[str], None]
+    _size: tuple[Any, ...] = ()
+    _closing: asyncio.Event = field(default_factory=asyncio.Event)
+    threads: int = 0
+    resources: dict[str, dict[str, float]] = field(default_factory=dict)  # per worker
+    trouble: str = "connecting to the Dask cluster"
+    ready: bool = False
 
     def close(self) -> None:
         """Let `serve` return soon."""
