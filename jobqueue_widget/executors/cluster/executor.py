@@ -12,6 +12,7 @@ from ..._core.jobs import BlockReason, Outcome
 from ..._core.spec import JobSpec
 from ..._threads.listeners import Listeners
 from ..._threads.locks import Lock
+from ...errors import InvalidOptionError
 from ...protocols import ExecutorContext, Reporter
 from ...workers.packing import Packed, PackedCall, Packer
 from .execution import RemoteExecution, check_function, lost
@@ -32,6 +33,8 @@ class AttachedExecutor(ABC, Generic[AnyLeases]):
     admits_by_itself = True  # what a job needs, it needs of the engine
 
     def __init__(self, idle_seconds: float) -> None:
+        if not idle_seconds >= 0:
+            raise InvalidOptionError(f"idle_seconds must be 0 or more, not {idle_seconds!r}")
         self._idle_seconds = idle_seconds
         self._packer = Packer()
         self._lock = Lock()

@@ -62,8 +62,6 @@ class DaskExecutor(AttachedExecutor[DaskLeases]):
                 f"client must be a distributed.Client, not {type(client).__name__}; "
                 "for instance distributed.Client(cluster)"
             )
-        if not idle_seconds >= 0:
-            raise InvalidOptionError(f"idle_seconds must be 0 or more, not {idle_seconds!r}")
         self._client: Any = client
         super().__init__(idle_seconds)
 

@@ -61,8 +61,6 @@ class RayExecutor(AttachedExecutor[RayLeases]):
             raise InvalidOptionError(
                 "Ray is not connected: call ray.init() or ray.init('auto') before RayExecutor()"
             )
-        if not idle_seconds >= 0:
-            raise InvalidOptionError(f"idle_seconds must be 0 or more, not {idle_seconds!r}")
         super().__init__(idle_seconds)
         _warn_without_authentication(str(ray.get_runtime_context().gcs_address))
         self._private: PrivateLoop | None = None
