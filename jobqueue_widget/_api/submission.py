@@ -21,10 +21,7 @@ from .._secrets.parameters import parameters_of
 from .._secrets.variables import texts_of
 from ..errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
 from ..protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
-from ..workers.definitions import (
-    StandIn,
-    name_of,
-)
+from ..workers.definitions import StandIn, name_of
 from ..workers.packing import is_packed
 from ..workers.surroundings import Surroundings
 from ..workers.unpacking import CallReader

@@ -229,12 +229,7 @@ class BlockReason:
 
     def as_payload(self) -> Mapping[str, object]:
         """Return the payload of the event `blocked`."""
-        return {
-            "reason": self.text,
-            "need": self.need,
-            "have": self.have,
-            "holders": self.holders,
-        }
+        return {"reason": self.text, "need": self.need, "have": self.have, "holders": self.holders}
 
     def __str__(self) -> str:
         return self.text

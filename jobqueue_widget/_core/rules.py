@@ -4,26 +4,8 @@ from __future__ import annotations
 
 from . import effects as fx
 from . import events as ev
-from .ending import (
-    Out,
-    arm,
-    back_off,
-    cancel_dependent,
-    disarm,
-    end,
-    free_lane,
-    gives_what_it_must,
-)
-from .jobs import (
-    CANCELLED,
-    COMPLETED,
-    FAILED,
-    PENDING,
-    RUNNING,
-    JobFailure,
-    JobRecord,
-    NotKept,
-)
+from .ending import Out, arm, back_off, cancel_dependent, disarm, end, free_lane, gives_what_it_must
+from .jobs import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, JobFailure, JobRecord, NotKept
 from .retrying import retry_or_fail, start_again_or_fail
 from .state import QueueState
 from .sweeps.groups import enrol, moved

@@ -35,14 +35,7 @@ from .._core.machine.resources import (
 from .._threads.locks import Lock
 from ..protocols import OffersResources, ResourceSource
 from .plugin_hosts import Hosts
-from .plugin_memory import (
-    Loaded,
-    at_most,
-    by_plugin,
-    evict,
-    figures_of,
-    workers_of,
-)
+from .plugin_memory import Loaded, at_most, by_plugin, evict, figures_of, workers_of
 from .unloading import ROOM_KEPT, Room, Unloading
 
 logger = logging.getLogger(__name__)
@@ -387,10 +380,7 @@ class Admission:
             return who_makes_room(self._idle(), own, short)
 
     def unload_idle(
-        self,
-        own: PluginKey | None,
-        short: Amounts | None,
-        told: Callable[[tuple[str, ...]], None],
+        self, own: PluginKey | None, short: Amounts | None, told: Callable[[tuple[str, ...]], None]
     ) -> None:
         """Unload these plugins on another thread; call `told` with the names of those that went."""
 

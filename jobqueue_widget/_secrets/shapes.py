@@ -14,13 +14,7 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePath
-from types import (
-    BuiltinFunctionType,
-    FunctionType,
-    MemberDescriptorType,
-    MethodType,
-    ModuleType,
-)
+from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, cast
 
 from ..child.cell import Cell

@@ -33,10 +33,7 @@ class Timers:
     """
 
     def __init__(
-        self,
-        call_later: CallLater,
-        fire: Fire,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, call_later: CallLater, fire: Fire, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._call_later = call_later
         self._fire = fire

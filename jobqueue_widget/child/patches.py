@@ -169,10 +169,7 @@ def _settings() -> list[tuple[Callable[[], Any], Callable[[Any], object]]]:
         (gc.get_debug, gc.set_debug),
         (gc.get_freeze_count, lambda _: gc.unfreeze()),
         (sys.get_asyncgen_hooks, lambda told: sys.set_asyncgen_hooks(*told)),
-        (
-            sys.get_coroutine_origin_tracking_depth,
-            sys.set_coroutine_origin_tracking_depth,
-        ),
+        (sys.get_coroutine_origin_tracking_depth, sys.set_coroutine_origin_tracking_depth),
     ]
     if hasattr(sys, "set_int_max_str_digits"):
         found.append((sys.get_int_max_str_digits, sys.set_int_max_str_digits))

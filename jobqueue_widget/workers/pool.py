@@ -24,13 +24,7 @@ MakeFrames = Callable[[WorkerProcess], tuple[int, Frames]]
 class Pool:
     """Hands out workers. Methods are for any thread unless they say "I/O thread"."""
 
-    def __init__(
-        self,
-        io: IoThread,
-        lanes: int,
-        run_id: str,
-        recycle_after: int | None,
-    ) -> None:
+    def __init__(self, io: IoThread, lanes: int, run_id: str, recycle_after: int | None) -> None:
         self._io = io
         self._lanes = lanes
         self._run_id = run_id

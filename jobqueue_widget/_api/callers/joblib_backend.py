@@ -21,12 +21,7 @@ from joblib.parallel import (
 
 from ..._threads.locks import Lock
 from ...child.job_context import current_job
-from ...errors import (
-    JobFailedError,
-    JobQueueError,
-    QueueIdleError,
-    WaitTimeoutError,
-)
+from ...errors import JobFailedError, JobQueueError, QueueIdleError, WaitTimeoutError
 from ...job import Job
 
 if TYPE_CHECKING:

@@ -365,10 +365,7 @@ class Acts:
                 raise _too_slow(self.engine, group, found, timeout) from None
 
     def as_completed(
-        self,
-        records: Sequence[JobRecord],
-        timeout: float | None,
-        drawing: Drawing | None = None,
+        self, records: Sequence[JobRecord], timeout: float | None, drawing: Drawing | None = None
     ) -> Arrivals:
         """Give each of these jobs, or of those of a long map, when it has ended."""
         return Arrivals(self, records, seconds_or_none("timeout", timeout), drawing)

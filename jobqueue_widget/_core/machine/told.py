@@ -52,9 +52,7 @@ def as_told(stats: MachineStats, figures: Figures | None) -> MachineStats:
         stats = replace(stats, gpus=told, monitored=True)
     if figures.ram_total_mib is not None and figures.ram_available_mib is not None:
         stats = replace(
-            stats,
-            ram_total_mib=figures.ram_total_mib,
-            ram_available_mib=figures.ram_available_mib,
+            stats, ram_total_mib=figures.ram_total_mib, ram_available_mib=figures.ram_available_mib
         )
     return stats
 

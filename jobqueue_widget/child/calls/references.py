@@ -76,10 +76,7 @@ def head_of(call: Any, sources: Sequence[tuple[str, Source]]) -> Iterator[Any]:
 
 
 def load_call(
-    function: Any,
-    call: Any,
-    sources: Mapping[str, list[str]] | None,
-    brought: Loading,
+    function: Any, call: Any, sources: Mapping[str, list[str]] | None, brought: Loading
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     """Unpickle a job's target and arguments, with the results that these take.
 

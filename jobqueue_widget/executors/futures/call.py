@@ -57,12 +57,7 @@ class FuturesExecution:
     """One call of the user's executor."""
 
     def __init__(
-        self,
-        executor: Owner,
-        engine: Submits,
-        spec: JobSpec,
-        reporter: Reporter,
-        stem: str,
+        self, executor: Owner, engine: Submits, spec: JobSpec, reporter: Reporter, stem: str
     ) -> None:
         self._executor = executor
         self._engine = engine

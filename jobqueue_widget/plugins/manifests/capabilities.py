@@ -160,10 +160,7 @@ def variables(
     if not is_capability(manifest):
         return {}
     name, data = manifest["name"], data_dir / "data"
-    folders = {
-        "CJM_CAPABILITY_DATA_DIR": str(data),
-        "CAPABILITY_DATA_DIR": str(data / name),
-    }
+    folders = {"CJM_CAPABILITY_DATA_DIR": str(data), "CAPABILITY_DATA_DIR": str(data / name)}
     models = models_dir or os.environ.get("CJM_MODELS_DIR")
     places = {**folders, "CAPABILITY_NAME": name}
     if models:

@@ -62,11 +62,7 @@ FIELDS: Mapping[str, Any] = {
     },
 }
 SCHEMA = Schema(
-    {
-        "type": "object",
-        "required": ["name", "module", "class", "python_path"],
-        "properties": FIELDS,
-    }
+    {"type": "object", "required": ["name", "module", "class", "python_path"], "properties": FIELDS}
 )
 NESTED_SCHEMA = capabilities.nested_schema(FIELDS)
 
