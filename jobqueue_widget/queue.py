@@ -62,7 +62,7 @@ class JobQueue(
     Args:
         manager: a plugin host (anything with `get_plugin`, `execute_plugin_async`,
             `reload_plugin`); only needed to submit plugin names.
-        max_history: how many ended jobs are shown.
+        max_history: how many ended jobs `get_history()` shows; the widget lists all that are kept.
         cancel_timeout: seconds between asking a job to stop and forcing it (0: force at once).
         progress_poll_interval: seconds between polls of a plugin's progress.
         name: shown in titles and thread names.

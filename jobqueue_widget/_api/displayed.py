@@ -12,6 +12,7 @@ from ..protocols import MimeBundle
 from . import rows
 from .control import Control
 from .display_hook import provider
+from .listed import listing
 
 
 class Displayed:
@@ -57,6 +58,28 @@ class Displayed:
         """Return the first rows of each list and the counts, of one moment. For the widget."""
         drawings = self._control.drawings
         return rows.snapshot(self._engine, running, pending, history, known, groups, drawings)
+
+    def _part(
+        self,
+        name: listing.PartName,
+        start: int,
+        stop: int,
+        number: int = 0,
+        found: listing.Found | None = None,
+    ) -> rows.Rows:
+        """Return rows of a part of the whole list, or of what was found. For the widget."""
+        drawings = self._control.drawings
+        if found is not None:
+            return found.part(self._engine, name, start, stop, number, drawings)
+        return listing.part_of(self._engine, name, start, stop, number, drawings)
+
+    def _find_listed(self, wanted: listing.Filter) -> listing.Found:
+        """Look for jobs in what lists show. For the widget."""
+        return listing.find(self._engine, wanted)
+
+    def _kinds(self) -> list[tuple[str, int]]:
+        """Return kinds of failures with how many there are, most frequent first. For the widget."""
+        return listing.kinds(self._engine).most_common()
 
     def _resources(self) -> dict[str, Any]:
         """Return meters and idle plugins; empty where no job cares for memory. For the widget."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._runtime.settings import Clock
 from ..executors.process import ProcessExecutor
 from . import rows
+from .listed import listing
 
 if TYPE_CHECKING:
     from .._core.effects import TimerKind
@@ -243,6 +244,11 @@ class Inspection:
         """Return what the widget draws: counts, state, and at most so many rows of each list."""
         drawings = self._control.drawings
         return rows.snapshot(self.engine, running, pending, history, None, groups, drawings)
+
+    def part(self, name: listing.PartName, start: int, stop: int, number: int = 0) -> rows.Rows:
+        """Return rows of a part of the list that a widget shows: see `_api/listed/listing.py`."""
+        drawings = self._control.drawings
+        return listing.part_of(self.engine, name, start, stop, number, drawings)
 
     def undo_clear(self) -> int:
         """Show again what was just hidden, as the widget's Undo; return how many jobs."""

@@ -7,10 +7,20 @@ from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from typing import Any, Literal
 
-from .._core.jobs import PENDING, BlockReason, JobRecord, JobStatus, NotKept
+from .._core.jobs import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PENDING,
+    BlockReason,
+    JobRecord,
+    JobStatus,
+    NotKept,
+)
 from .._core.machine.told import unchecked_text
 from .._core.spec import JobSpec
-from .._core.sweeps.standing import Coming, liveliest, standings
+from .._core.sweeps.membership import is_grouped
+from .._core.sweeps.standing import Coming, sections_of, standings
 from .._core.texts.fitting import LINE, fit_all
 from .._core.texts.words import cancel_text, error_text
 from .._runtime.engine import Engine
@@ -153,6 +163,8 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
     shown["starts_at"] = job.starts_at
     if reason is not None or job.parents_left:
         shown["block_reason"] = blocked_text(job)
+    if job.groups or spec.options.group is not None:
+        shown["group"] = number_of(engine, job)
     if spec.secrets is not None:
         shown["note"] = note_of(job, False)
     elif job.function_changed:
@@ -160,6 +172,18 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
     if job.status is not PENDING or job.started_at is not None:
         _add_what_it_did(shown, engine, job)
     return shown
+
+
+def number_of(engine: Engine, job: JobRecord) -> int:
+    """Return the number of the group below which lists show a job; 0 if it stands by itself.
+
+    It is -1 if the queue keeps no job of that group but such as were tried again.
+    """
+    numbers = [group.number for group in job.groups if group.number]
+    if numbers or job.spec.options.group is None:
+        return numbers[0] if numbers else 0
+    group = engine.state.groups.named.get(job.spec.options.group)
+    return -1 if group is None else group.number
 
 
 def _add_what_it_did(shown: RowDict, engine: Engine, job: JobRecord) -> None:
@@ -352,6 +376,17 @@ def snapshot(
                 "groups": len(state.groups.named),
             },
         }
+        sections = sections_of(state)
+        kept = state.shelf.counts
+        found["listed"] = {
+            "singles": [
+                sum(not is_grouped(job) for job in state.running.values()),
+                state.order.single_count,
+                state.shelf.single_count,
+            ],
+            "groups": [len(part) for part in sections],
+            "kept": [kept[COMPLETED], kept[FAILED], kept[CANCELLED]],
+        }
         shown = (
             known.look_up(engine, islice(state.running.values(), running)),
             known.look_up(engine, state.order.slice(0, pending)),
@@ -359,8 +394,7 @@ def snapshot(
         )
         found["groups"] = []
         if groups and state.groups.named:
-            jobs = (one.job for one in chain(*shown))
-            found["groups"] = standings(liveliest(state, jobs, groups), drawings)
+            found["groups"] = standings(state, islice(chain(*sections), groups), drawings)
     found["running"], found["pending"], found["history"] = known.finish(*shown)
     return found
 

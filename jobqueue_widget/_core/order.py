@@ -9,6 +9,7 @@ from itertools import islice
 from sortedcontainers import SortedList
 
 from .jobs import JobRecord
+from .sweeps.membership import is_grouped
 
 RANK_STEP = 1 << 32
 _LEAST_GAP = 1 << 8
@@ -28,6 +29,7 @@ class PendingOrder:
         self._waiting: SortedList[Entry] = SortedList()
         self._let: SortedList[Entry] = SortedList()  # those of `_ready` that pass a review
         self.let_only = False  # only these may start
+        self._grouped: set[JobRecord] = set()  # those that a list shows below their group
 
     def __len__(self) -> int:
         return len(self._ready) + len(self._waiting)
@@ -51,6 +53,8 @@ class PendingOrder:
                 self._let.add(entry)
         else:
             self._waiting.add(entry)
+        if is_grouped(record):
+            self._grouped.add(record)
 
     def remove(self, record: JobRecord) -> None:
         """Take a job out; its `startable` may have changed since `add`."""
@@ -62,12 +66,34 @@ class PendingOrder:
             self._waiting.remove(entry)
         if self._let:
             self._let.discard(entry)
+        if self._grouped:
+            self._grouped.discard(record)
         record.entry = None
 
     def refile(self, record: JobRecord) -> None:
         """Put a job where its priority, rank and `startable` say now."""
         self.remove(record)
         self.add(record)
+
+    @property
+    def single_count(self) -> int:
+        """Count the pending jobs that are in no group."""
+        return len(self) - len(self._grouped)
+
+    def note_group(self, record: JobRecord) -> None:
+        """Note that a pending job has come into a group."""
+        self._grouped.add(record)
+
+    def singles(self, start: int, stop: int) -> list[JobRecord]:
+        """Return the pending jobs at places start ≤ i < stop among those that are in no group."""
+        grouped = self._grouped
+        if not grouped:
+            return self.slice(start, stop)
+        if start >= self.single_count:
+            return []
+        merged = heapq.merge(self._ready, self._waiting) if self._waiting else self._ready
+        alone = (entry[2] for entry in merged if entry[2] not in grouped)
+        return list(islice(alone, max(0, start), max(0, stop)))
 
     def first_ready(self) -> JobRecord | None:
         """Return the next job to start; None if none may."""

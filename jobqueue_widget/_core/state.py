@@ -13,6 +13,8 @@ from .jobs import COMPLETED, FAILED, JobRecord, JobStatus
 from .order import PendingOrder
 from .sweeps.groups import GroupsOfQueue
 from .sweeps.keys import KeyIndex
+from .sweeps.membership import is_grouped
+from .sweeps.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,9 @@ class QueueState:
         self.drawings_held = 0  # how many are held as a whole
         self.keys = KeyIndex()
         self.ended: deque[JobRecord] = deque()  # ended jobs that are kept, oldest first
+        self.shelf = Shelf()  # what lists show of them
         self.awaited: dict[str, JobRecord] = {}  # older ones, whose results are still to be taken
         self.last_ended = 0  # the highest `ended_number` so far
-        self.cleared_to = 0  # ended jobs up to this number are kept but not shown
         self.totals = Totals()
         self.lanes_taken = 0
         self.revision = 0
@@ -108,7 +110,8 @@ class QueueState:
 
     def clear_history(self, up_to: int | None = None) -> None:
         """Show no ended jobs up to this number, or none of now; they are kept all the same."""
-        self.cleared_to = max(self.last_ended, self.cleared_to) if up_to is None else up_to
+        hidden_to = max(self.last_ended, self.cleared_to) if up_to is None else up_to
+        self.shelf.hide(hidden_to, self.ended)
         self.revision += 1
 
     def forget(self, jobs: Collection[JobRecord]) -> list[fx.Effect]:
@@ -116,6 +119,7 @@ class QueueState:
         leaving = set(jobs)
         gone = [job for job in self.ended if job in leaving]
         self.ended = deque(job for job in self.ended if job not in leaving)
+        self.shelf.take_all(gone)
         gone += [self.awaited.pop(job.id) for job in jobs if job.id in self.awaited]
         for job in gone:
             self._leave(job)
@@ -136,11 +140,13 @@ class QueueState:
         number = job.ended_number or max(self.last_ended, self.cleared_to) + 1
         self.last_ended = job.ended_number = max(number, self.last_ended + 1)
         self.ended.append(job)
+        self.shelf.put(job)
         while len(self.ended) > max(self._keep_ended, self.max_history):
             self._evict_oldest(out)
 
     def _evict_oldest(self, out: list[fx.Effect]) -> None:
         oldest = self.ended.popleft()
+        self.shelf.take(oldest)
         if oldest.taken_by:
             self.awaited[oldest.id] = oldest
             return
@@ -161,6 +167,11 @@ class QueueState:
             self.keys.remove(job)
 
     # -- reading ----------------------------------------------------------------------------
+
+    @property
+    def cleared_to(self) -> int:
+        """The number up to which ended jobs are kept but not shown."""
+        return self.shelf.hidden_to
 
     @property
     def in_review(self) -> bool:
@@ -232,6 +243,8 @@ class QueueState:
         assert not numbers or numbers[-1] <= self.last_ended
         assert self.totals.accepted == self.open_count + self.totals.ended
         self.groups.validate(self.jobs.values())
+        self.shelf.validate(self.ended)
+        assert self.order.single_count == sum(not is_grouped(job) for job in pending)
         assert 0 <= self.drawing_now <= self.drawings
         assert 0 <= self.drawings_held <= self.drawings
         assert all(job.taken_by for job in self.awaited.values())

@@ -146,7 +146,7 @@ class Engine:
         """Bring back what a journal kept; before anything else happens here."""
         outside: list[fx.Effect] = []
         with self.lock.held:
-            self.state.cleared_to = cleared_to
+            self.state.shelf.hidden_to = cleared_to
             counts = (forgotten.get(kind, 0) for kind in ("completed", "failed", "cancelled"))
             self.state.count_forgotten(*counts)
             for event in events:  # made one by one: a child looks for its parents

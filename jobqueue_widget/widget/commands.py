@@ -9,11 +9,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from .._api.listed.listing import SECTIONS, Filter, Found
 from .._api.lookback.timeline import MOST_BARS
 from .._api.schema import SCHEMA
 from .._api.sweeps.group import JobGroup
 from .._core.texts.fitting import ends
-from .._secrets.arguments import TOLD
 from .._threads.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job
@@ -23,21 +23,24 @@ from .answers.results import show_result
 from .answers.since import since_of
 from .answers.timeline import timeline_of
 from .checking import RequestError, check
-from .model import clipped, memory_text, shorten
+from .model import GROUP_ROWS, clipped, memory_text, shorten
 from .outputs import Refreshable
-from .sync import CommPort, Sync
+from .sync import CommPort, Part, Sync
 from .texts import visible
 
 logger = logging.getLogger(__name__)
 
 ANSWERS_KEPT = 256
 MOST_ROWS = 200
+FIRST_ROWS = 25  # of each section, with the answer to a filter
+MOST_KINDS = 50
+FINDS_KEPT = 4
 LOG_PART = 32_768
 TRACEBACK_LIMIT = 65_536
 WHOLE = 20_000  # characters of a text in the details
 SAID = ("error", "cancel_reason", "note", "block_reason")
 
-READS = frozenset({"hello", "rows", "watch", "unwatch", "snapshot", "find"}) | frozenset(
+READS = frozenset({"hello", "rows", "list", "kinds", "watch", "unwatch", "snapshot"}) | frozenset(
     {"job", "log", "result", "curves", "timeline", "since"}
 )
 
@@ -64,6 +67,7 @@ class Commands:
         self.heard = False  # that there is a page
         self.set_bell: Callable[[bool], None] = lambda on: None
         self._lock = Lock()
+        self._finds: dict[Filter, Found] = {}  # the last ones, as windows are asked for
         self._answers: OrderedDict[str, Answer | None] = OrderedDict()  # None: at work on it
         self.refused = 0
         self._ops: dict[str, Callable[[Answer, str], Answer]] = {
@@ -141,15 +145,42 @@ class Commands:
         return {"epoch": self._epoch}
 
     def _rows(self, a: Answer, cid: str) -> Answer:
-        return self._sync.window(a["list"], *_bounds(a))
+        found = self._found(a["view"], fresh=False) if "view" in a else None
+        return self._sync.window(_part(a), *_bounds(a), found)
 
     def _watch(self, a: Answer, cid: str) -> Answer:
-        self._sync.watch(cid, a["list"], *_bounds(a))
+        self._sync.watch(cid, _part(a), *_bounds(a))
         return {}
 
     def _unwatch(self, a: Answer, cid: str) -> Answer:
-        self._sync.unwatch(cid, a["list"])
+        self._sync.unwatch(cid, _part(a))
         return {}
+
+    def _list(self, a: Answer, cid: str) -> Answer:
+        """Look for what a filter leaves, and return its sizes and the first rows of each part."""
+        found = self._found(a["view"], fresh=True)
+        parts: Answer = {
+            name: self._sync.window((name, 0), 0, FIRST_ROWS, found)["rows"] for name in SECTIONS
+        }
+        groups = self._sync.window(("groups", 0), 0, GROUP_ROWS, found)["rows"]
+        return {**parts, "groups": groups, "listed": found.sizes(), "rev": found.revision}
+
+    def _found(self, view: object, *, fresh: bool) -> Found:
+        """Return what a filter finds; `fresh`: as of now, else as it was last looked for."""
+        wanted = Filter(**check(view, SCHEMA["view"], "view"))
+        known = self._finds.pop(wanted, None)
+        now = self._queue._snapshot(0, 0, 0)["revision"]
+        if known is None or (fresh and known.revision != now):
+            known = self._queue._find_listed(wanted)
+        self._finds[wanted] = known
+        while len(self._finds) > FINDS_KEPT:
+            self._finds.pop(next(iter(self._finds)), None)
+        return known
+
+    def _kinds(self, a: Answer, cid: str) -> Answer:
+        """Count failures by kind: the most frequent ones."""
+        kinds = self._queue._kinds()[:MOST_KINDS]
+        return {"kinds": [[shorten(kind), count] for kind, count in kinds]}
 
     def _log(self, a: Answer, cid: str) -> Answer:
         start, data, size = self._named(a["job"]).read_log(a["from"], a.get("max", LOG_PART))
@@ -195,33 +226,6 @@ class Commands:
 
     def _since(self, a: Answer, cid: str) -> Answer:
         return since_of(self._queue, float(a["moment"]))
-
-    def _find(self, a: Answer, cid: str) -> Answer:
-        """Count matches per list and return the first ones; a `status` alone finds ended jobs only.
-
-        The lists share the rows of an answer: none can crowd another one out. A `group` limits all
-        three to its items.
-        """
-        text, wanted, number = a["text"], a.get("status", ""), a.get("group", 0)
-        lists: dict[str, list[Job]] = {"running": [], "pending": [], "history": []}
-        is_of_all = bool(text or number)
-        found = (
-            self._queue.find(text) if text else self._queue.jobs(None if number else wanted or None)
-        )
-        if number:
-            found = [job for job in found if _is_in(job, number)]
-        for job in self._queue._shown(found):
-            status = job.status
-            if not status.ended and is_of_all:
-                lists[status.value].append(job)
-            elif status.ended and wanted in ("", status.value):
-                lists["history"].append(job)
-        rows: list[Answer] = []
-        by_size = sorted(lists.values(), key=len)
-        for place, jobs in enumerate(by_size):
-            share = (MOST_ROWS - len(rows)) // (len(by_size) - place)
-            rows += self._sync.rows_of([_whole_row(job) for job in jobs[:share]])
-        return {"rows": rows, **{name: len(jobs) for name, jobs in lists.items()}}
 
     def _snapshot(self, a: Answer, cid: str) -> Answer:
         return self._outputs.refresh()
@@ -310,17 +314,12 @@ class Commands:
         return self._acted(True)
 
 
-def _is_in(job: Job, number: int) -> bool:
-    return any(group.number == number for group in job._record.groups)
-
-
 def _on_a_line(text: str) -> str:
     return " ".join(visible(ends(text, WHOLE // 2)).split())
 
 
-def _whole_row(job: Job) -> Answer:
-    """Return a row with whole arguments, which are cut only beside those of other rows."""
-    return {**job.as_row(), "args": job.describe_arguments(TOLD)}
+def _part(a: Answer) -> Part:
+    return a["list"], a.get("group", 0)
 
 
 def _bounds(a: Answer) -> tuple[int, int]:

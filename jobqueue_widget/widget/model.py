@@ -32,7 +32,7 @@ LONGEST = 2_000  # characters that are looked at of a text
 
 INSTANTS = (("created_at", 0), ("started_at", 2), ("completed_at", 2))  # digits that are shown
 LEAST_WAIT = 10.0  # seconds; of a start that is nearer nothing is said
-GROUP = ("id", "name", "done_at", *STATUSES, "retriable", "more", "kinds")
+GROUP = ("id", "name", "done_at", *STATUSES, "retriable", "more", "kinds", "listed")
 """What is sent of a group, in this order."""
 
 State = dict[str, Any]
@@ -90,6 +90,7 @@ def summary_of(snapshot: State, epoch: str, done_at: float | None = None) -> Sta
         "phase": snapshot["phase"],
         "paused": paused and {**paused, "reason": shorten(paused["reason"])},
         "counts": snapshot["counts"],
+        "listed": snapshot["listed"],
         "cleared": snapshot["cleared"],
         "done_at": done_at,
         "lag": snapshot["lag"],

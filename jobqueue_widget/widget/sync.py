@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .._api.listed.listing import Found, PartName
 from .._threads.locks import Lock
-from .model import Source, State, clipped, sent_row
+from .model import Source, State, clipped, sent_group, sent_row, shown_groups
 from .pacing import PACER
 
 logger = logging.getLogger(__name__)
@@ -19,8 +20,10 @@ FLUSH_INTERVAL = 0.1  # seconds between flushes: at most ten a second
 BEAT = 1.0  # seconds between flushes while jobs run and nothing changes
 SAY_AGAIN = 4.0  # seconds after which the last state is sent once more: the channel loses
 LEASE = 30.0  # seconds that a page's interest in a window lasts
-MOST_WATCHED = 32
+MOST_WATCHED = 64
 
+Part = tuple[PartName, int]  # of the list; the number is that of a group, or 0
+_Key = tuple[str, Part]  # whose, and what
 Write = Callable[[State, bool], None]
 Send = Callable[[dict[str, Any]], None]
 
@@ -78,7 +81,7 @@ class Sync:
         self._was_over = False
         self._closing = False
         self._seq = 0
-        self._watched: dict[tuple[str, str], _Window] = {}
+        self._watched: dict[_Key, _Window] = {}
         self._lock = Lock()
         self._last: State = {}
         self._whole_wanted = False
@@ -125,18 +128,19 @@ class Sync:
         if self._wanted.is_set():
             PACER.hurry(self, patience)
 
-    def watch(self, cid: str, list_name: str, start: int, end: int) -> None:
+    def watch(self, cid: str, part: Part, start: int, end: int) -> None:
         """Push that window to the page whenever it changes, for a while."""
+        key = (cid, part)
         with self._lock.held:
-            if len(self._watched) >= MOST_WATCHED and (cid, list_name) not in self._watched:
+            if len(self._watched) >= MOST_WATCHED and key not in self._watched:
                 self._watched.pop(next(iter(self._watched)))
-            self._watched[cid, list_name] = _Window(start, end, self._monotonic() + LEASE)
+            self._watched[key] = _Window(start, end, self._monotonic() + LEASE)
         self.want()
 
-    def unwatch(self, cid: str, list_name: str) -> None:
+    def unwatch(self, cid: str, part: Part) -> None:
         """Stop pushing that window."""
         with self._lock.held:
-            self._watched.pop((cid, list_name), None)
+            self._watched.pop((cid, part), None)
 
     # -- a turn --------------------------------------------------------------------------------
 
@@ -209,24 +213,32 @@ class Sync:
             for key in [key for key, window in self._watched.items() if window.until < now]:
                 del self._watched[key]
             watched = list(self._watched.items())
-        for (cid, list_name), window in watched:
-            part = self.window(list_name, window.start, window.end)
+        for (cid, name), window in watched:
+            part = self.window(name, window.start, window.end)
             shown = (part["total"], part["rows"])
             if shown != window.shown:
                 window.shown = shown
                 self._port.send({"t": "rows", "cid": cid, **part})
 
-    def window(self, list_name: str, start: int, end: int) -> dict[str, Any]:
-        """Return rows start ≤ i < end of one list, with where they are from."""
-        part = self._source.queue.window(list_name, start, end)  # type: ignore[arg-type]
-        return {
+    def window(
+        self, part: Part, start: int, end: int, found: Found | None = None
+    ) -> dict[str, Any]:
+        """Return rows start ≤ i < end of a part of the list, with where they are from."""
+        name, number = part
+        rows = self._source.queue._part(name, start, end, number, found)
+        window = {
             "epoch": self._source.epoch,
-            "rev": part.revision,
-            "list": list_name,
+            "rev": rows.revision,
+            "list": name,
             "start": start,
-            "total": part.total,
-            "rows": [sent_row(row) for row in self.rows_of(part.rows)],
+            "total": rows.total,
         }
+        if number:
+            window["group"] = number
+        if name == "groups":
+            groups = shown_groups(rows.rows, self._source.queue._estimate)
+            return {**window, "rows": [sent_group(row) for row in groups]}
+        return {**window, "rows": [sent_row(row) for row in self.rows_of(rows.rows)]}
 
     def rows_of(self, rows: Sequence[State]) -> Sequence[State]:
         """Return rows as a page gets them: bounded, and with when they will start."""

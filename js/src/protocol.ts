@@ -7,6 +7,9 @@ export { isPlain, num, text, type Plain, type Row };
 
 export type ListName = "running" | "pending" | "history";
 export const LISTS: readonly ListName[] = ["running", "pending", "history"];
+/** What windows are of: jobs of a section that are in no group, the jobs of one, or the groups. */
+export type PartName = ListName | "group" | "groups";
+const PARTS: readonly PartName[] = [...LISTS, "group", "groups"];
 
 const MOST_GROUPS = 20;
 const MOST_KINDS = 6;
@@ -28,6 +31,15 @@ export interface Counts {
   groups: number;
 }
 
+/** One number for each section: running, queued, finished. */
+export type Three = [number, number, number];
+
+/** How much the list has: jobs in no group, and groups, of each section. */
+export interface Sizes {
+  singles: Three;
+  groups: Three;
+}
+
 export interface Summary {
   epoch: string;
   seq: number;
@@ -37,6 +49,8 @@ export interface Summary {
   phase: string;
   paused: { reason: string; since: number } | null;
   counts: Counts;
+  /** `kept`: ended jobs that are listed: completed, failed, cancelled. */
+  listed: Sizes & { kept: Three };
   /** How many rows were hidden, and until when (kernel's clock) that can be undone. */
   cleared: { count: number; until: number } | null;
   /** When all may be done, in seconds of the kernel's clock; null while nobody knows. */
@@ -74,6 +88,8 @@ export interface Group {
   retriable: number;
   /** When all of it may be done, in seconds of the kernel's clock; null while nobody knows. */
   done_at: number | null;
+  /** How many of its jobs are listed. */
+  listed: number;
   /** The most frequent kinds of failures with an example; told to the cell of one group only. */
   kinds: string[];
 }
@@ -145,10 +161,23 @@ export interface Resources {
 export interface Part {
   epoch: string;
   rev: number;
-  list: ListName;
+  list: PartName;
+  group: number;
   start: number;
   total: number;
-  rows: Row[];
+  rows: (Row | Group)[];
+}
+
+/** What a list is to show. */
+export type View = { text: string; status: string; kind: string };
+
+/** What the kernel has found for a view: sizes, and the first rows of each part. */
+export interface Found {
+  rows: Record<ListName, Row[]>;
+  groups: Group[];
+  listed: Sizes;
+  jobs: Three;
+  rev: number;
 }
 
 export interface Problem {
@@ -174,8 +203,8 @@ export function cleanRow(value: unknown): Row | null {
   return row;
 }
 
-/** `start`: the place of the first one, for rows that do not say theirs. */
-export function cleanRows(value: unknown, most: number, start = 0): Row[] {
+/** `start`: the place of the first one, for rows that do not say theirs; null where none is. */
+export function cleanRows(value: unknown, most: number, start: number | null = 0): Row[] {
   if (!Array.isArray(value)) return [];
   const rows: Row[] = [];
   const seen = new Set<string>();
@@ -183,16 +212,26 @@ export function cleanRows(value: unknown, most: number, start = 0): Row[] {
     const row = cleanRow(item);
     if (row === null || seen.has(row.id)) continue;
     seen.add(row.id);
-    if (row.status === "pending") row.position ??= start + at;
+    if (row.status === "pending" && start !== null) row.position ??= start + at;
     rows.push(row);
   }
   return rows;
 }
 
+function three(value: unknown): Three {
+  const [one, other, third] = Array.isArray(value) ? value.map(count) : [];
+  return [one ?? 0, other ?? 0, third ?? 0];
+}
+
+function sizes(value: unknown): Sizes {
+  const given = isPlain(value) ? value : {};
+  return { singles: three(given["singles"]), groups: three(given["groups"]) };
+}
+
 export function cleanSummary(value: unknown): Summary | null {
   if (!isPlain(value) || typeof value["epoch"] !== "string") return null;
   const counts = isPlain(value["counts"]) ? value["counts"] : {};
-  const { paused, cleared } = value;
+  const { paused, cleared, listed } = value;
   return {
     epoch: value["epoch"],
     seq: num(value["seq"]),
@@ -214,6 +253,7 @@ export function cleanSummary(value: unknown): Summary | null {
       clearable: count(counts["clearable"]),
       groups: count(counts["groups"]),
     },
+    listed: { ...sizes(listed), kept: three(isPlain(listed) ? listed["kept"] : null) },
     cleared: isPlain(cleared)
       ? { count: count(cleared["count"]), until: num(cleared["until"]) }
       : null,
@@ -229,8 +269,8 @@ function texts(value: unknown): string[] {
 }
 
 /** A group is sent as a list of values, without zeros at its end. */
-export function cleanGroups(value: unknown): Group[] {
-  const items = Array.isArray(value) ? value.filter(Array.isArray).slice(0, MOST_GROUPS) : [];
+export function cleanGroups(value: unknown, most = MOST_GROUPS): Group[] {
+  const items = Array.isArray(value) ? value.filter(Array.isArray).slice(0, most) : [];
   return items.map(([id, name, end, ...counts]) => {
     const [pending, running, completed, failed, cancelled, retriable] = counts.map(count);
     return {
@@ -245,6 +285,7 @@ export function cleanGroups(value: unknown): Group[] {
       more: Math.max(-1, Math.floor(num(counts[6]))),
       done_at: num(end) > 0 ? num(end) : null,
       kinds: texts(counts[7]),
+      listed: count(counts[8]),
     };
   });
 }
@@ -275,15 +316,18 @@ export function cleanResources(value: unknown): Resources {
 /** A slice of a list as answered or pushed, or null when it does not fit. */
 export function cleanPart(value: unknown): Part | null {
   if (!isPlain(value) || typeof value["epoch"] !== "string") return null;
-  if (!LISTS.includes(value["list"] as ListName)) return null;
+  const list = value["list"] as PartName;
+  if (!PARTS.includes(list)) return null;
   const start = count(value["start"]);
   return {
     epoch: value["epoch"],
     rev: num(value["rev"]),
-    list: value["list"] as ListName,
+    list,
+    group: count(value["group"]),
     start,
     total: count(value["total"]),
-    rows: cleanRows(value["rows"], 200, start),
+    rows: list === "groups" ? cleanGroups(value["rows"], 200)
+      : cleanRows(value["rows"], 200, list === "pending" ? start : null),
   };
 }
 
@@ -364,4 +408,22 @@ export function cleanSince(value: unknown): Since {
     whole: given["whole"] === true,
     restarted: given["restarted"] === true,
   };
+}
+
+export function cleanFound(value: Plain): Found {
+  const rows = (list: ListName): Row[] => cleanRows(value[list], 200, null);
+  const { listed } = value;
+  return {
+    rows: { running: rows("running"), pending: rows("pending"), history: rows("history") },
+    groups: cleanGroups(value["groups"]),
+    listed: sizes(listed),
+    jobs: three(isPlain(listed) ? listed["jobs"] : null),
+    rev: num(value["rev"]),
+  };
+}
+
+/** Kinds of failures with how many there are of each. */
+export function cleanKinds(value: unknown): [kind: string, count: number][] {
+  const items = Array.isArray(value) ? value.filter(Array.isArray).slice(0, 50) : [];
+  return items.map(([kind, number]) => [text(kind, 80), count(number)]);
 }

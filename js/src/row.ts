@@ -8,6 +8,7 @@ export interface Row {
   name: string;
   args: string;
   tags: string[];
+  group: number;
   status: "pending" | "running" | "completed" | "failed" | "cancelled";
   priority: number;
   position: number | null;
@@ -44,6 +45,7 @@ export function columnsOf(value: Plain): Row {
     name: text(value["name"]),
     args: text(value["args"]),
     tags: texts(value["tags"], 8),
+    group: num(value["group"]),
     status: oneOf(
       value["status"], ["pending", "running", "completed", "failed", "cancelled"], "pending",
     ),

@@ -78,13 +78,10 @@ export class Store {
     return other;
   }
 
+  /** The first jobs of a section that are in no group. */
   rows(list: ListName): Row[] {
-    return list === "running" ? this.running : list === "pending" ? this.head : this.history;
-  }
-
-  /** How many jobs a list has. */
-  total(list: ListName): number {
-    return Math.max(this.summary.counts[list], this.rows(list).length);
+    const rows = list === "running" ? this.running : list === "pending" ? this.head : this.history;
+    return rows.filter((row) => row.group === 0);
   }
 
   get ended(): number {

@@ -61,7 +61,7 @@ def _flush(made: Callable[[int], str]) -> Measure:
             notebook = open_notebook(made(effort.size), "queue", "meter = FlushMeter(queue)")
             notebook.run_all()
             page = notebook.page
-            page.wait_for_selector(f"{ROOT} .jqw-row[data-job-id]")
+            page.wait_for_selector(f"{ROOT} .jqw-row")
             meter = TaskMeter(page, seconds)
             notebook.value_of("queue.resume()")
             return _page_and(notebook, meter, "meter", seconds)

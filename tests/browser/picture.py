@@ -46,11 +46,11 @@ def take(chromium: str, path: Path) -> None:
             notebook = Notebook(lab, context, tuple(cells_to_show()))
             notebook.run_all(patience=180_000)
             widget = notebook.page.get_by_role("region", name="Job queue").last
-            bar = widget.get_by_role("grid", name="Running").get_by_role("progressbar")
+            bar = widget.get_by_role("rowgroup", name="Running").get_by_role("progressbar")
             bar.and_(notebook.page.locator(f"[aria-valuenow='{FAR_ENOUGH}']")).wait_for(
                 timeout=180_000
             )
-            widget.get_by_role("grid", name="Running").get_by_role("row").click()
+            widget.get_by_role("rowgroup", name="Running").get_by_role("row").click()
             widget.get_by_role("tab", name="Log").click()
             widget.get_by_role("log").get_by_text(".py").first.wait_for()
             notebook.page.mouse.move(2, 2)

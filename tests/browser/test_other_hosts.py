@@ -171,18 +171,18 @@ def test_cancel_in_the_page_ends_the_process(shown: Shown, jobs: Path) -> None:
     until(shown, lambda: not ours & running(jobs))
     expect(row(shown, label)).to_contain_text("cancelled in the widget")
     shown.page.mouse.move(0, 0)  # under the pointer a row stays where it was
-    expect(region(shown).get_by_role("grid", name="Finished")).to_contain_text(label)
+    expect(region(shown).get_by_role("rowgroup", name="Finished")).to_contain_text(label)
 
 
 @in_hosts(*HOSTS)
 def test_rows_are_dragged_and_moved_by_keys(shown: Shown) -> None:
     moved = row(shown, "deaf 5")
-    place = int(moved.get_attribute("aria-rowindex") or 0)
+    place = int(moved.get_attribute("aria-posinset") or 0)
     moved.drag_to(row(shown, "deaf 4"), target_position={"x": 60, "y": 2})
-    expect(moved).to_have_attribute("aria-rowindex", str(place - 1))
+    expect(moved).to_have_attribute("aria-posinset", str(place - 1))
     moved.focus()
     shown.page.keyboard.press("Alt+ArrowDown")
-    expect(moved).to_have_attribute("aria-rowindex", str(place))
+    expect(moved).to_have_attribute("aria-posinset", str(place))
     shown.page.keyboard.press("ArrowUp")
     expect(row(shown, "deaf 4")).to_be_focused()
     shown.page.keyboard.press("p")
@@ -237,7 +237,7 @@ def test_what_happened_before_the_page_listened_is_shown(
     host: Host, context: BrowserContext
 ) -> None:
     shown = opened(host, context, "early")
-    finished = region(shown).get_by_role("grid", name="Finished")
+    finished = region(shown).get_by_role("rowgroup", name="Finished")
     expect(finished).to_contain_text("early one")
 
 

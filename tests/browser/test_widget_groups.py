@@ -30,12 +30,12 @@ others = queue.options(group="others", label="other {0}").map(sleeper, [600] * 3
 
 
 def group(notebook: Notebook, name: str) -> Locator:
-    grid = region(notebook).get_by_role("grid", name="Groups")
-    return grid.get_by_role("row").filter(has_text=name)
+    return region(notebook).locator(".jqw-group-row").filter(has_text=name)
 
 
-def titles(notebook: Notebook, grid: str) -> list[str]:
-    return region(notebook).get_by_role("grid", name=grid).locator(".jqw-title").all_inner_texts()
+def jobs_below(notebook: Notebook) -> Locator:
+    """The rows of jobs that are in a group."""
+    return region(notebook).get_by_role("row", level=3)
 
 
 def test_a_group_is_one_row_and_what_failed_of_it_is_retried(fresh: Fresh) -> None:
@@ -68,44 +68,55 @@ def test_all_of_a_group_is_cancelled_once_that_is_confirmed(fresh: Fresh) -> Non
     until_value(notebook, "others.counts['running']", 1)
 
 
-def test_a_click_on_a_group_shows_its_jobs_alone_and_their_order_can_be_changed(
+def test_a_click_on_a_group_opens_and_closes_it_and_its_jobs_can_be_reordered(
     fresh: Fresh,
 ) -> None:
     notebook = fresh(WAITING)
-    queued = region(notebook).get_by_role("grid", name="Queued")
-    expect(queued.get_by_role("row")).to_have_count(6)
-    group(notebook, "others").click()
-    expect(group(notebook, "others")).to_have_attribute("aria-selected", "true")
-    expect(queued.get_by_role("row")).to_have_count(3)
-    expect(region(notebook).get_by_role("grid", name="Running")).to_be_hidden()
-    last = queued.get_by_role("row").nth(2)
+    expect(jobs_below(notebook)).to_have_count(7)  # small ones are open
+    expect(group(notebook, "overnight")).to_have_attribute("aria-level", "2")
+    group(notebook, "overnight").click()
+    expect(group(notebook, "overnight")).to_have_attribute("aria-expanded", "false")
+    expect(jobs_below(notebook)).to_have_count(3)
+    last = jobs_below(notebook).nth(2)
+    expect(last).to_contain_text("other 600")
     last.focus()
     job = last.get_attribute("data-job-id")
     notebook.page.keyboard.press("Alt+Home")
     until_value(notebook, "queue.jobs('pending')[0].id", job)
-    expect(queued.get_by_role("row").first).to_have_attribute("data-job-id", job or "")
-    group(notebook, "others").click()
-    expect(queued.get_by_role("row")).to_have_count(6)
+    expect(last).to_have_attribute("data-job-id", job or "")  # a group is in the order of its items
+    expect(last.get_by_role("gridcell", name="next")).to_be_attached()
+    group(notebook, "overnight").click()
+    expect(group(notebook, "overnight")).to_have_attribute("aria-expanded", "true")
+    expect(jobs_below(notebook)).to_have_count(7)
 
 
-def test_groups_are_reached_and_acted_on_by_keys(fresh: Fresh) -> None:
+def test_groups_are_reached_opened_and_acted_on_by_keys(fresh: Fresh) -> None:
     notebook = fresh(LUCKY, WAITING)
     keys = notebook.page.keyboard
     expect(group(notebook, "sweep 7")).to_be_visible()
-    expect(region(notebook).locator(".jqw-group-row[tabindex='0']")).to_have_count(1)
+    expect(region(notebook).locator(".jqw-row[tabindex='0']")).to_have_count(1)
     group(notebook, "overnight").focus()
+    keys.press("ArrowLeft")
+    expect(group(notebook, "overnight")).to_have_attribute("aria-expanded", "false")
     keys.press("ArrowDown")
     expect(group(notebook, "others")).to_be_focused()
     keys.press("ArrowDown")
+    expect(jobs_below(notebook).first).to_be_focused()
+    keys.press("ArrowLeft")
+    expect(group(notebook, "others")).to_be_focused()
+    keys.press("Enter")
+    expect(group(notebook, "others")).to_have_attribute("aria-expanded", "false")
+    keys.press("ArrowDown")
     expect(group(notebook, "sweep 7")).to_be_focused()
+    keys.press(" ")
+    expect(group(notebook, "sweep 7")).to_have_attribute("aria-expanded", "false")
+    keys.press("ArrowRight")
+    expect(group(notebook, "sweep 7")).to_have_attribute("aria-expanded", "true")
     keys.press("ArrowRight")
     expect(button(notebook, "Retry 2 failed of sweep 7")).to_be_focused()
     keys.press("ArrowLeft")
+    expect(group(notebook, "sweep 7")).to_be_focused()
     keys.press("ArrowUp")
-    keys.press("Enter")
-    expect(group(notebook, "others")).to_have_attribute("aria-selected", "true")
-    keys.press("Enter")
-    expect(group(notebook, "others")).to_have_attribute("aria-selected", "false")
     keys.press("Delete")
     keys.press("Enter")
     until_value(notebook, "others.counts['cancelled']", 3)

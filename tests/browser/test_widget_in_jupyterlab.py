@@ -40,7 +40,7 @@ def test_cancel_of_a_running_job_ends_its_process(open_notebook: Open) -> None:
     until_status(notebook, "sleeps", "running")
     press(notebook, "Cancel sleeps")
     until_status(notebook, "sleeps", "cancelled")
-    grid = region(notebook).get_by_role("grid", name="Finished")
+    grid = region(notebook).get_by_role("rowgroup", name="Finished")
     expect(grid).to_contain_text("sleeps")
 
 
@@ -152,7 +152,7 @@ def test_no_text_of_a_job_becomes_markup(open_notebook: Open) -> None:
         f"def talks(text):\n    print(text); raise ValueError(text)\n"
         f"queue.options(label={HOSTILE!r}, tags=[{HOSTILE!r}]).submit_nowait(talks, {HOSTILE!r});",
     )
-    finished = region(notebook).get_by_role("grid", name="Finished")
+    finished = region(notebook).get_by_role("rowgroup", name="Finished")
     expect(finished).to_contain_text("<img src=x")
     finished.get_by_role("row").first.click()
     for tab in ("Error", "Log", "Progress"):

@@ -72,7 +72,7 @@ class Fuzz:
     def message(self) -> Any:
         self.sent += 1
         if self.sent % 400 == 0:
-            return {**self.envelope(), "op": "find", "a": {"text": "x" * 300_000}}
+            return {**self.envelope(), "op": "list", "a": {"view": {"text": "x" * 300_000}}}
         kinds = (self.no_request, self.torn, self.unknown, self.wrong, self.stray)
         return self.choices.choice(kinds)()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from jobqueue_widget.widget.view import STATIC
 from tests.browser.conftest import Fresh
 from tests.browser.lab import Lab, Notebook
 from tests.browser.payloads import GUARD, PAYLOADS, VERDICT, Elements
-from tests.browser.widget import SETUP, add_cell, press_in, region, until_value
+from tests.browser.widget import SETUP, add_cell, button, press_in, region, until_value
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -76,8 +77,8 @@ OPEN_ALL = """async ([from, to]) => {
     }
     throw new Error(`did not come: ${what}`);
   };
-  const grid = root.querySelector('[aria-label="Finished"]');
-  const row = index => grid.querySelector(`[aria-rowindex="${index + 1}"][data-job-id]`);
+  const grid = root.querySelector('[role="rowgroup"][aria-label="Finished"]');
+  const row = index => grid.querySelector(`[aria-posinset="${index + 1}"][data-job-id]`);
   const texts = [];
   for (let index = from; index < to; index += 1) {
     root.querySelector('.jqw-scroller').scrollTop = Math.max(0, index * 28 - 28);
@@ -113,11 +114,24 @@ def test_no_text_of_anybody_becomes_more_than_text(
     jobs = 3 * len(PAYLOADS)
     until_value(notebook, "queue.window('history', 0, 1).total", jobs)
     page.evaluate(GUARD)
-    finished = region(notebook).get_by_role("grid", name="Finished")
-    expect(finished).to_have_attribute("aria-rowcount", str(jobs))
+    finished = region(notebook).get_by_role("rowgroup", name="Finished")
+    expect(region(notebook).get_by_role("row", name="Finished", exact=True)).to_have_text(
+        f"Finished {jobs}"
+    )
+    assert finished.get_by_role("row").first.get_attribute("aria-setsize") == str(jobs)
     seen = "".join(page.evaluate(OPEN_ALL, [n, min(n + 20, jobs)]) for n in range(0, jobs, 20))
     assert "onerror=window.hacked" in seen
     assert not set("\u202e\u2067\x00\x1b\x9b") & set(seen)
+    button(notebook, "Kinds of failure").click()
+    kinds = region(notebook).get_by_role("menuitem")
+    expect(kinds.filter(has_text="onerror=window.hacked").first).to_be_visible()
+    kinds.filter(has_text="onerror=window.hacked").first.click()
+    expect(region(notebook).get_by_role("button", name="Kinds of failure")).to_contain_text("=")
+    for _ in range(2):  # it is a filter whose words are the kernel's
+        page.evaluate("() => new Promise((drawn) => requestAnimationFrame(drawn))")
+    region(notebook).get_by_role("radio", name=re.compile("^All ")).click()
+    region(notebook).get_by_role("searchbox").fill(PAYLOADS[0][:150])
+    expect(finished.get_by_role("row").first).to_be_visible()
     add_cell(notebook, BANNERS)
     assert page.evaluate(VERDICT) == {"hacked": 0, "made": []}
     assert strangers == []

@@ -131,7 +131,9 @@ async def test_requests_for_groups_are_checked(op: str) -> None:
         assert page.code_of(op) == "bad_request"
         assert page.code_of(op, group=0) == "not_found"
         assert page.code_of(op, group=99) == "not_found"
-        assert page.code_of("find", text="", group="1") == "bad_request"
+        for odd in strange:
+            window = {"list": "group", "start": 0, "end": 9, "group": odd}
+            assert page.code_of("rows", **window) == "bad_request"
         stale = {"t": "req", "cid": "page", "rid": "late", "op": op, "epoch": "another kernel"}
         page.commands.handle({**stale, "a": {"group": 1}})
         assert page.answers[-1]["e"]["code"] == "gone"
@@ -151,27 +153,80 @@ async def test_a_group_that_is_forgotten_is_not_found() -> None:
         assert page.widget.groups[0]["id"] > number  # never again another group's
 
 
-async def test_a_search_can_be_of_one_group() -> None:
+def jobs_of(page: Page, number: int, **view: str) -> list[str]:
+    """The jobs that a page shows below a group, all of them or those that match."""
+    window: dict[str, Any] = {"list": "group", "group": number, "start": 0, "end": 200}
+    if view:
+        page.ask("list", view=view)  # as of now
+        window["view"] = view
+    answer = page.ask("rows", **window)["v"]
+    assert answer["total"] == len(answer["rows"])
+    assert {row["group"] for row in answer["rows"]} <= {number}
+    return [row["id"] for row in answer["rows"]]
+
+
+async def test_jobs_of_a_group_stand_below_it_and_under_a_filter_those_that_match() -> None:
     async with shown(max_running=1) as (queue, page):
         gate = asyncio.Event()
         first = queue.options(group="a", label="first {1}").map(
             gated, itertools.repeat(gate), range(3)
         )
         queue.options(group="b", label="second {1}").map(gated, itertools.repeat(gate), range(3))
-        lost = first[2]
-        lost.cancel()
-        await until(lambda: len(page.widget.groups) == 2)
+        alone = queue.submit_nowait(gated, gate, 7)
+        await queue.cancel(first[2])
+        await until(lambda: page.widget.summary["listed"]["kept"] == [0, 0, 1])
         number = {row["name"]: row["id"] for row in page.widget.groups}["a"]
-        found = page.ask("find", text="", group=number)["v"]
-        assert [row["id"] for row in found["rows"]] == [job.id for job in first]
-        assert (found["running"], found["pending"], found["history"]) == (1, 1, 1)
-        ended = page.ask("find", text="", group=number, status="failed")["v"]
-        assert (ended["running"], ended["pending"], ended["history"]) == (1, 1, 0)
-        words = page.ask("find", text="first 1", group=number)["v"]
-        assert [row["title"] for row in words["rows"]] == ["first 1"]
-        assert page.ask("find", text="second", group=number)["v"]["rows"] == []
+        assert [row["listed"] for row in page.widget.groups] == [3, 3]
+        assert page.widget.summary["listed"]["singles"] == [0, 1, 0]
+        await until(lambda: page.widget.summary["listed"]["groups"] == [1, 1, 0])
+        assert jobs_of(page, number) == [job.id for job in first]  # in the order of its items
+        window = page.ask("rows", list="pending", start=0, end=9)["v"]
+        assert [(row["id"], row["position"]) for row in window["rows"]] == [(alone.id, 4)]
+        assert jobs_of(page, number, status="cancelled") == [first[2].id]
+        assert jobs_of(page, number, text="first 1") == [first[1].id]
+        assert jobs_of(page, number, text="second") == []
+        found = page.ask("list", view={"status": "cancelled"})["v"]
+        assert found["listed"] == {"singles": [0, 0, 0], "groups": [0, 0, 1], "jobs": [0, 0, 1]}
+        assert [(group[0], group[-1]) for group in found["groups"]] == [(number, 1)]
         gate.set()
         await queue.join()
+
+
+async def test_an_item_that_was_tried_again_is_listed_once() -> None:
+    async with shown() as (queue, page):
+        lucky = {0}
+        runs = queue.options(group="mixed").map(unless, itertools.repeat(lucky), range(2))
+        await queue.join()
+        await until(lambda: page.widget.summary["listed"]["kept"] == [1, 1, 0])
+        lucky.add(1)
+        await runs.retry_failed()
+        await until(lambda: page.widget.summary["listed"]["kept"] == [2, 0, 0])
+        number = page.widget.groups[0]["id"]
+        assert jobs_of(page, number) == [job.id for job in runs]
+        assert page.ask("list", view={"status": "failed"})["v"]["listed"]["jobs"] == [0, 0, 0]
+        queue.clear_history()
+        await until(lambda: page.widget.summary["listed"]["groups"] == [0, 0, 0])
+        assert page.widget.groups == []
+        assert inspect(queue).undo_clear() == 3
+        await until(lambda: page.widget.summary["listed"]["kept"] == [2, 0, 0])
+        assert jobs_of(page, number) == [job.id for job in runs]
+
+
+async def test_all_groups_are_reached_and_all_that_is_kept_though_few_rows_are_told() -> None:
+    async with shown(max_history=5) as (queue, page):
+        for number in range(60):
+            queue.options(group=f"group {number}").map(fine, [1])
+        singles = [queue.submit_nowait(fine) for _ in range(30)]
+        await queue.join()
+        listed = {"singles": [0, 0, 30], "groups": [0, 0, 60], "kept": [90, 0, 0]}
+        await until(lambda: page.widget.summary["listed"] == listed)
+        assert len(page.widget.groups) == GROUP_ROWS
+        assert len(page.widget.history) == 5
+        last = page.ask("rows", list="groups", start=50, end=100)["v"]
+        assert last["total"] == 60
+        assert [group[1] for group in last["rows"]] == [f"group {n}" for n in range(9, -1, -1)]
+        rows = page.ask("rows", list="history", start=0, end=99)["v"]["rows"]
+        assert [row["id"] for row in rows] == [job.id for job in reversed(singles)]
 
 
 async def test_items_that_the_queue_has_let_go_still_count_and_count_once() -> None:
@@ -218,7 +273,7 @@ async def test_a_name_is_one_bounded_line_of_text() -> None:
         assert all(len(name) <= 80 and name.isprintable() for name in names(page))
         assert "\u202e" not in told
         for row in page.widget.groups:  # the number stands for it, whatever its name is
-            assert page.ask("find", text="", group=row["id"])["v"]["history"] == 1
+            assert len(jobs_of(page, row["id"])) == 1
 
 
 STANDING = st.fixed_dictionaries(
@@ -273,8 +328,8 @@ async def test_forecasts_are_made_seldom_and_only_for_who_looks(
         assert len(starts) == 4
         assert all(now - 60 < at <= row["done_at"] for at in starts)
         assert starts == sorted(starts)
-        found = page.ask("find", text=queue.jobs("pending")[-1].id)["v"]["rows"]
-        assert [one["start_about"] <= row["done_at"] for one in found] == [True]
+        last = jobs_of(page, row["id"], text=queue.jobs("pending")[-1].id)
+        assert last == [queue.jobs("pending")[-1].id]
         queue.pause()
         await until(lambda: page.widget.summary["done_at"] is None)
         queue.resume()

@@ -32,7 +32,8 @@ def asked(queue: JobQueue, op: str, **a: object) -> object:
     sent: list[Any] = []
     queue.widget.send = sent.append
     queue.widget._commands.handle({"t": "req", "cid": "c", "rid": "1", "op": op, "a": a})
-    return sent[-1]["v"]["rows"]
+    answer = sent[-1]["v"]
+    return answer["history"] if op == "list" else answer["rows"]
 
 
 SHOWN: dict[str, Callable[[JobQueue], object]] = {
@@ -44,8 +45,8 @@ SHOWN: dict[str, Callable[[JobQueue], object]] = {
     "plain text": queue_text,
     "widget": lambda queue: queue.widget.history,
     "count of the widget": lambda queue: queue.widget.summary["counts"]["history"],
-    "search of the widget": lambda queue: asked(queue, "find", text="chore"),
-    "filter of the widget": lambda queue: asked(queue, "find", text="", status="cancelled"),
+    "search of the widget": lambda queue: asked(queue, "list", view={"text": "chore"}),
+    "filter of the widget": lambda queue: asked(queue, "list", view={"status": "cancelled"}),
     "rows of the widget": lambda queue: asked(queue, "rows", list="history", start=0, end=9),
 }
 KEPT: dict[str, Callable[[JobQueue], object]] = {

@@ -237,7 +237,7 @@ async def test_the_counts_tell_how_many_ended_jobs_can_be_shown() -> None:
 async def test_a_window_beyond_the_head_is_there_on_request() -> None:
     async with shown() as (queue, page):
         queue.pause()
-        jobs = queue.map(noop, range(300))
+        jobs = [queue.submit_nowait(noop, n) for n in range(300)]
         part = page.ask("rows", list="pending", start=100, end=103)["v"]
         assert part["total"] == 300
         assert [row["id"] for row in part["rows"]] == [job.id for job in jobs[100:103]]
@@ -247,7 +247,7 @@ async def test_a_window_beyond_the_head_is_there_on_request() -> None:
 async def test_a_watched_window_is_pushed_when_it_changes() -> None:
     async with shown() as (queue, page):
         queue.pause()
-        jobs = queue.map(noop, range(60))
+        jobs = [queue.submit_nowait(noop, n) for n in range(60)]
         page.ask("watch", list="pending", start=30, end=40)
 
         def pushes() -> list[dict[str, Any]]:
@@ -383,34 +383,77 @@ def _fails(text: str) -> None:
     raise ValueError(text)
 
 
-async def test_what_is_found_in_one_list_does_not_crowd_out_another() -> None:
-    async with shown(max_history=1_000) as (queue, page):
+async def test_all_that_a_filter_finds_is_reached_in_windows() -> None:
+    async with shown() as (queue, page):
 
-        def found(text: str, status: str = "") -> dict[str, list[str]]:
-            answer = page.ask("find", text=text, status=status)["v"]
-            names: dict[str, list[str]] = {"pending": [], "history": []}
-            for row in answer.pop("rows"):
-                over = row.get("status", "pending") not in ("running", "pending")
-                names["history" if over else "pending"].append(row["title"])
-            sizes.append(answer)
-            return names
+        def window(name: str, start: int, end: int, **view: str) -> list[str]:
+            given = {"list": name, "start": start, "end": end, "view": view}
+            return [row["title"] for row in page.ask("rows", **given)["v"]["rows"]]
 
-        sizes: list[dict[str, int]] = []
         bad = [queue.options(label=f"bad {n}").submit_nowait(_fails, "no") for n in range(150)]
         good = [queue.options(label=f"good {n}").submit_nowait(noop) for n in range(3)]
         await queue.join()
         queue.pause()
-        queue.options(label="failed import").map(noop, range(300))
-        rows = found("", "failed")
-        assert rows["pending"] == []
-        assert rows["history"] == [job.label for job in reversed(bad)]
-        assert sizes.pop() == {"running": 0, "pending": 0, "history": 150}
-        rows = found("o")  # of "import", "good" and "ValueError: no"
-        assert len(rows["pending"]) == len(rows["history"]) == 100
-        assert sizes.pop() == {"running": 0, "pending": 300, "history": 153}
-        rows = found("o", "completed")
-        assert rows["history"] == [job.label for job in reversed(good)]
-        assert len(rows["pending"]) == 197
+        many = [queue.options(label=f"import {n}").submit_nowait(noop) for n in range(300)]
+        found = page.ask("list", view={"status": "failed"})["v"]
+        assert found["listed"] == {"singles": [0, 0, 150], "groups": [0, 0, 0], "jobs": [0, 0, 150]}
+        labels = [job.label for job in reversed(bad)]
+        assert [row["title"] for row in found["history"]] == labels[:25]
+        assert found["running"] == found["pending"] == found["groups"] == []
+        assert window("history", 100, 300, status="failed") == labels[100:]
+        found = page.ask("list", view={"text": "o"})["v"]  # of "import", "good" and "no"
+        assert found["listed"]["jobs"] == [0, 300, 153]
+        assert window("pending", 250, 400, text="o") == [job.label for job in many[250:]]
+        positions = [row["position"] for row in found["pending"][1:]]
+        assert positions == list(range(1, 25))
+        assert window("history", 0, 9, text="o", status="completed") == [
+            job.label for job in reversed(good)
+        ]
+        await queue.cancel(many[0])
+        assert page.ask("list", view={"text": "o"})["v"]["listed"]["jobs"] == [0, 299, 154]
+
+
+async def test_a_search_looks_at_arguments_tags_and_errors_and_never_at_secrets() -> None:
+    async with shown() as (queue, page):
+        queue.options(tags=["nightly"]).submit_nowait(_fails, "the Wal is full")
+        queue.submit_nowait(noop, path="talk_07.wav", password="hunter2")
+        await queue.join()
+
+        def count(text: str) -> int:
+            return sum(page.ask("list", view={"text": text})["v"]["listed"]["jobs"])
+
+        told = {"nightly": 1, "WAL IS": 1, "talk_07": 1, "path='talk": 1, "hunter2": 0, "": 2}
+        assert {text: count(text) for text in told} == told
+
+
+async def test_failures_are_counted_and_found_by_kind() -> None:
+    async with shown() as (queue, page):
+        for text in ("a", "b"):
+            queue.submit_nowait(_fails, text)
+        queue.submit_nowait(_breaks)
+        await queue.join()
+        assert page.ask("kinds")["v"]["kinds"] == [["ValueError", 2], ["KeyError", 1]]
+        found = page.ask("list", view={"status": "failed", "kind": "KeyError"})["v"]
+        assert [row["error"] for row in found["history"]] == ["KeyError: 'x'"]
+        assert page.ask("list", view={"kind": "ValueError"})["v"]["listed"]["jobs"] == [0, 0, 2]
+        await until(lambda: page.widget.summary["listed"]["kept"] == [0, 3, 0])
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        {"text": 7}, {"text": "x" * 201}, {"status": "gone"}, {"kind": None}, {"kind": "x" * 81},
+        [], "", None,
+    ],
+)  # fmt: skip
+async def test_a_filter_that_does_not_fit_is_refused(view: object) -> None:
+    async with shown() as (_, page):
+        assert page.code_of("list", view=view) == "bad_request"
+        assert page.code_of("rows", list="pending", start=0, end=5, view=view) == "bad_request"
+
+
+def _breaks() -> None:
+    raise KeyError("x")
 
 
 async def test_an_act_that_an_interrupt_has_met_is_carried_out_when_asked_again() -> None:

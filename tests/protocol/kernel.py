@@ -10,7 +10,8 @@ from unittest.mock import patch
 import comm
 from comm.base_comm import BaseComm
 
-from jobqueue_widget._api.rows import Rows, WindowName
+from jobqueue_widget._api.listed.listing import Found, PartName
+from jobqueue_widget._api.rows import Rows
 from jobqueue_widget._api.schema import SCHEMA
 from jobqueue_widget._core.jobs import JobRecord
 from jobqueue_widget._runtime.engine import Clock, Engine, Settings
@@ -44,10 +45,12 @@ class FuzzQueue(JobQueue):
         engine.io = io  # type: ignore[assignment]
         return engine
 
-    def window(self, which: WindowName, start: int, stop: int) -> Rows:
+    def _part(
+        self, name: PartName, start: int, stop: int, number: int = 0, found: Found | None = None
+    ) -> Rows:
         """As the real one."""
         self._world.in_the_middle()
-        rows = super().window(which, start, stop)
+        rows = super()._part(name, start, stop, number, found)
         self._world.in_the_middle()
         return rows
 

@@ -207,8 +207,9 @@ CLICKS = {
     "find": 2,
     "cancel group": 2,
     "retry group": 4,
-    "find group": 1,
     "look back": 3,
+    "kinds": 1,
+    "open group": 4,
 }
 
 

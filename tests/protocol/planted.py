@@ -256,14 +256,14 @@ BUGS = [
     Bug(
         "a window begins one row late",
         "widget/sync.py",
-        "part = self._source.queue.window(list_name, start, end)",
-        "part = self._source.queue.window(list_name, start + 1, end)",
+        "_part(name, start, end, number, found)",
+        "_part(name, start + 1, end, number, found)",
     ),
     Bug(
         "a page's second window takes the place of its first",
         "widget/sync.py",
-        "            self._watched[cid, list_name] = _Window(",
-        "            self._watched.clear()\n            self._watched[cid, list_name] = _Window(",
+        "            self._watched[key] = _Window(",
+        "            self._watched.clear()\n            self._watched[key] = _Window(",
     ),
     Bug(
         "nobody is told when the time to undo is over",

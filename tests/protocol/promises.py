@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 
+from jobqueue_widget._api.listed.listing import PartName
 from jobqueue_widget._api.sweeps.forecasts import Estimate
 from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.model import (
@@ -19,7 +21,9 @@ from jobqueue_widget.widget.model import (
 from .kernel import as_json
 from .world import Page, World
 
-LISTS = ("running", "pending", "history")
+LISTS: tuple[PartName, ...] = ("running", "pending", "history")
+ALL = 10**6
+SMALL = 20  # a group of fewer jobs is open until somebody closes it
 OF_THE_FLUSH = ("seq", "t")
 EMPTY: dict[str, object] = dict.fromkeys(
     ("pending", "running", "completed", "failed", "cancelled", "more", "retriable"), 0
@@ -71,7 +75,7 @@ def check_kernel(world: World) -> None:
 
 def check_view(world: World, page: Page, view: str) -> None:
     """A view shows just that, in each list where it looks."""
-    queue, widget = world.kernel.queue, world.kernel.widget
+    widget = world.kernel.widget
     seen: dict[str, Any] = world.tell(page, {"do": "look", "view": view})
     for name, value in seen["summary"].items():
         if page.lost and name in OF_THE_FLUSH:
@@ -84,16 +88,35 @@ def check_view(world: World, page: Page, view: str) -> None:
             true = [{**row, "position": place} for place, row in enumerate(true)]
         compare(world, f"{view} {name}", rows, true)
     compare(world, f"{view} groups", seen["groups"], [{**EMPTY, **one} for one in widget.groups])
-    for name in LISTS:
+    opened = dict(seen["opened"])
+    for name, whole in zip(LISTS, sections(world, opened), strict=True):
         first, last = seen["range"][name]
-        part = queue.window(name, first, last)  # type: ignore[arg-type]
-        if seen["totals"][name] != part.total:
-            world.complain(f"{view}: {seen['totals'][name]} {name}, not {part.total}")
+        if seen["totals"][name] != len(whole):
+            world.complain(f"{view}: {seen['totals'][name]} {name}, not {len(whole)}")
         shown = [None if row is None else without(row) for row in seen["rows"][name]]
-        true = [without(row) for row in clipped(as_json(part.rows))]
-        compare(world, f"{view} {name} {first}-{last}", shown, true)
+        compare(world, f"{view} {name} {first}-{last}", shown, whole[first:last])
     if seen["pendingActs"]:
         world.complain(f"{view}: {seen['pendingActs']} are still pending")
+
+
+def sections(world: World, opened: dict[int, bool]) -> list[list[dict[str, Any]]]:
+    """The whole list: in each section its groups, with the jobs of open ones, and the others."""
+    part = inspect(world.kernel.queue).part
+    groups = iter(part("groups", 0, ALL).rows)
+    told = world.kernel.widget.summary["listed"]["groups"]
+    found = []
+    for name, count in zip(LISTS, told, strict=True):
+        rows: list[dict[str, Any]] = []
+        for place, group in enumerate(itertools.islice(groups, count)):
+            number = group["id"]
+            is_first = sum(told[: LISTS.index(name)]) + place < GROUP_ROWS
+            is_open = opened.get(number, is_first and group["listed"] < SMALL)
+            rows.append({"group": number, "open": is_open})
+            if is_open:
+                rows += clipped(as_json(part("group", 0, ALL, number).rows))
+        rows += clipped(as_json(part(name, 0, ALL).rows))
+        found.append([without(row) for row in rows])
+    return found
 
 
 def without(row: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +136,7 @@ def compare(world: World, what: str, shown: list[Any], true: list[Any]) -> None:
         wrong = [name for name in row if not same(row[name], right.get(name))]
         if wrong:
             told = {name: (row[name], right.get(name)) for name in wrong}
-            world.complain(f"{what}: row {place} {row['id']}, {right['id']}: {told}")
+            world.complain(f"{what}: row {place} {row.get('id')}, {right.get('id')}: {told}")
             return
 
 

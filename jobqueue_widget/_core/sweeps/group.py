@@ -25,7 +25,7 @@ class Group:
 
     __slots__ = (
         *("__weakref__", "_roots", "counts", "counts_gone", "gone", "held_count"),
-        *("drawings", "items", "name", "number"),
+        *("drawings", "first_ended", "items", "last_ended", "name", "number"),
     )
 
     def __init__(
@@ -35,6 +35,7 @@ class Group:
         self.number = number  # among the groups that have a name in the queue, from 1 on
         self.gone: dict[JobStatus, int] = {}  # items that are not counted any more, as they ended
         self.counts_gone = counts_gone  # whether it counts, too, what the queue has let go
+        self.first_ended = self.last_ended = 0  # `ended_number` of its jobs; 0: none has ended
         self.drawings = 0  # maps of which more items are to come
         self.counts: dict[JobStatus, int] = dict.fromkeys(JobStatus, 0)
         self.held_count = 0  # of its pending jobs
@@ -78,6 +79,10 @@ class Group:
         """Note that an item that was let go with this status is tried again, and counts again."""
         if self.gone.get(status):
             self.gone[status] -= 1
+
+    def place_of(self, job: Counted) -> int:
+        """Return the number by which a job is sorted among the others."""
+        return self._roots.get(job.number, job.number)
 
     def latest(self) -> list[Counted]:
         """List the latest try of each item, in the order of their first submits."""

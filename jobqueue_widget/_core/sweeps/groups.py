@@ -58,11 +58,36 @@ class GroupsOfQueue:
             assert group.held_count == sum(job.held for job in found), f"{group}: held"
 
 
+class HasPending(Protocol):
+    """What they use of the order of pending jobs."""
+
+    def note_group(self, record: JobRecord) -> None:
+        """Note that a pending job has come into a group."""
+
+
+class HasEnded(Protocol):
+    """What they use of the ended jobs that lists show."""
+
+    def note_group(self, job: JobRecord) -> None:
+        """Note that a job, which may have ended, has come into a group."""
+
+    def replace(self, job: JobRecord) -> None:
+        """Note that a later try stands for this one in its group."""
+
+
 class HasGroups(Protocol):
     """What the rules of groups use of a queue's state."""
 
     groups: GroupsOfQueue
     jobs: dict[str, JobRecord]
+
+    @property
+    def shelf(self) -> HasEnded:
+        """The ended jobs that lists show."""
+
+    @property
+    def order(self) -> HasPending:
+        """The order of pending jobs."""
 
 
 def jobs_of(group: Group) -> list[JobRecord]:
@@ -107,6 +132,8 @@ def enrol(
         for group in job.groups:
             group.replace(last, job)
         if last.id in state.jobs:
+            if job.groups:
+                state.shelf.replace(last)
             out.append(fx.Superseded(last))
         elif name is not None and name in state.groups.named:
             state.groups.named[name].comes_back(last.status)
@@ -127,3 +154,6 @@ def join(state: HasGroups, job: JobRecord, group: Group | str) -> None:
         group = group.name
     if job.id in state.jobs:
         state.groups.join(job, group)
+        if job.entry is not None:
+            state.order.note_group(job)
+        state.shelf.note_group(job)

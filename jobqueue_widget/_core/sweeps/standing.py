@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..jobs import JobRecord, JobStatus
+from ..jobs import RUNNING, JobRecord, JobStatus
 from .group import Group
 
 if TYPE_CHECKING:
@@ -26,30 +25,54 @@ class Coming(Protocol):
         """How many items are no jobs yet; None while nobody knows."""
 
 
-def liveliest(state: QueueState, jobs: Iterable[JobRecord], most: int) -> list[Group]:
-    """Choose groups: first those of these jobs, then the newest. Under the lock; not all are read.
+Sections = tuple[list[Group], list[Group], list[Group]]
 
-    Those that are not done come first, in the order in which they came to be; then the others, the
-    newest first.
+
+def sections_of(state: QueueState) -> Sections:
+    """Sort groups by where lists show them: with what runs, waits or has ended. Under the lock.
+
+    Those that are not done stand in the order in which they came to be, the others the newest
+    first; one of which all jobs are hidden is left out.
     """
-    named = state.groups.named
-    chosen: dict[int, Group] = {}
-    of_jobs = (group for job in jobs for group in job.groups if group.number)
-    for group in chain(of_jobs, reversed(named.values())):
-        if len(chosen) == most:
-            break
-        chosen[group.number] = group
-    at_work: list[Group] = []
-    others: list[Group] = []
-    for number in sorted(chosen):
-        group = chosen[number]
-        (at_work if group.open_count else others).append(group)
-    return at_work + others[::-1]
+    running: list[Group] = []
+    waiting: list[Group] = []
+    over: list[Group] = []
+    hidden_to = state.cleared_to
+    for group in state.groups.named.values():
+        if group.counts[RUNNING]:
+            running.append(group)
+        elif group.open_count:
+            waiting.append(group)
+        elif group.last_ended > hidden_to:
+            over.append(group)
+    over.reverse()
+    return running, waiting, over
 
 
-def standings(groups: Iterable[Group], drawings: Sequence[Coming]) -> list[dict[str, Any]]:
+def listed(state: QueueState, group: Group) -> list[JobRecord]:
+    """List what is shown of a group: the latest try of each item, in their order. Locked."""
+    items = cast("list[JobRecord]", group.latest())
+    if not _may_hide(state, group):
+        return items
+    return [job for job in items if state.shelf.is_shown(job)]
+
+
+def listed_count(state: QueueState, group: Group) -> int:
+    """Count what is shown of a group. Under the lock."""
+    if _may_hide(state, group):
+        return len(listed(state, group))
+    return len(group.items or ())
+
+
+def _may_hide(state: QueueState, group: Group) -> bool:
+    return 0 < group.first_ended <= state.cleared_to
+
+
+def standings(
+    state: QueueState, groups: Iterable[Group], drawings: Sequence[Coming]
+) -> list[dict[str, Any]]:
     """Return groups as plain values, without what is zero. Under the lock."""
-    rows = [standing(group) for group in groups]
+    rows = [{**standing(group), "listed": listed_count(state, group)} for group in groups]
     for drawing in drawings:
         for row in rows:
             if row["name"] == drawing.group.name:

@@ -38,7 +38,8 @@ const written = new WeakMap<HTMLElement, Record<string, string>>();
 /** Set an inline style only when it differs from what was set here: reading one is slow. */
 export function css(
   node: HTMLElement,
-  name: "top" | "bottom" | "height" | "marginTop" | "visibility" | "backgroundImage",
+  name:
+    | "top" | "bottom" | "left" | "height" | "marginTop" | "visibility" | "backgroundImage",
   value: string,
 ): void {
   let known = written.get(node);

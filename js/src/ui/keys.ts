@@ -1,7 +1,7 @@
 // Which keys mean what. Keys without Ctrl or Meta never reach the notebook, which has its own.
 
 export type Command =
-  | "up" | "down" | "page-up" | "page-down" | "first" | "last" | "left" | "right"
+  | "stay" | "up" | "down" | "page-up" | "page-down" | "first" | "last" | "left" | "right"
   | "move-up" | "move-down" | "move-top" | "move-bottom"
   | "open" | "remove" | "force" | "undo" | "pause" | "filter" | "leave";
 
@@ -16,7 +16,7 @@ interface Key {
 const ALONE: Record<string, Command> = {
   ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right",
   PageUp: "page-up", PageDown: "page-down", Home: "first", End: "last",
-  Enter: "open", Delete: "remove", p: "pause", "/": "filter", Escape: "leave",
+  Enter: "open", " ": "open", Delete: "remove", p: "pause", "/": "filter", Escape: "leave",
 };
 const WITH_ALT: Record<string, Command> = {
   ArrowUp: "move-up", ArrowDown: "move-down", Home: "move-top", End: "move-bottom",

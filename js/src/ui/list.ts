@@ -2,8 +2,9 @@
 
 /** px of a row and of a header where letters have their usual size. */
 export const ROW = 28;
-/** Details under a row are as high as so many rows. */
+/** Details under a row are as high as so many rows, fewer where there is no room for them. */
 export const GAP_ROWS = 8;
+export const LEAST_GAP = 5;
 const OVERSCAN = 3;
 /** A list that ends this many rows below what is in view may be higher than they need. */
 const FAR = 64;

@@ -1,39 +1,57 @@
-// What the Finished header offers: by status, and a text that all three lists are searched for.
+// The bar above the list: which jobs it shows, by status, by kind of failure and by words.
 
-import { cleanRows, num, type ListName, type Plain, type Row } from "../protocol";
+import {
+  cleanFound, cleanKinds, LISTS, type Found, type ListName, type View,
+} from "../protocol";
 import { amount } from "../ui/amount";
-import { attr, button, h, span } from "../ui/dom";
+import { active, attr, button, css, div, h, setText, show, span } from "../ui/dom";
 import type { Context } from "./context";
 
-const MOST = 200;
 const AGAIN_AFTER = 1; // seconds between searches while the queue changes
-const CHIPS = ["all", "failed", "cancelled"] as const;
-type Chip = (typeof CHIPS)[number];
+const CHIPS = [
+  ["", "All"], ["running", "Running"], ["pending", "Queued"], ["completed", "Done"],
+  ["failed", "Failed"], ["cancelled", "Cancelled"],
+] as const;
+type Chip = (typeof CHIPS)[number][0];
+
+interface Radio {
+  node: HTMLButtonElement;
+  count: HTMLElement;
+}
 
 export class Filter {
   readonly node: HTMLElement;
   readonly input = h("input", {
-    type: "search", class: "jqw-input", placeholder: "filter", maxlength: 200,
+    type: "search", class: "jqw-input", placeholder: "name, argument, error", maxlength: 200,
+    role: "searchbox", "aria-label": "Search jobs", title: "Search jobs (/)",
   });
-  #chip: Chip = "all";
-  #chips = new Map<Chip, HTMLButtonElement>();
-  /** null before the first answer: until then the lists show all that they have. */
-  #found: Row[] | null = null;
-  #byWords = false; // they were, and not by a chip
-  #totals: Plain = {};
+  /** What the list shows: null before the first answer, and when it shows all. */
+  found: Found | null = null;
+  /** What `found` is the answer to. */
+  view: View | null = null;
+  #chip: Chip = "";
+  #kind = "";
+  #radios = new Map<Chip, Radio>();
+  #kinds: Kinds;
   #foundRev = -1; // below 0: no answer to what is asked for now
-  /** The lists show the jobs of this group only; 0: of all. */
-  group = 0;
   #askedAt = 0;
   #asking = false;
 
   constructor(private context: Context) {
-    attr(this.input, "aria-label", "Filter jobs");
-    for (const chip of CHIPS) {
-      const label = chip.charAt(0).toUpperCase() + chip.slice(1);
-      const node = button(label, label, () => this.#choose(chip), "jqw-chip");
-      this.#chips.set(chip, node);
+    const group = h("div", { role: "radiogroup", "aria-label": "Show", class: "jqw-chips" });
+    this.#kinds = new Kinds(context, (kind) => this.#choose("failed", kind));
+    for (const [chip, label] of CHIPS) {
+      const count = span("count");
+      const node = h(
+        "button", { type: "button", role: "radio", class: "jqw-button jqw-chip" },
+        `${label} `, count,
+      );
+      node.addEventListener("click", () => this.#choose(chip));
+      this.#radios.set(chip, { node, count });
+      group.append(node);
+      if (chip === "failed") group.append(this.#kinds.opener);
     }
+    group.addEventListener("keydown", (event) => this.#arrows(event));
     this.input.addEventListener("input", () => this.#changed());
     this.input.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.input.value === "") return;
@@ -41,89 +59,94 @@ export class Filter {
       this.input.value = "";
       this.#changed();
     });
-    const chips = this.#chips.values();
-    this.node = span("filter", ...chips, this.input);
+    this.node = h("div", { class: "jqw-filter" }, group, this.input, this.#kinds.node);
   }
 
   get active(): boolean {
-    return this.#words !== "" || this.group !== 0 || this.#chip !== "all";
+    return this.#words !== "" || this.#chip !== "";
   }
 
-  /** True when what the filter finds replaces this list. */
-  covers(list: ListName): boolean {
-    return this.#found !== null && this.#means(list);
+  /** True while the list does not show yet what is asked for. */
+  get waits(): boolean {
+    return this.active && this.#foundRev < 0;
   }
 
-  rows(list: ListName): Row[] {
-    return (this.#found ?? []).filter((row) => {
-      if (list !== "history") return row.status === list;
-      const over = row.status !== "pending" && row.status !== "running";
-      return over && (this.#chip === "all" || row.status === this.#chip);
-    });
-  }
-
-  /** The number in a list's header, with a remark when not all or other rows are shown. */
+  /** The number of jobs in a section's header, with a remark while other rows are shown. */
   told(list: ListName): string {
-    const { store } = this.context;
-    let count = store.total(list);
-    let remark = "";
-    if (this.covers(list)) {
-      const shown = this.rows(list).length;
-      count = this.#foundRev < 0 ? shown : num(this.#totals[list]);
-      if (count > shown) remark = ` · first ${shown}`;
-    } else if (list === "history" && count > 0 && store.ended > count) {
-      remark = ` · last of ${amount(store.ended)}`;
-    }
-    if (this.#means(list) && this.#foundRev < 0) remark = " · filter not applied yet";
-    return amount(count) + remark;
+    const place = LISTS.indexOf(list);
+    const { counts, listed: { kept } } = this.context.store.summary;
+    const all = list === "history" ? kept.reduce((sum, one) => sum + one, 0) : counts[list];
+    const count = this.found === null ? all : this.found.jobs[place] ?? 0;
+    return amount(count) + (this.waits ? " · filter not applied yet" : "");
   }
 
   /** Forget what was found: the queue is another one. */
   reset(): void {
-    this.group = 0;
-    this.#byWords = false;
+    this.found = this.view = null;
+    this.#foundRev = -1;
+    this.#askedAt = -Infinity;
+    this.context.invalidate();
+  }
+
+  /** Show all jobs again. */
+  clear(): void {
+    this.#chip = "";
+    this.#kind = "";
+    this.input.value = "";
     this.#changed();
+    this.input.focus();
   }
 
   update(): void {
-    for (const [chip, node] of this.#chips) {
-      attr(node, "aria-pressed", String(chip === this.#chip));
-    }
     const { store, actedAt } = this.context;
-    const { rev } = store.summary;
+    const { rev, counts, listed: { kept } } = store.summary;
+    const [completed, failed, cancelled] = kept;
+    const told: Record<Chip, number> = {
+      "": counts.running + counts.pending + completed + failed + cancelled,
+      running: counts.running, pending: counts.pending, completed, failed, cancelled,
+    };
+    for (const [chip, { node, count }] of this.#radios) {
+      attr(node, "aria-checked", String(chip === this.#chip));
+      attr(node, "tabindex", chip === this.#chip ? 0 : -1);
+      setText(count, amount(told[chip]));
+    }
+    this.#kinds.update(failed > 0 || this.#kind !== "", this.#kind);
+    show(this.node, told[""] > 0 || this.active);
     // When it is not due yet: the view is drawn again a second after each request.
     const due = this.context.page() - this.#askedAt > AGAIN_AFTER || actedAt > this.#askedAt;
     if (this.active && rev !== this.#foundRev && due) void this.#search(rev);
-  }
-
-  #means(list: ListName): boolean {
-    return list === "history" ? this.active : this.#all;
-  }
-
-  /** True if the filter is about all three lists. */
-  get #all(): boolean {
-    return this.#words !== "" || this.group !== 0;
   }
 
   get #words(): string {
     return this.input.value.trim();
   }
 
-  chooseGroup(id: number): void {
-    this.group = id;
+  #choose(chip: Chip, kind = ""): void {
+    if (chip === this.#chip && kind === this.#kind) return;
+    this.#chip = chip;
+    this.#kind = kind;
     this.#changed();
   }
 
-  #choose(chip: Chip): void {
-    if (chip === this.#chip) return;
-    this.#chip = chip;
-    this.#changed();
+  #arrows(event: KeyboardEvent): void {
+    const steps: Record<string, number> = {
+      ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1,
+    };
+    const step = steps[event.key];
+    const chips = CHIPS.map(([chip]) => chip);
+    const at = chips.findIndex((chip) => this.#radios.get(chip)?.node === event.target);
+    if (step === undefined || at < 0) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const chip = chips[(at + step + chips.length) % chips.length] ?? "";
+    this.#choose(chip);
+    this.#radios.get(chip)?.node.focus();
   }
 
   #changed(): void {
     this.#foundRev = -1;
     this.#askedAt = -Infinity;
-    if (!this.#all || !this.#byWords) this.#found = null;
+    if (!this.active) this.found = this.view = null;
     this.context.invalidate();
   }
 
@@ -131,16 +154,124 @@ export class Filter {
     if (this.#asking) return;
     this.#asking = true;
     const askedAt = (this.#askedAt = this.context.page());
-    const status = this.#chip === "all" ? "" : this.#chip;
-    const a = { text: this.#words, status, ...(this.group && { group: this.group }) };
-    const answer = await this.context.ask("find", a);
+    const view = { text: this.#words, status: this.#chip, kind: this.#kind };
+    const answer = await this.context.ask("list", { view });
     this.#asking = false;
     if (answer !== null && askedAt === this.#askedAt) {
-      this.#found = cleanRows(answer["rows"], MOST);
-      this.#byWords = this.#all;
-      this.#totals = answer;
+      const isSame = JSON.stringify(view) === JSON.stringify(this.view);
+      this.found = cleanFound(answer);
+      if (!isSame) this.view = view;
       this.#foundRev = rev;
     }
     this.context.invalidate();
+  }
+}
+
+/** The menu of kinds of failures, which are counted when it is opened. */
+class Kinds {
+  readonly opener: HTMLButtonElement;
+  readonly node = h("div", { role: "menu", "aria-label": "Kinds of failure", class: "jqw-menu" });
+  #open = false;
+
+  constructor(
+    private context: Context,
+    private choose: (kind: string) => void,
+  ) {
+    this.opener = button("", "Kinds of failure", () => void this.#toggle(), "jqw-kinds-opener");
+    attr(this.opener, "aria-haspopup", "menu");
+    attr(this.opener, "title", "Kinds of failure");
+    this.node.addEventListener("keydown", (event) => this.#key(event));
+    this.node.addEventListener("focusout", (event) => {
+      const to = event.relatedTarget;
+      if (to !== this.opener && !(to instanceof Node && this.node.contains(to))) this.#shut(false);
+    });
+    show(this.node, false);
+  }
+
+  update(there: boolean, kind: string): void {
+    show(this.opener, there);
+    if (!there) this.#shut(false);
+    attr(this.opener, "aria-expanded", String(this.#open));
+    setText(this.opener, kind);
+    attr(this.opener, "aria-label", `Kinds of failure${kind === "" ? "" : `: ${kind}`}`);
+  }
+
+  async #toggle(): Promise<void> {
+    if (this.#open) {
+      this.#shut(true);
+      return;
+    }
+    const answer = await this.context.ask("kinds");
+    if (answer === null) return;
+    const kinds = cleanKinds(answer["kinds"]);
+    const all = kinds.reduce((sum, [, count]) => sum + count, 0);
+    const item = (kind: string, text: string): Node => {
+      const node = button(text, text, () => {
+        this.#shut(true);
+        this.choose(kind);
+      }, "jqw-menu-item");
+      attr(node, "role", "menuitem");
+      attr(node, "tabindex", -1);
+      return node;
+    };
+    this.node.replaceChildren(
+      ...kinds.map(([kind, count]) => item(kind, `${amount(count)} ${kind}`)),
+      item("", `All ${amount(all)} failed`),
+    );
+    this.#open = true;
+    css(this.node, "left", `${this.opener.offsetLeft}px`);
+    show(this.node, true);
+    this.#items[0]?.focus();
+    this.context.invalidate();
+  }
+
+  get #items(): HTMLElement[] {
+    return [...this.node.children] as HTMLElement[];
+  }
+
+  #shut(focus: boolean): void {
+    if (!this.#open) return;
+    this.#open = false;
+    if (focus && this.node.contains(active(this.node))) this.opener.focus();
+    show(this.node, false);
+    this.context.invalidate();
+  }
+
+  #key(event: KeyboardEvent): void {
+    const items = this.#items;
+    const at = items.indexOf(event.target as HTMLElement);
+    const to: Record<string, number> = {
+      ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1,
+    };
+    const next = to[event.key];
+    if (next !== undefined) items[(next + items.length) % items.length]?.focus();
+    else if (event.key === "Escape" || event.key === "Tab") this.#shut(true);
+    else return;
+    if (event.key !== "Tab") event.preventDefault();
+    event.stopPropagation();
+  }
+}
+
+/** What stands in place of rows where there are none. */
+export class Nothing {
+  readonly node = div("nothing");
+  #text = h("p", { class: "jqw-note" });
+  #clear: HTMLButtonElement;
+
+  constructor(
+    private context: Context,
+    private filter: Filter,
+  ) {
+    this.#clear = button("Clear", "Clear search and filter", () => filter.clear());
+    this.node.append(this.#text, this.#clear);
+  }
+
+  update(empty: boolean): void {
+    show(this.node, empty);
+    if (!empty) return;
+    const { filter, context } = this;
+    const ended = context.store.ended > 0 ? "No jobs to show" : "No jobs yet";
+    setText(this.#text, filter.active ? "No job is like that" : ended);
+    show(this.#clear, filter.active);
   }
 }

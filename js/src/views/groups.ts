@@ -1,13 +1,11 @@
 // Jobs that belong together, one row for all of them: how far they are, and the acts on all.
 
-import type { Group } from "../protocol";
+import type { Group, ListName } from "../protocol";
 import { amount } from "../ui/amount";
-import { active, attr, button, css, div, enable, h, setText, show, span } from "../ui/dom";
-import { place } from "../ui/list";
+import { active, attr, button, css, enable, h, setText, show, span } from "../ui/dom";
 import { clock } from "../ui/time";
 import { Banner } from "./banner";
 import type { Context } from "./context";
-import type { Filter } from "./filter";
 
 const SOON = 60; // seconds; of an end that is nearer nothing is said
 const PARTS = [
@@ -158,125 +156,51 @@ export class GroupLine {
 
 const SAID: Record<string, string> = { cancel_group: "cancelling", retry_group: "queueing again" };
 
-class GroupRow {
+/** The row of a group in the list: it opens to its jobs. */
+export class GroupRow {
   readonly line: GroupLine;
   readonly node: HTMLElement;
+  readonly row = undefined;
+  key = "";
+  list: ListName = "running";
+  index = -1;
+  group: Group | undefined;
+  #acts: HTMLButtonElement[];
 
-  constructor(context: Context, choose: () => void) {
+  constructor(context: Context) {
     const line = (this.line = new GroupLine(context));
     const cell = (kind: string, ...parts: Node[]): HTMLElement =>
       h("div", { class: `jqw-${kind}`, role: "gridcell" }, ...parts);
-    for (const node of [line.retry, line.cancel]) attr(node, "tabindex", -1);
+    this.#acts = [line.retry, line.cancel];
+    for (const node of this.#acts) attr(node, "tabindex", -1);
     attr(line.bar.node, "role", "gridcell");
     attr(line.info, "role", "gridcell");
     attr(line.time, "role", "gridcell");
     const mark = h("span", { class: "jqw-mark", "aria-hidden": "true" });
     this.node = h(
-      "div", { class: "jqw-row jqw-group-row", role: "row" },
-      cell("what jqw-name", mark, line.name), line.bar.node, line.info, line.time,
-      cell("group-acts", line.retry, line.cancel),
+      "div", { class: "jqw-row jqw-group-row", role: "row", tabindex: -1 },
+      cell("lead", mark), cell("what jqw-name", line.name), line.bar.node, line.info, line.time,
+      cell("group-acts", ...this.#acts),
     );
-    this.node.addEventListener("click", choose);
   }
 
-  update(group: Group, index: number, chosen: boolean): void {
-    this.line.update(group);
-    attr(this.node, "aria-rowindex", index + 1);
-    attr(this.node, "aria-selected", String(chosen));
-    attr(this.node, "data-group-id", group.id);
-    attr(this.node, "title", chosen ? "Show all jobs" : `Show the jobs of ${group.name} only`);
-  }
-}
-
-/** The groups of a queue. One is chosen by a click or Enter: the lists then show its jobs only. */
-export class Groups {
-  readonly node = div("groups");
-  #grid = h("div", { role: "grid", "aria-label": "Groups" });
-  #rest = h("p", { class: "jqw-note" });
-  #rows = new Map<number, GroupRow>();
-  #order: number[] = [];
-  #current = 0;
-
-  constructor(
-    private context: Context,
-    private filter: Filter,
-    signal: AbortSignal,
-  ) {
-    this.node.append(this.#grid, this.#rest);
-    this.node.addEventListener("keydown", (event) => this.#key(event), { signal });
-    this.#grid.addEventListener("focusin", (event) => {
-      for (const [id, row] of this.#rows) {
-        if (row.node.contains(event.target as Node)) this.#current = id;
-      }
-      context.invalidate();
-    }, { signal });
-  }
-
-  update(): void {
-    const { groups, summary } = this.context.store;
-    show(this.node, groups.length > 0);
-    const known = new Map(groups.map((group) => [group.id, group]));
-    if (this.filter.group !== 0 && !known.has(this.filter.group)) this.filter.chooseGroup(0);
-    const fresh = [...known.keys()];
-    if (this.node.matches(":hover")) { // nothing moves under the pointer
-      fresh.sort((one, other) => this.#placeOf(one) - this.#placeOf(other));
+  update(group: Group | undefined, open: boolean): void {
+    this.group = group;
+    this.node.classList.toggle("jqw-empty", group === undefined);
+    if (group === undefined) {
+      setText(this.line.name, "…");
+      return;
     }
-    this.#order = fresh;
-    if (!known.has(this.#current)) this.#current = fresh[0] ?? 0;
-    const focused = active(this.node);
-    const nodes = fresh.map((id, index) => {
-      let row = this.#rows.get(id);
-      if (row === undefined) {
-        row = new GroupRow(this.context, () => this.#choose(id));
-        this.#rows.set(id, row);
-      }
-      row.update(known.get(id) as Group, index, this.filter.group === id);
-      attr(row.node, "tabindex", id === this.#current ? 0 : -1);
-      return row.node;
-    });
-    const holder = nodes.find((node) => node.contains(focused)) ?? null;
-    const lost = holder === null && this.#grid.contains(focused);
-    place(this.#grid, nodes, holder);
-    for (const id of this.#rows.keys()) if (!known.has(id)) this.#rows.delete(id);
-    if (lost) this.#rows.get(this.#current)?.node.focus();
-    attr(this.#grid, "aria-rowcount", fresh.length);
-    const canRetry = groups.some((group) => group.retriable > 0);
-    this.#grid.classList.toggle("jqw-with-failed", canRetry);
-    this.#grid.classList.toggle("jqw-with-end", groups.some((group) => group.done_at !== null));
-    const more = summary.counts.groups - fresh.length;
-    show(this.#rest, more > 0);
-    setText(this.#rest, `and ${amount(more)} more groups`);
+    this.line.update(group);
+    attr(this.node, "aria-expanded", String(open));
+    attr(this.node, "data-group-id", group.id);
   }
 
-  /** Where a group stood; new ones stand behind all others. */
-  #placeOf(id: number): number {
-    const at = this.#order.indexOf(id);
-    return at < 0 ? Infinity : at;
-  }
-
-  #choose(id: number): void {
-    this.filter.chooseGroup(this.filter.group === id ? 0 : id);
-  }
-
-  #key(event: KeyboardEvent): void {
-    const row = this.#rows.get(this.#current);
-    if (row === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
-    const at = this.#order.indexOf(this.#current);
-    const onRow = event.target === row.node;
-    const steps: Record<string, number> = { ArrowUp: -1, ArrowDown: 1 };
-    const other = this.#order[at + (steps[event.key] ?? 0)];
-    const acts = [row.line.retry, row.line.cancel].filter((node) => node.checkVisibility({
-      visibilityProperty: true,
-    }));
-    if (onRow && event.key in steps && other !== undefined) this.#rows.get(other)?.node.focus();
-    else if (onRow && event.key === "Enter") this.#choose(this.#current);
-    else if (onRow && event.key === "Delete") row.line.press();
-    else if (onRow && event.key === "ArrowRight") acts[0]?.focus();
-    else if (!onRow && event.key === "ArrowRight") acts[1]?.focus();
-    else if (!onRow && event.key === "ArrowLeft") row.node.focus();
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
+  /** Focus the first of its buttons, or the one after that which has the focus. */
+  focusAct(): void {
+    const shown = this.#acts.filter((node) => node.checkVisibility({ visibilityProperty: true }));
+    const at = shown.findIndex((node) => node === active(this.node));
+    shown[at + 1]?.focus();
   }
 }
 

@@ -1,6 +1,6 @@
 // The view of a queue: toolbar, banner, resources, the lists, details; and what the keys do.
 
-import { LISTS, type Row } from "../protocol";
+import { LISTS, type Part, type Row } from "../protocol";
 import { active, attr, css, div, h } from "../ui/dom";
 import { commandOf, takesText, type Command } from "../ui/keys";
 import { ROW } from "../ui/list";
@@ -8,7 +8,7 @@ import { Banner } from "./banner";
 import type { Context } from "./context";
 import { Details } from "./details";
 import { Filter } from "./filter";
-import { Groups } from "./groups";
+import { GroupRow } from "./groups";
 import { Lists } from "./lists";
 import { ResourcesView } from "./resources";
 import { Scroller, type Current } from "./scroller";
@@ -24,7 +24,6 @@ export class QueueView {
   #banner: Banner;
   #resources: ResourcesView;
   #filter: Filter;
-  #groups: Groups;
   #lists: Lists;
   #details: Details;
   #body = div("body");
@@ -41,7 +40,6 @@ export class QueueView {
     this.#banner = new Banner(context);
     this.#resources = new ResourcesView(context);
     this.#filter = new Filter(context);
-    this.#groups = new Groups(context, this.#filter, signal);
     this.#lists = new Lists(context, this.#filter);
     this.#details = new Details(context, () => this.#open(null), this.#neighbour);
     const drawn = (): void => this.#placeDetails();
@@ -49,23 +47,25 @@ export class QueueView {
     this.#body.append(this.#rows.node);
     const handle = sizeHandle((height) => {
       this.#most = height;
+      this.#fit();
       this.node.style.setProperty("--jqw-most", `${height}px`);
       context.invalidate();
     });
     this.node.append(
-      this.#toolbar.node, this.#banner.node, this.#resources.node, this.#groups.node, this.#body,
+      this.#toolbar.node, this.#banner.node, this.#resources.node, this.#filter.node, this.#body,
       handle, context.live.node,
     );
     this.node.addEventListener("keydown", (event) => this.#key(event), { signal });
     this.#rows.node.addEventListener("click", (event) => {
-      const row = this.#rows.viewOf(event.target)?.row;
-      if (row !== undefined) this.#toggle(row);
+      const view = this.#rows.viewOf(event.target);
+      if (view?.group !== undefined) this.#lists.toggle(view.group);
+      else if (view?.row !== undefined) this.#toggle(view.row);
     }, { signal });
   }
 
   /** Take a pushed slice of a list. */
-  push(part: Parameters<Lists["windows"]["running"]["push"]>[0]): void {
-    this.#lists.windows[part.list].push(part);
+  push(part: Part): void {
+    this.#lists.push(part);
   }
 
   /** Fit the view into its new width; `letter`: px of the host's letters. */
@@ -75,6 +75,7 @@ export class QueueView {
     this.#rows.wide = this.#rows.width >= WIDE;
     this.#rows.row = Math.round(ROW * scale);
     this.node.style.setProperty("--jqw-row", `${this.#rows.row}px`);
+    this.#fit();
     this.context.invalidate();
   }
 
@@ -97,14 +98,13 @@ export class QueueView {
     this.#toolbar.update();
     this.#banner.update();
     this.#resources.update();
-    this.#groups.update();
     this.#filter.update();
     this.#announce();
   }
 
   /** Watch no window while nothing is in view. */
   hide(): void {
-    for (const list of LISTS) this.#lists.show(list, 0, 0);
+    this.#lists.shown();
   }
 
   // -- details ---------------------------------------------------------------------------------
@@ -113,10 +113,17 @@ export class QueueView {
     const spot = row === null ? null : this.#lists.find(row.id);
     const inside = this.#details.node.contains(active(this.node));
     const before = this.#rows.selected?.key;
+    if (row !== null) this.#fit();
     this.#rows.selected = row === null || spot === null ? null : { ...spot, key: row.id };
     this.#rows.render();
     if (spot !== null && !this.#rows.wide) this.#rows.bring(LISTS.indexOf(spot.list), spot.index);
     if (inside && before !== undefined) this.#rows.view(before)?.node.focus();
+  }
+
+  /** Make details under a row no higher than what is in view of the list. */
+  #fit(): void {
+    const others = this.node.offsetHeight - this.#rows.node.offsetHeight;
+    this.#rows.fit(this.#most - others);
   }
 
   #toggle(row: Row): void {
@@ -133,9 +140,9 @@ export class QueueView {
     }
     details.show(row);
     details.node.classList.toggle("jqw-under", !this.#rows.wide);
-    const parent = this.#rows.wide ? this.#body : this.#rows.canvas(selected.list);
-    if (parent !== undefined && details.node.parentNode !== parent) parent.append(details.node);
-    const top = this.#rows.wide ? "" : `${(selected.index + 1) * this.#rows.row}px`;
+    const parent = this.#rows.wide ? this.#body : this.#rows.node;
+    if (details.node.parentNode !== parent) parent.append(details.node);
+    const top = this.#rows.wide ? "" : `${this.#rows.bottom(selected)}px`;
     css(details.node, "top", top);
     details.update();
   }
@@ -155,6 +162,7 @@ export class QueueView {
     const inRow = this.#rows.viewOf(target) !== undefined;
     let command = commandOf(event, onRow);
     if (!onRow && inRow && event.key === "ArrowLeft") command = "left";
+    if (!onRow && inRow && event.key === "ArrowRight") command = "right";
     if (command === null || (this.#obey(command, target) && command !== "leave")) {
       if (command !== null) event.preventDefault();
       if (command === "undo") event.stopPropagation();
@@ -166,16 +174,36 @@ export class QueueView {
     const view = this.#rows.viewOf(target);
     if (command === "undo") return this.context.undo();
     if (command === "pause") this.context.togglePause();
-    else if (command === "filter") this.#rows.focusFilter();
+    else if (command === "filter") this.#filter.input.focus();
     else if (command === "leave") this.#leave(target);
-    else if (command === "left") view?.node.focus();
-    else if (command === "right") view?.button.node.focus();
+    else if (command === "left") this.#left(view, target);
+    else if (command === "right") this.#right(view, target);
     else if (command.startsWith("move-")) this.#reorder(command, view?.row);
     else if (command === "open") {
-      if (view?.row !== undefined) this.#toggle(view.row);
-    } else if (command === "remove" || command === "force") this.#stop(command, view?.row);
+      if (view?.group !== undefined) this.#lists.toggle(view.group);
+      else if (view?.row !== undefined) this.#toggle(view.row);
+    } else if (command === "remove" && view instanceof GroupRow) view.line.press();
+    else if (command === "remove" || command === "force") this.#stop(command, view?.row);
     else this.#rows.go(command);
     return true;
+  }
+
+  /** From a button to its row, from an open group to the closed one, from a job to its group. */
+  #left(view: ReturnType<Scroller["viewOf"]>, target: Element): void {
+    if (view === undefined) return;
+    if (target !== view.node) view.node.focus();
+    else if (view.group !== undefined && this.#lists.isOpen(view.group)) {
+      this.#lists.toggle(view.group);
+    } else {
+      const parent = this.#lists.parentOf(view);
+      if (parent !== null) this.#rows.goTo(parent);
+    }
+  }
+
+  #right(view: ReturnType<Scroller["viewOf"]>, target: Element): void {
+    const group = target === view?.node ? view.group : undefined;
+    if (group !== undefined && !this.#lists.isOpen(group)) this.#lists.toggle(group);
+    else view?.focusAct();
   }
 
   #leave(target: Element): void {
@@ -189,6 +217,7 @@ export class QueueView {
   #stop(command: "remove" | "force", row: Row | undefined): void {
     if (row === undefined || !this.context.enabled) return;
     const view = this.#rows.view(row.id);
+    if (view instanceof GroupRow) return;
     if (command === "force" && row.status === "running") this.context.cancel(row, true);
     else if (row.status === "running" && row.cancel_phase === null) view?.button.press();
     else if (row.status === "pending" && !row.held) this.context.remove(row);

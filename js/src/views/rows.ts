@@ -148,8 +148,11 @@ export class RowView {
   row: Row | undefined;
   list: ListName = "running";
   index = -1;
-  /** How many are ahead of it, in words; `Places` draws it. */
+  key = "";
+  readonly group = undefined;
+  /** How many are ahead of it, in words, and its place in the queue; `Places` draws them. */
   ahead = "";
+  place = "";
   #icon = this.#part("icon");
   #title = this.#part("title");
   #same = this.#part("same");
@@ -166,17 +169,20 @@ export class RowView {
     this.#part("acts").append(this.button.node);
   }
 
+  focusAct(): void {
+    this.button.node.focus();
+  }
+
   #part(kind: string): HTMLElement {
     return this.node.querySelector(`.jqw-${kind}`) as HTMLElement;
   }
 
   /** Bring the row up to date. `still`: it has ended and waits under the pointer, without acts. */
   update(
-    row: Row | undefined, index: number, selected: boolean, still: boolean, beside: Beside,
+    row: Row | undefined, selected: boolean, still: boolean, beside: Beside,
   ): void {
     this.row = row;
-    this.index = index;
-    attr(this.node, "aria-rowindex", index + 1);
+    this.ahead = this.place = "";
     this.node.classList.toggle("jqw-empty", row === undefined);
     if (row === undefined) {
       setText(this.#title, "…");
@@ -185,6 +191,7 @@ export class RowView {
     const { context } = this;
     const requested = context.pendingActs.get(row.id)?.kind ?? "";
     const words = wordsOf(row, requested, context.store, context.now());
+    if (this.list !== "pending") [words.info, words.ahead] = [words.info || words.ahead, ""];
     const waits = row.status === "pending";
     if (still) words.act = "none";
     if (words.act === "none" && this.button.node.matches(":focus")) {
@@ -209,6 +216,7 @@ export class RowView {
     this.#note("attempt", row.attempt > 1 ? `attempt ${row.attempt}` : "");
     this.#drawBar(row, words);
     this.ahead = words.ahead;
+    this.place = waits && row.position !== null ? String(row.position + 1) : "";
     attr(this.#info, "aria-label", words.ahead || null);
     setText(this.#info, words.info);
     const said = lengthOf(words.info);

@@ -1,19 +1,22 @@
-// The three lists in one scroller: which rows are drawn, where they stand, what keeps the focus.
+// The list: which rows of its three sections are drawn, where they stand, what keeps the focus.
 
 import { LISTS, type ListName, type Row } from "../protocol";
 import { active, attr, css, div, h, setText, show, span } from "../ui/dom";
 import { dragRows } from "../ui/drag";
 import type { Command } from "../ui/keys";
-import { GAP_ROWS, Layout, place, ROW } from "../ui/list";
+import { GAP_ROWS, Layout, LEAST_GAP, place, ROW } from "../ui/list";
 import type { Context } from "./context";
-import type { Filter } from "./filter";
-import type { Lists, Spot } from "./lists";
+import { Nothing, type Filter } from "./filter";
+import { GroupRow } from "./groups";
+import type { Entry, Lists, Spot } from "./lists";
 import { Places } from "./places";
 import { RowView } from "./rows";
 
-const NAMES: Record<ListName, [head: string, label: string]> = {
-  running: ["Running", "Running"], pending: ["Next", "Queued"], history: ["Done", "Finished"],
+const NAMES: Record<ListName, string> = {
+  running: "Running", pending: "Queued", history: "Finished",
 };
+
+type Drawn = RowView | GroupRow;
 
 interface Anchor {
   key: string;
@@ -26,6 +29,7 @@ interface Part {
   name: HTMLElement;
   canvas: HTMLElement;
   grid: HTMLElement;
+  before: number; // the `aria-rowindex` of its first row
 }
 
 export interface Current extends Spot {
@@ -40,11 +44,14 @@ export class Scroller {
   row = ROW;
   /** Width without details, in px, were its letters of usual size. */
   width = 0;
+  /** How many rows details under a row are high. */
+  gapRows = GAP_ROWS;
   /** The scrollTop, in px. */
   top = 0;
-  #empty = h("p", { class: "jqw-note" });
+  #tree = h("div", { role: "treegrid", "aria-label": "Jobs", class: "jqw-tree" });
+  #empty: Nothing;
   #parts = new Map<ListName, Part>();
-  #views = new Map<string, RowView>();
+  #views = new Map<string, Drawn>();
   #places = new Places(this.node);
   #layout = new Layout([], 0);
   #current: Current | null = null;
@@ -60,7 +67,8 @@ export class Scroller {
     signal: AbortSignal,
   ) {
     for (const list of LISTS) this.#addPart(list);
-    this.node.append(this.#empty);
+    this.#empty = new Nothing(context, filter);
+    this.node.append(this.#tree, this.#empty.node);
     this.#listen(signal);
   }
 
@@ -76,12 +84,12 @@ export class Scroller {
       }
       const total = this.lists.total(spot.list);
       spot.index = Math.max(0, Math.min(spot.index, total - 1));
-      const other = this.lists.row(spot.list, spot.index);
-      if (other === undefined) continue; // it is only out of view
+      const other = this.lists.entry(spot.list, spot.index);
+      if (other === undefined || other.key === other.hole) continue; // it is only out of view
       // Another row has its place: that takes over; details of a row that a filter hides close.
       if (spot === this.selected) {
-        if (this.filter.covers(spot.list)) spot.index = -1;
-      } else if (!this.#rename(id, other.id)) spot.key = other.id;
+        if (this.filter.found !== null) spot.index = -1;
+      } else if (!this.#rename(id, other.key)) spot.key = other.key;
     }
   }
 
@@ -94,23 +102,34 @@ export class Scroller {
     this.#layout = new Layout(
       LISTS.map((list) => {
         const total = this.lists.total(list);
-        const shown = total > 0 || (list === "history" && this.#filterShown);
+        const shown = total > 0;
         const here = !this.wide && this.selected?.list === list && total > 0;
         const gapAfter = here && this.selected ? this.selected.index : -1;
-        return { total, shown, gapAfter, gap: GAP_ROWS * this.row };
+        return { total, shown, gapAfter, gap: this.gapRows * this.row };
       }),
       this.top + this.#height,
       this.row,
     );
-    LISTS.forEach((list, at) => this.#frame(list, at));
-    show(this.#empty, this.#layout.height === 0);
-    setText(this.#empty, this.context.store.ended > 0 ? "No jobs to show" : "No jobs yet");
+    let before = 0;
+    LISTS.forEach((list, at) => {
+      this.#frame(list, at, before);
+      const total = this.lists.total(list);
+      before += total > 0 ? total + 1 : 0;
+    });
+    attr(this.#tree, "aria-rowcount", before);
+    show(this.#tree, before > 0);
+    const groups = this.filter.found?.groups ?? this.context.store.groups;
+    const { classList } = this.#tree;
+    classList.toggle("jqw-with-failed", groups.some((group) => group.retriable > 0));
+    classList.toggle("jqw-with-end", groups.some((group) => group.done_at !== null));
+    this.#empty.update(before === 0);
     // Only where the lists end in view, what was written moves what was read.
     if (this.top + this.#height >= Math.min(height, this.#layout.height)) this.#measure();
     this.#restore(anchor);
     const seen = new Set<string>();
     const focused = this.#focusedRow();
     const wanted = LISTS.map((list, at) => this.#inView(list, at, seen));
+    this.lists.shown();
     const focusedInside = this.#activeElement();
     LISTS.forEach((list, at) => {
       const grid = this.#parts.get(list)?.grid;
@@ -126,6 +145,13 @@ export class Scroller {
     this.drawn();
   }
 
+  /** Take as many rows for details as are in view at once with their row; `most`: px in view. */
+  fit(most: number): void {
+    const rows = Math.floor(most / this.row) - 3;
+    this.gapRows = Math.max(LEAST_GAP, Math.min(GAP_ROWS, rows));
+    this.node.style.setProperty("--jqw-gap", String(this.gapRows));
+  }
+
   /** Height of all lists, in view or not, in px. */
   get height(): number {
     return this.#layout.height;
@@ -137,7 +163,8 @@ export class Scroller {
     const layout = this.#layout;
     const { row } = this;
     const top = layout.top(list, index);
-    const rows = 1 + this.#below(list) + (layout.blocks[list]?.gapAfter === index ? GAP_ROWS : 0);
+    const gap = layout.blocks[list]?.gapAfter === index ? this.gapRows : 0;
+    const rows = 1 + this.#below(list) + gap;
     const highest = top - row;
     const lowest = top + rows * row - scroller.clientHeight;
     if (scroller.scrollTop > highest || lowest > highest) scroller.scrollTop = Math.max(0, highest);
@@ -166,7 +193,7 @@ export class Scroller {
       list += 1;
     }
     const name = LISTS[list] ?? "running";
-    const key = this.lists.row(name, at)?.id ?? `#${name}${at}`;
+    const key = this.lists.entry(name, at)?.key ?? "";
     this.#current = { list: name, index: at, key };
     this.#hovered = null;
     this.bring(list, at);
@@ -175,44 +202,48 @@ export class Scroller {
     this.#views.get(this.#current.key)?.node.focus({ preventScroll: true });
   }
 
-  viewOf(target: EventTarget | null): RowView | undefined {
+  /** Make the row of a place the current one. */
+  goTo({ list, index }: Spot): void {
+    const key = this.lists.entry(list, index)?.key;
+    if (key === undefined) return;
+    this.#current = { list, index, key };
+    this.go("stay");
+  }
+
+  viewOf(target: EventTarget | null): Drawn | undefined {
     const node = target instanceof Element ? target.closest(".jqw-row") : null;
     if (node === null) return undefined;
     for (const view of this.#views.values()) if (view.node === node) return view;
     return undefined;
   }
 
-  /** Where the rows of a list stand. */
-  canvas(list: ListName): HTMLElement | undefined {
-    return this.#parts.get(list)?.canvas;
+  /** Where the row of a place ends, in px from the beginning of the list. */
+  bottom({ list, index }: Spot): number {
+    return this.#layout.top(LISTS.indexOf(list), index) + this.row;
   }
 
-  /** The drawn row of a job, or of a place (`#list0`) whose job is not known yet. */
-  view(key: string): RowView | undefined {
+  /** The drawn row of a job or a group, or of a place where nobody knows yet what stands there. */
+  view(key: string): Drawn | undefined {
     return this.#views.get(key);
-  }
-
-  focusFilter(): void {
-    const header = this.#parts.get("history")?.header;
-    if (header !== undefined) show(header, true);
-    this.filter.input.focus();
   }
 
   // -- drawing ----------------------------------------------------------------------------------
 
   #addPart(list: ListName): void {
-    const [head, label] = NAMES[list];
-    const name = span("head-name", head);
-    const header = h("div", { class: `jqw-header jqw-header-${list}` }, name);
-    if (list === "history") header.append(this.filter.node);
-    const grid = h("div", { role: "grid", "aria-label": label, class: "jqw-grid" });
-    const canvas = div("canvas", grid);
+    const name = span("head-name");
+    attr(name, "role", "gridcell");
+    const header = h("div", {
+      class: `jqw-header jqw-header-${list}`, role: "row",
+      "aria-level": 1, "aria-label": NAMES[list],
+    }, name);
+    const grid = h("div", { role: "rowgroup", "aria-label": NAMES[list], class: "jqw-grid" });
+    const canvas = h("div", { role: "presentation", class: "jqw-canvas" }, grid);
     if (list === "pending") canvas.append(this.#places.node);
-    this.node.append(header, canvas);
-    this.#parts.set(list, { header, name, canvas, grid });
+    this.#tree.append(header, canvas);
+    this.#parts.set(list, { header, name, canvas, grid, before: 0 });
   }
 
-  #frame(list: ListName, at: number): void {
+  #frame(list: ListName, at: number, before: number): void {
     const block = this.#layout.blocks[at];
     const part = this.#parts.get(list);
     if (block === undefined || part === undefined) return;
@@ -222,8 +253,9 @@ export class Scroller {
     // Headers of lists further down stand at the bottom: one sees that there is more, and how much.
     css(part.header, "bottom", this.wide || list === "history" ? `${bottom}px` : "auto");
     css(part.canvas, "height", `${this.#layout.canvas(block)}px`);
-    attr(part.grid, "aria-rowcount", block.total);
-    setText(part.name, `${NAMES[list][0]} ${this.filter.told(list)}`);
+    attr(part.header, "aria-rowindex", before + 1);
+    part.before = before + 2;
+    setText(part.name, `${NAMES[list]} ${this.filter.told(list)}`);
   }
 
   /** Lists below that one whose headers stand at the bottom. */
@@ -233,7 +265,7 @@ export class Scroller {
   }
 
   /** The rows of a list that are in view, and the current one wherever it is; up to date. */
-  #inView(list: ListName, at: number, seen: Set<string>): RowView[] {
+  #inView(list: ListName, at: number, seen: Set<string>): Drawn[] {
     const [first, last] = this.#layout.range(at, this.top, this.#height);
     this.lists.show(list, first, last);
     const indices: number[] = [];
@@ -244,33 +276,61 @@ export class Scroller {
       else indices.push(current.index);
     }
     const block = this.#layout.blocks[at];
-    const views: RowView[] = [];
+    const views: Drawn[] = [];
     const ahead: string[] = new Array(last - first).fill("");
+    const places = [...ahead];
     let end = 0; // px, of the row before
     for (const index of indices) {
-      const row = this.lists.row(list, index);
-      const away = row === undefined && current?.list === list && current.index === index;
-      const key = row?.id ?? (away && current ? current.key : `#${list}${index}`);
-      if (seen.has(key) || block === undefined) continue;
+      const entry = this.lists.entry(list, index);
+      if (entry === undefined || block === undefined) continue;
+      const isKnown = entry.key !== entry.hole;
+      const away = !isKnown && current?.list === list && current.index === index;
+      const key = away && current ? current.key : entry.key;
+      if (seen.has(key)) continue;
       seen.add(key);
-      if (row !== undefined) this.#rename(`#${list}${index}`, key);
-      let view = this.#views.get(key);
-      if (view === undefined) this.#views.set(key, (view = new RowView(this.context)));
+      if (isKnown) this.#rename(entry.hole, key);
+      const view = this.#drawn(key, entry);
       const top = this.#layout.within(block, index);
       css(view.node, "marginTop", top === end ? "" : `${top - end}px`);
       end = top + this.row;
       const selected = this.selected?.key === key;
-      const beside = (by: number): Row | undefined => this.lists.row(list, index + by);
-      view.update(row ?? view.row, index, selected, this.lists.still.has(key), beside);
       view.list = list;
+      if (view instanceof GroupRow) view.update(entry.group ?? view.group, entry.open);
+      else {
+        const beside = (by: number): Row | undefined => this.lists.row(list, index + by);
+        view.update(entry.row ?? view.row, selected, this.lists.still.has(key), beside);
+        if (index >= first && index < last) {
+          ahead[index - first] = view.ahead;
+          places[index - first] = view.place;
+        }
+      }
+      this.#place(view, index, entry);
       views.push(view);
-      if (index >= first && index < last) ahead[index - first] = view.ahead;
     }
     if (list === "pending" && block !== undefined) {
       const top = this.#layout.within(block, first);
-      this.#places.draw(top, first, ahead, block.gapAfter + 1 - first);
+      this.#places.draw(top, places, ahead, block.gapAfter + 1 - first, this.gapRows);
     }
     return views;
+  }
+
+  #drawn(key: string, entry: Entry): Drawn {
+    const known = this.#views.get(key);
+    if (known !== undefined && entry.isGroup === known instanceof GroupRow) return known;
+    const view = entry.isGroup ? new GroupRow(this.context) : new RowView(this.context);
+    view.key = key;
+    this.#views.set(key, view);
+    return view;
+  }
+
+  /** Say where a row stands, to us and to who does not see it. */
+  #place(view: Drawn, index: number, entry: Entry): void {
+    view.index = index;
+    const { node } = view;
+    attr(node, "aria-rowindex", (this.#parts.get(view.list)?.before ?? 1) + index);
+    attr(node, "aria-level", entry.level);
+    attr(node, "aria-posinset", entry.at + 1);
+    attr(node, "aria-setsize", entry.of);
   }
 
   /** A row that was drawn before its job was known becomes that job's row. */
@@ -279,12 +339,9 @@ export class Scroller {
     if (!from.startsWith("#") || view === undefined || this.#views.has(to)) return false;
     this.#views.delete(from);
     this.#views.set(to, view);
+    view.key = to;
     if (this.#current?.key === from) this.#current.key = to;
     return true;
-  }
-
-  get #filterShown(): boolean {
-    return this.filter.active || active(this.node) === this.filter.input;
   }
 
   // -- what stays in view -----------------------------------------------------------------------
@@ -331,7 +388,7 @@ export class Scroller {
     return element instanceof HTMLElement && this.node.contains(element) ? element : null;
   }
 
-  #focusedRow(): RowView | null {
+  #focusedRow(): Drawn | null {
     const element = this.#activeElement();
     if (element === null) return null;
     for (const view of this.#views.values()) if (view.node.contains(element)) return view;
@@ -339,7 +396,7 @@ export class Scroller {
   }
 
   /** Move the focus along with a row that went to another list, or on to another if it is gone. */
-  #refocus(view: RowView | null, element: HTMLElement | null): void {
+  #refocus(view: Drawn | null, element: HTMLElement | null): void {
     if (view === null || element === null || this.#activeElement() === element) return;
     if (view.node.isConnected) element.focus({ preventScroll: true });
     else if (this.#current !== null) {
@@ -354,7 +411,7 @@ export class Scroller {
 
   // -- pointer ----------------------------------------------------------------------------------
 
-  #setCurrent(view: RowView): void {
+  #setCurrent(view: Drawn): void {
     for (const [key, item] of this.#views) {
       if (item !== view) continue;
       this.#current = { list: view.list, index: view.index, key };
@@ -378,7 +435,7 @@ export class Scroller {
     const { context, lists, node } = this;
     node.addEventListener("scroll", context.invalidate, { signal, passive: true });
     node.addEventListener("pointermove", (event) => {
-      this.#hovered = this.viewOf(event.target)?.row?.id ?? null;
+      this.#hovered = this.viewOf(event.target)?.key ?? null;
       lists.pointerMoved();
     }, { signal });
     node.addEventListener("pointerleave", () => {
@@ -390,7 +447,7 @@ export class Scroller {
       const view = this.viewOf(event.target);
       if (view !== undefined) this.#setCurrent(view);
     }, { signal });
-    const canvas = this.canvas("pending");
+    const canvas = this.#parts.get("pending")?.canvas;
     if (canvas === undefined) return;
     dragRows({
       scroller: node,

@@ -20,7 +20,7 @@ export interface Act {
   value: number;
 }
 
-const NO_FILTER = { covers: () => false, rows: () => [] } as unknown as Filter;
+const NO_FILTER = { found: null, view: null } as unknown as Filter;
 const TICK = 1_000; // ms, as in the real view
 
 export class Page {
@@ -86,8 +86,6 @@ export class View {
   readonly lists: Lists;
   /** Drawn since it was last looked at. */
   drawn = false;
-  /** Of the slices that the windows hold. */
-  private revs: Record<ListName, number> = { running: -1, pending: -1, history: -1 };
   /** Since when acts wait for their answers, in seconds. */
   private open = new Set<{ since: number }>();
   /** What was acted on. */
@@ -103,10 +101,9 @@ export class View {
       this.frame ??= setTimeout(() => this.draw(), delay);
     });
     this.lists = new Lists(this.context, NO_FILTER);
-    for (const list of LISTS) this.watch(list);
     this.listen();
     this.follower = new Follower(model, this.context, (part) => {
-      this.lists.windows[part.list].push(part);
+      this.lists.push(part);
     });
     this.timer = setInterval(() => this.follower.tick(), TICK);
   }
@@ -125,7 +122,18 @@ export class View {
     if (what === "undo") return context.undo() ? { told: "undo" } : null;
     if (what === "clear") return this.did("clear", () => context.clearHistory());
     if (what === "find") {
-      void context.ask("find", { text: "job" });
+      const view = { text: value > 3 ? "job" : "", status: value > 5 ? "failed" : "" };
+      void context.ask("list", { view });
+      void context.ask("rows", { list, start: index, end: index + 20, view });
+      return null;
+    }
+    if (what === "kinds") {
+      void context.ask("kinds");
+      return null;
+    }
+    if (what === "open group") {
+      const entry = this.lists.entry(list, index);
+      if (entry?.group !== undefined) this.lists.toggle(entry.group);
       return null;
     }
     if (what === "cancel group" || what === "retry group") {
@@ -139,10 +147,6 @@ export class View {
     }
     if (what === "look back") {
       this.lookBack(1 + index, value);
-      return null;
-    }
-    if (what === "find group") {
-      void context.ask("find", { text: "", group: value });
       return null;
     }
     if (row === undefined) return null;
@@ -198,11 +202,11 @@ export class View {
     const { summary } = store;
     const shown = this.onScreen();
     const lists = LISTS.map((list) => shown[list].map((row) =>
-      row && [row.id, row.status, row.attempt]));
+      row && "status" in row ? [row.id, row.status, row.attempt] : null));
     const oldest = Math.min(...[...this.open].map(({ since }) => since));
     return {
       epoch: summary.epoch, seq: summary.seq, rev: summary.rev, lists,
-      windows: LISTS.map((list) => this.revs[list]), busy: store.busy, gone: rpc.gone,
+      windows: LISTS.map((list) => this.lists.windows.get(`${list} 0`)?.rev ?? -1), busy: store.busy, gone: rpc.gone,
       pendingActs: [...this.touched].filter((id) => pendingActs.get(id) !== undefined),
       waits: this.open.size > 0 ? this.context.page() - oldest : 0, late: rpc.late,
     };
@@ -215,7 +219,7 @@ export class View {
     return {
       ...this.seen(), summary: store.summary, totals, range: this.ranges(), rows: this.onScreen(),
       traits: { running: store.running, head: store.head, history: store.history },
-      groups: store.groups,
+      groups: store.groups, opened: this.lists.opened(),
     };
   }
 
@@ -224,17 +228,6 @@ export class View {
     if (this.frame !== null) clearTimeout(this.frame);
     this.follower.close();
     this.context.close();
-  }
-
-  /** Note which revision a window holds. */
-  private watch(list: ListName): void {
-    const window = this.lists.windows[list];
-    const push = window.push.bind(window);
-    window.push = (part) => {
-      push(part);
-      const taken = part.rows.length > 0 && window.row(part.start) === part.rows[0];
-      if (taken) this.revs[list] = part.rev;
-    };
   }
 
   /** Note how long acts wait. */
@@ -269,14 +262,18 @@ export class View {
     return Object.fromEntries(entries) as Record<ListName, Range>;
   }
 
-  private onScreen(): Record<ListName, (Row | null)[]> {
+  /** Jobs as they are known; of groups who they are, and whether they are open. */
+  private onScreen(): Record<ListName, (Row | Plain | null)[]> {
     const ranges = this.ranges();
     const entries = LISTS.map((list) => {
       const [first, last] = ranges[list];
       const places = Array.from({ length: last - first }, (_, at) => first + at);
-      return [list, places.map((place) => this.lists.row(list, place) ?? null)];
+      return [list, places.map((place) => {
+        const { row, group, open } = this.lists.entry(list, place) ?? {};
+        return row ?? (group === undefined ? null : { group: group.id, open });
+      })];
     });
-    return Object.fromEntries(entries) as Record<ListName, (Row | null)[]>;
+    return Object.fromEntries(entries) as Record<ListName, (Row | Plain | null)[]>;
   }
 
   private draw(): void {
@@ -287,10 +284,10 @@ export class View {
     if (epoch !== this.epoch) {
       this.epoch = epoch;
       this.lists.reset(epoch);
-      this.revs = { running: -1, pending: -1, history: -1 };
     }
     this.lists.refresh();
     const ranges = this.ranges();
     for (const list of LISTS) this.lists.show(list, ...ranges[list]);
+    this.lists.shown();
   }
 }

@@ -1,6 +1,6 @@
 // A queue in the page: the model that anywidget would give, with the kernel's side of protocol 1.
 
-import type { ListName, Model, Plain, Row } from "../../src/protocol";
+import type { ListName, Model, PartName, Plain, Row } from "../../src/protocol";
 import { columnsOf } from "../../src/row";
 
 type Callback = (...args: unknown[]) => void;
@@ -15,8 +15,15 @@ export function makeRow(id: string, given: Partial<Row> = {}): Row {
 
 const GROUP = [
   "id", "name", "done_at", "pending", "running", "completed", "failed", "cancelled", "retriable",
-  "more", "kinds",
+  "more", "kinds", "listed",
 ];
+const SECTIONS = ["running", "pending", "history"] as const;
+
+/** What a list shows: rows of the three sections, and groups with their jobs. */
+interface Listing {
+  rows: Record<ListName, Row[]>;
+  groups: Plain[][];
+}
 
 /** A group as the kernel sends it. */
 export function sentGroup(group: Plain): unknown[] {
@@ -52,7 +59,7 @@ export class Kernel {
   private seq = 0;
   private rev = 0;
   private epoch = "e1";
-  private watched = new Map<string, { cid: string; list: ListName; start: number; end: number }>();
+  private watched = new Map<string, { cid: string; list: PartName; group: number; start: number; end: number }>();
 
   constructor(
     readonly view: "queue" | "job" | "group" = "queue",
@@ -109,7 +116,7 @@ export class Kernel {
       proto: 1, epoch: this.epoch, seq: this.seq, rev: this.rev, t: Date.now() / 1000, name: this.name,
       phase: this.phase, paused: this.paused, counts,
       cleared: undoable ? { count: this.hidden.length, until: this.undoUntil } : null, lag: 0, beat: 1, max_running: 1,
-      cancel_timeout: 5, note: "",
+      cancel_timeout: 5, note: "", listed: this.listed(),
     };
     const rows = (list: Row[], most: number): Plain[] =>
       list.slice(0, most).map((row) => ({ ...row }));
@@ -118,15 +125,15 @@ export class Kernel {
     const next: Plain = {
       view: this.view, job_id: "", summary, running: queue ? rows(this.running, 8) : [],
       head: queue ? rows(this.pending, 25) : [], history: queue ? rows(this.history, Math.min(20, this.shown)) : [],
-      groups: queue || this.view === "group" ? this.groups.map(sentGroup) : [],
+      groups: queue ? this.sentGroups(this.listing()) : this.view === "group" ? this.groups.map(sentGroup) : [],
       job: { ...job }, resources: this.resources, features: { unload: true },
       bell: this.bell,
     };
     if (!deliver) return;
     this.traits = next;
     for (const name of Object.keys(next)) this.emit(`change:${name}`);
-    for (const { cid, list, start, end } of this.watched.values()) {
-      this.emit("msg:custom", { t: "rows", cid, ...this.part(list, start, end) });
+    for (const { cid, list, group, start, end } of this.watched.values()) {
+      this.emit("msg:custom", { t: "rows", cid, ...this.part(list, group, start, end) });
     }
   }
 
@@ -134,10 +141,51 @@ export class Kernel {
     for (const callback of this.callbacks.get(event) ?? []) callback(...args);
   }
 
-  private part(list: ListName, start: number, end: number): Plain {
-    const all = this[list];
+  /** All that a list shows, or what a view leaves of it. */
+  private listing(view: Plain = {}): Listing {
+    const words = String(view["text"] ?? "").toLowerCase();
+    const status = String(view["status"] ?? "");
+    const kind = String(view["kind"] ?? "");
+    const fits = (row: Row): boolean =>
+      (status === "" || row.status === status) && (kind === "" || kindOf(row) === kind) &&
+      `${row.title} ${row.args} ${row.status} ${row.error ?? ""}`.toLowerCase().includes(words);
+    const all = Object.keys(view).length === 0;
+    const of = (list: ListName): Row[] => all ? this[list] : this[list].filter(fits);
+    const rows = { running: of("running"), pending: of("pending"), history: of("history") };
+    const has = (group: Plain, list: ListName): boolean =>
+      rows[list].some((row) => row.group === group["id"]);
+    const groups: Plain[][] = [[], [], []];
+    for (const group of this.groups) {
+      const at = all
+        ? (Number(group["running"]) > 0 ? 0 : Number(group["pending"]) > 0 || group["more"] ? 1 : 2)
+        : SECTIONS.findIndex((list) => has(group, list));
+      if (at >= 0) groups[at]?.push(group);
+    }
+    return { rows, groups };
+  }
+
+  private sentGroups({ rows, groups }: Listing, start = 0, end = 20): unknown[] {
+    return groups.flat().slice(start, end).map((group) =>
+      sentGroup({ ...group, listed: members(rows, Number(group["id"])).length }));
+  }
+
+  private listed(): Plain {
+    const kept = ["completed", "failed", "cancelled"].map((status) =>
+      this.history.filter((row) => row.status === status).length);
+    return { ...sizes(this.listing()), kept };
+  }
+
+  private part(list: PartName, group: number, start: number, end: number, view?: Plain): Plain {
+    const listing = this.listing(view);
+    const where = { epoch: this.epoch, rev: this.rev, list, start };
+    if (list === "groups") {
+      const groups = this.sentGroups(listing, start, end);
+      return { ...where, total: listing.groups.flat().length, rows: groups };
+    }
+    const all = list === "group" ? members(listing.rows, group)
+      : listing.rows[list].filter((row) => row.group === 0);
     const rows = all.slice(start, end).map((row) => ({ ...row }));
-    return { epoch: this.epoch, rev: this.rev, list, start, total: all.length, rows };
+    return { ...where, ...(group && { group }), total: all.length, rows };
   }
 
   private answer(message: Plain): void {
@@ -156,27 +204,30 @@ export class Kernel {
       this.history.find((item) => item.id === id);
     const done = { ok: true, v: { rev: this.rev + 1 } };
     const now = Date.now() / 1000;
-    const list = a["list"] as ListName;
+    const list = a["list"] as PartName;
+    const group = Number(a["group"] ?? 0);
+    const view = a["view"] as Plain | undefined;
     if (op === "rows") {
-      return { ok: true, v: this.part(list, Number(a["start"]), Number(a["end"])) };
+      return { ok: true, v: this.part(list, group, Number(a["start"]), Number(a["end"]), view) };
     }
     if (op === "watch") {
-      const window = { cid, list, start: Number(a["start"]), end: Number(a["end"]) };
-      this.watched.set(cid + list, window);
-    } else if (op === "unwatch") this.watched.delete(cid + list);
-    else if (op === "find") {
-      const words = String(a["text"]).toLowerCase();
-      const has = (item: Row): boolean =>
-        `${item.title} ${item.args} ${item.status}`.toLowerCase().includes(words);
-      const ended = this.history.filter((item) => ["", item.status].includes(String(a["status"])));
-      const lists = [words === "" ? [] : this.running, words === "" ? [] : this.pending, ended]
-        .map((rows) => rows.filter(has));
-      const [running, pending, history] = lists.map((rows) => rows.length);
-      const rows: Row[] = [];
-      lists.sort((a, b) => a.length - b.length).forEach((list, at) => {
-        rows.push(...list.slice(0, Math.floor((200 - rows.length) / (3 - at))));
-      });
-      return { ok: true, v: { running, pending, history, rows } };
+      const window = { cid, list, group, start: Number(a["start"]), end: Number(a["end"]) };
+      this.watched.set(`${cid}${list}${group}`, window);
+    } else if (op === "unwatch") this.watched.delete(`${cid}${list}${group}`);
+    else if (op === "list") {
+      const listing = this.listing(view);
+      const first = (name: ListName): Plain[] =>
+        listing.rows[name].filter((item) => item.group === 0).slice(0, 25).map((item) => ({ ...item }));
+      return { ok: true, v: {
+        running: first("running"), pending: first("pending"), history: first("history"),
+        groups: this.sentGroups(listing), listed: sizes(listing), rev: this.rev,
+      } };
+    } else if (op === "kinds") {
+      const counts = new Map<string, number>();
+      for (const item of this.history) {
+        if (item.status === "failed") counts.set(kindOf(item), (counts.get(kindOf(item)) ?? 0) + 1);
+      }
+      return { ok: true, v: { kinds: [...counts].sort((one, other) => other[1] - one[1]) } };
     } else if (op === "pause") this.paused = { reason: "in the widget", since: now };
     else if (op === "resume") this.paused = null;
     else if (op === "start") this.phase = "started";
@@ -242,4 +293,20 @@ export class Kernel {
   }
 }
 
-const QUIET = ["snapshot", "rows", "log", "job", "result", "find", "unwatch"];
+function kindOf(row: Row): string {
+  return (row.error ?? "").split(":", 1)[0] ?? "";
+}
+
+function members(rows: Record<ListName, Row[]>, group: number): Row[] {
+  return SECTIONS.flatMap((list) => rows[list]).filter((row) => row.group === group);
+}
+
+function sizes({ rows, groups }: Listing): Plain {
+  return {
+    singles: SECTIONS.map((list) => rows[list].filter((row) => row.group === 0).length),
+    groups: groups.map((some) => some.length),
+    jobs: SECTIONS.map((list) => rows[list].length),
+  };
+}
+
+const QUIET = ["snapshot", "rows", "log", "job", "result", "list", "kinds", "unwatch"];

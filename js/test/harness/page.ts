@@ -2,6 +2,7 @@
 
 import axe from "axe-core";
 import widget from "../../src/index";
+import type { Row } from "../../src/protocol";
 import { Kernel, makeRow } from "./kernel";
 
 const ESC = "\u001b";
@@ -146,8 +147,40 @@ function sweeps(kernel: Kernel): void {
   ];
 }
 
+/** Groups with their jobs, one open and two closed, and jobs in none. */
+function tree(kernel: Kernel): void {
+  everyday(kernel);
+  const job = (id: string, group: number, given: Partial<Row>): Row =>
+    makeRow(id, { group, title: "train", name: "train", ...given });
+  kernel.running.unshift(
+    job("a1", 3, {
+      args: "lr=0.001, depth=3", status: "running", started_at: now() - 41, progress: 0.38,
+      message: "epoch 9", news_at: now() - 1,
+    }),
+  );
+  kernel.pending.push(job("a3", 3, { args: "lr=0.01, depth=3" }));
+  const over = { started_at: now() - 900, completed_at: now() - 120 };
+  kernel.history.push(
+    job("a2", 3, {
+      args: "lr=0.1, depth=3", status: "failed", error: "ValueError: loss is NaN", ...over,
+    }),
+  );
+  for (let i = 0; i < 60; i += 1) {
+    kernel.pending.push(job(`b${i}`, 4, { args: `path='talk_${i}.wav'` }));
+    kernel.history.push(job(`c${i}`, 5, {
+      args: `seed=${i}`, status: i % 6 ? "completed" : "failed",
+      error: i % 6 ? null : i % 12 ? "TimeLimitExceeded: 60 s" : "ValueError: no luck", ...over,
+    }));
+  }
+  kernel.groups = [
+    { id: 3, name: "sweep 7", pending: 1, running: 1, failed: 1, retriable: 1 },
+    { id: 4, name: "transcribe", pending: 60, done_at: now() + 3_600 },
+    { id: 5, name: "seeds", completed: 50, failed: 10, retriable: 10 },
+  ];
+}
+
 const scenes: Record<string, (kernel: Kernel) => void> = {
-  everyday, many, long, sweeps, empty: () => undefined,
+  everyday, many, long, sweeps, tree, empty: () => undefined,
 };
 
 function start(scene: string, view: "queue" | "job" | "group" = "queue"): Kernel {

@@ -9,7 +9,7 @@ const group = (given: Partial<Group>): Group =>
 
 test("what a group does not tell is zero, and garbage is made of the right type", () => {
   const none = { pending: 0, running: 0, completed: 0, failed: 0, cancelled: 0, retriable: 0 };
-  const unknown = { more: 0, done_at: null, kinds: [] };
+  const unknown = { more: 0, done_at: null, kinds: [], listed: 0 };
   assert.deepEqual(group({}), { id: 1, name: "sweep", ...none, ...unknown });
   assert.deepEqual(cleanGroups([[1, "sweep"]]), [group({})]);
   const odd = { id: "x", name: 7, pending: -3, failed: "<b>", more: -9.5, done_at: NaN };

@@ -7,7 +7,7 @@ import { makeRow } from "../harness/kernel";
 
 function part(start: number, end: number, rev: number, epoch = "a"): Part {
   const rows = Array.from({ length: end - start }, (_, i) => makeRow(`j${start + i}-${rev}`));
-  return { epoch, rev, list: "pending", start, total: 1000, rows };
+  return { epoch, rev, list: "pending", group: 0, start, total: 1000, rows };
 }
 
 function make(): { asked: [string, Plain][]; window: ListWindow; settle(): Promise<void> } {

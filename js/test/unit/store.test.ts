@@ -62,9 +62,12 @@ test("three missed heartbeats while jobs run are silence; none are when idle", (
   assert.equal(idle.silent(1000), false);
 });
 
-test("ended jobs that are no longer kept are no rows", () => {
-  const counts = { ...COUNTS, completed: 5_000, history: 100 };
-  assert.equal(storeWith({ counts }).total("history"), 100);
+test("rows of jobs that are in a group stand below it, not beside", () => {
+  const head = [makeRow("one"), makeRow("two", { group: 3 }), makeRow("three")];
+  const store = storeWith({});
+  store.read(traits({ seq: 2 }, { head }));
+  assert.deepEqual(store.rows("pending").map((row) => row.id), ["one", "three"]);
+  assert.deepEqual(store.rows("pending").map((row) => row.position), [0, 2]);
 });
 
 test("the share done counts the present batch only", () => {

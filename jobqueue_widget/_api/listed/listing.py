@@ -1,0 +1,206 @@
+"""The list of a front end: parts of it as they are now, and what a filter finds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Literal
+
+from ..._core.jobs import FAILED, PENDING, RUNNING, JobRecord, JobStatus
+from ..._core.sweeps.group import Group
+from ..._core.sweeps.membership import is_grouped
+from ..._core.sweeps.standing import Coming, listed, sections_of, standings
+from ..._core.texts.words import cancel_text, error_text
+from ..._runtime.engine import Engine
+from ..._secrets.arguments import arguments_line
+from ..rows import RowDict, Rows, add_arguments, row
+
+PartName = Literal["running", "pending", "history", "group", "groups"]
+SECTIONS: tuple[PartName, ...] = ("running", "pending", "history")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list is to show: jobs with a text in their words, of a status, failed of a kind."""
+
+    text: str = ""
+    status: str = ""
+    kind: str = ""
+
+
+def part_of(
+    engine: Engine,
+    name: PartName,
+    start: int,
+    stop: int,
+    number: int = 0,
+    drawings: Sequence[Coming] = (),
+) -> Rows:
+    """Return rows start ≤ i < stop of a part of the whole list, all of one moment.
+
+    "running", "pending" and "history" are the jobs in no group, "group" those of the one with that
+    number, "groups" how the groups stand.
+    """
+    start = max(0, start)
+    stop = max(start, stop)
+    with engine.lock.held:
+        state = engine.state
+        if name == "groups":
+            groups = list(chain(*sections_of(state)))
+            shown = standings(state, groups[start:stop], drawings)
+            return Rows(state.revision, len(groups), shown)
+        if name == "pending":
+            jobs, total = state.order.singles(start, stop), state.order.single_count
+        elif name == "history":
+            jobs, total = state.shelf.singles(start, stop), state.shelf.single_count
+        else:
+            if name == "running":
+                found = [job for job in state.running.values() if not is_grouped(job)]
+            else:
+                named = state.groups.named.values()
+                found = [job for one in named if one.number == number for job in listed(state, one)]
+            jobs, total = found[start:stop], len(found)
+        rows = _rows(engine, jobs)
+        revision = state.revision
+    add_arguments(rows, jobs)
+    return Rows(revision, total, rows)
+
+
+def _rows(engine: Engine, jobs: Sequence[JobRecord]) -> list[RowDict]:
+    order = engine.state.order
+    return [row(engine, job, None if job.entry is None else order.position(job)) for job in jobs]
+
+
+@dataclass(slots=True)
+class Found:
+    """What a filter has found at one moment: in each section groups and jobs that are in none."""
+
+    revision: int
+    singles: dict[PartName, list[JobRecord]]
+    groups: tuple[list[Group], list[Group], list[Group]] = field(
+        default_factory=lambda: ([], [], [])
+    )
+    members: dict[int, list[JobRecord]] = field(default_factory=dict)
+    counts: list[int] = field(default_factory=lambda: [0, 0, 0])  # by what the jobs are
+
+    def jobs(self) -> list[JobRecord]:
+        """List all jobs that were found, as they stand in the list."""
+        parts: list[JobRecord] = []
+        for name, groups in zip(SECTIONS, self.groups, strict=True):
+            for group in groups:
+                parts += self.members[group.number]
+            parts += self.singles[name]
+        return parts
+
+    def part(
+        self,
+        engine: Engine,
+        name: PartName,
+        start: int,
+        stop: int,
+        number: int = 0,
+        drawings: Sequence[Coming] = (),
+    ) -> Rows:
+        """Do as `part_of`, of what was found; the rows are of now."""
+        if name == "groups":
+            groups = list(chain(*self.groups))
+            with engine.lock.held:
+                shown = standings(engine.state, islice(groups, start, stop), drawings)
+            for one in shown:
+                one["listed"] = len(self.members[one["id"]])
+            return Rows(self.revision, len(groups), shown)
+        found = self.members.get(number, []) if name == "group" else self.singles[name]
+        jobs = found[start:stop]
+        with engine.lock.held:
+            rows = _rows(engine, jobs)
+        add_arguments(rows, jobs)
+        return Rows(self.revision, len(found), rows)
+
+    def sizes(self) -> dict[str, list[int]]:
+        """Count groups, jobs in none, and all jobs of each section."""
+        return {
+            "singles": [len(self.singles[name]) for name in SECTIONS],
+            "groups": [len(groups) for groups in self.groups],
+            "jobs": self.counts,
+        }
+
+
+def find(engine: Engine, wanted: Filter) -> Found:
+    """Look at all jobs that lists show. Not under the lock: a `repr` is the user's code."""
+    with engine.lock.held:
+        state = engine.state
+        listed_jobs = (list(state.running.values()), state.order.slice(0), _ended(engine))
+        groups = {group.number: group for group in state.groups.named.values()}
+        by_name = {group.name: group for group in groups.values()}
+        revision = state.revision
+    matches = _matcher(wanted)
+    found = Found(revision, {name: [] for name in SECTIONS})
+    for place, (name, jobs) in enumerate(zip(SECTIONS, listed_jobs, strict=True)):
+        for job in jobs:
+            if not matches(job):
+                continue
+            found.counts[place] += 1
+            number = _group_of(job, by_name)
+            if number in groups:
+                found.members.setdefault(number, []).append(job)
+            else:
+                found.singles[name].append(job)
+    for number, jobs in found.members.items():
+        group = groups[number]
+        statuses = {job.status for job in jobs}
+        section = 0 if RUNNING in statuses else 1 if PENDING in statuses else 2
+        found.groups[section].append(group)
+        jobs.sort(key=group.place_of)
+    for place, several in enumerate(found.groups):
+        several.sort(key=lambda group: group.number, reverse=place == 2)
+    return found
+
+
+def _ended(engine: Engine) -> list[JobRecord]:
+    state = engine.state
+    return list(state.shelf.shown(reversed(state.ended)))
+
+
+def _group_of(job: JobRecord, by_name: dict[str, Group]) -> int:
+    for group in job.groups:
+        if group.number:
+            return group.number
+    named = by_name.get(job.spec.options.group or "")
+    return 0 if named is None else named.number
+
+
+def _matcher(wanted: Filter) -> Callable[[JobRecord], bool]:
+    text, kind = wanted.text.casefold(), wanted.kind
+    status = JobStatus(wanted.status) if wanted.status else None
+
+    def matches(job: JobRecord) -> bool:
+        if status is not None and job.status is not status:
+            return False
+        if kind and (job.status is not FAILED or kind_of(job) != kind):
+            return False
+        return not text or text in searchable(job)
+
+    return matches
+
+
+def searchable(job: JobRecord) -> str:
+    """Return the words of a job in which a list is searched."""
+    spec = job.spec
+    options = spec.options
+    parts = (job.id, spec.name, options.label or "", options.group or "", *options.tags)
+    said = error_text(job) or cancel_text(job) or ""
+    return "\n".join((*parts, job.status, arguments_line(spec), said)).casefold()
+
+
+def kind_of(job: JobRecord) -> str:
+    """Return what a failed job is sorted by, as `group.failures()` does."""
+    return "UnknownFailure" if job.failure is None else job.failure.kind
+
+
+def kinds(engine: Engine) -> Counter[str]:
+    """Count the failed jobs that are shown by their kind."""
+    with engine.lock.held:
+        jobs = _ended(engine)
+    return Counter(kind_of(job) for job in jobs if job.status is FAILED)

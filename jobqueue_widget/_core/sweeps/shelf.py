@@ -1,0 +1,99 @@
+"""The ended jobs that lists show: how many of each status, and those that are in no group."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+
+from ..jobs import JobRecord, JobStatus
+from .membership import is_grouped
+
+
+class Shelf:
+    """Follows the ended jobs that are kept, but for tries that a later one stands for in a group.
+
+    What has a number up to `hidden_to` is hidden: it is kept and not counted.
+    """
+
+    def __init__(self) -> None:
+        self.hidden_to = 0
+        self.counts: Counter[JobStatus] = Counter()
+        self._singles: deque[JobRecord] = deque()  # oldest first, hidden or not
+        self._replaced: set[JobRecord] = set()
+        self._taken_to = 0  # the number of the last one that was let go
+
+    def put(self, job: JobRecord) -> None:
+        """Add a job that has ended."""
+        self._count(job, 1)
+        for group in job.groups:
+            group.last_ended = job.ended_number
+            group.first_ended = group.first_ended or job.ended_number
+        if not is_grouped(job):
+            self._singles.append(job)
+
+    def take(self, job: JobRecord) -> None:
+        """Remove a job that is not kept any more: the oldest of all."""
+        if self._singles and self._singles[0] is job:
+            self._singles.popleft()
+        self._count(job, -1)
+        self._replaced.discard(job)
+        self._taken_to = job.ended_number
+
+    def take_all(self, jobs: Collection[JobRecord]) -> None:
+        """Remove jobs that are not kept any more."""
+        self._singles = deque(job for job in self._singles if job not in jobs)
+        for job in jobs:
+            self._count(job, -1)
+            self._replaced.discard(job)
+
+    def hide(self, up_to: int, ended: Iterable[JobRecord]) -> None:
+        """Hide jobs up to this number, and no others."""
+        self.hidden_to = up_to
+        self.counts.clear()
+        for job in ended:
+            self._count(job, 1)
+
+    def note_group(self, job: JobRecord) -> None:
+        """Note that a job, which may have ended, has come into a group."""
+        if job.status.ended and job in self._singles:
+            self._singles.remove(job)
+
+    def replace(self, job: JobRecord) -> None:
+        """Note that a later try stands for this one in its group."""
+        if job.ended_number > self._taken_to:
+            self._count(job, -1)
+            self._replaced.add(job)
+
+    @property
+    def single_count(self) -> int:
+        """Count the jobs that are shown and in no group."""
+        singles, hidden_to = self._singles, self.hidden_to
+        if not hidden_to:
+            return len(singles)
+        return len(singles) - bisect_right(singles, hidden_to, key=lambda job: job.ended_number)
+
+    def singles(self, start: int, stop: int) -> list[JobRecord]:
+        """Return those at places start ≤ i < stop, newest first."""
+        stop = min(stop, self.single_count)
+        return list(islice(reversed(self._singles), start, max(start, stop)))
+
+    def is_shown(self, job: JobRecord) -> bool:
+        """True if lists show this job, which may not have ended."""
+        return not 0 < job.ended_number <= self.hidden_to and job not in self._replaced
+
+    def shown(self, ended: Iterable[JobRecord]) -> Iterator[JobRecord]:
+        """Choose what lists show of these jobs."""
+        return filter(self.is_shown, ended)
+
+    def validate(self, ended: Collection[JobRecord]) -> None:
+        """Raise AssertionError if it does not follow these jobs."""
+        assert +self.counts == Counter(job.status for job in self.shown(ended))
+        assert [job for job in ended if not is_grouped(job) and self.is_shown(job)] == [
+            job for job in self._singles if self.is_shown(job)
+        ]
+
+    def _count(self, job: JobRecord, by: int) -> None:
+        if job.ended_number > self.hidden_to and job not in self._replaced:
+            self.counts[job.status] += by

@@ -1,0 +1,221 @@
+"""The list against the kernel of the harness page: its tree, its filter, however long it is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Opener
+from tests.browser.test_widget_views import chip, focused, head, of, row, search, section, sent
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+HIGH = "document.querySelector('.jqw').style.setProperty('--jqw-most', '1200px')"
+
+
+def group(page: Page, name: str) -> Locator:
+    return page.locator(".jqw-group-row").filter(has_text=name)
+
+
+def opened_high(opened: Opener, scene: str = "tree", width: int = 1000) -> Page:
+    page = opened(scene, width=width)
+    page.set_viewport_size({"width": width, "height": 1300})
+    page.evaluate(HIGH)
+    return page
+
+
+def test_sections_groups_and_jobs_are_rows_of_three_levels(opened: Opener) -> None:
+    page = opened_high(opened)
+    tree = page.get_by_role("treegrid", name="Jobs")
+    names = [("Running", 1), ("Queued", 1), ("Finished", 1)]
+    heads = tree.get_by_role("row", level=1)
+    assert list(zip(of(heads, "aria-label"), [1] * 3, strict=True)) == names
+    groups = tree.locator("[data-group-id]")
+    assert of(groups, "aria-level") == ["2"] * 3
+    assert of(groups, "aria-expanded") == ["true", "false", "false"]  # from 20 jobs on closed
+    below = tree.get_by_role("row", level=3)
+    assert of(below, "data-job-id") == ["a1", "a3", "a2"]
+    assert of(below, "aria-posinset") == ["1", "2", "3"]
+    assert of(below, "aria-setsize") == ["3"] * 3
+    assert of(group(page, "sweep 7"), "aria-setsize") == ["5"]  # with four jobs by themselves
+    rows = tree.get_by_role("row")
+    expect(tree).to_have_attribute("aria-rowcount", str(rows.count()))
+    assert of(rows, "aria-rowindex") == [str(at + 1) for at in range(rows.count())]
+    expect(section(page, "Running").get_by_role("row").first).to_have_text(re.compile("sweep 7"))
+    expect(head(page, "Running")).to_have_text("Running 5")
+    expect(head(page, "Queued")).to_have_text("Queued 66")
+
+
+def test_a_large_group_opens_to_all_its_jobs_in_a_window(opened: Opener) -> None:
+    page = opened_high(opened)
+    group(page, "transcribe").click()
+    last = page.get_by_role("row", level=3).filter(has_text="talk_59")
+    page.locator(".jqw-scroller").evaluate("(node) => void (node.scrollTop = 1400)")
+    expect(last).to_have_attribute("aria-posinset", "60")
+    assert sent(page, "watch")[-1]["list"] == "group"
+    assert page.locator(".jqw-row").count() <= 60
+    group(page, "seeds").scroll_into_view_if_needed()
+    group(page, "seeds").click()
+    page.locator(".jqw-scroller").evaluate("(node) => void (node.scrollTop = 99999)")
+    expect(page.get_by_role("row", level=3).filter(has_text="seed=59")).to_be_visible()
+    page.locator(".jqw-scroller").evaluate("(node) => void (node.scrollTop = 0)")
+    group(page, "transcribe").click()
+    expect(page.get_by_role("row", level=3).filter(has_text="talk_")).to_have_count(0)
+    page.wait_for_function(
+        "kernel.sent.some((m) => m.op === 'unwatch' && m.a.list === 'group' && m.a.group === 4)"
+    )
+
+
+def test_keys_go_through_groups_and_their_jobs(opened: Opener) -> None:
+    page = opened_high(opened)
+    group(page, "sweep 7").focus()
+    for job in ("a1", "a3", "a2", "r1"):
+        page.keyboard.press("ArrowDown")
+        expect(row(page, job)).to_be_focused()
+    page.keyboard.press("Home")
+    expect(group(page, "sweep 7")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("button", name="Retry 1 failed of sweep 7")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("button", name="Cancel sweep 7")).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(row(page, "a1")).to_have_count(0)
+    page.keyboard.press("ArrowDown")
+    expect(row(page, "r1")).to_be_focused()
+    page.keyboard.press("ArrowLeft")  # there is nothing above it
+    assert focused(page) == "r1"
+    page.keyboard.press("End")
+    expect(row(page, "h4")).to_be_focused()
+    assert page.locator(".jqw-row[tabindex='0']").count() == 1
+
+
+def test_a_group_goes_along_with_its_liveliest_job_and_stays_open(opened: Opener) -> None:
+    page = opened_high(opened)
+    group(page, "sweep 7").focus()
+    page.evaluate("""() => {
+      const [one] = kernel.running.splice(0, 1);
+      kernel.history.unshift({...one, status: 'completed', completed_at: Date.now() / 1000});
+      Object.assign(kernel.groups[0], {running: 0, completed: 1});
+      kernel.flush();
+    }""")
+    queued = section(page, "Queued")
+    expect(queued.locator("[data-group-id='3']")).to_be_focused()
+    assert of(queued.get_by_role("row", level=3), "data-job-id") == ["a3", "a1", "a2"]
+    expect(row(page, "a1")).to_have_attribute("data-status", "completed")
+
+
+def test_many_groups_are_all_reached(opened: Opener) -> None:
+    page = opened_high(opened, "everyday")
+    page.evaluate("""() => {
+      kernel.running = []; kernel.pending = []; kernel.history = [];
+      for (let n = 1; n <= 300; n += 1) {
+        kernel.groups.push({id: n, name: `map #${n}`, completed: 5});
+      }
+      kernel.history.push(makeRow('m', {group: 290, status: 'completed', args: 'of it'}));
+      kernel.flush();
+    }""")
+    page.locator(".jqw-scroller").evaluate("(node) => void (node.scrollTop = node.scrollHeight)")
+    far = page.locator("[data-group-id='290']")
+    expect(far).to_have_attribute("aria-posinset", "290")
+    far.click()
+    expect(row(page, "m")).to_have_attribute("aria-level", "3")
+    assert page.locator(".jqw-row").count() <= 60
+    far.click()
+    expect(row(page, "m")).to_have_count(0)
+
+
+def test_chips_are_a_radio_group_for_keys(opened: Opener) -> None:
+    page = opened_high(opened)
+    chip(page, "All").focus()
+    page.keyboard.press("ArrowRight")
+    expect(chip(page, "Running")).to_be_focused()
+    expect(chip(page, "Running")).to_be_checked()
+    expect(head(page, "Queued")).to_be_hidden()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(chip(page, "Cancelled")).to_be_checked()
+    expect(head(page, "Finished")).to_have_text("Finished 1")
+    chips = page.get_by_role("radio")
+    assert of(chips, "tabindex").count("0") == 1
+
+
+def test_under_a_filter_a_group_has_only_the_jobs_that_match(opened: Opener) -> None:
+    page = opened_high(opened)
+    chip(page, "Failed").click()
+    expect(head(page, "Finished")).to_have_text("Finished 12")
+    expect(head(page, "Running")).to_be_hidden()
+    assert of(section(page, "Finished").locator("[data-group-id]"), "data-group-id") == ["3", "5"]
+    below = page.get_by_role("row", level=3)
+    expect(below).to_have_count(11)  # both have so few that they are open
+    assert set(of(below, "data-status")) == {"failed"}
+    chip(page, "All").click()
+    expect(head(page, "Running")).to_be_visible()
+    expect(group(page, "seeds")).to_have_attribute("aria-expanded", "false")
+
+
+def test_failures_are_chosen_by_kind(opened: Opener) -> None:
+    page = opened_high(opened)
+    opener = page.get_by_role("button", name="Kinds of failure")
+    opener.focus()
+    page.keyboard.press("Enter")
+    menu = page.get_by_role("menu", name="Kinds of failure")
+    items = menu.get_by_role("menuitem")
+    expect(items).to_have_text(
+        ["6 ValueError", "5 TimeLimitExceeded", "1 OutOfMemoryError", "All 12 failed"]
+    )
+    expect(items.nth(0)).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    expect(opener).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(items.nth(0)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(menu).to_be_hidden()
+    expect(chip(page, "Failed")).to_be_checked()
+    expect(opener).to_contain_text("TimeLimitExceeded")
+    expect(head(page, "Finished")).to_have_text("Finished 5")
+    opener.click()
+    items.last.click()
+    expect(head(page, "Finished")).to_have_text("Finished 12")
+    chip(page, "Failed").click()
+    expect(head(page, "Finished")).to_have_text("Finished 12")
+
+
+def test_the_search_looks_at_arguments_and_errors(opened: Opener) -> None:
+    page = opened_high(opened)
+    page.keyboard.press("Tab")
+    search(page).fill("depth=3")
+    expect(page.get_by_role("row", level=3)).to_have_count(3)
+    expect(page.get_by_role("row", level=2)).to_have_count(1)
+    search(page).fill("cuda out")
+    expect(row(page, "h1")).to_be_visible()
+    expect(page.get_by_role("row", level=2)).to_have_count(1)
+
+
+@pytest.mark.parametrize("width", [1000, 420])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_violation_in_the_tree_and_its_filter(
+    opened: Opener, theme: str, width: int
+) -> None:
+    page = opened("tree", width=width)
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    page.evaluate(f"document.body.className = document.body.dataset.theme = '{theme}'")
+    told = "r.violations.map((v) => [v.id, v.nodes[0].html])"
+
+    def violations() -> object:
+        return page.evaluate(f"axe.run('.jqw').then((r) => {told})")
+
+    assert violations() == []
+    page.get_by_role("button", name="Kinds of failure").click()
+    expect(page.get_by_role("menu")).to_be_visible()
+    assert violations() == []
+    page.get_by_role("menuitem").first.click()
+    expect(head(page, "Running")).to_be_hidden()
+    assert violations() == []
+    search(page).fill("no such job")
+    expect(page.get_by_text("No job is like that")).to_be_visible()
+    assert violations() == []
