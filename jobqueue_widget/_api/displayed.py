@@ -13,6 +13,7 @@ from . import rows
 from .control import Control
 from .display_hook import provider
 from .listed import listing
+from .listed.many import Many
 
 
 class Displayed:
@@ -80,6 +81,10 @@ class Displayed:
     def _kinds(self) -> list[tuple[str, int]]:
         """Return kinds of failures with how many there are, most frequent first. For the widget."""
         return listing.kinds(self._engine).most_common()
+
+    def _many(self) -> Many:
+        """Return who acts on several jobs at once. For the widget."""
+        return Many(self._control)
 
     def _resources(self) -> dict[str, Any]:
         """Return meters and idle plugins; empty where no job cares for memory. For the widget."""

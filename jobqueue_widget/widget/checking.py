@@ -11,6 +11,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "boolean": (bool,),
     "object": (dict,),
+    "array": (list,),
 }
 
 
@@ -46,6 +47,8 @@ def _fits(value: object, rule: Mapping[str, Any]) -> bool:
         return False
     if "enum" in rule and value not in rule["enum"]:
         return False
+    if isinstance(value, list):
+        return bool(len(value) <= rule["maxItems"])
     if isinstance(value, str):
         return bool(len(value) <= rule.get("maxLength", 1_000))
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -35,6 +35,7 @@ MOST_ROWS = 200
 FIRST_ROWS = 25  # of each section, with the answer to a filter
 MOST_KINDS = 50
 FINDS_KEPT = 4
+LONGEST_ID = 64
 LOG_PART = 32_768
 TRACEBACK_LIMIT = 65_536
 WHOLE = 20_000  # characters of a text in the details
@@ -67,6 +68,7 @@ class Commands:
         self.heard = False  # that there is a page
         self.set_bell: Callable[[bool], None] = lambda on: None
         self._lock = Lock()
+        self._many = queue._many()
         self._finds: dict[Filter, Found] = {}  # the last ones, as windows are asked for
         self._answers: OrderedDict[str, Answer | None] = OrderedDict()  # None: at work on it
         self.refused = 0
@@ -238,6 +240,25 @@ class Commands:
 
     def _cancel_many(self, a: Answer, cid: str) -> Answer:
         return {"count": self._queue.cancel_all(a["scope"]), **self._acted(True)}
+
+    def _many_jobs(self, a: Answer, cid: str) -> Answer:
+        """Act on the jobs that are named, or on all that a filter finds now."""
+        if ("view" in a) is ("jobs" in a):
+            raise RequestError("bad_request", "it needs one of view, jobs")
+        if "view" in a:
+            jobs = self._found(a["view"], fresh=True).jobs()
+        else:
+            if not all(type(one) is str and len(one) <= LONGEST_ID for one in a["jobs"]):
+                raise RequestError("bad_request", "jobs must be ids")
+            known = map(self._queue.get_job, a["jobs"])
+            jobs = [job._record for job in known if job is not None]
+        return {"count": self._many.act(a["act"], jobs), **self._acted(True)}
+
+    def _undo_many(self, a: Answer, cid: str) -> Answer:
+        count = self._many.undo()
+        if not count:
+            raise RequestError("stale", "it is too late for that")
+        return {"count": count, **self._acted(True)}
 
     def _move(self, a: Answer, cid: str) -> Answer:
         places = {name: a[name] for name in ("before", "after", "to") if name in a}

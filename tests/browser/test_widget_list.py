@@ -196,6 +196,103 @@ def test_the_search_looks_at_arguments_and_errors(opened: Opener) -> None:
     expect(page.get_by_role("row", level=2)).to_have_count(1)
 
 
+def expect_picked(page: Page, *jobs: str) -> None:
+    rows = page.locator(".jqw-row[aria-selected='true']")
+    expect(rows).to_have_count(len(jobs))
+    assert of(rows, "data-job-id") == list(jobs)
+
+
+def act(page: Page, name: str) -> Locator:
+    return page.get_by_role("group", name="Selection").get_by_role("button", name=name, exact=True)
+
+
+def test_rows_are_picked_by_the_mouse_and_acted_on_together(opened: Opener) -> None:
+    page = opened_high(opened, "everyday")
+    expect(page.get_by_role("treegrid")).to_have_attribute("aria-multiselectable", "true")
+    row(page, "r1").locator(".jqw-what").click(modifiers=["ControlOrMeta"])
+    expect(page.get_by_role("tabpanel")).to_have_count(0)  # that opens no details
+    row(page, "p2").locator(".jqw-what").click(modifiers=["ControlOrMeta"])
+    row(page, "h1").locator(".jqw-what").click(modifiers=["ControlOrMeta"])
+    expect_picked(page, "r1", "p2", "h1")
+    expect(act(page, "Cancel selected (2)")).to_be_visible()
+    expect(act(page, "Hold selected (1)")).to_be_visible()
+    expect(act(page, "Retry failed (1)")).to_be_visible()
+    expect(act(page, "Release selected (0)")).to_be_hidden()
+    row(page, "p2").locator(".jqw-what").click(modifiers=["Shift"])
+    expect_picked(page, "p2", "p3", "p4", "p5", "h1")
+    act(page, "Hold selected (2)").click()
+    expect(row(page, "p5")).to_contain_text("held")
+    assert sent(page, "many_jobs") == [{"act": "hold", "jobs": ["p2", "p3", "p4", "p5", "h1"]}]
+    expect_picked(page)
+    undo = page.get_by_role("group", name="Selection").get_by_role("button", name="Undo")
+    expect(page.get_by_role("group", name="Selection")).to_contain_text("held · Undo")
+    undo.click()
+    expect(row(page, "p5")).not_to_contain_text("held")
+    expect(undo).to_be_hidden()
+    row(page, "p1").locator(".jqw-what").click()
+    row(page, "p2").locator(".jqw-what").click(modifiers=["ControlOrMeta"])
+    expect_picked(page, "p1", "p2")  # with the one whose details are open
+    row(page, "p2").locator(".jqw-what").click()
+    expect_picked(page, "p2")
+
+
+def test_rows_are_picked_by_keys_also_all_that_a_filter_finds(opened: Opener) -> None:
+    page = opened_high(opened, "many")
+    row(page, "p4").focus()
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Shift+ArrowDown")
+    expect(row(page, "n0")).to_be_focused()
+    expect_picked(page, "p4", "p5", "n0")
+    page.keyboard.press("Shift+ArrowUp")
+    expect_picked(page, "p4", "p5")
+    page.keyboard.press("Escape")
+    expect_picked(page)
+    search(page).fill("i=77")
+    expect(head(page, "Queued")).to_have_text("Queued 1,111")
+    section(page, "Queued").get_by_role("row").first.focus()
+    page.keyboard.press("ControlOrMeta+a")
+    expect(page.get_by_role("group", name="Selection")).to_contain_text("1,112 selected")
+    act(page, "Cancel selected (1,111)").click()
+    view = {"text": "i=77", "status": "", "kind": ""}
+    assert sent(page, "many_jobs") == [{"act": "cancel", "view": view}]
+    expect(row(page, "n77")).to_contain_text("removed, undo")
+    section(page, "Queued").get_by_role("row").first.focus()
+    page.keyboard.press("ControlOrMeta+z")
+    expect(row(page, "n77")).not_to_contain_text("removed")
+    page.keyboard.press("ControlOrMeta+a")
+    search(page).fill("i=778")
+    expect(page.get_by_role("group", name="Selection")).to_be_hidden()  # those were others
+
+
+def test_failures_are_retried_at_once_where_they_are_chosen(opened: Opener) -> None:
+    page = opened_high(opened)
+    chip(page, "Failed").click()
+    act(page, "Retry failed (12)").click()
+    view = {"text": "", "status": "failed", "kind": ""}
+    assert sent(page, "many_jobs") == [{"act": "retry", "view": view}]
+    expect(page.get_by_role("group", name="Selection")).to_contain_text("12 queued again · Undo")
+
+
+def test_a_job_is_held_released_and_removed_though_it_is_held(opened: Opener) -> None:
+    page = opened_high(opened, "everyday")
+    row(page, "p2").focus()
+    page.keyboard.press("h")
+    expect(row(page, "p2")).to_contain_text("held")
+    page.keyboard.press("Delete")
+    expect(row(page, "p2")).to_contain_text("removed, undo")
+    page.keyboard.press("ControlOrMeta+z")
+    expect(row(page, "p2").locator(".jqw-info")).to_have_text("held")  # as it was
+    page.keyboard.press("h")
+    expect(row(page, "p2").get_by_role("gridcell", name="1 ahead")).to_be_attached()
+    row(page, "p2").locator(".jqw-what").click()
+    panel = page.get_by_role("tabpanel")
+    panel.get_by_role("button", name="Hold sweep").click()
+    panel.get_by_role("button", name="Release sweep").click()
+    expect(panel.get_by_role("button", name="Hold sweep")).to_be_visible()
+    panel.get_by_role("button", name="Remove sweep").click()
+    expect(row(page, "p2")).to_contain_text("removed, undo")
+
+
 @pytest.mark.parametrize("width", [1000, 420])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_violation_in_the_tree_and_its_filter(
@@ -218,4 +315,11 @@ def test_axe_finds_no_violation_in_the_tree_and_its_filter(
     assert violations() == []
     search(page).fill("no such job")
     expect(page.get_by_text("No job is like that")).to_be_visible()
+    assert violations() == []
+    chip(page, "All").click()
+    search(page).fill("")
+    expect(head(page, "Running")).to_be_visible()
+    row(page, "r1").focus()
+    page.keyboard.press("ControlOrMeta+a")
+    expect(page.get_by_role("group", name="Selection")).to_be_visible()
     assert violations() == []

@@ -3,6 +3,7 @@
 export type Command =
   | "stay" | "up" | "down" | "page-up" | "page-down" | "first" | "last" | "left" | "right"
   | "move-up" | "move-down" | "move-top" | "move-bottom"
+  | "pick-all" | "pick-up" | "pick-down" | "hold"
   | "open" | "remove" | "force" | "undo" | "pause" | "filter" | "leave";
 
 interface Key {
@@ -16,10 +17,14 @@ interface Key {
 const ALONE: Record<string, Command> = {
   ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right",
   PageUp: "page-up", PageDown: "page-down", Home: "first", End: "last",
-  Enter: "open", " ": "open", Delete: "remove", p: "pause", "/": "filter", Escape: "leave",
+  Enter: "open", " ": "open",
+  Delete: "remove", p: "pause", h: "hold", "/": "filter", Escape: "leave",
 };
 const WITH_ALT: Record<string, Command> = {
   ArrowUp: "move-up", ArrowDown: "move-down", Home: "move-top", End: "move-bottom",
+};
+const WITH_SHIFT: Record<string, Command> = {
+  Delete: "force", "/": "filter", ArrowUp: "pick-up", ArrowDown: "pick-down",
 };
 /** What these do needs a row to do it to. */
 const ANYWHERE: readonly Command[] = ["undo", "pause", "filter", "leave"];
@@ -33,10 +38,11 @@ export function commandOf(event: Key, onRow: boolean): Command | null {
 function meaning(event: Key): Command | null {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.ctrlKey || event.metaKey) {
-    return key === "z" && !event.altKey && !event.shiftKey ? "undo" : null;
+    if (event.altKey || event.shiftKey) return null;
+    return key === "z" ? "undo" : key === "a" ? "pick-all" : null;
   }
   if (event.altKey) return WITH_ALT[key] ?? null;
-  if (event.shiftKey) return key === "Delete" ? "force" : key === "/" ? "filter" : null;
+  if (event.shiftKey) return WITH_SHIFT[key] ?? null;
   return ALONE[key] ?? null;
 }
 

@@ -9,6 +9,7 @@ import { Live } from "../ui/live";
 /** Removing a queued job holds it for these seconds, so that it can be undone. */
 const UNDO_SECONDS = 8;
 const TROUBLE_SHOWN = 8; // seconds
+const MANY = "#many";
 const HISTORY = "#history"; // among the pending acts, and among what was removed
 
 export class Context {
@@ -24,7 +25,10 @@ export class Context {
   actedAt = 0;
   /** How many letters of a row's name surely have room. */
   room = 0;
+  /** What was done to many jobs last, and until when (page clock) it can be undone. */
+  done: { told: string; until: number } | null = null;
   #removed: string[] = [];
+  #held = new Set<string>(); // of those that were removed
 
   constructor(
     model: Model,
@@ -86,6 +90,8 @@ export class Context {
 
   remove(row: Row): void {
     this.#removed.push(row.id);
+    if (row.held) this.#held.add(row.id);
+    else this.#held.delete(row.id);
     this.live.say(`Removed ${row.title}; Undo within ${UNDO_SECONDS} seconds`, true);
     const a = { job: row.id, seconds: UNDO_SECONDS, then: "cancel" };
     void this.act("hold", a, "remove", row.id);
@@ -93,13 +99,50 @@ export class Context {
 
   release(row: Row): void {
     this.#removed = this.#removed.filter((id) => id !== row.id);
+    if (row.hold_then === "cancel" && this.#held.delete(row.id)) {
+      this.live.say(`${row.title} is held again`, true);
+      void this.act("hold", { job: row.id }, "release", row.id);
+      return;
+    }
     this.live.say(`${row.title} is queued again`, true);
     void this.act("release", { job: row.id }, "release", row.id);
+  }
+
+  hold(row: Row): void {
+    this.live.say(`${row.title} is held`, true);
+    void this.act("hold", { job: row.id }, "hold", row.id);
+  }
+
+  /** Do something to many jobs: those of these ids, or all that a view finds. */
+  many(act: string, whose: Plain, told: (count: number) => string): void {
+    void this.act("many_jobs", { "act": act, ...whose }, act).then((answer) => {
+      if (answer === null) return;
+      const said = told(num(answer["count"]));
+      this.done = { told: said, until: this.page() + UNDO_SECONDS };
+      this.#removed.push(MANY);
+      this.live.say(`${said}; Undo within ${UNDO_SECONDS} seconds`, true);
+      this.invalidate();
+    });
+  }
+
+  get canUndoMany(): boolean {
+    return this.done !== null && this.done.until > this.page();
+  }
+
+  undoMany(): void {
+    this.done = null;
+    this.live.say("That is undone", true);
+    void this.act("undo_many", {}, "undo");
   }
 
   /** Bring back what this view removed last and can still be brought back. */
   undo(): boolean {
     for (let id = this.#removed.pop(); id !== undefined; id = this.#removed.pop()) {
+      if (id === MANY) {
+        if (!this.canUndoMany) continue;
+        this.undoMany();
+        return true;
+      }
       if (id === HISTORY) {
         if (this.hidden > 0) break;
         continue;

@@ -140,6 +140,8 @@ export class Details {
       return node;
     };
     const queued = (row: Row): boolean => row.status === "pending";
+    const isRemoved = (row: Row): boolean => row.held && row.hold_then === "cancel";
+    const isHeld = (row: Row): boolean => queued(row) && row.held && !isRemoved(row);
     const step = (way: string, side: "before" | "after", by: number): Node =>
       add(
         `Move ${way}`,
@@ -151,6 +153,9 @@ export class Details {
       step("up", "before", -1),
       step("down", "after", 1),
       add("Move bottom", (row) => context.move(row, { to: "bottom" }), queued),
+      add("Hold", (row) => context.hold(row), (row) => queued(row) && !row.held),
+      add("Release", (row) => context.release(row), isHeld),
+      add("Remove", (row) => context.remove(row), (row) => queued(row) && !isRemoved(row)),
       add("Retry", (row) => context.retry(row), (row) => ENDED.includes(row.status)),
     ];
     const now = (row: Row): string => `Retry ${row.title} with ${row.name} as it is now`;

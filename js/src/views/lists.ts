@@ -6,7 +6,7 @@ import {
   type View,
 } from "../protocol";
 import type { Context } from "./context";
-import type { Filter } from "./filter";
+import type { Filter } from "./choosing/filter";
 
 /** How long after a move of the pointer over the lists a click is to be expected. */
 const HOLD_FOR = 3; // seconds

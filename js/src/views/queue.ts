@@ -7,9 +7,10 @@ import { ROW } from "../ui/list";
 import { Banner } from "./banner";
 import type { Context } from "./context";
 import { Details } from "./details";
-import { Filter } from "./filter";
+import { Filter } from "./choosing/filter";
 import { GroupRow } from "./groups";
-import { Lists } from "./lists";
+import { Lists, type Spot } from "./lists";
+import { Picks } from "./choosing/picks";
 import { ResourcesView } from "./resources";
 import { Scroller, type Current } from "./scroller";
 import { HEIGHT, sizeHandle } from "./size";
@@ -25,6 +26,8 @@ export class QueueView {
   #resources: ResourcesView;
   #filter: Filter;
   #lists: Lists;
+  #picks: Picks;
+  #pickedFrom: Spot | null = null; // where a range begins
   #details: Details;
   #body = div("body");
   #rows: Scroller;
@@ -41,9 +44,11 @@ export class QueueView {
     this.#resources = new ResourcesView(context);
     this.#filter = new Filter(context);
     this.#lists = new Lists(context, this.#filter);
+    this.#picks = new Picks(context, this.#filter);
     this.#details = new Details(context, () => this.#open(null), this.#neighbour);
     const drawn = (): void => this.#placeDetails();
-    this.#rows = new Scroller(context, this.#filter, this.#lists, drawn, signal);
+    const parts = [context, this.#filter, this.#lists, this.#picks] as const;
+    this.#rows = new Scroller(...parts, drawn, signal);
     this.#body.append(this.#rows.node);
     const handle = sizeHandle((height) => {
       this.#most = height;
@@ -52,14 +57,25 @@ export class QueueView {
       context.invalidate();
     });
     this.node.append(
-      this.#toolbar.node, this.#banner.node, this.#resources.node, this.#filter.node, this.#body,
-      handle, context.live.node,
+      this.#toolbar.node, this.#banner.node, this.#resources.node, this.#filter.node,
+      this.#picks.node, this.#body, handle, context.live.node,
     );
     this.node.addEventListener("keydown", (event) => this.#key(event), { signal });
     this.#rows.node.addEventListener("click", (event) => {
       const view = this.#rows.viewOf(event.target);
-      if (view?.group !== undefined) this.#lists.toggle(view.group);
-      else if (view?.row !== undefined) this.#toggle(view.row);
+      const spot = view && { list: view.list, index: view.index };
+      if (view?.row !== undefined && spot !== undefined) {
+        if (event.shiftKey) this.#pickTo(spot);
+        else if (event.ctrlKey || event.metaKey) this.#pick(view.row, spot);
+        else {
+          this.#picks.clear();
+          this.#pickedFrom = spot;
+          this.#toggle(view.row);
+        }
+      } else if (view?.group !== undefined) this.#lists.toggle(view.group);
+    }, { signal });
+    this.#rows.node.addEventListener("mousedown", (event) => {
+      if (event.shiftKey && this.#rows.viewOf(event.target)) event.preventDefault(); // no text
     }, { signal });
   }
 
@@ -86,6 +102,7 @@ export class QueueView {
       this.#knownEpoch = summary.epoch;
       this.#lists.reset(summary.epoch);
       this.#filter.reset();
+      this.#picks.clear();
       this.#ended = new Set(store.history.map((row) => row.id));
     }
     attr(this.node, "aria-label", summary.name ? `Job queue ${summary.name}` : "Job queue");
@@ -99,6 +116,7 @@ export class QueueView {
     this.#banner.update();
     this.#resources.update();
     this.#filter.update();
+    this.#picks.update();
     this.#announce();
   }
 
@@ -124,6 +142,27 @@ export class QueueView {
   #fit(): void {
     const others = this.node.offsetHeight - this.#rows.node.offsetHeight;
     this.#rows.fit(this.#most - others);
+  }
+
+  /** Pick one row more or less; the one whose details are open is among them. */
+  #pick(row: Row, spot: Spot): void {
+    const open = this.#rows.selected === null ? null : this.#rowOf(this.#rows.selected);
+    if (this.#picks.rows.size === 0 && open !== null && open.id !== row.id) this.#picks.set([open]);
+    this.#picks.toggle(row);
+    this.#pickedFrom = spot;
+  }
+
+  /** Pick all rows from where a range begins to that one. */
+  #pickTo(spot: Spot): void {
+    this.#pickedFrom ??= this.#rows.current ?? spot;
+    this.#picks.set(this.#rows.between(this.#pickedFrom, spot));
+  }
+
+  /** Pick one row more in that direction. */
+  #pickOn(command: "up" | "down"): void {
+    if (!this.#picks.several) this.#pickedFrom = this.#rows.current && { ...this.#rows.current };
+    this.#rows.go(command);
+    if (this.#rows.current !== null) this.#pickTo({ ...this.#rows.current });
   }
 
   #toggle(row: Row): void {
@@ -165,7 +204,7 @@ export class QueueView {
     if (!onRow && inRow && event.key === "ArrowRight") command = "right";
     if (command === null || (this.#obey(command, target) && command !== "leave")) {
       if (command !== null) event.preventDefault();
-      if (command === "undo") event.stopPropagation();
+      if (command === "undo" || command === "pick-all") event.stopPropagation();
     }
   }
 
@@ -173,7 +212,11 @@ export class QueueView {
   #obey(command: Command, target: Element): boolean {
     const view = this.#rows.viewOf(target);
     if (command === "undo") return this.context.undo();
-    if (command === "pause") this.context.togglePause();
+    if (command === "pick-all") this.#picks.pickAll();
+    else if (command === "pick-up" || command === "pick-down") {
+      this.#pickOn(command === "pick-up" ? "up" : "down");
+    } else if (command === "hold") this.#hold(view?.row);
+    else if (command === "pause") this.context.togglePause();
     else if (command === "filter") this.#filter.input.focus();
     else if (command === "leave") this.#leave(target);
     else if (command === "left") this.#left(view, target);
@@ -206,7 +249,17 @@ export class QueueView {
     else view?.focusAct();
   }
 
+  #hold(row: Row | undefined): void {
+    if (row?.status !== "pending" || !this.context.enabled) return;
+    if (row.held) this.context.release(row);
+    else this.context.hold(row);
+  }
+
   #leave(target: Element): void {
+    if (this.#picks.several) {
+      this.#picks.clear();
+      return;
+    }
     if (this.#rows.selected !== null) {
       this.#open(null);
       return;
@@ -220,7 +273,7 @@ export class QueueView {
     if (view instanceof GroupRow) return;
     if (command === "force" && row.status === "running") this.context.cancel(row, true);
     else if (row.status === "running" && row.cancel_phase === null) view?.button.press();
-    else if (row.status === "pending" && !row.held) this.context.remove(row);
+    else if (row.status === "pending" && !isRemoved(row)) this.context.remove(row);
   }
 
   #reorder(command: Command, row: Row | undefined): void {
@@ -253,4 +306,9 @@ export class QueueView {
     const left = counts.running + counts.pending;
     live.say(left === 0 ? "All jobs have ended" : `${store.ended} jobs done, ${left} left`);
   }
+}
+
+/** It is held until it is cancelled, and has an Undo. */
+function isRemoved(row: Row): boolean {
+  return row.held && row.hold_then === "cancel";
 }

@@ -6,9 +6,10 @@ import { dragRows } from "../ui/drag";
 import type { Command } from "../ui/keys";
 import { GAP_ROWS, Layout, LEAST_GAP, place, ROW } from "../ui/list";
 import type { Context } from "./context";
-import { Nothing, type Filter } from "./filter";
+import { Nothing, type Filter } from "./choosing/filter";
 import { GroupRow } from "./groups";
 import type { Entry, Lists, Spot } from "./lists";
+import type { Picks } from "./choosing/picks";
 import { Places } from "./places";
 import { RowView } from "./rows";
 
@@ -17,6 +18,7 @@ const NAMES: Record<ListName, string> = {
 };
 
 type Drawn = RowView | GroupRow;
+const MOST = 2_000; // rows that are picked one by one
 
 interface Anchor {
   key: string;
@@ -48,7 +50,9 @@ export class Scroller {
   gapRows = GAP_ROWS;
   /** The scrollTop, in px. */
   top = 0;
-  #tree = h("div", { role: "treegrid", "aria-label": "Jobs", class: "jqw-tree" });
+  #tree = h("div", {
+    role: "treegrid", "aria-label": "Jobs", "aria-multiselectable": "true", class: "jqw-tree",
+  });
   #empty: Nothing;
   #parts = new Map<ListName, Part>();
   #views = new Map<string, Drawn>();
@@ -62,6 +66,7 @@ export class Scroller {
     private context: Context,
     private filter: Filter,
     private lists: Lists,
+    private picks: Picks,
     /** Called when the rows are drawn, to place what stands among them. */
     private drawn: () => void,
     signal: AbortSignal,
@@ -202,6 +207,28 @@ export class Scroller {
     this.#views.get(this.#current.key)?.node.focus({ preventScroll: true });
   }
 
+  /** The known jobs from one row to another. */
+  between(one: Spot, other: Spot): Row[] {
+    const place = ({ list }: Spot): number => LISTS.indexOf(list);
+    const isBefore = place(one) - place(other) || one.index - other.index;
+    const [begin, end] = isBefore <= 0 ? [one, other] : [other, one];
+    const rows: Row[] = [];
+    for (const list of LISTS.slice(place(begin), place(end) + 1)) {
+      const last = list === end.list ? end.index : this.lists.total(list) - 1;
+      let index = list === begin.list ? begin.index : 0;
+      for (; index <= last && rows.length < MOST; index += 1) {
+        const row = this.lists.row(list, index);
+        if (row !== undefined) rows.push(row);
+      }
+    }
+    return rows;
+  }
+
+  /** The row that keys are about. */
+  get current(): Current | null {
+    return this.#current;
+  }
+
   /** Make the row of a place the current one. */
   goTo({ list, index }: Spot): void {
     const key = this.lists.entry(list, index)?.key;
@@ -293,7 +320,7 @@ export class Scroller {
       const top = this.#layout.within(block, index);
       css(view.node, "marginTop", top === end ? "" : `${top - end}px`);
       end = top + this.row;
-      const selected = this.selected?.key === key;
+      const selected = this.selected?.key === key || this.picks.has(key);
       view.list = list;
       if (view instanceof GroupRow) view.update(entry.group ?? view.group, entry.open);
       else {

@@ -6,7 +6,7 @@ import {
   cleanCurves, cleanSince, cleanTimeline, LISTS, type ListName, type Model, type Plain, type Row,
 } from "../../src/protocol";
 import { Context } from "../../src/views/context";
-import type { Filter } from "../../src/views/filter";
+import type { Filter } from "../../src/views/choosing/filter";
 import { Lists } from "../../src/views/lists";
 
 type Callback = (...args: unknown[]) => void;

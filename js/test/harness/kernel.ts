@@ -53,6 +53,7 @@ export class Kernel {
   /** What was hidden last, and can be shown again. */
   hidden: Row[] = [];
   undoUntil = 0;
+  private undoable: Row[] = [];
   readonly sent: Plain[] = [];
   private callbacks = new Map<string, Set<Callback>>();
   private traits: Plain = {};
@@ -236,6 +237,17 @@ export class Kernel {
       this.pending.forEach((item) => Object.assign(item, { status: "cancelled", completed_at: now }));
       this.history.unshift(...this.pending.splice(0));
       return { ok: true, v: { count } };
+    } else if (op === "many_jobs") {
+      const found = view === undefined ? null : this.listing(view).rows;
+      const ids = new Set((a["jobs"] as string[] | undefined) ?? []);
+      const all = [...this.running, ...this.pending, ...this.history];
+      const jobs = found === null ? all.filter((item) => ids.has(item.id))
+        : SECTIONS.flatMap((name) => found[name]);
+      return { ok: true, v: { count: this.many(String(a["act"]), jobs, now), rev: this.rev + 1 } };
+    } else if (op === "undo_many") {
+      const count = this.undoable.length;
+      this.undoable.splice(0).forEach((item) => Object.assign(item, { held: false, hold_until: null }));
+      return { ok: true, v: { count, rev: this.rev + 1 } };
     } else if (op === "clear_history") {
       this.hidden = this.history.splice(0);
       this.undoUntil = now + 10;
@@ -282,6 +294,22 @@ export class Kernel {
     else if (op === "priority") queued.priority = Number(a["value"]);
     else if (op === "move") this.move(at, queued, a);
     return done;
+  }
+
+  private many(act: string, jobs: Row[], now: number): number {
+    let count = 0;
+    for (const row of jobs) {
+      if (act === "retry" && row.status === "failed") {
+        this.pending.push(makeRow(`${row.id}r`, { title: row.title, retry_of: row.id }));
+      } else if (act === "cancel" && row.status === "running") row.cancel_phase = "asked";
+      else if (act !== "retry" && row.status === "pending") {
+        const removed = act === "cancel" ? { hold_until: now + 8, hold_then: "cancel" } : {};
+        Object.assign(row, { held: act !== "release", ...removed });
+        this.undoable.push(row);
+      } else continue;
+      count += 1;
+    }
+    return count;
   }
 
   private move(at: number, row: Row, a: Plain): void {

@@ -2,10 +2,10 @@
 
 import {
   cleanFound, cleanKinds, LISTS, type Found, type ListName, type View,
-} from "../protocol";
-import { amount } from "../ui/amount";
-import { active, attr, button, css, div, h, setText, show, span } from "../ui/dom";
-import type { Context } from "./context";
+} from "../../protocol";
+import { amount } from "../../ui/amount";
+import { active, attr, button, css, div, h, setText, show, span } from "../../ui/dom";
+import type { Context } from "../context";
 
 const AGAIN_AFTER = 1; // seconds between searches while the queue changes
 const CHIPS = [
@@ -60,6 +60,39 @@ export class Filter {
       this.#changed();
     });
     this.node = h("div", { class: "jqw-filter" }, group, this.input, this.#kinds.node);
+  }
+
+  /** What is asked for now. */
+  get wanted(): View {
+    return { text: this.#words, status: this.#chip, kind: this.#kind };
+  }
+
+  isSame(view: View): boolean {
+    return JSON.stringify(view) === JSON.stringify(this.wanted);
+  }
+
+  /** How many jobs the list shows. */
+  get count(): number {
+    const { counts, listed: { kept } } = this.context.store.summary;
+    const jobs = this.found?.jobs ?? [counts.running, counts.pending, ...kept];
+    return jobs.reduce((sum, one) => sum + one, 0);
+  }
+
+  /** How many failed jobs it shows, if it shows no others. */
+  get failures(): number {
+    return this.#chip === "failed" && !this.waits ? this.found?.jobs[2] ?? 0 : 0;
+  }
+
+  /** To how many jobs that it shows what can be done. */
+  get acts(): Record<"retry" | "cancel" | "hold" | "release", number> {
+    const { counts, listed: { kept } } = this.context.store.summary;
+    const [running, pending] = this.found?.jobs ?? [counts.running, counts.pending];
+    const retry = this.found === null ? kept[1] : this.failures;
+    const all = this.found === null;
+    return {
+      retry, cancel: running + pending, hold: all ? pending - counts.held : pending,
+      release: all ? counts.held : 0,
+    };
   }
 
   get active(): boolean {
@@ -154,7 +187,7 @@ export class Filter {
     if (this.#asking) return;
     this.#asking = true;
     const askedAt = (this.#askedAt = this.context.page());
-    const view = { text: this.#words, status: this.#chip, kind: this.#kind };
+    const view = this.wanted;
     const answer = await this.context.ask("list", { view });
     this.#asking = false;
     if (answer !== null && askedAt === this.#askedAt) {
