@@ -82,6 +82,10 @@ class Displayed:
         """Return kinds of failures with how many there are, most frequent first. For the widget."""
         return listing.kinds(self._engine).most_common()
 
+    def _metrics(self) -> list[str]:
+        """Return the names of metrics by which a list can be sorted. For the widget."""
+        return listing.metrics(self._engine)
+
     def _many(self) -> Many:
         """Return who acts on several jobs at once. For the widget."""
         return Many(self._control)

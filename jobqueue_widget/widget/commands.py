@@ -23,10 +23,10 @@ from .answers.results import show_result
 from .answers.since import since_of
 from .answers.timeline import timeline_of
 from .checking import RequestError, check
-from .model import GROUP_ROWS, clipped, memory_text, shorten
+from .model import GROUP_ROWS, clipped, shorten
 from .outputs import Refreshable
 from .sync import CommPort, Part, Sync
-from .texts import visible
+from .texts import memory_text, visible
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ TRACEBACK_LIMIT = 65_536
 WHOLE = 20_000  # characters of a text in the details
 SAID = ("error", "cancel_reason", "note", "block_reason")
 
-READS = frozenset({"hello", "rows", "list", "kinds", "watch", "unwatch", "snapshot"}) | frozenset(
-    {"job", "log", "result", "curves", "timeline", "since"}
-)
+READS = frozenset(
+    {"hello", "rows", "list", "kinds", "metrics", "watch", "unwatch", "snapshot"}
+) | frozenset({"job", "log", "result", "curves", "timeline", "since"})
 
 Answer = dict[str, Any]
 
@@ -178,6 +178,11 @@ class Commands:
         while len(self._finds) > FINDS_KEPT:
             self._finds.pop(next(iter(self._finds)), None)
         return known
+
+    def _metrics(self, a: Answer, cid: str) -> Answer:
+        """Name what jobs have measured, as far as a page can ask for it."""
+        names = [name for name in self._queue._metrics() if shorten(name) == name]
+        return {"names": names[:MOST_KINDS]}
 
     def _kinds(self, a: Answer, cid: str) -> Answer:
         """Count failures by kind: the most frequent ones."""

@@ -32,7 +32,7 @@ LONGEST = 2_000  # characters that are looked at of a text
 
 INSTANTS = (("created_at", 0), ("started_at", 2), ("completed_at", 2))  # digits that are shown
 LEAST_WAIT = 10.0  # seconds; of a start that is nearer nothing is said
-GROUP = ("id", "name", "done_at", *STATUSES, "retriable", "more", "kinds", "listed")
+GROUP = ("id", "name", "done_at", *STATUSES, "retriable", "more", "kinds")
 """What is sent of a group, in this order."""
 
 State = dict[str, Any]
@@ -322,30 +322,11 @@ def sent_group(row: State) -> list[Any]:
 
 def _sent_group(row: State) -> list[Any]:
     values = [row.get(name, 0) for name in GROUP]
+    items = sum(row.get(status, 0) for status in STATUSES)
+    values.append(items - row.get("listed", items))  # how many are not listed: none, as a rule
     while not values[-1]:
         del values[-1]
     return values
-
-
-def memory_text(job: Job) -> str:
-    """Say what was planned for a job and what it used, as "planned 6.0, used 5.1 GB"."""
-    planned, used = job.planned or {}, job.used_peak or {}
-    told = []
-    for name, where in (("ram_mib", ""), ("gpu_mib", " GPU")):
-        parts = [
-            f"{word} {_gib(amounts[name])}"
-            for word, amounts in (("planned", planned), ("used", used))
-            if name in amounts
-        ]
-        if parts:
-            told.append(f"{', '.join(parts)} GB{where}")
-    if job.unchecked is not None:
-        told.append(job.unchecked)
-    return " · ".join(told)
-
-
-def _gib(mib: float) -> str:
-    return f"{mib / 1024:.1f}" if mib >= 1024 else f"{mib / 1024:.2f}"
 
 
 class SentRow(dict[str, Any]):
@@ -415,6 +396,15 @@ def _readable(row: State) -> State:
             row[name] = _one_line(row[name])
     row["tags"] = [shorten(tag, 20) for tag in row["tags"][:5]]
     return row
+
+
+def sent_head(rows: Sequence[State]) -> list[State]:
+    """Return the first pending rows as they are sent: a page shows those in groups by windows."""
+    if not any(row["group"] for row in rows):
+        return [sent_row(row) for row in rows]
+    return [
+        {**sent_row(row), "position": place} for place, row in enumerate(rows) if not row["group"]
+    ]
 
 
 def sent_row(row: State) -> State:

@@ -15,7 +15,16 @@ from .._api.sweeps.group import JobGroup
 from ..job import Job
 from ..queue import JobQueue
 from .commands import Commands
-from .model import GroupSource, JobSource, QueueSource, Source, State, sent_group, sent_row
+from .model import (
+    GroupSource,
+    JobSource,
+    QueueSource,
+    Source,
+    State,
+    sent_group,
+    sent_head,
+    sent_row,
+)
 from .outputs import NO_OUTPUTS, Refreshable
 from .sync import CommPort, Sync
 
@@ -27,6 +36,7 @@ GROUPS: dict[str, Any] = {
     "sync": True,
     "to_json": lambda rows, _: [sent_group(row) for row in rows],
 }
+HEAD: dict[str, Any] = {"sync": True, "to_json": lambda rows, _: sent_head(rows)}
 ROW: dict[str, Any] = {"sync": True, "to_json": lambda row, _: sent_row(row)}
 
 
@@ -43,7 +53,7 @@ class _StateWidget(anywidget.AnyWidget):
     )
     running: traitlets.List[State] = traitlets.List(help="at most 8 running rows").tag(**ROWS)
     head: traitlets.List[State] = traitlets.List(help="the first 25 queued rows, in order").tag(
-        **ROWS
+        **HEAD
     )
     history: traitlets.List[State] = traitlets.List(help="the last 20 ended, newest first").tag(
         **ROWS

@@ -169,7 +169,7 @@ export interface Part {
 }
 
 /** What a list is to show. */
-export type View = { text: string; status: string; kind: string };
+export type View = { text: string; status: string; kind: string; sort?: string; down?: boolean };
 
 /** What the kernel has found for a view: sizes, and the first rows of each part. */
 export interface Found {
@@ -268,6 +268,8 @@ function texts(value: unknown): string[] {
   return Array.isArray(value) ? value.slice(0, MOST_KINDS).map((one) => text(one)) : [];
 }
 
+const plus = (one: number, other: number): number => one + other;
+
 /** A group is sent as a list of values, without zeros at its end. */
 export function cleanGroups(value: unknown, most = MOST_GROUPS): Group[] {
   const items = Array.isArray(value) ? value.filter(Array.isArray).slice(0, most) : [];
@@ -285,7 +287,7 @@ export function cleanGroups(value: unknown, most = MOST_GROUPS): Group[] {
       more: Math.max(-1, Math.floor(num(counts[6]))),
       done_at: num(end) > 0 ? num(end) : null,
       kinds: texts(counts[7]),
-      listed: count(counts[8]),
+      listed: Math.max(0, counts.slice(0, 5).map(count).reduce(plus, 0) - count(counts[8])),
     };
   });
 }
@@ -420,6 +422,11 @@ export function cleanFound(value: Plain): Found {
     jobs: three(isPlain(listed) ? listed["jobs"] : null),
     rev: num(value["rev"]),
   };
+}
+
+/** Names of metrics. */
+export function cleanNames(value: unknown): string[] {
+  return Array.isArray(value) ? value.slice(0, 50).map((one) => text(one, 80)) : [];
 }
 
 /** Kinds of failures with how many there are of each. */

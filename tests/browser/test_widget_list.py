@@ -196,6 +196,30 @@ def test_the_search_looks_at_arguments_and_errors(opened: Opener) -> None:
     expect(page.get_by_role("row", level=2)).to_have_count(1)
 
 
+def test_jobs_are_sorted_by_start_duration_or_a_metric(opened: Opener) -> None:
+    page = opened_high(opened, "everyday")
+    by = page.get_by_role("combobox", name="Sort by")
+    by.focus()
+    expect(by.get_by_role("option")).to_have_text(
+        ["Order", "Start", "Duration", "Memory", "loss", "<b>accuracy"]
+    )
+    by.select_option("Start")
+    finished = section(page, "Finished").get_by_role("row")
+    expect(finished.first).to_have_attribute("data-job-id", "h1")
+    view = {"text": "", "status": "", "kind": "", "sort": "start", "down": True}
+    assert sent(page, "list")[-1] == {"view": view}
+    page.get_by_role("button", name="Largest first").click()
+    expect(finished.first).to_have_attribute("data-job-id", "h4")
+    by.focus()
+    page.keyboard.press("p")  # that is the first letter of what is wanted, and pauses nothing
+    assert sent(page, "pause") == []
+    by.select_option("Order")
+    expect(finished.first).to_have_attribute("data-job-id", "h1")
+    expect(page.get_by_role("button", name="Smallest first")).to_be_hidden()
+    by.select_option("<b>accuracy")
+    page.wait_for_function("kernel.sent.some((m) => m.a.view?.sort === 'metric:<b>accuracy')")
+
+
 def expect_picked(page: Page, *jobs: str) -> None:
     rows = page.locator(".jqw-row[aria-selected='true']")
     expect(rows).to_have_count(len(jobs))

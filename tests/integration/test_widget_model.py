@@ -439,9 +439,40 @@ async def test_failures_are_counted_and_found_by_kind() -> None:
         await until(lambda: page.widget.summary["listed"]["kept"] == [0, 3, 0])
 
 
+async def test_jobs_are_sorted_by_what_they_took_and_measured() -> None:
+    def measures(loss: float | None) -> None:
+        if loss is not None:
+            current_job().report(loss=loss)
+
+    async with shown() as (queue, page):
+
+        def titles(**view: object) -> str:
+            page.ask("list", view=view)
+            rows = page.ask("rows", list="history", start=0, end=9, view=view)["v"]["rows"]
+            return "".join(row["title"] for row in rows)
+
+        for name, loss in (("a", 0.3), ("b", 0.1), ("c", None), ("d", 0.2)):
+            await queue.options(label=name).submit_nowait(measures, loss)
+        assert page.ask("metrics")["v"]["names"] == ["loss"]
+        told = {
+            ("metric:loss", False): "bdac",  # what has none comes last
+            ("metric:loss", True): "adbc",
+            ("metric:unknown", True): "dcba",
+            ("start", False): "abcd",
+            ("start", True): "dcba",
+            ("memory", True): titles(),
+        }
+        assert {(by, down): titles(sort=by, down=down) for by, down in told} == told
+        found = titles(sort="duration", down=True)
+        took = {job.label: job.completed_at - job.started_at for job in queue.jobs()}  # type: ignore[operator]
+        assert [took[name] for name in found] == sorted(took.values(), reverse=True)
+        assert titles(text="b", sort="start", down=True).count("b") == 1
+
+
 @pytest.mark.parametrize(
     "view",
     [
+        {"sort": 7}, {"sort": "x" * 101}, {"down": 1},
         {"text": 7}, {"text": "x" * 201}, {"status": "gone"}, {"kind": None}, {"kind": "x" * 81},
         [], "", None,
     ],

@@ -14,6 +14,7 @@ from ..._core.sweeps.membership import is_grouped
 from ..._core.sweeps.standing import Coming, listed, sections_of, standings
 from ..._core.texts.words import cancel_text, error_text
 from ..._runtime.engine import Engine
+from ..._runtime.storage.told.metrics import metrics_of
 from ..._secrets.arguments import arguments_line
 from ..rows import RowDict, Rows, add_arguments, row
 
@@ -23,11 +24,17 @@ SECTIONS: tuple[PartName, ...] = ("running", "pending", "history")
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a list is to show: jobs with a text in their words, of a status, failed of a kind."""
+    """What a list is to show: jobs with a text in their words, of a status, failed of a kind.
+
+    `sort`: "start", "duration", "memory" or "metric:" and its name; "" for the usual order. What
+    has no such value comes last, also where it goes `down`.
+    """
 
     text: str = ""
     status: str = ""
     kind: str = ""
+    sort: str = ""
+    down: bool = False
 
 
 def part_of(
@@ -155,7 +162,37 @@ def find(engine: Engine, wanted: Filter) -> Found:
         jobs.sort(key=group.place_of)
     for place, several in enumerate(found.groups):
         several.sort(key=lambda group: group.number, reverse=place == 2)
+    if wanted.sort:
+        for jobs in (*found.singles.values(), *found.members.values()):
+            _sort(jobs, wanted, engine.now())
     return found
+
+
+def _sort(jobs: list[JobRecord], wanted: Filter, now: float) -> None:
+    values = {job: _value_of(job, wanted.sort, now) for job in jobs}
+    sign = -1 if wanted.down else 1
+    jobs.sort(key=lambda job: ((value := values[job]) is None, sign * (value or 0)))
+
+
+def _value_of(job: JobRecord, sort: str, now: float) -> float | None:
+    started = job.started_at
+    if sort == "start":
+        return started
+    if sort == "duration":
+        return None if started is None else (job.completed_at or now) - started
+    if sort == "memory":
+        return None if job.usage is None else (job.usage.seen() or {}).get("ram_mib")
+    points = metrics_of(job).get(sort.removeprefix("metric:"), [])
+    return next((value for _, value in reversed(points) if value is not None), None)
+
+
+def metrics(engine: Engine) -> list[str]:
+    """List the names of metrics by which jobs can be sorted."""
+    with engine.lock.held:
+        state = engine.state
+        jobs = [*state.running.values(), *state.order.slice(0), *_ended(engine)]
+    told = (job for job in jobs if job.metrics is not None)
+    return sorted({name for job in told for name in metrics_of(job)})
 
 
 def _ended(engine: Engine) -> list[JobRecord]:

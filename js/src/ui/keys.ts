@@ -56,7 +56,8 @@ export function keepKeys(root: HTMLElement, signal: AbortSignal): void {
   }, { capture: true, signal });
 }
 
-/** Is it a field that takes letters itself? */
+/** Is it a field that takes letters and arrows itself? */
 export function takesText(target: EventTarget | null): boolean {
-  return target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement;
+  return target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement ||
+    target instanceof HTMLSelectElement;
 }

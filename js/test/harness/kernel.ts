@@ -15,8 +15,9 @@ export function makeRow(id: string, given: Partial<Row> = {}): Row {
 
 const GROUP = [
   "id", "name", "done_at", "pending", "running", "completed", "failed", "cancelled", "retriable",
-  "more", "kinds", "listed",
+  "more", "kinds", "unlisted",
 ];
+const STATUSES = ["pending", "running", "completed", "failed", "cancelled"];
 const SECTIONS = ["running", "pending", "history"] as const;
 
 /** What a list shows: rows of the three sections, and groups with their jobs. */
@@ -151,7 +152,15 @@ export class Kernel {
       (status === "" || row.status === status) && (kind === "" || kindOf(row) === kind) &&
       `${row.title} ${row.args} ${row.status} ${row.error ?? ""}`.toLowerCase().includes(words);
     const all = Object.keys(view).length === 0;
-    const of = (list: ListName): Row[] => all ? this[list] : this[list].filter(fits);
+    const by = (row: Row): number => view["sort"] === "start" ? row.started_at ?? 0
+      : (row.completed_at ?? 0) - (row.started_at ?? 0);
+    const sign = view["down"] === true ? -1 : 1;
+    const of = (list: ListName): Row[] => {
+      if (all) return this[list];
+      const found = this[list].filter(fits);
+      return view["sort"] === undefined ? found
+        : found.sort((one, other) => sign * (by(one) - by(other)));
+    };
     const rows = { running: of("running"), pending: of("pending"), history: of("history") };
     const has = (group: Plain, list: ListName): boolean =>
       rows[list].some((row) => row.group === group["id"]);
@@ -167,7 +176,11 @@ export class Kernel {
 
   private sentGroups({ rows, groups }: Listing, start = 0, end = 20): unknown[] {
     return groups.flat().slice(start, end).map((group) =>
-      sentGroup({ ...group, listed: members(rows, Number(group["id"])).length }));
+      sentGroup({
+        ...group,
+        unlisted: STATUSES.reduce((sum, status) => sum + Number(group[status] ?? 0), 0) -
+          members(rows, Number(group["id"])).length,
+      }));
   }
 
   private listed(): Plain {
@@ -215,6 +228,7 @@ export class Kernel {
       const window = { cid, list, group, start: Number(a["start"]), end: Number(a["end"]) };
       this.watched.set(`${cid}${list}${group}`, window);
     } else if (op === "unwatch") this.watched.delete(`${cid}${list}${group}`);
+    else if (op === "metrics") return { ok: true, v: { names: ["loss", "<b>accuracy"] } };
     else if (op === "list") {
       const listing = this.listing(view);
       const first = (name: ListName): Plain[] =>
@@ -337,4 +351,4 @@ function sizes({ rows, groups }: Listing): Plain {
   };
 }
 
-const QUIET = ["snapshot", "rows", "log", "job", "result", "list", "kinds", "unwatch"];
+const QUIET = ["snapshot", "rows", "log", "job", "result", "list", "kinds", "metrics", "unwatch"];

@@ -1,7 +1,7 @@
 // The bar above the list: which jobs it shows, by status, by kind of failure and by words.
 
 import {
-  cleanFound, cleanKinds, LISTS, type Found, type ListName, type View,
+  cleanFound, cleanKinds, cleanNames, LISTS, type Found, type ListName, type View,
 } from "../../protocol";
 import { amount } from "../../ui/amount";
 import { active, attr, button, css, div, h, setText, show, span } from "../../ui/dom";
@@ -33,6 +33,7 @@ export class Filter {
   #kind = "";
   #radios = new Map<Chip, Radio>();
   #kinds: Kinds;
+  #order: Order;
   #foundRev = -1; // below 0: no answer to what is asked for now
   #askedAt = 0;
   #asking = false;
@@ -40,6 +41,7 @@ export class Filter {
   constructor(private context: Context) {
     const group = h("div", { role: "radiogroup", "aria-label": "Show", class: "jqw-chips" });
     this.#kinds = new Kinds(context, (kind) => this.#choose("failed", kind));
+    this.#order = new Order(context, () => this.#changed());
     for (const [chip, label] of CHIPS) {
       const count = span("count");
       const node = h(
@@ -59,12 +61,16 @@ export class Filter {
       this.input.value = "";
       this.#changed();
     });
-    this.node = h("div", { class: "jqw-filter" }, group, this.input, this.#kinds.node);
+    const seek = span("seek", this.input, this.#order.node);
+    const parts = [group, seek, this.#kinds.node];
+    this.node = h("div", { class: "jqw-filter" }, ...parts);
   }
 
   /** What is asked for now. */
   get wanted(): View {
-    return { text: this.#words, status: this.#chip, kind: this.#kind };
+    const view = { text: this.#words, status: this.#chip, kind: this.#kind };
+    const { sort, down } = this.#order;
+    return sort === "" ? view : { ...view, sort, down };
   }
 
   isSame(view: View): boolean {
@@ -96,7 +102,7 @@ export class Filter {
   }
 
   get active(): boolean {
-    return this.#words !== "" || this.#chip !== "";
+    return this.#words !== "" || this.#chip !== "" || this.#order.sort !== "";
   }
 
   /** True while the list does not show yet what is asked for. */
@@ -126,6 +132,7 @@ export class Filter {
     this.#chip = "";
     this.#kind = "";
     this.input.value = "";
+    this.#order.clear();
     this.#changed();
     this.input.focus();
   }
@@ -282,6 +289,63 @@ class Kinds {
     else return;
     if (event.key !== "Tab") event.preventDefault();
     event.stopPropagation();
+  }
+}
+
+const SORTS = [["", "Order"], ["start", "Start"], ["duration", "Duration"], ["memory", "Memory"]];
+
+/** By what the jobs of a section or a group are sorted; the metrics are looked up when needed. */
+class Order {
+  readonly node = span("order");
+  #select = h("select", { class: "jqw-input", "aria-label": "Sort by", title: "Sort by" });
+  #turn: HTMLButtonElement;
+  #down = true;
+
+  constructor(private context: Context, private changed: () => void) {
+    this.#turn = button("↓", "Largest first", () => {
+      this.#down = !this.#down;
+      this.#told();
+    }, "jqw-plain");
+    this.#fill([]);
+    this.#select.addEventListener("change", () => this.#told());
+    this.#select.addEventListener("pointerenter", () => void this.#look());
+    this.#select.addEventListener("focus", () => void this.#look());
+    this.node.append(this.#select, this.#turn);
+    show(this.#turn, false);
+  }
+
+  get sort(): string {
+    return this.#select.value;
+  }
+
+  get down(): boolean {
+    return this.#down;
+  }
+
+  clear(): void {
+    this.#select.value = "";
+    show(this.#turn, false);
+  }
+
+  #told(): void {
+    show(this.#turn, this.sort !== "");
+    setText(this.#turn, this.#down ? "↓" : "↑");
+    attr(this.#turn, "aria-label", this.#down ? "Largest first" : "Smallest first");
+    this.changed();
+  }
+
+  async #look(): Promise<void> {
+    const answer = await this.context.ask("metrics");
+    if (answer !== null) this.#fill(cleanNames(answer["names"]));
+  }
+
+  #fill(metrics: string[]): void {
+    const all = [...SORTS, ...metrics.map((name) => [`metric:${name}`, name])];
+    if (all.length === this.#select.length) return;
+    const { value } = this.#select;
+    this.#select.replaceChildren(...all.map(([key, label]) =>
+      h("option", { value: key ?? "" }, label ?? "")));
+    this.#select.value = value;
   }
 }
 
