@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from .._core.texts.secret_names import looks_secret
+from ..errors import NotRestorableError
 
 
 class Parameters(NamedTuple):
@@ -49,6 +50,27 @@ def _read(target: Callable[..., object]) -> Parameters:
     by_name = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
     names = named if rest is None else (*named, rest)
     return Parameters(named, rest, by_name, any(map(looks_secret, names)))
+
+
+def by_name(
+    target: object, args: Sequence[object], kwargs: Mapping[str, object]
+) -> list[tuple[str, object, bool]]:
+    """Return the arguments by name, or by place where the target does not tell.
+
+    The third of each says if the target takes it under that name.
+    """
+    try:
+        names = names_by_position(target, len(args))
+    except NotRestorableError:
+        names = [None] * len(args)
+    found: dict[str, tuple[object, bool]] = {}
+    for place, (name, value) in enumerate(zip(names, args, strict=True)):
+        if name is None or name in found:
+            found[f"argument {place}"] = value, False
+        else:
+            found[name] = value, name in parameters_of(cast("Any", target)).named
+    found |= {name: (value, True) for name, value in kwargs.items()}
+    return [(name, value, is_named) for name, (value, is_named) in found.items()]
 
 
 def names_by_position(target: object, count: int) -> list[str | None]:

@@ -11,29 +11,24 @@ from typing import Any
 
 from .._api.schema import SCHEMA
 from .._api.sweeps.group import JobGroup
-from .._core.texts.fitting import ends
 from .._secrets.arguments import TOLD
 from .._threads.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
 from .checking import RequestError, check
-from .model import clipped, memory_text, shorten
+from .details.requests import DetailRequests
+from .model import shorten
 from .outputs import Refreshable
-from .results import show_result
 from .sync import CommPort, Sync
-from .texts import visible
 
 logger = logging.getLogger(__name__)
 
 ANSWERS_KEPT = 256
 MOST_ROWS = 200
-LOG_PART = 32_768
-TRACEBACK_LIMIT = 65_536
-WHOLE = 20_000  # characters of a text in the details
-SAID = ("error", "cancel_reason", "note", "block_reason")
 
-READS = frozenset({"hello", "rows", "watch", "unwatch", "log", "job", "result", "find", "snapshot"})
+DETAILS = ("job", "has", "log", "result")
+READS = frozenset({"hello", "rows", "watch", "unwatch", "find", "snapshot", *DETAILS})
 
 Answer = dict[str, Any]
 
@@ -60,8 +55,10 @@ class Commands:
         self._lock = Lock()
         self._answers: OrderedDict[str, Answer | None] = OrderedDict()  # None: at work on it
         self.refused = 0
+        details = DetailRequests(self._named, queue._control.all_records)
         self._ops: dict[str, Callable[[Answer, str], Answer]] = {
-            name: getattr(self, f"_{name}") for name in SCHEMA["ops"]
+            name: getattr(details, name) if name in DETAILS else getattr(self, f"_{name}")
+            for name in SCHEMA["ops"]
         }
 
     def handle(self, message: object) -> None:
@@ -144,39 +141,6 @@ class Commands:
     def _unwatch(self, a: Answer, cid: str) -> Answer:
         self._sync.unwatch(cid, a["list"])
         return {}
-
-    def _log(self, a: Answer, cid: str) -> Answer:
-        start, data, size = self._named(a["job"]).read_log(a["from"], a.get("max", LOG_PART))
-        text, end = data.decode("utf-8", "backslashreplace"), start + len(data)
-        return {"from": start, "next": end, "text": text, "end": end >= size}
-
-    def _job(self, a: Answer, cid: str) -> Answer:
-        job = self._named(a["job"])
-        failure = job.failure
-        told = None
-        if failure is not None:
-            told = {
-                "type": visible(failure.type_name),
-                "message": visible(failure.message[:4_000]),
-                "exit_code": failure.exit_code,
-                "signal": failure.signal_name,
-            }
-        row = job.as_row()
-        return {
-            "row": clipped([dict(row)])[0],
-            "failure": told,
-            "traceback": failure.traceback[-TRACEBACK_LIMIT:] if failure is not None else "",
-            "memory": memory_text(job),
-            "said": _on_a_line(next(filter(None, map(row.get, SAID)), "")),
-            "title": _on_a_line(row["title"]),
-            "kwargs_text": visible(job.describe_arguments(WHOLE)),
-        }
-
-    def _result(self, a: Answer, cid: str) -> Answer:
-        job = self._named(a["job"])
-        if job.status.value != "completed" and job.partial_result is None:
-            return {"kind": "none"}
-        return show_result(job._shown_result())
 
     def _find(self, a: Answer, cid: str) -> Answer:
         """Count matches per list and return the first ones; a `status` alone finds ended jobs only.
@@ -294,10 +258,6 @@ class Commands:
 
 def _is_in(job: Job, number: int) -> bool:
     return any(group.number == number for group in job._record.groups)
-
-
-def _on_a_line(text: str) -> str:
-    return " ".join(visible(ends(text, WHOLE // 2)).split())
 
 
 def _whole_row(job: Job) -> Answer:

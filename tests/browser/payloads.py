@@ -103,7 +103,7 @@ class Elements(html.parser.HTMLParser):
 GUARD = """() => {
   window.made = [];
   const tags = new Set(`div span b button svg path p dl dt dd input label section table thead tbody
-    tr th td pre img h3 i`.split(/\\s+/));
+    tr th td pre img h3 h4 i`.split(/\\s+/));
   const check = (node) => {
     if (!(node instanceof Element)) return;
     if (!tags.has(node.localName)) made.push(node.outerHTML.slice(0, 200));

@@ -89,7 +89,7 @@ def test_details_show_the_log_and_the_traceback(open_notebook: Open) -> None:
     expect(region(notebook).get_by_role("tabpanel")).to_contain_text("ValueError: no luck at all")
     trace = region(notebook).get_by_label("Traceback", exact=True)
     expect(trace).to_have_css("padding-left", "10px")  # whatever JupyterLab has for pre and dl
-    region(notebook).get_by_role("tab", name="Progress").click()
+    region(notebook).get_by_role("tab", name="Overview").click()
     facts = region(notebook).locator(".jqw-facts")
     expect(facts).to_have_css("margin-left", "10px")
     expect(facts.locator("dt").first).to_have_css("float", "none")
@@ -155,7 +155,7 @@ def test_no_text_of_a_job_becomes_markup(open_notebook: Open) -> None:
     finished = region(notebook).get_by_role("grid", name="Finished")
     expect(finished).to_contain_text("<img src=x")
     finished.get_by_role("row").first.click()
-    for tab in ("Error", "Log", "Progress"):
+    for tab in ("Error", "Log", "Overview"):
         region(notebook).get_by_role("tab", name=tab).click()
         notebook.page.wait_for_timeout(300)
     assert region(notebook).locator("img, script").count() == 0

@@ -502,6 +502,10 @@ async def test_the_log_is_read_by_byte_offset_from_its_tail_on() -> None:
         job = queue.submit_nowait(lambda: print("one\ntwo\n" * 100))
         await job
         tail = page.ask("log", job=job.id, **{"from": -1, "max": 8})["v"]
+        ((at, when),) = tail.pop("times")
+        assert at == 0
+        assert job.started_at is not None
+        assert -1 < when - job.started_at < 60
         assert tail == {"from": 793, "next": 801, "text": "one\ntwo\n"[1:] + "\n", "end": True}
         assert page.ask("log", job=job.id, **{"from": 0, "max": 4})["v"]["text"] == "one\n"
 

@@ -207,13 +207,18 @@ export class Kernel {
     else if (op === "log") {
       const bytes = new TextEncoder().encode(this.log);
       const from = Number(a["from"]) < 0 ? Math.max(0, bytes.length - 65536) : Number(a["from"]);
-      const text = new TextDecoder().decode(bytes.slice(from));
-      return { ok: true, v: { from, next: bytes.length, text, end: true } };
+      const text = new TextDecoder().decode(bytes.slice(from, from + 65536));
+      const next = Math.min(bytes.length, from + 65536);
+      const times = from === 0 && text !== "" ? [[0, 1_800_000_000]] : [];
+      return { ok: true, v: { from, next, text, end: next === bytes.length, times } };
     } else if (row === undefined) return { ok: false, e: { code: "not_found", msg: "not kept" } };
     else if (op === "job") {
       const more = this.details[id] ?? { traceback: "", failure: null };
-      return { ok: true, v: { row, kwargs_text: row.args, ...more } };
-    } else if (op === "result") {
+      const parameters = row.args === "" ? [] : [["given", row.args, true, false]];
+      const told = { row, kwargs_text: row.args, parameters, target: row.name, ...more };
+      return { ok: true, v: { ...told, has: this.contents(row) } };
+    } else if (op === "has") return { ok: true, v: this.contents(row) };
+    else if (op === "result") {
       return { ok: true, v: this.results[id] ?? { kind: "text", text: "'done'" } };
     } else if (op === "retry") {
       this.pending.push(makeRow(`${id}r`, { title: row.title, args: row.args, retry_of: row.id }));
@@ -233,6 +238,13 @@ export class Kernel {
     return done;
   }
 
+  /** Which tabs of a job have content. */
+  private contents(row: Row): Plain {
+    const ended = row.completed_at !== null;
+    const failed = row.status === "failed" || this.details[row.id]?.["failure"] != null;
+    return { log: this.log !== "", error: failed, result: ended && row.status === "completed" };
+  }
+
   private move(at: number, row: Row, a: Plain): void {
     this.pending.splice(at, 1);
     const place = (id: unknown): number => this.pending.findIndex((item) => item.id === id);
@@ -242,4 +254,4 @@ export class Kernel {
   }
 }
 
-const QUIET = ["snapshot", "rows", "log", "job", "result", "find", "unwatch"];
+const QUIET = ["snapshot", "rows", "log", "job", "has", "result", "find", "unwatch"];

@@ -1,0 +1,157 @@
+"""What a page may ask about one job: which tabs there are, its parameters, tries, log and error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobqueue_widget import JobQueue, current_job
+from jobqueue_widget._persistence.lazy_spec import restored_log
+from jobqueue_widget._runtime.storage.told.logs import MOST_TIMES, JobLog, no_file
+from jobqueue_widget.widget.details.frames import is_library, users_frame
+from tests.integration.test_widget_model import shown
+
+
+def train(lr: float, *files: str, depth: int = 3, **more: object) -> int:
+    return depth
+
+
+async def test_parameters_have_names_and_say_which_can_be_typed() -> None:
+    async with shown() as (queue, page):
+        queue.pause()
+        job = queue.submit_nowait(train, 0.1, "a", "b", model=object(), far=float("inf"))
+        told = page.ask("job", job=job.id)["v"]["parameters"]
+        assert [one[0] for one in told] == ["lr", "files", "argument 2", "model", "far"]
+        assert told[0] == ["lr", "0.1", True, True]
+        assert told[1] == ["files", "'a'", False, True]
+        assert told[3][1].startswith("<object object")
+        assert [one[3] for one in told] == [True, True, True, False, False]
+
+
+async def test_a_secret_parameter_is_neither_shown_nor_editable() -> None:
+    def reads(user: str, password: str) -> None: ...
+
+    async with shown() as (queue, page):
+        queue.pause()
+        job = queue.submit_nowait(reads, "ada", "hunter2 of ada")
+        told = page.ask("job", job=job.id)["v"]["parameters"]
+        assert told == [["user", "'ada'", True, True], ["password", "•••", True, False]]
+
+
+async def test_a_long_parameter_is_cut_and_cannot_be_typed() -> None:
+    async with shown() as (queue, page):
+        queue.pause()
+        job = queue.submit_nowait(train, 0.1, "x" * 50_000)
+        _, text, _, is_literal = page.ask("job", job=job.id)["v"]["parameters"][1]
+        assert len(text) <= 4_000
+        assert not is_literal
+
+
+async def test_a_page_hears_which_tabs_have_content() -> None:
+    def tells() -> None:
+        print("a line")
+        current_job().report(loss=0.5)
+
+    async with shown() as (queue, page):
+        nothing = {"log": False, "curves": 0, "output": 0, "error": False, "result": False}
+        job = queue.submit_nowait(tells)
+        assert page.ask("has", job=job.id)["v"] == nothing
+        await job
+        told = page.ask("has", job=job.id)["v"]
+        assert told == {**nothing, "log": True, "curves": 1}
+        assert page.ask("job", job=job.id)["v"]["has"] == told
+        value = queue.submit_nowait(pow, 2, 3)
+        await value
+        assert page.ask("has", job=value.id)["v"] == {**nothing, "result": True}
+        bad = queue.submit_nowait(int, "x")
+        await queue.wait_for_job(bad)
+        assert page.ask("has", job=bad.id)["v"] == {**nothing, "error": True}
+        assert page.code_of("has", job="unknown") == "not_found"
+
+
+async def test_the_tries_of_a_job_are_listed_in_order() -> None:
+    async with shown() as (queue, page):
+        first = queue.submit_nowait(int, "x")
+        await queue.wait_for_job(first)
+        assert page.ask("job", job=first.id)["v"]["tries"] == []
+        second = first.retry()
+        await queue.wait_for_job(second)
+        queue.pause()
+        third = second.retry()
+        expected = [
+            {"id": first.id, "status": "failed"},
+            {"id": second.id, "status": "failed"},
+            {"id": third.id, "status": "pending"},
+        ]
+        for job in (first, second, third):
+            assert page.ask("job", job=job.id)["v"]["tries"] == expected
+
+
+async def test_the_users_own_line_is_found_below_what_a_library_raised() -> None:
+    def reads(text: str) -> object:
+        import json
+
+        return json.loads(text)
+
+    async with shown() as (queue, page):
+        for executor in ("process", "thread"):
+            job = queue.options(executor=executor).submit_nowait(reads, "{")
+            await queue.wait_for_job(job)
+            frame = page.ask("job", job=job.id)["v"]["frame"]
+            assert Path(frame["file"]) == Path(__file__)
+            assert frame["name"] == "reads"
+            assert frame["code"].startswith("return json.loads(text)")
+
+
+def test_what_is_a_library() -> None:
+    ours = str(Path(JobQueue.__module__.replace(".", "/")))
+    assert not is_library(ours)
+    assert not is_library("/tmp/ipykernel_1/123.py")
+    assert not is_library("C:\\Users\\me\\train.py")
+    for file in (
+        "<frozen importlib._bootstrap>",
+        "/opt/x/lib/python3.12/json/decoder.py",
+        "C:\\x\\Lib\\site-packages\\torch\\nn.py",
+        "/usr/lib/python3/dist-packages/numpy/core.py",
+    ):
+        assert is_library(file)
+    assert users_frame("no traceback") is None
+    assert users_frame('  File "<frozen x>", line 1, in f\n    code') is None
+
+
+def test_a_log_knows_when_its_parts_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    log = JobLog(no_file)
+    for at, text in ((0, "one\n"), (0.5, "two\n"), (5, "three\n"), (9, "four\n")):
+        now[0] = 1_000 + at
+        log.write(text)
+    assert log.times(0, 99) == [(0, 1_000.0), (8, 1_005.0), (14, 1_009.0)]
+    assert log.times(2, 10) == [(2, 1_000.0), (8, 1_005.0)]
+    assert log.times(8, 14) == [(8, 1_005.0)]
+    for second in range(10 * MOST_TIMES):
+        now[0] = 2_000.0 + 10 * second
+        log.write("x")
+    times = log.times(0, log.size)
+    assert MOST_TIMES / 2 <= len(times) <= MOST_TIMES
+    assert times[0] == (0, 1_000.0)
+
+
+def test_nobody_knows_when_a_restored_log_was_written() -> None:
+    log = restored_log(lambda: b"long ago\n")
+    assert log.size == 9
+    assert log.times(0, 9) == []
+    log.write("now\n")
+    assert [at for at, _ in log.times(0, 99)] == [9]
+
+
+async def test_no_character_of_a_log_is_cut_in_two() -> None:
+    async with shown() as (queue, page):
+        job = queue.submit_nowait(print, "äöü€😀" * 50)
+        await job
+        seen, at, end = "", 0, False
+        while not end:
+            part = page.ask("log", job=job.id, **{"from": at, "max": 7})["v"]
+            seen, at, end = seen + part["text"], part["next"], part["end"]
+        assert seen == "äöü€😀" * 50 + "\n"
