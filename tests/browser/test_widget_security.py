@@ -159,14 +159,21 @@ def table(name: str, texts: list[str]) -> str:
 
 TOLD: dict[str, Any] = {
     "job": {
-        "has": {"log": True, "error": True, "result": True},
+        "has": {"log": True, "output": 3, "error": True, "result": True},
         "parameters": [["x", "2", True, True]],
         "failure": {"type": "ValueError", "message": "no"},
         "frame": {"file": "a.py", "line": 2, "name": "f", "code": "f()"},
         "traceback": "Traceback",
     },
     "log": {"from": 0, "next": 4, "text": "text", "end": True, "times": [[0, 1.8e9]]},
-    "result": {"kind": "text", "text": "2"},
+    "result": {"items": [{"forms": [["json", 3, "", ""]], "body": "[2]"}]},
+    "outputs": {
+        "items": [
+            {"forms": [["html", 4, "", ""]], "body": "<b>b"},
+            {"forms": [["svg", 5, "", ""]], "body": "<svg>"},
+            {"forms": [["image", 4, "image/png", ""]], "body": "aGk="},
+        ]
+    },
 }
 POLICY = "script-src 'self' blob:; style-src 'self' 'unsafe-inline'; connect-src 'self'"
 LOADER = """
@@ -243,9 +250,10 @@ def test_a_strict_content_security_policy_is_kept(browser: Browser, strict_addre
     page.goto(strict_address)
     view = page.get_by_role("region", name="Job queue strict")
     view.get_by_text("waits").click()
-    expect(view.get_by_role("tab")).to_have_count(4)
-    for tab in ("Log", "Error", "Result", "Overview"):
+    expect(view.get_by_role("tab")).to_have_count(5)
+    for tab in ("Log", "Output", "Error", "Result", "Overview"):
         view.get_by_role("tab", name=tab).click()
+        expect(view.get_by_role("tabpanel")).not_to_contain_text("Loading")
     press_in(view, "Resume queue")
     page.wait_for_function("sent.some((message) => message.op === 'resume')")
     assert page.evaluate("violations") == []

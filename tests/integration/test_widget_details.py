@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from jobqueue_widget import JobQueue, current_job
 from jobqueue_widget._persistence.lazy_spec import restored_log
 from jobqueue_widget._runtime.storage.told.logs import MOST_TIMES, JobLog, no_file
 from jobqueue_widget.widget.details.frames import is_library, users_frame
+from jobqueue_widget.widget.details.pieces import Piece, piece_of_output, piece_of_result
 from tests.integration.test_widget_model import shown
 
 
@@ -54,7 +56,14 @@ async def test_a_page_hears_which_tabs_have_content() -> None:
         current_job().report(loss=0.5)
 
     async with shown() as (queue, page):
-        nothing = {"log": False, "curves": 0, "output": 0, "error": False, "result": False}
+        nothing = {
+            "log": False,
+            "curves": 0,
+            "output": 0,
+            "output_revision": 0,
+            "error": False,
+            "result": False,
+        }
         job = queue.submit_nowait(tells)
         assert page.ask("has", job=job.id)["v"] == nothing
         await job
@@ -155,3 +164,108 @@ async def test_no_character_of_a_log_is_cut_in_two() -> None:
             part = page.ask("log", job=job.id, **{"from": at, "max": 7})["v"]
             seen, at, end = seen + part["text"], part["next"], part["end"]
         assert seen == "äöü€😀" * 50 + "\n"
+
+
+class Rich:
+    """Shows itself in several forms."""
+
+    def _repr_html_(self) -> str:
+        return "<b>rich</b>"
+
+    def _repr_png_(self) -> bytes:
+        return b"\x89PNG"
+
+    def _repr_svg_(self) -> str:
+        raise RuntimeError("no drawing today")
+
+    def __repr__(self) -> str:
+        return "Rich()"
+
+
+def kinds(piece: Piece) -> list[str]:
+    return [form.kind for form in piece.forms]
+
+
+def test_a_result_has_the_forms_that_its_class_makes() -> None:
+    piece = piece_of_result(Rich())
+    assert kinds(piece) == ["html", "image", "text"]
+    assert piece.forms[1].body == base64.b64encode(b"\x89PNG").decode()
+    assert piece.forms[2].body == piece.said == "Rich()"
+    assert kinds(piece_of_result(Rich)) == ["text"]
+
+
+def test_containers_are_a_tree_where_a_page_shows_the_same() -> None:
+    assert kinds(piece_of_result({"a": 1})) == ["text", "json"]
+    assert kinds(piece_of_result({f"name {n}": n for n in range(40)})) == ["json", "text"]
+    deep: list[object] = []
+    for _ in range(500):
+        deep = [deep]
+    for other in ({1: 2}, [2**60], [float("nan")], (1, 2), [{1}], [b"x"], {}, [], deep):
+        assert kinds(piece_of_result(other)) == ["text"], other
+
+
+def test_what_fails_or_is_too_much_is_told() -> None:
+    class Bad:
+        def __repr__(self) -> str:
+            raise ValueError("never")
+
+    assert "cannot be shown: ValueError: never" in piece_of_result(Bad()).forms[0].body
+    long = piece_of_result("x" * 100_000).forms[0].body
+    assert long.endswith("[... 34,466 characters more ...]")
+    large = piece_of_output({"text/html": "x" * (3 << 20), "text/plain": "small"})
+    assert kinds(large) == ["text"]
+    assert large.too_large == ["html of 3.1 MB"]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"text/html": "<b>", "image/png": "aGk=", "text/plain": "t"}, ["html", "image", "text"]),
+        ({"image/png": "aG\nk=\n", "image/jpeg": "aGk="}, ["image"]),
+        ({"image/png": 'x" onerror="run()'}, ["text"]),
+        ({"image/svg+xml": ["<svg>", "</svg>"]}, ["svg"]),
+        ({"application/json": {"a": [1]}}, ["json"]),
+        ({"application/json": [float("inf")]}, ["text"]),
+        ({"application/javascript": "run()", "application/vnd.x": {}}, ["text"]),
+        ({"text/latex": "$x$", "text/plain": "x"}, ["text"]),
+        ({}, ["text"]),
+    ],
+)
+def test_an_output_has_the_forms_that_are_shown(data: dict[str, object], expected: object) -> None:
+    assert kinds(piece_of_output(data)) == expected
+
+
+async def test_outputs_are_told_on_request_and_large_ones_in_parts() -> None:
+    def shows() -> None:
+        from IPython.display import display
+
+        display({"text/html": "<p>" + "x" * 300_000, "text/plain": "large"}, raw=True)
+        display({"text/plain": "small", "image/png": "aGk="}, raw=True)
+
+    async with shown() as (queue, page):
+        job = queue.submit_nowait(shows)
+        await job
+        told = page.ask("outputs", job=job.id)["v"]
+        assert told["lost"] == 0
+        large, small = told["items"]
+        assert [form[0] for form in large["forms"]] == ["html", "text"]
+        assert "body" not in large
+        assert small["body"] == "aGk="
+        where = {"job": job.id, "of": "output", "at": 0, "form": "html"}
+        first = page.ask("form", **where, **{"from": 0})["v"]
+        rest = page.ask("form", **where, **{"from": first["next"]})["v"]
+        assert first["body"] + rest["body"] == "<p>" + "x" * 300_000
+        assert rest["next"] == rest["size"] == 300_003
+        assert page.code_of("form", **{**where, "at": 9, "from": 0}) == "not_found"
+        assert page.code_of("form", **{**where, "form": "svg", "from": 0}) == "not_found"
+        assert page.code_of("form", **{**where, "form": "script", "from": 0}) == "bad_request"
+
+
+async def test_a_result_with_a_secret_is_not_shown() -> None:
+    def gives(password: str) -> dict[str, str]:
+        return {"token": password}
+
+    async with shown() as (queue, page):
+        job = queue.options(executor="thread").submit_nowait(gives, "hunter2 is long")
+        await job
+        assert "hunter2" not in repr(page.ask("result", job=job.id))

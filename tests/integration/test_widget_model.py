@@ -535,9 +535,12 @@ async def test_a_result_is_shown_on_request_only() -> None:
             lambda: pandas.DataFrame({"a": range(100)})
         )
         await queue.join(timeout=10)
-        assert page.ask("result", job=text.id)["v"] == {"kind": "text", "text": "{'a': 1}"}
-        told = page.ask("result", job=table.id)["v"]
-        assert told["kind"] == "table"
+        (shown_text,) = page.ask("result", job=text.id)["v"]["items"]
+        assert shown_text["forms"][0][0] == "text"
+        assert shown_text["body"] == "{'a': 1}"
+        (shown_table,) = page.ask("result", job=table.id)["v"]["items"]
+        assert shown_table["forms"][0][0] == "table"
+        told = json.loads(shown_table["body"])
         assert told["columns"] == ["", "a"]
         assert len(told["rows"]) == 50
 

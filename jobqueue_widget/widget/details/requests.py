@@ -10,18 +10,21 @@ from ..._core.spec import JobSpec
 from ..._core.texts.fitting import ends
 from ..._runtime.storage.told.logs import part_of, times_of
 from ..._runtime.storage.told.metrics import metric_names_of
-from ..._runtime.storage.told.outputs import lost_outputs_of, output_count_of
+from ..._runtime.storage.told.outputs import lost_outputs_of, output_count_of, revision_of
 from ..._secrets.arguments import described_parameters
 from ...job import Job
+from ..checking import RequestError
 from ..model import clipped, memory_text
-from ..results import show_result
 from ..texts import visible
 from .frames import users_frame
+from .pieces import Piece, piece_of_output, piece_of_result
 
 LOG_PART = 32_768
 TRACEBACK_LIMIT = 65_536
 WHOLE = 20_000  # characters of a text in the details
 PARAMETERS = 100
+INLINE = 192 << 10  # characters of forms that come with their list
+FORM_PART = 256 << 10
 PARAMETER = 4_000  # characters of one
 TRIES = 20
 SAID = ("error", "cancel_reason", "note", "block_reason")
@@ -37,6 +40,7 @@ class DetailRequests:
     ) -> None:
         self._named = named
         self._all_records = all_records
+        self._shown: tuple[object, list[Piece]] | None = None
 
     def log(self, a: Answer, cid: str) -> Answer:
         """Return a part of what the job printed, and when its lines came as far as that is known.
@@ -92,11 +96,44 @@ class DetailRequests:
         }
 
     def result(self, a: Answer, cid: str) -> Answer:
-        """Return the result as a page can show it."""
-        job = self._named(a["job"])
-        if job.status.value != "completed" and job.partial_result is None:
-            return {"kind": "none"}
-        return show_result(job._shown_result())
+        """Return what a job returned as a page can show it."""
+        return _told_pieces(self._pieces(a["job"], "result"))
+
+    def outputs(self, a: Answer, cid: str) -> Answer:
+        """Return what a job has displayed as a page can show it, and how many were not kept."""
+        lost = lost_outputs_of(self._named(a["job"])._record)
+        return {**_told_pieces(self._pieces(a["job"], "output")), "lost": lost}
+
+    def form(self, a: Answer, cid: str) -> Answer:
+        """Return a part of the text of one form of a result or an output."""
+        pieces = self._pieces(a["job"], a["of"])
+        found = pieces[a["at"]].form(a["form"]) if a["at"] < len(pieces) else None
+        if found is None:
+            raise RequestError("not_found", "that is no longer shown")
+        size, end = len(found.body), a["from"] + FORM_PART
+        if end >= size:
+            self._shown = None  # it may be large; who asks again has lost the answer
+        return {
+            "from": a["from"],
+            "next": min(size, end),
+            "size": size,
+            "body": found.body[a["from"] : end],
+        }
+
+    def _pieces(self, job_id: str, of: str) -> list[Piece]:
+        """Make what is shown of a job; kept while a page asks for its parts one by one."""
+        job = self._named(job_id)
+        key = job_id, of, job.status, revision_of(job._record)
+        shown = self._shown
+        if shown is not None and shown[0] == key:
+            return shown[1]
+        pieces: list[Piece] = []
+        if of == "output":
+            pieces = [piece_of_output(output.data) for output in job.outputs]
+        elif job._record.status.ended and job._record.result is not None:
+            pieces = [piece_of_result(job._shown_result())]
+        self._shown = key, pieces
+        return pieces
 
     def _tries(self, record: JobRecord) -> list[Answer]:
         """List the tries of the same, oldest first, with this one: those that are kept."""
@@ -120,9 +157,27 @@ def contents_of(job: Job) -> Answer:
         "log": getattr(record.log, "size", 0) > 0,
         "curves": len(metric_names_of(record)),
         "output": output_count_of(record) + lost_outputs_of(record),
+        "output_revision": revision_of(record),
         "error": record.failure is not None,
         "result": record.status.ended and record.result is not None,
     }
+
+
+def _told_pieces(pieces: list[Piece]) -> Answer:
+    """Return what a page is told of each piece, with the text of its first form if it is short."""
+    room, items = INLINE, []
+    for piece in pieces:
+        item: Answer = {
+            "forms": [form.told for form in piece.forms],
+            "said": piece.said,
+            "too_large": piece.too_large,
+        }
+        first = piece.forms[0].body if piece.forms else ""
+        if len(first) <= min(room, INLINE // 4):
+            item["body"] = first
+            room -= len(first)
+        items.append(item)
+    return {"items": items}
 
 
 def _number(record: JobRecord) -> int:

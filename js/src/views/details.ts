@@ -1,13 +1,14 @@
 // Everything about one job, in tabs: what a tab shows is fetched when it is looked at.
 
-import { cleanRow, isPlain, num, text, type Plain, type Row } from "../protocol";
+import { cleanRow, isPlain, num, type Plain, type Row } from "../protocol";
 import { attr, button, div, h, setText, show } from "../ui/dom";
 import type { Context } from "./context";
 import { errorNode, note } from "./details/error";
 import { LogView } from "./details/log";
+import { Pieces } from "./details/pieces";
 import { Overview, type Neighbour } from "./details/overview";
 
-const TABS = ["Overview", "Log", "Error", "Result"] as const;
+const TABS = ["Overview", "Log", "Output", "Error", "Result"] as const;
 export type Tab = (typeof TABS)[number];
 const LOG_EVERY = 1; // seconds
 const LOOK_EVERY = 2; // seconds between two looks at which tabs have content
@@ -29,7 +30,10 @@ export class Details {
   #panel = h("div", { class: "jqw-panel", role: "tabpanel", tabindex: 0 });
   #overview: Overview;
   #log: LogView;
-  #fetched = new Map<Tab, Node>();
+  #error: Node | null = null;
+  #output: Pieces;
+  #result: Pieces;
+  #outputDrawn = -1; // the revision of the outputs that was asked for last
   /** Which tabs have content, as the kernel said last. */
   #has: Plain = {};
   #logAt = 0;
@@ -55,6 +59,8 @@ export class Details {
     const shut = button("✕", "Close details", close, "jqw-plain");
     const head = div("details-head", this.#back, this.#heading, list, shut);
     this.#log = new LogView(context);
+    this.#output = new Pieces(context, "output");
+    this.#result = new Pieces(context, "result");
     this.#overview = new Overview(context, neighbour, (job) => void this.#goTo(job));
     this.node = h("section", { class: "jqw-details" }, head, this.#panel);
     show(this.#back, false);
@@ -79,7 +85,8 @@ export class Details {
       void this.#fetchJob(row);
       this.choose(row.status === "failed" ? "Error" : this.#wanted);
     } else if (before.status !== row.status) {
-      this.#fetched.clear();
+      this.#error = null;
+      this.#outputDrawn = -1;
       this.#log.atEnd = false; // what it said last has come since
       void this.#fetchJob(row);
       this.#fill();
@@ -87,7 +94,8 @@ export class Details {
   }
 
   #forget(row: Row, has: Plain): void {
-    this.#fetched.clear();
+    this.#error = null;
+    this.#outputDrawn = -1;
     this.#overview.tell(row, {});
     this.#has = has;
   }
@@ -119,6 +127,7 @@ export class Details {
     show(this.#back, this.#visited !== null);
     this.#look(row);
     if (this.tab === "Overview") this.#overview.update(row);
+    if (this.tab === "Output") this.#loadOutput(row);
     if (this.tab === "Log") {
       const due = context.page() - this.#logAt > LOG_EVERY;
       if (due && (row.status === "running" || !this.#log.atEnd)) {
@@ -177,11 +186,20 @@ export class Details {
       this.#panel.replaceChildren(this.#log.node);
       this.#log.follow();
       this.#logAt = 0;
-    } else if (row !== null) {
-      const known = this.#fetched.get(tab);
-      this.#panel.replaceChildren(known ?? note("Loading…"));
-      if (known === undefined && tab === "Result") void this.#fetchResult(row); // `show` the other
+    } else if (tab === "Error") this.#panel.replaceChildren(this.#error ?? note("Loading…"));
+    else if (row !== null) {
+      const part = tab === "Output" ? this.#output : this.#result;
+      this.#panel.replaceChildren(part.node);
+      if (tab === "Output") this.#loadOutput(row);
+      else void part.load(row);
     }
+  }
+
+  #loadOutput(row: Row): void {
+    const revision = num(this.#has["output_revision"]);
+    if (revision === this.#outputDrawn) return;
+    this.#outputDrawn = revision;
+    void this.#output.load(row);
   }
 
   /** Ask again and again which tabs there are of a job that goes on. */
@@ -209,40 +227,9 @@ export class Details {
     const answer = await this.context.ask("job", { job: row.id });
     if (this.row?.id !== row.id || this.row.status !== row.status) return;
     this.#overview.tell(this.row, answer ?? {});
-    this.#fetched.set("Error", errorNode(this.row, answer, WHOLE));
+    this.#error = errorNode(this.row, answer, WHOLE);
     this.#take(answer?.["has"]);
     if (this.tab === "Error") this.#fill();
     this.context.invalidate();
   }
-
-  async #fetchResult(row: Row): Promise<void> {
-    const answer = await this.context.ask("result", { job: row.id });
-    if (this.row?.id !== row.id || this.row.status !== row.status) return;
-    this.#fetched.set("Result", resultNode(row, answer));
-    if (this.tab === "Result") this.#fill();
-  }
-}
-
-function resultNode(row: Row, answer: Plain | null): Node {
-  if (answer === null) return note("The result could not be fetched.");
-  const kind = answer["kind"];
-  if (kind === "text") return h("pre", { class: "jqw-pre" }, text(answer["text"], 200_000));
-  if (kind === "png" && /^[A-Za-z0-9+/=\s]+$/.test(String(answer["png"]))) {
-    const source = `data:image/png;base64,${String(answer["png"])}`;
-    return h("img", { class: "jqw-image", src: source, alt: `Result of ${row.title}` });
-  }
-  if (kind === "table") return tableNode(answer);
-  return note(row.status === "completed" ? "No result to show." : "No result yet.");
-}
-
-function tableNode(answer: Plain): Node {
-  const columns = Array.isArray(answer["columns"]) ? answer["columns"].slice(0, 60) : [];
-  const rows = Array.isArray(answer["rows"]) ? answer["rows"].slice(0, 200) : [];
-  const head = h("tr", {}, ...columns.map((name) => h("th", { scope: "col" }, String(name))));
-  const body = rows.map((row: unknown) => {
-    const cells = Array.isArray(row) ? row.slice(0, 60) : [];
-    return h("tr", {}, ...cells.map((cell) => h("td", {}, String(cell))));
-  });
-  const table = h("table", { class: "jqw-table" }, h("thead", {}, head), h("tbody", {}, ...body));
-  return h("div", {}, table, note(text(answer["text"])));
 }

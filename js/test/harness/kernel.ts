@@ -34,7 +34,9 @@ export class Kernel {
   bell = false;
   log = "";
   details: Record<string, Plain> = {};
-  results: Record<string, Plain> = {};
+  results: Record<string, Shown> = {};
+  outputs: Record<string, Shown[]> = {};
+  lost = 0;
   /** Set to hold answers back, as a busy kernel does. */
   deaf = false;
   /** How many ended jobs are listed. */
@@ -219,7 +221,17 @@ export class Kernel {
       return { ok: true, v: { ...told, has: this.contents(row) } };
     } else if (op === "has") return { ok: true, v: this.contents(row) };
     else if (op === "result") {
-      return { ok: true, v: this.results[id] ?? { kind: "text", text: "'done'" } };
+      return { ok: true, v: listed([this.results[id] ?? { forms: [["text", "'done'"]] }]) };
+    } else if (op === "outputs") {
+      return { ok: true, v: { ...listed(this.outputs[id] ?? []), lost: this.lost } };
+    } else if (op === "form") {
+      const pieces = a["of"] === "output" ? this.outputs[id] : [this.results[id] as Shown];
+      const forms = pieces?.[Number(a["at"])]?.forms ?? [];
+      const body = forms.find(([kind]) => kind === a["form"])?.[1];
+      if (body === undefined) return { ok: false, e: { code: "not_found", msg: "not shown" } };
+      const [from, size] = [Number(a["from"]), body.length];
+      const next = Math.min(size, from + 262_144);
+      return { ok: true, v: { from, next, size, body: body.slice(from, next) } };
     } else if (op === "retry") {
       this.pending.push(makeRow(`${id}r`, { title: row.title, args: row.args, retry_of: row.id }));
       return { ok: true, v: { job: `${id}r`, rev: this.rev + 1 } };
@@ -242,7 +254,9 @@ export class Kernel {
   private contents(row: Row): Plain {
     const ended = row.completed_at !== null;
     const failed = row.status === "failed" || this.details[row.id]?.["failure"] != null;
-    return { log: this.log !== "", error: failed, result: ended && row.status === "completed" };
+    const output = this.outputs[row.id]?.length ?? 0;
+    const shown = { output, output_revision: output };
+    return { ...shown, log: this.log !== "", error: failed, result: ended && row.status === "completed" };
   }
 
   private move(at: number, row: Row, a: Plain): void {
@@ -254,4 +268,21 @@ export class Kernel {
   }
 }
 
-const QUIET = ["snapshot", "rows", "log", "job", "has", "result", "find", "unwatch"];
+/** What a job displays or returns: its forms by kind, each with its text and mime type. */
+export interface Shown {
+  forms: [kind: string, body: string, mime?: string][];
+  said?: string;
+  too_large?: string[];
+}
+
+function listed(pieces: Shown[]): Plain {
+  return {
+    items: pieces.map(({ forms, said = "", too_large = [] }) => ({
+      said, too_large,
+      forms: forms.map(([kind, body, mime = ""]) => [kind, body.length, mime, body.slice(0, 99)]),
+      ...((forms[0]?.[1].length ?? 0) < 50_000 ? { body: forms[0]?.[1] } : {}),
+    })),
+  };
+}
+
+const QUIET = ["snapshot", "rows", "log", "job", "has", "outputs", "form", "result", "find", "unwatch"];

@@ -73,10 +73,9 @@ function everyday(kernel: Kernel): void {
     traceback: 'Traceback (most recent call last):\n  File "run.py", line 12, in whisper\n' +
       "    model(batch)\nOutOfMemoryError: CUDA out of memory",
   };
-  kernel.results["h2"] = {
-    kind: "table", columns: ["", "start", "text"], rows: [["0", "0.0", "Hello"], ["1", "1.4", "you"]],
-    text: "2 rows x 2 columns",
-  };
+  const rows = [["0", "0.0", "Hello"], ["1", "1.4", "you"]];
+  const table = { columns: ["", "start", "text"], rows, text: "2 rows x 2 columns" };
+  kernel.results["h2"] = { forms: [["table", JSON.stringify(table)]] };
 }
 
 function many(kernel: Kernel): void {
