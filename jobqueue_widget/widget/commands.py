@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 ANSWERS_KEPT = 256
 MOST_ROWS = 200
 
-DETAILS = ("job", "has", "log", "result", "outputs", "form")
+DETAILS = ("job", "has", "log", "result", "outputs", "form", "metrics", "curve")
 READS = frozenset({"hello", "rows", "watch", "unwatch", "find", "snapshot", *DETAILS})
 
 Answer = dict[str, Any]

@@ -12,7 +12,7 @@ from tests.browser.conftest import Opener
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
-ALL_TABS = ("Overview", "Log", "Output", "Error", "Result")
+ALL_TABS = ("Overview", "Curves", "Log", "Output", "Error", "Result")
 WIDTHS = (200, 240, 280, 320, 340, 380, 420, 500, 560, 640, 720, 800, 960, 1200)
 SETTLED = (
     "new Promise((done) => setTimeout(() => requestAnimationFrame(() => setTimeout(done)), 60))"
@@ -124,7 +124,7 @@ def test_details_have_one_height(opened: Opener, width: int, view: str) -> None:
     page.evaluate(
         "Object.assign(kernel, {pending: [], history: [], log: 'line\\n'.repeat(99)});"
         " kernel.running.length = 1;"
-        " kernel.contents = () => ({log: true, output: 1, error: true, result: true});"
+        " kernel.contents = () => ({curves: 1, log: true, output: 1, error: true, result: true});"
         " kernel.flush()"
     )
     if view == "job":

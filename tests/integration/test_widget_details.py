@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -239,8 +240,8 @@ async def test_outputs_are_told_on_request_and_large_ones_in_parts() -> None:
     def shows() -> None:
         from IPython.display import display
 
-        display({"text/html": "<p>" + "x" * 300_000, "text/plain": "large"}, raw=True)
-        display({"text/plain": "small", "image/png": "aGk="}, raw=True)
+        display({"text/html": "<p>" + "x" * 300_000, "text/plain": "large"}, raw=True)  # type: ignore[no-untyped-call]
+        display({"text/plain": "small", "image/png": "aGk="}, raw=True)  # type: ignore[no-untyped-call]
 
     async with shown() as (queue, page):
         job = queue.submit_nowait(shows)
@@ -269,3 +270,43 @@ async def test_a_result_with_a_secret_is_not_shown() -> None:
         job = queue.options(executor="thread").submit_nowait(gives, "hunter2 is long")
         await job
         assert "hunter2" not in repr(page.ask("result", job=job.id))
+
+
+async def test_what_a_job_measures_is_told_as_a_table_and_curve_by_curve() -> None:
+    def trains() -> None:
+        for step in range(5):
+            current_job().report(step=step, loss=1 / (1 + step), odd=float("nan"))
+        current_job().report(step=5, loss=float("inf"), big=10**400)
+
+    async with shown() as (queue, page):
+        job = queue.submit_nowait(trains)
+        await job
+        told = page.ask("metrics", job=job.id)["v"]
+        assert told["by"] == "step"
+        loss, odd = told["series"][:2]
+        assert loss[:5] == ["loss", 0.2, 0.2, 1.0, 6]
+        assert odd[1:4] == [None, None, None]
+        curve = page.ask("curve", job=job.id, at=0)["v"]
+        assert curve["x"] == [0, 1, 2, 3, 4, 5]
+        assert curve["y"] == [1.0, 0.5, 0.3333333, 0.25, 0.2, None]
+        assert page.code_of("curve", job=job.id, at=50) == "not_found"
+        json.dumps(page.answers, allow_nan=False)
+
+
+async def test_many_long_curves_make_small_answers() -> None:
+    def trains() -> None:
+        for step in range(5_000):
+            current_job().report(step=step, **{f"m{n}": step * 1.1 + n for n in range(50)})
+
+    async with shown() as (queue, page):
+        job = queue.options(executor="thread").submit_nowait(trains)
+        await job
+        assert len(json.dumps(page.ask("metrics", job=job.id))) < 8_000
+        assert len(json.dumps(page.ask("curve", job=job.id, at=49))) < 24_000
+
+
+async def test_without_steps_a_curve_is_over_seconds() -> None:
+    async with shown() as (queue, page):
+        job = queue.submit_nowait(lambda: current_job().report(loss=0.5))
+        await job
+        assert page.ask("metrics", job=job.id)["v"]["by"] == "seconds"

@@ -16,6 +16,7 @@ from ...job import Job
 from ..checking import RequestError
 from ..model import clipped, memory_text
 from ..texts import visible
+from .curves import told_curve, told_metrics
 from .frames import users_frame
 from .pieces import Piece, piece_of_output, piece_of_result
 
@@ -98,6 +99,17 @@ class DetailRequests:
     def result(self, a: Answer, cid: str) -> Answer:
         """Return what a job returned as a page can show it."""
         return _told_pieces(self._pieces(a["job"], "result"))
+
+    def metrics(self, a: Answer, cid: str) -> Answer:
+        """Return how all that a job measures stands."""
+        return told_metrics(self._named(a["job"]).metrics)
+
+    def curve(self, a: Answer, cid: str) -> Answer:
+        """Return the points of one metric, by its place among them."""
+        found = list(self._named(a["job"]).metrics.values())
+        if a["at"] >= len(found):
+            raise RequestError("not_found", "that is not measured any more")
+        return told_curve(found[a["at"]])
 
     def outputs(self, a: Answer, cid: str) -> Answer:
         """Return what a job has displayed as a page can show it, and how many were not kept."""

@@ -3,12 +3,13 @@
 import { cleanRow, isPlain, num, type Plain, type Row } from "../protocol";
 import { attr, button, div, h, setText, show } from "../ui/dom";
 import type { Context } from "./context";
+import { Curves } from "./details/curves";
 import { errorNode, note } from "./details/error";
 import { LogView } from "./details/log";
 import { Pieces } from "./details/pieces";
 import { Overview, type Neighbour } from "./details/overview";
 
-const TABS = ["Overview", "Log", "Output", "Error", "Result"] as const;
+const TABS = ["Overview", "Curves", "Log", "Output", "Error", "Result"] as const;
 export type Tab = (typeof TABS)[number];
 const LOG_EVERY = 1; // seconds
 const LOOK_EVERY = 2; // seconds between two looks at which tabs have content
@@ -29,6 +30,7 @@ export class Details {
   #tabs = new Map<Tab, HTMLButtonElement>();
   #panel = h("div", { class: "jqw-panel", role: "tabpanel", tabindex: 0 });
   #overview: Overview;
+  #curves: Curves;
   #log: LogView;
   #error: Node | null = null;
   #output: Pieces;
@@ -59,6 +61,7 @@ export class Details {
     const shut = button("✕", "Close details", close, "jqw-plain");
     const head = div("details-head", this.#back, this.#heading, list, shut);
     this.#log = new LogView(context);
+    this.#curves = new Curves(context);
     this.#output = new Pieces(context, "output");
     this.#result = new Pieces(context, "result");
     this.#overview = new Overview(context, neighbour, (job) => void this.#goTo(job));
@@ -88,6 +91,7 @@ export class Details {
       this.#error = null;
       this.#outputDrawn = -1;
       this.#log.atEnd = false; // what it said last has come since
+      this.#curves.again();
       void this.#fetchJob(row);
       this.#fill();
     }
@@ -127,6 +131,7 @@ export class Details {
     show(this.#back, this.#visited !== null);
     this.#look(row);
     if (this.tab === "Overview") this.#overview.update(row);
+    if (this.tab === "Curves") this.#curves.update(row);
     if (this.tab === "Output") this.#loadOutput(row);
     if (this.tab === "Log") {
       const due = context.page() - this.#logAt > LOG_EVERY;
@@ -181,7 +186,9 @@ export class Details {
 
   #fill(): void {
     const { row, tab } = this;
+    if (tab !== "Curves") this.#curves.rest();
     if (tab === "Overview") this.#panel.replaceChildren(this.#overview.node);
+    else if (tab === "Curves") this.#panel.replaceChildren(this.#curves.node);
     else if (tab === "Log") {
       this.#panel.replaceChildren(this.#log.node);
       this.#log.follow();

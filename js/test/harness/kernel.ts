@@ -37,6 +37,7 @@ export class Kernel {
   results: Record<string, Shown> = {};
   outputs: Record<string, Shown[]> = {};
   lost = 0;
+  metrics: Record<string, Record<string, [x: number, y: number | null][]>> = {};
   /** Set to hold answers back, as a busy kernel does. */
   deaf = false;
   /** How many ended jobs are listed. */
@@ -224,6 +225,18 @@ export class Kernel {
       return { ok: true, v: listed([this.results[id] ?? { forms: [["text", "'done'"]] }]) };
     } else if (op === "outputs") {
       return { ok: true, v: { ...listed(this.outputs[id] ?? []), lost: this.lost } };
+    } else if (op === "metrics") {
+      const series = Object.entries(this.metrics[id] ?? {}).map(([name, points]) => {
+        const values = points.flatMap(([, value]) => value ?? []);
+        return [
+          name, values.at(-1) ?? null, values.length ? Math.min(...values) : null,
+          values.length ? Math.max(...values) : null, points.length, String(points.length),
+        ];
+      });
+      return { ok: true, v: { series, by: "step" } };
+    } else if (op === "curve") {
+      const points = Object.values(this.metrics[id] ?? {})[Number(a["at"])] ?? [];
+      return { ok: true, v: { x: points.map(([x]) => x), y: points.map(([, y]) => y) } };
     } else if (op === "form") {
       const pieces = a["of"] === "output" ? this.outputs[id] : [this.results[id] as Shown];
       const forms = pieces?.[Number(a["at"])]?.forms ?? [];
@@ -255,7 +268,8 @@ export class Kernel {
     const ended = row.completed_at !== null;
     const failed = row.status === "failed" || this.details[row.id]?.["failure"] != null;
     const output = this.outputs[row.id]?.length ?? 0;
-    const shown = { output, output_revision: output };
+    const curves = Object.keys(this.metrics[row.id] ?? {}).length;
+    const shown = { curves, output, output_revision: output };
     return { ...shown, log: this.log !== "", error: failed, result: ended && row.status === "completed" };
   }
 
@@ -285,4 +299,4 @@ function listed(pieces: Shown[]): Plain {
   };
 }
 
-const QUIET = ["snapshot", "rows", "log", "job", "has", "outputs", "form", "result", "find", "unwatch"];
+const QUIET = ["snapshot", "rows", "log", "job", "has", "outputs", "form", "metrics", "curve", "result", "find", "unwatch"];

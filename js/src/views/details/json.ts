@@ -1,5 +1,6 @@
 // JSON as a tree: each level is drawn when it is opened, so many members at a time.
 
+import { visible } from "../../ui/ansi";
 import { attr, button, div, h, setText, show, span } from "../../ui/dom";
 
 const AT_A_TIME = 100;
@@ -13,9 +14,9 @@ export function jsonNode(value: unknown): HTMLElement {
 }
 
 function memberNode(name: string, value: unknown, level: number): HTMLElement {
-  const key = name === "" ? [] : [span("json-key", name), ": "];
+  const key = name === "" ? [] : [span("json-key", visible(name)), ": "];
   if (typeof value !== "object" || value === null) {
-    return div("json-member", ...key, h("span", {}, JSON.stringify(value) ?? "null"));
+    return div("json-member", ...key, h("span", {}, visible(JSON.stringify(value))));
   }
   const isList = Array.isArray(value);
   const members = Object.entries(value as Record<string, unknown>);

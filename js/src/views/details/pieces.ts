@@ -1,7 +1,7 @@
 // What a job has displayed or returned: html in a frame, pictures, trees, tables, text.
 
 import { isPlain, num, text, type Plain, type Row } from "../../protocol";
-import { AnsiLines } from "../../ui/ansi";
+import { AnsiLines, visible } from "../../ui/ansi";
 import { attr, button, div, h } from "../../ui/dom";
 import type { Context } from "../context";
 import { note } from "./error";
@@ -202,10 +202,10 @@ function tableNode(answer: Plain, name: string): Node {
   const columns = Array.isArray(answer["columns"]) ? answer["columns"].slice(0, 60) : [];
   const rows = Array.isArray(answer["rows"]) ? answer["rows"].slice(0, 200) : [];
   const head = h("tr", {}, ...columns.map((label, at) =>
-    at === 0 && label === "" ? h("td") : h("th", { scope: "col" }, String(label))));
+    at === 0 && label === "" ? h("td") : h("th", { scope: "col" }, visible(String(label)))));
   const body = rows.map((row: unknown) => {
     const cells = Array.isArray(row) ? row.slice(0, 60) : [];
-    return h("tr", {}, ...cells.map((cell) => h("td", {}, String(cell))));
+    return h("tr", {}, ...cells.map((cell) => h("td", {}, visible(String(cell)))));
   });
   const table = h(
     "table", { class: "jqw-table", "aria-label": name },
