@@ -59,18 +59,47 @@ def by_name(
 
     The third of each says if the target takes it under that name.
     """
-    try:
-        names = names_by_position(target, len(args))
-    except NotRestorableError:
-        names = [None] * len(args)
-    found: dict[str, tuple[object, bool]] = {}
-    for place, (name, value) in enumerate(zip(names, args, strict=True)):
-        if name is None or name in found:
-            found[f"argument {place}"] = value, False
-        else:
-            found[name] = value, name in parameters_of(cast("Any", target)).named
+    names = _names(target, len(args))
+    found = {name: (value, is_named) for (name, is_named), value in zip(names, args, strict=True)}
     found |= {name: (value, True) for name, value in kwargs.items()}
     return [(name, value, is_named) for name, (value, is_named) in found.items()]
+
+
+def changed(
+    target: object,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    changes: Mapping[str, object],
+) -> tuple[tuple[object, ...], dict[str, object]]:
+    """Return the arguments with other values for some, named as `by_name` names them.
+
+    Raises:
+        KeyError: there is no argument of that name.
+
+    """
+    places = {name: place for place, (name, _) in enumerate(_names(target, len(args)))}
+    others, named = list(args), dict(kwargs)
+    for name, value in changes.items():
+        if name in named:
+            named[name] = value
+        else:
+            others[places[name]] = value
+    return tuple(others), named
+
+
+def _names(target: object, count: int) -> list[tuple[str, bool]]:
+    """Name so many positional arguments; and say if the target takes each under that name."""
+    try:
+        names = names_by_position(target, count)
+    except NotRestorableError:
+        names = [None] * count
+    found: dict[str, bool] = {}
+    for place, name in enumerate(names):
+        if name is None or name in found:
+            found[f"argument {place}"] = False
+        else:
+            found[name] = name in parameters_of(cast("Any", target)).named
+    return list(found.items())
 
 
 def names_by_position(target: object, count: int) -> list[str | None]:

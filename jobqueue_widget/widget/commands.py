@@ -17,6 +17,7 @@ from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
 from .checking import RequestError, check
+from .details.changes import read_changes
 from .details.requests import DetailRequests
 from .model import shorten
 from .outputs import Refreshable
@@ -27,7 +28,8 @@ logger = logging.getLogger(__name__)
 ANSWERS_KEPT = 256
 MOST_ROWS = 200
 
-DETAILS = ("job", "has", "log", "result", "outputs", "form", "metrics", "curve")
+DETAILS = ("job", "has", "log", "result", "outputs", "form", "metrics", "curve", "stack")
+ASIDE = frozenset({"stack"})  # in a thread of its own
 READS = frozenset({"hello", "rows", "watch", "unwatch", "find", "snapshot", *DETAILS})
 
 Answer = dict[str, Any]
@@ -53,6 +55,7 @@ class Commands:
         self.heard = False  # that there is a page
         self.set_bell: Callable[[bool], None] = lambda on: None
         self._lock = Lock()
+        self._is_free_aside = threading.Semaphore(2)
         self._answers: OrderedDict[str, Answer | None] = OrderedDict()  # None: at work on it
         self.refused = 0
         details = DetailRequests(self._named, queue._control.all_records)
@@ -84,6 +87,9 @@ class Commands:
                 if answer is not None:
                     self._port.send(answer)
                 return
+        if request["op"] in ASIDE:
+            self._answer_aside(request)
+            return
         try:
             outcome = self._carry_out(request)
         except BaseException:  # an interrupt: whoever asks again is heard
@@ -94,6 +100,20 @@ class Commands:
             self._answers[rid] = answer
             self._sync.want()  # of a job that has ended nothing else brings the news
         self._port.send(answer)
+
+    def _answer_aside(self, request: Answer) -> None:
+        """Answer in a thread. Beyond two at a time nothing is said: a page asks again."""
+        if not self._is_free_aside.acquire(blocking=False):
+            return
+
+        def answer() -> None:
+            try:
+                outcome = self._carry_out(request)
+            finally:
+                self._is_free_aside.release()
+            self._port.send({"t": "res", "cid": request["cid"], "rid": request["rid"], **outcome})
+
+        threading.Thread(target=answer, name="jobqueue-aside", daemon=True).start()
 
     def _carry_out(self, request: Answer) -> Answer:
         try:
@@ -214,6 +234,10 @@ class Commands:
 
     def _retry(self, a: Answer, cid: str) -> Answer:
         again = self._named(a["job"]).retry(latest=a.get("latest", False))
+        return {"job": again.id, **self._acted(True)}
+
+    def _retry_with(self, a: Answer, cid: str) -> Answer:
+        again = self._named(a["job"])._retry_with(read_changes(a["changes"]))
         return {"job": again.id, **self._acted(True)}
 
     def _group(self, number: int) -> JobGroup:

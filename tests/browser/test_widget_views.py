@@ -425,6 +425,63 @@ def test_another_try_of_a_job_is_a_click_away(opened: Opener) -> None:
     expect(page.get_by_role("button", name="Back", exact=True)).to_be_hidden()
 
 
+def test_where_a_job_is_is_a_click_away(opened: Opener) -> None:
+    page = opened()
+    row(page, "r1").locator(".jqw-what").click()
+    where = page.get_by_role("button", name="Where is it?")
+    where.click()
+    expect(page.get_by_label("Where it is", exact=True)).to_contain_text("model(batch)")
+    page.get_by_role("button", name="Hide where it is").click()
+    expect(page.get_by_label("Where it is", exact=True)).to_have_count(0)
+    row(page, "p2").locator(".jqw-what").click()
+    expect(where).to_be_hidden()
+
+
+def test_a_job_is_tried_again_with_changed_parameters(opened: Opener) -> None:
+    page = opened(width=1200)
+    parameters = [
+        ["lr", "0.1", True, True],
+        ["path", "'a.wav'", True, True],
+        ["model", "<Model>", True, False],
+    ]
+    page.evaluate("(given) => { kernel.details.h2 = {parameters: given}; }", parameters)
+    row(page, "h2").locator(".jqw-what").click()
+    code = page.get_by_label("The call as code", exact=True)
+    expect(code).to_have_text("queue.submit_nowait(whisper, lr=0.1, path='a.wav', model=model)")
+    page.get_by_role("button", name="Retry whisper with changes…").click()
+    lr = page.get_by_role("textbox", name="Value of lr")
+    expect(lr).to_be_focused()
+    expect(page.get_by_role("textbox", name="Value of")).to_have_count(2)
+    submit = page.get_by_role("button", name="Queue whisper with these parameters")
+    submit.click()
+    expect(page.get_by_role("alert").last).to_have_text("No parameter has changed.")
+    lr.fill("f(1)")
+    submit.click()
+    expect(page.get_by_role("alert").last).to_have_text("Could not retry: lr: is no literal")
+    expect(lr).to_have_value("f(1)")
+    lr.fill("0.01")
+    expect(code).to_have_text("queue.submit_nowait(whisper, lr=0.01, path='a.wav', model=model)")
+    lr.press("p")  # a letter, not "pause"
+    lr.press("Backspace")
+    submit.click()
+    expect(page.locator(".jqw-details")).to_have_attribute("aria-label", "Details of whisper")
+    expect(page.get_by_role("tabpanel")).to_contain_text("lr=0.01")
+    assert sent(page, "retry_with")[-1] == {"job": "h2", "changes": {"lr": "0.01"}}
+    assert sent(page, "pause") == []
+
+
+def test_editing_parameters_is_left_with_escape(opened: Opener) -> None:
+    page = opened(width=420)
+    row(page, "h2").locator(".jqw-what").click()
+    edit = page.get_by_role("button", name="Retry whisper with changes…")
+    edit.click()
+    page.get_by_role("textbox", name="Value of given").fill("2")
+    page.keyboard.press("Escape")
+    expect(edit).to_be_focused()
+    expect(page.get_by_role("table", name="Parameters")).to_contain_text("talk_02.mp3")
+    assert sent(page, "retry_with") == []
+
+
 def test_the_log_is_searched(opened: Opener) -> None:
     page = opened()
     page.evaluate("kernel.log = Array.from({length: 300}, (_, n) => `line ${n}\\n`).join('')")

@@ -13,6 +13,7 @@ from jobqueue_widget._persistence.lazy_spec import restored_log
 from jobqueue_widget._runtime.storage.told.logs import MOST_TIMES, JobLog, no_file
 from jobqueue_widget.widget.details.frames import is_library, users_frame
 from jobqueue_widget.widget.details.pieces import Piece, piece_of_output, piece_of_result
+from tests.conditions import until
 from tests.integration.test_widget_model import shown
 
 
@@ -310,3 +311,137 @@ async def test_without_steps_a_curve_is_over_seconds() -> None:
         job = queue.submit_nowait(lambda: current_job().report(loss=0.5))
         await job
         assert page.ask("metrics", job=job.id)["v"]["by"] == "seconds"
+
+
+async def test_where_a_job_is_is_asked_off_the_loop() -> None:
+    import threading
+
+    def waits() -> None:
+        import time
+
+        current_job().report(0.5)
+        time.sleep(600)  # here
+
+    async with shown() as (queue, page):
+        job = queue.submit_nowait(waits)
+        await until(lambda: job.progress == 0.5)
+        asking: list[str] = []
+        ask = page.commands._ops["stack"]
+
+        def noted(a: dict[str, object], cid: str) -> dict[str, object]:
+            asking.append(threading.current_thread().name)
+            return ask(a, cid)
+
+        page.commands._ops["stack"] = noted
+        request = {"t": "req", "cid": "page", "rid": "where", "op": "stack", "a": {"job": job.id}}
+        page.commands.handle(request)
+        await until(lambda: any(one.get("rid") == "where" for one in page.answers))
+        (answer,) = [one for one in page.answers if one.get("rid") == "where"]
+        assert "time.sleep(600)  # here" in answer["v"]["text"]
+        assert asking == ["jobqueue-aside"]
+        job.cancel(force=True)
+        await queue.wait_for_job(job)
+        page.answers.clear()
+        page.commands.handle({**request, "rid": "late"})
+        await until(lambda: any(one.get("rid") == "late" for one in page.answers))
+        (answer,) = [one for one in page.answers if one.get("rid") == "late"]
+        assert "has no stack now" in answer["e"]["msg"]
+
+
+async def test_a_job_is_tried_again_with_other_parameters() -> None:
+    async with shown() as (queue, page):
+        first = queue.options(label="lr=0.1", tags=["t"], key="k").submit_nowait(
+            train, 0.1, "a", "b", depth=3
+        )
+        await first
+        queue.pause()
+        changes = {"lr": "0.01", "argument 2": "'c'", "depth": "[1, {'x': None}]"}
+        told = page.ask("retry_with", job=first.id, changes=changes)["v"]
+        again = queue[told["job"]]
+        assert again.args == (0.01, "a", "c")
+        assert again.kwargs == {"depth": [1, {"x": None}]}
+        assert again.retry_of == first.id
+        assert again.tags == ("t",)
+        assert again.label is None  # it named the other value
+        assert (first.args, first.kwargs) == ((0.1, "a", "b"), {"depth": 3})
+        queue.resume()
+        assert await again == [1, {"x": None}]
+
+
+async def test_a_label_that_names_no_changed_value_stays() -> None:
+    async with shown() as (queue, page):
+        first = queue.options(label="nightly").submit_nowait(train, 0.1)
+        await first
+        told = page.ask("retry_with", job=first.id, changes={"lr": "5"})["v"]
+        assert queue[told["job"]].label == "nightly"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "train",
+        "__import__('os')",
+        "f(1)",
+        "1 if x else 2",
+        "[x for x in y]",
+        "f'{1}'",
+        "(" * 900,
+        "1;2",
+        "lambda: 1",
+        "'a' + 'b'",
+        "\0",
+        "-" * 5_000 + "1",
+    ],
+)
+async def test_a_change_that_is_no_literal_is_refused_by_name(text: str) -> None:
+    async with shown() as (queue, page):
+        job = queue.submit_nowait(train, 0.1)
+        await job
+        answer = page.ask("retry_with", job=job.id, changes={"lr": text})
+        assert answer["e"]["code"] == "bad_request"
+        assert answer["e"]["msg"].startswith("lr: ")
+        assert len(queue.jobs()) == 1
+
+
+async def test_changes_that_do_not_fit_are_refused() -> None:
+    async with shown() as (queue, page):
+        parent = queue.submit_nowait(pow, 2, 3)
+        child = queue.submit_nowait(pow, parent, 2)
+        await child
+        for changes in ({"lr": 1}, {"x" * 30_000: "1"}, {str(n): "1" for n in range(200)}):
+            assert page.code_of("retry_with", job=child.id, changes=changes) == "bad_request"
+        assert page.code_of("retry_with", job=child.id, changes=[]) == "bad_request"
+        unknown = page.ask("retry_with", job=parent.id, changes={"nothing": "1"})["e"]["msg"]
+        assert "was not given 'nothing'" in unknown
+        takes = page.ask("retry_with", job=child.id, changes={"exp": "1"})["e"]["msg"]
+        assert "takes results of other jobs" in takes
+        assert len(queue.jobs()) == 2
+
+
+async def test_the_function_is_that_of_its_submit() -> None:
+    factor = 2
+
+    def times(x: int) -> int:
+        return x * factor
+
+    async with shown() as (queue, page):
+        first = queue.submit_nowait(times, 10)
+        assert await first == 20
+        factor = 3
+        told = page.ask("retry_with", job=first.id, changes={"x": "11"})["v"]
+        assert await queue[told["job"]] == 22
+
+
+async def test_another_value_of_a_secret_stays_secret() -> None:
+    def reads(user: str, password: str) -> str:
+        return user
+
+    async with shown() as (queue, page):
+        first = queue.submit_nowait(reads, "ada", "hunter2 of ada")
+        await first
+        told = page.ask("retry_with", job=first.id, changes={"user": "'eve'"})["v"]
+        again = queue[told["job"]]
+        assert await again == "eve"
+        assert again.args[1] == "hunter2 of ada"
+        assert "hunter2" not in json.dumps(page.ask("job", job=again.id))

@@ -100,6 +100,10 @@ class DetailRequests:
         """Return what a job returned as a page can show it."""
         return _told_pieces(self._pieces(a["job"], "result"))
 
+    def stack(self, a: Answer, cid: str) -> Answer:
+        """Return where a running job is; asked in a thread, since it may take two seconds."""
+        return {"text": visible(self._named(a["job"]).stack()[-TRACEBACK_LIMIT:])}
+
     def metrics(self, a: Answer, cid: str) -> Answer:
         """Return how all that a job measures stands."""
         return told_metrics(self._named(a["job"]).metrics)

@@ -217,7 +217,7 @@ export class Kernel {
     } else if (row === undefined) return { ok: false, e: { code: "not_found", msg: "not kept" } };
     else if (op === "job") {
       const more = this.details[id] ?? { traceback: "", failure: null };
-      const parameters = row.args === "" ? [] : [["given", row.args, true, false]];
+      const parameters = row.args === "" ? [] : [["given", row.args, true, true]];
       const told = { row, kwargs_text: row.args, parameters, target: row.name, ...more };
       return { ok: true, v: { ...told, has: this.contents(row) } };
     } else if (op === "has") return { ok: true, v: this.contents(row) };
@@ -248,6 +248,18 @@ export class Kernel {
     } else if (op === "retry") {
       this.pending.push(makeRow(`${id}r`, { title: row.title, args: row.args, retry_of: row.id }));
       return { ok: true, v: { job: `${id}r`, rev: this.rev + 1 } };
+    } else if (op === "retry_with") {
+      const changes = a["changes"] as Plain;
+      const wrong = Object.entries(changes).find(([, value]) => /[a-z]\(/.test(String(value)));
+      if (wrong !== undefined) {
+        return { ok: false, e: { code: "bad_request", msg: `${wrong[0]}: is no literal` } };
+      }
+      const args = Object.entries(changes).map(([name, value]) => `${name}=${value}`).join(", ");
+      this.pending.push(makeRow(`${id}r`, { title: row.title, args, retry_of: row.id }));
+      return { ok: true, v: { job: `${id}r`, rev: this.rev + 1 } };
+    } else if (op === "stack") {
+      if (row.status !== "running") return { ok: false, e: { code: "gone", msg: "no stack now" } };
+      return { ok: true, v: { text: '  File "run.py", line 12, in whisper\n    model(batch)\n' } };
     } else if (op === "cancel" && row.status === "running") {
       row.cancel_phase = a["force"] === true ? "forcing" : "asked";
       row.force_at = a["force"] === true ? null : now + 5;
@@ -299,4 +311,4 @@ function listed(pieces: Shown[]): Plain {
   };
 }
 
-const QUIET = ["snapshot", "rows", "log", "job", "has", "outputs", "form", "metrics", "curve", "result", "find", "unwatch"];
+const QUIET = ["snapshot", "rows", "log", "job", "has", "outputs", "form", "metrics", "curve", "stack", "result", "find", "unwatch"];

@@ -45,7 +45,7 @@ function frameNode(frame: Plain): Node {
 }
 
 /** Text of a fixed width, whose long lines are scrolled to. */
-function preNode(name: string, content: string): HTMLElement {
+export function preNode(name: string, content: string): HTMLElement {
   const pre = h("pre", { class: "jqw-pre jqw-scrolls", "aria-label": name, tabindex: 0 });
   const lines = new AnsiLines();
   lines.write(content);

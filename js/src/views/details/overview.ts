@@ -1,37 +1,21 @@
 // What a job is and how it stands: acts, facts, its other tries, and its parameters.
 
+import type { RequestError } from "../../actions";
 import { isPlain, text, type Plain, type Row } from "../../protocol";
 import { active, attr, button, div, enable, h, setText, show, span } from "../../ui/dom";
 import { day, rough, took } from "../../ui/time";
 import type { Context } from "../context";
 import { knownProgress, wordsOf } from "../words";
 import { copyButton } from "./copy";
+import { preNode } from "./error";
+import { Parameters } from "./parameters";
 
 const WHOLE = 40_000; // letters of a text
-const MOST_PARAMETERS = 100;
 const MOST_TRIES = 40;
 const ENDED: readonly string[] = ["completed", "failed", "cancelled"];
 
 type Fact = [name: string, value: string | (Node | string)[]];
 export type Neighbour = (row: Row, by: number) => string | undefined;
-
-export interface Parameter {
-  name: string;
-  value: string;
-  /** The target takes it under its name. */
-  named: boolean;
-  /** The text is the whole value, and can be read as one. */
-  literal: boolean;
-}
-
-export function parametersOf(told: Plain): Parameter[] {
-  const given = told["parameters"];
-  const items = Array.isArray(given) ? given.filter(Array.isArray).slice(0, MOST_PARAMETERS) : [];
-  return items.map(([name, value, named, literal]) => ({
-    name: text(name, 400), value: text(value, WHOLE), named: named === true,
-    literal: literal === true,
-  }));
-}
 
 export class Overview {
   readonly node: HTMLElement;
@@ -43,7 +27,10 @@ export class Overview {
   #priority = h("input", { type: "number", step: 1, class: "jqw-input jqw-number" });
   #priorityLabel = h("label", { class: "jqw-field" }, "Priority ", this.#priority);
   #tries = span("tries");
-  #parameters = div("parameters");
+  #asking = false;
+  #parameters: Parameters;
+  #where: HTMLButtonElement;
+  #stack = div("stack");
 
   constructor(
     private context: Context,
@@ -53,15 +40,20 @@ export class Overview {
     private visit: (job: string) => void,
   ) {
     this.#latest = button("", "", () => this.#row && context.retry(this.#row, true));
-    this.node = h("div", {}, this.#makeActs(neighbour), this.#facts, this.#parameters);
+    this.#where = button("Where is it?", "", () => void this.#ask());
+    this.#parameters = new Parameters(context, visit);
+    this.node = h(
+      "div", {}, this.#makeActs(neighbour), this.#stack, this.#facts, this.#parameters.node,
+    );
   }
 
   /** Take what the kernel told of the job, once. */
   tell(row: Row, told: Plain): void {
+    if (row.id !== this.#row?.id) this.#stack.replaceChildren();
     this.#row = row;
     this.#told = told;
     this.#writeTries(row, told["tries"]);
-    this.#writeParameters(parametersOf(told), told["more_parameters"] === true);
+    this.#parameters.tell(row, told);
   }
 
   update(row: Row): void {
@@ -78,6 +70,9 @@ export class Overview {
     this.#priority.disabled = !context.enabled;
     const typing = active(this.node) === this.#priority;
     if (!typing) this.#priority.value = String(row.priority);
+    show(this.#where, row.status === "running");
+    enable(this.#where, context.enabled && !this.#asking);
+    this.#parameters.update(row);
     this.#writeFacts(this.#factsOf(row));
   }
 
@@ -106,7 +101,26 @@ export class Overview {
     const now = (row: Row): string => `Retry ${row.title} with ${row.name} as it is now`;
     this.#acts.push([this.#latest, (row) => row.differs, now]);
     this.#priority.addEventListener("change", () => this.#setPriority());
-    return div("details-acts", ...nodes, this.#latest, this.#priorityLabel);
+    return div("details-acts", this.#where, ...nodes, this.#latest, this.#priorityLabel);
+  }
+
+  /** Ask where the job is right now, as Python shows tracebacks. */
+  async #ask(): Promise<void> {
+    const job = this.#row?.id;
+    this.#asking = true;
+    this.context.invalidate();
+    const told = await this.context.rpc.request("stack", { job }, true).then(
+      (answer) => text(answer["text"], WHOLE), (error: RequestError) => error.message,
+    );
+    this.#asking = false;
+    this.context.invalidate();
+    if (job !== this.#row?.id) return;
+    const pre = preNode("Where it is", told);
+    const hide = button("✕", "Hide where it is", () => this.#stack.replaceChildren(), "jqw-plain");
+    const title = h("h4", {}, `Where it was at ${day(this.context.page())}`);
+    const copy = copyButton("where it is", () => pre);
+    this.#stack.replaceChildren(div("part-head", title, copy, hide), pre);
+    this.context.live.say("Where it is stands in the details", true);
   }
 
   #setPriority(): void {
@@ -151,7 +165,7 @@ export class Overview {
       add("Label", told("title") || row.title);
       add("Function", row.name);
     }
-    if (!this.#parameters.hasChildNodes()) add("Arguments", told("kwargs_text") || row.args);
+    if (!this.#parameters.node.hasChildNodes()) add("Arguments", told("kwargs_text") || row.args);
     add("Memory", told("memory"));
     add("Tags", row.tags.join(", "));
     add("Where", row.where ?? "");
@@ -179,19 +193,5 @@ export class Overview {
       if (id === row.id) return h("b", { "aria-current": "true" }, words);
       return button(words, `Show try ${words}`, () => this.visit(id), "jqw-link");
     }));
-  }
-
-  #writeParameters(parameters: Parameter[], more: boolean): void {
-    const rows = parameters.map(({ name, value }) => {
-      const cell = h("td", { class: "jqw-value" }, value);
-      const copy = h("td", {}, copyButton(name, () => cell));
-      return h("tr", {}, h("th", { scope: "row" }, name), cell, copy);
-    });
-    const table = h(
-      "table", { class: "jqw-table jqw-params", "aria-label": "Parameters" },
-      h("tbody", {}, ...rows),
-    );
-    const rest = more ? [h("p", { class: "jqw-note" }, "More parameters are not shown.")] : [];
-    this.#parameters.replaceChildren(...(rows.length > 0 ? [table, ...rest] : []));
   }
 }
