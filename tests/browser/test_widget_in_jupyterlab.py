@@ -91,8 +91,10 @@ def test_details_show_the_log_and_the_traceback(open_notebook: Open) -> None:
     expect(trace).to_have_css("padding-left", "10px")  # whatever JupyterLab has for pre and dl
     region(notebook).get_by_role("tab", name="Overview").click()
     facts = region(notebook).locator(".jqw-facts")
-    expect(facts).to_have_css("margin-left", "10px")
-    expect(facts.locator("dt").first).to_have_css("float", "none")
+    expect(facts).to_have_count(2)
+    for one in facts.all():
+        expect(one).to_have_css("margin-left", "10px")
+        expect(one.locator("dt").first).to_have_css("float", "none")
     row(notebook, "talks").click()
     region(notebook).get_by_role("tab", name="Log").click()
     expect(region(notebook).get_by_role("log")).to_contain_text(re.compile(r"line \d+"))

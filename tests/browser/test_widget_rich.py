@@ -108,6 +108,17 @@ def test_html_is_as_dark_as_the_page(opened: Opener) -> None:
     assert letters == page.locator(".jqw-pieces").evaluate("(node) => getComputedStyle(node).color")
 
 
+def test_html_follows_when_the_theme_changes(opened: Opener) -> None:
+    page = opened()
+    show(page, {"forms": [["html", "<p>text</p>"]]}, {"forms": [["html", "<p>more</p>"]]})
+    text = page.frame_locator(".jqw-frame-of-html >> nth=1").frame_locator("iframe").locator("p")
+    expect(text).to_have_text("more")
+    page.emulate_media(color_scheme="dark")
+    page.evaluate("document.body.className = document.body.dataset.theme = 'dark'")
+    letters = page.locator(".jqw-pieces").evaluate("(node) => getComputedStyle(node).color")
+    expect(text).to_have_css("color", letters)
+
+
 def test_a_large_form_comes_in_parts(opened: Opener) -> None:
     page = opened()
     whole = "x" * 600_000

@@ -472,13 +472,14 @@ def test_a_job_is_tried_again_with_changed_parameters(opened: Opener) -> None:
 
 def test_editing_parameters_is_left_with_escape(opened: Opener) -> None:
     page = opened(width=420)
-    row(page, "h2").locator(".jqw-what").click()
+    row(page, "h1").locator(".jqw-what").click()
+    page.get_by_role("tab", name="Overview").click()
     edit = page.get_by_role("button", name="Retry whisper with changes…")
     edit.click()
     page.get_by_role("textbox", name="Value of given").fill("2")
     page.keyboard.press("Escape")
     expect(edit).to_be_focused()
-    expect(page.get_by_role("table", name="Parameters")).to_contain_text("talk_02.mp3")
+    expect(page.get_by_role("table", name="Parameters")).to_contain_text("talk_03.mp3")
     assert sent(page, "retry_with") == []
 
 

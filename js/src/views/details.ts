@@ -133,6 +133,8 @@ export class Details {
     if (this.tab === "Overview") this.#overview.update(row);
     if (this.tab === "Curves") this.#curves.update(row);
     if (this.tab === "Output") this.#loadOutput(row);
+    if (this.tab === "Output") this.#output.update();
+    if (this.tab === "Result") this.#result.update();
     if (this.tab === "Log") {
       const due = context.page() - this.#logAt > LOG_EVERY;
       if (due && (row.status === "running" || !this.#log.atEnd)) {

@@ -59,9 +59,9 @@ export class Curves {
       "table", { class: "jqw-table jqw-measured", "aria-label": "Metrics" },
       h("thead", {}, h("tr", {}, ...heads)), this.#body,
     );
-    this.node = div(
-      "curves", div("plot-acts", this.#chips, this.#log), this.#plot.node, table,
-    );
+    this.#plot.acts.prepend(this.#log);
+    this.#chips.append(this.#plot.acts);
+    this.node = div("curves", this.#chips, this.#plot.node, table);
   }
 
   /** Look at what is new, if it is time for that; fit the plot into its room. */

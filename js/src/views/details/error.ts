@@ -36,7 +36,8 @@ export function errorNode(row: Row, answer: Plain | null, most: number): Node {
 /** The innermost frame that is no library's: where to look first. */
 function frameNode(frame: Plain): Node {
   const file = text(frame["file"], 400);
-  const place = `${file.split(/[/\\]/).at(-1)} line ${num(frame["line"])}`;
+  const cell = /ipykernel_\d+[/\\]\d+\.py$/.test(file);
+  const place = `${cell ? "cell" : file.split(/[/\\]/).at(-1)} line ${num(frame["line"])}`;
   const name = text(frame["name"], 400);
   const where = name === "<module>" ? place : `${place}, in ${name}`;
   const code = preNode("Your code", text(frame["code"], 4_000));

@@ -15,6 +15,18 @@ function quoted(text: string): string {
  * one forbids. `sandbox` forbids scripts, forms, windows, and to move the page itself.
  */
 export function frameNode(html: string, name: string, near: Element): HTMLIFrameElement {
+  const node = h("iframe", { class: "jqw-frame-of-html", sandbox: "", title: name });
+  shown.set(node, html);
+  dress(node, near);
+  return node;
+}
+
+const shown = new WeakMap<HTMLIFrameElement, string>(); // the html of each
+
+/** Give a frame the colours of what it stands in, which may be others by now. */
+export function dress(node: HTMLIFrameElement, near: Element): void {
+  const html = shown.get(node) ?? "";
+  const name = node.title;
   const { color, colorScheme, fontFamily, fontSize } = getComputedStyle(near);
   const scheme = /dark/.test(colorScheme) ? "dark" : "light";
   const looks = `:root{color-scheme:${scheme}}body{margin:6px 10px;color:${color};` +
@@ -25,8 +37,6 @@ export function frameNode(html: string, name: string, near: Element): HTMLIFrame
     "iframe{width:100%;height:100%;border:0;display:block}";
   const outer = `${POLICY}<style>${fill}</style>` +
     `<iframe sandbox="" title="${quoted(name)}" srcdoc="${quoted(inner)}"></iframe>`;
-  const node = h("iframe", { class: "jqw-frame-of-html", sandbox: "", title: name });
   node.style.colorScheme = scheme; // else it would have a ground of its own
   node.setAttribute("srcdoc", outer);
-  return node;
 }

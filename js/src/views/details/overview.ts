@@ -22,6 +22,7 @@ export class Overview {
   #row: Row | null = null;
   #told: Plain = {};
   #facts = h("dl", { class: "jqw-facts" });
+  #later = h("dl", { class: "jqw-facts" }); // what is looked for less
   #acts: [node: HTMLElement, when: (row: Row) => boolean, verb: (row: Row) => string][] = [];
   #latest: HTMLButtonElement;
   #priority = h("input", { type: "number", step: 1, class: "jqw-input jqw-number" });
@@ -44,6 +45,7 @@ export class Overview {
     this.#parameters = new Parameters(context, visit);
     this.node = h(
       "div", {}, this.#makeActs(neighbour), this.#stack, this.#facts, this.#parameters.node,
+      this.#later,
     );
   }
 
@@ -73,7 +75,8 @@ export class Overview {
     show(this.#where, row.status === "running");
     enable(this.#where, context.enabled && !this.#asking);
     this.#parameters.update(row);
-    this.#writeFacts(this.#factsOf(row));
+    writeFacts(this.#facts, this.#factsOf(row));
+    writeFacts(this.#later, this.#timesOf(row));
   }
 
   #makeActs(neighbour: Neighbour): HTMLElement {
@@ -130,20 +133,6 @@ export class Overview {
     void this.context.act("priority", { job: row.id, value }, "move", row.id);
   }
 
-  #writeFacts(facts: Fact[]): void {
-    while (this.#facts.childElementCount < facts.length * 2) {
-      this.#facts.append(h("dt"), h("dd"));
-    }
-    const cells = [...this.#facts.children] as HTMLElement[];
-    cells.forEach((cell, index) => {
-      const fact = facts[Math.floor(index / 2)];
-      show(cell, fact !== undefined);
-      const value = fact?.[index % 2] ?? "";
-      if (typeof value === "string") setText(cell, value);
-      else if (cell.firstChild !== value[0]) cell.replaceChildren(...value);
-    });
-  }
-
   #factsOf(row: Row): Fact[] {
     const { context } = this;
     const now = context.now();
@@ -171,6 +160,13 @@ export class Overview {
     add("Where", row.where ?? "");
     if (row.attempt > 1) add("Attempt", String(row.attempt));
     if (this.#tries.hasChildNodes()) facts.push(["Tries", [this.#tries]]);
+    return facts;
+  }
+
+  #timesOf(row: Row): Fact[] {
+    const now = this.context.now();
+    const facts: Fact[] = [];
+    const add = (name: string, value: string): void => void facts.push([name, value]);
     if (row.created_at !== null) add("Queued", day(row.created_at));
     if (row.started_at !== null) {
       add("Started", day(row.started_at));
@@ -194,4 +190,16 @@ export class Overview {
       return button(words, `Show try ${words}`, () => this.visit(id), "jqw-link");
     }));
   }
+}
+
+function writeFacts(list: HTMLElement, facts: Fact[]): void {
+  while (list.childElementCount < facts.length * 2) list.append(h("dt"), h("dd"));
+  const cells = [...list.children] as HTMLElement[];
+  cells.forEach((cell, index) => {
+    const fact = facts[Math.floor(index / 2)];
+    show(cell, fact !== undefined);
+    const value = fact?.[index % 2] ?? "";
+    if (typeof value === "string") setText(cell, value);
+    else if (cell.firstChild !== value[0]) cell.replaceChildren(...value);
+  });
 }

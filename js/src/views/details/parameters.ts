@@ -117,7 +117,8 @@ export class Parameters {
 
   #inputOf({ name, value }: Parameter): HTMLTextAreaElement {
     const input = h("textarea", {
-      class: "jqw-input jqw-code-input", rows: 1, spellcheck: "false", maxlength: LONGEST,
+      class: "jqw-input jqw-code-input", rows: Math.min(6, Math.ceil(value.length / 30)),
+      spellcheck: "false", maxlength: LONGEST,
       "aria-label": `Value of ${name}`,
     });
     input.value = value;

@@ -5,7 +5,7 @@ import { AnsiLines, visible } from "../../ui/ansi";
 import { attr, button, div, h } from "../../ui/dom";
 import type { Context } from "../context";
 import { note } from "./error";
-import { frameNode } from "./frame";
+import { dress, frameNode } from "./frame";
 import { jsonNode } from "./json";
 import { writeSpans } from "./log";
 
@@ -39,12 +39,21 @@ interface Piece {
 export class Pieces {
   readonly node = div("pieces");
   #job = "";
+  #color = "";
   #drawn = new Map<string, HTMLElement>();
 
   constructor(
     private context: Context,
     private of: "output" | "result",
   ) {}
+
+  /** Frames have colours of their own, which follow the theme. */
+  update(): void {
+    const { color } = getComputedStyle(this.node);
+    if (color === this.#color) return;
+    this.#color = color;
+    for (const frame of this.node.querySelectorAll("iframe")) dress(frame, this.node);
+  }
 
   /** Fetch and draw what there is; what is drawn already stays as it is. */
   async load(row: Row): Promise<void> {

@@ -22,6 +22,8 @@ const DASHES = [[], [], [], [8, 4], [2, 3], [8, 3, 2, 3]];
 
 export class Plot {
   readonly node: HTMLElement;
+  /** The buttons beside what is under the pointer. */
+  readonly acts = div("plot-acts");
   #canvas = div("plot-canvas");
   #hover = div("plot-hover");
   #in: HTMLButtonElement;
@@ -38,8 +40,8 @@ export class Plot {
     this.#out = button("−", "Zoom out", () => this.#zoom(2));
     this.#all = button("All", "Show all", () => this.#zoom(Infinity));
     attr(this.#canvas, "role", "img");
-    const acts = div("plot-acts", this.#hover, this.#in, this.#out, this.#all);
-    this.node = div("plot", acts, this.#canvas);
+    this.acts.append(this.#in, this.#out, this.#all);
+    this.node = div("plot", this.#canvas, this.#hover);
     signal.addEventListener("abort", () => this.clear());
   }
 
