@@ -12,34 +12,30 @@ from typing import Any
 from .._api.lookback.timeline import MOST_BARS
 from .._api.schema import SCHEMA
 from .._api.sweeps.group import JobGroup
-from .._core.texts.fitting import ends
 from .._secrets.arguments import TOLD
 from .._threads.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
 from .answers.curves import curves_of
-from .answers.results import show_result
 from .answers.since import since_of
 from .answers.timeline import timeline_of
 from .checking import RequestError, check
-from .model import clipped, memory_text, shorten
+from .details.changes import read_changes
+from .details.requests import DetailRequests
+from .model import shorten
 from .outputs import Refreshable
 from .sync import CommPort, Sync
-from .texts import visible
 
 logger = logging.getLogger(__name__)
 
 ANSWERS_KEPT = 256
 MOST_ROWS = 200
-LOG_PART = 32_768
-TRACEBACK_LIMIT = 65_536
-WHOLE = 20_000  # characters of a text in the details
-SAID = ("error", "cancel_reason", "note", "block_reason")
 
-READS = frozenset({"hello", "rows", "watch", "unwatch", "snapshot", "find"}) | frozenset(
-    {"job", "log", "result", "curves", "timeline", "since"}
-)
+DETAILS = ("job", "has", "log", "result", "outputs", "form", "metrics", "curve", "stack")
+ASIDE = frozenset({"stack"})  # in a thread of its own
+LOOKS = ("hello", "rows", "watch", "unwatch", "find", "snapshot", "curves", "timeline", "since")
+READS = frozenset({*LOOKS, *DETAILS})
 
 Answer = dict[str, Any]
 
@@ -64,10 +60,13 @@ class Commands:
         self.heard = False  # that there is a page
         self.set_bell: Callable[[bool], None] = lambda on: None
         self._lock = Lock()
+        self._is_free_aside = threading.Semaphore(2)
         self._answers: OrderedDict[str, Answer | None] = OrderedDict()  # None: at work on it
         self.refused = 0
+        details = DetailRequests(self._named, queue._control.all_records)
         self._ops: dict[str, Callable[[Answer, str], Answer]] = {
-            name: getattr(self, f"_{name}") for name in SCHEMA["ops"]
+            name: getattr(details, name) if name in DETAILS else getattr(self, f"_{name}")
+            for name in SCHEMA["ops"]
         }
 
     def handle(self, message: object) -> None:
@@ -93,6 +92,9 @@ class Commands:
                 if answer is not None:
                     self._port.send(answer)
                 return
+        if request["op"] in ASIDE:
+            self._answer_aside(request)
+            return
         try:
             outcome = self._carry_out(request)
         except BaseException:  # an interrupt: whoever asks again is heard
@@ -103,6 +105,20 @@ class Commands:
             self._answers[rid] = answer
             self._sync.want()  # of a job that has ended nothing else brings the news
         self._port.send(answer)
+
+    def _answer_aside(self, request: Answer) -> None:
+        """Answer in a thread. Beyond two at a time nothing is said: a page asks again."""
+        if not self._is_free_aside.acquire(blocking=False):
+            return
+
+        def answer() -> None:
+            try:
+                outcome = self._carry_out(request)
+            finally:
+                self._is_free_aside.release()
+            self._port.send({"t": "res", "cid": request["cid"], "rid": request["rid"], **outcome})
+
+        threading.Thread(target=answer, name="jobqueue-aside", daemon=True).start()
 
     def _carry_out(self, request: Answer) -> Answer:
         try:
@@ -150,39 +166,6 @@ class Commands:
     def _unwatch(self, a: Answer, cid: str) -> Answer:
         self._sync.unwatch(cid, a["list"])
         return {}
-
-    def _log(self, a: Answer, cid: str) -> Answer:
-        start, data, size = self._named(a["job"]).read_log(a["from"], a.get("max", LOG_PART))
-        text, end = data.decode("utf-8", "backslashreplace"), start + len(data)
-        return {"from": start, "next": end, "text": text, "end": end >= size}
-
-    def _job(self, a: Answer, cid: str) -> Answer:
-        job = self._named(a["job"])
-        failure = job.failure
-        told = None
-        if failure is not None:
-            told = {
-                "type": visible(failure.type_name),
-                "message": visible(failure.message[:4_000]),
-                "exit_code": failure.exit_code,
-                "signal": failure.signal_name,
-            }
-        row = job.as_row()
-        return {
-            "row": clipped([dict(row)])[0],
-            "failure": told,
-            "traceback": failure.traceback[-TRACEBACK_LIMIT:] if failure is not None else "",
-            "memory": memory_text(job),
-            "said": _on_a_line(next(filter(None, map(row.get, SAID)), "")),
-            "title": _on_a_line(row["title"]),
-            "kwargs_text": visible(job.describe_arguments(WHOLE)),
-        }
-
-    def _result(self, a: Answer, cid: str) -> Answer:
-        job = self._named(a["job"])
-        if job.status.value != "completed" and job.partial_result is None:
-            return {"kind": "none"}
-        return show_result(job._shown_result())
 
     def _curves(self, a: Answer, cid: str) -> Answer:
         return curves_of(self._named(a["job"]))
@@ -270,6 +253,10 @@ class Commands:
         again = self._named(a["job"]).retry(latest=a.get("latest", False))
         return {"job": again.id, **self._acted(True)}
 
+    def _retry_with(self, a: Answer, cid: str) -> Answer:
+        again = self._named(a["job"])._retry_with(read_changes(a["changes"]))
+        return {"job": again.id, **self._acted(True)}
+
     def _group(self, number: int) -> JobGroup:
         group = self._queue._group_of_number(number) if number else self.shown_group
         if group is None:
@@ -312,10 +299,6 @@ class Commands:
 
 def _is_in(job: Job, number: int) -> bool:
     return any(group.number == number for group in job._record.groups)
-
-
-def _on_a_line(text: str) -> str:
-    return " ".join(visible(ends(text, WHOLE // 2)).split())
 
 
 def _whole_row(job: Job) -> Answer:
