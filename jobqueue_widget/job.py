@@ -391,6 +391,11 @@ class Job(Handle):
         job: Job = self._control.retry(self._record, latest)
         return job
 
+    def _retry_with(self, changes: Mapping[str, object]) -> Job:
+        """Submit the same again with other values of some arguments, as a new job."""
+        job: Job = self._control.retry_with(self._record, changes)
+        return job
+
     def stack(self) -> str:
         """Return where its code is right now, as Python shows tracebacks: `print(job.stack())`.
 

@@ -1,5 +1,6 @@
 // How src/ becomes the script that ships; the harness page runs the same.
 import { columns } from "./columns.mjs";
+import { uplot } from "./uplot.mjs";
 
 // Long names of our own that get short ones. None is a member of a DOM object or a key that is sent:
 // what comes from the kernel is read by quoted names, which stay, and the compiler insists on them.
@@ -29,4 +30,5 @@ export const script = {
   mangleProps: new RegExp(`^(${OURS.join("|")})$`),
   charset: "utf8",
   legalComments: "eof",
+  plugins: [uplot],
 };

@@ -32,6 +32,7 @@ from ..errors import (
     WouldDeadlockError,
 )
 from ..job import Job
+from .callers.changes import with_changes
 from .callers.futures import JobFuture
 from .callers.stack import stack_of
 from .options import check_callback, check_priority, check_text, seconds_or_none
@@ -90,6 +91,14 @@ class Control(Acts):
         """Submit the same again, as a new job; or with the function as it is now."""
         while True:
             jobs = self._retry([record], with_latest, None)
+            if jobs is not None:
+                return jobs[0]
+
+    def retry_with(self, record: JobRecord, changes: Mapping[str, object]) -> Job:
+        """Submit the same again with other values of some arguments, as a new job."""
+        make = partial(with_changes, self.submission, changes=changes)
+        while True:
+            jobs = self._retry([record], False, None, make)
             if jobs is not None:
                 return jobs[0]
 

@@ -179,7 +179,7 @@ class Submission:
         engine = self._engine
         number, job_id = engine.next_number()
         spec = job.spec.again(job_id)
-        options = spec.options = self._of_now(spec.options)
+        options = spec.options = self.of_now(spec.options)
         if spec.kind == "plugin" and isinstance(options.key, JobKey) and options.key.code:
             keys = self.maker_of(options, spec.name)  # it runs as it is configured by now
             assert keys is not None
@@ -196,7 +196,7 @@ class Submission:
         """
         spec = job.spec
         now = spec.target if spec.kind == "plugin" else latest_of(spec)
-        options = self._of_now(spec.options)
+        options = self.of_now(spec.options)
         keys = self.maker_of(options, now, anew=True)
         record, _ = self.record(now, spec.args, spec.kwargs, options, job.priority, keys)
         packed, earlier = record.spec.payload, spec.payload
@@ -206,7 +206,7 @@ class Submission:
         record.retry_of = job.id
         return record
 
-    def _of_now(self, options: JobOptions) -> JobOptions:
+    def of_now(self, options: JobOptions) -> JobOptions:
         """Return options without the jobs of `after` that have ended, or are no longer kept."""
         if not options.after:
             return options

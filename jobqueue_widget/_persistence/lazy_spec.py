@@ -361,4 +361,5 @@ class _RestoredLog(JobLog):
             if load is not None:
                 super().__init__(no_file)
                 self.write(load())
+                self.forget_times()  # nobody knows by now
         return object.__getattribute__(self, name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from types import BuiltinFunctionType, FunctionType
 
 from .._core.spec import JobSpec
@@ -11,6 +12,7 @@ from .._core.texts.fitting import LINE, ends, fit
 from .._core.texts.hiding import HIDDEN
 from ..child.wire import ShortRepr, is_interrupt, is_plain, plain
 from .finder import Part, search, texts_in
+from .parameters import by_name
 
 TOLD = 2_000  # characters that are kept of the line of arguments
 LONGEST = 20_000  # characters shown of one value
@@ -91,6 +93,37 @@ def _without_secrets(spec: JobSpec) -> tuple[tuple[object, ...], Mapping[str, ob
         tuple(map(shown, args, found.args)),
         {name: shown(value, found.kwargs[name]) for name, value in kwargs.items()},
     )
+
+
+def described_parameters(spec: JobSpec, most: int, limit: int) -> list[tuple[str, str, bool, bool]]:
+    """Describe the first `most` arguments, each in at most `limit` characters.
+
+    Returns:
+        For each its name, its value as it would be typed, whether the target takes it under that
+        name, and whether the text is the whole value, as a literal that can be read again.
+
+    """
+    is_lazy = spec.restored or spec.lazy is not None
+    args, kwargs = shown_arguments(spec) if is_lazy else _without_secrets(spec)
+    found = []
+    for name, value, is_named in islice(by_name(spec.target, args, kwargs), most):
+        literal = _literal(value, limit)
+        text = fit(_repr(value), limit) if literal is None else literal
+        found.append((name, text, is_named, literal is not None))
+    return found
+
+
+def _literal(value: object, limit: int) -> str | None:
+    """Return the whole value as a literal; None: it is no plain value, or longer."""
+    if value is HIDDEN or isinstance(value, _Told) or not is_plain(value):
+        return None
+    text = repr(value)
+    if len(text) > limit:
+        return None
+    try:
+        return text if ast.literal_eval(text) == value else None
+    except (ValueError, SyntaxError):
+        return None  # as of `inf`
 
 
 def shown_result(spec: JobSpec, value: object) -> object:

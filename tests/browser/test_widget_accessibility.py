@@ -44,10 +44,10 @@ def test_axe_finds_no_violation_in_jupyterlab(fresh: Fresh) -> None:
         set_theme(notebook, theme)
         for label, tab, text in (
             ("talks", "Log", "line"),
-            ("talks", "Progress", "Started"),
+            ("talks", "Overview", "Started"),
             ("unlucky", "Error", "Traceback"),
             ("table", "Result", "{'a': 1}"),
-            ("waits", "Progress", "Queued"),
+            ("waits", "Overview", "Queued"),
         ):
             row(notebook, label).locator(".jqw-what").click()
             region(notebook).get_by_role("tab", name=tab).click()

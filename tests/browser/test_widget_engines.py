@@ -150,7 +150,7 @@ def test_a_job_looks_the_same_here_on_dask_and_on_ray(
         look(name, "in_c_for_ever", "cancelled")
     for name in PLACES:
         row_of(notebook, name, "counts").click()
-        view_of(notebook, name).get_by_role("tab", name="Progress").click()
+        view_of(notebook, name).get_by_role("tab", name="Overview").click()
         facts = view_of(notebook, name).get_by_role("tabpanel")
         where = notebook.value_of(f"queues[{name!r}]['counts'].where")
         assert WHERE[name].search(str(where)), where

@@ -89,10 +89,12 @@ def test_details_show_the_log_and_the_traceback(open_notebook: Open) -> None:
     expect(region(notebook).get_by_role("tabpanel")).to_contain_text("ValueError: no luck at all")
     trace = region(notebook).get_by_label("Traceback", exact=True)
     expect(trace).to_have_css("padding-left", "10px")  # whatever JupyterLab has for pre and dl
-    region(notebook).get_by_role("tab", name="Progress").click()
+    region(notebook).get_by_role("tab", name="Overview").click()
     facts = region(notebook).locator(".jqw-facts")
-    expect(facts).to_have_css("margin-left", "10px")
-    expect(facts.locator("dt").first).to_have_css("float", "none")
+    expect(facts).to_have_count(2)
+    for one in facts.all():
+        expect(one).to_have_css("margin-left", "10px")
+        expect(one.locator("dt").first).to_have_css("float", "none")
     row(notebook, "talks").click()
     region(notebook).get_by_role("tab", name="Log").click()
     expect(region(notebook).get_by_role("log")).to_contain_text(re.compile(r"line \d+"))
@@ -155,7 +157,7 @@ def test_no_text_of_a_job_becomes_markup(open_notebook: Open) -> None:
     finished = region(notebook).get_by_role("rowgroup", name="Finished")
     expect(finished).to_contain_text("<img src=x")
     finished.get_by_role("row").first.click()
-    for tab in ("Error", "Log", "Progress"):
+    for tab in ("Error", "Log", "Overview"):
         region(notebook).get_by_role("tab", name=tab).click()
         notebook.page.wait_for_timeout(300)
     assert region(notebook).locator("img, script").count() == 0

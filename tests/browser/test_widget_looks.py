@@ -12,6 +12,7 @@ from tests.browser.conftest import Opener
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
+ALL_TABS = ("Overview", "Curves", "Log", "Output", "Error", "Result")
 WIDTHS = (200, 240, 280, 320, 340, 380, 420, 500, 560, 640, 720, 800, 960, 1200)
 SETTLED = (
     "new Promise((done) => setTimeout(() => requestAnimationFrame(() => setTimeout(done)), 60))"
@@ -123,7 +124,9 @@ def test_details_have_one_height(opened: Opener, width: int, view: str) -> None:
     page = opened("everyday", view, width=width)
     page.evaluate(
         "Object.assign(kernel, {pending: [], history: [], log: 'line\\n'.repeat(99)});"
-        " kernel.running.length = 1; kernel.flush()"
+        " kernel.running.length = 1;"
+        " kernel.contents = () => ({curves: 1, log: true, output: 1, error: true, result: true});"
+        " kernel.flush()"
     )
     if view == "job":
         page.get_by_role("button", name="Log").click()
@@ -131,7 +134,8 @@ def test_details_have_one_height(opened: Opener, width: int, view: str) -> None:
         page.locator("[data-job-id=r1] .jqw-what").click()
     details = page.locator(".jqw-details")
     heights = set()
-    for name in ("Progress", "Log", "Error", "Result"):
+    expect(page.get_by_role("tab")).to_have_count(len(ALL_TABS))
+    for name in ALL_TABS:
         page.get_by_role("tab", name=name).click()
         page.evaluate(SETTLED)
         both = [details, page.locator(".jqw")]
@@ -197,8 +201,12 @@ def test_details_have_the_whole_arguments_to_copy(opened: Opener) -> None:
     page.evaluate("document.querySelector('.jqw').style.setProperty('--jqw-most', '1200px')")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.locator("[data-job-id=q0] .jqw-what").click()
-    whole = page.evaluate("kernel.details.q0.kwargs_text")
-    expect(page.locator("dd").filter(has_text=whole)).to_be_attached()
-    page.get_by_role("button", name="Copy arguments").click()
-    expect(page.get_by_role("button", name="Copy arguments")).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == whole
+    parameters = page.get_by_role("table", name="Parameters")
+    expect(parameters.get_by_role("row")).to_have_count(2)
+    for name, whole in page.evaluate("kernel.details.q0.parameters.map((one) => one.slice(0, 2))"):
+        told = parameters.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name))
+        expect(told.get_by_role("cell", name=whole, exact=True)).to_be_attached()
+        copy = page.get_by_role("button", name=f"Copy {name}", exact=True)
+        copy.click()
+        expect(copy).to_have_text("Copied")
+        assert page.evaluate("navigator.clipboard.readText()") == whole

@@ -247,7 +247,7 @@ def test_places_stand_beside_the_rows_they_are_of(opened: Opener, width: int) ->
 
     check(5)
     row(page, "p3").click()  # its details: between the rows, or at the side
-    expect(page.get_by_role("tab", name="Progress")).to_be_visible()
+    expect(page.get_by_role("tab", name="Overview")).to_be_visible()
     check(5)
     scroller.evaluate("(node) => void (node.scrollTop = 150)")
     page.evaluate(DRAWN)
@@ -393,11 +393,201 @@ def test_details_show_log_error_and_result(opened: Opener) -> None:
     assert page.locator(".jqw-log b").count() == 0
 
 
+def test_a_tab_without_content_is_absent(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.log = ''")
+    row(page, "p2").locator(".jqw-what").click()
+    tabs = page.get_by_role("tablist", name="Details").get_by_role("tab")
+    expect(tabs).to_have_text(["Overview"])
+    row(page, "h2").locator(".jqw-what").click()
+    expect(tabs).to_have_text(["Overview", "Result"])
+    row(page, "r1").locator(".jqw-what").click()
+    expect(tabs).to_have_text(["Overview"])
+    page.evaluate("kernel.log = 'a first line'")
+    expect(tabs).to_have_text(["Overview", "Log"])
+
+
+def test_the_tabs_are_walked_with_keys(opened: Opener) -> None:
+    page = opened()
+    row(page, "h1").locator(".jqw-what").click()
+    expect(page.get_by_role("tabpanel")).to_contain_text("Traceback")
+    page.get_by_role("tab", name="Error").focus()
+    walked = []
+    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft", "End"):
+        page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.ariaSelected") == "true"
+        walked.append(page.evaluate("document.activeElement.textContent"))
+    assert walked == ["Overview", "Log", "Error", "Overview", "Error", "Error"]
+    expect(page.locator("[role=tab][tabindex='0']")).to_have_count(1)
+
+
+def test_a_tab_that_was_chosen_comes_when_it_has_content(opened: Opener) -> None:
+    page = opened(view="job")
+    page.evaluate("kernel.log = ''")
+    page.get_by_role("button", name="Log of whisper").click()
+    expect(page.get_by_role("tab", name="Overview")).to_have_attribute("aria-selected", "true")
+    page.evaluate("kernel.log = 'here it is'")
+    expect(page.get_by_role("log")).to_contain_text("here it is")
+
+
+def test_the_error_shows_the_users_own_line_first(opened: Opener) -> None:
+    page = opened(width=420)
+    page.evaluate("kernel.details.h1.traceback += ': ' + 'wide '.repeat(80)")
+    row(page, "h1").locator(".jqw-what").click()
+    panel = page.get_by_role("tabpanel")
+    expect(panel.locator("h4")).to_have_text(["run.py line 12, in whisper", "Traceback"])
+    expect(panel.get_by_label("Your code")).to_have_text("model(batch)")
+    trace = panel.get_by_label("Traceback", exact=True)
+    expect(trace).to_contain_text("wide wide")
+    assert trace.evaluate("(node) => node.scrollWidth > node.clientWidth + 100")
+    assert panel.evaluate("(node) => node.scrollWidth <= node.clientWidth")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy traceback").click()
+    expect(page.get_by_role("button", name="Copy traceback")).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.evaluate("kernel.details.h1.traceback")
+
+
+def test_another_try_of_a_job_is_a_click_away(opened: Opener) -> None:
+    page = opened()
+    page.evaluate(
+        "kernel.details.h2 = {tries: [{id: 'h1', status: 'failed'}, {id: 'h2', status: 'done'}]}"
+    )
+    row(page, "h2").locator(".jqw-what").click()
+    page.get_by_role("button", name="Show try 1: failed").click()
+    panel = page.get_by_role("tabpanel")
+    expect(panel).to_contain_text("CUDA out of memory")
+    assert sent(page, "job") == [{"job": "h2"}, {"job": "h1"}]
+    page.get_by_role("button", name="Back", exact=True).click()
+    expect(page.get_by_role("tab", name="Overview")).to_have_attribute("aria-selected", "true")
+    expect(panel).to_contain_text("completed")
+    expect(page.get_by_role("button", name="Back", exact=True)).to_be_hidden()
+
+
+def test_where_a_job_is_is_a_click_away(opened: Opener) -> None:
+    page = opened()
+    row(page, "r1").locator(".jqw-what").click()
+    where = page.get_by_role("button", name="Where is it?")
+    where.click()
+    expect(page.get_by_label("Where it is", exact=True)).to_contain_text("model(batch)")
+    page.get_by_role("button", name="Hide where it is").click()
+    expect(page.get_by_label("Where it is", exact=True)).to_have_count(0)
+    row(page, "p2").locator(".jqw-what").click()
+    expect(where).to_be_hidden()
+
+
+def test_a_job_is_tried_again_with_changed_parameters(opened: Opener) -> None:
+    page = opened(width=1200)
+    parameters = [
+        ["lr", "0.1", True, True],
+        ["path", "'a.wav'", True, True],
+        ["model", "<Model>", True, False],
+    ]
+    page.evaluate("(given) => { kernel.details.h2 = {parameters: given}; }", parameters)
+    row(page, "h2").locator(".jqw-what").click()
+    code = page.get_by_label("The call as code", exact=True)
+    expect(code).to_have_text("queue.submit_nowait(whisper, lr=0.1, path='a.wav', model=model)")
+    page.get_by_role("button", name="Retry whisper with changes…").click()
+    lr = page.get_by_role("textbox", name="Value of lr")
+    expect(lr).to_be_focused()
+    expect(page.get_by_role("textbox", name="Value of")).to_have_count(2)
+    submit = page.get_by_role("button", name="Queue whisper with these parameters")
+    submit.click()
+    expect(page.get_by_role("alert").last).to_have_text("No parameter has changed.")
+    lr.fill("f(1)")
+    submit.click()
+    expect(page.get_by_role("alert").last).to_have_text("Could not retry: lr: is no literal")
+    expect(lr).to_have_value("f(1)")
+    lr.fill("0.01")
+    expect(code).to_have_text("queue.submit_nowait(whisper, lr=0.01, path='a.wav', model=model)")
+    lr.press("p")  # a letter, not "pause"
+    lr.press("Backspace")
+    submit.click()
+    expect(page.locator(".jqw-details")).to_have_attribute("aria-label", "Details of whisper")
+    expect(page.get_by_role("tabpanel")).to_contain_text("lr=0.01")
+    assert sent(page, "retry_with")[-1] == {"job": "h2", "changes": {"lr": "0.01"}}
+    assert sent(page, "pause") == []
+
+
+def test_editing_parameters_is_left_with_escape(opened: Opener) -> None:
+    page = opened(width=420)
+    row(page, "h1").locator(".jqw-what").click()
+    page.get_by_role("tab", name="Overview").click()
+    edit = page.get_by_role("button", name="Retry whisper with changes…")
+    edit.click()
+    page.get_by_role("textbox", name="Value of given").fill("2")
+    page.keyboard.press("Escape")
+    expect(edit).to_be_focused()
+    expect(page.get_by_role("table", name="Parameters")).to_contain_text("talk_03.mp3")
+    assert sent(page, "retry_with") == []
+
+
+def test_the_log_is_searched(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.log = Array.from({length: 300}, (_, n) => `line ${n}\\n`).join('')")
+    row(page, "r1").locator(".jqw-what").click()
+    page.get_by_role("tab", name="Log").click()
+    search = page.get_by_role("searchbox", name="Search the log")
+    search.fill("LINE 17")
+    expect(page.locator(".jqw-log-count")).to_have_text("11 lines")
+    search.press("Enter")
+    expect(page.locator(".jqw-log-count")).to_have_text("1 of 11")
+    expect(page.get_by_text("line 17", exact=True)).to_be_in_viewport()
+    search.press("Shift+Enter")
+    expect(page.get_by_text("line 179", exact=True)).to_be_in_viewport()
+    page.evaluate("kernel.log += 'line 171 again\\n'")
+    expect(page.locator(".jqw-log-count")).to_have_text("11 of 12")
+    search.fill("nowhere")
+    expect(page.locator(".jqw-log-count")).to_have_text("not found")
+    search.press("Escape")
+    expect(search).to_have_value("")
+    expect(page.get_by_role("tabpanel")).to_be_visible()
+
+
+def test_times_of_the_log_are_shown_on_request(opened: Opener) -> None:
+    page = opened()
+    row(page, "r1").locator(".jqw-what").click()
+    page.get_by_role("tab", name="Log").click()
+    line = page.locator(".jqw-line").first
+    shown = "(node) => getComputedStyle(node, '::before').content"
+    assert line.evaluate(shown) == "none"
+    page.get_by_role("checkbox", name="Times").check()
+    told = page.evaluate("new Date(1.8e12).toTimeString().slice(0, 8)")
+    assert line.evaluate(shown).startswith(f'"{told}')
+
+
+def test_the_whole_log_is_downloaded(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.log = 'a line\\n'.repeat(20_000) + 'the last one\\n'")
+    row(page, "r1").locator(".jqw-what").click()
+    page.get_by_role("tab", name="Log").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the log").click()
+    assert download.value.suggested_filename == "whisper.log"
+    assert download.value.path().read_text() == page.evaluate("kernel.log")
+
+
+def test_the_end_of_the_log_is_followed_again_on_request(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.log = 'a line\\n'.repeat(300) + 'the last one\\n'")
+    row(page, "r1").locator(".jqw-what").click()
+    page.get_by_role("tab", name="Log").click()
+    follow = page.get_by_role("button", name="Follow")
+    last = page.get_by_role("log").get_by_text("the last one")
+    expect(last).to_be_in_viewport()
+    expect(follow).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("log").hover()
+    page.mouse.wheel(0, -2000)
+    expect(follow).to_have_attribute("aria-pressed", "false")
+    follow.click()
+    expect(last).to_be_in_viewport()
+
+
 def test_a_failed_job_is_asked_about_once(opened: Opener) -> None:
     page = opened()
     row(page, "h1").locator(".jqw-what").click()
     expect(page.get_by_role("tabpanel")).to_contain_text("Traceback")
-    for tab in ("Progress", "Error"):  # what was shown stays: a selection in it, its scroll
+    for tab in ("Overview", "Error"):  # what was shown stays: a selection in it, its scroll
         page.get_by_role("tab", name=tab).click()
     expect(page.get_by_role("tabpanel")).to_contain_text("Traceback")
     assert sent(page, "job") == [{"job": "h1"}]
@@ -420,7 +610,7 @@ def test_a_log_that_was_at_its_end_is_there_again_after_another_tab(opened: Open
     page.get_by_role("tab", name="Log").click()
     last = page.get_by_role("log").get_by_text("the last one")
     expect(last).to_be_in_viewport()
-    page.get_by_role("tab", name="Progress").click()
+    page.get_by_role("tab", name="Overview").click()
     page.get_by_role("tab", name="Log").click()
     expect(last).to_be_in_viewport()
     page.set_viewport_size({"width": 600, "height": 700})  # the details move under their row
@@ -839,7 +1029,7 @@ def test_a_job_whose_function_has_changed_offers_to_run_it_as_it_is_now(
     expect(remark).to_have_attribute("title", "train differs now; Retry runs it as it was")
     expect(remark).to_be_visible(visible=width > 500)
     row(page, "h1").locator(".jqw-what").click()
-    page.get_by_role("tab", name="Progress").click()
+    page.get_by_role("tab", name="Overview").click()
     latest = page.get_by_role("button", name="Retry whisper with train as it is now")
     expect(latest).to_have_text("Retry with train as it is now")
     panel, box = page.get_by_role("tabpanel").bounding_box(), latest.bounding_box()

@@ -453,7 +453,7 @@ async def test_jobs_are_sorted_by_what_they_took_and_measured() -> None:
 
         for name, loss in (("a", 0.3), ("b", 0.1), ("c", None), ("d", 0.2)):
             await queue.options(label=name).submit_nowait(measures, loss)
-        assert page.ask("metrics")["v"]["names"] == ["loss"]
+        assert page.ask("measured")["v"]["names"] == ["loss"]
         told = {
             ("metric:loss", False): "bdac",  # what has none comes last
             ("metric:loss", True): "adbc",
@@ -576,6 +576,10 @@ async def test_the_log_is_read_by_byte_offset_from_its_tail_on() -> None:
         job = queue.submit_nowait(lambda: print("one\ntwo\n" * 100))
         await job
         tail = page.ask("log", job=job.id, **{"from": -1, "max": 8})["v"]
+        ((at, when),) = tail.pop("times")
+        assert at == 0
+        assert job.started_at is not None
+        assert -1 < when - job.started_at < 60
         assert tail == {"from": 793, "next": 801, "text": "one\ntwo\n"[1:] + "\n", "end": True}
         assert page.ask("log", job=job.id, **{"from": 0, "max": 4})["v"]["text"] == "one\n"
 
@@ -631,9 +635,12 @@ async def test_a_result_is_shown_on_request_only() -> None:
             lambda: pandas.DataFrame({"a": range(100)})
         )
         await queue.join(timeout=10)
-        assert page.ask("result", job=text.id)["v"] == {"kind": "text", "text": "{'a': 1}"}
-        told = page.ask("result", job=table.id)["v"]
-        assert told["kind"] == "table"
+        (shown_text,) = page.ask("result", job=text.id)["v"]["items"]
+        assert shown_text["forms"][0][0] == "text"
+        assert shown_text["body"] == "{'a': 1}"
+        (shown_table,) = page.ask("result", job=table.id)["v"]["items"]
+        assert shown_table["forms"][0][0] == "table"
+        told = json.loads(shown_table["body"])
         assert told["columns"] == ["", "a"]
         assert len(told["rows"]) == 50
 

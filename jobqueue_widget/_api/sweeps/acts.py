@@ -209,12 +209,17 @@ class Acts:
                 return JobGroup(self, name, group, jobs)
 
     def _retry(
-        self, records: Sequence[JobRecord], with_latest: bool, group: Group | None
+        self,
+        records: Sequence[JobRecord],
+        with_latest: bool,
+        group: Group | None,
+        make: Callable[[JobRecord], JobRecord] | None = None,
     ) -> list[Job] | None:
         """Submit the same again; None: another try has begun or ended meanwhile, look again."""
         made: list[tuple[JobRecord, tuple[JobRecord, ...]]] = []
         repeated: dict[JobRecord, JobRecord] = {}
-        make = self.submission.as_now if with_latest else self.submission.again
+        if make is None:
+            make = self.submission.as_now if with_latest else self.submission.again
         before = _tries(records)
         for record in records:
             again = make(record)

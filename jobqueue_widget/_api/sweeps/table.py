@@ -10,8 +10,7 @@ from typing import Any
 from ..._core.jobs import JobStatus
 from ..._runtime.storage.data_frame import data_frame
 from ..._secrets.arguments import shown_arguments
-from ..._secrets.parameters import names_by_position
-from ...errors import NotRestorableError
+from ..._secrets.parameters import by_name
 from ...job import Job
 
 HOW = (
@@ -68,16 +67,7 @@ def _names(rows: Iterable[Mapping[str, object]], what: str, taken: set[str]) -> 
 def _parameters(job: Job) -> dict[str, object]:
     """Return the arguments by name, or by place where the target does not tell; no secrets."""
     spec = job._record.spec
-    args, kwargs = shown_arguments(spec)
-    try:
-        names = names_by_position(spec.target, len(args))
-    except NotRestorableError:
-        names = [None] * len(args)
-    found: dict[str, object] = {}
-    for place, (name, value) in enumerate(zip(names, args, strict=True)):
-        free = name is not None and name not in found
-        found[name if free and name is not None else f"argument {place}"] = value
-    return {**found, **kwargs}
+    return {name: value for name, value, _ in by_name(spec.target, *shown_arguments(spec))}
 
 
 def _results(job: Job) -> dict[str, object]:

@@ -45,6 +45,9 @@ export function visible(text: string): string {
 /** Takes output piece by piece. `lines` are finished; the last one may still grow. */
 export class AnsiLines {
   lines: Span[][] = [[]];
+  /** When each line was begun, as told by `time` then; 0: not known. */
+  times: number[] = [0];
+  time = 0;
   /** Lines dropped at the beginning because there were too many. */
   dropped = 0;
   #style = PLAIN;
@@ -86,6 +89,7 @@ export class AnsiLines {
       this.#width = 0;
       this.#rewind = false;
     }
+    if (this.lines[line]?.length === 0) this.times[line] = this.time;
     if (this.#width >= LINE_LIMIT) return;
     const kept = text.slice(0, LINE_LIMIT - this.#width);
     this.#width += kept.length;
@@ -97,9 +101,11 @@ export class AnsiLines {
     this.#rewind = false;
     this.#width = 0;
     this.lines.push([]);
+    this.times.push(this.time);
     if (this.lines.length > MOST_LINES) {
       const surplus = this.lines.length - MOST_LINES;
       this.lines.splice(0, surplus);
+      this.times.splice(0, surplus);
       this.dropped += surplus;
     }
   }

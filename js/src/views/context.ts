@@ -17,6 +17,8 @@ export class Context {
   readonly pendingActs = new PendingActs();
   readonly live = new Live();
   readonly rpc: Rpc;
+  /** Aborts when the view ends. */
+  readonly ending = new AbortController();
   /** Why the last act failed; shown for a while. */
   trouble: { text: string; at: number } | null = null;
   /** Since when (page clock) the kernel was asked for its state and nothing at all has come. */
@@ -220,6 +222,7 @@ export class Context {
   }
 
   close(): void {
+    this.ending.abort();
     this.rpc.close();
     this.live.close();
   }

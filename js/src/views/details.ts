@@ -1,45 +1,50 @@
-// Everything about one job, in four tabs; log, error and result are fetched when looked at.
+// Everything about one job, in tabs: what a tab shows is fetched when it is looked at.
 
-import { isPlain, num, text, type Plain, type Row } from "../protocol";
-import { active, attr, button, div, enable, h, setText, show } from "../ui/dom";
-import { day, rough, took } from "../ui/time";
+import { cleanRow, isPlain, num, type Plain, type Row } from "../protocol";
+import { attr, button, div, h, setText, show } from "../ui/dom";
 import type { Context } from "./context";
-import { LogView, writeSpans } from "./log";
-import { AnsiLines } from "../ui/ansi";
-import { knownProgress, wordsOf } from "./words";
+import { Curves } from "./details/curves";
+import { errorNode, note } from "./details/error";
+import { LogView } from "./details/log";
+import { Pieces } from "./details/pieces";
+import { Overview, type Neighbour } from "./details/overview";
 
-const TABS = ["Progress", "Log", "Error", "Result"] as const;
+const TABS = ["Overview", "Curves", "Log", "Output", "Error", "Result"] as const;
 export type Tab = (typeof TABS)[number];
 const LOG_EVERY = 1; // seconds
-type Fact = [name: string, value: string | (Node | string)[]];
+const LOOK_EVERY = 2; // seconds between two looks at which tabs have content
 const WHOLE = 40_000; // letters of a text
 
 export class Details {
   readonly node: HTMLElement;
+  /** The job that is shown. */
   row: Row | null = null;
-  tab: Tab = "Progress";
+  tab: Tab = "Overview";
+  /** The tab that was chosen, though it may have no content yet. */
+  #wanted: Tab = "Overview";
+  /** The job that was opened, where another try of it is looked at. */
+  #opened: Row | null = null;
+  #visited: Row | null = null;
   #heading = h("b", { class: "jqw-title" });
+  #back = button("←", "Back", () => this.#visit(null), "jqw-plain");
   #tabs = new Map<Tab, HTMLButtonElement>();
   #panel = h("div", { class: "jqw-panel", role: "tabpanel", tabindex: 0 });
-  #facts = h("dl", { class: "jqw-facts" });
-  #acts: [node: HTMLElement, when: (row: Row) => boolean, verb: (row: Row) => string][] = [];
-  #latest: HTMLButtonElement;
-  #priority = h("input", { type: "number", step: 1, class: "jqw-input jqw-number" });
-  #priorityLabel = h("label", { class: "jqw-field" }, "Priority ", this.#priority);
-  #progress: HTMLElement;
+  #overview: Overview;
+  #curves: Curves;
   #log: LogView;
-  #fetched = new Map<string, Node>();
-  /** The whole texts of the job, of which rows show a part. */
-  #told: Plain = {};
-  #arguments = h("span");
-  #copied: (Node | string)[] = [this.#arguments, " ", copyButton("arguments", this.#arguments)];
+  #error: Node | null = null;
+  #output: Pieces;
+  #result: Pieces;
+  #outputDrawn = -1; // the revision of the outputs that was asked for last
+  /** Which tabs have content, as the kernel said last. */
+  #has: Plain = {};
   #logAt = 0;
+  #lookAt = 0;
 
   constructor(
     private context: Context,
     close: () => void,
-    /** Returns the queued job so many places after that one, if it is known. */
-    neighbour: (row: Row, by: number) => string | undefined,
+    neighbour: Neighbour,
   ) {
     const list = h("div", { role: "tablist", "aria-label": "Details", class: "jqw-tabs" });
     const group = Math.random().toString(36).slice(2);
@@ -52,33 +57,70 @@ export class Details {
       this.#tabs.set(name, tab);
       list.append(tab);
     }
-    list.addEventListener("keydown", (event) => this.#arrows(event));
+    list.addEventListener("keydown", (event) => this.#key(event));
     const shut = button("✕", "Close details", close, "jqw-plain");
-    const head = div("details-head", this.#heading, list, shut);
+    const head = div("details-head", this.#back, this.#heading, list, shut);
     this.#log = new LogView(context);
-    this.#latest = button("", "", () => this.row && context.retry(this.row, true));
-    this.#progress = h("div", {}, this.#makeActs(neighbour), this.#facts);
+    this.#curves = new Curves(context);
+    this.#output = new Pieces(context, "output");
+    this.#result = new Pieces(context, "result");
+    this.#overview = new Overview(context, neighbour, (job) => void this.#goTo(job));
     this.node = h("section", { class: "jqw-details" }, head, this.#panel);
-    this.choose("Progress");
+    show(this.#back, false);
+    this.choose("Overview");
   }
 
   /** Show another job, or the present state of the same one. */
   show(row: Row): void {
-    if (this.row?.id !== row.id) {
-      this.#fetched.clear();
-      this.#told = {};
-      this.#log.reset(row.id);
-      this.row = row;
+    if (this.#opened?.id !== row.id) this.#visited = null;
+    this.#opened = row;
+    const visited = this.#visited;
+    if (visited !== null) this.#visited = this.context.store.find(visited.id) ?? visited;
+    this.#turnTo(this.#visited ?? row);
+  }
+
+  #turnTo(row: Row): void {
+    const before = this.row;
+    this.row = row;
+    if (before?.id !== row.id) {
+      this.#forget(row, {});
+      this.#log.reset(row.id, row.title);
       void this.#fetchJob(row);
-      this.choose(row.status === "failed" ? "Error" : this.tab);
-    } else if (this.row.status !== row.status) {
-      this.#fetched.clear();
+      this.choose(row.status === "failed" ? "Error" : this.#wanted);
+    } else if (before.status !== row.status) {
+      this.#error = null;
+      this.#outputDrawn = -1;
       this.#log.atEnd = false; // what it said last has come since
-      this.row = row;
+      this.#curves.again();
       void this.#fetchJob(row);
       this.#fill();
     }
-    this.row = row;
+  }
+
+  #forget(row: Row, has: Plain): void {
+    this.#error = null;
+    this.#outputDrawn = -1;
+    this.#overview.tell(row, {});
+    this.#has = has;
+  }
+
+  /** Look at another try of the job, or (null) at the job itself again. */
+  #visit(row: Row | null): void {
+    this.#visited = row;
+    const shown = row ?? this.#opened;
+    if (shown !== null) this.#turnTo(shown);
+    this.#tabs.get(this.tab)?.focus();
+    this.context.invalidate();
+  }
+
+  async #goTo(job: string): Promise<void> {
+    const { store } = this.context;
+    const known = store.find(job);
+    const answer = known === null ? await this.context.ask("job", { job }) : null;
+    const row = known ?? cleanRow(answer?.["row"]);
+    if (row === null) return;
+    this.#wanted = "Overview";
+    this.#visit(row.id === this.#opened?.id ? null : row);
   }
 
   update(): void {
@@ -86,7 +128,13 @@ export class Details {
     if (row === null) return;
     setText(this.#heading, row.title);
     attr(this.node, "aria-label", `Details of ${row.title}`);
-    if (this.tab === "Progress") this.#updateProgress(row);
+    show(this.#back, this.#visited !== null);
+    this.#look(row);
+    if (this.tab === "Overview") this.#overview.update(row);
+    if (this.tab === "Curves") this.#curves.update(row);
+    if (this.tab === "Output") this.#loadOutput(row);
+    if (this.tab === "Output") this.#output.update();
+    if (this.tab === "Result") this.#result.update();
     if (this.tab === "Log") {
       const due = context.page() - this.#logAt > LOG_EVERY;
       if (due && (row.status === "running" || !this.#log.atEnd)) {
@@ -97,225 +145,100 @@ export class Details {
   }
 
   choose(name: Tab): void {
-    this.tab = name;
-    for (const [tab, node] of this.#tabs) {
-      attr(node, "aria-selected", String(tab === name));
-      attr(node, "tabindex", tab === name ? 0 : -1);
-      if (tab === name) attr(this.#panel, "aria-labelledby", node.id);
+    this.#wanted = name;
+    this.#turn(true);
+  }
+
+  #isThere(tab: Tab): boolean {
+    if (tab === "Overview") return true;
+    if (tab === "Error") return this.row?.status === "failed" || this.#has["error"] === true;
+    const told = this.#has[tab.toLowerCase()];
+    return told === true || num(told) > 0;
+  }
+
+  /** Show the tab that was chosen, if it has content by now. */
+  #turn(anew = false): void {
+    const tab = this.#isThere(this.#wanted) ? this.#wanted : "Overview";
+    for (const [name, node] of this.#tabs) show(node, this.#isThere(name));
+    if (tab === this.tab && !anew) return;
+    this.tab = tab;
+    for (const [name, node] of this.#tabs) {
+      attr(node, "aria-selected", String(name === tab));
+      attr(node, "tabindex", name === tab ? 0 : -1);
+      if (name === tab) attr(this.#panel, "aria-labelledby", node.id);
     }
     this.#fill();
     this.context.invalidate();
   }
 
-  #arrows(event: KeyboardEvent): void {
-    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    if (step === 0) return;
+  #key(event: KeyboardEvent): void {
+    const shown = TABS.filter((name) => this.#isThere(name));
+    const at = shown.indexOf(this.tab);
+    const places: Record<string, number> = {
+      ArrowRight: (at + 1) % shown.length, ArrowLeft: (at - 1 + shown.length) % shown.length,
+      Home: 0, End: shown.length - 1,
+    };
+    const next = shown[places[event.key] ?? -1];
+    if (next === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
-    const next = TABS[(TABS.indexOf(this.tab) + step + TABS.length) % TABS.length] ?? "Progress";
     this.choose(next);
     this.#tabs.get(next)?.focus();
   }
 
   #fill(): void {
     const { row, tab } = this;
-    if (tab === "Progress") this.#panel.replaceChildren(this.#progress);
+    if (tab !== "Curves") this.#curves.rest();
+    if (tab === "Overview") this.#panel.replaceChildren(this.#overview.node);
+    else if (tab === "Curves") this.#panel.replaceChildren(this.#curves.node);
     else if (tab === "Log") {
       this.#panel.replaceChildren(this.#log.node);
       this.#log.follow();
       this.#logAt = 0;
-    } else if (row !== null) {
-      const known = this.#fetched.get(tab);
-      this.#panel.replaceChildren(known ?? note("Loading…"));
-      if (known === undefined && tab === "Result") void this.#fetchResult(row); // `show` the other
+    } else if (tab === "Error") this.#panel.replaceChildren(this.#error ?? note("Loading…"));
+    else if (row !== null) {
+      const part = tab === "Output" ? this.#output : this.#result;
+      this.#panel.replaceChildren(part.node);
+      if (tab === "Output") this.#loadOutput(row);
+      else void part.load(row);
     }
   }
 
-  #makeActs(neighbour: (row: Row, by: number) => string | undefined): HTMLElement {
-    const { context } = this;
-    const add = (label: string, act: (row: Row) => void, when: (row: Row) => boolean): Node => {
-      const node = button(label, label, () => this.row && when(this.row) && act(this.row));
-      const [verb = label, way = ""] = label.split(" ");
-      this.#acts.push([node, when, (row) => `${verb} ${row.title} ${way}`.trim()]);
-      return node;
-    };
-    const queued = (row: Row): boolean => row.status === "pending";
-    const isRemoved = (row: Row): boolean => row.held && row.hold_then === "cancel";
-    const isHeld = (row: Row): boolean => queued(row) && row.held && !isRemoved(row);
-    const step = (way: string, side: "before" | "after", by: number): Node =>
-      add(
-        `Move ${way}`,
-        (row) => context.move(row, { [side]: neighbour(row, by) }),
-        (row) => queued(row) && neighbour(row, by) !== undefined,
-      );
-    const nodes = [
-      add("Move top", (row) => context.move(row, { to: "top" }), queued),
-      step("up", "before", -1),
-      step("down", "after", 1),
-      add("Move bottom", (row) => context.move(row, { to: "bottom" }), queued),
-      add("Hold", (row) => context.hold(row), (row) => queued(row) && !row.held),
-      add("Release", (row) => context.release(row), isHeld),
-      add("Remove", (row) => context.remove(row), (row) => queued(row) && !isRemoved(row)),
-      add("Retry", (row) => context.retry(row), (row) => ENDED.includes(row.status)),
-    ];
-    const now = (row: Row): string => `Retry ${row.title} with ${row.name} as it is now`;
-    this.#acts.push([this.#latest, (row) => row.differs, now]);
-    this.#priority.addEventListener("change", () => this.#setPriority());
-    return div("details-acts", ...nodes, this.#latest, this.#priorityLabel);
+  #loadOutput(row: Row): void {
+    const revision = num(this.#has["output_revision"]);
+    if (revision === this.#outputDrawn) return;
+    this.#outputDrawn = revision;
+    void this.#output.load(row);
   }
 
-  #setPriority(): void {
-    const value = Math.round(this.#priority.valueAsNumber);
-    const { row } = this;
-    if (row === null || !Number.isFinite(value) || value === row.priority) return;
-    void this.context.act("priority", { job: row.id, value }, "move", row.id);
-  }
-
-  #updateProgress(row: Row): void {
-    const { context } = this;
-    for (const [node, when, name] of this.#acts) {
-      show(node, when(row));
-      attr(node, "aria-label", name(row));
-      enable(node, context.enabled);
-    }
-    setText(this.#latest, `Retry with ${row.name} as it is now`);
-    show(this.#priorityLabel, row.status === "pending");
-    attr(this.#priority, "aria-label", `Priority of ${row.title}`);
-    this.#priority.disabled = !context.enabled;
-    const typing = active(this.node) === this.#priority;
-    if (!typing) this.#priority.value = String(row.priority);
-    const facts = this.#factsOf(row);
-    while (this.#facts.childElementCount < facts.length * 2) {
-      this.#facts.append(h("dt"), h("dd"));
-    }
-    const cells = [...this.#facts.children] as HTMLElement[];
-    cells.forEach((cell, index) => {
-      const fact = facts[Math.floor(index / 2)];
-      show(cell, fact !== undefined);
-      const value = fact?.[index % 2] ?? "";
-      if (typeof value === "string") setText(cell, value);
-      else if (cell.firstChild !== value[0]) cell.replaceChildren(...value);
+  /** Ask again and again which tabs there are of a job that goes on. */
+  #look(row: Row): void {
+    const now = this.context.page();
+    const goesOn = row.status === "running" || this.#visited !== null && row.status === "pending";
+    if (!goesOn || now - this.#lookAt < LOOK_EVERY) return;
+    this.#lookAt = now;
+    const isVisited = this.#visited !== null;
+    void this.context.ask(isVisited ? "job" : "has", { job: row.id }).then((answer) => {
+      if (answer === null || this.row?.id !== row.id) return;
+      const later = isVisited ? cleanRow(answer["row"]) : null;
+      if (later !== null && this.#visited !== null) this.#turnTo(this.#visited = later);
+      this.#take(isVisited ? answer["has"] : answer);
     });
   }
 
-  #factsOf(row: Row): Fact[] {
-    const { context } = this;
-    const now = context.now();
-    const words = wordsOf(row, "", context.store, now);
-    const facts: Fact[] = [];
-    const add = (name: string, value: string): void => {
-      if (value !== "") facts.push([name, value]);
-    };
-    const told = (name: string): string => text(this.#told[name], WHOLE);
-    const isPart = words.info.split("…").every((part) => told("said").includes(part));
-    const said = isPart ? told("said") : words.info;
-    add("State", [words.state, said || words.ahead].filter(Boolean).join(": "));
-    if (row.status === "running" && knownProgress(row) >= 0) {
-      const rate = row.started_at === null ? 0 : row.progress / Math.max(1, now - row.started_at);
-      const pace = rate > 1e-6 ? `, ${+(rate * 6000).toPrecision(2)} % a minute` : "";
-      add("Progress", `${Math.floor(row.progress * 100)} %${pace}`);
-    }
-    if (row.name !== row.title) {
-      add("Label", told("title") || row.title);
-      add("Function", row.name);
-    }
-    setText(this.#arguments, told("kwargs_text") || row.args);
-    if (this.#arguments.textContent !== "") facts.push(["Arguments", this.#copied]);
-    add("Memory", told("memory"));
-    add("Tags", row.tags.join(", "));
-    add("Where", row.where ?? "");
-    if (row.attempt > 1 || row.retry_of !== null) add("Attempt", String(row.attempt));
-    if (row.created_at !== null) add("Queued", day(row.created_at));
-    if (row.started_at !== null) {
-      add("Started", day(row.started_at));
-      const end = row.completed_at ?? now;
-      const spent = end - row.started_at;
-      if (row.completed_at !== null) add("Took", took(spent));
-      else if (row.status === "running") add("Running for", rough(spent));
-    }
-    if (row.completed_at !== null) add("Ended", day(row.completed_at));
-    add("Id", row.id);
-    return facts;
+  #take(has: unknown): void {
+    this.#has = isPlain(has) ? has : {};
+    this.#turn();
   }
 
   async #fetchJob(row: Row): Promise<void> {
+    this.#lookAt = this.context.page();
     const answer = await this.context.ask("job", { job: row.id });
     if (this.row?.id !== row.id || this.row.status !== row.status) return;
-    this.#told = answer ?? {};
-    this.#fetched.set("Error", errorNode(this.row, answer));
+    this.#overview.tell(this.row, answer ?? {});
+    this.#error = errorNode(this.row, answer, WHOLE);
+    this.#take(answer?.["has"]);
     if (this.tab === "Error") this.#fill();
     this.context.invalidate();
   }
-
-  async #fetchResult(row: Row): Promise<void> {
-    const done = row.status === "completed";
-    const answer = done ? await this.context.ask("result", { job: row.id }) : {};
-    if (this.row?.id !== row.id || this.row.status !== row.status) return;
-    this.#fetched.set("Result", resultNode(row, answer));
-    if (this.tab === "Result") this.#fill();
-  }
-}
-
-const ENDED: readonly string[] = ["completed", "failed", "cancelled"];
-
-function note(sentence: string): HTMLElement {
-  return h("p", { class: "jqw-note" }, sentence);
-}
-
-function errorNode(row: Row, answer: Plain | null): Node {
-  if (answer === null) return note(row.error ?? "The kernel does not know this job any more.");
-  const said = text(answer["said"], WHOLE);
-  const failure = answer["failure"];
-  const trace = text(answer["traceback"], 200_000);
-  if (!isPlain(failure) && trace === "") return note(said || "No error.");
-  const told = isPlain(failure) ? failure : {};
-  const heading = [text(told["type"]), text(told["message"], 4_000)].filter(Boolean).join(": ");
-  const node = h("div", {}, h("p", { class: "jqw-failure" }, heading));
-  const code = told["exit_code"];
-  if (typeof code === "number") node.append(note(`Exit code ${num(code)}`));
-  if (text(told["signal"]) !== "") node.append(note(`Ended by ${text(told["signal"])}`));
-  if (trace !== "") {
-    const pre = h("pre", { class: "jqw-pre", "aria-label": "Traceback" });
-    const lines = new AnsiLines();
-    lines.write(trace);
-    writeSpans(pre, lines.lines);
-    node.append(div("details-acts", copyButton("traceback", pre)), pre);
-  }
-  return node;
-}
-
-/** A button that copies a text, or selects it where a page may not write to the clipboard. */
-function copyButton(what: string, shown: HTMLElement): HTMLElement {
-  const node = button("Copy", `Copy ${what}`, () => {
-    const written = navigator.clipboard?.writeText(shown.textContent ?? "") ?? Promise.reject();
-    written.then(
-      () => setText(node, "Copied"),
-      () => getSelection()?.selectAllChildren(shown),
-    );
-  });
-  return node;
-}
-
-function resultNode(row: Row, answer: Plain | null): Node {
-  if (answer === null) return note("The result could not be fetched.");
-  const kind = answer["kind"];
-  if (kind === "text") return h("pre", { class: "jqw-pre" }, text(answer["text"], 200_000));
-  if (kind === "png" && /^[A-Za-z0-9+/=\s]+$/.test(String(answer["png"]))) {
-    const source = `data:image/png;base64,${String(answer["png"])}`;
-    return h("img", { class: "jqw-image", src: source, alt: `Result of ${row.title}` });
-  }
-  if (kind === "table") return tableNode(answer);
-  return note(row.status === "completed" ? "No result to show." : "No result yet.");
-}
-
-function tableNode(answer: Plain): Node {
-  const columns = Array.isArray(answer["columns"]) ? answer["columns"].slice(0, 60) : [];
-  const rows = Array.isArray(answer["rows"]) ? answer["rows"].slice(0, 200) : [];
-  const head = h("tr", {}, ...columns.map((name) => h("th", { scope: "col" }, String(name))));
-  const body = rows.map((row: unknown) => {
-    const cells = Array.isArray(row) ? row.slice(0, 60) : [];
-    return h("tr", {}, ...cells.map((cell) => h("td", {}, String(cell))));
-  });
-  const table = h("table", { class: "jqw-table" }, h("thead", {}, head), h("tbody", {}, ...body));
-  return h("div", {}, table, note(text(answer["text"])));
 }

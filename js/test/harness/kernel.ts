@@ -42,7 +42,10 @@ export class Kernel {
   bell = false;
   log = "";
   details: Record<string, Plain> = {};
-  results: Record<string, Plain> = {};
+  results: Record<string, Shown> = {};
+  outputs: Record<string, Shown[]> = {};
+  lost = 0;
+  metrics: Record<string, Record<string, [x: number, y: number | null][]>> = {};
   /** Set to hold answers back, as a busy kernel does. */
   deaf = false;
   /** How many ended jobs are listed. */
@@ -228,7 +231,7 @@ export class Kernel {
       const window = { cid, list, group, start: Number(a["start"]), end: Number(a["end"]) };
       this.watched.set(`${cid}${list}${group}`, window);
     } else if (op === "unwatch") this.watched.delete(`${cid}${list}${group}`);
-    else if (op === "metrics") return { ok: true, v: { names: ["loss", "<b>accuracy"] } };
+    else if (op === "measured") return { ok: true, v: { names: ["loss", "<b>accuracy"] } };
     else if (op === "list") {
       const listing = this.listing(view);
       const first = (name: ListName): Plain[] =>
@@ -284,17 +287,56 @@ export class Kernel {
     else if (op === "log") {
       const bytes = new TextEncoder().encode(this.log);
       const from = Number(a["from"]) < 0 ? Math.max(0, bytes.length - 65536) : Number(a["from"]);
-      const text = new TextDecoder().decode(bytes.slice(from));
-      return { ok: true, v: { from, next: bytes.length, text, end: true } };
+      const text = new TextDecoder().decode(bytes.slice(from, from + 65536));
+      const next = Math.min(bytes.length, from + 65536);
+      const times = from === 0 && text !== "" ? [[0, 1_800_000_000]] : [];
+      return { ok: true, v: { from, next, text, end: next === bytes.length, times } };
     } else if (row === undefined) return { ok: false, e: { code: "not_found", msg: "not kept" } };
     else if (op === "job") {
       const more = this.details[id] ?? { traceback: "", failure: null };
-      return { ok: true, v: { row, kwargs_text: row.args, ...more } };
-    } else if (op === "result") {
-      return { ok: true, v: this.results[id] ?? { kind: "text", text: "'done'" } };
+      const parameters = row.args === "" ? [] : [["given", row.args, true, true]];
+      const told = { row, kwargs_text: row.args, parameters, target: row.name, ...more };
+      return { ok: true, v: { ...told, has: this.contents(row) } };
+    } else if (op === "has") return { ok: true, v: this.contents(row) };
+    else if (op === "result") {
+      return { ok: true, v: listed([this.results[id] ?? { forms: [["text", "'done'"]] }]) };
+    } else if (op === "outputs") {
+      return { ok: true, v: { ...listed(this.outputs[id] ?? []), lost: this.lost } };
+    } else if (op === "metrics") {
+      const series = Object.entries(this.metrics[id] ?? {}).map(([name, points]) => {
+        const values = points.flatMap(([, value]) => value ?? []);
+        return [
+          name, values.at(-1) ?? null, values.length ? Math.min(...values) : null,
+          values.length ? Math.max(...values) : null, points.length, String(points.length),
+        ];
+      });
+      return { ok: true, v: { series, by: "step" } };
+    } else if (op === "curve") {
+      const points = Object.values(this.metrics[id] ?? {})[Number(a["at"])] ?? [];
+      return { ok: true, v: { x: points.map(([x]) => x), y: points.map(([, y]) => y) } };
+    } else if (op === "form") {
+      const pieces = a["of"] === "output" ? this.outputs[id] : [this.results[id] as Shown];
+      const forms = pieces?.[Number(a["at"])]?.forms ?? [];
+      const body = forms.find(([kind]) => kind === a["form"])?.[1];
+      if (body === undefined) return { ok: false, e: { code: "not_found", msg: "not shown" } };
+      const [from, size] = [Number(a["from"]), body.length];
+      const next = Math.min(size, from + 262_144);
+      return { ok: true, v: { from, next, size, body: body.slice(from, next) } };
     } else if (op === "retry") {
       this.pending.push(makeRow(`${id}r`, { title: row.title, args: row.args, retry_of: row.id }));
       return { ok: true, v: { job: `${id}r`, rev: this.rev + 1 } };
+    } else if (op === "retry_with") {
+      const changes = a["changes"] as Plain;
+      const wrong = Object.entries(changes).find(([, value]) => /[a-z]\(/.test(String(value)));
+      if (wrong !== undefined) {
+        return { ok: false, e: { code: "bad_request", msg: `${wrong[0]}: is no literal` } };
+      }
+      const args = Object.entries(changes).map(([name, value]) => `${name}=${value}`).join(", ");
+      this.pending.push(makeRow(`${id}r`, { title: row.title, args, retry_of: row.id }));
+      return { ok: true, v: { job: `${id}r`, rev: this.rev + 1 } };
+    } else if (op === "stack") {
+      if (row.status !== "running") return { ok: false, e: { code: "gone", msg: "no stack now" } };
+      return { ok: true, v: { text: '  File "run.py", line 12, in whisper\n    model(batch)\n' } };
     } else if (op === "cancel" && row.status === "running") {
       row.cancel_phase = a["force"] === true ? "forcing" : "asked";
       row.force_at = a["force"] === true ? null : now + 5;
@@ -326,6 +368,16 @@ export class Kernel {
     return count;
   }
 
+  /** Which tabs of a job have content. */
+  private contents(row: Row): Plain {
+    const ended = row.completed_at !== null;
+    const failed = row.status === "failed" || this.details[row.id]?.["failure"] != null;
+    const output = this.outputs[row.id]?.length ?? 0;
+    const curves = Object.keys(this.metrics[row.id] ?? {}).length;
+    const shown = { curves, output, output_revision: output };
+    return { ...shown, log: this.log !== "", error: failed, result: ended && row.status === "completed" };
+  }
+
   private move(at: number, row: Row, a: Plain): void {
     this.pending.splice(at, 1);
     const place = (id: unknown): number => this.pending.findIndex((item) => item.id === id);
@@ -351,4 +403,24 @@ function sizes({ rows, groups }: Listing): Plain {
   };
 }
 
-const QUIET = ["snapshot", "rows", "log", "job", "result", "list", "kinds", "metrics", "unwatch"];
+/** What a job displays or returns: its forms by kind, each with its text and mime type. */
+export interface Shown {
+  forms: [kind: string, body: string, mime?: string][];
+  said?: string;
+  too_large?: string[];
+}
+
+function listed(pieces: Shown[]): Plain {
+  return {
+    items: pieces.map(({ forms, said = "", too_large = [] }) => ({
+      said, too_large,
+      forms: forms.map(([kind, body, mime = ""]) => [kind, body.length, mime, body.slice(0, 99)]),
+      ...((forms[0]?.[1].length ?? 0) < 50_000 ? { body: forms[0]?.[1] } : {}),
+    })),
+  };
+}
+
+const QUIET = [
+  "snapshot", "rows", "log", "job", "has", "outputs", "form", "metrics", "curve", "stack", "result",
+  "list", "kinds", "measured", "unwatch",
+];

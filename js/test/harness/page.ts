@@ -69,14 +69,14 @@ function everyday(kernel: Kernel): void {
     `${ESC}]0;title\u0007decoding 10 %\rdecoding 71 %\n${ESC}[31mwarning:${ESC}[0m slow disk\n` +
     `user said <b>hi</b> and \u202eabc\n`;
   kernel.details["h1"] = {
+    frame: { file: "/home/me/run.py", line: 12, name: "whisper", code: "model(batch)" },
     failure: { type: "OutOfMemoryError", message: "CUDA out of memory", exit_code: 1, signal: null },
     traceback: 'Traceback (most recent call last):\n  File "run.py", line 12, in whisper\n' +
       "    model(batch)\nOutOfMemoryError: CUDA out of memory",
   };
-  kernel.results["h2"] = {
-    kind: "table", columns: ["", "start", "text"], rows: [["0", "0.0", "Hello"], ["1", "1.4", "you"]],
-    text: "2 rows x 2 columns",
-  };
+  const rows = [["0", "0.0", "Hello"], ["1", "1.4", "you"]];
+  const table = { columns: ["", "start", "text"], rows, text: "2 rows x 2 columns" };
+  kernel.results["h2"] = { forms: [["table", JSON.stringify(table)]] };
 }
 
 function many(kernel: Kernel): void {
@@ -127,8 +127,10 @@ function long(kernel: Kernel): void {
       }),
     );
   }
+  const path = `${FOLDER.replace("…", "a/".repeat(200))}talk_0.wav'`;
   kernel.details["q0"] = {
-    title: "hear", kwargs_text: `${FOLDER.replace("…", "a/".repeat(200))}talk_0.wav', lr=0.1`,
+    title: "hear", kwargs_text: `${path}, lr=0.1`,
+    parameters: [["path", path, true, true], ["lr", "0.1", true, true]],
   };
 }
 

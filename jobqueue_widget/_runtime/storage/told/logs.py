@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 MEMORY_BYTES = 256 * 1024
 FILE_BYTES = 64 * 1024 * 1024
+MOST_TIMES = 2_048
 GONE = b"[... the beginning was removed from the folder for temporary files ...]\n"
 
 
@@ -40,6 +43,8 @@ class JobLog:
         self._coming: list[bytes] = []
         self._is_writing = False
         self._copy: Path | None = None
+        self._times: list[tuple[int, float]] = []  # where what came at an instant begins
+        self._apart = 1.0  # seconds between two of them
 
     @property
     def size(self) -> int:
@@ -63,6 +68,7 @@ class JobLog:
                     self._is_writing = False
 
     def _append(self, data: bytes) -> None:
+        self._note_time()
         if self._copy is not None:
             self._append_to_copy(data)
         if self._chunks and len(self._chunks[-1]) + len(data) < 1024:
@@ -72,6 +78,27 @@ class JobLog:
         self._in_memory += len(data)
         if self._in_memory > self._memory_limit:
             self._spill()
+
+    def _note_time(self) -> None:
+        now, times = time.time(), self._times
+        if times and 0 <= now - times[-1][1] < self._apart:
+            return
+        times.append((self.size, now))
+        if len(times) > MOST_TIMES:
+            self._times = times[::2]
+            self._apart *= 2
+
+    def forget_times(self) -> None:
+        """Say of nothing written so far when that was."""
+        with self._lock:
+            self._times.clear()
+
+    def times(self, start: int, end: int) -> list[tuple[int, float]]:
+        """Return when the bytes from `start` to `end` came: offsets, each with its instant."""
+        with self._lock:
+            known = bisect.bisect_right(self._times, start, key=lambda one: one[0])
+            found = self._times[max(0, known - 1) : bisect.bisect_left(self._times, (end, 0.0))]
+        return [(max(start, offset), instant) for offset, instant in found]
 
     def copy_to(self, path: Path) -> None:
         """Append all that is still here to a file, and from now on all that comes.
@@ -199,6 +226,11 @@ def part_of(log: object, start: int, limit: int) -> tuple[int, bytes, int]:
     size = log.size
     start, data = log.read(max(0, size - limit) if start < 0 else start, limit)
     return start, data, size
+
+
+def times_of(log: object, start: int, end: int) -> list[tuple[int, float]]:
+    """Return when a part of a log was written: byte offsets, each with its instant."""
+    return log.times(start, end) if isinstance(log, JobLog) else []
 
 
 def no_file() -> Path:

@@ -37,6 +37,12 @@ class KeptMetrics:
         with self._lock.held:
             return self._now().points()
 
+    @property
+    def names(self) -> list[str]:
+        """The names of what was measured."""
+        with self._lock.held:
+            return [*self._now().series]
+
     def _now(self) -> Metrics:
         return self._metrics if self._load is None else _from_json(self._load())
 
@@ -70,6 +76,11 @@ def _from_json(text: str | None) -> Metrics:
     with suppress(ValueError, TypeError, RecursionError):
         found.add(readable(json.loads(text or "{}")))
     return found
+
+
+def metric_names_of(job: JobRecord) -> list[str]:
+    """Return the names of what a job has measured."""
+    return job.metrics.names if isinstance(job.metrics, KeptMetrics) else []
 
 
 def metrics_of(job: JobRecord) -> dict[str, list[Point]]:

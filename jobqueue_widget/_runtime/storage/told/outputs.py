@@ -84,6 +84,12 @@ class KeptOutputs:
         return found
 
     @property
+    def count(self) -> int:
+        """How many are kept."""
+        with self._lock:
+            return len(self._now().kept)
+
+    @property
     def lost(self) -> int:
         """How many were not kept."""
         with self._lock:
@@ -141,6 +147,11 @@ def _from_json(text: str | None) -> Account:
 def outputs_of(job: JobRecord) -> list[JobOutput]:
     """Return what a job has displayed."""
     return job.outputs.read() if isinstance(job.outputs, KeptOutputs) else []
+
+
+def output_count_of(job: JobRecord) -> int:
+    """Return how many outputs of a job are kept."""
+    return job.outputs.count if isinstance(job.outputs, KeptOutputs) else 0
 
 
 def lost_outputs_of(job: JobRecord) -> int:

@@ -335,7 +335,7 @@ class Order {
   }
 
   async #look(): Promise<void> {
-    const answer = await this.context.ask("metrics");
+    const answer = await this.context.ask("measured");
     if (answer !== null) this.#fill(cleanNames(answer["names"]));
   }
 
