@@ -21,6 +21,7 @@ export const script = {
   entryPoints: {
     widget: new URL("src/index.ts", import.meta.url).pathname,
     cell: new URL("src/cell.ts", import.meta.url).pathname,
+    plot: new URL("src/plot.ts", import.meta.url).pathname,
   },
   outdir: new URL("../jobqueue_widget/static/", import.meta.url).pathname,
   bundle: true,

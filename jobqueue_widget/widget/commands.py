@@ -36,7 +36,8 @@ MOST_KINDS = 50
 FINDS_KEPT = 4
 LONGEST_ID = 64
 
-DETAILS = ("job", "has", "log", "result", "outputs", "form", "metrics", "curve", "stack")
+CURVES = ("metrics", "curve", "script")
+DETAILS = ("job", "has", "log", "result", "outputs", "form", "stack", *CURVES)
 ASIDE = frozenset({"stack"})  # in a thread of its own
 WINDOWS = ("rows", "list", "kinds", "measured", "watch", "unwatch")
 READS = frozenset({"hello", "snapshot", "curves", "timeline", "since", *WINDOWS, *DETAILS})

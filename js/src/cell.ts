@@ -1,10 +1,10 @@
 // What the cell of one job loads: the script that its queue's widget has brought to this page.
 
+import { imported } from "./imported";
 import type { Model } from "./protocol";
 
 const TRIES = 40; // after a reload the models of a page come in any order
 const PAUSE = 250; // ms between them
-const SCRIPTS = Symbol.for("jobqueue_widget.scripts"); // each cell is a module of its own
 
 type Cleanup = () => void;
 type Place = { model: Cell; el: HTMLElement };
@@ -28,23 +28,8 @@ async function textOf(model: Cell): Promise<string> {
   }
 }
 
-async function imported(text: string): Promise<Script> {
-  const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-  try {
-    return (await import(url)).default as Script;
-  } finally {
-    URL.revokeObjectURL(url);
-  }
-}
-
-/** The script, imported once in a page, however many cells there are. */
 async function scriptOf(model: Cell): Promise<Script> {
-  const page = globalThis as { [SCRIPTS]?: Map<string, Promise<Script>> };
-  const scripts = (page[SCRIPTS] ??= new Map());
-  const text = await textOf(model);
-  const script = scripts.get(text) ?? imported(text);
-  scripts.set(text, script);
-  return script;
+  return (await imported(await textOf(model))) as Script;
 }
 
 /** Returns at once: no message reaches a model that takes seconds. */

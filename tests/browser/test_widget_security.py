@@ -247,7 +247,8 @@ def strict_page(tmp_path: Path) -> None:
     state = queue.widget.get_state(told)
     queue.widget.close()
     (tmp_path / "state.json").write_text(json.dumps(state))
-    (tmp_path / "told.json").write_text(json.dumps(TOLD))
+    plot = {"text": (STATIC / "plot.js").read_text(encoding="utf-8")}
+    (tmp_path / "told.json").write_text(json.dumps({**TOLD, "script": plot}))
     (tmp_path / "page.js").write_text(LOADER)
     (tmp_path / "index.html").write_text(
         '<!doctype html><link rel="icon" href="data:,"><div id="cell"></div>'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from ..._core.jobs import JobRecord
@@ -20,6 +21,7 @@ from .curves import told_curve, told_metrics
 from .frames import users_frame
 from .pieces import Piece, piece_of_output, piece_of_result
 
+STATIC = Path(__file__).parents[2] / "static"
 LOG_PART = 32_768
 TRACEBACK_LIMIT = 65_536
 WHOLE = 20_000  # characters of a text in the details
@@ -107,6 +109,10 @@ class DetailRequests:
     def metrics(self, a: Answer, cid: str) -> Answer:
         """Return how all that a job measures stands."""
         return told_metrics(self._named(a["job"]).metrics)
+
+    def script(self, a: Answer, cid: str) -> Answer:
+        """Return a script that is asked for when it is first needed: uPlot, to draw curves."""
+        return {"text": (STATIC / f"{a['name']}.js").read_text(encoding="utf-8")}
 
     def curve(self, a: Answer, cid: str) -> Answer:
         """Return the points of one metric, by its place among them."""

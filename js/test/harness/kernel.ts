@@ -231,6 +231,7 @@ export class Kernel {
       const window = { cid, list, group, start: Number(a["start"]), end: Number(a["end"]) };
       this.watched.set(`${cid}${list}${group}`, window);
     } else if (op === "unwatch") this.watched.delete(`${cid}${list}${group}`);
+    else if (op === "script") return { ok: true, v: { text: textOf(`${String(a["name"])}.js`) } };
     else if (op === "measured") return { ok: true, v: { names: ["loss", "<b>accuracy"] } };
     else if (op === "list") {
       const listing = this.listing(view);
@@ -387,6 +388,13 @@ export class Kernel {
   }
 }
 
+function textOf(file: string): string {
+  const request = new XMLHttpRequest();
+  request.open("GET", file, false);
+  request.send();
+  return request.responseText;
+}
+
 function kindOf(row: Row): string {
   return (row.error ?? "").split(":", 1)[0] ?? "";
 }
@@ -422,5 +430,5 @@ function listed(pieces: Shown[]): Plain {
 
 const QUIET = [
   "snapshot", "rows", "log", "job", "has", "outputs", "form", "metrics", "curve", "stack", "result",
-  "list", "kinds", "measured", "unwatch",
+  "list", "kinds", "measured", "script", "unwatch",
 ];

@@ -3,8 +3,9 @@
 import { num, text, type Plain, type Row } from "../../protocol";
 import { attr, button, div, h, setText, show, span } from "../../ui/dom";
 import { elapsed } from "../../ui/time";
+import { imported } from "../../imported";
 import type { Context } from "../context";
-import { Plot, short, sidesOf, type Series } from "./plot";
+import { Plot, short, sidesOf, type Library, type Series } from "./plot";
 
 const MOST = 50; // metrics
 const POINTS = 1_100; // of one
@@ -107,10 +108,21 @@ export class Curves {
       this.#metrics = metricsOf(answer);
       this.#bySteps = answer["by"] === "step";
       this.#write();
-      await this.#bring(job);
+      await Promise.all([this.#bring(job), this.#fetch()]);
     }
     this.#busy = false;
     if (this.#job === job) this.#draw();
+  }
+
+  /** Ask for what draws, once: it is large, and most who look at jobs look at no curve. */
+  async #fetch(): Promise<void> {
+    if (this.#plot.library !== null) return;
+    const answer = await this.context.ask("script", { name: "plot" });
+    if (answer === null) return;
+    this.#plot.library = await imported(String(answer["text"])).then(
+      (found) => found as Library,
+      () => (this.context.tell("This page does not let curves be drawn"), null),
+    );
   }
 
   /** Ask for the points of chosen curves that have others by now. */

@@ -1,7 +1,7 @@
 // Curves over one abscissa, drawn with uPlot: zoom by dragging or by buttons, values under the
 // pointer, two scales where the values differ much, or one of powers of ten.
 
-import uPlot from "uplot";
+import type uPlot from "uplot";
 import { attr, button, div, enable, setText } from "../../ui/dom";
 
 export interface Series {
@@ -16,6 +16,8 @@ export interface Series {
 /** A value that is missing because another series has none there is no gap. */
 type Cell = number | null | undefined;
 
+export type Library = typeof uPlot;
+
 const LOWEST = 120; // px
 const FAR = 20; // how many times larger values are that get a scale of their own
 const DASHES = [[], [], [], [8, 4], [2, 3], [8, 3, 2, 3]];
@@ -29,6 +31,8 @@ export class Plot {
   #in: HTMLButtonElement;
   #out: HTMLButtonElement;
   #all: HTMLButtonElement;
+  /** What draws; null until it has come. */
+  library: Library | null = null;
   #plot: uPlot | null = null;
   #shape = "";
   #names: string[] = [];
@@ -55,7 +59,8 @@ export class Plot {
 
   set(series: Series[], log: boolean): void {
     const { width, height } = this.#room();
-    if (width === 0) return; // not in the page
+    const Library = this.library;
+    if (Library === null || width === 0) return; // not there yet, or not in the page
     const data = joined(series, log);
     const xs = data[0] as number[];
     this.#whole = [xs[0] ?? 0, xs.at(-1) ?? 1];
@@ -69,7 +74,7 @@ export class Plot {
       const kept = this.#plot !== null && this.#zoomed ? this.#span() : null;
       this.clear();
       this.#shape = shape;
-      this.#plot = new uPlot(
+      this.#plot = new Library(
         this.#options(width, height, series, sides, looks, color, log), data, this.#canvas,
       );
       if (kept !== null) this.#plot.setScale("x", { min: kept[0], max: kept[1] });
