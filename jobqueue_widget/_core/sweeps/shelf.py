@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
@@ -20,7 +19,8 @@ class Shelf:
     def __init__(self) -> None:
         self.hidden_to = 0
         self.counts: Counter[JobStatus] = Counter()
-        self._singles: deque[JobRecord] = deque()  # oldest first, hidden or not
+        self._singles: dict[JobRecord, None] = {}  # oldest first, hidden or not
+        self._hidden = 0  # how many of these are hidden
         self._replaced: set[JobRecord] = set()
         self._taken_to = 0  # the number of the last one that was let go
 
@@ -31,20 +31,18 @@ class Shelf:
             group.last_ended = job.ended_number
             group.first_ended = group.first_ended or job.ended_number
         if not is_grouped(job):
-            self._singles.append(job)
+            self._singles[job] = None
+            self._hidden += job.ended_number <= self.hidden_to
 
     def take(self, job: JobRecord) -> None:
         """Remove a job that is not kept any more: the oldest of all."""
-        if self._singles and self._singles[0] is job:
-            self._singles.popleft()
-        self._count(job, -1)
-        self._replaced.discard(job)
+        self.take_all((job,))
         self._taken_to = job.ended_number
 
-    def take_all(self, jobs: Collection[JobRecord]) -> None:
+    def take_all(self, jobs: Iterable[JobRecord]) -> None:
         """Remove jobs that are not kept any more."""
-        self._singles = deque(job for job in self._singles if job not in jobs)
         for job in jobs:
+            self.note_group(job)
             self._count(job, -1)
             self._replaced.discard(job)
 
@@ -54,25 +52,24 @@ class Shelf:
         self.counts.clear()
         for job in ended:
             self._count(job, 1)
+        self._hidden = sum(job.ended_number <= up_to for job in self._singles)
 
     def note_group(self, job: JobRecord) -> None:
-        """Note that a job, which may have ended, has come into a group."""
-        if job.status.ended and job in self._singles:
-            self._singles.remove(job)
+        """Note that a job, which may have ended, is none by itself any more."""
+        if job in self._singles:
+            del self._singles[job]
+            self._hidden -= job.ended_number <= self.hidden_to
 
     def replace(self, job: JobRecord) -> None:
         """Note that a later try stands for this one in its group."""
-        if job.ended_number > self._taken_to:
+        if is_grouped(job) and job.ended_number > self._taken_to:
             self._count(job, -1)
             self._replaced.add(job)
 
     @property
     def single_count(self) -> int:
         """Count the jobs that are shown and in no group."""
-        singles, hidden_to = self._singles, self.hidden_to
-        if not hidden_to:
-            return len(singles)
-        return len(singles) - bisect_right(singles, hidden_to, key=lambda job: job.ended_number)
+        return len(self._singles) - self._hidden
 
     def singles(self, start: int, stop: int) -> list[JobRecord]:
         """Return those at places start ≤ i < stop, newest first."""
@@ -93,6 +90,7 @@ class Shelf:
         assert [job for job in ended if not is_grouped(job) and self.is_shown(job)] == [
             job for job in self._singles if self.is_shown(job)
         ]
+        assert self._hidden == sum(not self.is_shown(job) for job in self._singles)
 
     def _count(self, job: JobRecord, by: int) -> None:
         if job.ended_number > self.hidden_to and job not in self._replaced:
