@@ -1,7 +1,7 @@
 // The view of a queue: toolbar, banner, resources, the lists, details; and what the keys do.
 
-import { LISTS, type Part, type Row } from "../protocol";
-import { active, attr, css, div, h } from "../ui/dom";
+import { cleanRow, LISTS, type Part, type Row } from "../protocol";
+import { active, attr, css, div, h, show } from "../ui/dom";
 import { commandOf, takesText, type Command } from "../ui/keys";
 import { ROW } from "../ui/list";
 import { Banner } from "./banner";
@@ -14,6 +14,8 @@ import { Picks } from "./choosing/picks";
 import { ResourcesView } from "./resources";
 import { Scroller, type Current } from "./scroller";
 import { HEIGHT, sizeHandle } from "./size";
+import { Switch } from "./timeline/switch";
+import { TimelineView } from "./timeline/timeline";
 import { Toolbar } from "./toolbar";
 
 const WIDE = 720; // px of usual letters from which details stand at the side
@@ -29,6 +31,9 @@ export class QueueView {
   #picks: Picks;
   #pickedFrom: Spot | null = null; // where a range begins
   #details: Details;
+  #switch: Switch;
+  #timeline: TimelineView;
+  #looked: Row | null = null; // the job that was chosen in the timeline
   #body = div("body");
   #rows: Scroller;
   #most = HEIGHT;
@@ -49,7 +54,11 @@ export class QueueView {
     const drawn = (): void => this.#placeDetails();
     const parts = [context, this.#filter, this.#lists, this.#picks] as const;
     this.#rows = new Scroller(...parts, drawn, signal);
-    this.#body.append(this.#rows.node);
+    this.#timeline = new TimelineView(context, (job) => void this.#look(job));
+    this.#switch = new Switch(() => this.#turn());
+    this.#filter.node.append(this.#switch.node);
+    this.#body.append(this.#rows.node, this.#timeline.node);
+    show(this.#timeline.node, false);
     const handle = sizeHandle((height) => {
       this.#most = height;
       this.#fit();
@@ -103,6 +112,8 @@ export class QueueView {
       this.#lists.reset(summary.epoch);
       this.#filter.reset();
       this.#picks.clear();
+      this.#timeline.reset();
+      this.#looked = null;
       this.#ended = new Set(store.history.map((row) => row.id));
     }
     attr(this.node, "aria-label", summary.name ? `Job queue ${summary.name}` : "Job queue");
@@ -117,6 +128,7 @@ export class QueueView {
     this.#resources.update();
     this.#filter.update();
     this.#picks.update();
+    if (this.#isTimeline) this.#timeline.update();
     this.#announce();
   }
 
@@ -125,9 +137,33 @@ export class QueueView {
     this.#lists.shown();
   }
 
+  // -- the timeline in the place of the list --------------------------------------------------
+
+  get #isTimeline(): boolean {
+    return this.#switch.which === "Timeline";
+  }
+
+  #turn(): void {
+    this.#looked = null;
+    this.node.classList.toggle("jqw-by-time", this.#isTimeline);
+    show(this.#rows.node, !this.#isTimeline);
+    show(this.#timeline.node, this.#isTimeline);
+    if (this.#isTimeline) this.hide();
+    this.context.invalidate();
+  }
+
+  /** Show the details of a job of the timeline, which the list may not have in view. */
+  async #look(job: string): Promise<void> {
+    const known = this.context.store.find(job);
+    const answer = known === null ? await this.context.ask("job", { job }) : null;
+    this.#looked = known ?? cleanRow(answer?.["row"]);
+    this.context.invalidate();
+  }
+
   // -- details ---------------------------------------------------------------------------------
 
   #open(row: Row | null): void {
+    this.#looked = null;
     const spot = row === null ? null : this.#lists.find(row.id);
     const inside = this.#details.node.contains(active(this.node));
     const before = this.#rows.selected?.key;
@@ -170,8 +206,17 @@ export class QueueView {
   }
 
   #placeDetails(): void {
-    const selected = this.#rows.selected;
+    const selected = this.#isTimeline ? null : this.#rows.selected;
     const details = this.#details;
+    if (this.#isTimeline && this.#looked !== null) {
+      this.#looked = this.context.store.find(this.#looked.id) ?? this.#looked;
+      details.show(this.#looked);
+      details.node.classList.remove("jqw-under");
+      if (details.node.parentNode !== this.#body) this.#body.append(details.node);
+      css(details.node, "top", "");
+      details.update();
+      return;
+    }
     const row = selected === null ? null : (this.#rowOf(selected) ?? details.row);
     if (selected === null || row === null || (selected.index < 0 && !this.#rows.wide)) {
       details.node.remove();

@@ -108,14 +108,14 @@ export class Curves {
       this.#metrics = metricsOf(answer);
       this.#bySteps = answer["by"] === "step";
       this.#write();
-      await Promise.all([this.#bring(job), this.#fetch()]);
+      await Promise.all([this.#bring(job), this.#library()]);
     }
     this.#busy = false;
     if (this.#job === job) this.#draw();
   }
 
   /** Ask for what draws, once: it is large, and most who look at jobs look at no curve. */
-  async #fetch(): Promise<void> {
+  async #library(): Promise<void> {
     if (this.#plot.library !== null) return;
     const answer = await this.context.ask("script", { name: "plot" });
     if (answer === null) return;
