@@ -90,6 +90,17 @@ class Displayed:
         """Return who acts on several jobs at once. For the widget."""
         return Many(self._control)
 
+    def _now(self) -> float:
+        """Return epoch seconds of the queue's clock. For the widget."""
+        return self._engine.now()
+
+    def _away_since(self) -> float | None:
+        """Return when the last kernel left the queue, if it came from a journal. For the widget."""
+        engine = self._engine
+        with engine.lock.held:
+            left = [one.start for one in engine.spans.pauses(engine.now()) if one.away]
+        return max(left, default=None)
+
     def _resources(self) -> dict[str, Any]:
         """Return meters and idle plugins; empty where no job cares for memory. For the widget."""
         return self._engine.resources.shown()

@@ -17,6 +17,7 @@ from .._threads.locks import Lock
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
+from .answers.absence import Absence
 from .answers.curves import curves_of
 from .answers.since import since_of
 from .answers.timeline import timeline_of
@@ -63,6 +64,7 @@ class Commands:
         self._outputs = outputs
         self.shown_group: JobGroup | None = None  # of a group's own cell, where its number is 0
         self.heard = False  # that there is a page
+        self._absence = Absence(queue)
         self.set_bell: Callable[[bool], None] = lambda on: None
         self._lock = Lock()
         self._many = queue._many()
@@ -85,6 +87,7 @@ class Commands:
             self.refused += 1
             return
         rid = request["rid"]
+        self._absence.heard()
         if not self.heard:
             self.heard = True
             self._outputs.page_came()
@@ -161,7 +164,7 @@ class Commands:
 
     def _hello(self, a: Answer, cid: str) -> Answer:
         self._sync.resync()
-        return {"epoch": self._epoch}
+        return {"epoch": self._epoch, "away": self._absence.ended_now()}
 
     def _rows(self, a: Answer, cid: str) -> Answer:
         found = self._found(a["view"], fresh=False) if "view" in a else None

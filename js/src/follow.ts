@@ -1,5 +1,6 @@
 // Keeps a view in step with its model: listens, and asks for the whole state when it must. No DOM.
 
+import { instant } from "./checks";
 import { cleanPart, isPlain, type Model, type Part } from "./protocol";
 import { TRAITS } from "./store";
 import type { Context } from "./views/context";
@@ -9,7 +10,9 @@ const ASK_GAP = 1; // seconds between questions after lost messages
 const IDLE_TICKS = 15; // when nothing elapses but "2 min ago"
 
 type Shared = Pick<
-  Context, "store" | "rpc" | "pendingActs" | "page" | "ask" | "invalidate" | "trouble" | "unheard"
+  Context,
+  | "store" | "rpc" | "pendingActs" | "page" | "ask" | "invalidate" | "trouble" | "unheard"
+  | "awaySince"
 >;
 
 export class Follower {
@@ -89,7 +92,10 @@ export class Follower {
     this.#askedAt = this.context.page();
     this.context.unheard ??= this.#askedAt;
     void this.context.ask("hello").then((answer) => {
-      if (answer !== null) this.context.unheard = null;
+      if (answer === null) return;
+      this.context.unheard = null;
+      this.context.awaySince ??= instant(answer["away"]);
+      this.context.invalidate();
     });
   }
 

@@ -25,6 +25,8 @@ export class Context {
   unheard: number | null = null;
   /** When (page clock) the kernel last did what the user asked for. */
   actedAt = 0;
+  /** Since when (kernel's clock) nobody has looked, as somebody has come back; else null. */
+  awaySince: number | null = null;
   /** How many letters of a row's name surely have room. */
   room = 0;
   /** What was done to many jobs last, and until when (page clock) it can be undone. */

@@ -4,6 +4,7 @@ import { cleanRow, LISTS, type Part, type Row } from "../protocol";
 import { active, attr, css, div, h, show } from "../ui/dom";
 import { commandOf, takesText, type Command } from "../ui/keys";
 import { ROW } from "../ui/list";
+import { Away } from "./away";
 import { Banner } from "./banner";
 import type { Context } from "./context";
 import { Details } from "./details";
@@ -24,6 +25,7 @@ const USUAL_LETTER = 13; // px
 export class QueueView {
   readonly node = h("div", { class: "jqw", role: "region" });
   #toolbar: Toolbar;
+  #away: Away;
   #banner: Banner;
   #resources: ResourcesView;
   #filter: Filter;
@@ -33,7 +35,7 @@ export class QueueView {
   #details: Details;
   #switch: Switch;
   #timeline: TimelineView;
-  #looked: Row | null = null; // the job that was chosen in the timeline
+  #looked: Row | null = null; // the job that was chosen elsewhere than in the list
   #body = div("body");
   #rows: Scroller;
   #most = HEIGHT;
@@ -45,6 +47,11 @@ export class QueueView {
     signal: AbortSignal,
   ) {
     this.#toolbar = new Toolbar(context);
+    const showFailed = (): void => {
+      this.#switch.choose("List");
+      this.#filter.showFailed();
+    };
+    this.#away = new Away(context, showFailed, (job) => void this.#look(job), signal);
     this.#banner = new Banner(context);
     this.#resources = new ResourcesView(context);
     this.#filter = new Filter(context);
@@ -66,8 +73,8 @@ export class QueueView {
       context.invalidate();
     });
     this.node.append(
-      this.#toolbar.node, this.#banner.node, this.#resources.node, this.#filter.node,
-      this.#picks.node, this.#body, handle, context.live.node,
+      this.#toolbar.node, this.#away.node, this.#banner.node, this.#resources.node,
+      this.#filter.node, this.#picks.node, this.#body, handle, context.live.node,
     );
     this.node.addEventListener("keydown", (event) => this.#key(event), { signal });
     this.#rows.node.addEventListener("click", (event) => {
@@ -113,17 +120,20 @@ export class QueueView {
       this.#filter.reset();
       this.#picks.clear();
       this.#timeline.reset();
+      this.#away.reset();
       this.#looked = null;
       this.#ended = new Set(store.history.map((row) => row.id));
     }
     attr(this.node, "aria-label", summary.name ? `Job queue ${summary.name}` : "Job queue");
     this.node.classList.toggle("jqw-dim", this.context.rpc.gone);
     this.node.classList.toggle("jqw-wide", this.#rows.wide);
+    this.node.classList.toggle("jqw-looking", this.#looked !== null);
     this.#lists.refresh();
     this.#rows.follow();
     this.#rows.render(); // first: it reads where things stand, and nothing is written yet
     this.node.classList.toggle("jqw-full", this.#rows.height >= this.#most);
     this.#toolbar.update();
+    this.#away.update();
     this.#banner.update();
     this.#resources.update();
     this.#filter.update();
@@ -152,7 +162,7 @@ export class QueueView {
     this.context.invalidate();
   }
 
-  /** Show the details of a job of the timeline, which the list may not have in view. */
+  /** Show the details of a job that the list may not have in view. */
   async #look(job: string): Promise<void> {
     const known = this.context.store.find(job);
     const answer = known === null ? await this.context.ask("job", { job }) : null;
@@ -208,7 +218,7 @@ export class QueueView {
   #placeDetails(): void {
     const selected = this.#isTimeline ? null : this.#rows.selected;
     const details = this.#details;
-    if (this.#isTimeline && this.#looked !== null) {
+    if (this.#looked !== null) {
       this.#looked = this.context.store.find(this.#looked.id) ?? this.#looked;
       details.show(this.#looked);
       details.node.classList.remove("jqw-under");

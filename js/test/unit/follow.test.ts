@@ -21,7 +21,8 @@ function make() {
   const rpc = new Rpc(model, () => undefined, clock);
   const context = {
     store: new Store(), pendingActs: new PendingActs(), rpc, page: () => now, invalidate: () => undefined,
-    trouble: null, unheard: null as number | null,
+    trouble: null,
+    awaySince: null, unheard: null as number | null,
     ask: (op: string) => rpc.request(op).catch(() => null),
   };
   const follower = new Follower(model, context, () => undefined);

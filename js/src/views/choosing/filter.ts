@@ -127,6 +127,11 @@ export class Filter {
     this.context.invalidate();
   }
 
+  /** Show what has failed. */
+  showFailed(): void {
+    this.#choose("failed");
+  }
+
   /** Show all jobs again. */
   clear(): void {
     this.#chip = "";
