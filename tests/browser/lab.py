@@ -27,6 +27,9 @@ CELLS_ENDED = """unfinished => {
   );
 }"""
 
+WHAT_CELLS_SAY = """() => window.jupyterapp.shell.currentWidget.content.widgets.map(cell => [
+  cell.model.executionCount, cell.model.executionState, cell.outputArea?.node.innerText.slice(-2000)
+])"""
 
 REPLACE_CELLS = """sources => {
   const notebook = window.jupyterapp.shell.currentWidget.content.model.sharedModel;
@@ -182,7 +185,11 @@ class Notebook:
         self.page.evaluate(
             "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); return null; }"
         )
-        self.page.wait_for_function(CELLS_ENDED, arg=unfinished, timeout=patience)
+        try:
+            self.page.wait_for_function(CELLS_ENDED, arg=unfinished, timeout=patience)
+        except TimeoutError as error:
+            error.add_note(json.dumps(self.page.evaluate(WHAT_CELLS_SAY), indent=1))
+            raise
 
     def replace(self, *cells: str, unfinished: int = 0) -> None:
         """Put these cells in the place of all there are, and run them; the kernel stays."""

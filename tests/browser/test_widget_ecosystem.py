@@ -64,6 +64,7 @@ def test_real_plugins_are_seen_and_cancelled(notebook: Notebook) -> None:
     row(notebook, "words").locator(".jqw-what").click()
     details = region(notebook).get_by_role("tabpanel")
     details_tab(notebook, "Result")
+    details.get_by_role("button", name="Text: Result of words").click()
     expect(details).to_contain_text("'text':")
     look(notebook, "real-result")
     details_tab(notebook, "Log")

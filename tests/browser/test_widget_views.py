@@ -1087,11 +1087,12 @@ def test_a_finished_row_stays_under_the_pointer(opened: Opener) -> None:
 def test_narrow_details_stand_under_the_row(opened: Opener) -> None:
     page = opened(width=420)
     row(page, "p2").locator(".jqw-what").click()
-    below = page.get_by_role("tabpanel").bounding_box()
+    expect(page.get_by_role("tabpanel")).to_be_visible()
+    below = page.locator(".jqw-details").bounding_box()
     above = row(page, "p2").bounding_box()
     assert below is not None
     assert above is not None
-    assert above["y"] + 28 <= below["y"] < above["y"] + 70
+    assert above["y"] + 28 <= below["y"] < above["y"] + 32
 
 
 def test_a_progress_cell_shows_one_job(opened: Opener) -> None:

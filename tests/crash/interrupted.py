@@ -27,18 +27,19 @@ def echo(value: object) -> object:
     return value
 
 
-def interrupt_after(seconds: float) -> threading.Event:
-    """Until the event is set: one that arrives in a weakref callback is dropped by Python."""
-    came = threading.Event()
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
 
-    def send() -> None:
-        time.sleep(seconds)
-        while not came.is_set():
-            os.kill(os.getpid(), signal.SIGINT)
-            came.wait(3)
 
-    threading.Thread(target=send, daemon=True).start()
-    return came
+def dropped(told: sys.UnraisableHookArgs) -> None:
+    """Python drops one that comes in a weakref callback or in a finalizer; it comes again then."""
+    if not issubclass(told.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(told)
+        return
+    threading.Timer(0.01, interrupt).start()
+
+
+sys.unraisablehook = dropped
 
 
 def submits(queue: Any, view: Any) -> None:
@@ -69,13 +70,12 @@ def play(queue: Any) -> None:
     """Call it until the interrupt comes."""
     global interrupts
     view, act = queue.options(executor="thread"), draw.choice(ACTS)
-    came = threading.Event()
+    timer = threading.Timer(draw.uniform(0.0005, 0.01), interrupt)
     try:
-        came = interrupt_after(draw.uniform(0.0005, 0.01))
+        timer.start()
         while True:
             act(queue, view)
     except KeyboardInterrupt:
-        came.set()
         interrupts += 1
 
 

@@ -445,3 +445,13 @@ async def test_another_value_of_a_secret_stays_secret() -> None:
         assert await again == "eve"
         assert again.args[1] == "hunter2 of ada"
         assert "hunter2" not in json.dumps(page.ask("job", job=again.id))
+
+
+class Drawn:
+    def _repr_svg_(self) -> str:
+        return "<svg/>"
+
+
+def test_an_object_that_says_nothing_of_itself_has_no_words_for_its_picture() -> None:
+    assert piece_of_result(Drawn()).said == ""
+    assert piece_of_result(2).said == "2"

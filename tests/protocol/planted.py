@@ -208,8 +208,8 @@ BUGS = [
     Bug(
         "a hello is remembered as if it were an act",
         "widget/commands.py",
-        '{"hello", "rows", ',
-        '{"rows", ',
+        'LOOKS = ("hello", "rows", ',
+        'LOOKS = ("rows", ',
     ),
     Bug(
         "a repeated act acts again",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..._core.jobs import COMPLETED, FAILED, JobRecord
 from ..._runtime.engine import Engine
+from ..sweeps.group import kind_of
 
 PASSED = 1_000  # jobs in a row that ended before, after which nobody looks on: clocks may jump
 
@@ -56,7 +57,7 @@ def since(engine: Engine, moment: float) -> Since:
             continue
         counts[job.status.value] += 1
         if job.status is FAILED:
-            kinds[job.failure.kind if job.failure is not None else "unknown"] += 1
+            kinds[kind_of(job)] += 1
         seconds = _seconds(job)
         if seconds is not None and (slowest is None or seconds > longest):
             slowest, longest = job, seconds

@@ -165,7 +165,7 @@ class JobGroup(Members):
         found: dict[str, list[Job]] = {}
         for record in self._records():
             if record.status is JobStatus.failed:
-                found.setdefault(_kind(record), []).append(self._control.handle(record))
+                found.setdefault(kind_of(record), []).append(self._control.handle(record))
         return dict(sorted(found.items(), key=lambda kind: -len(kind[1])))
 
     # -- results ---------------------------------------------------------------------------------
@@ -333,9 +333,9 @@ class JobGroup(Members):
                 f"kind must be a key of failures() or an exception class, not {kind!r}"
             )
         failed = [record for record in self._records() if record.status is JobStatus.failed]
-        chosen = [record for record in failed if kind is None or _kind(record) == kind]
+        chosen = [record for record in failed if kind is None or kind_of(record) == kind]
         if failed and not chosen:
-            counted = Counter(map(_kind, failed)).most_common()
+            counted = Counter(map(kind_of, failed)).most_common()
             there = ", ".join(f"{one!r} ({count:,})" for one, count in counted)
             raise InvalidOptionError(
                 f"no job of {self.title!r} has failed of {kind!r}, so that none is tried again; "
@@ -388,5 +388,6 @@ def left_of(counts: Mapping[str, int], total: int | None) -> list[str]:
     return [f"{left:,} not drawn yet"] if left > 0 else []
 
 
-def _kind(record: JobRecord) -> str:
+def kind_of(record: JobRecord) -> str:
+    """Return what a failed job is sorted by."""
     return "UnknownFailure" if record.failure is None else record.failure.kind

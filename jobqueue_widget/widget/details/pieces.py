@@ -119,7 +119,8 @@ def _piece_of(value: object) -> Piece:
     forms.append(Form("text", _cut(text)))
     if as_json is not None and as_json not in forms:
         forms.append(as_json)
-    return _bounded(forms, text)
+    tells = type(value).__repr__ is not object.__repr__
+    return _bounded(forms, text if tells else "")
 
 
 def _bounded(forms: list[Form], said: str) -> Piece:
