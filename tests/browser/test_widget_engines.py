@@ -11,12 +11,11 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import Open
-from tests.browser.lab import Notebook
+from tests.browser.lab import REPOSITORY, Notebook
 from tests.browser.widget import press_in, until_value
 from tests.engines.dask_processes import DaskProcesses, dask_processes
-from tests.engines.ray_processes import SETTINGS
 
-pytestmark = [pytest.mark.browser, pytest.mark.engine, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.engine, pytest.mark.timeout(480)]
 
 PLACES = {
     "here": '"process"',
@@ -30,13 +29,14 @@ WHERE = {
 }
 
 ENGINES = """
-import os, re, time
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-import distributed, ray
+import os, re, sys, time
+sys.path.append({repository!r})
+import distributed
+from tests.engines.ray_processes import start_ray
 from jobqueue_widget import DaskExecutor, JobCancelled, JobQueue, RayExecutor, current_job
 client = distributed.Client(scheduler_file={file!r})
 client.wait_for_workers(2)
-connection = ray.init(**{settings!r})
+ray = start_ray()
 def counts(steps):
     for step in range(steps):
         current_job().report(step / steps, f"step {{step}}")
@@ -103,11 +103,11 @@ def submit(notebook: Notebook, function: str, *arguments: object) -> None:
 def test_a_job_looks_the_same_here_on_dask_and_on_ray(
     open_notebook: Open, engine: DaskProcesses, tmp_path: Path
 ) -> None:
-    setup = ENGINES.format(file=str(engine.file), settings=SETTINGS)
+    setup = ENGINES.format(file=str(engine.file), repository=REPOSITORY)
     cells = [CELL.format(name=name, executor=executor) for name, executor in PLACES.items()]
     notebook = open_notebook(setup, "queues = {}", *cells, run=False)
     notebook.page.set_viewport_size({"width": 1000, "height": 2600})  # a view is drawn when seen
-    notebook.run_all(patience=150_000)
+    notebook.run_all(patience=300_000)
     seen: dict[str, list[object]] = {name: [] for name in PLACES}
 
     def look(name: str, function: str, status: str) -> None:

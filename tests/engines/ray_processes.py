@@ -19,6 +19,22 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+def start_ray(tries: int = 3) -> Any:
+    """The module `ray`, started: it gives itself 30 s, which a loaded machine may need longer."""
+    import ray
+
+    while True:
+        tries -= 1
+        try:
+            ray.init(**SETTINGS)
+        except Exception:
+            ray.shutdown()
+            if tries == 0:
+                raise
+        else:
+            return ray
+
+
 class Nobody:
     """An actor, so that the driver has the connections that it keeps for them."""
 
@@ -29,9 +45,7 @@ class Nobody:
 @contextmanager
 def ray_processes() -> Iterator[Any]:
     """Started, and what its driver keeps for itself is there; the module `ray`."""
-    import ray
-
-    ray.init(**SETTINGS)
+    ray = start_ray()
     try:
         ray.get(ray.put(b"x" * 1_000_000))
         ray.get(ray.remote(max_retries=0)(lambda: os.getpid()).remote())

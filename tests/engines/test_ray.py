@@ -175,14 +175,13 @@ async def test_when_the_kernel_is_killed_its_jobs_end(ray: Any, tmp_path: Path) 
 
 SHUT_DOWN = """
 import asyncio, os, signal, sys
-import ray
 from jobqueue_widget import JobQueue, RayExecutor
 from tests.conditions import until
 from tests.contract import bodies
 from tests.engines import work
-from tests.engines.ray_processes import SETTINGS
+from tests.engines.ray_processes import start_ray
 
-ray.init(**SETTINGS)
+ray = start_ray()
 
 
 async def main():
