@@ -134,7 +134,7 @@ GUARD = """() => {
   const POLICY = `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; ` +
     `img-src data:; style-src 'unsafe-inline'; font-src data:">`;
   const tags = new Set(`div span b button svg path p dl dt dd input label section table thead tbody
-    tr th td pre img h3 h4 i iframe canvas`.split(/\\s+/));
+    tr th td pre img h3 h4 i iframe canvas select option`.split(/\\s+/));
   const check = (node) => {
     if (!(node instanceof Element)) return;
     if (!tags.has(node.localName)) made.push(node.outerHTML.slice(0, 200));

@@ -61,7 +61,7 @@ def test_a_view_is_left_as_it_is_while_its_table_follows(open_notebook: Open) ->
     notebook.value_of("queue.submit_nowait(fails).title")
     until_html(notebook, "2 failed")
     assert notebook.page.evaluate("() => document.querySelector('.jqw').mark") == "the same"
-    expect(region(notebook).get_by_role("tablist")).to_be_visible()
+    expect(region(notebook).get_by_role("tablist", name="Details")).to_be_visible()
 
 
 def test_each_table_is_hidden_while_its_view_lives(open_notebook: Open) -> None:

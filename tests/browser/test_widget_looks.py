@@ -134,7 +134,7 @@ def test_details_have_one_height(opened: Opener, width: int, view: str) -> None:
         page.locator("[data-job-id=r1] .jqw-what").click()
     details = page.locator(".jqw-details")
     heights = set()
-    expect(page.get_by_role("tab")).to_have_count(len(ALL_TABS))
+    expect(details.get_by_role("tab")).to_have_count(len(ALL_TABS))
     for name in ALL_TABS:
         page.get_by_role("tab", name=name).click()
         page.evaluate(SETTLED)

@@ -178,7 +178,7 @@ def test_no_form_runs_fetches_or_leads_away(opened: Opener, kind: str, attacker:
         mime = 'image/png" onerror="window.hacked=1' if at else "image/png"
         pieces = [{"forms": [[kind, body, mime]], "said": body[:200]} for body in bodies]
         page.evaluate("document.querySelector('[aria-label=\"Close details\"]')?.click()")
-        row(page, "h3").locator(".jqw-what").click()
+        row(page, "h1").locator(".jqw-what").click()
         show(page, *pieces)
         expect(page.locator(".jqw-piece")).to_have_count(len(pieces))
         page.wait_for_timeout(400)  # what would be asked for has been by then
@@ -205,7 +205,7 @@ def test_what_a_frame_links_to_is_not_gone_to(opened: Opener, attacker: Attacker
     page.context.on("page", lambda opened: opens.append(opened))
     for html in links.values():
         page.evaluate("document.querySelector('[aria-label=\"Close details\"]')?.click()")
-        row(page, "h3").locator(".jqw-what").click()
+        row(page, "h1").locator(".jqw-what").click()
         show(page, {"forms": [["html", html]]})
         inner = page.frame_locator(".jqw-frame-of-html").frame_locator("iframe")
         inner.get_by_text("go").click()

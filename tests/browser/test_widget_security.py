@@ -90,7 +90,7 @@ OPEN_ALL = """async ([from, to]) => {
     await until(() => row(index) !== null);
     row(index).click();
     await until(() => row(index)?.getAttribute('aria-selected') === 'true');
-    for (const tab of root.querySelectorAll('[role="tab"]')) {
+    for (const tab of root.querySelectorAll('.jqw-details [role="tab"]')) {
       tab.click();
       await until(() => !root.querySelector('[role="tabpanel"]').innerText.startsWith('Loading'));
       await frame();
@@ -274,7 +274,8 @@ def test_a_strict_content_security_policy_is_kept(browser: Browser, strict_addre
     page.goto(strict_address)
     view = page.get_by_role("region", name="Job queue strict")
     view.get_by_text("waits").click()
-    expect(view.get_by_role("tab")).to_have_count(6)
+    details = view.get_by_role("tablist", name="Details")
+    expect(details.get_by_role("tab")).to_have_count(6)
     for tab in ("Curves", "Log", "Output", "Error", "Result", "Overview"):
         view.get_by_role("tab", name=tab).click()
         expect(view.get_by_role("tabpanel")).not_to_contain_text("Loading")

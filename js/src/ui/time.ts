@@ -42,6 +42,20 @@ export function clock(epochSeconds: number): string {
   return (at.toDateString() === new Date().toDateString() ? clockFormat : dayFormat).format(at);
 }
 
+const secondFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
+const dateFormat = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+
+/** What stands at the tick of an axis whose ticks are so many seconds apart; `first` of its day. */
+export function tickText(epochSeconds: number, step: number, first: boolean): string {
+  const at = new Date(epochSeconds * 1000);
+  if (step >= 86_400) return dateFormat.format(at);
+  const tenths = Math.round(epochSeconds * 10);
+  const second = step < 60 ? secondFormat.format(new Date(Math.floor(tenths / 10) * 1000)) : "";
+  const time = second === "" ? clockFormat.format(at)
+    : step < 1 ? `${second}.${tenths % 10}` : second;
+  return first ? `${dateFormat.format(at)} ${time}` : time;
+}
+
 export function day(epochSeconds: number): string {
   return dayFormat.format(epochSeconds * 1000);
 }

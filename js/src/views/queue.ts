@@ -21,6 +21,8 @@ import { Toolbar } from "./toolbar";
 
 const WIDE = 720; // px of usual letters from which details stand at the side
 const USUAL_LETTER = 13; // px
+const NARROW = 420; // px of usual letters, up to which what stands above the list takes many lines
+const FOR_THEM = 130; // px that such a view may be higher
 
 export class QueueView {
   readonly node = h("div", { class: "jqw", role: "region" });
@@ -38,7 +40,7 @@ export class QueueView {
   #looked: Row | null = null; // the job that was chosen elsewhere than in the list
   #body = div("body");
   #rows: Scroller;
-  #most = HEIGHT;
+  #chosen = HEIGHT;
   #ended = new Set<string>();
   #knownEpoch = "";
 
@@ -67,9 +69,8 @@ export class QueueView {
     this.#body.append(this.#rows.node, this.#timeline.node);
     show(this.#timeline.node, false);
     const handle = sizeHandle((height) => {
-      this.#most = height;
+      this.#chosen = height;
       this.#fit();
-      this.node.style.setProperty("--jqw-most", `${height}px`);
       context.invalidate();
     });
     this.node.append(
@@ -184,8 +185,15 @@ export class QueueView {
     if (inside && before !== undefined) this.#rows.view(before)?.node.focus();
   }
 
+  /** How high the view is at most, in px. */
+  get #most(): number {
+    const more = this.#chosen === HEIGHT && this.#rows.width <= NARROW;
+    return this.#chosen + (more ? FOR_THEM : 0);
+  }
+
   /** Make details under a row no higher than what is in view of the list. */
   #fit(): void {
+    this.node.style.setProperty("--jqw-most", `${this.#most}px`);
     const others = this.node.offsetHeight - this.#rows.node.offsetHeight;
     this.#rows.fit(this.#most - others);
   }

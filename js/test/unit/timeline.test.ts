@@ -10,12 +10,27 @@ test("ticks stand on whole steps of the local clock, inside, and are not too man
       const span = { from: 1.7e9 + 123.4, to: 1.7e9 + 123.4 + length };
       const found = ticks(span, most);
       assert.ok(found.length <= most + 1, `${length} ${most}: ${found.length}`);
-      assert.ok(found.every((at) => at >= span.from && at <= span.to));
-      const steps = new Set(found.slice(1).map((at, index) => at - (found[index] as number)));
+      assert.ok(found.every(({ at }) => at >= span.from && at <= span.to));
+      const steps = new Set(found.slice(1).map(({ at }, index) => (at - (found[index]?.at ?? 0)).toFixed(3)));
       assert.ok(steps.size <= 1);
       if (length > 600) {
-        assert.ok(found.every((at) => new Date(at * 1000).getSeconds() === 0));
+        assert.ok(found.every(({ at }) => new Date(at * 1000).getSeconds() === 0));
       }
+    }
+  }
+});
+
+test("texts of ticks tell them apart: seconds where they are near, the date where it changes", () => {
+  const noon = new Date(2026, 10, 29, 12).getTime() / 1000;
+  const textsOf = (length: number, today: number): string[] =>
+    ticks({ from: noon, to: noon + length }, 6, today).map(({ text }) => text);
+  for (const length of [0.3, 1, 3, 20, 200, 3_000, 40_000, 400_000, 4e6, 4e7]) {
+    for (const today of [noon, noon + 86_400 * 3]) {
+      const found = textsOf(length, today);
+      assert.equal(new Set(found).size, found.length, found.join(" | "));
+      const dated = found.filter((text) => /29/.test(text)).length;
+      if (length < 43_200 && today === noon) assert.equal(dated, 0, found.join(" | "));
+      if (length < 43_200 && today !== noon) assert.equal(dated, 1, found.join(" | "));
     }
   }
 });

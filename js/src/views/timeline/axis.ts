@@ -1,5 +1,7 @@
 // The axis of a timeline: which span is shown, and where its ticks stand. No DOM.
 
+import { tickText } from "../../ui/time";
+
 /** Epoch seconds of the kernel's clock. */
 export interface Span {
   from: number;
@@ -7,20 +9,28 @@ export interface Span {
 }
 
 const STEPS = [
-  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400,
-  172_800, 604_800,
+  0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600,
+  43_200, 86_400, 172_800, 604_800,
 ];
 export const SHORTEST = 0.1; // seconds that are shown at least
 
-/** Instants of ticks, about `most` of them, on whole minutes, hours and days of the local clock. */
-export function ticks({ from, to }: Span, most: number): number[] {
+export interface Tick {
+  at: number;
+  text: string;
+}
+
+/** About `most` ticks, on whole minutes, hours and days of the local clock; `today`: any of now. */
+export function ticks({ from, to }: Span, most: number, today = Date.now() / 1000): Tick[] {
   const wanted = (to - from) / Math.max(1, most);
   const last = STEPS.at(-1) as number;
   const step = STEPS.find((one) => one >= wanted) ?? Math.ceil(wanted / last) * last;
   const ahead = -new Date(from * 1000).getTimezoneOffset() * 60; // of the local clock
-  const found: number[] = [];
+  const dayOf = (at: number): string => new Date(at * 1000).toDateString();
+  const found: Tick[] = [];
+  let day = dayOf(from) === dayOf(to) ? dayOf(today) : "";
   for (let at = Math.ceil((from + ahead) / step) * step - ahead; at <= to; at += step) {
-    found.push(at);
+    found.push({ at, text: tickText(at, step, dayOf(at) !== day) });
+    day = dayOf(at);
   }
   return found;
 }

@@ -5,11 +5,11 @@ import { amount } from "../../ui/amount";
 import { attr, button, div, enable, h, setText, span as textOf } from "../../ui/dom";
 import { clock, took } from "../../ui/time";
 import type { Context } from "../context";
-import { moved, shareOf, ticks, zoomed, type Span } from "./axis";
+import { moved, shareOf, SHORTEST, ticks, zoomed, type Span } from "./axis";
 
 const LIVE = 2; // seconds between two looks while jobs run
 const STEP = 0.25; // of what is shown, by which a key moves it
-const LETTERS = 90; // px between two ticks at least
+const LETTERS = 100; // px between two ticks at least
 const IN_TABLE = 200; // bars that a screen reader is told of
 const EVER = 1e11; // later than any instant
 
@@ -27,7 +27,7 @@ export class TimelineView {
   #plot = h("div", { class: "jqw-lanes", role: "img", tabindex: 0, "aria-label": "Timeline" });
   #lanes = div("lanes-room");
   #axis = div("axis");
-  #hover = div("plot-hover");
+  #hover = div("bar-told");
   #rows = h("tbody");
   #in: HTMLButtonElement;
   #out: HTMLButtonElement;
@@ -160,13 +160,15 @@ export class TimelineView {
   #enable(): void {
     enable(this.#out, this.#span !== null);
     enable(this.#all, this.#span !== null);
-    enable(this.#in, (this.#told?.bars.length ?? 0) > 0);
+    const { from, to } = this.#shown;
+    enable(this.#in, this.#told !== null && to - from > SHORTEST * 1.01);
   }
 
   // -- drawing ---------------------------------------------------------------------------------
 
   #draw(): void {
     const told = this.#told;
+    this.#enable();
     if (told === null) return;
     const shown = this.#shown;
     const place = (node: HTMLElement, from: number, to: number): void => {
@@ -201,8 +203,8 @@ export class TimelineView {
 
   #drawAxis(shown: Span): void {
     const most = Math.max(1, Math.floor(this.#lanes.clientWidth / LETTERS));
-    this.#axis.replaceChildren(...ticks(shown, most).map((at) => {
-      const node = textOf("tick", clock(at));
+    this.#axis.replaceChildren(...ticks(shown, most).map(({ at, text }) => {
+      const node = textOf("tick", text);
       node.style.left = `${shareOf(at, shown) * 100}%`;
       return node;
     }));
