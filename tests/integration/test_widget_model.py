@@ -86,7 +86,7 @@ async def test_the_state_follows_the_queue() -> None:
 async def test_the_number_of_a_flush_only_grows_and_a_hello_asks_for_one() -> None:
     async with shown() as (_, page):
         before = page.widget.summary["seq"]
-        assert page.ask("hello")["v"] == {"epoch": page.widget.summary["epoch"]}
+        assert page.ask("hello")["v"] == {"epoch": page.widget.summary["epoch"], "away": None}
         await until(lambda: page.widget.summary["seq"] > before)
 
 
@@ -176,8 +176,9 @@ async def test_a_queue_that_stops_says_so_to_who_starts_it() -> None:
 async def test_the_state_is_bounded_whatever_the_queue_holds() -> None:
     async with shown() as (queue, page):
         queue.pause()
-        view = queue.options(label="x" * 1000, tags=["y" * 500] * 50, ahead=2_000)
-        view.map(noop, ["z" * 10_000] * 2_000)
+        view = queue.options(label="x" * 1000, tags=["y" * 500] * 50)
+        for _ in range(2_000):
+            view.submit_nowait(noop, "z" * 10_000)
         await until(lambda: page.widget.summary["counts"]["pending"] == 2_000)
         state = {name: getattr(page.widget, name) for name in ("summary", "running", "head")}
         assert len(page.widget.head) == 25
@@ -212,10 +213,13 @@ def test_the_page_checks_the_columns_that_the_schema_has() -> None:
 
 async def test_a_flush_of_three_full_lists_is_less_than_ten_kilobytes() -> None:
     async with shown(max_history=100) as (queue, page):
-        queue.map(noop, [f"talk_{number:06}.mp3" for number in range(20)])
+        files = [f"talk_{number:06}.mp3" for number in range(200)]
+        for file in files[:20]:
+            queue.submit_nowait(noop, file)
         await queue.join(timeout=10)
         queue.pause()
-        queue.map(noop, [f"talk_{number:06}.mp3" for number in range(200)])
+        for file in files:
+            queue.submit_nowait(noop, file)
         await until(lambda: page.widget.summary["counts"]["pending"] == 200)
         state = page.widget.get_state(["summary", "running", "head", "history"])
         assert len(state["head"]) == 25

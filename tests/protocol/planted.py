@@ -111,13 +111,13 @@ BUGS = [
     Bug(
         "a watch is never renewed",
         "list_window.ts",
-        " && now - held.at < RENEW_AFTER",
-        "",
+        "this.view === null ? RENEW_AFTER : Infinity",
+        "Infinity",
     ),
     Bug(
         "rows of another epoch are taken",
         "list_window.ts",
-        "part.epoch === this.#epoch && part.list",
+        "part.epoch !== this.#epoch || part.list",
         "part.list",
     ),
     Bug(
@@ -208,8 +208,8 @@ BUGS = [
     Bug(
         "a hello is remembered as if it were an act",
         "widget/commands.py",
-        'LOOKS = ("hello", "rows", ',
-        'LOOKS = ("rows", ',
+        'READS = frozenset({"hello", ',
+        "READS = frozenset({",
     ),
     Bug(
         "a repeated act acts again",

@@ -17,6 +17,7 @@ from ..._runtime.engine import Engine
 from ..._runtime.storage.told.metrics import metrics_of
 from ..._secrets.arguments import arguments_line
 from ..rows import RowDict, Rows, add_arguments, row
+from ..sweeps.group import kind_of
 
 PartName = Literal["running", "pending", "history", "group", "groups"]
 SECTIONS: tuple[PartName, ...] = ("running", "pending", "history")
@@ -229,11 +230,6 @@ def searchable(job: JobRecord) -> str:
     parts = (job.id, spec.name, options.label or "", options.group or "", *options.tags)
     said = error_text(job) or cancel_text(job) or ""
     return "\n".join((*parts, job.status, arguments_line(spec), said)).casefold()
-
-
-def kind_of(job: JobRecord) -> str:
-    """Return what a failed job is sorted by, as `group.failures()` does."""
-    return "UnknownFailure" if job.failure is None else job.failure.kind
 
 
 def kinds(engine: Engine) -> Counter[str]:
