@@ -7,8 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -251,7 +253,7 @@ def test_what_make_calls_may_be_run_where_the_source_package_is_unpacked(
     source_package: dict[str, tarfile.TarInfo],
 ) -> None:
     called = set(re.findall(r"^\t@?(?:.*\s)?(\.ci/[\w-]+)", (ROOT / "Makefile").read_text(), re.M))
-    assert {".ci/check-js", ".ci/make-env"} <= called
+    assert {".ci/check-js", ".ci/release-check", ".ci/make-env"} <= called
     assert [name for name in called if not source_package[name].mode & 0o100] == []
 
 
@@ -262,6 +264,27 @@ def test_an_installed_wheel_can_be_imported(wheel: Path, tmp_path: Path) -> None
         "-c", "import jobqueue_widget; print(jobqueue_widget.__file__)", cwd=tmp_path
     )
     assert Path(where.strip()).is_relative_to(tmp_path.resolve())
+
+
+def test_the_smoke_test_of_a_release_passes_with_an_installed_wheel(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """As `make release-check` has it, but with the dependencies of this environment."""
+    venv.create(tmp_path / "env", with_pip=False)
+    (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    shutil.copy(ROOT / ".ci" / "smoke_test.py", tmp_path)
+    done = subprocess.run(
+        [tmp_path / "env" / "bin" / "python", "-I", "-W", "error", "smoke_test.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_queue_without_a_journal_loads_nothing_of_it() -> None:
