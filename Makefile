@@ -23,10 +23,10 @@ SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 export PYTHON
 
-.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser docs test-long bench lock clean
+.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser docs test-long release-check bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## run the first example in a real notebook kernel, jobs shown as they run
 	@$(PYTHON_IN_VENV) examples/run_demo.py examples/01_first_queue.ipynb
@@ -71,6 +71,9 @@ docs: $(DOCS_VENV)/.installed ## the manual as web pages, in build/docs
 test-long: browser $(VENV)/.installed ## the tests that take minutes, with a new seed (or SEED=…)
 	@$(PYTHON_IN_VENV) -m pytest -m long -o timeout=1800 -o faulthandler_timeout=3600 \
 	  --hypothesis-profile=long --hypothesis-seed=$(SEED) --seed=$(SEED)
+
+release-check: ## what a release is made of, installed and tried in empty environments of each Python
+	@.ci/release-check build/release
 
 bench: $(BENCH_VENV)/.installed ## measure against the peers, in an environment of its own (ONLY=text: some rows)
 	@$(BENCH_VENV)/bin/python -m tests.benchmarks --only "$(ONLY)"

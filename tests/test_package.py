@@ -7,8 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -213,20 +215,46 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(
     assert "jobqueue_widget/py.typed" in packed
 
 
-def test_the_source_package_holds_what_make_test_needs(tmp_path: Path) -> None:
-    """Each file of the folders that it takes, and none that was made there."""
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+@pytest.fixture(scope="module")
+def source_package(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tarfile.TarInfo]:
+    """What the source package holds, by path."""
+    target = tmp_path_factory.mktemp("source package")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(target)]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
-    (made,) = tmp_path.iterdir()
+    (made,) = target.iterdir()
     with tarfile.open(made) as archive:
-        packed = {name.partition("/")[2] for name in archive.getnames()}
+        return {member.name.partition("/")[2]: member for member in archive}
+
+
+def kept_by_git() -> set[str]:
+    """Each file of the repository; none in an unpacked source package, which has no repository."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        return set()
+    told = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    return {name for name in told.stdout.split("\0") if name and (ROOT / name).is_file()}
+
+
+def test_the_source_package_holds_what_make_test_needs(
+    source_package: dict[str, tarfile.TarInfo],
+) -> None:
+    """The repository, each file of the folders that it takes, and none that was made there."""
+    packed = source_package.keys()
+    assert kept_by_git() <= packed
     for folder in (".ci", ".github", "docs", "examples", "js/src", "js/test", "tests"):
         paths = (path for path in (ROOT / folder).rglob("*") if path.is_file())
         files = {str(path.relative_to(ROOT)) for path in paths}
         assert {name for name in files if not MADE.search(name)} <= packed, folder
     assert {"CITATION.cff", "Makefile", "js/package-lock.json", *(p.name for p in LOCKS)} <= packed
     assert [name for name in packed if MADE.search(name)] == []
+
+
+def test_what_make_calls_may_be_run_where_the_source_package_is_unpacked(
+    source_package: dict[str, tarfile.TarInfo],
+) -> None:
+    called = set(re.findall(r"^\t@?(?:.*\s)?(\.ci/[\w-]+)", (ROOT / "Makefile").read_text(), re.M))
+    assert {".ci/check-js", ".ci/release-check", ".ci/make-env"} <= called
+    assert [name for name in called if not source_package[name].mode & 0o100] == []
 
 
 def test_an_installed_wheel_can_be_imported(wheel: Path, tmp_path: Path) -> None:
@@ -236,6 +264,27 @@ def test_an_installed_wheel_can_be_imported(wheel: Path, tmp_path: Path) -> None
         "-c", "import jobqueue_widget; print(jobqueue_widget.__file__)", cwd=tmp_path
     )
     assert Path(where.strip()).is_relative_to(tmp_path.resolve())
+
+
+def test_the_smoke_test_of_a_release_passes_with_an_installed_wheel(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """As `make release-check` has it, but with the dependencies of this environment."""
+    venv.create(tmp_path / "env", with_pip=False)
+    (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    shutil.copy(ROOT / ".ci" / "smoke_test.py", tmp_path)
+    done = subprocess.run(
+        [tmp_path / "env" / "bin" / "python", "-I", "-W", "error", "smoke_test.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_queue_without_a_journal_loads_nothing_of_it() -> None:
