@@ -251,6 +251,34 @@ class SharesFiles(Protocol):
 
 
 @runtime_checkable
+class KeepsDetached(Protocol):
+    """An `ExecutorContext` of a queue that may have jobs which outlive their kernel."""
+
+    detached: object  #: where they have their folders, or why they cannot be
+
+    def due_at(self, job_id: str) -> float | None:
+        """Return the epoch seconds of a job's deadline, if it has one."""
+
+
+class LeavesExecution(Execution, Protocol):
+    """One attempt of one job that can go on without this process."""
+
+    def leave(self) -> None:
+        """Follow it no more; nothing is told from now on. Any thread."""
+
+
+@runtime_checkable
+class RunsDetached(Protocol):
+    """An executor whose jobs may outlive their kernel (`detached=True`)."""
+
+    def reserve(self, job_id: str, attempt: int) -> None:
+        """Make what an attempt needs outside of this process, before its launch is written down."""
+
+    def adopt(self, spec: JobSpec, reporter: Reporter) -> LeavesExecution:
+        """Follow an attempt that was started before; returns at once, `reporter` is told."""
+
+
+@runtime_checkable
 class SupportsRestart(Protocol):
     """An executor that keeps warm workers."""
 
@@ -509,12 +537,14 @@ __all__ = [
     "IoThread",
     "JobSpec",
     "Journal",
+    "KeepsDetached",
     "KeepsWorkers",
     "KeptFunction",
     "KeptResult",
     "KeptTold",
     "LaunchesAnywhere",
     "LaunchesPlugins",
+    "LeavesExecution",
     "LoadedPlugin",
     "MachineStats",
     "MimeBundle",
@@ -525,6 +555,7 @@ __all__ = [
     "Reporter",
     "Request",
     "ResourceSource",
+    "RunsDetached",
     "Session",
     "SetsSurroundings",
     "SharesFiles",

@@ -84,6 +84,8 @@ class JobQueue(
         keep_kernel_alive: while jobs run, keep a notebook server from culling the kernel as idle.
         journal: a path ("runs.db") or a `SqliteJournal`: what is accepted there survives the
             kernel. The same line after a restart brings history, results and pending jobs back.
+        detached: jobs go on when their kernel ends, and the next queue of the journal has them
+            again; as the option of that name, for all jobs that do not say otherwise.
         on_restore: "pause" = restored jobs wait for `resume()`; "run" = they go on by themselves.
 
     Raises:
@@ -123,6 +125,7 @@ class JobQueue(
         keep_kernel_alive: bool = True,
         journal: object = None,
         on_restore: Literal["pause", "run"] = "pause",
+        detached: bool = False,
     ) -> None:
         settings = make_settings(
             name=name,
@@ -140,6 +143,7 @@ class JobQueue(
             env=env,
             recycle_after=recycle_after,
             keep_kernel_alive=keep_kernel_alive,
+            detached=detached,
         )
         if executor is not None:
             make_options({"executor": executor})

@@ -326,6 +326,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "ahead": lambda value: check_count("ahead", value, 1),
     "key": check_key,
     "rerun": lambda value: _check_bool("rerun", value),
+    "detached": lambda value: _check_bool("detached", value),
 }
 
 
@@ -381,6 +382,7 @@ _SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "env": _check_queue_env,
     "recycle_after": partial(_count_or_none, least=1),
     "keep_kernel_alive": _check_bool,
+    "detached": _check_bool,
 }
 
 

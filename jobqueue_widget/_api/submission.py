@@ -22,6 +22,7 @@ from .._secrets.variables import texts_of
 from ..errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
 from ..protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
 from ..workers.definitions import StandIn, name_of
+from ..workers.detached.folders import Folders
 from ..workers.packing import is_packed
 from ..workers.surroundings import Surroundings
 from ..workers.unpacking import CallReader
@@ -116,6 +117,9 @@ class Submission:
             check_secret_names(spec)
         executor = self.executor_for(spec)
         spec.executor = executor
+        if options.detached or (options.detached is None and engine.settings.detached):
+            spec.options = options = replace(options, detached=True)
+            self._check_detached(spec)
         before: JobRecord | None = None
         if keys is not None:
             key = keys.key(spec)
@@ -135,6 +139,11 @@ class Submission:
         if spec.secrets is None:
             spec.payload = prepare(spec)
         else:
+            if options.detached and spec.secrets.withheld:
+                raise InvalidOptionError(
+                    f"detached=True does not go with {spec.name!r}: it has secrets, which the next "
+                    "kernel could not hide; secret=False says that they are none"
+                )
             self._prepare(spec, prepare, spec.secrets)
         if is_packed(spec.payload) and any(map(may_change, (*args, *kwargs.values()))):
             arguments_line(spec)  # of now, and kept
@@ -266,6 +275,15 @@ class Submission:
             raise InvalidOptionError(f"{name}= does not go with {spec.name!r}: {_whose(spec)}")
         if cwd is not None and self.is_local(executor) and not os.path.isdir(cwd):
             raise InvalidOptionError(f"cwd={cwd!r} is no folder")
+
+    def _check_detached(self, spec: JobSpec) -> None:
+        if not self.is_local(spec.executor):
+            why = _whose(spec)
+        elif isinstance(self._engine.context.detached, Folders):
+            return
+        else:
+            why = str(self._engine.context.detached)
+        raise InvalidOptionError(f"detached=True does not go with {spec.name!r}: {why}")
 
     def _parent(self, job_id: str) -> JobRecord:
         record = self._engine.state.jobs.get(job_id)

@@ -47,6 +47,7 @@ class Restored(Event, code="R"):
 
     `asked`: it ran and somebody wanted it to end. `seen_at`: when its kernel last gave a sign of
     life (epoch seconds). `hold_left`, `delay_left` and `deadline_left`: seconds that are left.
+    `goes_on`: it ran, and needs no kernel for that; `grace` as the `timeout` of CancelRequested.
     """
 
     was: JobStatus
@@ -56,6 +57,8 @@ class Restored(Event, code="R"):
     hold_left: float | None = None
     delay_left: float | None = None
     deadline_left: float | None = None
+    goes_on: bool = False
+    grace: float = 0.0
 
 
 @dataclass(slots=True)

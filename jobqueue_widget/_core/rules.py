@@ -338,6 +338,8 @@ def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
         submit(state, event, out, "restored")
         if job.entry is not None and event.hold_left is not None:
             arm(job, "hold", event.hold_left, out)
+    elif event.goes_on:
+        go_on(state, event, out)
     elif _may_run_again(job, event):
         job.attempt += 1
         submit(state, event, out, "restored")
@@ -349,6 +351,24 @@ def restore(state: QueueState, event: ev.Restored, out: Out) -> None:
         job.failure = JobFailure("KernelDied", INTERRUPTED)
         end(state, job, CANCELLED if event.asked else FAILED, out)
         job.completed_at = max(event.seen_at, job.started_at or 0.0)
+
+
+def go_on(state: QueueState, event: ev.Restored, out: Out) -> None:
+    """Give a job that needs no kernel its lane again: it runs, or has ended meanwhile."""
+    job = event.job
+    job.status, job.can_kill, job.lane_taken = RUNNING, True, True
+    accept(state, event, out)
+    state.running[job.id] = job
+    state.lanes_taken += 1
+    job.parents = event.parents
+    for parent in event.parents:
+        parent.needed_by += 1
+    if event.deadline_left is not None:
+        arm(job, "deadline", event.deadline_left, out)
+    if event.asked:
+        job.cancel_phase = "asked"  # the runtime asks it again as it finds it
+        arm(job, "grace", event.grace, out)
+    out.append(fx.Publish(job, "restored"))
 
 
 def _may_run_again(job: JobRecord, event: ev.Restored) -> bool:

@@ -57,6 +57,7 @@ class JobOptions:
     key: object = None  # as the user gave it; of a job that was made, its `JobKey`
     rerun: bool = False
     ahead: int = 1_000  # items of a map that are pending at a time
+    detached: bool | None = None  # goes on without its kernel; None: as the queue says
     item: tuple[int, int | None] | None = None  # which of how many of a long map; set by that
 
 

@@ -245,6 +245,13 @@ class Admission:
             self.look_once()
         return decision
 
+    def take_over(self, wanted: ResourceRequest) -> None:
+        """Reserve what a job needs that runs already, whatever is free; of GPUs drivers tell."""
+        with self._lock.held:
+            request, _ = self._completed(wanted)
+            self._ledger.release(request.job_id)  # of a queue of this process that has left it
+            self._ledger.reserve(request, ())
+
     def _completed(self, wanted: ResourceRequest) -> tuple[ResourceRequest, Mapping[str, str]]:
         """Add what its plugin's worker holds to a request; leave out what cannot be checked.
 

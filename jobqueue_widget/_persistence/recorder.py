@@ -21,6 +21,7 @@ from .._threads.locks import Lock
 from ..errors import JournalError
 from . import renewal
 from . import watch as journal_watch
+from .detached import drop_folders
 from .warnings import warn
 
 if TYPE_CHECKING:
@@ -75,14 +76,13 @@ class Recorder:
         self._pickler: threading.Thread | None = None
         self._lock = Lock()
         self._writer: int | None = None
-        self._retry_at = 0.0
-        self._closed = False
+        self._retry_at, self._closed = 0.0, False
+        self.folders: object = None  # of jobs that outlive their kernel
         self._renewed: list[tuple[str, bool, str]] = []  # what is to be said when all is written
         _recorders.add(self)
         atexit.unregister(_at_exit)  # so that it is registered once for all recorders
         atexit.register(_at_exit)
-        self.trouble = ""
-        self.doubtful = False  # restored jobs may have run since; until the user resumes
+        self.trouble, self.doubtful = "", False  # doubtful: restored jobs may have run since
         self.notices: list[str] = []  # what was wrong when the journal was opened or renewed
 
     @property
@@ -214,6 +214,7 @@ class Recorder:
         for job in dirty:
             codec.written(job)
         to_come = {job.id for job in heavy}
+        drop_folders(self.folders, engine.state.jobs, dirty.keys() - set(heavy), results)
         for job_id, result in changes.results:
             if job_id not in to_come:
                 engine.keeper.note_written(job_id, result.form == "pickle")

@@ -27,7 +27,8 @@ from .._runtime.storage.told.outputs import KeptOutputs
 from .._secrets.variables import texts_of
 from ..errors import InvalidOptionError, JobQueueError
 from ..protocols import NoticesLoss
-from . import orphans
+from ..workers.detached.folders import Folders
+from . import detached, orphans
 from . import watch as journal_watch
 from .codec import (
     WRITTEN,
@@ -40,6 +41,7 @@ from .codec import (
 from .lazy_spec import MISSING, JournalReader, RestoredSpec, restored_log
 from .learned import LearnedFile
 from .recorder import Recorder
+from .sqlite.beside import DETACHED, sibling
 from .sqlite.journal import SqliteJournal
 from .sqlite.signing import Signer
 from .surroundings import restored
@@ -86,6 +88,9 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         recorder.notices = contents.notices
         engine.recorder = recorder
         if isinstance(journal, SqliteJournal):
+            folders = Folders(sibling(journal.path, DETACHED), signer.seal)
+            engine.context.detached = signer.why_not or folders
+            recorder.folders = folders
             file = LearnedFile(journal.path)
             engine.learning.keep(signer.seal(b"learned"), file.load(), file.save)
         why_not = None if contents.owned else "the journal belongs to another user"
@@ -102,6 +107,8 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         engine.spans.sessions([*contents.sessions, session], engine.now())
         engine.restore(restorer.events(), contents.forgotten, contents.cleared_to)
         _set_pause(engine, contents, on_restore)
+        if isinstance(recorder.folders, Folders):
+            detached.drop_left(recorder.folders, engine.state.jobs)
     except BaseException:
         engine.recorder = None
         journal.close()
@@ -188,6 +195,7 @@ class _Restorer:
         self._submission = submission
         self._contents = contents
         self._reader = reader
+        self._folders = engine.context.detached
         self._taken: Counter[str] = Counter()  # how many jobs to come take a result, by id
         self._open: dict[str, JobRecord] = {}  # had not ended; they may, and leave, by now
         self._seen_at = contents.sessions[-1].seen_at if contents.sessions else 0.0
@@ -243,6 +251,7 @@ class _Restorer:
             job.ended_number = state.ended_number or 0
             self._give_result(job)
             return Restored(job, was)
+        goes_on = was is RUNNING and self._goes_on(spec)
         known = self._engine.state.jobs
         before = dict.fromkeys((*spec.options.after, *spec.takes))
         found = (known.get(parent) or self._open.get(parent) for parent in before)
@@ -258,11 +267,22 @@ class _Restorer:
             job.held = True
             job.block_reason = BlockReason(f"{spec.lacks}; then release it")
         asked = bool(state.asked)
+        if goes_on:
+            asked = asked or detached.asked_meanwhile(self._folders, job)
         delay_left = self._left(job, spec.options.delay) if job.started_at is None else None
         deadline_left = self._left(job, spec.options.deadline)
-        return Restored(
+        event = Restored(
             job, was, parents, asked, self._seen_at, hold_left, delay_left, deadline_left
         )
+        event.goes_on, event.grace = goes_on, self._engine.settings.cancel_timeout
+        return event
+
+    def _goes_on(self, spec: RestoredSpec) -> bool:
+        """True for a job that needs no kernel, with the executor that can follow it."""
+        if not (self._contents.owned and detached.goes_on(self._folders, spec)):
+            return False
+        spec.executor = self._submission.built_in("process")
+        return True
 
     def _left(self, job: JobRecord, seconds: float | None) -> float | None:
         """Return what is left of seconds that count from the submit, by the wall clock."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .engine_view import EngineView, LifeView
     from .storage.spool import Spool
 
+NO_JOURNAL = 'it needs a journal, where the next kernel finds it: JobQueue(journal="runs.db")'
+
 
 class QueueContext:
     """The engine as executors see it: `protocols.ExecutorContext`."""
@@ -28,6 +30,7 @@ class QueueContext:
         self.max_result_bytes = settings.max_result_bytes
         self.env = settings.env
         self.recycle_after = settings.recycle_after
+        self.detached: object = NO_JOURNAL  # else what `workers.detached` keeps their folders in
         self.loop: asyncio.AbstractEventLoop
 
     @property
@@ -48,6 +51,12 @@ class QueueContext:
     def call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
         """Run the callback on the owner loop soon; dropped if the loop is gone."""
         self._life.post(callback, *args)
+
+    def due_at(self, job_id: str) -> float | None:
+        """Epoch seconds of a job's deadline, if it has one."""
+        job = self._engine.state.jobs[job_id]
+        deadline = job.spec.options.deadline
+        return None if deadline is None else job.created_at + deadline
 
     def spool_dir(self) -> Path:
         """A private folder (0700) for large files."""

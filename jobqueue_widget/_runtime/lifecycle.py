@@ -18,15 +18,14 @@ from .._threads.bridge import LoopBridge, give_up
 from .._threads.locks import Lock
 from .._threads.private_loop import PrivateLoop
 from ..errors import QueueClosedError, QueueStoppedError, UnsupportedLoopError
-from .dispatcher import Dispatcher, outlives_its_loop
+from .detached import runs as detached
+from .dispatcher import outlives_its_loop
 from .engine_view import EngineView, do_all
 from .waiting import Waiter, Waiters
 
 if TYPE_CHECKING:
     from .._threads.timers import Timers
-    from .publish import Publisher
     from .runner import Run
-    from .storage.keeper import Keeper
 
 TURN_TICK = 0.25
 STOP_MARGIN = 2.0  # seconds beyond its own time limit that a stop may take in all
@@ -39,13 +38,9 @@ _all: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
 _hooks_lock = Lock()
 
 
-class Driven(EngineView, Protocol):
+class Driven(detached.Follows, Protocol):
     """What a lifecycle uses of its engine besides."""
 
-    dispatcher: Dispatcher
-    keeper: Keeper
-    publisher: Publisher
-    runs: dict[str, Run]
     timers: Timers
     waiters: Waiters
 
@@ -158,6 +153,7 @@ class Lifecycle:
             self.phase = "started"
             engine.timers.resume()
             engine.publish("queue_started")
+        detached.follow_all(engine)
         self.post(engine.dispatcher.run)  # wake() might trust a wish that went to no loop
 
     async def _live(self) -> None:
@@ -249,18 +245,23 @@ class Lifecycle:
         engine.waiters.stop(error, pending_only=True)
         deadline = engine.monotonic() + timeout
         if running == "wait":
-            await self._until_idle(deadline)
+            await engine.waiters.until_ended([*engine.state.running.values()], deadline)
         grace = max(0.0, min(engine.settings.cancel_timeout, deadline - engine.monotonic()))
         self._ask_running(grace)
-        await self._until_idle(max(deadline, engine.monotonic() + grace))
-        for job in list(engine.state.running.values()):  # whoever asked may have given more time
+        await engine.waiters.until_ended(
+            detached.others(engine), max(deadline, engine.monotonic() + grace)
+        )
+        for job in detached.others(engine):  # whoever asked may have given more time
             engine.do(ev.CancelTimedOut(job, job.attempt))
-        await self._until_idle(engine.monotonic() + FORCE_PATIENCE)
-        for job in list(engine.state.running.values()):
+        await engine.waiters.until_ended(
+            detached.others(engine), engine.monotonic() + FORCE_PATIENCE
+        )
+        for job in detached.others(engine):
             run = engine.runs.get(job.id)
             if run is not None:
                 why = "was not over in time" if job.can_kill else "cannot be forced"
                 run.kill_failed(f"the queue stopped, and this work {why}")
+        detached.leave_all(engine)
         await engine.dispatcher.close(deadline + STOP_MARGIN)
         engine.keeper.settle()
         with self._lock:  # nobody starts it in between: whoever waits from then on is not stopped
@@ -275,20 +276,8 @@ class Lifecycle:
         engine = self._engine
         with engine.lock.held:
             self.phase = "stopping"
-            unasked = [job for job in engine.state.running.values() if job.cancel_phase is None]
+            unasked = [job for job in detached.others(engine) if job.cancel_phase is None]
         do_all(engine, (ev.CancelRequested(job, False, grace, "queue stopped") for job in unasked))
-
-    async def _until_idle(self, deadline: float) -> None:
-        """Wait until no job is running, at most until `deadline` (monotonic)."""
-        engine = self._engine
-        for job in list(engine.state.running.values()):
-            waiter = engine.waiters.for_job(job)
-            try:
-                async with asyncio.timeout(max(0.0, deadline - engine.monotonic())):
-                    await waiter.wait()
-            except TimeoutError:
-                engine.waiters.forget(waiter, job)
-                return
 
     def _unbind(self, phase: Phase) -> None:
         """Let go of the loop and the I/O thread. Under the lock."""
@@ -347,6 +336,7 @@ class Lifecycle:
             engine = self._engine
             self.phase = "stopping"
             self._bridge = None  # what ends below has nobody to tell there
+            detached.leave_all(engine)
             self._end_what_hung_on_the_loop(engine.dispatcher.kill_all_now())
             for run in list(engine.runs.values()):
                 run.kill_failed("its event loop closed, and this work cannot be forced")

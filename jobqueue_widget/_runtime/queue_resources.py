@@ -242,6 +242,13 @@ class QueueResources:
             return None
         return decision
 
+    def take_over(self, job: JobRecord) -> None:
+        """Reserve what a job needs that an earlier kernel has started."""
+        if job.usage is None and self.concerns(job.spec):
+            wanted = self._request(job.spec)
+            job.usage = Usage(wanted.need)
+            self._admission.take_over(wanted)
+
     def _request(self, spec: JobSpec) -> ResourceRequest:
         need, declared = self.need(spec)
         plugin = _plugin_of(spec) if need else None

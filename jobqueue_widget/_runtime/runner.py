@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol, SupportsFloat
+from typing import TYPE_CHECKING, Any, Protocol, SupportsFloat, cast
 
 from .._core import events as ev
 from .._core.jobs import JobRecord, Outcome
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._core.spec import JobSpec
-    from ..protocols import Execution, Executor
+    from ..protocols import Execution, Executor, LeavesExecution, RunsDetached
     from .executor_context import QueueContext
     from .publish import Publisher
     from .storage.keeper import Keeper
@@ -94,9 +94,27 @@ class Run:
         elif not self.over:
             self._guarded(executor, lambda executor: executor.launch(spec, self))
 
+    def adopt(self, executor: Executor) -> None:
+        """Follow an attempt that needs no kernel, as far as a stop of it has come."""
+        phase = self.job.cancel_phase
+        self._asks, self._kills = int(phase == "asked"), int(phase == "forcing")
+        adopt = cast("RunsDetached", executor).adopt
+        self._guarded(executor, lambda executor: adopt(self.job.spec, self))
+        self._engine.begin_beside_jobs()
+
+    def leave(self) -> None:
+        """Let an attempt go on that needs no kernel: this run is over, its job is not."""
+        with self._engine.lock.held:
+            self.over = True
+            execution, self.execution = self.execution, None
+        if execution is not None:
+            cast("LeavesExecution", execution).leave()
+
     def _start(self, executor: Executor) -> Execution | None:
         if self.problem is not None:
             raise self.problem
+        if self.job.spec.options.detached:
+            cast("RunsDetached", executor).reserve(self.job_id, self.attempt)
         self._engine.begin_beside_jobs()
         if self.job.spec.takes:
             return self._fill(executor)

@@ -26,6 +26,7 @@ class Settings:
     env: Mapping[str, str] | None = None
     recycle_after: int | None = None
     keep_kernel_alive: bool = True
+    detached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

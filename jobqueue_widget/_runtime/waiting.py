@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import QueueIdleError
@@ -102,6 +102,17 @@ class Waiters:
             else:
                 self._by_job.setdefault(job.id, []).append(waiter)
         return waiter
+
+    async def until_ended(self, jobs: Iterable[JobRecord], deadline: float) -> None:
+        """Wait until these jobs have ended, at most until `deadline` (monotonic)."""
+        for job in jobs:
+            waiter = self.for_job(job)
+            try:
+                async with asyncio.timeout(max(0.0, deadline - self._engine.monotonic())):
+                    await waiter.wait()
+            except TimeoutError:
+                self.forget(waiter, job)
+                return
 
     def at_end(self, job: JobRecord, callback: Callable[[], object]) -> None:
         """Call back when the job has ended, on whatever thread ends it; now if it has.

@@ -124,8 +124,10 @@ class Body:
 class Worker:
     """Runs jobs one after the other."""
 
+    make_pipes, make_end = child_pipes.Pipes, ends.End
+
     def __init__(self, control: int, jobs: int, frames: int) -> None:
-        self.pipes = child_pipes.Pipes(control, jobs, frames)
+        self.pipes = self.make_pipes(control, jobs, frames)
         self.id = os.environ.get(MARKS[0], "")
         self.body = Body()
         self.held_back = threading.Event()
@@ -142,7 +144,7 @@ class Worker:
         self.is_copy = False
         self.returned: dict[str, Any] | None = None  # of this job's value, once there is one
         self.farewells = state.Farewells()
-        self.end = ends.End(self.pipes, 0)  # of this job, or of the last one
+        self.end = self.make_end(self.pipes, 0)  # of this job, or of the last one
 
     # -- threads of our own ------------------------------------------------------------------
 
@@ -172,7 +174,7 @@ class Worker:
         """Let go of job, threads and pipes in a fork that the job made."""
         self.is_copy = True
         self.pipes.let_go()
-        self.end = ends.End(self.pipes, 0)
+        self.end = self.make_end(self.pipes, 0)
         job_context.bind_process(None)
         job_context.bind(None)
 
@@ -217,7 +219,7 @@ class Worker:
             job_id, attempt, number, function, self.pipes, self.held_back.set
         )
         self.returned = None
-        end = self.end = ends.End(self.pipes, number)
+        end = self.end = self.make_end(self.pipes, number)
         self.body.begin(context)
         job_context.bind_process(context)
         job_context.bind(context)

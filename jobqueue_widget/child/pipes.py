@@ -55,25 +55,29 @@ class Pipes:
         with self._lock:
             self._writer = threading.get_ident()
             try:
-                write_all(self.frames, whole)
+                self.put(whole)
                 while self._to_come:
-                    write_all(self.frames, self._to_come.pop(0))
+                    self.put(self._to_come.pop(0))
             finally:
                 self._writer = None
 
+    def put(self, whole: list[Any]) -> None:
+        """Write the bytes of a frame. Under the lock."""
+        write_all(self.frames, whole)
+
     def read_frame(self, fd: int) -> tuple[bytes, int, bytearray]:
         """Read the next frame; end the process at the end of the pipe: the kernel is gone."""
-        head = self._read(fd, HEADER.size)
+        head = self.read_exactly(fd, HEADER.size)
         if head is not None:
             kind, number, length = HEADER.unpack(head)
-            data = self._read(fd, length)
+            data = self.read_exactly(fd, length)
             if data is not None:
                 return kind, number, data
         die_with_group()
         raise SystemExit
 
     @staticmethod
-    def _read(fd: int, count: int) -> bytearray | None:
+    def read_exactly(fd: int, count: int) -> bytearray | None:
         """Read exactly `count` bytes; None at the end of the pipe."""
         data = bytearray(count)
         view = memoryview(data)

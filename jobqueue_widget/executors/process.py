@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-import pickle
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -17,16 +16,17 @@ from .._core.spec import JobSpec
 from .._runtime.failures import SurroundingsError, outcome_of_start, said_of
 from .._threads.locks import Lock
 from ..child import ends, wire
-from ..child.capture.logs import as_configured
+from ..child.detached.folder import JOB_NUMBER
 from ..protocols import ExecutorContext, Reporter, TellStacks
 from ..workers.gpus import gpu_memory_of
 from ..workers.guard import GUARD
-from ..workers.packing import Packed, PackedCall, Packer, call_bytes
+from ..workers.packing import Packed, PackedCall, Packer, job_frames
 from ..workers.pool import Pool
 from ..workers.process import KILL_PATIENCE, WorkerProcess
 from ..workers.surroundings import Setup, Snapshot, Surroundings, processors, setup_of
 from ..workers.task import Task
 from ..workers.unpacking import decode, drop_unfinished, outcome_of, runs_code, undecoded
+from .detached import DetachedExecution, attempt_of
 from .idle_workers import IdleWorkers
 from .starting import StartsAtOnce
 
@@ -75,16 +75,36 @@ class ProcessExecutor(StartsAtOnce):
         self._setups = {}
         self.pool = Pool(context.io, context.max_running, context.run_id, context.recycle_after)
 
-    def launch(self, spec: JobSpec, reporter: Reporter) -> ProcessExecution:
+    def launch(self, spec: JobSpec, reporter: Reporter) -> ProcessExecution | DetachedExecution:
         """Give it to a warm worker, or to a new one."""
         assert self.pool is not None, "launch before open"
+        if spec.options.detached:
+            alone = DetachedExecution(self.context, spec, reporter)
+            alone.begin(lambda: self._job_alone(spec, reporter))
+            return alone
         execution = ProcessExecution(self, spec, reporter)
         execution.begin()
         return execution
 
+    def reserve(self, job_id: str, attempt: int) -> None:
+        """Make the folder of a detached attempt, before its launch is written down."""
+        attempt_of(self.context, job_id, attempt).make()
+
+    def adopt(self, spec: JobSpec, reporter: Reporter) -> DetachedExecution:
+        """Follow an attempt that an earlier kernel, or this queue before its stop, has started."""
+        execution = DetachedExecution(self.context, spec, reporter)
+        execution.adopt()
+        return execution
+
+    def _job_alone(self, spec: JobSpec, reporter: Reporter) -> tuple[Setup, Sequence[Any]]:
+        """Make the setup and the frames of a job that has a process to itself."""
+        setup = self.setup_for(spec, reporter.devices)
+        sent = {**setup.sent, "spool": ""}
+        return setup, job_frames(JOB_NUMBER, spec, reporter.attempt, sent)
+
     def worker_for(self, spec: JobSpec) -> str | None:
         """Name the warm worker that this job would get now, as `workers` names it."""
-        if self.pool is None or spec.options.fresh:
+        if self.pool is None or spec.options.fresh or spec.options.detached:
             return None
         try:
             setup = self.setup_for(spec)
@@ -185,11 +205,8 @@ class ProcessExecutor(StartsAtOnce):
             GUARD.add_folder(setup.sent["spool"])
         sent = None if worker.setup is setup else setup.sent
         worker.setup = setup
-        function, call = cast("tuple[Packed, bytes | PackedCall]", spec.payload)
         number = next(self._numbers) & 0xFFFFFFFF
-        logs = as_configured()
-        job = (spec.id, attempt, sent, function.data, call_bytes(call), function.source, logs)
-        return number, wire.pieces(wire.JOB, number, [pickle.dumps(job, 5)])
+        return number, job_frames(number, spec, attempt, sent)
 
 
 def code_of(spec: JobSpec) -> Packed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -12,12 +13,15 @@ from typing import Any
 from .._threads.locks import Lock
 from ..child import wire
 from ..child.capture.series import readable
-from ..protocols import IoThread
+from ..protocols import IoThread, Stack, TellStacks
 from .pipes import PIPE_SIZE, READ_SIZE, FrameReader, PipeWriter, prepare_pipe
 from .task import Task
 
 CLOSED_PIPE_PATIENCE = 0.2  # seconds for a worker that can tell nothing any more to end
 LOG_READS = 64  # per callback, so that much output does not keep the I/O thread from other work
+
+OnAnswer = Callable[[Sequence[memoryview] | None, str], None]
+"""Called with the parts of an answer, or with None and why there is none."""
 
 
 class PipedWorker(ABC):
@@ -44,6 +48,8 @@ class PipedWorker(ABC):
         self._cancel_timers: list[Callable[[], None]] = []
         self.jobs_done = 0
         self.start_error: BaseException | None = None  # why it, or its last job, could not start
+        self._questions: dict[int, OnAnswer] = {}
+        self._question_numbers = itertools.count(1)
         self.setup: object = None  # the setup that it has last taken over
 
     @property
@@ -112,6 +118,50 @@ class PipedWorker(ABC):
     def _say(self, kind: bytes, number: int, body: bytes = b"") -> None:
         """Send a frame of a few bytes, which is read also while a job runs. Under the lock."""
 
+    # -- questions -----------------------------------------------------------------------------
+
+    def question(self, text: str, on_answer: OnAnswer) -> None:
+        """Ask the worker's control thread; the answer comes on the I/O thread. Any thread."""
+        number = next(self._question_numbers) & 0xFFFFFFFF
+        with self._lock.held:
+            able = self.usable and self.was_ready
+            if able:
+                self._questions[number] = on_answer
+                self._say(wire.QUESTION, number, text.encode())
+        if not able:
+            on_answer(None, "its worker is not there")
+
+    def ask_stack(self, task: Task, tell: TellStacks) -> None:
+        """Ask where its job is now, if it still is that one. Any thread."""
+
+        def on_answer(parts: Sequence[memoryview] | None, problem: str) -> None:
+            tell(*((None, problem) if parts is None else (read_stacks(parts), "")))
+
+        with self._lock.held:
+            is_there = self._task is task and self._queued is None
+            number = self.number
+        if is_there:
+            self.question(f"stack {number}", on_answer)
+        else:
+            tell(None, "its function has not begun")
+
+    def _on_answer(self, number: int, body: bytearray) -> None:
+        on_answer = self._questions.pop(number, None)
+        try:
+            head, *parts = wire.split_parts(memoryview(body))
+            problem = str(json.loads(bytes(head)).get("error", ""))
+        except (wire.ProtocolError, ValueError, AttributeError) as error:
+            self._break(f"sent an answer that cannot be read: {error}")
+            return
+        if on_answer is not None:
+            on_answer(None if problem else parts, problem)
+
+    def _forget_questions(self) -> None:
+        with self._lock.held:
+            left, self._questions = self._questions, {}
+        for on_answer in left.values():
+            on_answer(None, "its worker has ended")
+
     # -- pipes ---------------------------------------------------------------------------------
 
     def _open(self, jobs: int, frames: int, log: int, kinds: frozenset[bytes]) -> None:
@@ -172,6 +222,8 @@ class PipedWorker(ABC):
         task = self._task
         if kind == wire.READY:
             self._become_ready()
+        elif kind == wire.ANSWER:
+            self._on_answer(number, body)
         elif task is None or number != self.number:
             return  # a frame of an earlier job
         elif kind == wire.VALUE:
@@ -280,3 +332,15 @@ class PipedWorker(ABC):
     @abstractmethod
     def _kill(self, task: Task | None, why: str) -> None:
         """End the worker and all that it started; with `task` only if it still works on that."""
+
+
+def read_stacks(parts: Sequence[memoryview]) -> list[Stack]:
+    """Read what `child/stacks.py` has sent; what cannot be read is nothing."""
+    try:
+        told = json.loads(bytes(parts[0]))
+        return [
+            Stack(str(name), tuple((str(file), int(line), str(of)) for file, line, of in frames))
+            for name, frames in told
+        ]
+    except (ValueError, TypeError, IndexError):
+        return []

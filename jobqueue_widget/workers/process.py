@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
 import logging
 import os
 import signal
@@ -19,7 +17,7 @@ import psutil
 from .._core.jobs import JobFailure
 from .._core.retrying import lies_with_the_machine
 from ..child import wire
-from ..protocols import IoThread, Stack, TellStacks
+from ..protocols import IoThread
 from .cleanup import ID_VARIABLE, clean_up_processes, death_of, descendants_of, signal_group
 from .environment import missing_folder
 from .guard import GUARD
@@ -40,10 +38,6 @@ EXIT_SECONDS = 1.0  # for all to be gone, at the interpreter's exit
 EXIT_PATIENCE = 0.5
 SWEEP_INTERVAL = 0.01
 TRY_LATER = 75  # the exit code of a child that could not start because of the machine
-
-
-OnAnswer = Callable[[Sequence[memoryview] | None, str], None]
-"""Called with the parts of an answer, or with None and why there is none."""
 
 
 class WorkerProcess(PipedWorker):
@@ -78,8 +72,6 @@ class WorkerProcess(PipedWorker):
         self._log_tail = b""
         self._known: list[psutil.Process] = []
         self._why = ""
-        self._questions: dict[int, OnAnswer] = {}
-        self._question_numbers = itertools.count(1)
 
     @property
     def pid(self) -> int:
@@ -104,56 +96,6 @@ class WorkerProcess(PipedWorker):
         is_there = DEVICE_VARIABLES[0] in born
         alike = all(born.get(name) == setup.at_start.get(name) for name in names)
         return self.usable and is_there and alike
-
-    # -- questions -----------------------------------------------------------------------------
-
-    def question(self, text: str, on_answer: OnAnswer) -> None:
-        """Ask the worker's control thread; the answer comes on the I/O thread. Any thread."""
-        number = next(self._question_numbers) & 0xFFFFFFFF
-        with self._lock.held:
-            able = self.usable and self.was_ready
-            if able:
-                self._questions[number] = on_answer
-                self._say(wire.QUESTION, number, text.encode())
-        if not able:
-            on_answer(None, "its worker is not there")
-
-    def ask_stack(self, task: Task, tell: TellStacks) -> None:
-        """Ask where its job is now, if it still is that one. Any thread."""
-
-        def on_answer(parts: Sequence[memoryview] | None, problem: str) -> None:
-            tell(*((None, problem) if parts is None else (read_stacks(parts), "")))
-
-        with self._lock.held:
-            is_there = self._task is task and self._queued is None
-            number = self.number
-        if is_there:
-            self.question(f"stack {number}", on_answer)
-        else:
-            tell(None, "its function has not begun")
-
-    def _handle(self, kind: bytes, number: int, body: bytearray) -> None:
-        if kind == wire.ANSWER:
-            self._on_answer(number, body)
-        else:
-            super()._handle(kind, number, body)
-
-    def _on_answer(self, number: int, body: bytearray) -> None:
-        on_answer = self._questions.pop(number, None)
-        try:
-            head, *parts = wire.split_parts(memoryview(body))
-            problem = str(json.loads(bytes(head)).get("error", ""))
-        except (wire.ProtocolError, ValueError, AttributeError) as error:
-            self._break(f"sent an answer that cannot be read: {error}")
-            return
-        if on_answer is not None:
-            on_answer(None if problem else parts, problem)
-
-    def _forget_questions(self) -> None:
-        with self._lock.held:
-            left, self._questions = self._questions, {}
-        for on_answer in left.values():
-            on_answer(None, "its worker has ended")
 
     # -- starting (I/O thread) -----------------------------------------------------------------
 
@@ -372,18 +314,6 @@ class WorkerProcess(PipedWorker):
         self._close_ends(lambda fd: None)
         if self._process is not None:
             self._process.returncode = 0  # not our child, so never wait for it
-
-
-def read_stacks(parts: Sequence[memoryview]) -> list[Stack]:
-    """Read what `child/stacks.py` has sent; what cannot be read is nothing."""
-    try:
-        told = json.loads(bytes(parts[0]))
-        return [
-            Stack(str(name), tuple((str(file), int(line), str(of)) for file, line, of in frames))
-            for name, frames in told
-        ]
-    except (ValueError, TypeError, IndexError):
-        return []
 
 
 def end_now(workers: Iterable[WorkerProcess]) -> bool:

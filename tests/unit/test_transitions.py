@@ -583,6 +583,27 @@ def test_a_job_that_was_asked_to_stop_when_its_kernel_went_is_cancelled() -> Non
     assert bench.job.status.value == "cancelled"
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_job_that_needs_no_kernel_has_its_lane_again_and_its_end_comes_as_ever(
+    asked: bool,
+) -> None:
+    bench = Bench()
+    bench.job.started_at = 50.0
+    event = ev.Restored(bench.job, JobStatus.running, asked=asked, deadline_left=7.0, grace=2.0)
+    event.goes_on = True
+    effects = bench.apply(event)
+    grace = ["ArmTimer grace"] if asked else []
+    assert effects == ["ArmTimer deadline", *grace, "Publish restored"]
+    assert (bench.job.status.value, bench.job.started_at) == ("running", 50.0)
+    assert stage_of(bench.job) == ("asked" if asked else "running")
+    assert bench.state.lanes_taken == 1
+    bench.state.validate()
+    bench.apply(ev.Ended(bench.job, 1, Out.of_stop()))
+    assert bench.job.status.value == ("cancelled" if asked else "failed")
+    assert bench.state.lanes_taken == 0
+    bench.state.validate()
+
+
 @pytest.mark.parametrize(
     ("options", "status", "attempt"),
     [

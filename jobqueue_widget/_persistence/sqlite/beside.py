@@ -16,6 +16,7 @@ from ...errors import JournalError
 
 FILES = ("-wal", "-shm", "-journal", ".lock", ".learned.json")
 FOLDER = ".results"
+DETACHED = ".detached"
 SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a rollback journal that names other files
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -42,6 +43,7 @@ def check_files(journal: Path, *, to_write: bool = True) -> None:
     for suffix in FILES:
         check_kind(sibling(journal, suffix), _look(sibling(journal, suffix)), owners)
     check_folder(sibling(journal, FOLDER), owners)
+    check_folder(sibling(journal, DETACHED), owners)
     rollback = sibling(journal, "-journal")
     if _look(rollback) is not None and _names_other_files(rollback):
         raise JournalError(f"{str(rollback)!r} names other files to be deleted: remove it")

@@ -71,7 +71,7 @@ class Spans:
     def restored(self, event: Restored) -> None:
         """Note the last attempt that a journal tells of a job that ran in an earlier kernel."""
         job, start = event.job, event.job.started_at
-        if start is None or event.was is PENDING:
+        if start is None or event.was is PENDING or event.goes_on:
             return
         end, status, attempt = job.completed_at, job.status, job.attempt
         if not job.status.ended:  # it ran when its kernel died, and is tried again

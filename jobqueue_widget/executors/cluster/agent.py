@@ -23,9 +23,9 @@ from ..._threads.locks import Lock
 from ..._threads.supervisor import Supervisor
 from ...child.capture.series import Metrics, Points
 from ...child.displays.account import MOST
-from ...protocols import IoThread
+from ...protocols import Execution, IoThread
 from ...workers.packing import Packed
-from ..process import ProcessExecution, ProcessExecutor
+from ..process import ProcessExecutor
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class Agent:
         self._executor = _RawExecutor()
         self._executor.open(self._context)
         self._lock = Lock()
-        self._jobs: dict[str, ProcessExecution | None] = {}  # until their end has been fetched
+        self._jobs: dict[str, Execution | None] = {}  # until their end has been fetched
         self._ended: set[str] = set()
         self._files: dict[str, str] = {}
         self._updates: dict[str, Updates] = {}

@@ -1,0 +1,1 @@
+"""What a queue does about jobs that outlive it."""

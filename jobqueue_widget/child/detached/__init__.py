@@ -1,0 +1,1 @@
+"""What runs a job that outlives its kernel; standard library only."""

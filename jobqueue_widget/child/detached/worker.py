@@ -1,0 +1,165 @@
+"""The process of one detached job: what it tells goes into its folder, and no kernel ends it.
+
+Started by path, as `function_worker.py` is, whose capture, ask and clean-up it uses; standard
+library only. What differs: its pipes are files, so that no kernel's death closes them; it runs one
+job; and it keeps the time limit itself. The arguments are the numbers of the control pipe, of the
+job and of what takes frames, and the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+CHILD = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FAREWELL_SECONDS = 10.0  # that exit handlers and finalizers have after the outcome is written
+LOOK_SECONDS = 30.0  # between two looks at a deadline, as clocks may be set
+
+
+def load_child() -> Any:
+    """Import the worker of functions by path; what it loads the other files of ours with."""
+    name = "jobqueue_widget.child.function_worker"
+    spec = importlib.util.spec_from_file_location(name, os.path.join(CHILD, "function_worker.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+child = load_child()
+folder = child.load("detached.folder")
+wire, child_pipes = child.wire, child.child_pipes
+
+
+class Files(child_pipes.Pipes):  # type: ignore[misc, name-defined]
+    """The files of the folder, in the place of pipes."""
+
+    place: Any = None
+
+    def send(self, kind: bytes, number: int, parts: list[Any]) -> None:
+        """Write one frame; of progress only the latest is kept."""
+        if kind == wire.PROGRESS:
+            self.place.report(b"".join(parts))
+        else:
+            super().send(kind, number, parts)
+
+    def put(self, whole: list[Any]) -> None:
+        """Append a frame; one for which there is no room is lost, and no part of it is left."""
+        size = os.fstat(self.frames).st_size
+        try:
+            super().put(whole)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.frames, size)
+
+
+class SealedEnd(child.ends.End):  # type: ignore[misc, name-defined]
+    """How the body has ended, which is written into the folder."""
+
+    _held: Any
+
+    def tell_ahead(self, number: int) -> None:
+        """Write the outcome, as what comes now may hang or end us. Any thread."""
+        with self._lock:
+            if self._held is not None and number == self._number:
+                self._pipes.place.tell(*self._held)
+
+    def tell(self, left: dict[str, Any]) -> None:
+        """Write the outcome, and what is left here, which the end of this process ends."""
+        with self._lock:
+            if self._held is not None:
+                meta, parts = self._held
+                self._held = None
+                self._pipes.place.tell({**meta, **left}, parts)
+
+
+class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
+    """Runs one job, and ends."""
+
+    make_pipes, make_end = Files, SealedEnd
+
+    def __init__(self, path: str, control: int, jobs: int, frames: int) -> None:
+        super().__init__(control, jobs, frames)
+        key = bytes(self.pipes.read_exactly(jobs, folder.KEY_BYTES) or b"")
+        self.pipes.place = self.place = folder.Place(path, key)
+        self.terms = json.loads(self.pipes.read_frame(jobs)[2])
+        self.over = threading.Event()
+
+    def begin(self) -> None:
+        """Claim the attempt, then get ready; a withdrawn one never begins."""
+        if not self.place.begin(self.terms):
+            os._exit(0)
+        super().begin()
+
+    def run_forever(self) -> None:
+        """Run the job, its exit handlers, and end all that is in this session."""
+        self.run_one(*self.next_job())
+        threading.Thread(target=self.bound_farewells, daemon=True).start()
+        with contextlib.suppress(BaseException):
+            child.state.atexit._run_exitfuncs()
+        child_pipes.die_with_group()
+
+    def bound_farewells(self) -> None:
+        """End what does not end by itself."""
+        time.sleep(FAREWELL_SECONDS)
+        child_pipes.die_with_group()
+
+    def spooled(self, meta: dict[str, Any], parts: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+        """Return it as it is: the outcome is a file anyway."""
+        return meta, parts
+
+    # -- limits --------------------------------------------------------------------------------
+
+    def run_body(self, context: Any, *rest: Any) -> None:
+        """Run it, within its limits, which nobody else may be there to keep."""
+        limit = self.terms["timeout"]
+        until = None if limit is None else time.monotonic() + limit[0]
+        if until is not None or self.terms["deadline"] is not None:
+            args = (context.number, until, self.terms["deadline"])
+            threading.Thread(target=self.enforce, args=args, daemon=True).start()
+        if limit is not None and hasattr(signal, "setitimer"):  # ends what holds the interpreter
+            signal.setitimer(signal.ITIMER_REAL, limit[0] + self.terms["grace"] + 1.0)
+        try:
+            super().run_body(context, *rest)
+        finally:
+            if limit is not None and hasattr(signal, "setitimer"):
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+            if self.end.is_known:
+                self.over.set()
+
+    def enforce(self, number: int, until: float | None, deadline: Any) -> None:
+        """Ask the job to stop when a limit is reached, then end it. A thread of its own."""
+        while True:
+            left = [] if until is None else [(until - time.monotonic(), self.terms["timeout"])]
+            if deadline is not None:
+                left.append((deadline[0] - time.time(), deadline))
+            seconds, limit = min(left, key=lambda pair: pair[0])
+            if seconds <= 0:
+                break
+            if self.over.wait(min(seconds, LOOK_SECONDS)):
+                return
+        self.place.limit = (limit[1], limit[2])
+        self.body.ask(number)
+        if not self.over.wait(self.terms["grace"]):
+            self.place.tell(folder.limited({"kind": "error"}, self.place.limit), [])
+            child_pipes.die_with_group()
+
+
+def main() -> None:
+    """Set the process up, run the job, and end."""
+    sys.path[:] = [one for one in sys.path if not one or not os.path.abspath(one).startswith(CHILD)]
+    numbers = [int(number) for number in sys.argv[1:4]]
+    child.start(DetachedWorker(sys.argv[4], *numbers), child.job_context.OwnPackage())
+
+
+if __name__ == "__main__":
+    main()

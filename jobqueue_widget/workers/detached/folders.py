@@ -1,0 +1,222 @@
+"""The folders of detached jobs beside a journal, as a kernel makes and reads them.
+
+What stands in one is `child/detached/folder.py`'s to say. Nothing in it is believed but texts and
+numbers, and an outcome that the key of its attempt proves. That key, and the id by which the
+attempt's processes are found, follow from the user's own key, so that a folder cannot bring them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ...child import wire
+from ...child.detached import folder as protocol
+from ...child.guardian import WORKER, carriers
+from ..cleanup import is_alive
+
+NAME = re.compile(r"([0-9a-z]{1,40}(?:-[0-9a-z]{1,20}){1,4})\.([1-9][0-9]{0,8})")  # job id, attempt
+MOST_JSON = 1 << 20  # bytes of a claim, a report or a request that are read
+_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+Seal = Callable[..., bytes | None]
+
+
+class FolderError(Exception):
+    """What stands at the place of a folder of ours is something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The folder of one attempt, with the id of its processes and the key of its outcome."""
+
+    folder: Path
+    id: str
+    key: bytes
+
+    def make(self) -> None:
+        """Make the folder anew, with the token that its process takes to begin.
+
+        Raises:
+            OSError, FolderError: it cannot be made.
+        """
+        self.folder.parent.mkdir(mode=0o700, exist_ok=True)
+        check_private(self.folder.parent)
+        self.drop()
+        self.folder.mkdir(mode=0o700)
+        wire.write_new(str(self.folder / protocol.TOKEN), [])
+
+    def drop(self) -> None:
+        """Remove the folder, and no more than it."""
+        if self.folder.is_symlink():
+            self.folder.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def withdraw(self) -> bool:
+        """See to it that an attempt without a process never begins; False if it has begun."""
+        withdrawn = self.folder / protocol.WITHDRAWN
+        with contextlib.suppress(OSError):
+            os.rename(self.folder / protocol.TOKEN, withdrawn)
+        return withdrawn.exists()
+
+    def open(self, name: str) -> int:
+        """Open an ordinary file to read; -1 if there is none."""
+        try:
+            fd = os.open(self.folder / name, os.O_RDONLY | _SAFE)
+        except OSError:
+            return -1
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        return -1
+
+    def read(self, name: str, most: int = MOST_JSON) -> bytes:
+        """Read the beginning of a file; empty if there is none."""
+        fd = self.open(name)
+        if fd < 0:
+            return b""
+        with os.fdopen(fd, "rb") as file, contextlib.suppress(OSError):
+            return file.read(most)
+        return b""
+
+    def told(self, name: str) -> dict[str, Any]:
+        """Read a JSON object; an empty one if it is none, or of another version."""
+        try:
+            found = json.loads(self.read(name))
+        except (ValueError, RecursionError):
+            return {}
+        is_ours = isinstance(found, dict) and found.get("version") == protocol.VERSION
+        return found if is_ours else {}
+
+    def process(self) -> psutil.Process | None:
+        """Find the living process of the attempt, which alone was given its id."""
+        claimed = self.told(protocol.CLAIM).get("pid")
+        if type(claimed) is int:
+            return self._if_ours(claimed) if claimed > 1 else None
+        pids = carriers({WORKER + self.id.encode()})  # it has just begun, or its folder is gone
+        found_ones = filter(None, map(self._if_ours, sorted(pids)))
+        return next((one for one in found_ones if _leads(one.pid)), None)
+
+    def _if_ours(self, pid: int) -> psutil.Process | None:
+        try:
+            process = psutil.Process(pid)
+            ours = process.environ().get(WORKER.decode().rstrip("=")) == self.id
+            return process if ours and is_alive(process) else None
+        except (psutil.Error, OSError):
+            return None
+
+    def outcome(self) -> tuple[dict[str, Any], list[memoryview]] | None:
+        """Read how it ended; None if it has not told. Never raises."""
+        fd = self.open(protocol.OUTCOME_FILE)
+        if fd < 0:
+            return None
+        try:
+            with os.fdopen(fd, "rb") as file:
+                data = memoryview(file.read())
+            seal, body = data[: protocol.SEAL_BYTES], data[protocol.SEAL_BYTES :]
+            if bytes(seal) != protocol.seal_of(self.key, [body]):
+                return _unread("it is not sealed by its process, or with another key")
+            return wire.read_end(body)
+        except (OSError, ValueError, MemoryError, wire.ProtocolError) as error:
+            return _unread(str(error))
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Note for the next kernel that somebody wants it to stop.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        told = {"version": protocol.VERSION, "reason": reason}
+        protocol.put(str(self.folder), protocol.STOP, json.dumps(told).encode())
+
+    def say(self, frame: bytes) -> bool:
+        """Write a small frame to its process; False if that does not listen."""
+        try:
+            fd = os.open(self.folder / protocol.CONTROL, os.O_WRONLY | _SAFE)
+        except OSError:
+            return False
+        try:
+            return stat.S_ISFIFO(os.fstat(fd).st_mode) and os.write(fd, frame) == len(frame)
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+
+
+def _unread(why: str) -> tuple[dict[str, Any], list[memoryview]]:
+    text = f"it has ended, and how cannot be believed: {why}"
+    return {"kind": "error", "type": "Unreadable", "message": text, "traceback": ""}, []
+
+
+def _leads(pid: int) -> bool:
+    """True for the first process of a session: those that a job starts carry its id, too."""
+    try:
+        return os.getsid(pid) == pid
+    except OSError:
+        return False
+
+
+def check_private(folder: Path) -> None:
+    """Accept a folder of this user that nobody else may look into.
+
+    Raises:
+        OSError, FolderError: it is something else.
+    """
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode):
+        raise FolderError(f"{str(folder)!r} is no folder: remove it")
+    if status.st_uid != os.geteuid():
+        raise FolderError(f"{str(folder)!r} belongs to another user")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise FolderError(f"{str(folder)!r} is open to others: chmod 700 it, or remove it")
+
+
+class Folders:
+    """The folder `<journal>.detached`, made with the first detached job."""
+
+    def __init__(self, root: Path, seal: Seal) -> None:
+        self.root = root
+        self._seal = seal
+
+    def attempt(self, job_id: str, number: int) -> Attempt:
+        """Return the folder of an attempt, which may not be there.
+
+        Raises:
+            FolderError: there is no key of this user, or no name.
+        """
+        parts = (os.fsencode(self.root), job_id.encode(), b"%d" % number)
+        id, key = self._seal(b"detached id", *parts), self._seal(b"detached key", *parts)
+        name = f"{job_id}.{number}"
+        if id is None or key is None or not NAME.fullmatch(name):
+            raise FolderError("there is no key of yours to seal its outcome with")
+        return Attempt(self.root / name, id.hex()[:32], key)
+
+    def listed(self) -> Iterator[tuple[str, int]]:
+        """List the jobs and attempts that have a folder; nothing if the place is not ours."""
+        try:
+            check_private(self.root)
+            names = os.listdir(self.root)
+        except (OSError, FolderError):
+            return
+        for name in sorted(names):
+            if found := NAME.fullmatch(name):
+                yield found[1], int(found[2])
+
+    def drop(self, job_id: str) -> None:
+        """Remove what is left of a job whose end is written in the journal."""
+        for listed, number in self.listed():
+            if listed == job_id:
+                self.attempt(job_id, number).drop()
+        with contextlib.suppress(OSError):
+            self.root.rmdir()  # if it was the last one

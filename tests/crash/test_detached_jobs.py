@@ -1,0 +1,200 @@
+"""Jobs that outlive their kernel: it is killed, and the next one has them as they are."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobqueue_widget import Job, JobQueue, JobStatus
+from jobqueue_widget.testing import inspect
+from tests.conditions import until
+from tests.crash.detached import Beats, Told, dying
+from tests.crash.processes import alive, pids_in, wait_until
+from tests.journals import running
+from tests.kernels import Kernel
+
+GAP = 0.2  # seconds that a job may rest at most when its kernel is killed
+
+
+def folder_of(journal: Path) -> Path:
+    return journal.with_name(f"{journal.name}.detached")
+
+
+def killed(journal: Path, *jobs: Told, after: Callable[[], object] = lambda: True) -> list[str]:
+    """Submit in a kernel, wait for something, and kill it; the ids of the jobs."""
+    with dying(journal, *jobs) as kernel:
+        wait_until(after, 30)
+        kernel.kill()
+    return kernel.ids
+
+
+async def test_it_runs_on_and_the_next_kernel_has_it(tmp_path: Path) -> None:
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    (job_id,) = killed(journal, ("beat", [str(beats), 4.0], {}), after=beats.exists)
+    moments = [time.monotonic()]
+    async with running(journal, on_restore="run") as queue:
+        job = queue[job_id]
+        assert job.status is JobStatus.running
+        begun = job.started_at
+        inspect(queue).validate()
+        await until(lambda: (job.progress or 0) > 0.1)
+        seen = job.progress or 0.0
+        await until(lambda: (job.progress or 0) > seen)
+        assert "beat" in job.as_row()["message"]
+        count = await job
+        assert (job.status, job.started_at) == (JobStatus.completed, begun)
+        assert job.started_at is not None
+        assert job.completed_at is not None
+        assert 3.9 < job.completed_at - job.started_at < 15
+        printed = job.logs(100_000)
+        assert "printed 1\n" in printed
+        assert printed.endswith(f"printed {count}\n")
+        assert len(job.metrics["level"]) > 10
+        inspect(queue).validate()
+    told = Beats(beats)
+    assert (len(told.pids), told.count) == (1, count)
+    assert told.gap_at(*moments) < GAP
+    assert not folder_of(journal).exists()
+
+
+async def test_a_result_that_came_while_there_was_no_kernel(tmp_path: Path) -> None:
+    journal, go = tmp_path / "runs.db", tmp_path / "go"
+    jobs: list[Told] = [
+        ("end_at", [str(go), how], {"label": how}) for how in ("return", "raise", "die")
+    ]
+    begun = [tmp_path / f"go.{how}" for how in ("return", "raise", "die")]
+    ids = killed(journal, *jobs, after=lambda: all(path.exists() for path in begun))
+    pids = [pid for path in begun for pid in pids_in(path)]
+    go.touch()
+    wait_until(lambda: not any(map(alive, pids)), 20)
+    async with running(journal) as queue:
+        returned, raised, died = (queue[job_id] for job_id in ids)
+        await queue.join(timeout=20)
+        assert (returned.status, await returned) == (JobStatus.completed, "return")
+        assert (raised.status, raised.error) == (JobStatus.failed, "ValueError: as it was told")
+        assert raised.failure is not None
+        assert "in end_at" in raised.failure.traceback
+        assert died.status is JobStatus.failed
+        assert died.error == "WorkerDied: its process is gone, without a word"
+        inspect(queue).validate()
+    assert not folder_of(journal).exists()
+
+
+async def test_cancel_in_the_next_kernel_asks_and_it_stops(tmp_path: Path) -> None:
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    (job_id,) = killed(journal, ("beat", [str(beats), 600], {}), after=beats.exists)
+    async with running(journal) as queue:
+        job = queue[job_id]
+        await until(lambda: (job.progress or 0) > 0)
+        assert job.cancel(reason="enough")
+        await until(lambda: job.status.ended)
+        assert (job.status, job.cancel_reason) == (JobStatus.cancelled, "enough")
+    assert not any(map(alive, Beats(beats).pids))
+
+
+async def test_force_in_the_next_kernel_ends_it_with_all_that_it_started(tmp_path: Path) -> None:
+    journal, pids = tmp_path / "runs.db", tmp_path / "pids"
+    (job_id,) = killed(journal, ("ignore_all_requests", [str(pids)], {}), after=pids.exists)
+    async with running(journal, cancel_timeout=0.3) as queue:
+        job = queue[job_id]
+        job.cancel()
+        await until(lambda: job.status.ended)
+        assert job.status is JobStatus.cancelled
+        assert not any(map(alive, pids_in(pids)))
+
+
+async def test_its_own_process_keeps_its_time_limit(tmp_path: Path) -> None:
+    journal, beats, pids = tmp_path / "runs.db", tmp_path / "beats", tmp_path / "pids"
+    ids = killed(
+        journal,
+        ("beat", [str(beats), 600], {"timeout": 1.5}),
+        ("ignore_all_requests", [str(pids)], {"deadline": 2.5}),
+        after=lambda: beats.exists() and pids.exists(),
+    )
+    both = [pids_in(pids)[0], *Beats(beats).pids]
+    wait_until(lambda: not any(map(alive, both)), 20)
+    async with running(journal) as queue:
+        limited, late = (queue[job_id] for job_id in ids)
+        await queue.join(timeout=20)
+        assert limited.error == "TimeLimitExceeded: time limit 1.5 s"
+        assert late.error == "DeadlineExceeded: deadline, 2.5 s after the submit"
+        assert not any(map(alive, pids_in(pids)))  # what the late one had started
+
+
+async def test_what_had_not_begun_begins_once(tmp_path: Path) -> None:
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    (job_id,) = killed(journal, ("beat", [str(beats), 0.2], {}))  # as it is accepted
+    async with running(journal, on_restore="run") as queue:
+        job = queue[job_id]
+        await until(lambda: job.status.ended, 30)
+        assert job.status is JobStatus.completed, job.error
+    assert len(Beats(beats).pids) == 1
+
+
+async def test_a_stop_leaves_it_running_and_a_start_has_it_again(tmp_path: Path) -> None:
+    beats = tmp_path / "beats"
+    queue = await JobQueue(journal=tmp_path / "runs.db").start()
+    try:
+        from tests.crash.detached import beat
+
+        job: Job = queue.options(detached=True).submit_nowait(beat, str(beats), 3.0)
+        await until(lambda: (job.progress or 0) > 0)
+        moments = [time.monotonic()]
+        await queue.stop()
+        assert job.status is JobStatus.running
+        assert all(map(alive, Beats(beats).pids))
+        await queue.start()
+        count = await job
+        told = Beats(beats)
+        assert (told.count, len(told.pids)) == (count, 1)
+        assert told.gap_at(*moments) < GAP
+    finally:
+        await queue.close()
+
+
+@pytest.mark.usefixtures("loop_of_the_client")
+@pytest.mark.timeout(120)
+def test_a_kernel_that_is_killed_and_one_that_is_shut_down(tmp_path: Path) -> None:
+    """Real ones, as a notebook has them: the first is killed, the second shut down."""
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    lines = [
+        "from jobqueue_widget import JobQueue",
+        "from tests.crash.detached import beat",
+        f"queue = await JobQueue.open({str(journal)!r}).start()",
+    ]
+    begin = "\n".join(lines)
+    submit = f"job = queue.options(detached=True).submit_nowait(beat, {str(beats)!r}, 12.0)"
+    moments: list[float] = []
+    first = Kernel("7.4")
+    try:
+        first.run(begin)
+        first.run(submit)
+        wait_until(beats.exists, 20)
+        os.kill(first.value_of("__import__('os').getpid()"), signal.SIGKILL)
+        first.until_dead()
+    finally:
+        first.close()
+    second = Kernel("7.4")
+    try:
+        second.run(begin)
+        assert second.value_of("queue.jobs()[0].status.value") == "running"
+        wait_until(lambda: second.value_of("queue.jobs()[0].progress") > 0, 1.0)
+        moments.append(time.monotonic())
+        second.shut_down()
+    finally:
+        second.close()
+    third = Kernel("7.4")
+    try:
+        third.run(begin)
+        third.run("count = await queue.jobs()[0]")
+        told = Beats(beats)
+        assert third.value_of("count") == told.count
+        assert len(told.pids) == 1
+        assert told.gap_at(*moments) < GAP
+    finally:
+        third.close()
