@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from .._core import events as ev
 from .._core.jobs import JobRecord
+from .._runtime.engine_view import EngineView
 from ..child.detached.folder import STOP
 from ..workers.detached.folders import Folders
+from ..workers.unpacking import decode
 
 if TYPE_CHECKING:
     from .._core.stored import KeptResult
+    from .._runtime.storage.keeper import Keeper
     from .lazy_spec import RestoredSpec
+
+
+class Restored(EngineView, Protocol):
+    """What this uses of its engine besides."""
+
+    keeper: Keeper
 
 
 def drop_folders(
@@ -38,9 +48,35 @@ def drop_folders(
             folders.drop(job.id)
 
 
-def drop_left(folders: Folders, jobs: Mapping[str, JobRecord]) -> None:
-    """Remove what an earlier kernel had no time to remove."""
-    left = {job_id for job_id, _ in folders.listed()}
+def take_over(
+    engine: Restored,
+    note: Callable[[JobRecord], object],
+    folders: Folders,
+    with_value: Collection[str],
+) -> None:
+    """Read results that an earlier kernel had no time to write, and drop what it had not dropped.
+
+    Args:
+        engine: with the jobs of the journal.
+        note: has a job written anew; called under the lock.
+        folders: of its detached jobs.
+        with_value: ids of the jobs whose results the journal has.
+    """
+    jobs, kept = engine.state.jobs, set[str]()
+    for job_id, number in list(folders.listed()):
+        job = jobs.get(job_id)
+        if job is None or not job.status.ended or job.attempt != number or job_id in with_value:
+            continue
+        told = folders.attempt(job_id, number).outcome()
+        if told is None or told[0]["kind"] != "value":
+            continue
+        outcome = decode(*told)
+        engine.do(ev.ResultMoved(job, outcome.value))
+        engine.keeper.note_end(job, outcome)
+        with engine.lock.held:
+            note(job)
+        kept.add(job_id)
+    left = {job_id for job_id, _ in folders.listed()} - kept
     drop_folders(folders, jobs, [jobs[job_id] for job_id in left if job_id in jobs])
 
 

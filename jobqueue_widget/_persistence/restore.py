@@ -108,7 +108,8 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         engine.restore(restorer.events(), contents.forgotten, contents.cleared_to)
         _set_pause(engine, contents, on_restore)
         if isinstance(recorder.folders, Folders):
-            detached.drop_left(recorder.folders, engine.state.jobs)
+            have = contents.with_value or frozenset()
+            detached.take_over(engine, recorder.note_job, recorder.folders, have)
     except BaseException:
         engine.recorder = None
         journal.close()

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from jobqueue_widget import current_job
-from tests.crash.processes import wait_until
+from tests.crash.processes import alive, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 BEAT = 0.02
@@ -25,14 +27,15 @@ SUBMIT = """
 import asyncio, json, sys
 from jobqueue_widget import JobQueue
 from tests.crash import detached
-journal, told = sys.argv[1], json.loads(sys.argv[2])
+journal, told, end = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 
 async def main():
     queue = await JobQueue(journal=journal, max_running=4, cancel_timeout=1.0).start()
     for name, args, options in told:
         options = queue.options(detached=True, **options)
         print(options.submit_nowait(getattr(detached, name), *args).id, flush=True)
-    await asyncio.sleep(3600)
+    await asyncio.to_thread(sys.stdin.readline)
+    eval(end)
 
 asyncio.run(main())
 """
@@ -43,9 +46,10 @@ Told = tuple[str, list[Any], dict[str, Any]]
 class DyingKernel:
     """A process with a queue whose jobs are detached; `ids` of them, in order."""
 
-    def __init__(self, journal: Path, *jobs: Told) -> None:
+    def __init__(self, journal: Path, *jobs: Told, end: str = "None") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SUBMIT, str(journal), json.dumps(jobs)],
+            [sys.executable, "-c", SUBMIT, str(journal), json.dumps(jobs), end],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=REPOSITORY,
@@ -56,15 +60,17 @@ class DyingKernel:
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End it; it is gone when this returns."""
         self.process.send_signal(number)
-        self.process.wait(20)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self.finish()
+
+    def finish(self) -> None:
+        """Let it end by itself, unless it was killed; it is gone when this returns."""
+        self.process.communicate("\n", timeout=30)
 
 
 @contextlib.contextmanager
-def dying(journal: Path, *jobs: Told) -> Iterator[DyingKernel]:
-    """A kernel that is dead at the end in any case."""
-    kernel = DyingKernel(journal, *jobs)
+def dying(journal: Path, *jobs: Told, end: str = "None") -> Iterator[DyingKernel]:
+    """A kernel that is dead at the end in any case; `end` is how it ends by itself."""
+    kernel = DyingKernel(journal, *jobs, end=end)
     try:
         yield kernel
     finally:
@@ -127,3 +133,35 @@ class Beats:
             for before, after in itertools.pairwise(self._times)
             if any(after > moment - 0.1 and before < moment + 0.5 for moment in moments)
         )
+
+
+def marked(marks: str, kind: str, seconds: float) -> Any:
+    """Note that it has begun, do what its kind says, note that it returns."""
+    note(marks, "begun")
+    until, stubborn = time.monotonic() + seconds, kind == "stubborn"
+    while time.monotonic() < until:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            if not stubborn:
+                raise
+    note(marks, "done")
+    return bytes(20_000_000) if kind == "large" else kind
+
+
+def note(marks: str, word: str, job_id: str | None = None) -> None:
+    """Append a line, in one write."""
+    line = f"{word} {job_id or current_job().id}\n".encode()
+    fd = os.open(marks, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(fd, line)
+    os.close(fd)
+
+
+def processes_of(journal: Path) -> list[int]:
+    """The processes of detached jobs of this journal that live."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(part.startswith(f"{journal}.detached/") for part in process.cmdline()):
+                found.append(process.pid)
+    return [pid for pid in found if alive(pid)]
