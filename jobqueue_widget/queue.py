@@ -218,8 +218,14 @@ class JobQueue(
         await self._engine.life.stop(running, check_seconds("timeout", timeout))
 
     @to_be_awaited("await it")
-    async def close(self) -> None:
-        """Stop the queue for good: cancel pending jobs and refuse further submits. Idempotent."""
+    async def close(self, *, detached: Literal["leave", "cancel"] = "leave") -> None:
+        """Stop the queue for good: cancel pending jobs and refuse further submits. Idempotent.
+
+        Args:
+            detached: "cancel" ends jobs that would go on without this kernel.
+        """
+        if check_choice("detached", detached, ("leave", "cancel")) == "cancel":
+            await self._engine.life.end_detached()
         self._engine.life.refuse()
         await self.stop()
         self._engine.life.close()

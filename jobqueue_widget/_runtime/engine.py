@@ -92,7 +92,7 @@ class Engine:
         self.context = QueueContext(self, self.life, self.io, self.spool)
         self.main_executor: Executor | None = None  # what the queue was made for, if its user's
         self.recorder: Recorder | None = None
-        self._orphans = ""
+        self._orphans = self.left_behind = ""  # processes of earlier kernels; jobs that go on
         self.earlier_runs: frozenset[str] = frozenset()  # of kernels that had the journal before
         self.bugs = self.late_reports = self.odd_reports = 0  # bugs: events that did not fit
         self._numbers = itertools.count(1)
@@ -408,7 +408,8 @@ class Engine:
     def notice(self) -> str:
         """What the user must be told of the queue itself; "" if all is well."""
         of_journal = "" if self.recorder is None else self.recorder.notice
-        return ". ".join(text for text in (of_journal, self._orphans) if text)
+        found = (of_journal, self._orphans, self.left_behind)
+        return ". ".join(text for text in found if text)
 
     def set_orphans(self, text: str) -> None:
         """Tell of workers that an earlier kernel has left; "" if there are none."""

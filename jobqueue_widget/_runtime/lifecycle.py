@@ -44,6 +44,7 @@ class Driven(detached.Follows, Protocol):
     timers: Timers
     waiters: Waiters
 
+    def set_pause(self, reason: str | None) -> bool: ...
     def bind(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]: ...
     def end_run(self, run: Run, outcome: Outcome) -> None: ...
@@ -305,6 +306,15 @@ class Lifecycle:
         waiters, self._stop_waiters = self._stop_waiters, []
         for waiter in waiters:
             waiter.settle()
+
+    async def end_detached(self) -> None:
+        """End what needs no kernel; a queue that is not started is started for that."""
+        engine = self._engine
+        if self.phase != "closed" and len(detached.others(engine)) < len(engine.state.running):
+            if self.phase != "started":
+                engine.set_pause("the queue is closed")
+                await self.start_after_stop()
+            await detached.end_all(engine)
 
     def refuse(self) -> None:
         """Take no more jobs and do not start again."""

@@ -12,8 +12,9 @@ import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus
 from jobqueue_widget.testing import inspect
+from jobqueue_widget.widget.model import QueueSource
 from tests.conditions import until
-from tests.crash.detached import Beats, Told, dying
+from tests.crash.detached import Beats, Told, beat, dying, processes_of
 from tests.crash.processes import alive, pids_in, wait_until
 from tests.journals import running
 from tests.kernels import Kernel
@@ -140,8 +141,6 @@ async def test_a_stop_leaves_it_running_and_a_start_has_it_again(tmp_path: Path)
     beats = tmp_path / "beats"
     queue = await JobQueue(journal=tmp_path / "runs.db").start()
     try:
-        from tests.crash.detached import beat
-
         job: Job = queue.options(detached=True).submit_nowait(beat, str(beats), 3.0)
         await until(lambda: (job.progress or 0) > 0)
         moments = [time.monotonic()]
@@ -155,6 +154,60 @@ async def test_a_stop_leaves_it_running_and_a_start_has_it_again(tmp_path: Path)
         assert told.gap_at(*moments) < GAP
     finally:
         await queue.close()
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["None", "sys.exit(3)", "__import__('os')._exit(3)", "SIGTERM", "SIGHUP"],
+)
+async def test_however_a_kernel_ends_it_goes_on(tmp_path: Path, end: str) -> None:
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    with dying(journal, ("beat", [str(beats), 3.0], {}), end=end) as kernel:
+        await until(beats.exists)
+        moment = time.monotonic()
+        if end.startswith("SIG"):
+            kernel.kill(getattr(signal, end))
+        else:
+            kernel.finish()
+    async with running(journal) as queue:
+        job = queue[kernel.ids[0]]
+        assert job.status is JobStatus.running
+        count = await job
+    told = Beats(beats)
+    assert (told.count, len(told.pids)) == (count, 1)
+    assert told.gap_at(moment) < GAP
+
+
+async def test_a_queue_that_stops_says_what_goes_on_and_a_start_takes_it_back(
+    tmp_path: Path,
+) -> None:
+    queue = await JobQueue(journal=tmp_path / "runs.db", max_running=2).start()
+    jobs = [
+        queue.options(detached=True).submit_nowait(beat, str(tmp_path / name), 600)
+        for name in ("a", "b")
+    ]
+    await until(lambda: all(job.phase is None and job.progress for job in jobs))
+    await queue.stop()
+    assert QueueSource(queue).state()["summary"]["note"] == "2 jobs go on without this kernel"
+    await queue.start()
+    assert QueueSource(queue).state()["summary"]["note"] == ""
+    await queue.close(detached="cancel")
+    assert [job.status for job in jobs] == [JobStatus.cancelled] * 2
+    assert processes_of(tmp_path / "runs.db") == []
+
+
+async def test_close_leaves_them_unless_it_is_told_to_cancel(tmp_path: Path) -> None:
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    queue = await JobQueue(journal=journal).start()
+    queue.options(detached=True).submit_nowait(beat, str(beats), 600)
+    await until(beats.exists)
+    await queue.close()
+    (pid,) = processes_of(journal)
+    again = JobQueue(journal=journal)  # which is never started by its user
+    assert [job.status for job in again.jobs()] == [JobStatus.running]
+    await again.close(detached="cancel")
+    assert [job.status for job in again.jobs()] == [JobStatus.cancelled]
+    assert not alive(pid)
 
 
 @pytest.mark.usefixtures("loop_of_the_client")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from ..engine_view import EngineView
+from ..._core import events as ev
+from ..engine_view import EngineView, do_all
 from ..runner import Run, RunsJobs
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from ..dispatcher import Dispatcher
     from ..queue_resources import QueueResources
     from ..storage.spans import Spans
+    from ..waiting import Waiters
+FORCE_PATIENCE = 6.0  # seconds for what is forced to be gone, or to be told as still there
 
 
 class Follows(RunsJobs, EngineView, Protocol):
@@ -20,7 +23,9 @@ class Follows(RunsJobs, EngineView, Protocol):
 
     dispatcher: Dispatcher
     resources: QueueResources
+    left_behind: str
     runs: dict[str, Run]
+    waiters: Waiters
     spans: Spans
 
 
@@ -36,6 +41,7 @@ def others(engine: EngineView) -> list[JobRecord]:
 
 def follow_all(engine: Follows) -> None:
     """Follow what runs and has no run here: since a restore, or since a stop. Owner loop."""
+    engine.left_behind = ""
     for job in list(engine.state.running.values()):
         if not goes_on(job) or job.id in engine.runs:
             continue
@@ -52,13 +58,29 @@ def follow_all(engine: Follows) -> None:
         run.adopt(executor)
 
 
-def leave_all(engine: Follows) -> list[JobRecord]:
-    """Let all go on that needs no kernel; return what does."""
+async def end_all(engine: Follows) -> None:
+    """Cancel all that needs no kernel, and wait until it is gone, or could not be ended."""
+    jobs = [job for job in list(engine.state.running.values()) if goes_on(job)]
+    grace = engine.settings.cancel_timeout
+    do_all(engine, (ev.CancelRequested(job, False, grace, "queue closed") for job in jobs))
+    await engine.waiters.until_ended(jobs, engine.monotonic() + grace + FORCE_PATIENCE)
+
+
+def leave_all(engine: Follows) -> None:
+    """Let all go on that needs no kernel, and say so."""
     with engine.lock.held:
         runs = [run for run in engine.runs.values() if goes_on(run.job)]
         for run in runs:
             del engine.runs[run.job_id]
             engine.spans.end(run.job, run.lane, run.attempt, None, engine.now())
+        engine.left_behind = sentence(len(runs))
     for run in runs:
         run.leave()
-    return [run.job for run in runs]
+
+
+def sentence(count: int) -> str:
+    """Tell the user of jobs that go on; "" if there are none."""
+    if not count:
+        return ""
+    who = "1 job goes" if count == 1 else f"{count} jobs go"
+    return f"{who} on without this kernel"
