@@ -14,7 +14,7 @@ from ..workers.detached.folders import Folders
 from ..workers.unpacking import decode
 
 if TYPE_CHECKING:
-    from .._core.stored import KeptResult
+    from .._core.stored import KeptResult, StoredState
     from .._runtime.storage.keeper import Keeper
     from .lazy_spec import RestoredSpec
 
@@ -46,6 +46,14 @@ def drop_folders(
     for job in found:
         if job.spec.options.detached and job.status.ended and not job.lane_taken:
             folders.drop(job.id)
+
+
+def written(
+    jobs: Iterable[JobRecord], states: Iterable[StoredState], to_come: Collection[str]
+) -> list[JobRecord]:
+    """List the jobs whose ends were written whole: others have ended since, or lack results."""
+    pairs = zip(jobs, states, strict=True)
+    return [job for job, state in pairs if state.ended_number and job.id not in to_come]
 
 
 def take_over(

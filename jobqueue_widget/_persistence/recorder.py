@@ -21,7 +21,7 @@ from .._threads.locks import Lock
 from ..errors import JournalError
 from . import renewal
 from . import watch as journal_watch
-from .detached import drop_folders
+from .detached import drop_folders, written
 from .warnings import warn
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class Recorder:
         for job in dirty:
             codec.written(job)
         to_come = {job.id for job in heavy}
-        drop_folders(self.folders, engine.state.jobs, dirty.keys() - set(heavy), results)
+        drop_folders(self.folders, engine.state.jobs, written(dirty, states, to_come), results)
         for job_id, result in changes.results:
             if job_id not in to_come:
                 engine.keeper.note_written(job_id, result.form == "pickle")

@@ -123,6 +123,13 @@ class Place:
             return False
         return True
 
+    def close(self) -> None:
+        """Let go of the files, in a process that goes on."""
+        for fd in (self._report, self._room):
+            if fd >= 0:
+                os.close(fd)
+        self._report = self._room = -1
+
     def _path(self, name: str) -> str:
         return os.path.join(self._folder, name)
 
@@ -146,7 +153,9 @@ class Place:
 
     def _write(self, name: str, parts: Parts) -> None:
         new = self._path(f"{name}.new")
-        os.makedirs(self._folder, 0o700, exist_ok=True)  # somebody may have removed it
+        for folder in (os.path.dirname(self._folder), self._folder):
+            with contextlib.suppress(FileExistsError):  # else somebody has removed it
+                os.mkdir(folder, 0o700)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new)
         write_new(new, [seal_of(self._key, parts), *parts])

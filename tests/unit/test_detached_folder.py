@@ -1,0 +1,300 @@
+"""The folder of a detached job: torn, missing, duplicated, reordered and foreign files."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobqueue_widget._core.jobs import COMPLETED, RUNNING, JobFailure, JobRecord
+from jobqueue_widget._core.spec import JobOptions, JobSpec
+from jobqueue_widget._core.stored import StoredState
+from jobqueue_widget._persistence.detached import drop_folders, written
+from jobqueue_widget.child import wire
+from jobqueue_widget.child.detached import folder as protocol
+from jobqueue_widget.workers.detached.folders import Attempt, FolderError, Folders
+from jobqueue_widget.workers.detached.follower import GONE, NOT_BEGUN, Follower
+from jobqueue_widget.workers.task import Task
+
+ID = "0123abcd-0000-8000-8000-000000000001"
+
+
+def seal(*parts: bytes) -> bytes:
+    return protocol.seal_of(b"the user's key", parts)
+
+
+class NoThread:
+    """Calls at once, and later never: each look is the test's."""
+
+    def call(self, callback: Callable[..., object], *args: object) -> None:
+        callback(*args)
+
+    def call_later(
+        self, seconds: float, callback: Callable[..., object], *args: object
+    ) -> Callable[[], None]:
+        return lambda: None
+
+    def watch(self, fd: int, on_readable: Callable[[], object]) -> None: ...
+    def watch_writable(self, fd: int, on_writable: Callable[[], object] | None) -> None: ...
+    def unwatch(self, fd: int) -> None: ...
+
+
+class Told(Task):
+    """Notes what it is told, as plain values."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.failure: JobFailure | None = None
+
+    def on_starting(self) -> None: ...
+    def on_started(self) -> None:
+        self.heard.append("ready")
+
+    def on_progress(self, fraction: object, message: object) -> None:
+        self.heard.append((fraction, message))
+
+    def on_metrics(self, points: Any) -> None:
+        self.heard.append(dict(points))
+
+    def on_log(self, data: bytes) -> None:
+        self.heard.append(bytes(data))
+
+    def on_output(self, told: dict[str, Any], body: bytes) -> None:
+        self.heard.append((told, body))
+
+    def on_returned(self, told: object) -> None:
+        self.heard.append(told)
+
+    def on_end(self, meta: dict[str, Any], parts: Any) -> bool:
+        raise AssertionError("an end was believed that is not sealed")
+
+    def on_free(self) -> None: ...
+    def on_death(self, failure: JobFailure) -> None:
+        self.failure = failure
+
+    def on_not_started(self, failure: JobFailure) -> None:
+        self.failure = failure
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return Folders(tmp_path / "runs.db.detached", seal)
+
+
+def full(attempt: Attempt) -> None:
+    """A folder as a job leaves it that has told of everything and returned."""
+    attempt.make()
+    place = protocol.Place(str(attempt.folder), attempt.key)
+    assert place.begin({"job": ID, "attempt": 1, "run": "r", "grace": 1.0})
+    place.report(b'[0.5, "half"]')
+    frames = [
+        wire.frame(wire.READY, 0, [b"{}"]),
+        wire.frame(wire.METRICS, 1, [b'{"loss": [[0.0, 1.0]]}']),
+        wire.frame(wire.RETURNED, 1, [b'{"type": "int", "noticed": false}']),
+    ]
+    (attempt.folder / protocol.FRAMES).write_bytes(b"".join(b"".join(one) for one in frames))
+    (attempt.folder / protocol.LOG).write_bytes(b"printed\n")
+    place.tell({"kind": "value", "plain": True}, [b"\x80\x05K*."])
+    place.close()
+
+
+def followed(attempt: Attempt) -> Told:
+    """What is told of a folder whose process is gone."""
+    told = Told()
+    follower = Follower(NoThread(), attempt, told)
+    follower.find()
+    assert follower.gone
+    assert told.failure is not None
+    return told
+
+
+def test_all_that_was_written_is_read_and_the_outcome_is_proved(folders: Folders) -> None:
+    attempt = folders.attempt(ID, 1)
+    full(attempt)
+    told = followed(attempt)
+    assert "ready" in told.heard
+    assert b"printed\n" in told.heard
+    assert (0.5, "half") in told.heard
+    meta, parts = attempt.outcome() or ({}, [])
+    assert (meta, [*map(bytes, parts)]) == ({"kind": "value", "plain": True}, [b"\x80\x05K*."])
+
+
+def test_no_other_key_attempt_or_journal_proves_it(folders: Folders, tmp_path: Path) -> None:
+    attempt = folders.attempt(ID, 1)
+    full(attempt)
+    others = [
+        folders.attempt(ID, 2),
+        folders.attempt(ID.replace("1", "2"), 1),
+        Folders(tmp_path / "other", seal).attempt(ID, 1),
+        Folders(folders.root, lambda *parts: seal(b"another", *parts)).attempt(ID, 1),
+    ]
+    assert len({one.id for one in (attempt, *others)}) == 5
+    for other in others:
+        outcome = Attempt(attempt.folder, other.id, other.key).outcome()
+        assert outcome is not None
+        assert outcome[0]["kind"] == "error"
+        assert "cannot be believed" in outcome[0]["message"]
+
+
+@pytest.mark.parametrize("round_", range(40))
+def test_whatever_stands_in_it_nothing_is_raised_and_only_what_is_sealed_is_believed(
+    folders: Folders, round_: int, seed: int
+) -> None:
+    """Files cut, doubled, shuffled, changed, or with a link, a folder or a pipe in their place."""
+    dice = random.Random(f"{seed} {round_}")
+    attempt = folders.attempt(ID, 1)
+    full(attempt)
+    original = attempt.outcome()
+    hostile = [wire.frame(kind, 1, [b"\x80\x05K\x01."]) for kind in (wire.END, wire.VALUE)]
+    for name in dice.sample(sorted(os.listdir(attempt.folder)), dice.randint(1, 4)):
+        path = attempt.folder / name
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        at, other = sorted((dice.randint(0, len(data)), dice.randint(0, len(data))))
+        harm = dice.randrange(8)
+        path.unlink()
+        if harm == 0:
+            path.write_bytes(data[:at])
+        elif harm == 1:
+            path.write_bytes(data + data)
+        elif harm == 2:
+            path.write_bytes(data[at:other] + data[:at] + data[other:])
+        elif harm == 3:
+            path.write_bytes(data[:at] + dice.randbytes(9) + data[at:])
+        elif harm == 4:
+            path.symlink_to("/etc/passwd")
+        elif harm == 5:
+            path.mkdir()
+        elif harm == 6:
+            os.mkfifo(path)
+        else:
+            path.write_bytes(b"".join(dice.choice(hostile)) + data)
+    (attempt.folder / "foreign").write_bytes(dice.randbytes(50))
+    told = followed(attempt)
+    assert all(type(one) in (str, tuple, dict, bytes) for one in told.heard)
+    assert not any(b"root:" in one for one in told.heard if isinstance(one, bytes))
+    outcome = attempt.outcome()
+    assert outcome is None or outcome == original or outcome[0]["type"] == "Unreadable"
+    attempt.drop()
+    assert not attempt.folder.exists()
+    assert Path("/etc/passwd").exists()
+
+
+def test_one_process_begins_or_a_kernel_withdraws_never_both(folders: Folders) -> None:
+    attempt = folders.attempt(ID, 1)
+    attempt.make()
+    told = followed(attempt)
+    assert told.failure == JobFailure("WorkerDied", NOT_BEGUN)
+    late = protocol.Place(str(attempt.folder), attempt.key)
+    assert not late.begin({})
+    late.close()
+    assert attempt.withdraw(), "it is remembered"
+    attempt.make()
+    place = protocol.Place(str(attempt.folder), attempt.key)
+    assert place.begin({})
+    place.close()
+    assert not attempt.withdraw()
+    assert followed(attempt).failure == JobFailure("WorkerDied", GONE)
+
+
+def test_a_claim_of_another_process_is_not_believed(folders: Folders) -> None:
+    attempt = folders.attempt(ID, 1)
+    full(attempt)
+    for pid in (os.getpid(), 1, 0, -1, True, "1", 2**40, None):
+        claim = {"version": protocol.VERSION, "pid": pid}
+        (attempt.folder / protocol.CLAIM).write_text(json.dumps(claim))
+        assert attempt.process() is None
+
+
+def test_a_newer_version_is_left_alone(folders: Folders) -> None:
+    attempt = folders.attempt(ID, 1)
+    full(attempt)
+    (attempt.folder / protocol.CLAIM).write_text(json.dumps({"version": 2, "pid": os.getpid()}))
+    assert attempt.told(protocol.CLAIM) == {}
+
+
+def test_a_folder_that_is_open_to_others_is_refused(folders: Folders, tmp_path: Path) -> None:
+    folders.root.mkdir(mode=0o755)
+    with pytest.raises(FolderError, match="chmod 700"):
+        folders.attempt(ID, 1).make()
+    folders.root.rmdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    folders.root.symlink_to(elsewhere)
+    with pytest.raises(FolderError, match="is no folder"):
+        folders.attempt(ID, 1).make()
+    assert list(folders.listed()) == []
+
+
+def test_only_names_of_ours_are_removed(folders: Folders) -> None:
+    full(folders.attempt(ID, 1))
+    full(folders.attempt(ID, 2))
+    strange = folders.root / "notes"
+    strange.mkdir()
+    assert list(folders.listed()) == [(ID, 1), (ID, 2)]
+    folders.drop(ID)
+    assert os.listdir(folders.root) == ["notes"]
+    strange.rmdir()
+    folders.drop(ID)
+
+
+def test_a_full_disk_costs_the_value_and_not_the_end(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = folders.attempt(ID, 1)
+    attempt.make()
+    place = protocol.Place(str(attempt.folder), attempt.key)
+    place.begin({})
+
+    def no_room(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(protocol, "write_new", no_room)
+    place.tell({"kind": "value", "plain": True}, [bytes(1_000_000)])
+    place.close()
+    outcome = attempt.outcome()
+    assert outcome is not None
+    assert outcome[0]["kind"] == "value"
+    assert "No space left" in outcome[0]["lost"]["reason"]
+
+
+def test_a_folder_that_was_removed_is_made_again_for_the_outcome(folders: Folders) -> None:
+    attempt = folders.attempt(ID, 1)
+    attempt.make()
+    place = protocol.Place(str(attempt.folder), attempt.key)
+    place.begin({})
+    shutil.rmtree(folders.root)
+    place.tell({"kind": "value", "plain": True}, [b"N."])
+    place.close()
+    outcome = attempt.outcome()
+    assert outcome is not None
+    assert outcome[0]["kind"] == "value"
+    assert attempt.folder.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_goes_only_when_the_end_of_its_job_was_written(folders: Folders) -> None:
+    """Its state may be from before its end, or its result still to come."""
+    full(folders.attempt(ID, 1))
+    options = JobOptions(detached=True)
+    job = JobRecord(JobSpec(ID, "function", len, "len", options=options), 0, 1, 0.0)
+    job.status = COMPLETED
+    before = state_of(job, RUNNING.value, None)
+    after = state_of(job, COMPLETED.value, 1)
+    for states, to_come in (([before], set[str]()), ([after], {ID})):
+        drop_folders(folders, {ID: job}, written([job], states, to_come))
+        assert list(folders.listed()) == [(ID, 1)]
+    drop_folders(folders, {ID: job}, written([job], [after], set()))
+    assert not folders.root.exists()
+
+
+def state_of(job: JobRecord, status: str, ended: int | None) -> StoredState:
+    found = dict.fromkeys(StoredState._fields)
+    told = {"number": job.number, "id": job.id, "status": status, "ended_number": ended}
+    return StoredState(**{**found, **told})  # type: ignore[arg-type]
