@@ -41,12 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("journal", help='the file that JobQueue(journal="runs.db") was given')
     parser.add_argument("--follow", action="store_true", help="go on, a line for each change")
     parser.add_argument("--status", choices=STATUSES, help="only jobs of this status")
+    parser.add_argument("--cancel", metavar="ID", help="end a detached job, with no kernel there")
     parser.add_argument("--json", action="store_true", help="one JSON object per job, with logs")
     given = parser.parse_args(arguments)
     try:
         with ReadOnly(given.journal) as journal:
             show = _as_json if given.json else _as_rows
-            if given.follow:
+            if given.cancel:
+                _say(journal.cancel(given.cancel))
+            elif given.follow:
                 _follow(journal, given.status, show)
             else:
                 _table(_chosen(journal.records(), given.status), show, head=not given.json)
@@ -165,11 +168,12 @@ def _table(
 def _follow(
     journal: ReadOnly, status: str | None, show: Callable[[list[JournalRecord]], list[str]]
 ) -> None:
-    seen: dict[str, tuple[str, int]] = {}
+    seen: dict[str, tuple[str, int, str]] = {}
     for records in journal.follow():
+        now = {one.id: (one.status, one.attempt, one.running_message) for one in records}
         chosen = _chosen(records, status)
-        new = [one for one in chosen if seen.get(one.id) != (one.status, one.attempt)]
-        seen |= {record.id: (record.status, record.attempt) for record in new}
+        new = [one for one in chosen if seen.get(one.id) != now[one.id]]
+        seen |= {record.id: now[record.id] for record in new}
         sys.stdout.writelines(f"{line}\n" for line in show(new))
         sys.stdout.flush()
 

@@ -8,13 +8,14 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..._core.stored import Contents, StoredRequest, StoredState
 from ..._runtime.storage.data_frame import data_frame
 from ...errors import JournalError
+from .alone import Alone, Found
 from .beside import check_files
 from .held import Shield
 from .lock import is_in_use
@@ -51,6 +52,11 @@ class JournalRecord:
     where: str | None
     retry_of: str | None
     log: str
+
+    @property
+    def running_message(self) -> str:
+        """What a job says while it runs; "" at any other time."""
+        return self.message if self.status == "running" else ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -95,6 +101,8 @@ class ReadOnly:
         check_files(self.path, to_write=False)
         self._shield = Shield(self.path)
         self._connection = self._open()
+        self.alone = Alone(self.path)
+        self._goes_on = False  # a detached job, as of the last reading
         self._shield.lift()
 
     def _open(self) -> sqlite3.Connection:
@@ -146,10 +154,27 @@ class ReadOnly:
                 f"the journal {str(self.path)!r} cannot be read{damaged}: {error}"
             ) from error
         gone = not is_in_use(self.path)
-        return JournalRecords(
-            _record(request, state, logs, results, contents, gone)
-            for request, state in contents.jobs
-        )
+        self._goes_on = False
+        records = JournalRecords()
+        for request, state in contents.jobs:
+            found = self.alone.look(request, state)
+            self._goes_on = self._goes_on or (found is not None and found.status == "running")
+            records.append(_record(request, state, logs, results, contents, gone, found))
+        return records
+
+    def cancel(self, name: str) -> str:
+        """End a detached job, named by the beginning of its id; return how that went. Blocks.
+
+        Raises:
+            JournalError: a kernel has the journal, no such job runs, or it cannot be asked.
+        """
+        if is_in_use(self.path):
+            raise JournalError("a kernel has this journal: cancel the job there")
+        jobs = read_contents(self._connection).jobs
+        named = [pair for pair in jobs if pair[0].id.startswith(name)]
+        if len(named) != 1:
+            raise JournalError(f"{len(named)} jobs have an id that begins with {name!r}")
+        return self.alone.cancel(*named[0], "cancelled without a kernel")
 
     def _column(self, query: str, wanted: type[_Column]) -> dict[str, _Column]:
         rows = self._connection.execute(query)
@@ -161,7 +186,7 @@ class ReadOnly:
         while True:
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
             in_use = is_in_use(self.path)
-            if seen != (version, in_use):
+            if seen != (version, in_use) or self._goes_on:
                 seen = (version, in_use)
                 yield self.records()
             time.sleep(POLL)
@@ -174,12 +199,15 @@ def _record(
     results: dict[str, str],
     contents: Contents,
     gone: bool,
+    found: Found | None,
 ) -> JournalRecord:
     options = _loaded(request.options)
     label, tags = options.get("label"), options.get("tags")
-    failure = _loaded(state.failure or "{}")
-    status, ended = state.status, state.completed_at
-    if status == "running" and gone:  # shown as it will be restored
+    failure: Mapping[str, Any] = _loaded(state.failure or "{}")
+    status, ended, message = state.status, state.completed_at, state.message
+    if found is not None:
+        status, message, failure, ended = found
+    elif status == "running" and gone:  # shown as it will be restored
         status = "cancelled" if state.asked else "failed"
         failure = {"type_name": "KernelDied", "message": "interrupted by kernel exit"}
         seen = contents.sessions[-1].seen_at if contents.sessions else 0.0
@@ -197,7 +225,7 @@ def _record(
         created_at=request.created_at,
         started_at=state.started_at,
         completed_at=ended,
-        message=state.message,
+        message=message,
         error=_joined(failure) if status == "failed" else None,
         cancel_reason=_reason(state, failure) if status == "cancelled" else None,
         traceback="".join(_texts([failure.get("traceback")])),
@@ -209,7 +237,7 @@ def _record(
     )
 
 
-def _reason(state: StoredState, failure: dict[str, Any]) -> str:
+def _reason(state: StoredState, failure: Mapping[str, Any]) -> str:
     """Return the reason that `job.cancel_reason` would give."""
     raised = "" if failure.get("type_name") == "JobCancelled" else _joined(failure)
     return state.cancel_reason or raised or "cancelled"
@@ -223,7 +251,7 @@ def _loaded(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _joined(failure: dict[str, Any]) -> str:
+def _joined(failure: Mapping[str, Any]) -> str:
     return ": ".join(filter(None, _texts([failure.get("type_name"), failure.get("message")])))
 
 

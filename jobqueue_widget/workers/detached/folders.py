@@ -81,6 +81,13 @@ class Attempt:
         os.close(fd)
         return -1
 
+    def changed_at(self, name: str) -> float | None:
+        """Return when a file was written, in epoch seconds; None if there is none."""
+        try:
+            return os.lstat(self.folder / name).st_mtime
+        except OSError:
+            return None
+
     def read(self, name: str, most: int = MOST_JSON) -> bytes:
         """Read the beginning of a file; empty if there is none."""
         fd = self.open(name)
