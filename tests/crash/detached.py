@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from jobqueue_widget import current_job
+from jobqueue_widget import JobGroup, JobQueue, current_job
 from tests.crash.processes import alive, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -165,3 +165,32 @@ def processes_of(journal: Path) -> list[int]:
             if any(part.startswith(f"{journal}.detached/") for part in process.cmdline()):
                 found.append(process.pid)
     return [pid for pid in found if alive(pid)]
+
+
+MAP = """
+import asyncio, sys
+from jobqueue_widget import JobQueue
+from tests.crash import detached
+journal, folder = sys.argv[1:]
+
+async def main():
+    queue = await JobQueue(journal=journal, max_running=2, detached=True).start()
+    detached.map_all(queue, folder)
+    await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
+
+
+def map_all(queue: JobQueue, folder: str) -> JobGroup:
+    """What a notebook's cell would submit, at each run of it."""
+    items = range(5)
+    return queue.options(key="{number}", group="sweep").map(wait_for_go, [folder] * 5, items)
+
+
+def wait_for_go(folder: str, number: int) -> int:
+    """Note that it has begun; end when it may."""
+    with open(f"{folder}/begun", "a") as file:
+        file.write(f"{number}\n")
+    wait_until(Path(folder, f"go {number}").exists, 60)
+    return number

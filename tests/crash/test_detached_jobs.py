@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from jobqueue_widget import Job, JobQueue, JobStatus
 from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.model import QueueSource
 from tests.conditions import until
-from tests.crash.detached import Beats, Told, beat, dying, processes_of
+from tests.crash.detached import MAP, REPOSITORY, Beats, Told, beat, dying, map_all, processes_of
 from tests.crash.processes import alive, pids_in, wait_until
 from tests.journals import running
 from tests.kernels import Kernel
@@ -208,6 +210,31 @@ async def test_close_leaves_them_unless_it_is_told_to_cancel(tmp_path: Path) -> 
     await again.close(detached="cancel")
     assert [job.status for job in again.jobs()] == [JobStatus.cancelled]
     assert not alive(pid)
+
+
+async def test_run_all_again_adopts_what_runs_returns_what_is_done_and_submits_the_rest(
+    tmp_path: Path,
+) -> None:
+    journal, begun = tmp_path / "runs.db", tmp_path / "begun"
+    (tmp_path / "go 0").touch()
+    command = [sys.executable, "-c", MAP, str(journal), str(tmp_path)]
+    kernel = subprocess.Popen(command, cwd=REPOSITORY)  # noqa: ASYNC220
+    try:
+        wait_until(lambda: begun.exists() and len(begun.read_text().split()) == 3, 30)
+    finally:
+        kernel.kill()
+        kernel.wait()
+    async with running(journal, max_running=2, detached=True) as queue:
+        again = map_all(queue, str(tmp_path))
+        assert [job.status.value for job in again] == [
+            *("completed", "running", "running", "pending", "pending"),
+        ]
+        assert len(queue) == 5, "one was submitted twice"
+        for number in range(1, 5):
+            (tmp_path / f"go {number}").touch()
+        assert await again == [0, 1, 2, 3, 4]
+        inspect(queue).validate()
+    assert sorted(begun.read_text().split()) == ["0", "1", "2", "3", "4"]
 
 
 @pytest.mark.usefixtures("loop_of_the_client")
