@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import Job, JobQueue, JobStatus
+from jobqueue_widget.__main__ import main
+from jobqueue_widget._persistence.lazy_spec import JournalReader
+from jobqueue_widget.errors import JournalInUseError
 from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.model import QueueSource
 from tests.conditions import until
@@ -235,6 +241,77 @@ async def test_run_all_again_adopts_what_runs_returns_what_is_done_and_submits_t
         assert await again == [0, 1, 2, 3, 4]
         inspect(queue).validate()
     assert sorted(begun.read_text().split()) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_restart_of_the_machine_is_told(tmp_path: Path) -> None:
+    """Another boot, and its process is gone: as if the machine had been started again."""
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    (job_id,) = killed(journal, ("beat", [str(beats), 600], {}), after=beats.exists)
+    for pid in processes_of(journal):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not processes_of(journal), 10)
+    claim = folder_of(journal) / f"{job_id}.1" / "claim"
+    told = json.loads(claim.read_text())
+    assert told["birth"] is not None
+    claim.write_text(json.dumps({**told, "birth": ["another boot", 1]}))
+    async with running(journal) as queue:
+        job = queue[job_id]
+        await until(lambda: job.status.ended)
+        assert str(job.error).endswith("without a word: this machine was started again meanwhile")
+        assert queue.retry(job).cancel()
+
+
+async def test_a_folder_that_is_deleted_costs_what_it_has_told(tmp_path: Path) -> None:
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    (job_id,) = killed(journal, ("beat", [str(beats), 4.0], {}), after=beats.exists)
+    shutil.rmtree(folder_of(journal))
+    async with running(journal) as queue:
+        job = queue[job_id]
+        await asyncio.sleep(0)
+        assert job.status is JobStatus.running
+        count = await job
+        assert count == Beats(beats).count
+    assert not folder_of(journal).exists()
+
+
+async def test_one_that_is_killed_while_its_kernel_is_there_has_failed_and_is_retried(
+    tmp_path: Path,
+) -> None:
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    async with running(journal, detached=True) as queue:
+        job = queue.options(retries=1, backoff=0).submit_nowait(beat, str(beats), 2.0)
+        await until(beats.exists)
+        (first,) = processes_of(journal)
+        os.kill(first, signal.SIGKILL)
+        await job
+        assert job.attempt == 2
+    assert len(Beats(beats).pids) == 2
+
+
+def test_a_second_kernel_is_refused_the_journal_and_leaves_the_job_alone(tmp_path: Path) -> None:
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    with dying(journal, ("beat", [str(beats), 600], {})) as kernel:
+        wait_until(beats.exists, 30)
+        with pytest.raises(JournalInUseError):
+            JobQueue(journal=journal)
+        (pid,) = processes_of(journal)
+        kernel.kill()
+    assert processes_of(journal) == [pid]
+    assert main([str(journal), "--cancel", kernel.ids[0]]) == 0
+
+
+async def test_code_of_another_python_is_not_run_again_and_its_job_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next kernel has another version: it cannot run the function, and need not."""
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    options = {"retries": 3}
+    (job_id,) = killed(journal, ("beat", [str(beats), 3.0], options), after=beats.exists)
+    monkeypatch.setattr(JournalReader, "why_lost", lambda *_: "code of another Python")
+    async with running(journal) as queue:
+        job = queue[job_id]
+        assert job.status is JobStatus.running
+        assert await job == Beats(beats).count
 
 
 @pytest.mark.usefixtures("loop_of_the_client")

@@ -115,6 +115,11 @@ class Attempt:
         found_ones = filter(None, map(self._if_ours, sorted(pids)))
         return next((one for one in found_ones if _leads(one.pid)), None)
 
+    def is_of_another_boot(self) -> bool:
+        """True if the machine was started again since the attempt was claimed."""
+        claimed, now = self.told(protocol.CLAIM).get("birth"), protocol.birth_of(os.getpid())
+        return isinstance(claimed, list) and now is not None and claimed[:1] != [now[0]]
+
     def _if_ours(self, pid: int) -> psutil.Process | None:
         try:
             process = psutil.Process(pid)
