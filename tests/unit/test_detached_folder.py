@@ -187,6 +187,19 @@ def test_whatever_stands_in_it_nothing_is_raised_and_only_what_is_sealed_is_beli
     assert Path("/etc/passwd").exists()
 
 
+def test_a_disk_that_fails_keeps_nobody_from_seeing_the_end(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = folders.attempt(ID, 1)
+    full(attempt)
+
+    def fails(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("jobqueue_widget.workers.detached.follower.os.read", fails)
+    assert followed(attempt).failure == JobFailure("WorkerDied", GONE)
+
+
 def test_one_process_begins_or_a_kernel_withdraws_never_both(folders: Folders) -> None:
     attempt = folders.attempt(ID, 1)
     attempt.make()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from ..pipes import READ_SIZE, FrameReader
 from ..process import KILL_PATIENCE, SWEEP_INTERVAL, TERM_GRACE, TRY_LATER
 from ..task import Task
 from .folders import Attempt
+
+logger = logging.getLogger(__name__)
 
 SCRIPT = Path(__file__).parents[2] / "child" / "detached" / "worker.py"
 RUN_VARIABLE = "JOBQUEUE_DETACHED_RUN"
@@ -150,16 +153,19 @@ class Follower(PipedWorker):
     def _look(self) -> None:
         if self.gone or self._ending:
             return
-        self._read_all()
+        self._read_all(self._read_log)
         if self._process is None or (self._pidfd < 0 and not is_alive(self._process)):
             self._on_exit()
         else:
             self._io.call_later(LOOK_SECONDS, self._look)
 
-    def _read_all(self) -> None:
-        self._read_report()
-        self._read_frames()
-        self._read_log()
+    def _read_all(self, read_log: Callable[[], object]) -> None:
+        """Read what has come; a disk that fails keeps nobody from seeing the end."""
+        for read in (self._read_report, self._read_frames, read_log):
+            try:
+                read()
+            except OSError as error:
+                logger.debug("what job %s tells cannot be read: %s", self.attempt.folder, error)
 
     def _read_report(self) -> None:
         data = self.attempt.read(protocol.PROGRESS_FILE)
@@ -265,9 +271,7 @@ class Follower(PipedWorker):
         if self._end_what_is_left():
             self._io.call_later(SWEEP_INTERVAL, self._sweep)
             return
-        self._read_frames()
-        self._drain_log()
-        self._read_report()
+        self._read_all(self._drain_log)
         self._finish()
 
     def _end_what_is_left(self) -> int:
