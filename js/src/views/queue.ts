@@ -132,7 +132,8 @@ export class QueueView {
     this.#lists.refresh();
     this.#rows.follow();
     this.#rows.render(); // first: it reads where things stand, and nothing is written yet
-    this.node.classList.toggle("jqw-full", this.#rows.height >= this.#most);
+    const isFull = !this.#isTimeline && this.#rows.height >= this.#most;
+    this.node.classList.toggle("jqw-full", isFull);
     this.#toolbar.update();
     this.#away.update();
     this.#banner.update();
