@@ -3,7 +3,7 @@
 import { cleanRow, LISTS, type Part, type Row } from "../protocol";
 import { active, attr, css, div, h, show } from "../ui/dom";
 import { commandOf, takesText, type Command } from "../ui/keys";
-import { ROW } from "../ui/list";
+import { ROW, TWO_LINES } from "../ui/list";
 import { Away } from "./away";
 import { Banner } from "./banner";
 import type { Context } from "./context";
@@ -20,8 +20,8 @@ import { TimelineView } from "./timeline/timeline";
 import { Toolbar } from "./toolbar";
 
 const WIDE = 720; // px of usual letters from which details stand at the side
+const NARROW = 500; // px of usual letters below which a row has two lines
 const USUAL_LETTER = 13; // px
-const NARROW = 420; // px of usual letters, up to which what stands above the list takes many lines
 const FOR_THEM = 130; // px that such a view may be higher
 
 export class QueueView {
@@ -106,7 +106,11 @@ export class QueueView {
     const scale = Math.max(1, letter / USUAL_LETTER);
     this.#rows.width = width / scale;
     this.#rows.wide = this.#rows.width >= WIDE;
-    this.#rows.row = Math.round(ROW * scale);
+    const isNarrow = this.#rows.width < NARROW;
+    this.node.classList.toggle("jqw-two", isNarrow);
+    this.#rows.head = Math.round(ROW * scale);
+    this.#rows.row = isNarrow ? Math.round(TWO_LINES * scale) : this.#rows.head;
+    this.node.style.setProperty("--jqw-head", `${this.#rows.head}px`);
     this.node.style.setProperty("--jqw-row", `${this.#rows.row}px`);
     this.#fit();
     this.context.invalidate();
@@ -122,6 +126,7 @@ export class QueueView {
       this.#picks.clear();
       this.#timeline.reset();
       this.#away.reset();
+      this.context.common.reset();
       this.#looked = null;
       this.#ended = new Set(store.history.map((row) => row.id));
     }
@@ -188,7 +193,7 @@ export class QueueView {
 
   /** How high the view is at most, in px. */
   get #most(): number {
-    const more = this.#chosen === HEIGHT && this.#rows.width <= NARROW;
+    const more = this.#chosen === HEIGHT && this.#rows.width < NARROW;
     return this.#chosen + (more ? FOR_THEM : 0);
   }
 

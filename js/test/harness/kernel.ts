@@ -9,6 +9,7 @@ export function makeRow(id: string, given: Partial<Row> = {}): Row {
   return {
     ...columnsOf({ id, title: "whisper", name: "whisper" }),
     created_at: Date.now() / 1000 - 600, progress: -1, can_kill: true,
+    ...(given.title === undefined ? {} : { name: given.title }),
     ...given,
   };
 }
