@@ -298,6 +298,7 @@ def test_jobs_are_sorted_by_start_duration_or_a_metric(opened: Opener) -> None:
         ["Order", "Start", "Duration", "Memory", "loss", "<b>accuracy"]
     )
     by.select_option("Start")
+    page.wait_for_function("kernel.sent.some((message) => message.op === 'list')")
     finished = section(page, "Finished").get_by_role("row")
     expect(finished.first).to_have_attribute("data-job-id", "h1")
     view = {"text": "", "status": "", "kind": "", "sort": "start", "down": True}

@@ -41,6 +41,7 @@ export class QueueView {
   #body = div("body");
   #rows: Scroller;
   #chosen = HEIGHT;
+  #set = HEIGHT; // what the style sheet has, or was given
   #ended = new Set<string>();
   #knownEpoch = "";
 
@@ -199,7 +200,10 @@ export class QueueView {
 
   /** Make details under a row no higher than what is in view of the list. */
   #fit(): void {
-    this.node.style.setProperty("--jqw-most", `${this.#most}px`);
+    if (this.#most !== this.#set) {
+      this.#set = this.#most;
+      this.node.style.setProperty("--jqw-most", `${this.#most}px`);
+    }
     const others = this.node.offsetHeight - this.#rows.node.offsetHeight;
     this.#rows.fit(this.#most - others);
   }
