@@ -22,7 +22,7 @@ import { Toolbar } from "./toolbar";
 const WIDE = 720; // px of usual letters from which details stand at the side
 const NARROW = 500; // px of usual letters below which a row has two lines
 const USUAL_LETTER = 13; // px
-const FOR_THEM = 130; // px that such a view may be higher
+const FOR_THEM = 130; // px that such a view may be higher: what stands above takes more lines
 
 export class QueueView {
   readonly node = h("div", { class: "jqw", role: "region" });
@@ -41,7 +41,6 @@ export class QueueView {
   #body = div("body");
   #rows: Scroller;
   #chosen = HEIGHT;
-  #set = HEIGHT; // what the style sheet has, or was given
   #ended = new Set<string>();
   #knownEpoch = "";
 
@@ -70,7 +69,8 @@ export class QueueView {
     this.#body.append(this.#rows.node, this.#timeline.node);
     show(this.#timeline.node, false);
     const handle = sizeHandle((height) => {
-      this.#chosen = height;
+      this.#chosen = height - this.#more;
+      this.node.style.setProperty("--jqw-most", `${this.#chosen}px`);
       this.#fit();
       context.invalidate();
     });
@@ -113,6 +113,7 @@ export class QueueView {
     this.#rows.row = isNarrow ? Math.round(TWO_LINES * scale) : this.#rows.head;
     this.node.style.setProperty("--jqw-head", `${this.#rows.head}px`);
     this.node.style.setProperty("--jqw-row", `${this.#rows.row}px`);
+    this.node.style.setProperty("--jqw-more", `${this.#more}px`);
     this.#fit();
     this.context.invalidate();
   }
@@ -192,18 +193,18 @@ export class QueueView {
     if (inside && before !== undefined) this.#rows.view(before)?.node.focus();
   }
 
+  /** px that the view may be higher than was chosen. */
+  get #more(): number {
+    return this.#rows.width < NARROW ? FOR_THEM : 0;
+  }
+
   /** How high the view is at most, in px. */
   get #most(): number {
-    const more = this.#chosen === HEIGHT && this.#rows.width < NARROW;
-    return this.#chosen + (more ? FOR_THEM : 0);
+    return this.#chosen + this.#more;
   }
 
   /** Make details under a row no higher than what is in view of the list. */
   #fit(): void {
-    if (this.#most !== this.#set) {
-      this.#set = this.#most;
-      this.node.style.setProperty("--jqw-most", `${this.#most}px`);
-    }
     const others = this.node.offsetHeight - this.#rows.node.offsetHeight;
     this.#rows.fit(this.#most - others);
   }
