@@ -18,7 +18,6 @@ from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
 from .answers.absence import Absence
-from .answers.curves import curves_of
 from .answers.since import since_of
 from .answers.timeline import timeline_of
 from .checking import RequestError, check
@@ -41,7 +40,7 @@ CURVES = ("metrics", "curve", "script")
 DETAILS = ("job", "has", "log", "result", "outputs", "form", "stack", *CURVES)
 ASIDE = frozenset({"stack"})  # in a thread of its own
 WINDOWS = ("rows", "list", "kinds", "measured", "watch", "unwatch")
-READS = frozenset({"hello", "snapshot", "curves", "timeline", "since", *WINDOWS, *DETAILS})
+READS = frozenset({"hello", "snapshot", "timeline", "since", *WINDOWS, *DETAILS})
 
 Answer = dict[str, Any]
 
@@ -208,9 +207,6 @@ class Commands:
         """Count failures by kind: the most frequent ones."""
         kinds = self._queue._kinds()[:MOST_KINDS]
         return {"kinds": [[shorten(kind), count] for kind, count in kinds]}
-
-    def _curves(self, a: Answer, cid: str) -> Answer:
-        return curves_of(self._named(a["job"]))
 
     def _timeline(self, a: Answer, cid: str) -> Answer:
         start, end = float(a["from"]), float(a["to"])

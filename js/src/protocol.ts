@@ -13,8 +13,6 @@ const PARTS: readonly PartName[] = [...LISTS, "group", "groups"];
 
 const MOST_GROUPS = 20;
 const MOST_KINDS = 6;
-const MOST_CURVES = 50;
-const MOST_POINTS = 1_000;
 const MOST_TOLD_KINDS = 20;
 const MOST_BARS = 2_000;
 const MOST_PAUSES = 200;
@@ -92,20 +90,6 @@ export interface Group {
   listed: number;
   /** The most frequent kinds of failures with an example; told to the cell of one group only. */
   kinds: string[];
-}
-
-/** A point of a curve: step or seconds since the job's start, and the value; null is a gap. */
-export type Point = [x: number, value: number | null];
-
-export interface Curve {
-  name: string;
-  points: Point[];
-}
-
-/** Answer to `curves {job}`. `usage` has "ram_mib", "cpus" and "gpu_mib", as far as known. */
-export interface Curves {
-  metrics: Curve[];
-  usage: Curve[];
 }
 
 /** Attempts on a lane; times are seconds after the timeline's `zero`. */
@@ -331,21 +315,6 @@ export function cleanPart(value: unknown): Part | null {
     rows: list === "groups" ? cleanGroups(value["rows"], 200)
       : cleanRows(value["rows"], 200, list === "pending" ? start : null),
   };
-}
-
-function cleanPoints(value: unknown): Point[] {
-  const given = Array.isArray(value) ? value.filter(Array.isArray).slice(0, MOST_POINTS) : [];
-  return given.filter(([x]) => instant(x) !== null).map(([x, y]) => [num(x), instant(y)]);
-}
-
-function cleanCurveList(value: unknown): Curve[] {
-  const given = Array.isArray(value) ? value.filter(Array.isArray).slice(0, MOST_CURVES) : [];
-  return given.map(([name, points]) => ({ name: text(name, 80), points: cleanPoints(points) }));
-}
-
-export function cleanCurves(value: unknown): Curves {
-  const given = isPlain(value) ? value : {};
-  return { metrics: cleanCurveList(given["metrics"]), usage: cleanCurveList(given["usage"]) };
 }
 
 /** A bar is sent as a list; one of a single attempt ends with its title. */

@@ -48,7 +48,7 @@ def span(page: Page) -> str:
     for share in (0.001, 0.999):
         page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] / 2)
         page.wait_for_timeout(80)
-        told.append(page.locator(".jqw-plot-hover").inner_text().split(" · ")[0])
+        told.append(page.locator(".jqw-of-metrics .jqw-plot-hover").inner_text().split(" · ")[0])
     return " to ".join(told)
 
 
@@ -73,7 +73,7 @@ def test_the_values_under_the_pointer_are_told(opened: Opener) -> None:
     box = page.locator(".jqw-plot .u-over").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 50 / 99, box["y"] + 20)
-    hover = page.locator(".jqw-plot-hover")
+    hover = page.locator(".jqw-of-metrics .jqw-plot-hover")
     expect(hover).to_have_text("50 · loss 0.16667 · accuracy 0.5")
     page.mouse.move(5, 5)
     expect(hover).to_have_text("")
@@ -118,7 +118,7 @@ def test_which_curves_are_drawn_is_chosen_and_stays_chosen(opened: Opener) -> No
     page = opened(width=1200)
     many: dict[str, Any] = {f"m{at}": falling(20) for at in range(8)}
     measure(page, **many, far=[[0, 10_000], [1, 20_000]])
-    picture = page.locator(".jqw-plot-canvas")
+    picture = page.locator(".jqw-of-metrics .jqw-plot-canvas")
     expect(picture).to_have_attribute("aria-label", "Curves of m0, m1, m2")
     page.get_by_role("button", name="m1", exact=True).click()
     page.get_by_role("button", name="far", exact=True).click()
@@ -184,8 +184,8 @@ def test_names_of_metrics_are_text(opened: Opener) -> None:
         expect(buttons).to_have_count(len({*names} - {"__proto__"}))
         for button in buttons.all():
             button.click()
-        page.locator(".jqw-plot-canvas").hover()
-        expect(page.locator(".jqw-plot-hover")).not_to_be_empty()
+        page.locator(".jqw-of-metrics .jqw-plot-canvas").hover()
+        expect(page.locator(".jqw-of-metrics .jqw-plot-hover")).not_to_be_empty()
     assert page.evaluate(VERDICT) == {"hacked": 0, "made": []}
 
 
@@ -234,3 +234,26 @@ def test_axe_finds_no_violation_in_curves_and_outputs(opened: Opener, theme: str
     page.get_by_role("tab", name="Log").click()
     page.get_by_role("checkbox", name="Times").check()
     assert page.evaluate(found) == []
+
+
+def test_what_a_job_uses_stands_below_what_it_measures(opened: Opener) -> None:
+    page = opened(width=1000)
+    page.evaluate(
+        "kernel.metrics.r1 = { loss: [[0, 1], [1, 0.5]] };"
+        " kernel.usage.r1 = { ram_mib: [[1, 180.5], [2, 210]], cpus: [[2, 1.9]] };"
+        " kernel.usage.r2 = { ram_mib: [[1, 90]] };"
+    )
+    row(page, "r1").locator(".jqw-what").click()
+    page.get_by_role("tab", name="Curves").click()
+    panel = page.get_by_role("tabpanel")
+    expect(panel.get_by_role("img", name="Curves of loss")).to_be_visible()
+    below = panel.get_by_role("table", name="Memory and processors")
+    expect(below.get_by_role("row", name="RAM (MiB)")).to_have_text("RAM (MiB)210180.5210")
+    expect(below.get_by_role("row", name="Processors")).to_contain_text("1.9")
+    tops = [panel.locator(f".jqw-of-{of}").bounding_box() for of in ("metrics", "usage")]
+    assert tops[0] is not None
+    assert tops[1] is not None
+    assert tops[1]["y"] >= tops[0]["y"] + tops[0]["height"] - 1
+    row(page, "r2").locator(".jqw-what").click()
+    expect(panel.get_by_role("img", name="Curves of RAM (MiB)")).to_be_visible()
+    expect(panel.locator(".jqw-of-metrics")).to_be_hidden()

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from tests.browser.conftest import Opener
-from tests.browser.test_widget_views import chip, focused, head, of, row, search, section, sent
+from tests.browser.test_widget_views import (
+    HIGH,
+    chip,
+    focused,
+    head,
+    of,
+    row,
+    search,
+    section,
+    sent,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
-
-HIGH = "document.querySelector('.jqw').style.setProperty('--jqw-most', '1200px')"
 
 
 def group(page: Page, name: str) -> Locator:
@@ -24,6 +33,91 @@ def opened_high(opened: Opener, scene: str = "tree", width: int = 1000) -> Page:
     page.set_viewport_size({"width": width, "height": 1300})
     page.evaluate(HIGH)
     return page
+
+
+def boxes(of: Locator, *kinds: str) -> list[FloatRect]:
+    found = [of.locator(f".jqw-{kind}").bounding_box() for kind in kinds]
+    return [box for box in found if box is not None]
+
+
+@pytest.mark.parametrize(("width", "lines"), [(320, 2), (490, 2), (510, 1), (1000, 1)])
+def test_a_row_has_two_lines_where_the_list_is_narrow(
+    opened: Opener, width: int, lines: int
+) -> None:
+    page = opened_high(opened, width=width)
+    page.evaluate("document.body.style.margin = '0'")
+    expect(page.locator(".jqw-two")).to_have_count(lines - 1)
+    for one in (group(page, "sweep 7"), row(page, "a1"), row(page, "r1")):
+        box = one.bounding_box()
+        assert box is not None
+        assert box["height"] == (44 if lines == 2 else 28)
+        name, bar, act = boxes(one, "what", "bar", "act")
+        assert (name["y"] + name["height"] <= bar["y"]) is (lines == 2)
+        assert bar["y"] + bar["height"] <= box["y"] + box["height"]
+        middle = act["y"] + act["height"] / 2 - box["y"] - box["height"] / 2
+        assert abs(middle) <= 1  # beside both lines
+        assert act["x"] > max(part["x"] + part["width"] for part in (name, bar))
+    for header in page.get_by_role("row", level=1).all():
+        assert header.evaluate("(node) => node.offsetHeight") == 28
+    tops = page.locator("[data-job-id]").evaluate_all("(nodes) => nodes.map((n) => n.offsetTop)")
+    assert {b - a for a, b in pairwise(tops)} >= {44 if lines == 2 else 28}
+    failed = row(page, "a2")
+    expect(failed.locator(".jqw-bar")).to_have_count(0)  # the error stands in its place
+    (error,) = boxes(failed, "info")
+    (name,) = boxes(failed, "what")
+    assert (abs(error["x"] - name["x"]) <= 1) is (lines == 2)
+
+
+def test_the_keyboard_goes_through_rows_of_two_lines(opened: Opener) -> None:
+    page = opened(width=420, scene="many")
+    row(page, "r1").focus()
+    for _ in range(3):
+        page.keyboard.press("PageDown")
+    page.evaluate("new Promise(requestAnimationFrame)")
+    box, view = (page.locator(one).bounding_box() for one in (":focus", ".jqw-scroller"))
+    assert box is not None
+    assert view is not None
+    assert view["y"] + 28 <= box["y"]  # clear of the header that sticks
+    assert box["y"] + box["height"] <= view["y"] + view["height"]
+
+
+def test_jobs_of_a_group_leave_out_what_all_of_them_have(opened: Opener) -> None:
+    page = opened_high(opened)
+    names = [row(page, job).locator(".jqw-name") for job in ("a1", "a2", "a3")]
+    for name, told in zip(names, ("lr=0.001", "lr=0.1", "lr=0.01"), strict=True):
+        expect(name).to_have_text(f"train{told}")
+    page.evaluate("kernel.running[0].args = 'lr=0.001, depth=4'; kernel.flush()")
+    for name, told in zip(names, ("lr=0.001, depth=4", "lr=0.1, depth=3"), strict=False):
+        expect(name).to_have_text(f"train{told}")  # it is not common any more
+    search(page).fill("depth=3")
+    expect(row(page, "a1")).to_have_count(0)
+    expect(row(page, "a2").locator(".jqw-name")).to_have_text("trainlr=0.1, depth=3")
+
+
+def test_a_job_with_a_label_has_its_arguments_in_the_details_and_is_found_by_them(
+    opened: Opener,
+) -> None:
+    page = opened_high(opened, "everyday")
+    expect(row(page, "p5").locator(".jqw-name")).to_have_text("nightly report")
+    search(page).fill("2026-11")
+    expect(row(page, "p2")).to_have_count(0)
+    expect(row(page, "p5").locator(".jqw-name")).to_have_text("nightly report")
+
+
+@pytest.mark.parametrize("width", [1000, 760, 620, 520, 400])
+def test_a_name_is_not_cut_beside_free_room(opened: Opener, width: int) -> None:
+    page = opened_high(opened, "everyday", width)
+    page.evaluate("""() => {
+      const title = "transcribe the garden";
+      for (const row of [...kernel.pending, ...kernel.running, ...kernel.history]) {
+        Object.assign(row, {title, message: "", error: row.error && "no", block: null, note: null});
+      }
+      kernel.flush();
+    }""")
+    names = page.locator("[data-job-id] .jqw-title")
+    expect(names).to_have_text(["transcribe the garden"] * names.count())
+    cut = "(all) => all.filter((one) => one.scrollWidth > one.clientWidth + 1).length"
+    assert names.evaluate_all(cut) == 0
 
 
 def test_sections_groups_and_jobs_are_rows_of_three_levels(opened: Opener) -> None:
@@ -204,6 +298,7 @@ def test_jobs_are_sorted_by_start_duration_or_a_metric(opened: Opener) -> None:
         ["Order", "Start", "Duration", "Memory", "loss", "<b>accuracy"]
     )
     by.select_option("Start")
+    page.wait_for_function("kernel.sent.some((message) => message.op === 'list')")
     finished = section(page, "Finished").get_by_role("row")
     expect(finished.first).to_have_attribute("data-job-id", "h1")
     view = {"text": "", "status": "", "kind": "", "sort": "start", "down": True}

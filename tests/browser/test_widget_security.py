@@ -280,7 +280,7 @@ def test_a_strict_content_security_policy_is_kept(browser: Browser, strict_addre
         view.get_by_role("tab", name=tab).click()
         expect(view.get_by_role("tabpanel")).not_to_contain_text("Loading")
         if tab == "Curves":
-            expect(view.locator("canvas")).to_be_visible()
+            expect(view.locator("canvas").first).to_be_visible()
     press_in(view, "Resume queue")
     page.wait_for_function("sent.some((message) => message.op === 'resume')")
     assert page.evaluate("violations") == []

@@ -20,6 +20,7 @@ class Gate(ThreadExecutor):
     name = "gate"
 
     def __init__(self, *, passable: bool = False) -> None:
+        super().__init__()
         self.reason: BlockReason | None = BlockReason("the gate is shut", may_be_passed=passable)
         self._wake: Callable[[], None] = lambda: None
 
@@ -130,6 +131,7 @@ class SlowStart(ThreadExecutor):
     name = "slow start"
 
     def __init__(self) -> None:
+        super().__init__()
         self.launching = threading.Event()
         self.go_on = threading.Event()
 
@@ -142,15 +144,16 @@ class SlowStart(ThreadExecutor):
         return super().launch(spec, reporter)
 
 
-def until_asked() -> None:
+def until_asked(begun: threading.Event) -> None:
+    begun.set()
     while True:
         current_job().checkpoint()
 
 
 async def test_a_request_that_comes_before_the_work_is_known_is_passed_on() -> None:
-    slow = SlowStart()
+    slow, begun = SlowStart(), threading.Event()
     async with JobQueue() as queue:
-        job = queue.options(executor=slow).submit_nowait(until_asked)
+        job = queue.options(executor=slow).submit_nowait(until_asked, begun)
 
         def cancel() -> None:
             assert slow.launching.wait(10)
@@ -162,3 +165,4 @@ async def test_a_request_that_comes_before_the_work_is_known_is_passed_on() -> N
         await queue.wait_for_job(job, timeout=10)
         thread.join()
         assert job.status is JobStatus.cancelled
+        assert begun.is_set()

@@ -588,32 +588,6 @@ async def test_the_log_is_read_by_byte_offset_from_its_tail_on() -> None:
         assert page.ask("log", job=job.id, **{"from": 0, "max": 4})["v"]["text"] == "one\n"
 
 
-def measures_much(names: int, points: int) -> None:
-    for step in range(points):
-        values = {f"\u202ename {n}": float("nan") if step == 3 else step / 7 for n in range(names)}
-        current_job().report(None, step=step, **values)
-
-
-async def test_curves_are_sent_thinned_so_that_all_have_room_in_a_message() -> None:
-    async with shown() as (queue, page):
-        few, many = (queue.submit_nowait(measures_much, *much) for much in ((2, 300), (60, 700)))
-        await queue.join(timeout=20)
-        told = page.ask("curves", job=few.id)["v"]
-        assert [name for name, _ in told["metrics"]] == ["\\u202ename 0", "\\u202ename 1"]
-        points = told["metrics"][0][1]
-        assert len(points) == 300
-        assert points[2:5] == [[2, 2 / 7], [3, None], [4, 4 / 7]]
-        assert {name for name, _ in told["usage"]} <= {"ram_mib", "cpus"}
-        answer = page.ask("curves", job=many.id)
-        assert len(json.dumps(answer)) < 256 * 1024
-        assert len(answer["v"]["metrics"]) == 50
-        for _, points in answer["v"]["metrics"]:
-            assert 0 < len(points) <= 100
-            assert points[0] == [0, 0.0]
-            assert points[-1] == [699, 699 / 7]
-        assert page.code_of("curves", job="unknown") == "not_found"
-
-
 async def test_details_hold_the_traceback_and_no_secret() -> None:
     def fails(password: str) -> None:
         raise ValueError("no luck")

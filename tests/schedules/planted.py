@@ -262,6 +262,12 @@ BUGS = [
         "",
     ),
     Bug(
+        "a kill that comes before the execution is lost",
+        "_runtime/runner.py",
+        "        if kills and not self.over:\n            self._deliver_kill(execution)\n",
+        "",
+    ),
+    Bug(
         "a launch that raises leaves its job running",
         "_runtime/runner.py",
         "            self.ended(outcome)\n",

@@ -167,6 +167,21 @@ def _lost_its_loop(tracked: Tracked) -> bool:
     return failure is not None and failure.type_name == "EventLoopClosed"
 
 
+def check_turn(world: World) -> None:
+    """R1, R4 between two acts: what is to stop was asked to, and nobody waits for what is over."""
+    engine = world.engine
+    for attempt in world.alive:
+        record = engine.state.running.get(attempt.spec.id)
+        if record is None or record.cancel_phase is None or record.attempt != attempt.number:
+            continue
+        is_told = attempt.asked_at is not None or attempt.killed_at is not None
+        if isinstance(record.spec.executor, DicedExecutor) and not is_told:
+            world.complain(f"job {record.number} is to stop, and was never asked to")
+    for group in engine.waiters._by_group:
+        if not group.open_count:
+            world.complain(f"somebody waits for {group}, all of which has ended")
+
+
 def check_rest(world: World) -> None:
     """R1, R3, R5 when nothing is in flight: nobody sleeps who should not, no lane is lost."""
     engine, state = world.engine, world.engine.state

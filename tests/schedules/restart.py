@@ -21,7 +21,7 @@ OPEN = (JobStatus.pending, JobStatus.running)
 
 
 class Killed(BaseException):
-    """The kernel dies here."""
+    """The kernel dies here, or its loop."""
 
 
 class Journal(MemoryJournal):
@@ -68,14 +68,17 @@ class _Later:
         self._world, self._target, self._args = world, target, args
 
     def start(self) -> None:
-        """Not at once."""
-        seconds = self._world.dice.choice((0.0, 0.0, 0.1, 1.0, 3.0))
-        self._world.outside.call_later(seconds, self._target, *self._args)
+        """Not at once; perhaps the loop ends meanwhile."""
+        world = self._world
+        seconds = world.dice.choice((0.0, 0.0, 0.1, 1.0, 3.0))
+        world.outside.call_later(seconds, self._target, *self._args)
+        if world.ends_with_a_reading:
+            world.turns_left = world.dice.choice((1, 2, 5))
 
 
 def sometimes_quick(world: Callable[[], World], is_quick: property) -> property:
     """Whether results are at hand: now and then they are read aside all the same."""
-    return property(lambda self: world().dice.random() < 0.7 and is_quick.__get__(self))
+    return property(lambda self: world().dice.random() < 0.5 and is_quick.__get__(self))
 
 
 # -- what is written before anything comes of it ------------------------------------------------

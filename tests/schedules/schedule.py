@@ -78,8 +78,7 @@ class _Play:
             self._until_it_is_killed()
         world, dice = self.world, self.world.dice
         for _ in range(dice.choice((0, 0, 0, 1, 2)) if self.earlier is None else 0):
-            self._on_a_loop(self._acts())
-            dice.choice((self._leave_politely, self._leave_rudely, self._lose))()
+            self._on_a_loop_that_ends()
         self.is_last = True
         self._on_a_loop(self._acts())
         world.loop.run_until_complete(self._end())
@@ -92,6 +91,18 @@ class _Play:
         loop = self.world.new_loop()
         self.loops.append(loop)
         loop.run_until_complete(coroutine)
+
+    def _on_a_loop_that_ends(self) -> None:
+        """However it ends; now and then while a job that has its lane waits for its results."""
+        world, dice = self.world, self.world.dice
+        world.ends_with_a_reading = dice.random() < 0.5
+        leave = dice.choice((self._leave_politely, self._leave_rudely, self._lose))
+        try:
+            self._on_a_loop(self._acts())
+        except Killed:
+            leave = self._lose
+        world.ends_with_a_reading, world.turns_left = False, None
+        leave()
 
     async def _acts(self) -> None:
         world, dice = self.world, self.world.dice

@@ -112,7 +112,8 @@ class World:
         self.loop: VirtualLoop
         self.complaints: list[str] = [] if before is None else list(before.complaints)
         self.trace: list[str] = [] if before is None else list(before.trace)
-        self.turns_left: int | None = None  # of the loop, until the kernel dies
+        self.turns_left: int | None = None  # of the loop, until the kernel dies, or the loop
+        self.ends_with_a_reading = False  # the loop, soon after one has begun
         self.journal: Journal | None = None
         if before is not None and before.journal is not None:
             self.journal = before.journal.copy()
@@ -262,6 +263,7 @@ class World:
     def turn_is_over(self) -> None:
         """After every turn of the loop."""
         self.check_moment()
+        promises.check_turn(self)
         if self.turns_left is not None:
             self.turns_left -= 1
             if self.turns_left <= 0:
@@ -317,7 +319,9 @@ class World:
         queue, fate = self.queue, self.dice.random()
         if is_launching or fate < 0.3:
             running = tracked.record.status is JobStatus.running
-            tracked.told_asked |= queue.cancel_nowait(tracked.job, timeout=0.5) and running
+            force = self.dice.random() < 0.3
+            asked = queue.cancel_nowait(tracked.job, timeout=0.5, force=force)
+            tracked.told_asked |= asked and running
         elif fate < 0.5:
             self.dice.choice(self.executors).end_one()
         elif fate < 0.7:

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from .. import effects as fx
 from ..jobs import JobRecord, JobStatus
 from .group import Group
+from .membership import is_grouped
 
 
 class GroupsOfQueue:
@@ -128,11 +129,12 @@ def enrol(
     last = None if repeated is None else latest(repeated)
     if last is not None and last.status.ended and last.spec.options.group == name:
         last.retried_by = job
+        stood_below = is_grouped(last)
         job.groups, last.groups = last.groups, ()
         for group in job.groups:
             group.replace(last, job)
         if last.id in state.jobs:
-            if job.groups:
+            if stood_below and job.groups:
                 state.shelf.replace(last)
             out.append(fx.Superseded(last))
         elif name is not None and name in state.groups.named:

@@ -62,7 +62,7 @@ class Shelf:
 
     def replace(self, job: JobRecord) -> None:
         """Note that a later try stands for this one in its group."""
-        if is_grouped(job) and job.ended_number > self._taken_to:
+        if job.ended_number > self._taken_to:
             self._count(job, -1)
             self._replaced.add(job)
 

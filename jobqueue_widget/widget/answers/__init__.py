@@ -1,1 +1,1 @@
-"""What a page is sent only when it asks for it: curves, and what has happened."""
+"""What a page is sent only when it asks for it: what has happened."""

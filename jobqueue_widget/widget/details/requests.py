@@ -12,7 +12,9 @@ from ..._core.texts.fitting import ends
 from ..._runtime.storage.told.logs import part_of, times_of
 from ..._runtime.storage.told.metrics import metric_names_of
 from ..._runtime.storage.told.outputs import lost_outputs_of, output_count_of, revision_of
+from ..._runtime.storage.told.samples import samples_of
 from ..._secrets.arguments import described_parameters
+from ...child.capture.series import Point
 from ...job import Job
 from ..checking import RequestError
 from ..model import clipped
@@ -107,8 +109,8 @@ class DetailRequests:
         return {"text": visible(self._named(a["job"]).stack()[-TRACEBACK_LIMIT:])}
 
     def metrics(self, a: Answer, cid: str) -> Answer:
-        """Return how all that a job measures stands."""
-        return told_metrics(self._named(a["job"]).metrics)
+        """Return how all that a job measures stands, or all that is seen to be used by it."""
+        return told_metrics(self._curves(a))
 
     def script(self, a: Answer, cid: str) -> Answer:
         """Return a script that is asked for when it is first needed: uPlot, to draw curves."""
@@ -116,10 +118,14 @@ class DetailRequests:
 
     def curve(self, a: Answer, cid: str) -> Answer:
         """Return the points of one metric, by its place among them."""
-        found = list(self._named(a["job"]).metrics.values())
+        found = list(self._curves(a).values())
         if a["at"] >= len(found):
             raise RequestError("not_found", "that is not measured any more")
         return told_curve(found[a["at"]])
+
+    def _curves(self, a: Answer) -> dict[str, list[Point]]:
+        job = self._named(a["job"])
+        return job.usage if a.get("of") == "usage" else job.metrics
 
     def outputs(self, a: Answer, cid: str) -> Answer:
         """Return what a job has displayed as a page can show it, and how many were not kept."""
@@ -175,9 +181,11 @@ class DetailRequests:
 def contents_of(job: Job) -> Answer:
     """Return of which parts of a job's details there is anything to see."""
     record = job._record
+    samples = samples_of(record)
+    used = [] if samples is None else samples.names
     return {
         "log": getattr(record.log, "size", 0) > 0,
-        "curves": len(metric_names_of(record)),
+        "curves": len(metric_names_of(record)) + len(used),
         "output": output_count_of(record) + lost_outputs_of(record),
         "output_revision": revision_of(record),
         "error": record.failure is not None,

@@ -2,6 +2,8 @@
 
 /** px of a row and of a header where letters have their usual size. */
 export const ROW = 28;
+/** The same of a row that has two lines; headers have one. */
+export const TWO_LINES = 44;
 /** Details under a row are as high as so many rows, fewer where there is no room for them. */
 export const GAP_ROWS = 8;
 export const LEAST_GAP = 5;
@@ -24,11 +26,11 @@ export class Layout {
   readonly tops: number[] = [];
   readonly height: number;
 
-  /** `seen`: px down to which the scroller is in view; `row`: px of a row and of a header. */
-  constructor(readonly blocks: Block[], seen: number, private row = ROW) {
+  /** `seen`: px down to which the scroller is in view; `row`, `head`: px of a row, of a header. */
+  constructor(readonly blocks: Block[], seen: number, private row = ROW, head = row) {
     let y = 0;
     for (const block of blocks) {
-      if (block.shown) y += row;
+      if (block.shown) y += head;
       this.tops.push(y);
       // Of a new height with each job that ends, the page's layers would be made anew each time.
       const { total } = block;

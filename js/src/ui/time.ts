@@ -5,6 +5,9 @@ const dayFormat = new Intl.DateTimeFormat(undefined, {
   dateStyle: "medium", timeStyle: "medium", hourCycle: "h23",
 });
 
+const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
+const momentFormats = new Map<string, Intl.DateTimeFormat>();
+
 /** "4 s", "3 min", "2 h 05 min", "3 d": for what is roughly known. */
 export function rough(seconds: number): string {
   const s = Math.max(0, Math.round(seconds));
@@ -54,6 +57,23 @@ export function tickText(epochSeconds: number, step: number, first: boolean): st
   const time = second === "" ? clockFormat.format(at)
     : step < 1 ? `${second}.${tenths % 10}` : second;
   return first ? `${dateFormat.format(at)} ${time}` : time;
+}
+
+/** "14:31", of epoch seconds; "29 Nov, 22:37" or, `brief`, "29 Nov" of another day than `now`. */
+export function moment(epochSeconds: number, now: number, brief = false): string {
+  const at = new Date(epochSeconds * 1000);
+  const today = new Date(now * 1000);
+  if (at.toDateString() === today.toDateString()) return clockFormat.format(at);
+  const isOld = at.getFullYear() !== today.getFullYear();
+  const kind = `${isOld} ${brief}`;
+  let format = momentFormats.get(kind);
+  if (format === undefined) {
+    const year = isOld ? "numeric" : undefined;
+    const clock = brief ? {} : CLOCK;
+    format = new Intl.DateTimeFormat(undefined, { year, month: "short", day: "numeric", ...clock });
+    momentFormats.set(kind, format);
+  }
+  return format.format(at);
 }
 
 export function day(epochSeconds: number): string {

@@ -5,6 +5,7 @@ import { num, type Group, type Model, type Plain, type Row } from "../protocol";
 import { Store } from "../store";
 import { amount } from "../ui/amount";
 import { Live } from "../ui/live";
+import { Common } from "./common";
 
 /** Removing a queued job holds it for these seconds, so that it can be undone. */
 const UNDO_SECONDS = 8;
@@ -29,6 +30,9 @@ export class Context {
   awaySince: number | null = null;
   /** How many letters of a row's name surely have room. */
   room = 0;
+  /** There is room for short words only. */
+  brief = false;
+  readonly common = new Common();
   /** What was done to many jobs last, and until when (page clock) it can be undone. */
   done: { told: string; until: number } | null = null;
   #removed: string[] = [];

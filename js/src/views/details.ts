@@ -30,7 +30,7 @@ export class Details {
   #tabs = new Map<Tab, HTMLButtonElement>();
   #panel = h("div", { class: "jqw-panel", role: "tabpanel", tabindex: 0 });
   #overview: Overview;
-  #curves: Curves;
+  #curves: Curves[];
   #log: LogView;
   #error: Node | null = null;
   #output: Pieces;
@@ -61,7 +61,7 @@ export class Details {
     const shut = button("✕", "Close details", close, "jqw-plain");
     const head = div("details-head", this.#back, this.#heading, list, shut);
     this.#log = new LogView(context);
-    this.#curves = new Curves(context);
+    this.#curves = [new Curves(context), new Curves(context, "usage")];
     this.#output = new Pieces(context, "output");
     this.#result = new Pieces(context, "result");
     this.#overview = new Overview(context, neighbour, (job) => void this.#goTo(job));
@@ -91,7 +91,7 @@ export class Details {
       this.#error = null;
       this.#outputDrawn = -1;
       this.#log.atEnd = false; // what it said last has come since
-      this.#curves.again();
+      for (const part of this.#curves) part.again();
       void this.#fetchJob(row);
       this.#fill();
     }
@@ -131,7 +131,7 @@ export class Details {
     show(this.#back, this.#visited !== null);
     this.#look(row);
     if (this.tab === "Overview") this.#overview.update(row);
-    if (this.tab === "Curves") this.#curves.update(row);
+    if (this.tab === "Curves") for (const part of this.#curves) part.update(row);
     if (this.tab === "Output") this.#loadOutput(row);
     if (this.tab === "Output") this.#output.update();
     if (this.tab === "Result") this.#result.update();
@@ -188,10 +188,11 @@ export class Details {
 
   #fill(): void {
     const { row, tab } = this;
-    if (tab !== "Curves") this.#curves.rest();
+    if (tab !== "Curves") for (const part of this.#curves) part.rest();
     if (tab === "Overview") this.#panel.replaceChildren(this.#overview.node);
-    else if (tab === "Curves") this.#panel.replaceChildren(this.#curves.node);
-    else if (tab === "Log") {
+    else if (tab === "Curves") {
+      this.#panel.replaceChildren(...this.#curves.map(({ node }) => node));
+    } else if (tab === "Log") {
       this.#panel.replaceChildren(this.#log.node);
       this.#log.follow();
       this.#logAt = 0;

@@ -3,7 +3,7 @@
 import type { Group, ListName } from "../protocol";
 import { amount } from "../ui/amount";
 import { active, attr, button, css, enable, h, setText, show, span } from "../ui/dom";
-import { clock } from "../ui/time";
+import { moment } from "../ui/time";
 import { Banner } from "./banner";
 import type { Context } from "./context";
 
@@ -105,7 +105,7 @@ export class GroupLine {
     const act = context.pendingActs.get(`#${group.id}`)?.kind;
     const { done_at: end } = group;
     const told = end !== null && left > 0 && end - context.now() > SOON;
-    const time = told ? `done about ${clock(end)}` : "";
+    const time = told ? `${context.brief ? "~" : "done about "}${moment(end, context.now())}` : "";
     const wide = context.room >= WIDE;
     const open = left > 0 || group.more !== 0;
     if (!open && this.#asking) this.#ask(false);

@@ -7,7 +7,7 @@ import { Banner } from "./banner";
 import type { Context } from "./context";
 import { Details } from "./details";
 import { ActButton, Bar, writeArguments } from "./rows";
-import { knownProgress, wordsOf } from "./words";
+import { argumentsOf, knownProgress, wordsOf } from "./words";
 
 export class JobView {
   readonly node = h("div", { class: "jqw jqw-job", role: "group" });
@@ -63,7 +63,7 @@ export class JobView {
     attr(this.node, "data-status", words.state);
     setIcon(this.#icon, words.icon, words.state);
     setText(this.#title, row.title);
-    writeArguments(this.#same, this.#args, row, () => undefined);
+    writeArguments(this.#same, this.#args, row, argumentsOf, () => undefined);
     show(this.#bar.node, words.bar);
     if (words.bar) this.#bar.update(row.title, knownProgress(row));
     setText(this.#info, words.info || words.ahead);

@@ -3,7 +3,7 @@
 import { cleanRow, LISTS, type Part, type Row } from "../protocol";
 import { active, attr, css, div, h, show } from "../ui/dom";
 import { commandOf, takesText, type Command } from "../ui/keys";
-import { ROW } from "../ui/list";
+import { ROW, TWO_LINES } from "../ui/list";
 import { Away } from "./away";
 import { Banner } from "./banner";
 import type { Context } from "./context";
@@ -20,9 +20,9 @@ import { TimelineView } from "./timeline/timeline";
 import { Toolbar } from "./toolbar";
 
 const WIDE = 720; // px of usual letters from which details stand at the side
+const NARROW = 500; // px of usual letters below which a row has two lines
 const USUAL_LETTER = 13; // px
-const NARROW = 420; // px of usual letters, up to which what stands above the list takes many lines
-const FOR_THEM = 130; // px that such a view may be higher
+const FOR_THEM = 130; // px that such a view may be higher: what stands above takes more lines
 
 export class QueueView {
   readonly node = h("div", { class: "jqw", role: "region" });
@@ -69,7 +69,8 @@ export class QueueView {
     this.#body.append(this.#rows.node, this.#timeline.node);
     show(this.#timeline.node, false);
     const handle = sizeHandle((height) => {
-      this.#chosen = height;
+      this.#chosen = height - this.#more;
+      this.node.style.setProperty("--jqw-most", `${this.#chosen}px`);
       this.#fit();
       context.invalidate();
     });
@@ -106,8 +107,13 @@ export class QueueView {
     const scale = Math.max(1, letter / USUAL_LETTER);
     this.#rows.width = width / scale;
     this.#rows.wide = this.#rows.width >= WIDE;
-    this.#rows.row = Math.round(ROW * scale);
+    const isNarrow = this.#rows.width < NARROW;
+    this.node.classList.toggle("jqw-two", isNarrow);
+    this.#rows.head = Math.round(ROW * scale);
+    this.#rows.row = isNarrow ? Math.round(TWO_LINES * scale) : this.#rows.head;
+    this.node.style.setProperty("--jqw-head", `${this.#rows.head}px`);
     this.node.style.setProperty("--jqw-row", `${this.#rows.row}px`);
+    this.node.style.setProperty("--jqw-more", `${this.#more}px`);
     this.#fit();
     this.context.invalidate();
   }
@@ -122,6 +128,7 @@ export class QueueView {
       this.#picks.clear();
       this.#timeline.reset();
       this.#away.reset();
+      this.context.common.reset();
       this.#looked = null;
       this.#ended = new Set(store.history.map((row) => row.id));
     }
@@ -132,7 +139,8 @@ export class QueueView {
     this.#lists.refresh();
     this.#rows.follow();
     this.#rows.render(); // first: it reads where things stand, and nothing is written yet
-    this.node.classList.toggle("jqw-full", this.#rows.height >= this.#most);
+    const isFull = !this.#isTimeline && this.#rows.height >= this.#most;
+    this.node.classList.toggle("jqw-full", isFull);
     this.#toolbar.update();
     this.#away.update();
     this.#banner.update();
@@ -185,15 +193,18 @@ export class QueueView {
     if (inside && before !== undefined) this.#rows.view(before)?.node.focus();
   }
 
+  /** px that the view may be higher than was chosen. */
+  get #more(): number {
+    return this.#rows.width < NARROW ? FOR_THEM : 0;
+  }
+
   /** How high the view is at most, in px. */
   get #most(): number {
-    const more = this.#chosen === HEIGHT && this.#rows.width <= NARROW;
-    return this.#chosen + (more ? FOR_THEM : 0);
+    return this.#chosen + this.#more;
   }
 
   /** Make details under a row no higher than what is in view of the list. */
   #fit(): void {
-    this.node.style.setProperty("--jqw-most", `${this.#most}px`);
     const others = this.node.offsetHeight - this.#rows.node.offsetHeight;
     this.#rows.fit(this.#most - others);
   }

@@ -153,6 +153,8 @@ export class RowView {
   /** How many are ahead of it, in words, and its place in the queue; `Places` draws them. */
   ahead = "";
   place = "";
+  /** Its time, in words: the column is as wide as they are. */
+  time = "";
   #icon = this.#part("icon");
   #title = this.#part("title");
   #same = this.#part("same");
@@ -182,7 +184,7 @@ export class RowView {
     row: Row | undefined, selected: boolean, still: boolean, beside: Beside,
   ): void {
     this.row = row;
-    this.ahead = this.place = "";
+    this.ahead = this.place = this.time = "";
     this.node.classList.toggle("jqw-empty", row === undefined);
     if (row === undefined) {
       setText(this.#title, "…");
@@ -205,10 +207,11 @@ export class RowView {
     setIcon(this.#icon, words.icon, words.state);
     setText(this.#title, row.title);
     const { room } = context;
-    const called = lengthOf(`${row.title} ${row.args}`);
+    const told = (one: Row): string => context.common.told(one);
+    const called = lengthOf(`${row.title} ${told(row)}`);
     const isLong = called > Math.min(38, room);
     hint(this.#name, isLong, `${row.title} ${row.args}`);
-    writeArguments(this.#same, this.#args, row, isLong ? beside : null);
+    writeArguments(this.#same, this.#args, row, told, isLong ? beside : null);
     const where = row.status === "running" ? row.where : null;
     this.#note("where", where === null ? "" : `on ${where.split(" ", 1)[0]}`, where);
     this.#note("changed", row.differs ? "changed since" : "", row.note);
@@ -221,10 +224,12 @@ export class RowView {
     setText(this.#info, words.info);
     const said = lengthOf(words.info);
     hint(this.#info, said > Math.min(28, room), words.info);
+    const least = words.bar ? room * 0.8 : room;
     const isNext = words.ahead !== "";
     this.#info.classList.toggle("jqw-next", isNext);
-    this.node.classList.toggle("jqw-says", said > room || (called > room && !isNext));
-    setText(this.#time, words.time);
+    this.node.classList.toggle("jqw-says", said > least || (called > least && !isNext));
+    this.time = (context.brief && words.brief) || words.time;
+    setText(this.#time, this.time);
     this.button.update(row, words, context.enabled);
   }
 
@@ -270,15 +275,16 @@ export type Beside = (by: number) => Row | undefined;
 
 /** Write arguments so that what the rows beside have too, or folders of a file, is cut first. */
 export function writeArguments(
-  same: Element, rest: Element, row: Row, beside: Beside | null,
+  same: Element, rest: Element, row: Row, told: (row: Row) => string, beside: Beside | null,
 ): void {
-  const { args } = row;
+  const args = told(row);
   let common = args.length;
   for (const by of [-1, 1]) {
     const other = beside?.(by);
-    if (other?.title !== row.title || other.args === args) continue;
+    const others = other?.title === row.title ? told(other) : args;
+    if (others === args) continue;
     let at = 0;
-    while (at < common && other.args[at] === args[at]) at += 1;
+    while (at < common && others[at] === args[at]) at += 1;
     common = at;
   }
   const differs = common < args.length && /.*(, |[/\\])/.exec(args.slice(0, common));

@@ -18,6 +18,11 @@ const NAMES: Record<ListName, string> = {
 };
 
 type Drawn = RowView | GroupRow;
+/** Width from which there is room for all words, in one line and in two. */
+const [ROOMY, ROOMY_IN_TWO_LINES] = [700, 420];
+/** Of a job's time, and of a group's words and time. */
+const COLUMNS = ["time", "said", "end"] as const;
+const INDENT = "    "; // before words that stand over a job of a group
 const MOST = 2_000; // rows that are picked one by one
 
 interface Anchor {
@@ -32,6 +37,7 @@ interface Part {
   canvas: HTMLElement;
   grid: HTMLElement;
   before: number; // the `aria-rowindex` of its first row
+  widths: number[]; // of `COLUMNS`, in letters
 }
 
 export interface Current extends Spot {
@@ -42,8 +48,9 @@ export class Scroller {
   readonly node = div("scroller");
   selected: Current | null = null;
   wide = false;
-  /** Height of a row and of a header, in px. */
+  /** Height of a row, and of a header, in px. */
   row = ROW;
+  head = ROW;
   /** Width without details, in px, were its letters of usual size. */
   width = 0;
   /** How many rows details under a row are high. */
@@ -102,6 +109,11 @@ export class Scroller {
     this.#measure();
     const width = this.width * (this.wide && this.selected !== null ? 0.58 : 1);
     this.context.room = Math.max(1, (width - 320) / 16);
+    const brief = width < (this.row > this.head ? ROOMY_IN_TWO_LINES : ROOMY);
+    if (brief !== this.context.brief) {
+      this.context.brief = brief;
+      for (const part of this.#parts.values()) this.#widen(part, [0, 0, 0], true);
+    }
     const anchor = this.#anchor();
     const { height } = this.#layout;
     this.#layout = new Layout(
@@ -114,6 +126,7 @@ export class Scroller {
       }),
       this.top + this.#height,
       this.row,
+      this.head,
     );
     let before = 0;
     LISTS.forEach((list, at) => {
@@ -126,7 +139,6 @@ export class Scroller {
     const groups = this.filter.found?.groups ?? this.context.store.groups;
     const { classList } = this.#tree;
     classList.toggle("jqw-with-failed", groups.some((group) => group.retriable > 0));
-    classList.toggle("jqw-with-end", groups.some((group) => group.done_at !== null));
     this.#empty.update(before === 0);
     // Only where the lists end in view, what was written moves what was read.
     if (this.top + this.#height >= Math.min(height, this.#layout.height)) this.#measure();
@@ -152,8 +164,9 @@ export class Scroller {
 
   /** Take as many rows for details as are in view at once with their row; `most`: px in view. */
   fit(most: number): void {
-    const rows = Math.floor(most / this.row) - 3;
-    this.gapRows = Math.max(LEAST_GAP, Math.min(GAP_ROWS, rows));
+    const rows = Math.floor((most - 2 * this.head) / this.row) - 1;
+    const lines = (gap: number): number => Math.ceil((gap * this.head) / this.row);
+    this.gapRows = Math.max(lines(LEAST_GAP), Math.min(lines(GAP_ROWS), rows));
     this.node.style.setProperty("--jqw-gap", String(this.gapRows));
   }
 
@@ -166,12 +179,11 @@ export class Scroller {
   bring(list: number, index: number): void {
     const scroller = this.node;
     const layout = this.#layout;
-    const { row } = this;
+    const { row, head } = this;
     const top = layout.top(list, index);
     const gap = layout.blocks[list]?.gapAfter === index ? this.gapRows : 0;
-    const rows = 1 + this.#below(list) + gap;
-    const highest = top - row;
-    const lowest = top + rows * row - scroller.clientHeight;
+    const highest = top - head;
+    const lowest = top + (1 + gap) * row + this.#below(list) * head - scroller.clientHeight;
     if (scroller.scrollTop > highest || lowest > highest) scroller.scrollTop = Math.max(0, highest);
     else if (scroller.scrollTop < lowest) scroller.scrollTop = lowest;
   }
@@ -267,7 +279,7 @@ export class Scroller {
     const canvas = h("div", { role: "presentation", class: "jqw-canvas" }, grid);
     if (list === "pending") canvas.append(this.#places.node);
     this.#tree.append(header, canvas);
-    this.#parts.set(list, { header, name, canvas, grid, before: 0 });
+    this.#parts.set(list, { header, name, canvas, grid, before: 0, widths: [] });
   }
 
   #frame(list: ListName, at: number, before: number): void {
@@ -276,7 +288,7 @@ export class Scroller {
     if (block === undefined || part === undefined) return;
     show(part.header, block.shown);
     show(part.canvas, block.total > 0);
-    const bottom = block.shown ? this.#below(at) * this.row : 0;
+    const bottom = block.shown ? this.#below(at) * this.head : 0;
     // Headers of lists further down stand at the bottom: one sees that there is more, and how much.
     css(part.header, "bottom", this.wide || list === "history" ? `${bottom}px` : "auto");
     css(part.canvas, "height", `${this.#layout.canvas(block)}px`);
@@ -303,7 +315,12 @@ export class Scroller {
       else indices.push(current.index);
     }
     const block = this.#layout.blocks[at];
+    if (this.filter.found === null) this.#noteCommon(list, indices);
     const views: Drawn[] = [];
+    const widths = [0, 0, 0];
+    const widen = (...texts: string[]): void => {
+      texts.forEach((text, of) => (widths[of] = Math.max(widths[of] ?? 0, text.length)));
+    };
     const ahead: string[] = new Array(last - first).fill("");
     const places = [...ahead];
     let end = 0; // px, of the row before
@@ -322,12 +339,16 @@ export class Scroller {
       end = top + this.row;
       const selected = this.selected?.key === key || this.picks.has(key);
       view.list = list;
-      if (view instanceof GroupRow) view.update(entry.group ?? view.group, entry.open);
-      else {
+      if (view instanceof GroupRow) {
+        view.update(entry.group ?? view.group, entry.open);
+        widen("", view.line.info.textContent ?? "", view.line.time.textContent ?? "");
+      } else {
         const beside = (by: number): Row | undefined => this.lists.row(list, index + by);
         view.update(entry.row ?? view.row, selected, this.lists.still.has(key), beside);
+        widen(view.time);
         if (index >= first && index < last) {
-          ahead[index - first] = view.ahead;
+          const isIn = view.ahead !== "" && entry.level > 2 && this.row > this.head;
+          ahead[index - first] = `${isIn ? INDENT : ""}${view.ahead}`;
           places[index - first] = view.place;
         }
       }
@@ -338,7 +359,28 @@ export class Scroller {
       const top = this.#layout.within(block, first);
       this.#places.draw(top, places, ahead, block.gapAfter + 1 - first, this.gapRows);
     }
+    const part = this.#parts.get(list);
+    if (part !== undefined) this.#widen(part, widths, views.length === 0);
     return views;
+  }
+
+  /** Look which arguments the jobs of a group share, before any row leaves them out. */
+  #noteCommon(list: ListName, indices: number[]): void {
+    for (const index of indices) {
+      const { key, row } = this.lists.entry(list, index) ?? {};
+      if (key === undefined || row === undefined || row.group <= 0) continue;
+      if (this.#views.get(key)?.row?.args !== row.args) this.context.common.note(row);
+    }
+  }
+
+  /** Make columns as wide as what they hold; they do not shrink while one scrolls. */
+  #widen({ canvas, widths }: Part, letters: number[], anew: boolean): void {
+    COLUMNS.forEach((name, of) => {
+      const [before = 0, now = 0] = [widths[of], letters[of]];
+      if (anew ? now === before : now <= before) return;
+      widths[of] = now;
+      canvas.style.setProperty(`--jqw-${name}`, String(now));
+    });
   }
 
   #drawn(key: string, entry: Entry): Drawn {

@@ -3,7 +3,7 @@
 import type { Row } from "../protocol";
 import { secondsLeftOf, type Store } from "../store";
 import { amount } from "../ui/amount";
-import { ago, elapsed, guess, rough, took } from "../ui/time";
+import { ago, elapsed, guess, moment, rough, took } from "../ui/time";
 
 export type Act = "none" | "cancel" | "force" | "remove" | "undo" | "release" | "retry";
 
@@ -13,6 +13,7 @@ export interface Words {
   info: string;
   ahead: string; // instead, of one that waits for its turn only
   time: string;
+  brief: string; // instead of the time, where there is little room; "": the same
   act: Act;
   ready: boolean; // can the act be done now
   bar: boolean;
@@ -21,10 +22,12 @@ export interface Words {
 const SILENT_AFTER = 10; // seconds without news of a job that tells news
 const FORCE_AFTER = 1.5; // so that a double click on Cancel does not force
 const COUNTDOWN = 3;
+const RECENT = 3600; // seconds; of an end that is longer ago the clock is told
 const LEAST_WAIT = 10; // seconds; of a start that is nearer nothing is said
 
 const PLAIN: Words = {
-  icon: "", state: "", info: "", ahead: "", time: "", act: "none", ready: true, bar: false,
+  icon: "", state: "", info: "", ahead: "", time: "", brief: "", act: "none", ready: true,
+  bar: false,
 };
 
 export function wordsOf(row: Row, requested: string, store: Store, now: number): Words {
@@ -57,7 +60,8 @@ function pending(row: Row, requested: string, now: number): Words {
   if (words.info === "") words.ahead = ahead === 0 ? "next" : `${amount(ahead)} ahead`;
   const { start_about: start } = row;
   if (start !== null && row.block === null && start - now >= LEAST_WAIT) {
-    words.time = `~${guess(start - now)}`;
+    words.time = `starts about ${moment(start, now)}`;
+    words.brief = `~${moment(start, now)}`;
   }
   return words;
 }
@@ -76,16 +80,25 @@ function running(row: Row, requested: string, store: Store, now: number): Words 
   if (row.phase !== null) {
     return { ...words, icon: "starting", state: "starting", info: row.phase };
   }
-  const left = secondsLeftOf(row, now);
-  if (left !== null) words.time = `${guess(left)} left`;
   const tells = knownProgress(row) >= 0 || row.message !== "";
   const quiet = row.news_at === null ? 0 : now - row.news_at;
   if (tells && quiet > SILENT_AFTER) {
     const sign = `last sign of life ${rough(quiet)} ago`;
     words.info = row.message === "" ? sign : `${row.message} · ${sign}`;
-    if (spent !== null) words.time = elapsed(spent);
+    return words;
+  }
+  const left = secondsLeftOf(row, now);
+  if (left !== null && spent !== null) {
+    const whole = guess(spent + left);
+    words.brief = `${words.time} of ~${whole}`;
+    words.time += ` of about ${whole}`;
   }
   return words;
+}
+
+/** The arguments that tell jobs apart: of one that has a label they are in its details. */
+export function argumentsOf(row: Row): string {
+  return row.title === row.name ? row.args : "";
 }
 
 /** The progress, or -1 if unknown: a 0 means something only of a job that reports a message. */
@@ -112,12 +125,15 @@ function stopping(row: Row, requested: string, words: Words, store: Store, now: 
 }
 
 function ended(row: Row, requested: string, now: number): Words {
-  const when = row.completed_at === null ? "" : ago(now - row.completed_at);
-  const words: Words = { ...PLAIN, icon: row.status, state: row.status, time: when };
+  const words: Words = { ...PLAIN, icon: row.status, state: row.status };
+  const { completed_at: end } = row;
+  if (end !== null) {
+    const isRecent = now - end < RECENT;
+    words.time = isRecent ? ago(now - end) : moment(end, now);
+    if (!isRecent) words.brief = moment(end, now, true);
+  }
   const duration =
-    row.started_at === null || row.completed_at === null
-      ? ""
-      : `took ${took(row.completed_at - row.started_at)}`;
+    row.started_at === null || end === null ? "" : `took ${took(end - row.started_at)}`;
   if (row.status === "completed") {
     words.info = row.note === null ? duration : `${row.note} · ${duration}`;
     return words;

@@ -3,7 +3,7 @@
 import widget from "../../src/index";
 import { Follower } from "../../src/follow";
 import {
-  cleanCurves, cleanSince, cleanTimeline, LISTS, type ListName, type Model, type Plain, type Row,
+  cleanSince, cleanTimeline, LISTS, type ListName, type Model, type Plain, type Row,
 } from "../../src/protocol";
 import { Context } from "../../src/views/context";
 import type { Filter } from "../../src/views/choosing/filter";
@@ -188,9 +188,10 @@ export class View {
     }, () => undefined);
     const row = this.lists.row("history", value);
     if (row === undefined) return;
-    const curves = context.rpc.request("curves", { job: row.id });
+    const curves = context.rpc.request("metrics", { job: row.id });
     void curves.then((answer) => {
-      if (cleanCurves(answer).metrics.length === 0 && row.status === "completed") {
+      const { series } = answer;
+      if (!Array.isArray(series) || (series.length === 0 && row.status === "completed")) {
         throw new Error(`no curve of a job that measures: ${JSON.stringify(answer)}`);
       }
     }, () => undefined);

@@ -9,6 +9,7 @@ export function makeRow(id: string, given: Partial<Row> = {}): Row {
   return {
     ...columnsOf({ id, title: "whisper", name: "whisper" }),
     created_at: Date.now() / 1000 - 600, progress: -1, can_kill: true,
+    ...(given.title === undefined ? {} : { name: given.title }),
     ...given,
   };
 }
@@ -31,6 +32,9 @@ export function sentGroup(group: Plain): unknown[] {
   return GROUP.map((name) => group[name] ?? 0);
 }
 
+/** Curves by job and name. */
+type Measured = Record<string, Record<string, [x: number, y: number | null][]>>;
+
 export class Kernel {
   running: Row[] = [];
   pending: Row[] = [];
@@ -45,7 +49,8 @@ export class Kernel {
   results: Record<string, Shown> = {};
   outputs: Record<string, Shown[]> = {};
   lost = 0;
-  metrics: Record<string, Record<string, [x: number, y: number | null][]>> = {};
+  metrics: Measured = {};
+  usage: Measured = {};
   /** Set to hold answers back, as a busy kernel does. */
   deaf = false;
   /** How many ended jobs are listed. */
@@ -304,16 +309,16 @@ export class Kernel {
     } else if (op === "outputs") {
       return { ok: true, v: { ...listed(this.outputs[id] ?? []), lost: this.lost } };
     } else if (op === "metrics") {
-      const series = Object.entries(this.metrics[id] ?? {}).map(([name, points]) => {
+      const series = Object.entries(this.measured(a)).map(([name, points]) => {
         const values = points.flatMap(([, value]) => value ?? []);
         return [
           name, values.at(-1) ?? null, values.length ? Math.min(...values) : null,
           values.length ? Math.max(...values) : null, points.length, String(points.length),
         ];
       });
-      return { ok: true, v: { series, by: "step" } };
+      return { ok: true, v: { series, by: a["of"] === "usage" ? "seconds" : "step" } };
     } else if (op === "curve") {
-      const points = Object.values(this.metrics[id] ?? {})[Number(a["at"])] ?? [];
+      const points = Object.values(this.measured(a))[Number(a["at"])] ?? [];
       return { ok: true, v: { x: points.map(([x]) => x), y: points.map(([, y]) => y) } };
     } else if (op === "form") {
       const pieces = a["of"] === "output" ? this.outputs[id] : [this.results[id] as Shown];
@@ -370,11 +375,16 @@ export class Kernel {
   }
 
   /** Which tabs of a job have content. */
+  /** The curves that a page asks for. */
+  private measured(a: Plain): Measured[string] {
+    return (a["of"] === "usage" ? this.usage : this.metrics)[String(a["job"])] ?? {};
+  }
+
   private contents(row: Row): Plain {
     const ended = row.completed_at !== null;
     const failed = row.status === "failed" || this.details[row.id]?.["failure"] != null;
     const output = this.outputs[row.id]?.length ?? 0;
-    const curves = Object.keys(this.metrics[row.id] ?? {}).length;
+    const curves = [this.metrics, this.usage].flatMap((of) => Object.keys(of[row.id] ?? {})).length;
     const shown = { curves, output, output_revision: output };
     return { ...shown, log: this.log !== "", error: failed, result: ended && row.status === "completed" };
   }

@@ -73,6 +73,14 @@ test("rows after open details stand below them", () => {
   assert.equal(layout.indexAt(block, 3 * ROW + 201), 3);
 });
 
+test("a header has one line where rows have two", () => {
+  const blocks = [3, 2].map((total) => ({ total, shown: true, gapAfter: -1, gap: 0 }));
+  const layout = new Layout(blocks, 1_000, 44, 28);
+  assert.deepEqual(layout.tops, [28, 28 + 3 * 44 + 28]);
+  assert.equal(layout.height, 2 * 28 + 5 * 44);
+  assert.equal(layout.top(1, 1), 28 + 3 * 44 + 28 + 44);
+});
+
 test("nothing is asked before the last question is answered: repeats come in order", async () => {
   const asked: string[] = [];
   const answers: (() => void)[] = [];

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import protocol from "../../../jobqueue_widget/widget/protocol.json";
 import { cleanRow, type Plain, type Row } from "../../src/protocol";
 import { secondsLeftOf, Store } from "../../src/store";
+import { moment } from "../../src/ui/time";
 import { knownProgress, wordsOf } from "../../src/views/words";
 import { makeRow } from "../harness/kernel";
 
@@ -145,7 +146,8 @@ test("when jobs start and all are done is what the kernel says", () => {
   assert.equal(left({ counts: COUNTS }), null); // nothing runs
   const time = (given: Partial<Row>): string =>
     wordsOf(makeRow("p", given), "", storeWith({ counts }), 1000).time;
-  assert.equal(time({ start_about: 1180 }), "~3 min");
+  assert.equal(time({ start_about: 1180 }), `starts about ${moment(1180, 1000)}`);
+  assert.equal(time({ start_about: 1010 }), `starts about ${moment(1010, 1000)}`);
   assert.equal(time({ start_about: 1009 }), ""); // soon
   assert.equal(time({}), "");
   assert.equal(time({ start_about: 1180, block: "needs 4 GB" }), "");

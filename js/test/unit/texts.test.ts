@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AnsiLines, visible } from "../../src/ui/ansi";
 import { commandOf } from "../../src/ui/keys";
-import { ago, clock, elapsed, guess, rough, took } from "../../src/ui/time";
+import { ago, clock, elapsed, guess, moment, rough, took } from "../../src/ui/time";
 
 function plain(...pieces: string[]): string[] {
   const lines = new AnsiLines();
@@ -75,4 +75,20 @@ test("a clock that is not of today has its date", () => {
     assert.match(of(days), /22:37/);
     assert.ok(of(days).includes(String(year)), of(days));
   }
+});
+
+test("a moment has its date where it is not of that day, and its year where it is not of that", () => {
+  const now = new Date(2026, 10, 30, 7, 12).getTime() / 1000;
+  const at = (...given: [number, number, number]): number =>
+    new Date(...given, 22, 37).getTime() / 1000;
+  assert.equal(moment(at(2026, 10, 30), now), "22:37");
+  assert.equal(moment(at(2026, 10, 30), now, true), "22:37");
+  const yesterday = moment(at(2026, 10, 29), now);
+  assert.match(yesterday, /29/);
+  assert.match(yesterday, /22:37/);
+  assert.doesNotMatch(yesterday, /2026/);
+  const brief = moment(at(2026, 10, 29), now, true);
+  assert.ok(brief.length < yesterday.length && brief.includes("29") && !brief.includes(":"));
+  assert.match(moment(at(2025, 10, 30), now), /2025.*22:37/);
+  assert.match(moment(at(2027, 0, 1), now, true), /2027/);
 });

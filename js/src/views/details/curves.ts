@@ -48,21 +48,24 @@ export class Curves {
   #busy = false;
   #over = false;
 
-  constructor(private context: Context) {
+  /** `of`: what the job tells, or what it is seen to use. */
+  constructor(private context: Context, private of: "metrics" | "usage" = "metrics") {
     this.#log = button("Log scale", "Log scale", () => {
       this.#isLog = !this.#isLog;
       this.#draw();
     });
     this.#plot = new Plot((x) => this.#abscissa(x), context.ending.signal);
-    const heads = ["Metric", "Last", "Least", "Greatest"].map((name) =>
+    const title = of === "usage" ? "Memory and processors" : "Metrics";
+    const first = of === "usage" ? "Resource" : "Metric";
+    const heads = [first, "Last", "Least", "Greatest"].map((name) =>
       h("th", { scope: "col" }, name));
     const table = h(
-      "table", { class: "jqw-table jqw-measured", "aria-label": "Metrics" },
+      "table", { class: "jqw-table jqw-measured", "aria-label": title },
       h("thead", {}, h("tr", {}, ...heads)), this.#body,
     );
     this.#plot.acts.prepend(this.#log);
     this.#chips.append(this.#plot.acts);
-    this.node = div("curves", this.#chips, this.#plot.node, table);
+    this.node = div(`curves jqw-of-${of}`, this.#chips, this.#plot.node, table);
   }
 
   /** Look at what is new, if it is time for that; fit the plot into its room. */
@@ -103,10 +106,11 @@ export class Curves {
 
   async #look(job: string): Promise<void> {
     this.#busy = true;
-    const answer = await this.context.ask("metrics", { job });
+    const answer = await this.context.ask("metrics", { job, of: this.of });
     if (answer !== null && this.#job === job) {
-      this.#metrics = metricsOf(answer);
+      this.#metrics = metricsOf(answer, this.of);
       this.#bySteps = answer["by"] === "step";
+      show(this.node, this.#metrics.length > 0);
       this.#write();
       await Promise.all([this.#bring(job), this.#library()]);
     }
@@ -130,7 +134,7 @@ export class Curves {
     const wanted = this.#metrics.map((metric, at) => ({ ...metric, at }))
       .filter(({ at, mark }) => this.#isChosen(at) && this.#known.get(at)?.mark !== mark);
     await Promise.all(wanted.map(async ({ at, mark }) => {
-      const answer = await this.context.ask("curve", { job, at });
+      const answer = await this.context.ask("curve", { job, at, of: this.of });
       if (answer !== null && this.#job === job) this.#known.set(at, { mark, ...curveOf(answer) });
     }));
   }
@@ -205,11 +209,16 @@ function finite(value: unknown): number | null {
   return typeof value === "number" && Number.isFinite(value) ? value : null;
 }
 
-function metricsOf(answer: Plain): Metric[] {
+const RESOURCES: Record<string, string> = {
+  ram_mib: "RAM (MiB)", cpus: "Processors", gpu_mib: "GPU memory (MiB)",
+};
+
+function metricsOf(answer: Plain, of: string): Metric[] {
   const items = answer["series"];
   const given = Array.isArray(items) ? items.filter(Array.isArray).slice(0, MOST) : [];
   return given.map(([name, last, least, greatest, points, mark]) => ({
-    name: text(name, 400), last: finite(last), least: finite(least), greatest: finite(greatest),
+    name: (of === "usage" && RESOURCES[String(name)]) || text(name, 400),
+    last: finite(last), least: finite(least), greatest: finite(greatest),
     points: num(points), mark: text(mark, 80),
   }));
 }
