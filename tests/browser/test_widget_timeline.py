@@ -78,10 +78,10 @@ def test_the_timeline_is_zoomed_and_moved_and_ends_where_all_is_seen(fresh: Fres
         closer.click()
     expect(whole).to_be_enabled()
     ticks = view.locator(".jqw-axis")
-    shown = ticks.inner_text()
+    shown = ticks.inner_html()
     found.focus()
     page.keyboard.press("ArrowLeft")
-    expect(ticks).not_to_have_text(shown)
+    assert ticks.inner_html() != shown
     page.keyboard.press("0")
     expect(whole).to_be_disabled()
     found.locator("[data-status=failed]").hover()

@@ -88,12 +88,14 @@ export class TimelineView {
     this.#asking = true;
     this.#askedFor = wanted;
     this.#askedAt = this.context.page();
-    const { from, to } = this.#span ?? { from: 0, to: EVER };
+    const asked = this.#span;
+    const { from, to } = asked ?? { from: 0, to: EVER };
     const answer = await this.context.ask("timeline", { from, to });
     this.#asking = false;
     if (answer === null) return;
+    if (asked !== this.#span) this.context.invalidate(); // it is of a span that was shown before
     const told = (this.#told = cleanTimeline(answer));
-    if (this.#span === null) this.#whole = wholeOf(told);
+    if (asked === null) this.#whole = wholeOf(told);
     this.#draw();
   }
 
