@@ -56,3 +56,41 @@ def test_after_the_kernel_was_killed_a_person_reviews_and_resumes(open_notebook:
     until_value(notebook, "[j.title for j in queue.jobs('running')]", ["was at work"])
     press(notebook, "Cancel was at work")
     until_value(notebook, "len(queue.jobs('running'))", 0)
+
+
+DETACHED = (
+    "def counts():\n"
+    "    for step in range(6_000):\n"
+    "        current_job().report(step / 6_000, f'step {step}')\n"
+    "        print('line', step)\n"
+    "        time.sleep(0.02)\n"
+    "if not queue.jobs():\n"
+    "    from jobqueue_widget import current_job\n"
+    "    queue.options(label='night', detached=True).submit_nowait(counts)"
+)
+RESTART = (
+    "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+    ".then(() => null)"
+)
+
+
+def test_after_a_restart_a_detached_job_moves_again_and_is_cancelled(open_notebook: Open) -> None:
+    notebook = open_notebook(OPEN.replace("runs.db", "night.db"), DETACHED)
+    until_value(notebook, "queue['night'].progress > 0", True)
+    before = notebook.value_of("os.getpid()")
+    notebook.page.evaluate(RESTART)
+    expect(region(notebook)).to_contain_text("Kernel gone")
+    notebook.page.wait_for_function(IDLE)
+    run_cell(notebook, 0)
+    assert notebook.value_of("os.getpid()") != before
+    line = row(notebook, "night")
+    expect(line).to_have_attribute("data-status", "running")
+    steps = line.locator(".jqw-info")
+    expect(steps).to_contain_text("step")
+    expect(steps).not_to_have_text(steps.inner_text(), timeout=2_000)
+    line.locator(".jqw-what").click()
+    region(notebook).get_by_role("tab", name="Log").click()
+    expect(region(notebook).get_by_role("log")).to_contain_text("line 1")
+    notebook.page.mouse.move(2, 2)
+    press(notebook, "Cancel night")
+    until_status(notebook, "night", "cancelled")
