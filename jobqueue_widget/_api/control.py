@@ -219,7 +219,7 @@ class Control(Acts):
     def search(self, text: str) -> list[Job]:
         """Find jobs with `text` in any of their words."""
         wanted = text.casefold()
-        return [Job(record, self) for record in self.all_records() if wanted in _searchable(record)]
+        return [Job(record, self) for record in self.all_records() if wanted in searchable(record)]
 
     def stack(self, record: JobRecord) -> str:
         """Return where a job is right now."""
@@ -422,7 +422,8 @@ class OptionsView:
         return self._control.map(function, given, self._options, self._priority, self._label)
 
 
-def _searchable(job: JobRecord) -> str:
+def searchable(job: JobRecord) -> str:
+    """Return the words of a job in which is searched, casefolded; its arguments are not there."""
     options = job.spec.options
     parts = (job.id, job.spec.name, options.label or "", *options.tags, job.status)
     return "\n".join((*parts, error_text(job) or cancel_text(job) or "")).casefold()

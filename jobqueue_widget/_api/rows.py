@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from .._core.jobs import (
 )
 from .._core.machine.told import unchecked_text
 from .._core.spec import JobSpec
+from .._core.sweeps.group import Group
 from .._core.sweeps.membership import is_grouped
 from .._core.sweeps.standing import Coming, sections_of, standings
 from .._core.texts.fitting import LINE, fit_all
@@ -164,7 +165,7 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
     if reason is not None or job.parents_left:
         shown["block_reason"] = blocked_text(job)
     if job.groups or spec.options.group is not None:
-        shown["group"] = number_of(engine, job)
+        shown["group"] = number_of(job, engine.state.groups.named)
     if spec.secrets is not None:
         shown["note"] = note_of(job, False)
     elif job.function_changed:
@@ -174,15 +175,16 @@ def row(engine: Engine, job: JobRecord, position: int | None = None) -> RowDict:
     return shown
 
 
-def number_of(engine: Engine, job: JobRecord) -> int:
+def number_of(job: JobRecord, named: Mapping[str, Group]) -> int:
     """Return the number of the group below which lists show a job; 0 if it stands by itself.
 
-    It is -1 if the queue keeps no job of that group but such as were tried again.
+    It is -1 if the queue keeps no job of that group but such as were tried again. `named` are the
+    queue's groups by name.
     """
     numbers = [group.number for group in job.groups if group.number]
     if numbers or job.spec.options.group is None:
         return numbers[0] if numbers else 0
-    group = engine.state.groups.named.get(job.spec.options.group)
+    group = named.get(job.spec.options.group)
     return -1 if group is None else group.number
 
 

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Open
+from tests.browser.test_widget_lifecycle import RESTART
 from tests.browser.widget import press, region, row, run_cell, until_status, until_value
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -67,10 +68,6 @@ DETACHED = (
     "if not queue.jobs():\n"
     "    from jobqueue_widget import current_job\n"
     "    queue.options(label='night', detached=True).submit_nowait(counts)"
-)
-RESTART = (
-    "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
-    ".then(() => null)"
 )
 
 

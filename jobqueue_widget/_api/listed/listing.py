@@ -12,11 +12,11 @@ from ..._core.jobs import FAILED, PENDING, RUNNING, JobRecord, JobStatus
 from ..._core.sweeps.group import Group
 from ..._core.sweeps.membership import is_grouped
 from ..._core.sweeps.standing import Coming, listed, sections_of, standings
-from ..._core.texts.words import cancel_text, error_text
 from ..._runtime.engine import Engine
-from ..._runtime.storage.told.metrics import metrics_of
+from ..._runtime.storage.told.metrics import metric_names_of, metrics_of
 from ..._secrets.arguments import arguments_line
-from ..rows import RowDict, Rows, add_arguments, row
+from ..control import searchable
+from ..rows import RowDict, Rows, add_arguments, number_of, row
 from ..sweeps.group import kind_of
 
 PartName = Literal["running", "pending", "history", "group", "groups"]
@@ -140,9 +140,9 @@ def find(engine: Engine, wanted: Filter) -> Found:
     with engine.lock.held:
         state = engine.state
         listed_jobs = (list(state.running.values()), state.order.slice(0), _ended(engine))
-        groups = {group.number: group for group in state.groups.named.values()}
-        by_name = {group.name: group for group in groups.values()}
+        by_name = dict(state.groups.named)
         revision = state.revision
+    groups = {group.number: group for group in by_name.values()}
     matches = _matcher(wanted)
     found = Found(revision, {name: [] for name in SECTIONS})
     for place, (name, jobs) in enumerate(zip(SECTIONS, listed_jobs, strict=True)):
@@ -150,7 +150,7 @@ def find(engine: Engine, wanted: Filter) -> Found:
             if not matches(job):
                 continue
             found.counts[place] += 1
-            number = _group_of(job, by_name)
+            number = number_of(job, by_name)
             if number in groups:
                 found.members.setdefault(number, []).append(job)
             else:
@@ -192,21 +192,12 @@ def metrics(engine: Engine) -> list[str]:
     with engine.lock.held:
         state = engine.state
         jobs = [*state.running.values(), *state.order.slice(0), *_ended(engine)]
-    told = (job for job in jobs if job.metrics is not None)
-    return sorted({name for job in told for name in metrics_of(job)})
+    return sorted({name for job in jobs for name in metric_names_of(job)})
 
 
 def _ended(engine: Engine) -> list[JobRecord]:
     state = engine.state
     return list(state.shelf.shown(reversed(state.ended)))
-
-
-def _group_of(job: JobRecord, by_name: dict[str, Group]) -> int:
-    for group in job.groups:
-        if group.number:
-            return group.number
-    named = by_name.get(job.spec.options.group or "")
-    return 0 if named is None else named.number
 
 
 def _matcher(wanted: Filter) -> Callable[[JobRecord], bool]:
@@ -218,18 +209,15 @@ def _matcher(wanted: Filter) -> Callable[[JobRecord], bool]:
             return False
         if kind and (job.status is not FAILED or kind_of(job) != kind):
             return False
-        return not text or text in searchable(job)
+        return not text or text in _words(job)
 
     return matches
 
 
-def searchable(job: JobRecord) -> str:
-    """Return the words of a job in which a list is searched."""
+def _words(job: JobRecord) -> str:
     spec = job.spec
-    options = spec.options
-    parts = (job.id, spec.name, options.label or "", options.group or "", *options.tags)
-    said = error_text(job) or cancel_text(job) or ""
-    return "\n".join((*parts, job.status, arguments_line(spec), said)).casefold()
+    more = f"{spec.options.group or ''}\n{arguments_line(spec)}"
+    return f"{searchable(job)}\n{more.casefold()}"
 
 
 def kinds(engine: Engine) -> Counter[str]:

@@ -23,7 +23,7 @@ import psutil
 from ...child import wire
 from ...child.detached import folder as protocol
 from ...child.guardian import WORKER, carriers
-from ..cleanup import is_alive
+from ..cleanup import ID_VARIABLE, is_alive
 
 NAME = re.compile(r"([0-9a-z]{1,40}(?:-[0-9a-z]{1,20}){1,4})\.([1-9][0-9]{0,8})")  # job id, attempt
 MOST_JSON = 1 << 20  # bytes of a claim, a report or a request that are read
@@ -123,7 +123,7 @@ class Attempt:
     def _if_ours(self, pid: int) -> psutil.Process | None:
         try:
             process = psutil.Process(pid)
-            ours = process.environ().get(WORKER.decode().rstrip("=")) == self.id
+            ours = process.environ().get(ID_VARIABLE) == self.id
             return process if ours and is_alive(process) else None
         except (psutil.Error, OSError):
             return None
