@@ -2,7 +2,8 @@
 // pointer, two scales where the values differ much, or one of powers of ten.
 
 import type uPlot from "uplot";
-import { attr, button, div, enable, setText } from "../../ui/dom";
+import { attr, div, setText } from "../../ui/dom";
+import { ZoomButtons } from "../../ui/zoom";
 
 export interface Series {
   name: string;
@@ -25,12 +26,10 @@ const DASHES = [[], [], [], [8, 4], [2, 3], [8, 3, 2, 3]];
 export class Plot {
   readonly node: HTMLElement;
   /** The buttons beside what is under the pointer. */
-  readonly acts = div("plot-acts");
+  readonly acts: HTMLElement;
   #canvas = div("plot-canvas");
   #hover = div("plot-hover");
-  #in: HTMLButtonElement;
-  #out: HTMLButtonElement;
-  #all: HTMLButtonElement;
+  #buttons: ZoomButtons;
   /** What draws; null until it has come. */
   library: Library | null = null;
   #plot: uPlot | null = null;
@@ -40,11 +39,9 @@ export class Plot {
   #zoomed = false;
 
   constructor(private abscissa: (x: number) => string, signal: AbortSignal) {
-    this.#in = button("+", "Zoom in", () => this.#zoom(0.5));
-    this.#out = button("−", "Zoom out", () => this.#zoom(2));
-    this.#all = button("All", "Show all", () => this.#zoom(Infinity));
+    this.#buttons = new ZoomButtons((times) => this.#zoom(times), () => this.#zoom(Infinity));
+    this.acts = this.#buttons.node;
     attr(this.#canvas, "role", "img");
-    this.acts.append(this.#in, this.#out, this.#all);
     this.node = div("plot", this.#canvas, this.#hover);
     signal.addEventListener("abort", () => this.clear());
   }
@@ -114,9 +111,7 @@ export class Plot {
     const [first, last] = this.#whole;
     const [from, to] = this.#span();
     this.#zoomed = from > first || to < last;
-    enable(this.#out, this.#zoomed);
-    enable(this.#all, this.#zoomed);
-    enable(this.#in, last > first);
+    this.#buttons.enable(last > first, this.#zoomed);
   }
 
   #tell(plot: uPlot): void {

@@ -2,8 +2,9 @@
 
 import { cleanTimeline, type Bar, type Timeline as Told } from "../../protocol";
 import { amount } from "../../ui/amount";
-import { attr, button, div, enable, h, setText, span as textOf } from "../../ui/dom";
+import { attr, div, h, setText, span as textOf } from "../../ui/dom";
 import { clock, took } from "../../ui/time";
+import { ZoomButtons } from "../../ui/zoom";
 import type { Context } from "../context";
 import { moved, shareOf, SHORTEST, ticks, zoomed, type Span } from "./axis";
 
@@ -29,9 +30,7 @@ export class TimelineView {
   #axis = div("axis");
   #hover = div("bar-told");
   #rows = h("tbody");
-  #in: HTMLButtonElement;
-  #out: HTMLButtonElement;
-  #all: HTMLButtonElement;
+  #buttons = new ZoomButtons((times) => this.#zoom(times), () => this.#show(null));
   #told: Told | null = null;
   /** Of all there is. */
   #whole: Span = { from: 0, to: 1 };
@@ -43,10 +42,6 @@ export class TimelineView {
   #asking = false;
 
   constructor(private context: Context, private select: (job: string) => void) {
-    this.#in = button("+", "Zoom in", () => this.#zoom(0.5));
-    this.#out = button("−", "Zoom out", () => this.#zoom(2));
-    this.#all = button("All", "Show all", () => this.#show(null));
-    const acts = div("plot-acts", this.#in, this.#out, this.#all);
     const heads = ["Lane", "Job", "Status", "From", "Took"].map((name) =>
       h("th", { scope: "col" }, name));
     const table = h(
@@ -54,9 +49,8 @@ export class TimelineView {
       this.#rows,
     );
     this.#plot.append(this.#lanes, this.#axis);
-    this.node = div(
-      "timeline", div("plot-head", acts, this.#hover), this.#plot, div("hidden", table),
-    );
+    const head = div("plot-head", this.#buttons.node, this.#hover);
+    this.node = div("timeline", head, this.#plot, div("hidden", table));
     this.#plot.addEventListener("keydown", (event) => this.#key(event));
     this.#plot.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.#plot.addEventListener("pointerover", (event) => this.#point(event.target));
@@ -160,10 +154,9 @@ export class TimelineView {
   }
 
   #enable(): void {
-    enable(this.#out, this.#span !== null);
-    enable(this.#all, this.#span !== null);
     const { from, to } = this.#shown;
-    enable(this.#in, this.#told !== null && to - from > SHORTEST * 1.01);
+    const closer = this.#told !== null && to - from > SHORTEST * 1.01;
+    this.#buttons.enable(closer, this.#span !== null);
   }
 
   // -- drawing ---------------------------------------------------------------------------------
