@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..protocols import Executor
 
 MISSING = object()
+GENERATES = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 ACCEPTED = (
     "a target is a plugin name (str), a coroutine function or a plain callable, "
     "followed by its arguments"
@@ -393,8 +394,12 @@ def classify(target: object) -> tuple[TargetKind, str]:
     Raises:
         InvalidTargetError: it is none.
     """
-    if type(target) is FunctionType and target.__code__.co_flags & inspect.CO_COROUTINE:
-        return "coroutine", _name_of(target)
+    if type(target) is FunctionType:  # as most are; all that follows takes a while
+        flags = target.__code__.co_flags
+        if flags & inspect.CO_COROUTINE:
+            return "coroutine", _name_of(target)
+        if not target.__dict__ and not flags & GENERATES:  # nothing marks it as another kind
+            return "function", _name_of(target)
     if isinstance(target, str):
         if not target.strip():
             raise InvalidTargetError(f"the plugin name is empty; {ACCEPTED}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # what `signal` is made of, without enums
-import contextlib
 import functools
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 SIGINT = int(_signal.SIGINT)
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
+MAIN_THREAD = threading.main_thread().ident  # the same in a child that the main thread has forked
 PATIENCE = 1.0  # seconds after which a second Ctrl-C gets through: what should be quick hangs
 
 
@@ -32,18 +32,21 @@ class _Uninterrupted:
         self._since = 0.0
 
     def __enter__(self) -> None:
-        if get_ident() != threading.main_thread().ident:
+        if get_ident() != MAIN_THREAD:
             return
         if self._depth == 0:
             handler = _signal.getsignal(SIGINT)
             if callable(handler):
-                with contextlib.suppress(ValueError):  # not the main interpreter: none comes here
+                try:
                     _signal.signal(SIGINT, self._hold_back)
+                except ValueError:
+                    pass  # not the main interpreter: none comes here
+                else:
                     self._handler = handler
         self._depth += 1
 
     def __exit__(self, *_: object) -> None:
-        if get_ident() != threading.main_thread().ident:
+        if get_ident() != MAIN_THREAD:
             return
         self._depth -= 1
         if self._depth or self._handler is None:

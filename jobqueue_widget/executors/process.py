@@ -16,6 +16,7 @@ from .._core.spec import JobSpec
 from .._runtime.failures import SurroundingsError, outcome_of_start, said_of
 from .._threads.locks import Lock
 from ..child import ends, wire
+from ..child.capture.logs import Loggers
 from ..child.detached.folder import JOB_NUMBER
 from ..protocols import ExecutorContext, Reporter, TellStacks
 from ..workers.gpus import gpu_memory_of
@@ -54,6 +55,7 @@ class ProcessExecutor(StartsAtOnce):
         self._context: ExecutorContext | None = None
         self._surroundings: Surroundings | None = None
         self._setups: dict[object, Setup] = {}
+        self._loggers = Loggers()
 
     def prepare(self, spec: JobSpec) -> tuple[Packed, bytes | PackedCall]:
         """Pickle the function and its arguments now.
@@ -100,7 +102,8 @@ class ProcessExecutor(StartsAtOnce):
         """Make the setup and the frames of a job that has a process to itself."""
         setup = self.setup_for(spec, reporter.devices)
         sent = {**setup.sent, "spool": ""}
-        return setup, job_frames(JOB_NUMBER, spec, reporter.attempt, sent)
+        logs = self._loggers.as_configured()
+        return setup, job_frames(JOB_NUMBER, spec, reporter.attempt, sent, logs)
 
     def worker_for(self, spec: JobSpec) -> str | None:
         """Name the warm worker that this job would get now, as `workers` names it."""
@@ -206,7 +209,7 @@ class ProcessExecutor(StartsAtOnce):
         sent = None if worker.setup is setup else setup.sent
         worker.setup = setup
         number = next(self._numbers) & 0xFFFFFFFF
-        return number, job_frames(number, spec, attempt, sent)
+        return number, job_frames(number, spec, attempt, sent, self._loggers.as_configured())
 
 
 def code_of(spec: JobSpec) -> Packed:

@@ -14,7 +14,6 @@ import cloudpickle
 
 from .._core.spec import JobSpec
 from ..child import byvalue, wire
-from ..child.capture.logs import as_configured
 from ..child.wire import is_plain
 from ..errors import UnpicklableJobError
 from .definitions import Definition, bare, definition_of, has_code
@@ -77,10 +76,14 @@ def call_bytes(call: bytes | PackedCall) -> bytes:
     return b"".join(call.parts()) if isinstance(call, PackedCall) else call
 
 
-def job_frames(number: int, spec: JobSpec, attempt: int, setup: object) -> list[bytes | memoryview]:
-    """Make the frames of a packed job; `setup` is what its worker has to take over, or None."""
+def job_frames(
+    number: int, spec: JobSpec, attempt: int, setup: object, logs: object
+) -> list[bytes | memoryview]:
+    """Make the frames of a packed job.
+
+    `setup` is what its worker has to take over, or None; `logs` is how it shall find `logging`.
+    """
     function, call = cast("tuple[Packed, bytes | PackedCall]", spec.payload)
-    logs = as_configured()
     job = (spec.id, attempt, setup, function.data, call_bytes(call), function.source, logs)
     return wire.pieces(wire.JOB, number, [pickle.dumps(job, 5)])
 

@@ -12,7 +12,9 @@ SAY = """
 import logging
 from jobqueue_widget import JobQueue
 def say():
-    for name in (None, "a", "a.b", "c", "__main__"):
+    tree = logging.root.manager.loggerDict
+    new = (name for name in ("d", "d.e") if isinstance(tree.get(name), logging.Logger))
+    for name in (None, "a", "a.b", "c", "__main__", *new):
         for level in (10, 20, 30, 40):
             logging.getLogger(name).log(level, "%s at %d", name, level)
 queue = await JobQueue().start()
@@ -44,6 +46,8 @@ CONFIGURATIONS = (
     "logging.basicConfig(level=10); logging.disable(20)",
     OWN,
     OWN + "logging.basicConfig(level=40)",
+    "logging.getLogger('d.e').setLevel(10)",  # a logger that is new since the job before
+    "logging.getLogger('d').setLevel(10)",  # and one whose place in the tree was there
     "",  # and nothing of all that is left
 )
 

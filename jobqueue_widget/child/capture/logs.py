@@ -26,18 +26,28 @@ UNTOUCHED: State = (logging.NOTSET, True, False, [], [])
 STYLES = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}
 
 
-def as_configured() -> Told:
-    """What of this process's logging is not as it was at its start. Files stay here."""
-    root = logging.getLogger()
-    told = []
-    for name, logger in [("", root), *list(root.manager.loggerDict.items())]:
-        if isinstance(logger, logging.Logger) and (
-            logger.level or logger.handlers or not logger.propagate
-        ):
-            own = [] if _sets_itself_up(name) else map(_told, logger.handlers)
-            handlers = [one for one in own if one is not None]
-            told.append((name, logger.level, logger.propagate, handlers))
-    return root.manager.disable, told
+class Loggers:
+    """The loggers of this process. Any thread; looking again is quick while there are no others."""
+
+    def __init__(self) -> None:
+        self._known: tuple[list[Any], list[Logger]] = ([], [])  # the tree, and what is one in it
+
+    def as_configured(self) -> Told:
+        """What of this process's logging is not as it was at its start. Files stay here."""
+        root = logging.root
+        tree: list[Any] = [root, *root.manager.loggerDict.values()]
+        known, loggers = self._known
+        if tree != known:
+            loggers = [one for one in tree if isinstance(one, Logger)]
+            self._known = tree, loggers
+        changed = [one for one in loggers if one.level or one.handlers or not one.propagate]
+        return root.manager.disable, [_configuration(one) for one in changed]
+
+
+def _configuration(logger: Logger) -> tuple[str, int, bool, list[tuple[int, str, str | None, str]]]:
+    name = "" if logger is logging.root else logger.name
+    own = [] if _sets_itself_up(name) else map(_told, logger.handlers)
+    return name, logger.level, logger.propagate, [one for one in own if one is not None]
 
 
 def _sets_itself_up(name: str) -> bool:

@@ -22,6 +22,7 @@ Shorten = Callable[[JobRecord], None]
 LOG_MEMORY, LOG_FILES = 64 << 20, 1 << 30  # bytes of logs of ended jobs
 OUTPUTS_MEMORY = 256 << 20  # bytes of what ended jobs have displayed
 METRICS_MEMORY, SHORT = 128 << 20, 40  # bytes; points of a series of the oldest jobs beyond that
+NOTHING_TOLD = (None, None, None, None)
 SAMPLES_MEMORY = 64 << 20  # bytes of what ended jobs have used over time; then as for metrics
 
 
@@ -32,7 +33,7 @@ def told_of(job: JobRecord) -> tuple[object, ...]:
 
 def has_told(job: JobRecord) -> bool:
     """True if any of it is there."""
-    return any(one is not None for one in told_of(job))
+    return told_of(job) != NOTHING_TOLD
 
 
 def stored_of(job: JobRecord) -> KeptTold:
