@@ -65,6 +65,12 @@ def test_curves_are_drawn_and_their_values_stand_in_a_table(opened: Opener) -> N
         ["gap", "3", "1", "3"],
         ["none", *["\u2013"] * 3],
     ]
+    right_edges = rows.evaluate_all(
+        "rows => rows.map(row => [...row.cells].slice(1).map((cell) => {"
+        "  const range = document.createRange(); range.selectNodeContents(cell);"
+        "  return Math.round(range.getBoundingClientRect().right); }))"
+    )
+    assert len({tuple(edges) for edges in right_edges}) == 1  # values stand below their heads
 
 
 def test_the_values_under_the_pointer_are_told(opened: Opener) -> None:

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Open
 from tests.browser.widget import (
     SETUP,
+    add_cell,
     button,
     press,
     press_in,
@@ -33,6 +34,19 @@ def test_a_submitted_job_is_shown_with_moving_progress(open_notebook: Open) -> N
     first = int(bar.get_attribute("aria-valuenow") or 0)
     notebook.page.wait_for_timeout(1_500)
     assert int(bar.get_attribute("aria-valuenow") or 0) > first
+
+
+def test_an_empty_list_has_lines_that_fill_it(open_notebook: Open) -> None:
+    notebook = open_notebook(SETUP)
+    view = region(notebook)
+    expect(view).to_contain_text("No jobs yet")
+    lines = view.locator("pre").inner_text()
+    assert len(lines.splitlines()) == 3
+    expect(view.get_by_role("button", name="Copy these lines")).to_be_visible()
+    add_cell(notebook, lines)
+    expect(view.get_by_role("row").filter(has_text="sleep").first).to_be_visible()
+    expect(view.locator("pre")).to_be_hidden()
+    assert notebook.value_of("len(queue.jobs())") == 11
 
 
 def test_cancel_of_a_running_job_ends_its_process(open_notebook: Open) -> None:

@@ -20,12 +20,15 @@ export function rough(seconds: number): string {
   return `${Math.round(s / 86_400)} d`;
 }
 
-/** "0:07", "12:31", "1:02:03": for what runs. */
-export function elapsed(seconds: number): string {
-  const s = Math.max(0, Math.floor(seconds));
+/** "0:07", "12:31", "1:02:03": for what runs; "0:07.5" where `step` is less than a second. */
+export function elapsed(seconds: number, step = 1): string {
+  const digits = Math.min(3, Math.max(0, Math.ceil(-Math.log10(step))));
+  const parts = Math.max(0, Math.floor(seconds * 10 ** digits + 1e-6));
+  const s = Math.floor(parts / 10 ** digits);
+  const part = digits > 0 ? `.${String(parts).slice(-digits).padStart(digits, "0")}` : "";
   const two = (n: number): string => String(n).padStart(2, "0");
-  const head = s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}` : "";
-  return head ? `${head}:${two(s % 60)}` : `${Math.floor(s / 60)}:${two(s % 60)}`;
+  const hours = s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}` : "";
+  return `${hours || Math.floor(s / 60)}:${two(s % 60)}${part}`;
 }
 
 /** "1.2 s", "45 s", "3 min": how long something took. */

@@ -45,6 +45,12 @@ test("times are short and no finer than they are known", () => {
   assert.deepEqual([rough(4), rough(200), rough(7_500), rough(200_000)],
     ["4 s", "3 min", "2 h 05 min", "2 d"]);
   assert.deepEqual([elapsed(7), elapsed(751), elapsed(3_723)], ["0:07", "12:31", "1:02:03"]);
+  // Ticks of an axis: each other than the one before, however near.
+  for (const step of [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 5, 60]) {
+    const ticks = Array.from({ length: 40 }, (_, at) => elapsed(at * step, step));
+    assert.equal(new Set(ticks).size, 40, String(step));
+  }
+  assert.deepEqual([0, 0.5, 61.25].map((x) => elapsed(x, 0.5)), ["0:00.0", "0:00.5", "1:01.2"]);
   assert.deepEqual([took(0.001), took(0.25), took(3.14), took(61)],
     ["<0.01 s", "0.25 s", "3.1 s", "1 min"]);
   assert.deepEqual([guess(3), guess(31), guess(57), guess(720)],

@@ -4,7 +4,7 @@ import {
   cleanFound, cleanKinds, cleanNames, LISTS, type Found, type ListName, type View,
 } from "../../protocol";
 import { amount } from "../../ui/amount";
-import { active, attr, button, css, div, h, setText, show, span } from "../../ui/dom";
+import { active, attr, button, css, h, setText, show, span } from "../../ui/dom";
 import type { Context } from "../context";
 
 const AGAIN_AFTER = 1; // seconds between searches while the queue changes
@@ -351,29 +351,5 @@ class Order {
     this.#select.replaceChildren(...all.map(([key, label]) =>
       h("option", { value: key ?? "" }, label ?? "")));
     this.#select.value = value;
-  }
-}
-
-/** What stands in place of rows where there are none. */
-export class Nothing {
-  readonly node = div("nothing");
-  #text = h("p", { class: "jqw-note" });
-  #clear: HTMLButtonElement;
-
-  constructor(
-    private context: Context,
-    private filter: Filter,
-  ) {
-    this.#clear = button("Clear", "Clear search and filter", () => filter.clear());
-    this.node.append(this.#text, this.#clear);
-  }
-
-  update(empty: boolean): void {
-    show(this.node, empty);
-    if (!empty) return;
-    const { filter, context } = this;
-    const ended = context.store.ended > 0 ? "No jobs to show" : "No jobs yet";
-    setText(this.#text, filter.active ? "No job is like that" : ended);
-    show(this.#clear, filter.active);
   }
 }

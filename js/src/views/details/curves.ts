@@ -54,7 +54,7 @@ export class Curves {
       this.#isLog = !this.#isLog;
       this.#draw();
     });
-    this.#plot = new Plot((x) => this.#abscissa(x), context.ending.signal);
+    this.#plot = new Plot((x, step) => this.#abscissa(x, step), context.ending.signal);
     const title = of === "usage" ? "Memory and processors" : "Metrics";
     const first = of === "usage" ? "Resource" : "Metric";
     const heads = [first, "Last", "Least", "Greatest"].map((name) =>
@@ -100,8 +100,8 @@ export class Curves {
     this.#plot.clear();
   }
 
-  #abscissa(x: number): string {
-    return this.#bySteps ? String(+x.toPrecision(7)) : elapsed(x);
+  #abscissa(x: number, step: number): string {
+    return this.#bySteps ? String(+x.toPrecision(7)) : elapsed(x, step);
   }
 
   async #look(job: string): Promise<void> {

@@ -38,7 +38,7 @@ export class Plot {
   #whole: [number, number] = [0, 1];
   #zoomed = false;
 
-  constructor(private abscissa: (x: number) => string, signal: AbortSignal) {
+  constructor(private abscissa: (x: number, step: number) => string, signal: AbortSignal) {
     this.#buttons = new ZoomButtons((times) => this.#zoom(times), () => this.#zoom(Infinity));
     this.acts = this.#buttons.node;
     attr(this.#canvas, "role", "img");
@@ -125,7 +125,9 @@ export class Plot {
       const value = place === null || place === undefined ? null : plot.data[at + 1]?.[place];
       return typeof value === "number" ? [`${name} ${short(value)}`] : [];
     });
-    setText(this.#hover, [this.abscissa(plot.data[0][idx] ?? 0), ...values].join(" · "));
+    const [from, to] = this.#span();
+    const where = this.abscissa(plot.data[0][idx] ?? 0, (to - from) / 100);
+    setText(this.#hover, [where, ...values].join(" · "));
   }
 
   #options(
@@ -145,7 +147,10 @@ export class Plot {
       cursor: { drag: { x: true, y: false }, points: { size: 7 } },
       scales: { x: { time: false }, y: scale, y2: {} },
       axes: [
-        { ...axis, size: 26, values: (_, all) => all.map((x) => this.abscissa(x)) },
+        {
+          ...axis, size: 26,
+          values: (_, all, _axis, _space, step) => all.map((x) => this.abscissa(x, step)),
+        },
         { ...value, scale: "y" },
         { ...value, scale: "y2", side: 1, show: sides.includes("y2"), grid: { show: false } },
       ],
