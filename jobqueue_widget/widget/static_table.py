@@ -72,8 +72,9 @@ def queue_html(queue: JobQueue, mark: str = "") -> str:
     if more > 0:
         drawn += f"<p>and {more:,} more groups</p>"
     rows = _rows(snapshot)
-    curves = [curve_of(queue.get_job(row["id"])) for row in rows]
-    names = ("Job", "State", "Progress", "", *(("",) if any(curves) else ()))
+    found = [curve_of(queue.get_job(row["id"])) for row in rows]
+    curves = found if any(found) else [None] * len(rows)
+    names = ("Job", "State", "Progress", "", *(("",) if any(found) else ()))
     head = "".join(f'<th style="{CELL}">{name}</th>' for name in names)
     body = "".join(map(_html_row, rows, curves))
     table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
@@ -86,7 +87,7 @@ def job_html(job: Job, snapshot: State | None = None, mark: str = "") -> str:
     row = job.as_row()
     if snapshot is not None and row["completed_at"] is None:
         told, how = f"<p>{_as_of(snapshot)}</p>", _how(snapshot, "job")
-    body = _html_row(_prepared([row])[0], curve_of(job))
+    body = _html_row(_prepared([row])[0], curve_of(job) or None)
     return _html(told, f"<tbody>{body}</tbody>", mark, how)
 
 
@@ -205,7 +206,8 @@ def _line(row: dict[str, Any]) -> str:
     return f"  {_state(row):10} {row['title']}  {_progress(row)} {row['remark']}".rstrip()
 
 
-def _html_row(row: dict[str, Any], curve: str) -> str:
+def _html_row(row: dict[str, Any], curve: str | None) -> str:
+    """Return a row; `curve` is None where the table has no column of curves."""
     texts = (f"{row['title']} {row['args']}".strip(), _state(row), _progress(row), row["remark"])
     remark = f"{CELL};{BREAK}" if texts[-1] else CELL
     styles = (f"{CELL};{BREAK}", CELL, CELL, remark)
@@ -213,7 +215,7 @@ def _html_row(row: dict[str, Any], curve: str) -> str:
         f'<td dir="auto" style="{style}">{escape(visible(text))}</td>'
         for style, text in zip(styles, texts, strict=True)
     )
-    if curve:
+    if curve is not None:
         cells += f'<td style="{CELL};white-space:nowrap">{curve}</td>'
     return f"<tr>{cells}</tr>"
 

@@ -455,3 +455,15 @@ class Drawn:
 def test_an_object_that_says_nothing_of_itself_has_no_words_for_its_picture() -> None:
     assert piece_of_result(Drawn()).said == ""
     assert piece_of_result(2).said == "2"
+
+
+async def test_rows_without_a_curve_have_as_many_cells_as_those_with_one() -> None:
+    def tells() -> None:
+        current_job().report(loss=0.5)
+
+    async with shown() as (queue, _):
+        for function, cells in ((len, 4), (tells, 5), (len, 5)):
+            queue.submit_nowait(function, *([] if function is tells else ["word"]))
+            await queue.join()
+            rows = queue.to_html().partition("<tbody>")[2].split("</tr>")[:-1]
+            assert {row.count("<td") for row in rows} == {cells}
