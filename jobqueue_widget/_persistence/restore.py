@@ -7,16 +7,16 @@ import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .._core.events import Restored
 from .._core.jobs import PENDING, RUNNING, BlockReason, JobFailure, JobRecord, JobStatus
 from .._core.lazy import LazyResult
 from .._core.machine.usage import Usage
-from .._core.spec import DEFAULT_OPTIONS, JobSpec
+from .._core.spec import DEFAULT_OPTIONS, JobOptions, JobSpec
 from .._core.stored import Contents, Session, StoredRequest, StoredState
 from .._core.sweeps.groups import jobs_of
 from .._core.texts.fitting import fit
@@ -194,6 +194,7 @@ class _Restorer:
     ) -> None:
         self._engine = engine
         self._submission = submission
+        self._read_options = _once(submission.read_options)
         self._contents = contents
         self._reader = reader
         self._folders = engine.context.detached
@@ -293,7 +294,7 @@ class _Restorer:
 
     def _spec(self, request: StoredRequest, *, ended: bool) -> RestoredSpec:
         try:
-            options = options_from_json(request.options, self._submission.read_options)
+            options = options_from_json(request.options, self._read_options)
             missing = self._reader.why_lost(request)
         except (ValueError, ArithmeticError) as error:
             options, missing = DEFAULT_OPTIONS, f"its options cannot be read: {error}"
@@ -356,6 +357,19 @@ class _Restorer:
         left = state.hold_until - self._engine.now()
         at_most = state.hold_until - self._seen_at
         return max(0.0, min(left, at_most))
+
+
+def _once(read: Callable[[dict[str, Any]], JobOptions]) -> Callable[[dict[str, Any]], JobOptions]:
+    """Return what reads options that many jobs have alike, as those of a group, once."""
+    known: dict[str, JobOptions] = {}
+
+    def options(found: dict[str, Any]) -> JobOptions:
+        text = repr(found)
+        if text not in known:
+            known[text] = read(found)
+        return known[text]
+
+    return options
 
 
 def _status(state: StoredState) -> JobStatus:
