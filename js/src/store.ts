@@ -86,7 +86,7 @@ export class Store {
 
   get ended(): number {
     const { counts } = this.summary;
-    return counts.completed + counts.failed + counts.cancelled;
+    return counts.completed + counts.failed + counts.cancelled + counts.retried;
   }
 
   get busy(): boolean {

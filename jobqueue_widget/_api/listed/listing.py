@@ -27,6 +27,8 @@ SECTIONS: tuple[PartName, ...] = ("running", "pending", "history")
 class Filter:
     """What a list is to show: jobs with a text in their words, of a status, failed of a kind.
 
+    Failed are those that were not tried again.
+
     `sort`: "start", "duration", "memory" or "metric:" and its name; "" for the usual order. What
     has no such value comes last, also where it goes `down`.
     """
@@ -205,9 +207,9 @@ def _matcher(wanted: Filter) -> Callable[[JobRecord], bool]:
     status = JobStatus(wanted.status) if wanted.status else None
 
     def matches(job: JobRecord) -> bool:
-        if status is not None and job.status is not status:
+        if status is not None and (job.status is not status or job.is_retried):
             return False
-        if kind and (job.status is not FAILED or kind_of(job) != kind):
+        if kind and not (_has_failed(job) and kind_of(job) == kind):
             return False
         return not text or text in _words(job)
 
@@ -221,7 +223,11 @@ def _words(job: JobRecord) -> str:
 
 
 def kinds(engine: Engine) -> Counter[str]:
-    """Count the failed jobs that are shown by their kind."""
+    """Count the failed jobs that are shown and were not tried again, by their kind."""
     with engine.lock.held:
         jobs = _ended(engine)
-    return Counter(kind_of(job) for job in jobs if job.status is FAILED)
+    return Counter(kind_of(job) for job in jobs if _has_failed(job))
+
+
+def _has_failed(job: JobRecord) -> bool:
+    return job.status is FAILED and not job.is_retried
