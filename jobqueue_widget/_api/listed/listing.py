@@ -9,11 +9,13 @@ from itertools import chain, islice
 from typing import Literal
 
 from ..._core.jobs import FAILED, PENDING, RUNNING, JobRecord, JobStatus
+from ..._core.machine.resources import RAM
 from ..._core.sweeps.group import Group
 from ..._core.sweeps.membership import is_grouped
 from ..._core.sweeps.standing import Coming, listed, sections_of, standings
 from ..._runtime.engine import Engine
 from ..._runtime.storage.told.metrics import metric_names_of, metrics_of
+from ..._runtime.storage.told.samples import peak_of
 from ..._secrets.arguments import arguments_line
 from ..control import searchable
 from ..rows import RowDict, Rows, add_arguments, number_of, row
@@ -184,7 +186,7 @@ def _value_of(job: JobRecord, sort: str, now: float) -> float | None:
     if sort == "duration":
         return None if started is None else (job.completed_at or now) - started
     if sort == "memory":
-        return None if job.usage is None else (job.usage.seen() or {}).get("ram_mib")
+        return (peak_of(job) or {}).get(RAM)
     points = metrics_of(job).get(sort.removeprefix("metric:"), [])
     return next((value for _, value in reversed(points) if value is not None), None)
 
