@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .._core.jobs import JobRecord
 from .._runtime.engine import Engine
 from ..errors import UnsupportedLoopError
 from ..protocols import MimeBundle
@@ -14,6 +15,7 @@ from .control import Control
 from .display_hook import provider
 from .listed import listing
 from .listed.many import Many
+from .lookback.since import failed_between
 
 
 class Displayed:
@@ -89,6 +91,10 @@ class Displayed:
     def _many(self) -> Many:
         """Return who acts on several jobs at once. For the widget."""
         return Many(self._control)
+
+    def _failed_between(self, moment: float, end: float) -> list[JobRecord]:
+        """Return what has failed in that time and needs another try. For the widget."""
+        return failed_between(self._engine, moment, end)
 
     def _now(self) -> float:
         """Return epoch seconds of the queue's clock. For the widget."""

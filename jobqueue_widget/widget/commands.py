@@ -230,11 +230,13 @@ class Commands:
         return {"count": self._queue.cancel_all(a["scope"]), **self._acted(True)}
 
     def _many_jobs(self, a: Answer, cid: str) -> Answer:
-        """Act on the jobs that are named, or on all that a filter finds now."""
-        if ("view" in a) is ("jobs" in a):
-            raise RequestError("bad_request", "it needs one of view, jobs")
+        """Act on the jobs that are named, on all that a filter finds now, or on what has failed."""
+        if ["view" in a, "jobs" in a, "from" in a].count(True) != 1 or ("from" in a) != ("to" in a):
+            raise RequestError("bad_request", "it needs one of view, jobs, from and to")
         if "view" in a:
             jobs = self._found(a["view"], fresh=True).jobs()
+        elif "from" in a:
+            jobs = self._queue._failed_between(float(a["from"]), float(a["to"]))
         else:
             if not all(type(one) is str and len(one) <= LONGEST_ID for one in a["jobs"]):
                 raise RequestError("bad_request", "jobs must be ids")

@@ -53,10 +53,12 @@ export class QueueView {
       this.#switch.choose("List");
       this.#filter.showFailed();
     };
-    this.#away = new Away(context, showFailed, (job) => void this.#look(job), signal);
+    this.#filter = new Filter(context);
+    this.#away = new Away(
+      context, showFailed, (job) => void this.#look(job), () => this.#filter.input.focus(), signal,
+    );
     this.#banner = new Banner(context);
     this.#resources = new ResourcesView(context);
-    this.#filter = new Filter(context);
     this.#lists = new Lists(context, this.#filter);
     this.#picks = new Picks(context, this.#filter);
     this.#details = new Details(context, () => this.#open(null), this.#neighbour);
