@@ -108,8 +108,12 @@ class Displayed:
         return max(left, default=None)
 
     def _resources(self) -> dict[str, Any]:
-        """Return meters and idle plugins; empty where no job cares for memory. For the widget."""
+        """Return meters and idle plugins, as far as they were looked at. For the widget."""
         return self._engine.resources.shown()
+
+    def _watch_machine(self) -> None:
+        """Have the machine looked at for a while, as a page shows it. For the widget."""
+        self._engine.resources.watch()
 
     def _start_from_here(self) -> bool:
         """Start without an await; False while it stops, or without a right loop. For the widget."""

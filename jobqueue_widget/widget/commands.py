@@ -40,7 +40,7 @@ CURVES = ("metrics", "curve", "script")
 DETAILS = ("job", "has", "log", "result", "outputs", "form", "stack", *CURVES)
 ASIDE = frozenset({"stack"})  # in a thread of its own
 WINDOWS = ("rows", "list", "kinds", "measured", "watch", "unwatch")
-READS = frozenset({"hello", "snapshot", "timeline", "since", *WINDOWS, *DETAILS})
+READS = frozenset({"hello", "machine", "snapshot", "timeline", "since", *WINDOWS, *DETAILS})
 
 Answer = dict[str, Any]
 
@@ -164,6 +164,11 @@ class Commands:
     def _hello(self, a: Answer, cid: str) -> Answer:
         self._sync.resync()
         return {"epoch": self._epoch, "away": self._absence.ended_now()}
+
+    def _machine(self, a: Answer, cid: str) -> Answer:
+        """Show the machine for a while: a page that is looked at asks again."""
+        self._queue._watch_machine()
+        return {}
 
     def _rows(self, a: Answer, cid: str) -> Answer:
         found = self._found(a["view"], fresh=False) if "view" in a else None

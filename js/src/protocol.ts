@@ -141,6 +141,7 @@ export interface Since {
 export interface Resources {
   items: Meter[];
   idle: IdlePlugin[];
+  at: number; // when the kernel looked, by its clock; 0: not told
 }
 
 export interface Part {
@@ -299,6 +300,7 @@ export function cleanResources(value: unknown): Resources {
       holds: num(item["holds"]),
       unit: text(item["unit"], 10),
     })),
+    at: num(given["at"]),
   };
 }
 

@@ -23,7 +23,7 @@ export class Store {
   history: Row[] = [];
   groups: Group[] = [];
   job: Row | null = null;
-  resources: Resources = { items: [], idle: [] };
+  resources: Resources = { items: [], idle: [], at: 0 };
   canUnload = false;
   /** Whether a page that nobody looks at shall tell of the end. */
   bell = false;

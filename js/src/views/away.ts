@@ -2,7 +2,7 @@
 
 import { cleanSince, type Since } from "../protocol";
 import { amount } from "../ui/amount";
-import { active, button, enable, h, setText, show, span } from "../ui/dom";
+import { active, attr, button, enable, h, setText, show, span } from "../ui/dom";
 import { clock, took } from "../ui/time";
 import type { Context } from "./context";
 
@@ -48,7 +48,7 @@ export class Away {
   ) {
     this.#retry = button("", "", () => void this.#again());
     this.#failed = button("Show failed", "Show failed", showFailed);
-    this.#slowest = button("", "Show the slowest", () => {
+    this.#slowest = button("", "", () => {
       if (this.#told?.slowest) open(this.#told.slowest.job);
     }, "jqw-link");
     this.#dismiss = button("✕", "Dismiss", () => this.#shut(), "jqw-plain");
@@ -101,7 +101,9 @@ export class Away {
     const { slowest } = told;
     show(this.#slowest, slowest !== null);
     if (slowest !== null) {
-      setText(this.#slowest, `slowest ${slowest.title} ${took(slowest.seconds)}`);
+      const words = `slowest ${slowest.title} ${took(slowest.seconds)}`;
+      setText(this.#slowest, words);
+      attr(this.#slowest, "aria-label", `Show the ${words}`);
     }
     setText(this.#retry, `Retry failed (${amount(told.failed)})`);
     const focused = active(this.node);

@@ -272,7 +272,7 @@ export class QueueView {
   #key(event: KeyboardEvent): void {
     if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
     const target = event.target as Element;
-    if (takesText(target) && event.key !== "Escape") return;
+    if ((takesText(target) && event.key !== "Escape") || target === this.#resources.node) return;
     const onRow = target.classList.contains("jqw-row");
     const inRow = this.#rows.viewOf(target) !== undefined;
     let command = commandOf(event, onRow);
