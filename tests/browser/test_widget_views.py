@@ -1094,6 +1094,21 @@ def test_a_finished_row_stays_under_the_pointer(opened: Opener) -> None:
     expect(section(page, "Finished").locator("[data-job-id=r3]")).to_be_visible()
 
 
+def test_the_last_finished_row_leaves_though_nothing_else_happens(opened: Opener) -> None:
+    page = opened()
+    page.evaluate(
+        "kernel.quiet = true; kernel.pending = []; kernel.running.splice(1); kernel.flush()"
+    )
+    row(page, "r1").hover()
+    page.evaluate(
+        "kernel.history.unshift(Object.assign(kernel.running.pop(),"
+        "{status: 'completed', completed_at: Date.now() / 1000})); kernel.flush()"
+    )
+    assert section(page, "Running").locator("[data-job-id=r1]").count() == 1
+    found = section(page, "Finished").locator("[data-job-id=r1]")
+    expect(found).to_be_visible(timeout=4_500)  # of 3 s under a pointer that rests
+
+
 def test_narrow_details_stand_under_the_row(opened: Opener) -> None:
     page = opened(width=420)
     row(page, "p2").locator(".jqw-what").click()
