@@ -48,7 +48,7 @@ export interface Summary {
   phase: string;
   paused: { reason: string; since: number } | null;
   counts: Counts;
-  /** `kept`: ended jobs that are listed: completed, failed, cancelled, tried again after they failed. */
+  /** `kept`: ended jobs that are listed: completed, failed, cancelled, and tried again. */
   listed: Sizes & { kept: [...Three, number] };
   /** How many rows were hidden, and until when (kernel's clock) that can be undone. */
   cleared: { count: number; until: number } | null;
