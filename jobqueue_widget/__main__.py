@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             elif given.follow:
                 _follow(journal, given.status, show)
             else:
-                _table(_chosen(journal.records(), given.status), show, head=not given.json)
+                _table(journal.records(), given.status, show, head=not given.json)
     except JournalError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -152,16 +153,33 @@ def _chosen(records: JournalRecords, status: str | None) -> list[JournalRecord]:
     return [record for record in records if status in (None, record.status)]
 
 
+def _retried(records: JournalRecords) -> set[str]:
+    """Return the ids of failed jobs that were tried again: a later job stands for each."""
+    later: dict[str, str] = {}
+    for record in records:
+        last = record.retry_of or ""
+        while last in later:
+            last = later[last]
+        if last not in ("", record.id):
+            later[last] = record.id
+    return {record.id for record in records if record.status == "failed" and record.id in later}
+
+
 def _table(
-    records: list[JournalRecord], show: Callable[[list[JournalRecord]], list[str]], *, head: bool
+    journaled: JournalRecords,
+    status: str | None,
+    show: Callable[[list[JournalRecord]], list[str]],
+    *,
+    head: bool,
 ) -> None:
+    records, retried = _chosen(journaled, status), _retried(journaled)
     if head:
         sys.stdout.write(f"{_line([name for name, _ in COLUMNS])}\n")
     sys.stdout.writelines(f"{line}\n" for line in show(records))
     if head:
-        counts = [sum(record.status == status for record in records) for status in STATUSES]
-        told = zip(counts, STATUSES, strict=True)
-        sys.stdout.write(" · ".join(f"{count} {status}" for count, status in told) + "\n")
+        counts = Counter("retried" if one.id in retried else one.status for one in records)
+        kinds = (*STATUSES, "retried") if counts["retried"] else STATUSES
+        sys.stdout.write(" · ".join(f"{counts[kind]} {kind}" for kind in kinds) + "\n")
     sys.stdout.flush()
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .._core.jobs import JobRecord
 from .._runtime.engine import Engine
 from ..errors import UnsupportedLoopError
 from ..protocols import MimeBundle
@@ -14,6 +15,7 @@ from .control import Control
 from .display_hook import provider
 from .listed import listing
 from .listed.many import Many
+from .lookback.since import failed_between
 
 
 class Displayed:
@@ -90,6 +92,10 @@ class Displayed:
         """Return who acts on several jobs at once. For the widget."""
         return Many(self._control)
 
+    def _failed_between(self, moment: float, end: float) -> list[JobRecord]:
+        """Return what has failed in that time and needs another try. For the widget."""
+        return failed_between(self._engine, moment, end)
+
     def _now(self) -> float:
         """Return epoch seconds of the queue's clock. For the widget."""
         return self._engine.now()
@@ -102,8 +108,12 @@ class Displayed:
         return max(left, default=None)
 
     def _resources(self) -> dict[str, Any]:
-        """Return meters and idle plugins; empty where no job cares for memory. For the widget."""
+        """Return meters and idle plugins, as far as they were looked at. For the widget."""
         return self._engine.resources.shown()
+
+    def _watch_machine(self) -> None:
+        """Have the machine looked at for a while, as a page shows it. For the widget."""
+        self._engine.resources.watch()
 
     def _start_from_here(self) -> bool:
         """Start without an await; False while it stops, or without a right loop. For the widget."""

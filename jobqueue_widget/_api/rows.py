@@ -371,8 +371,9 @@ def snapshot(
                 "running": len(state.running),
                 "held": len(state.order) - state.order.ready_count,
                 "completed": totals.completed,
-                "failed": totals.failed,
+                "failed": totals.failed - totals.retried,
                 "cancelled": totals.cancelled,
+                "retried": totals.retried,
                 "history": state.history_count,
                 "clearable": state.count_after(state.cleared_to),
                 "groups": len(state.groups.named),
@@ -387,7 +388,7 @@ def snapshot(
                 state.shelf.single_count,
             ],
             "groups": [len(part) for part in sections],
-            "kept": [kept[COMPLETED], kept[FAILED], kept[CANCELLED]],
+            "kept": [kept[COMPLETED], kept[FAILED], kept[CANCELLED], state.shelf.retried],
         }
         shown = (
             known.look_up(engine, islice(state.running.values(), running)),

@@ -159,6 +159,11 @@ class JobRecord:
         return not (self.held or self.backing_off or self.parents_left)
 
     @property
+    def is_retried(self) -> bool:
+        """True if it has failed and another try stands for it: it needs nobody any more."""
+        return self.status is FAILED and self.retried_by is not None
+
+    @property
     def is_referenced(self) -> bool:
         """True if its user has a handle of it, or a job after it has not ended."""
         handle = self.handle

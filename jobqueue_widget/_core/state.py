@@ -31,12 +31,16 @@ class Pause:
 
 @dataclass(slots=True)
 class Totals:
-    """Exact counts since the queue was made; they never shrink, whatever is evicted."""
+    """Exact counts since the queue was made; they never shrink, whatever is evicted.
+
+    `retried`: how many of the failed ones were tried again, so that another job stands for them.
+    """
 
     accepted: int = 0
     completed: int = 0
     failed: int = 0
     cancelled: int = 0
+    retried: int = 0
 
     @property
     def ended(self) -> int:
@@ -102,10 +106,11 @@ class QueueState:
         """Pause for a rule that lets nothing more start."""
         self.set_pause(Pause(reason, self.now))
 
-    def count_forgotten(self, completed: int, failed: int, cancelled: int) -> None:
+    def count_forgotten(self, completed: int, failed: int, cancelled: int, retried: int) -> None:
         """Add the jobs that a journal has counted and forgotten, before the first job."""
         totals = self.totals
         totals.completed, totals.failed, totals.cancelled = completed, failed, cancelled
+        totals.retried = min(retried, failed)
         totals.accepted = totals.ended
 
     def clear_history(self, up_to: int | None = None) -> None:
@@ -134,6 +139,12 @@ class QueueState:
         self.jobs[job.id] = job
         if job.spec.options.key is not None:
             self.keys.add(job)
+
+    def note_retry(self, job: JobRecord, *, hides: bool) -> None:
+        """Note that a later try stands for an ended job; `hides`: it is listed no more."""
+        self.totals.retried += job.status is FAILED
+        if job.id in self.jobs:
+            self.shelf.replace(job, hides=hides)
 
     def retire(self, job: JobRecord, out: list[fx.Effect]) -> None:
         """Put an ended job into the history, and drop the oldest beyond the limit."""
@@ -242,6 +253,7 @@ class QueueState:
         assert numbers == sorted(set(numbers)), f"not in the order of their ends: {numbers}"
         assert not numbers or numbers[-1] <= self.last_ended
         assert self.totals.accepted == self.open_count + self.totals.ended
+        assert 0 <= self.totals.retried <= self.totals.failed
         self.groups.validate(self.jobs.values())
         self.shelf.validate(self.ended)
         assert self.order.single_count == sum(not is_grouped(job) for job in pending)

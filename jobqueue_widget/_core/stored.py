@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+COUNTED = ("completed", "failed", "cancelled", "retried")
+"""What is counted of forgotten jobs: how they ended, and those of the failed ones tried again."""
+
 
 class StoredRequest(NamedTuple):
     """The request of a job, written once. `options` is JSON, `shown` the arguments as text.
@@ -126,7 +129,7 @@ class Changes:
     erased: bool = False
     """True if nothing of forgotten jobs and unused functions may be readable afterwards."""
     counted: dict[str, int] = field(default_factory=dict)
-    """How many jobs were forgotten, also some that were never written, by their last status."""
+    """How many jobs were forgotten, also some that were never written, by `COUNTED`."""
     pause: tuple[str, float] | None = None
     pause_changed: bool = False
     cleared_to: int | None = None
@@ -143,7 +146,7 @@ class Contents:
     sessions: list[Session] = field(default_factory=list)
     numbers_given: int = 0
     forgotten: dict[str, int] = field(default_factory=dict)
-    """How many jobs were forgotten, by status."""
+    """How many jobs were forgotten, by `COUNTED`; earlier versions wrote no "retried"."""
     pause: tuple[str, float] | None = None
     cleared_to: int = 0
     """Ended jobs up to this number are not shown."""

@@ -122,7 +122,7 @@ class Recorder:
             return
         if job.is_referenced:
             self._leaving.append(job)
-        self._counted[job.status.value] += 1
+        self._counted.update([job.status.value] + ["retried"] * job.is_retried)
         if self._writer is not None or self._codec.request(job) is None:
             ran = job.result is not None or has_told(job)
             self._forgotten.append((job.number, job.id if ran else ""))  # others: never written

@@ -17,6 +17,7 @@ from .._core.ids import JobIds
 from .._core.jobs import RUNNING, JobRecord, Outcome
 from .._core.spec import EMPTY
 from .._core.state import Pause, QueueState
+from .._core.stored import COUNTED
 from .._core.transitions import apply
 from .._threads.aside import Aside
 from .._threads.attempts import Threads
@@ -147,7 +148,7 @@ class Engine:
         outside: list[fx.Effect] = []
         with self.lock.held:
             self.state.shelf.hidden_to = cleared_to
-            counts = (forgotten.get(kind, 0) for kind in ("completed", "failed", "cancelled"))
+            counts = (forgotten.get(kind, 0) for kind in COUNTED)
             self.state.count_forgotten(*counts)
             for event in events:  # made one by one: a child looks for its parents
                 outside += self.apply_inside(event)

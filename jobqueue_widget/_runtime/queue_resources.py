@@ -32,7 +32,7 @@ from ..protocols import (
     ResourceSource,
     UsesPlugins,
 )
-from .engine_view import EngineView
+from .engine_view import EngineView, LifeView
 from .storage.learning import identity_of
 from .storage.told.samples import Sampler
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK = 1.0
+WATCH = 30.0  # seconds for which a page that has asked is shown the machine
 
 
 class UsesMemory(EngineView, Protocol):
@@ -56,14 +57,16 @@ class UsesMemory(EngineView, Protocol):
     publisher: Publisher
     runs: dict[str, Run]
 
+    @property
+    def life(self) -> LifeView: ...
     def log_of(self, job: JobRecord) -> JobLog: ...
 
 
 class QueueResources:
     """A party of the process's admission, with a named tick of 1 s while jobs run or are blocked.
 
-    The tick has the machine looked at while somebody is blocked, or work runs in a process of its
-    own whose memory is worth knowing. Methods are for any thread.
+    The tick has the machine looked at while somebody is blocked, work runs in a process of its own
+    whose memory is worth knowing, or a page shows the machine. Methods are for any thread.
     """
 
     def __init__(
@@ -86,6 +89,8 @@ class QueueResources:
         self._workers: dict[int, OffersResources] = {}  # … and then, by their id
         self._asked = False
         self._sampler = Sampler()
+        self._watched_to = -math.inf  # until when a page shows the machine; by the monotonic clock
+        self._looked_at = 0.0  # epoch seconds of the last look; 0: none yet
         self.aware = False  # memory has been a matter in this queue
 
     # -- the queue's life ----------------------------------------------------------------------
@@ -139,6 +144,7 @@ class QueueResources:
         """Forget everything in a forked child: all of it is the parent's."""
         self._lock = self._engine.lock.inner()
         self._ticking = self._waiting = False
+        self._watched_to = -math.inf
         self._offers.clear()
         self._workers.clear()
         self._admission.after_fork()
@@ -147,11 +153,11 @@ class QueueResources:
         engine = self._engine
         with self._lock.held:
             waiting = self._waiting
-            self._ticking = bool(engine.runs) or waiting
-            if not self._ticking:
-                return
-        self._call_later(TICK, self._tick)
-        if waiting or self.aware or self.processes():
+            goes_on = self._ticking = bool(engine.runs) or waiting
+        if goes_on:
+            self._call_later(TICK, self._tick)
+        watched = engine.monotonic() < self._watched_to  # also once after the last job has ended
+        if watched or (goes_on and (waiting or self.aware or self.processes())):
             self._admission.look()
         if waiting:
             self._dispatch()  # here, where a blocked loop does not hold it up
@@ -175,12 +181,13 @@ class QueueResources:
         with self._lock.held:
             waiting, self._waiting = self._waiting, False
         if stats is not None:
+            self._looked_at = engine.now()
             found = ((engine.runs.get(job_id), pid) for job_id, pid in self.processes().items())
             running = [(run, pid) for run, pid in found if run is not None]
             self._sampler.note(running, stats, engine.monotonic(), engine.now())
         if waiting:
             engine.wake()
-        if self.aware:
+        if self.aware or engine.monotonic() < self._watched_to:
             with engine.lock.held:
                 engine.publisher.touch()
 
@@ -306,14 +313,41 @@ class QueueResources:
 
     # -- for who looks on ----------------------------------------------------------------------
 
+    def watch(self) -> None:
+        """Look at the machine for a page that shows it: each second while jobs run.
+
+        That ends some time after the last call. While jobs only wait, each call is a look, at most
+        one a second.
+        """
+        engine = self._engine
+        with self._lock.held:
+            now, last = engine.monotonic(), self._watched_to - WATCH
+            self._watched_to = now + WATCH
+        if now < last + TICK or not engine.state.open_count or engine.life.phase != "started":
+            return
+        if not engine.runs or now > last + WATCH:
+            self._admission.enter(self)
+            self._admission.look()
+
     def shown(self) -> dict[str, Any]:
-        """Meters and idle plugins for a front end; empty where memory was never a matter."""
-        seen = self._admission.seen() if self.aware else None
+        """Meters and idle plugins for a front end, and as of when, in epoch seconds.
+
+        It is empty where memory was never a matter and no page has asked for the machine.
+        """
+        is_wanted = self.aware or (self._looked_at and self._watched_to > -math.inf)
+        seen = self._admission.seen() if is_wanted else None
         if seen is None:
             return {}
         stats, told, idle = seen
         gpus = stats.gpus or ()
+        used = stats.ram_total_mib - stats.ram_available_mib
+        busy, total = round(stats.cpus_busy, 1), round(stats.cpus, 1)
+        cores = {"used": busy, "reserved": told.cpus, "unused": 0.0, "total": total}
         items = [
+            {"name": "CPU", "unit": "cores", **cores},
+            _meter("RAM", used, told.ram_mib, told.ram_unused_mib, stats.ram_total_mib),
+        ]
+        items += [
             _meter(
                 f"GPU {number}" if len(gpus) > 1 else "GPU",
                 gpu.total_mib - gpu.free_mib,
@@ -324,14 +358,9 @@ class QueueResources:
             for number, gpu in enumerate(gpus)
             if math.isfinite(gpu.total_mib)  # a monitor may tell only what is free
         ]
-        used = stats.ram_total_mib - stats.ram_available_mib
-        items.append(_meter("RAM", used, told.ram_mib, told.ram_unused_mib, stats.ram_total_mib))
-        busy, total = round(stats.cpus_busy, 1), round(stats.cpus, 1)
-        cores = {"used": busy, "reserved": told.cpus, "unused": 0.0, "total": total}
-        items.append({"name": "CPU", "unit": "cores", **cores})
         ours = {id(offers) for offers in self._offers.values()}  # those this queue can unload
         shown = [_idle(one.name, one.holds) for one in idle if one.key[0] in ours]
-        return {"items": items, "idle": shown}
+        return {"items": items, "idle": shown, "at": round(self._looked_at, 1)}
 
 
 def _no_source() -> ResourceSource:

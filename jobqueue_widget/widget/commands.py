@@ -40,7 +40,7 @@ CURVES = ("metrics", "curve", "script")
 DETAILS = ("job", "has", "log", "result", "outputs", "form", "stack", *CURVES)
 ASIDE = frozenset({"stack"})  # in a thread of its own
 WINDOWS = ("rows", "list", "kinds", "measured", "watch", "unwatch")
-READS = frozenset({"hello", "snapshot", "timeline", "since", *WINDOWS, *DETAILS})
+READS = frozenset({"hello", "machine", "snapshot", "timeline", "since", *WINDOWS, *DETAILS})
 
 Answer = dict[str, Any]
 
@@ -165,6 +165,11 @@ class Commands:
         self._sync.resync()
         return {"epoch": self._epoch, "away": self._absence.ended_now()}
 
+    def _machine(self, a: Answer, cid: str) -> Answer:
+        """Show the machine for a while: a page that is looked at asks again."""
+        self._queue._watch_machine()
+        return {}
+
     def _rows(self, a: Answer, cid: str) -> Answer:
         found = self._found(a["view"], fresh=False) if "view" in a else None
         return self._sync.window(_part(a), *_bounds(a), found)
@@ -230,11 +235,13 @@ class Commands:
         return {"count": self._queue.cancel_all(a["scope"]), **self._acted(True)}
 
     def _many_jobs(self, a: Answer, cid: str) -> Answer:
-        """Act on the jobs that are named, or on all that a filter finds now."""
-        if ("view" in a) is ("jobs" in a):
-            raise RequestError("bad_request", "it needs one of view, jobs")
+        """Act on the jobs that are named, on all that a filter finds now, or on what has failed."""
+        if ["view" in a, "jobs" in a, "from" in a].count(True) != 1 or ("from" in a) != ("to" in a):
+            raise RequestError("bad_request", "it needs one of view, jobs, from and to")
         if "view" in a:
             jobs = self._found(a["view"], fresh=True).jobs()
+        elif "from" in a:
+            jobs = self._queue._failed_between(float(a["from"]), float(a["to"]))
         else:
             if not all(type(one) is str and len(one) <= LONGEST_ID for one in a["jobs"]):
                 raise RequestError("bad_request", "jobs must be ids")

@@ -273,7 +273,7 @@ def kinds_of(group: JobGroup) -> list[str]:
 
 
 def shown_resources(queue: JobQueue) -> State:
-    """Return meters and idle plugins, a bounded number; empty if no job cares for memory."""
+    """Return meters and idle plugins, a bounded number; empty before a page or a job asks."""
     found = queue._resources()
     if not found:
         return {}
@@ -281,6 +281,7 @@ def shown_resources(queue: JobQueue) -> State:
     return {
         "items": found["items"][:METERS],
         "idle": [{**plugin, "plugin": shorten(plugin["plugin"])} for plugin in idle],
+        "at": found["at"],
     }
 
 

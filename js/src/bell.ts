@@ -34,9 +34,9 @@ export function keepBell(model: Model): () => void {
     if (now === null || now.epoch === "") return;
     const before = last?.epoch === now.epoch ? last : now;
     last = now;
-    if (left(before) === 0 || before === now) [failed, told] = [before.counts.failed, false];
+    if (left(before) === 0 || before === now) [failed, told] = [failures(before), false];
     const over = left(before) > 0 && left(now) === 0;
-    const first = !told && now.counts.failed > failed;
+    const first = !told && failures(now) > failed;
     if (!(over || first)) return;
     told = true;
     if (document.visibilityState !== "hidden" || model.get("bell") !== true || !mayRing()) return;
@@ -50,6 +50,11 @@ export function keepBell(model: Model): () => void {
 /** How many jobs can still run by themselves. */
 function left({ counts }: Summary): number {
   return counts.running + counts.pending - counts.held;
+}
+
+/** How many have failed, whether they were tried again or not. */
+function failures({ counts }: Summary): number {
+  return counts.failed + counts.retried;
 }
 
 function ended({ counts }: Summary): string {

@@ -22,8 +22,9 @@ export interface Counts {
   running: number;
   held: number;
   completed: number;
-  failed: number;
+  failed: number; // and not tried again
   cancelled: number;
+  retried: number; // after they failed
   history: number; // ended jobs that can be shown
   clearable: number; // all ended jobs that are kept, and not hidden
   groups: number;
@@ -47,8 +48,8 @@ export interface Summary {
   phase: string;
   paused: { reason: string; since: number } | null;
   counts: Counts;
-  /** `kept`: ended jobs that are listed: completed, failed, cancelled. */
-  listed: Sizes & { kept: Three };
+  /** `kept`: ended jobs that are listed: completed, failed, cancelled, and tried again. */
+  listed: Sizes & { kept: [...Three, number] };
   /** How many rows were hidden, and until when (kernel's clock) that can be undone. */
   cleared: { count: number; until: number } | null;
   /** When all may be done, in seconds of the kernel's clock; null while nobody knows. */
@@ -140,6 +141,7 @@ export interface Since {
 export interface Resources {
   items: Meter[];
   idle: IdlePlugin[];
+  at: number; // when the kernel looked, by its clock; 0: not told
 }
 
 export interface Part {
@@ -216,6 +218,7 @@ export function cleanSummary(value: unknown): Summary | null {
   if (!isPlain(value) || typeof value["epoch"] !== "string") return null;
   const counts = isPlain(value["counts"]) ? value["counts"] : {};
   const { paused, cleared, listed } = value;
+  const kept = isPlain(listed) && Array.isArray(listed["kept"]) ? listed["kept"] : [];
   return {
     epoch: value["epoch"],
     seq: num(value["seq"]),
@@ -233,11 +236,12 @@ export function cleanSummary(value: unknown): Summary | null {
       completed: count(counts["completed"]),
       failed: count(counts["failed"]),
       cancelled: count(counts["cancelled"]),
+      retried: count(counts["retried"]),
       history: count(counts["history"]),
       clearable: count(counts["clearable"]),
       groups: count(counts["groups"]),
     },
-    listed: { ...sizes(listed), kept: three(isPlain(listed) ? listed["kept"] : null) },
+    listed: { ...sizes(listed), kept: [...three(kept), count(kept[3])] },
     cleared: isPlain(cleared)
       ? { count: count(cleared["count"]), until: num(cleared["until"]) }
       : null,
@@ -296,6 +300,7 @@ export function cleanResources(value: unknown): Resources {
       holds: num(item["holds"]),
       unit: text(item["unit"], 10),
     })),
+    at: num(given["at"]),
   };
 }
 

@@ -23,7 +23,7 @@ export class Store {
   history: Row[] = [];
   groups: Group[] = [];
   job: Row | null = null;
-  resources: Resources = { items: [], idle: [] };
+  resources: Resources = { items: [], idle: [], at: 0 };
   canUnload = false;
   /** Whether a page that nobody looks at shall tell of the end. */
   bell = false;
@@ -86,7 +86,7 @@ export class Store {
 
   get ended(): number {
     const { counts } = this.summary;
-    return counts.completed + counts.failed + counts.cancelled;
+    return counts.completed + counts.failed + counts.cancelled + counts.retried;
   }
 
   get busy(): boolean {

@@ -114,9 +114,20 @@ def test_who_comes_back_is_told_what_has_ended(fresh: Fresh) -> None:
     page.evaluate(AXE.read_text())
     assert page.evaluate(FOUND) == []
     note.get_by_role("button", name="Show failed").click()
-    expect(view.get_by_role("radio", name=re.compile("^Failed"))).to_be_checked()
-    note.get_by_role("button", name="Dismiss").click()
+    failed = view.get_by_role("radio", name=re.compile("^Failed"))
+    expect(failed).to_be_checked()
+    notebook.value_of("queue.pause()")
+    note.get_by_role("button", name="Retry failed (2)").click()
+    expect(view.get_by_role("radio", name="Queued 2")).to_be_visible()
+    expect(failed).to_have_accessible_name("Failed 0")
+    expect(note).to_contain_text(": 3 done")
+    for name in ("Retry failed", "Show failed"):
+        expect(note.get_by_role("button", name=name)).to_be_hidden()
+    expect(note.get_by_role("button", name="Dismiss")).to_be_focused()
+    expect(view.get_by_role("button", name="Undo")).to_be_visible()
+    note.get_by_role("button", name="Dismiss").press("Enter")
     expect(note).to_be_hidden()
+    expect(view.get_by_role("searchbox", name="Search jobs")).to_be_focused()
     assert page.evaluate("window.hacked") is None
 
 

@@ -494,11 +494,11 @@ def test_a_job_is_tried_again_with_changed_parameters(opened: Opener) -> None:
     row(page, "h2").locator(".jqw-what").click()
     code = page.get_by_label("The call as code", exact=True)
     expect(code).to_have_text("queue.submit_nowait(whisper, lr=0.1, path='a.wav', model=model)")
-    page.get_by_role("button", name="Retry whisper with changes…").click()
+    page.get_by_role("button", name="Retry with changes…: whisper").click()
     lr = page.get_by_role("textbox", name="Value of lr")
     expect(lr).to_be_focused()
     expect(page.get_by_role("textbox", name="Value of")).to_have_count(2)
-    submit = page.get_by_role("button", name="Queue whisper with these parameters")
+    submit = page.get_by_role("button", name="Queue with these: whisper")
     submit.click()
     expect(page.get_by_role("alert").last).to_have_text("No parameter has changed.")
     lr.fill("f(1)")
@@ -521,7 +521,7 @@ def test_editing_parameters_is_left_with_escape(opened: Opener) -> None:
     page.evaluate(HIGH)
     row(page, "h1").locator(".jqw-what").click()
     page.get_by_role("tab", name="Overview").click()
-    edit = page.get_by_role("button", name="Retry whisper with changes…")
+    edit = page.get_by_role("button", name="Retry with changes…: whisper")
     edit.click()
     page.get_by_role("textbox", name="Value of given").fill("2")
     page.keyboard.press("Escape")
@@ -1094,6 +1094,21 @@ def test_a_finished_row_stays_under_the_pointer(opened: Opener) -> None:
     expect(section(page, "Finished").locator("[data-job-id=r3]")).to_be_visible()
 
 
+def test_the_last_finished_row_leaves_though_nothing_else_happens(opened: Opener) -> None:
+    page = opened()
+    page.evaluate(
+        "kernel.quiet = true; kernel.pending = []; kernel.running.splice(1); kernel.flush()"
+    )
+    row(page, "r1").hover()
+    page.evaluate(
+        "kernel.history.unshift(Object.assign(kernel.running.pop(),"
+        "{status: 'completed', completed_at: Date.now() / 1000})); kernel.flush()"
+    )
+    assert section(page, "Running").locator("[data-job-id=r1]").count() == 1
+    found = section(page, "Finished").locator("[data-job-id=r1]")
+    expect(found).to_be_visible(timeout=4_500)  # of 3 s under a pointer that rests
+
+
 def test_narrow_details_stand_under_the_row(opened: Opener) -> None:
     page = opened(width=420)
     row(page, "p2").locator(".jqw-what").click()
@@ -1133,3 +1148,43 @@ def test_axe_finds_no_violation(opened: Opener, theme: str, width: int) -> None:
         told = "r.violations.map((v) => [v.id, v.nodes[0].html])"
         found = page.evaluate(f"axe.run('.jqw').then((r) => {told})")
         assert found == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "contrast"])
+def test_axe_finds_no_violation_in_what_opens(opened: Opener, theme: str) -> None:
+    for width in (1000, 320):
+        page = opened("tree", width=width)
+        page.emulate_media(
+            color_scheme="dark" if theme == "dark" else "light",
+            forced_colors="active" if theme == "contrast" else "none",
+        )
+        page.evaluate(f"document.body.className = document.body.dataset.theme = '{theme}'")
+        page.evaluate("kernel.details.h2 = {parameters: [['lr', '0.1', true, true]]}")
+
+        def look(what: str, page: Page = page, width: int = width) -> None:
+            told = "r.violations.map((v) => [v.id, v.nodes[0].html])"
+            found = page.evaluate(f"axe.run('.jqw').then((r) => {told})")
+            assert found == [], f"{what}, {width} px"
+
+        page.get_by_role("button", name="Kinds of failure").click()
+        expect(page.get_by_role("menu")).to_be_visible()
+        look("kinds of failures")
+        page.keyboard.press("Escape")
+        for name in ("Cancel all…", "Clear history…"):
+            page.get_by_role("button", name=name).click()
+            look(name)
+            page.keyboard.press("Escape")
+        page.get_by_role("combobox", name="Sort by").select_option("duration")
+        page.get_by_role("radio", name="Done").click()
+        look("sorted")
+        row(page, "h2").locator(".jqw-what").click()
+        edit = page.get_by_role("button", name="Retry with changes…: whisper")
+        expect(edit).to_be_visible()
+        look("details")
+        edit.click()
+        page.get_by_role("button", name="Queue with these: whisper").click()
+        look("a retry with changes")
+        page.keyboard.press("Escape")
+        page.get_by_role("radio", name="All").click()
+        page.keyboard.press("Control+a")
+        look("all are selected")

@@ -65,6 +65,33 @@ async def test_all_failures_of_a_kind_are_retried_at_once_and_that_can_be_undone
         assert done(page, "retry", jobs=[jobs[0].id]) == 0
 
 
+async def test_what_a_summary_tells_to_have_failed_is_retried_and_no_other() -> None:
+    async with shown() as (queue, page):
+        lucky: set[int] = set()
+        before, hidden, *jobs = (queue.submit_nowait(fails, lucky, number) for number in range(5))
+        await queue.join()
+        queue.clear_history()
+        assert before.completed_at is not None
+        jobs = [queue.submit_nowait(fails, lucky, number) for number in range(3)]
+        await queue.join()
+        told = page.ask("since", moment=before.completed_at)["v"]
+        assert told["failed"] == 3
+        later = queue.submit_nowait(fails, lucky, 7)
+        await queue.join()
+        queue.pause()
+        jobs[1].retry()  # by somebody else, after it was told
+        span = {"from": told["moment"], "to": told["now"]}
+        assert done(page, "retry", **span) == 2
+        again = queue.jobs("pending")
+        assert [job.retry_of for job in again] == [jobs[1].id, jobs[0].id, jobs[2].id]
+        assert (hidden.retried_by, later.retried_by) == (None, None)
+        assert done(page, "retry", **span) == 0
+        assert done(page, "cancel", **span) == 0, "what has failed is not cancelled"
+        assert page.ask("since", moment=told["moment"])["v"]["failed"] == 1
+        assert page.ask("undo_many")["v"]["count"] == 2
+        assert queue.jobs("pending") == again[:1]
+
+
 async def test_many_are_held_and_released() -> None:
     async with shown() as (queue, page):
         queue.pause()
@@ -83,6 +110,7 @@ async def test_many_are_held_and_released() -> None:
     [
         {}, {"jobs": [], "view": {}}, {"jobs": "x"}, {"jobs": [7]}, {"jobs": ["x" * 65]},
         {"jobs": ["x"] * 2_001}, {"view": {"status": "gone"}}, {"view": []},
+        {"from": 0}, {"to": 0}, {"from": 0, "to": 1, "view": {}}, {"from": "0", "to": 1},
     ],
 )  # fmt: skip
 async def test_what_names_no_jobs_is_refused(whose: dict[str, Any]) -> None:

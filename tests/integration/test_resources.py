@@ -550,7 +550,7 @@ async def test_the_resource_line_shows_what_is_used_reserved_and_idle(
         def shown() -> dict[str, Any]:
             return inspect(queue).meters
 
-        await until(lambda: shown()["idle"] and shown()["items"][0]["used"])
+        await until(lambda: shown()["idle"] and shown()["items"][-1]["used"])  # of the GPU
         items = {item["name"]: item for item in shown()["items"]}
         gpu_now = {"used": 3.0, "reserved": 0.0, "unused": 0.0, "total": 11.7, "unit": "GB"}
         ram_now = {"used": 4.0, "reserved": 2.0, "unused": 2.0, "total": 15.6, "unit": "GB"}

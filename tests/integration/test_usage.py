@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from jobqueue_widget import Job, JobQueue
+from jobqueue_widget._api.listed.listing import Filter
 from jobqueue_widget._core.machine.resources import MachineStats
 from jobqueue_widget._machine.monitor import SystemMonitor
 from jobqueue_widget._machine.shared import admission_over
@@ -176,6 +177,26 @@ async def test_what_a_job_used_comes_back_from_its_journal_and_goes_with_it(tmp_
             assert known.usage == told, "a handle keeps what it holds"
         with closing(sqlite3.connect(kept)) as connection:
             assert connection.execute("SELECT count(*) FROM told").fetchone() == (0,)
+
+
+async def test_restored_jobs_are_sorted_by_the_memory_that_they_held(tmp_path: Path) -> None:
+    path, machine = tmp_path / "runs.db", unread()
+    async with running(path, max_running=3) as queue:
+        with admission_over(machine):
+            jobs = [queue.submit_nowait(time.sleep, 60) for _ in range(3)]
+            await until(lambda: len(inspect(queue).processes) == 3)
+            engine, pids = inspect(queue).engine, inspect(queue).processes
+            for job, ram in zip(jobs, (200.0, 300.0, 100.0), strict=True):
+                stats = machine.stats_of(pids[job.id], ram)
+                note(engine, engine.runs[job.id], pids[job.id], stats, 2)
+            queue.cancel_all("running")
+            await queue.join()
+        copy = as_if_killed(path)
+    most, middle, least = jobs[1], jobs[0], jobs[2]
+    with opened(copy) as again:
+        for down, order in ((True, [most, middle, least]), (False, [least, middle, most])):
+            found = again._find_listed(Filter(sort="memory", down=down)).jobs()
+            assert [job.id for job in found] == [job.id for job in order]
 
 
 def test_the_time_of_children_that_have_ended_is_not_lost() -> None:

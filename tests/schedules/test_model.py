@@ -603,6 +603,8 @@ class TwoQueues(RuleBasedStateMachine):
             "failed": totals.failed,
             "cancelled": totals.cancelled,
         }
+        retried = [job for job in model.jobs if job.status == "failed" and job.retried is not None]
+        assert totals.retried == len(retried)
         assert state.lanes_taken == model.lanes_taken <= self.lanes
         assert (state.pause is not None) == model.paused
 

@@ -645,10 +645,11 @@ def test_a_restored_job_waits_for_its_restored_parents() -> None:
 
 def test_counters_go_on_from_what_a_journal_has_forgotten() -> None:
     bench = Bench()
-    bench.state.count_forgotten(5, 2, 1)
+    bench.state.count_forgotten(5, 2, 1, 1)
     bench.bring_to("ended")
     totals = bench.state.totals
     assert (totals.accepted, totals.completed, totals.failed, totals.cancelled) == (9, 6, 2, 1)
+    assert totals.retried == 1
 
 
 def test_whose_rank_changed_to_make_room_for_another_is_told() -> None:

@@ -9,11 +9,13 @@ from itertools import chain, islice
 from typing import Literal
 
 from ..._core.jobs import FAILED, PENDING, RUNNING, JobRecord, JobStatus
+from ..._core.machine.resources import RAM
 from ..._core.sweeps.group import Group
 from ..._core.sweeps.membership import is_grouped
 from ..._core.sweeps.standing import Coming, listed, sections_of, standings
 from ..._runtime.engine import Engine
 from ..._runtime.storage.told.metrics import metric_names_of, metrics_of
+from ..._runtime.storage.told.samples import peak_of
 from ..._secrets.arguments import arguments_line
 from ..control import searchable
 from ..rows import RowDict, Rows, add_arguments, number_of, row
@@ -26,6 +28,8 @@ SECTIONS: tuple[PartName, ...] = ("running", "pending", "history")
 @dataclass(frozen=True, slots=True)
 class Filter:
     """What a list is to show: jobs with a text in their words, of a status, failed of a kind.
+
+    Failed are those that were not tried again.
 
     `sort`: "start", "duration", "memory" or "metric:" and its name; "" for the usual order. What
     has no such value comes last, also where it goes `down`.
@@ -182,7 +186,7 @@ def _value_of(job: JobRecord, sort: str, now: float) -> float | None:
     if sort == "duration":
         return None if started is None else (job.completed_at or now) - started
     if sort == "memory":
-        return None if job.usage is None else (job.usage.seen() or {}).get("ram_mib")
+        return (peak_of(job) or {}).get(RAM)
     points = metrics_of(job).get(sort.removeprefix("metric:"), [])
     return next((value for _, value in reversed(points) if value is not None), None)
 
@@ -205,9 +209,9 @@ def _matcher(wanted: Filter) -> Callable[[JobRecord], bool]:
     status = JobStatus(wanted.status) if wanted.status else None
 
     def matches(job: JobRecord) -> bool:
-        if status is not None and job.status is not status:
+        if status is not None and (job.status is not status or job.is_retried):
             return False
-        if kind and (job.status is not FAILED or kind_of(job) != kind):
+        if kind and not (_has_failed(job) and kind_of(job) == kind):
             return False
         return not text or text in _words(job)
 
@@ -221,7 +225,11 @@ def _words(job: JobRecord) -> str:
 
 
 def kinds(engine: Engine) -> Counter[str]:
-    """Count the failed jobs that are shown by their kind."""
+    """Count the failed jobs that are shown and were not tried again, by their kind."""
     with engine.lock.held:
         jobs = _ended(engine)
-    return Counter(kind_of(job) for job in jobs if job.status is FAILED)
+    return Counter(kind_of(job) for job in jobs if _has_failed(job))
+
+
+def _has_failed(job: JobRecord) -> bool:
+    return job.status is FAILED and not job.is_retried

@@ -53,7 +53,7 @@ def since(engine: Engine, moment: float) -> Since:
     slowest: JobRecord | None = None
     longest = 0.0
     for job in _ended_since(ended, moment, engine.spans.end_of):
-        if job.ended_number <= hidden_to or job.retried_by is not None:
+        if not _counts(job, hidden_to):
             continue
         counts[job.status.value] += 1
         if job.status is FAILED:
@@ -73,6 +73,26 @@ def since(engine: Engine, moment: float) -> Since:
         not dropped or bool(ended and engine.spans.end_of(ended[0]) < moment),
         engine.spans.restored_at is not None and engine.spans.restored_at >= moment,
     )
+
+
+def failed_between(engine: Engine, moment: float, end: float) -> list[JobRecord]:
+    """List what `since` has counted as failed, as of an instant `end`, the oldest first.
+
+    What was tried again after that is left out.
+    """
+    with engine.lock.held:
+        ended, hidden_to = list(engine.state.ended), engine.state.cleared_to
+    end_of = engine.spans.end_of
+    found = [
+        job
+        for job in _ended_since(ended, moment, end_of)
+        if job.status is FAILED and _counts(job, hidden_to) and end_of(job) <= end
+    ]
+    return found[::-1]
+
+
+def _counts(job: JobRecord, hidden_to: int) -> bool:
+    return job.ended_number > hidden_to and job.retried_by is None
 
 
 def _ended_since(

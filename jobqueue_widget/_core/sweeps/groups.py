@@ -72,9 +72,6 @@ class HasEnded(Protocol):
     def note_group(self, job: JobRecord) -> None:
         """Note that a job, which may have ended, has come into a group."""
 
-    def replace(self, job: JobRecord) -> None:
-        """Note that a later try stands for this one in its group."""
-
 
 class HasGroups(Protocol):
     """What the rules of groups use of a queue's state."""
@@ -89,6 +86,9 @@ class HasGroups(Protocol):
     @property
     def order(self) -> HasPending:
         """The order of pending jobs."""
+
+    def note_retry(self, job: JobRecord, *, hides: bool) -> None:
+        """Note that a later try stands for an ended job; `hides`: it is listed no more."""
 
 
 def jobs_of(group: Group) -> list[JobRecord]:
@@ -133,9 +133,8 @@ def enrol(
         job.groups, last.groups = last.groups, ()
         for group in job.groups:
             group.replace(last, job)
+        state.note_retry(last, hides=stood_below and bool(job.groups))
         if last.id in state.jobs:
-            if stood_below and job.groups:
-                state.shelf.replace(last)
             out.append(fx.Superseded(last))
         elif name is not None and name in state.groups.named:
             state.groups.named[name].comes_back(last.status)

@@ -13,12 +13,14 @@ from .membership import is_grouped
 class Shelf:
     """Follows the ended jobs that are kept, but for tries that a later one stands for in a group.
 
-    What has a number up to `hidden_to` is hidden: it is kept and not counted.
+    What has a number up to `hidden_to` is hidden: it is kept and not counted. Failed jobs that were
+    tried again are not counted among the failed ones, but in `retried`.
     """
 
     def __init__(self) -> None:
         self.hidden_to = 0
         self.counts: Counter[JobStatus] = Counter()
+        self.retried = 0
         self._singles: dict[JobRecord, None] = {}  # oldest first, hidden or not
         self._hidden = 0  # how many of these are hidden
         self._replaced: set[JobRecord] = set()
@@ -50,6 +52,7 @@ class Shelf:
         """Hide jobs up to this number, and no others."""
         self.hidden_to = up_to
         self.counts.clear()
+        self.retried = 0
         for job in ended:
             self._count(job, 1)
         self._hidden = sum(job.ended_number <= up_to for job in self._singles)
@@ -60,11 +63,18 @@ class Shelf:
             del self._singles[job]
             self._hidden -= job.ended_number <= self.hidden_to
 
-    def replace(self, job: JobRecord) -> None:
-        """Note that a later try stands for this one in its group."""
-        if job.ended_number > self._taken_to:
-            self._count(job, -1)
+    def replace(self, job: JobRecord, *, hides: bool) -> None:
+        """Note that a later try stands for this one, as its `retried_by` says since just now.
+
+        `hides`: in its group, where an item is listed once.
+        """
+        if job.ended_number <= self._taken_to:
+            return
+        if self.is_shown(job):
+            self.counts[job.status] -= 1
+        if hides:
             self._replaced.add(job)
+        self._count(job, 1)
 
     @property
     def single_count(self) -> int:
@@ -86,12 +96,18 @@ class Shelf:
 
     def validate(self, ended: Collection[JobRecord]) -> None:
         """Raise AssertionError if it does not follow these jobs."""
-        assert +self.counts == Counter(job.status for job in self.shown(ended))
+        shown = list(self.shown(ended))
+        assert self.retried == sum(job.is_retried for job in shown)
+        assert +self.counts == Counter(job.status for job in shown if not job.is_retried)
         assert [job for job in ended if not is_grouped(job) and self.is_shown(job)] == [
             job for job in self._singles if self.is_shown(job)
         ]
         assert self._hidden == sum(not self.is_shown(job) for job in self._singles)
 
     def _count(self, job: JobRecord, by: int) -> None:
-        if job.ended_number > self.hidden_to and job not in self._replaced:
+        if job.ended_number <= self.hidden_to or job in self._replaced:
+            return
+        if job.is_retried:
+            self.retried += by
+        else:
             self.counts[job.status] += by

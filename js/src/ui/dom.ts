@@ -79,7 +79,13 @@ export function active(node: Node): Element | null {
   return (node.getRootNode() as Document | ShadowRoot).activeElement;
 }
 
-const SVG = "http://www.w3.org/2000/svg";
+/** A part of a picture. */
+export function svg(tag: "svg" | "path", attributes: Attributes, ...children: Node[]): SVGElement {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) attr(node, name, value);
+  node.append(...children);
+  return node;
+}
 
 // Shapes differ, not only colours. 16 x 16; "f" is filled, "s" is stroked. The most frequent ones,
 // queued and running, are drawn by the style sheet: a picture costs as much as a row's words.
@@ -108,13 +114,6 @@ export function setIcon(node: HTMLElement, name: string, word = name): void {
   node.replaceChildren();
   const shapes = SHAPES[name];
   if (shapes === undefined) return;
-  const picture = document.createElementNS(SVG, "svg");
-  attr(picture, "viewBox", "0 0 16 16");
-  for (const [kind, path] of shapes) {
-    const line = document.createElementNS(SVG, "path");
-    attr(line, "d", path);
-    attr(line, "class", kind === "f" ? "jqw-fill" : "jqw-stroke");
-    picture.append(line);
-  }
-  node.append(picture);
+  node.append(svg("svg", { viewBox: "0 0 16 16" }, ...shapes.map(([kind, d]) =>
+    svg("path", { d, class: kind === "f" ? "jqw-fill" : "jqw-stroke" }))));
 }

@@ -2,7 +2,7 @@
 
 import { cleanSince, type Since } from "../protocol";
 import { amount } from "../ui/amount";
-import { button, h, setText, show, span } from "../ui/dom";
+import { active, attr, button, enable, h, setText, show, span } from "../ui/dom";
 import { clock, took } from "../ui/time";
 import type { Context } from "./context";
 
@@ -28,33 +28,45 @@ export class Away {
     class: "jqw-ask jqw-while-away", role: "note", "aria-label": "While you were away",
   });
   #words = span("away-words");
+  #retry: HTMLButtonElement;
   #failed: HTMLButtonElement;
   #slowest: HTMLButtonElement;
+  #dismiss: HTMLButtonElement;
   #told: Since | null = null;
+  #retried = 0; // how many failed jobs had been tried again, when it was told
   #leftAt: number | null = null; // page clock
   #asking = false;
+  #acting = false;
 
+  /** `leave`: give the focus to something else. */
   constructor(
     private context: Context,
     showFailed: () => void,
     open: (job: string) => void,
+    private leave: () => void,
     signal: AbortSignal,
   ) {
+    this.#retry = button("", "", () => void this.#again());
     this.#failed = button("Show failed", "Show failed", showFailed);
-    this.#slowest = button("", "Show the slowest", () => {
+    this.#slowest = button("", "", () => {
       if (this.#told?.slowest) open(this.#told.slowest.job);
     }, "jqw-link");
-    const shut = button("✕", "Dismiss", () => this.#shut(), "jqw-plain");
-    this.node.append(this.#words, this.#slowest, this.#failed, shut);
+    this.#dismiss = button("✕", "Dismiss", () => this.#shut(), "jqw-plain");
+    this.node.append(this.#words, this.#slowest, this.#retry, this.#failed, this.#dismiss);
     show(this.node, false);
     document.addEventListener("visibilitychange", () => this.#looked(), { signal });
   }
 
   update(): void {
-    const { awaySince } = this.context;
-    if (awaySince === null || this.#asking) return;
-    this.context.awaySince = null;
-    void this.#ask(awaySince);
+    const { awaySince, store, enabled } = this.context;
+    enable(this.#retry, enabled && !this.#acting);
+    if (this.#asking) return;
+    if (awaySince !== null) {
+      this.context.awaySince = null;
+      void this.#ask(awaySince, true);
+    } else if (this.#told !== null && store.summary.counts.retried !== this.#retried) {
+      void this.#ask(this.#told.moment, false); // what is told to have failed may not need a click
+    }
   }
 
   /** Forget what was told: the queue is another one. */
@@ -73,27 +85,50 @@ export class Away {
     }
   }
 
-  async #ask(moment: number): Promise<void> {
+  async #ask(moment: number, first: boolean): Promise<void> {
     this.#asking = true;
+    this.#retried = this.context.store.summary.counts.retried;
     const answer = await this.context.ask("since", { moment });
     this.#asking = false;
-    if (answer === null) return;
+    if (answer === null || (!first && this.#told === null)) return;
     const told = cleanSince(answer);
-    if (told.completed + told.failed + told.cancelled === 0) return;
+    if (told.completed + told.failed + told.cancelled === 0) {
+      if (!first) this.#shut();
+      return;
+    }
     this.#told = told;
     setText(this.#words, wordsOf(told));
     const { slowest } = told;
     show(this.#slowest, slowest !== null);
     if (slowest !== null) {
-      setText(this.#slowest, `slowest ${slowest.title} ${took(slowest.seconds)}`);
+      const words = `slowest ${slowest.title} ${took(slowest.seconds)}`;
+      setText(this.#slowest, words);
+      attr(this.#slowest, "aria-label", `Show the ${words}`);
     }
-    show(this.#failed, told.failed > 0);
+    setText(this.#retry, `Retry failed (${amount(told.failed)})`);
+    const focused = active(this.node);
+    for (const node of [this.#retry, this.#failed]) {
+      if (told.failed === 0 && node === focused) this.#dismiss.focus();
+      show(node, told.failed > 0);
+    }
     show(this.node, true);
-    this.context.live.say(wordsOf(told), true);
+    if (first) this.context.live.say(wordsOf(told), true);
+  }
+
+  /** Queue again what is told to have failed, and nothing that has failed after it was told. */
+  async #again(): Promise<void> {
+    const told = this.#told;
+    if (told === null) return;
+    this.#acting = true;
+    const when = { from: told.moment, to: told.now };
+    await this.context.many("retry", when, (count) => `${amount(count)} queued again`);
+    this.#acting = false;
+    this.context.invalidate();
   }
 
   #shut(): void {
     this.#told = null;
+    if (this.node.contains(active(this.node))) this.leave();
     show(this.node, false);
   }
 }

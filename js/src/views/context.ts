@@ -121,9 +121,9 @@ export class Context {
     void this.act("hold", { job: row.id }, "hold", row.id);
   }
 
-  /** Do something to many jobs: those of these ids, or all that a view finds. */
-  many(act: string, whose: Plain, told: (count: number) => string): void {
-    void this.act("many_jobs", { "act": act, ...whose }, act).then((answer) => {
+  /** Do something to many jobs: those of these ids, all that a view finds, or what has failed. */
+  many(act: string, whose: Plain, told: (count: number) => string): Promise<void> {
+    return this.act("many_jobs", { "act": act, ...whose }, act).then((answer) => {
       if (answer === null) return;
       const said = told(num(answer["count"]));
       this.done = { told: said, until: this.page() + UNDO_SECONDS };

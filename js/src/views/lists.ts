@@ -69,6 +69,7 @@ export class Lists {
   #seen = new Map<number, { at: number; listed: number }>();
   #runningRows: Row[] = [];
   #pointerAt = -Infinity;
+  #leaving: ReturnType<typeof setTimeout> | undefined;
   #epoch = "";
   #wanted = new Map<string, [first: number, last: number]>();
 
@@ -345,6 +346,11 @@ export class Lists {
     }
     const known = new Set(rows.map((row) => row.id));
     this.#runningRows = rows.concat(running.filter((row) => !known.has(row.id)));
+    if (this.still.size === 0) return;
+    this.#leaving ??= setTimeout(() => { // nothing else may happen by then
+      this.#leaving = undefined;
+      this.context.invalidate();
+    }, HOLD_FOR * 1000);
   }
 
   /** Cut each section into what comes from one part: between open groups, their jobs, the rest. */

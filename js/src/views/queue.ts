@@ -53,10 +53,12 @@ export class QueueView {
       this.#switch.choose("List");
       this.#filter.showFailed();
     };
-    this.#away = new Away(context, showFailed, (job) => void this.#look(job), signal);
+    this.#filter = new Filter(context);
+    this.#away = new Away(
+      context, showFailed, (job) => void this.#look(job), () => this.#filter.input.focus(), signal,
+    );
     this.#banner = new Banner(context);
     this.#resources = new ResourcesView(context);
-    this.#filter = new Filter(context);
     this.#lists = new Lists(context, this.#filter);
     this.#picks = new Picks(context, this.#filter);
     this.#details = new Details(context, () => this.#open(null), this.#neighbour);
@@ -270,7 +272,7 @@ export class QueueView {
   #key(event: KeyboardEvent): void {
     if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
     const target = event.target as Element;
-    if (takesText(target) && event.key !== "Escape") return;
+    if ((takesText(target) && event.key !== "Escape") || target === this.#resources.node) return;
     const onRow = target.classList.contains("jqw-row");
     const inRow = this.#rows.viewOf(target) !== undefined;
     let command = commandOf(event, onRow);

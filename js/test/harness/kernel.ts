@@ -44,6 +44,8 @@ export class Kernel {
   paused: { reason: string; since: number } | null = null;
   phase = "started";
   bell = false;
+  /** Since when (epoch seconds) nobody has looked, as a page that comes is told. */
+  away: number | null = null;
   log = "";
   details: Record<string, Plain> = {};
   results: Record<string, Shown> = {};
@@ -109,15 +111,16 @@ export class Kernel {
   }
 
   flush(deliver = true): void {
+    const all = [...this.history, ...this.hidden];
     const ended = (status: string): number =>
-      [...this.history, ...this.hidden].filter((row) => row.status === status).length;
+      all.filter((row) => row.status === status && !isRetried(row)).length;
     this.seq += 1;
     this.rev += 1;
     this.pending.forEach((row, index) => (row.position = index));
     const counts = {
       pending: this.pending.length, running: this.running.length,
       held: this.pending.filter((row) => row.held).length, completed: ended("completed"),
-      failed: ended("failed"), cancelled: ended("cancelled"),
+      failed: ended("failed"), cancelled: ended("cancelled"), retried: all.filter(isRetried).length,
       history: Math.min(this.shown, this.history.length), clearable: this.history.length,
       groups: this.groups.length,
     };
@@ -193,8 +196,8 @@ export class Kernel {
 
   private listed(): Plain {
     const kept = ["completed", "failed", "cancelled"].map((status) =>
-      this.history.filter((row) => row.status === status).length);
-    return { ...sizes(this.listing()), kept };
+      this.history.filter((row) => row.status === status && !isRetried(row)).length);
+    return { ...sizes(this.listing()), kept: [...kept, this.history.filter(isRetried).length] };
   }
 
   private part(list: PartName, group: number, start: number, end: number, view?: Plain): Plain {
@@ -264,7 +267,9 @@ export class Kernel {
       const found = view === undefined ? null : this.listing(view).rows;
       const ids = new Set((a["jobs"] as string[] | undefined) ?? []);
       const all = [...this.running, ...this.pending, ...this.history];
-      const jobs = found === null ? all.filter((item) => ids.has(item.id))
+      const jobs = a["from"] !== undefined
+        ? this.history.filter((item) => (item.completed_at ?? 0) >= Number(a["from"]))
+        : found === null ? all.filter((item) => ids.has(item.id))
         : SECTIONS.flatMap((name) => found[name]);
       return { ok: true, v: { count: this.many(String(a["act"]), jobs, now), rev: this.rev + 1 } };
     } else if (op === "undo_many") {
@@ -289,7 +294,9 @@ export class Kernel {
         const ended = Number(group["pending"] ?? 0) + Number(group["running"] ?? 0);
         Object.assign(group, { pending: 0, running: 0, cancelled: ended });
       }
-    } else if (op === "hello") return { ok: true, v: { epoch: this.epoch } };
+    } else if (op === "hello") return { ok: true, v: { epoch: this.epoch, away: this.away } };
+    else if (op === "machine") return { ok: true, v: {} };
+    else if (op === "since") return { ok: true, v: this.since(Number(a["moment"])) };
     else if (op === "log") {
       const bytes = new TextEncoder().encode(this.log);
       const from = Number(a["from"]) < 0 ? Math.max(0, bytes.length - 65536) : Number(a["from"]);
@@ -358,10 +365,24 @@ export class Kernel {
     return done;
   }
 
+  private since(moment: number): Plain {
+    const ended = this.history.filter((row) => (row.completed_at ?? 0) >= moment && !isRetried(row));
+    const of = (status: string): Row[] => ended.filter((row) => row.status === status);
+    const kinds = new Map<string, number>();
+    for (const row of of("failed")) kinds.set(kindOf(row), (kinds.get(kindOf(row)) ?? 0) + 1);
+    const [slowest] = ended;
+    return {
+      moment, now: Date.now() / 1000, completed: of("completed").length, failed: of("failed").length,
+      cancelled: of("cancelled").length, kinds: [...kinds], more_kinds: 0, whole: true,
+      slowest: slowest ? { job: slowest.id, title: slowest.title, seconds: 2_460 } : null,
+    };
+  }
+
   private many(act: string, jobs: Row[], now: number): number {
     let count = 0;
     for (const row of jobs) {
-      if (act === "retry" && row.status === "failed") {
+      if (act === "retry" && row.status === "failed" && !isRetried(row)) {
+        row.note = `retried → ${row.id}r`;
         this.pending.push(makeRow(`${row.id}r`, { title: row.title, retry_of: row.id }));
       } else if (act === "cancel" && row.status === "running") row.cancel_phase = "asked";
       else if (act !== "retry" && row.status === "pending") {
@@ -409,6 +430,10 @@ function kindOf(row: Row): string {
   return (row.error ?? "").split(":", 1)[0] ?? "";
 }
 
+function isRetried(row: Row): boolean {
+  return row.note?.startsWith("retried → ") === true;
+}
+
 function members(rows: Record<ListName, Row[]>, group: number): Row[] {
   return SECTIONS.flatMap((list) => rows[list]).filter((row) => row.group === group);
 }
@@ -440,5 +465,5 @@ function listed(pieces: Shown[]): Plain {
 
 const QUIET = [
   "snapshot", "rows", "log", "job", "has", "outputs", "form", "metrics", "curve", "stack", "result",
-  "list", "kinds", "measured", "script", "unwatch",
+  "list", "kinds", "machine", "measured", "script", "since", "unwatch",
 ];

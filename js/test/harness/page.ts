@@ -59,9 +59,9 @@ function everyday(kernel: Kernel): void {
   ];
   kernel.resources = {
     items: [
-      { name: "GPU", used: 5.9, reserved: 6.5, unused: 1.5, total: 8, unit: "GB" },
-      { name: "RAM", used: 21, reserved: 0, unused: 0, total: 64, unit: "GB" },
       { name: "CPU", used: 9, reserved: 12, unused: 0, total: 16, unit: "cores" },
+      { name: "RAM", used: 21, reserved: 0, unused: 0, total: 64, unit: "GB" },
+      { name: "GPU", used: 5.9, reserved: 6.5, unused: 1.5, total: 8, unit: "GB" },
     ],
     idle: [{ plugin: "gemini", holds: 1.4, unit: "GB" }],
   };
@@ -181,8 +181,15 @@ function tree(kernel: Kernel): void {
   ];
 }
 
+/** Somebody comes back to groups: what has ended meanwhile is told. */
+function morning(kernel: Kernel): void {
+  tree(kernel);
+  kernel.away = now() - 30_000;
+  kernel.resources["at"] = now();
+}
+
 const scenes: Record<string, (kernel: Kernel) => void> = {
-  everyday, many, long, sweeps, tree, empty: () => undefined,
+  everyday, many, long, sweeps, tree, morning, empty: () => undefined,
 };
 
 function start(scene: string, view: "queue" | "job" | "group" = "queue"): Kernel {

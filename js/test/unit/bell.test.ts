@@ -23,7 +23,9 @@ class Shown {
 const page = { visibilityState: "hidden" };
 Object.assign(globalThis, { Notification: Shown, document: page, focus: () => undefined });
 
-interface Counts { running?: number; pending?: number; held?: number; completed?: number; failed?: number }
+type Counts = Partial<Record<
+  "running" | "pending" | "held" | "completed" | "failed" | "retried", number
+>>;
 
 /** A widget with a bell, whose page nobody looks at. */
 async function made(start: Counts, epoch = "a") {
@@ -82,6 +84,16 @@ test("the first failure of a batch is told, and no other of it", async () => {
   told({ running: 1, completed: 1, failed: 8 });
   told({ running: 1, pending: 1, completed: 1, failed: 9 });
   assert.equal(titles().length, 3, "the next batch has its own first failure");
+});
+
+test("a failure is told after failed ones were tried again, and the end tells what is left", async () => {
+  const { told } = await made({ completed: 28, failed: 12 });
+  told({ pending: 12, completed: 28, retried: 12 });
+  told({ running: 3, pending: 9, completed: 28, retried: 12 });
+  assert.deepEqual(titles(), []);
+  told({ running: 2, pending: 9, completed: 28, failed: 1, retried: 12 });
+  told({ completed: 39, failed: 1, retried: 12 });
+  assert.deepEqual(titles(), ["sweep 7: a job has failed", "sweep 7: 39 done, 1 failed"]);
 });
 
 test("a job that was so quick that nobody saw it run is told if it failed", async () => {

@@ -79,6 +79,14 @@ test("the share done counts the present batch only", () => {
   assert.equal(store.share(), 1.5 / 4);
 });
 
+test("what is tried again is a batch of its own: the failures before it have ended all the same", () => {
+  const store = storeWith({ counts: { ...COUNTS, completed: 28, failed: 12 } });
+  const counts = { ...COUNTS, completed: 31, failed: 1, retried: 12, pending: 8 };
+  store.read(traits({ seq: 2, counts }));
+  assert.equal(store.ended, 44);
+  assert.equal(store.share(), 4 / 12);
+});
+
 test("rows that do not fit are dropped or mended", () => {
   const rows = [makeRow("a"), 7, { id: 3 }, { id: "__proto__", progress: "x" }, makeRow("a")];
   const store = storeWith({}, { head: rows as Row[] });

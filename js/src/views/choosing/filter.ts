@@ -145,9 +145,9 @@ export class Filter {
   update(): void {
     const { store, actedAt } = this.context;
     const { rev, counts, listed: { kept } } = store.summary;
-    const [completed, failed, cancelled] = kept;
+    const [completed, failed, cancelled, retried] = kept;
     const told: Record<Chip, number> = {
-      "": counts.running + counts.pending + completed + failed + cancelled,
+      "": counts.running + counts.pending + completed + failed + cancelled + retried,
       running: counts.running, pending: counts.pending, completed, failed, cancelled,
     };
     for (const [chip, { node, count }] of this.#radios) {

@@ -127,7 +127,7 @@ export class Picks {
   #do(act: Act): void {
     const whose: Plain = this.several && this.all === null
       ? { "jobs": [...this.rows.keys()] } : { view: this.all ?? this.filter.wanted };
-    this.context.many(act, whose, (count) => `${amount(count)} ${VERBS[act][1]}`);
+    void this.context.many(act, whose, (count) => `${amount(count)} ${VERBS[act][1]}`);
     this.clear();
   }
 }

@@ -52,7 +52,7 @@ export class Parameters {
   constructor(private context: Context, private visit: (job: string) => void) {
     this.#edit = button("Retry with changes…", "", () => this.#write(true));
     this.#submit = button("Queue with these", "", () => void this.#retry());
-    this.#stop = button("As it was", "Leave the parameters as they were", () => this.#leave());
+    this.#stop = button("As they were", "Leave the parameters as they were", () => this.#leave());
     this.node.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.#inputs.size === 0) return;
       event.stopPropagation();
@@ -74,8 +74,8 @@ export class Parameters {
     const ended = row.completed_at !== null;
     const some = this.#parameters.some(({ literal }) => literal);
     show(this.#edit, ended && some && !editing);
-    attr(this.#edit, "aria-label", `Retry ${row.title} with changes…`);
-    attr(this.#submit, "aria-label", `Queue ${row.title} with these parameters`);
+    attr(this.#edit, "aria-label", `Retry with changes…: ${row.title}`);
+    attr(this.#submit, "aria-label", `Queue with these: ${row.title}`);
     for (const node of [this.#submit, this.#stop]) show(node, editing);
     for (const node of [this.#edit, this.#submit]) enable(node, this.context.enabled);
   }
