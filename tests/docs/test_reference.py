@@ -19,6 +19,7 @@ from jobqueue_widget import (
     protocols,
     testing,
 )
+from tests.browser.pictures import PICTURES
 from tests.docs.pages import MANUAL, ROOT
 
 REFERENCE = MANUAL / "reference"
@@ -31,6 +32,12 @@ def first_cells(page: str, heading: str) -> set[str]:
     assert table is not None
     cells = [row.split("|")[1] for row in table[0].splitlines()[2:]]
     return {name for cell in cells for name in re.findall(r"`\.?(\w+)", cell)}
+
+
+def test_each_picture_that_is_taken_is_kept_and_shown_once() -> None:
+    shown = re.findall(r"\(\.\./pictures/(\w+)\.png\)", (REFERENCE / "looks.md").read_text())
+    assert sorted(shown) == sorted(PICTURES)
+    assert {path.stem for path in (MANUAL / "pictures").iterdir()} == set(PICTURES)
 
 
 def test_every_public_name_is_shown() -> None:
