@@ -14,6 +14,7 @@ KERNELS := .venv-kernels
 PLUGINS := build/plugins
 ECOSYSTEM := build/ecosystem
 CAPABILITIES := build/capabilities
+LITE := build/lite
 PYTHON_IN_VENV := $(VENV)/bin/python
 QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules tests/protocol)
 TESTS_OF_JOBS := $(wildcard $(addprefix tests/,contract crash ecosystem engines notebooks protocol schedules security unit))
@@ -38,7 +39,7 @@ lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
 plugins: $(PLUGINS)/.installed ## environments for the example plugins, some of them large: see examples/03_plugins.ipynb
 	@[ -e $(PLUGINS)/.installed ]
 
-test: lint types js browser docs $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed $(CAPABILITIES)/.installed ## every test but the long ones
+test: lint types js browser docs $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed $(CAPABILITIES)/.installed $(LITE)/.installed ## every test but the long ones
 	@$(MAKE) --jobs=2 test-of-jobs test-of-the-rest
 
 # The two halves side by side: most tests wait. Whole lines only, so that both can be read.
@@ -103,6 +104,9 @@ $(ECOSYSTEM)/.installed: $(VENV)/.installed .ci/make-ecosystem $(wildcard .ci/ec
 
 $(CAPABILITIES)/.installed: .ci/make-capabilities .ci/ecosystem/conda $(wildcard .ci/capabilities/*)
 	@.ci/make-capabilities $(CAPABILITIES)
+
+$(LITE)/.installed: $(VENV)/.installed .ci/make-lite $(wildcard .ci/lite/*)
+	@.ci/make-lite $(LITE) $(PYTHON_IN_VENV)
 
 $(VENV)/.lab-installed: $(VENV)/.installed
 	@.ci/make-env $(VENV) lab
