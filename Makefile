@@ -24,7 +24,7 @@ SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 export PYTHON
 
-.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser docs test-long release-check bench lock clean
+.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser docs try-it test-long release-check bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ types: $(VENV)/.installed
 # Once it is installed it needs no network. A warning is an error; a name that leads nowhere, too.
 docs: $(DOCS_VENV)/.installed ## the manual as web pages, in build/docs
 	@$(DOCS_VENV)/bin/python -m sphinx -W -n -E --keep-going -q -d build/doctrees docs build/docs
+
+try-it: $(VENV)/.installed $(LITE)/.installed ## a page of files, with no server, to try it on: build/try-it
+	@.ci/make-try-it build/try-it $(LITE) $(PYTHON_IN_VENV)
 
 test-long: browser $(VENV)/.installed ## the tests that take minutes, with a new seed (or SEED=…)
 	@$(PYTHON_IN_VENV) -m pytest -m long -o timeout=1800 -o faulthandler_timeout=3600 \
