@@ -53,12 +53,16 @@ class Journaled:
 
     def orphans(self) -> list[Orphan]:
         """List processes that earlier kernels of the journal have left running (Linux)."""
+        if not self._engine.earlier_runs:
+            return []
         from .._persistence import orphans
 
         return orphans.find(self._engine.earlier_runs)
 
     def end_orphans(self) -> int:
         """Kill the processes of `orphans()`, and return how many there were."""
+        if not self._engine.earlier_runs:
+            return 0
         from .._persistence import orphans
 
         count = orphans.end(self._engine.earlier_runs)

@@ -239,6 +239,7 @@ async def what_cannot_be_had_is_refused_at_the_submit() -> None:
         said = refusal(lambda: queue.options(resources={"ram_mib": 10}).submit_nowait(double, 1))
         assert "leave resources= out" in said, said
         assert len(queue) == 0
+        assert (queue.orphans(), queue.end_orphans()) == ([], 0)
     async with JobQueue(executor="thread") as queue:
         assert "executor='thread'" in refusal(lambda: queue.submit_nowait(plain))
         assert await queue.submit_nowait(double, 1) == 2
@@ -279,7 +280,8 @@ async def hold(name: str) -> str:
     complaints = _Complaints()
     logging.getLogger().addHandler(complaints)
     try:
-        await CLAIMS[name]()
+        async with asyncio.timeout(PATIENCE):
+            await CLAIMS[name]()
     except BaseException:
         return traceback.format_exc()
     finally:
