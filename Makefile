@@ -14,6 +14,7 @@ KERNELS := .venv-kernels
 PLUGINS := build/plugins
 ECOSYSTEM := build/ecosystem
 CAPABILITIES := build/capabilities
+LITE := build/lite
 PYTHON_IN_VENV := $(VENV)/bin/python
 QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules tests/protocol)
 TESTS_OF_JOBS := $(wildcard $(addprefix tests/,contract crash ecosystem engines notebooks protocol schedules security unit))
@@ -23,7 +24,7 @@ SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 export PYTHON
 
-.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser docs test-long release-check bench lock clean
+.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser docs try-it test-long release-check bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +39,7 @@ lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
 plugins: $(PLUGINS)/.installed ## environments for the example plugins, some of them large: see examples/03_plugins.ipynb
 	@[ -e $(PLUGINS)/.installed ]
 
-test: lint types js browser docs $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed $(CAPABILITIES)/.installed ## every test but the long ones
+test: lint types js browser docs $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed $(CAPABILITIES)/.installed $(LITE)/.installed ## every test but the long ones
 	@$(MAKE) --jobs=2 test-of-jobs test-of-the-rest
 
 # The two halves side by side: most tests wait. Whole lines only, so that both can be read.
@@ -67,6 +68,9 @@ types: $(VENV)/.installed
 # Once it is installed it needs no network. A warning is an error; a name that leads nowhere, too.
 docs: $(DOCS_VENV)/.installed ## the manual as web pages, in build/docs
 	@$(DOCS_VENV)/bin/python -m sphinx -W -n -E --keep-going -q -d build/doctrees docs build/docs
+
+try-it: $(VENV)/.installed $(LITE)/.installed ## a page of files, with no server, to try it on: build/try-it
+	@.ci/make-try-it build/try-it $(LITE) $(PYTHON_IN_VENV)
 
 test-long: browser $(VENV)/.installed ## the tests that take minutes, with a new seed (or SEED=…)
 	@$(PYTHON_IN_VENV) -m pytest -m long -o timeout=1800 -o faulthandler_timeout=3600 \
@@ -103,6 +107,9 @@ $(ECOSYSTEM)/.installed: $(VENV)/.installed .ci/make-ecosystem $(wildcard .ci/ec
 
 $(CAPABILITIES)/.installed: .ci/make-capabilities .ci/ecosystem/conda $(wildcard .ci/capabilities/*)
 	@.ci/make-capabilities $(CAPABILITIES)
+
+$(LITE)/.installed: $(VENV)/.installed .ci/make-lite $(wildcard .ci/lite/*)
+	@.ci/make-lite $(LITE) $(PYTHON_IN_VENV)
 
 $(VENV)/.lab-installed: $(VENV)/.installed
 	@.ci/make-env $(VENV) lab

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -214,7 +215,15 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(home, __name__), name)
+    try:
+        module = importlib.import_module(home, __name__)
+    except ModuleNotFoundError as error:
+        if sys.platform != "emscripten" or error.name != "psutil":
+            raise
+        raise importlib.import_module("._threads.threadless", __name__).not_there(
+            f"{name} cannot be had"
+        ) from None
+    value = getattr(module, name)
     if home == ".queue":
         display = importlib.import_module("._api.display_hook", __name__)
         display.register(lambda: importlib.import_module(".widget", __name__).PROVIDER)

@@ -282,6 +282,7 @@ class JobQueue(
         Raises:
             InvalidTargetError: the target cannot be run.
             UnpicklableJobError: a function or its arguments cannot be sent to a worker.
+            NotSupportedError: it needs a thread or a process, and the browser's Python has none.
             QueueClosedError: the queue was closed for good.
         """
         if self._engine.life.phase == "not started" and not self._warned:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from .._core.machine.learned import RunStats
 from .._runtime.engine import Engine
+from .._threads.threadless import HAS_THREADS, not_there
 from ..errors import QueueExistsError
 from .control import Control
 
 if TYPE_CHECKING:
     from .._persistence.orphans import Orphan
     from .._persistence.restore import OnRestore
+    from ..protocols import Journal
     from .submission import Submission
 
 
@@ -51,12 +53,16 @@ class Journaled:
 
     def orphans(self) -> list[Orphan]:
         """List processes that earlier kernels of the journal have left running (Linux)."""
+        if not self._engine.earlier_runs:
+            return []
         from .._persistence import orphans
 
         return orphans.find(self._engine.earlier_runs)
 
     def end_orphans(self) -> int:
         """Kill the processes of `orphans()`, and return how many there were."""
+        if not self._engine.earlier_runs:
+            return 0
         from .._persistence import orphans
 
         count = orphans.end(self._engine.earlier_runs)
@@ -72,11 +78,17 @@ _lock = threading.RLock()
 
 def queue_of(journal: object) -> Journaled | None:
     """Return the queue that has this journal and was not closed, or None."""
+    with _lock:
+        queue = _queues.get(_journal_of(journal).place)
+        return None if queue is None or queue._engine.life.phase == "closed" else queue
+
+
+def _journal_of(given: object) -> Journal:
+    if not HAS_THREADS:
+        raise not_there("journal= cannot be had", "leave journal= out: its jobs end with the page")
     from .._persistence.restore import journal_of
 
-    with _lock:
-        queue = _queues.get(journal_of(journal).place)
-        return None if queue is None or queue._engine.life.phase == "closed" else queue
+    return journal_of(given)
 
 
 def give_journal(
@@ -88,9 +100,9 @@ def give_journal(
         QueueExistsError: another queue of this process has it.
         JournalError: it cannot be used.
     """
-    from .._persistence.restore import attach, journal_of
+    journal = _journal_of(given)
+    from .._persistence.restore import attach
 
-    journal = journal_of(given)
     with _lock:
         if queue_of(journal) is not None:
             raise QueueExistsError(

@@ -16,6 +16,7 @@ from .._core.spec import DEFAULT_OPTIONS, JobOptions, Resources
 from .._core.texts.causes import NO_EXCEPTION
 from .._core.texts.fitting import fit
 from .._runtime.engine import Settings
+from .._threads.threadless import HAS_THREADS, not_there
 from ..child.wire import plain
 from ..errors import InvalidOptionError
 from .sweeps.keys import check_key
@@ -343,6 +344,8 @@ def make_settings(**given: object) -> Settings:
         InvalidOptionError: one is of the wrong type or out of range.
     """
     checked: dict[str, Any] = {name: _SETTINGS[name](name, value) for name, value in given.items()}
+    if checked["loop"] == "thread" and not HAS_THREADS:
+        raise not_there('loop="thread" cannot be had', "leave loop= out, and `await queue.start()`")
     return Settings(**checked)
 
 

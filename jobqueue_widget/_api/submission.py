@@ -19,10 +19,10 @@ from .._secrets.arguments import arguments_line, may_change
 from .._secrets.finder import secrets_of, with_those_of
 from .._secrets.parameters import parameters_of
 from .._secrets.variables import texts_of
+from .._threads.threadless import check_runs_there
 from ..errors import InvalidOptionError, InvalidTargetError, UnpicklableJobError
 from ..protocols import AdmitsByItself, LaunchesPlugins, SetsSurroundings, SupportsRestart
 from ..workers.definitions import StandIn, name_of
-from ..workers.detached.folders import Folders
 from ..workers.packing import is_packed
 from ..workers.surroundings import Surroundings
 from ..workers.unpacking import CallReader
@@ -278,6 +278,8 @@ class Submission:
             raise InvalidOptionError(f"cwd={cwd!r} is no folder")
 
     def _check_detached(self, spec: JobSpec) -> None:
+        from ..workers.detached.folders import Folders
+
         if not self.is_local(spec.executor):
             why = _whose(spec)
         elif isinstance(self._engine.context.detached, Folders):
@@ -299,8 +301,12 @@ class Submission:
 
         Raises:
             InvalidTargetError, InvalidOptionError: nowhere in this queue.
+            NotSupportedError: it needs a thread or a process, where there are none.
         """
         chosen = spec.options.executor
+        if chosen is None and spec.kind == "function":
+            chosen = self._default
+        check_runs_there(spec, chosen)
         if spec.kind == "plugin":
             if chosen is not None and isinstance(chosen, str):
                 raise InvalidOptionError(
@@ -308,8 +314,6 @@ class Submission:
                     "plugins run in their own workers"
                 )
             return cast("Executor", chosen) if chosen else self.built_in("plugin")
-        if chosen is None:
-            chosen = self._default if spec.kind == "function" else None
         if chosen is None:
             chosen = "coroutine" if spec.kind == "coroutine" else "process"
         if not isinstance(chosen, str):

@@ -25,6 +25,7 @@ from .._threads.bridge import give_up
 from .._threads.interrupts import UNINTERRUPTED, uninterrupted
 from .._threads.locks import Lock
 from .._threads.supervisor import Supervisor
+from .._threads.threadless import HAS_THREADS, LoopIo
 from .._threads.timers import CallLater, Timers
 from .alive import KeepAlive
 from .dispatcher import Dispatcher
@@ -70,7 +71,8 @@ class Engine:
         self.state = QueueState(settings.max_history, settings.keep_ended)
         self.title = f"jobqueue-{settings.name or self.run_id}"
         self.life = Lifecycle(self)
-        self.io = Supervisor(f"{self.title}-io", self.life.post_turn, self.lock.inner())
+        io = Supervisor if HAS_THREADS else LoopIo
+        self.io = io(f"{self.title}-io", self.life.post_turn, self.lock.inner())
         self.call_later = call_later or self.io.call_later
         self.now = clock.wall
         self.monotonic = clock.monotonic

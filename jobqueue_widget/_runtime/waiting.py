@@ -7,12 +7,18 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ..errors import QueueIdleError
+from .._threads.threadless import HAS_THREADS
+from ..errors import QueueIdleError, UnsupportedLoopError
 
 if TYPE_CHECKING:
     from .._core.jobs import JobRecord
     from .._core.sweeps.group import Group
     from .engine_view import EngineView, LifeView
+
+NOBODY_ELSE = (
+    "the browser's Python has one thread, and nothing goes on while it waits: use `await job`, "
+    "`await queue.join()` or `async for`"
+)
 
 
 class Waiter:
@@ -67,6 +73,8 @@ class Waiter:
         with self._lock:
             self._wake = event.set
             settled = self._settled
+        if not (settled or HAS_THREADS):
+            raise UnsupportedLoopError(NOBODY_ELSE)
         if not settled and not event.wait(timeout):
             return False
         if self._error is not None:

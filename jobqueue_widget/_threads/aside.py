@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 
 from .locks import Lock
+from .threadless import Thread
 
 
 class Aside:
@@ -30,7 +30,7 @@ class Aside:
                 return
             self._is_at_work = True
         try:
-            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+            Thread(target=self._work, name=self._name, daemon=True).start()
         except RuntimeError:
             self._work()
 

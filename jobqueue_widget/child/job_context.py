@@ -286,9 +286,14 @@ class JobContext:
             callback = self._signals.pop(key, None)
             if callback is not None:
                 self.noticed = True  # its own code is told
-                threading.Thread(
-                    target=self._call, args=(callback,), name="jobqueue-cancel-signal", daemon=True
-                ).start()
+                name = "jobqueue-cancel-signal"
+                thread = threading.Thread(
+                    target=self._call, args=(callback,), name=name, daemon=True
+                )
+                try:
+                    thread.start()
+                except RuntimeError:  # there are no threads, or no more of them
+                    self._call(callback)
 
     def _call(self, callback: Callable[[], object]) -> None:
         try:

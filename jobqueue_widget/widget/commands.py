@@ -14,6 +14,7 @@ from .._api.lookback.timeline import MOST_BARS
 from .._api.schema import SCHEMA
 from .._api.sweeps.group import JobGroup
 from .._threads.locks import Lock
+from .._threads.threadless import Thread
 from ..errors import JobQueueError
 from ..job import Job
 from ..queue import JobQueue
@@ -127,7 +128,7 @@ class Commands:
                 self._is_free_aside.release()
             self._port.send({"t": "res", "cid": request["cid"], "rid": request["rid"], **outcome})
 
-        threading.Thread(target=answer, name="jobqueue-aside", daemon=True).start()
+        Thread(target=answer, name="jobqueue-aside", daemon=True).start()
 
     def _carry_out(self, request: Answer) -> Answer:
         try:

@@ -10,7 +10,11 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
+
+from .._threads.listeners import nothing
+from .._threads.threadless import HAS_THREADS, LoopIo
 
 logger = logging.getLogger(__name__)
 
@@ -120,4 +124,42 @@ class Pacer:
                 self._changed.wait(rest)
 
 
-PACER = Pacer()
+class LoopPacer(Pacer):
+    """Does the same on the event loop, where there are no threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._io = LoopIo("jobqueue-widget")
+        self._cancel: dict[Paced, Callable[[], None]] = {}
+
+    def ask(self, one: Paced, at: float) -> None:
+        """Schedule a turn at that time, or leave it where an earlier one is scheduled."""
+        if at < self._due.get(one, math.inf):
+            self._cancel.get(one, nothing)()
+            self._due[one] = at
+            self._cancel[one] = self._io.call_later(at - time.monotonic(), self._turn, one)
+
+    def forget(self, one: Paced, patience: float = 2.0) -> None:
+        """Give this one no further turn."""
+        self.leave(one)
+        self._due.pop(one, None)
+        self._cancel.pop(one, nothing)()
+
+    def hurry(self, one: Paced, patience: float) -> None:
+        """Give it a scheduled turn now."""
+        if one in self._due:
+            self._turn(one)
+
+    def _turn(self, one: Paced) -> None:
+        del self._due[one]
+        self._cancel.pop(one)()
+        try:
+            patience = one.turn()
+        except Exception:
+            logger.exception("a widget could not be brought up to date")
+            return
+        if patience is not None:
+            self.ask(one, time.monotonic() + patience)
+
+
+PACER: Pacer = Pacer() if HAS_THREADS else LoopPacer()

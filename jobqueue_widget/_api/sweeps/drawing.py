@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -15,6 +14,7 @@ from ..._core.jobs import JobFailure, JobRecord, JobStatus
 from ..._runtime.sweeps.keyed import accept_prepared, end_review, is_new, prepare
 from ..._runtime.waiting import Waiter
 from ..._threads.interrupts import UNINTERRUPTED
+from ..._threads.threadless import Thread
 from ...errors import DrawingFailedError, JobQueueError, QueueClosedError
 from .drawn import Drawn
 
@@ -183,9 +183,8 @@ class Drawing(Drawn):
         if self._is_at_work or self.is_over or self._room() < few:
             return
         self._note_change(is_at_work=True, is_held=self._is_held)
-        thread = threading.Thread(
-            target=self._work, name=f"{self._engine.title}-drawing", daemon=True
-        )
+        name = f"{self._engine.title}-drawing"
+        thread = Thread(target=self._work, name=name, daemon=True)
         if not self._engine.threads.start(thread, self._look_again):
             self._note_change(is_at_work=False, is_held=self._is_held)
 

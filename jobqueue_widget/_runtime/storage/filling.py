@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +10,7 @@ from ..._core.events import CancelRequested
 from ..._core.jobs import JobRecord, Outcome
 from ..._core.spec import JobSpec
 from ..._threads.locks import Lock
+from ..._threads.threadless import Thread
 from ...protocols import Executor, LaunchesAnywhere, TellStacks
 from ..failures import failure_of, outcome_of_start, said_of
 from .forwarding import Forwarding, ResultLostError
@@ -62,7 +62,7 @@ class Filling:
         """Fill in what takes a while, in a thread of its own."""
         self._run.phase(READING)
         name = f"results-{self._run.job.id}"
-        threading.Thread(target=self.fill, args=(True,), name=name, daemon=True).start()
+        Thread(target=self.fill, args=(True,), name=name, daemon=True).start()
 
     def fill(self, aside: bool = False) -> None:
         """Fill in the results and have the job launched, or end it with the reason."""

@@ -21,6 +21,7 @@ from ..._core.jobs import COMPLETED, BlockReason, JobRecord, NotKept
 from ..._core.lazy import IsOutdated, LazyResult
 from ..._core.spec import JobSpec
 from ..._threads.locks import Lock
+from ..._threads.threadless import Thread
 from ...child import wire
 from ...child.calls import references
 from ...workers.unpacking import PackedValue, lost_value
@@ -214,7 +215,7 @@ class Keeper:
             self._wanted = True
             if self._thread is None:
                 name = f"{self._engine.title}-keeper"
-                thread = threading.Thread(target=self._run, name=name, daemon=True)
+                thread = Thread(target=self._run, name=name, daemon=True)
                 if self._engine.threads.start(thread, self.tidy):
                     self._thread = thread
 
