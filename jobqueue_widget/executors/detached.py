@@ -94,9 +94,11 @@ class DetachedExecution(Task):
             **{"job": spec.id, "attempt": self.reporter.attempt, "run": context.run_id},
         }
 
-    def adopt(self) -> None:
-        """Find its process again, or what it has left."""
+    def adopt(self, asked: bool) -> None:
+        """Find its process again, or what it has left; ask that to stop if nobody did so far."""
         self._io.call(self._follower.find)
+        if asked and not self._attempt.was_asked():
+            self.ask_to_stop()
 
     def leave(self) -> None:
         """Let it go on without this kernel; nothing is told any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import json
 import os
@@ -93,6 +94,60 @@ def beat(path: str, seconds: float) -> int:
             print(f"printed {count}")
             time.sleep(BEAT)
     return count
+
+
+def beat_unnamed(path: str, seconds: float) -> int:
+    """As `beat`, once nothing of the environment that it was started with can be read any more."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = (int(fields[number - 3]) for number in (50, 51))
+    ctypes.memset(start, 0, end - start)
+    return beat(path, seconds)
+
+
+def start_a_daemon(path: str) -> None:
+    """Start what has a session of its own, and wait."""
+    child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+    Path(f"{path}.new").write_text(f"{os.getpid()} {child.pid}")
+    Path(f"{path}.new").replace(path)
+    threading.Event().wait(600)
+
+
+def report_in_a_fork(path: str) -> None:
+    """Report; a fork of the process reports something else once the file is there."""
+    job = current_job()
+    job.report(0.1, "of the job")
+    wait_until(Path(path).exists, 60)
+    child = os.fork()
+    if not child:
+        job.report(0.9, "of the fork")
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def save_when_asked(path: str) -> None:
+    """Wait to be asked to stop, then save, which takes until a file is there."""
+    Path(f"{path}.begun").touch()
+    try:
+        threading.Event().wait(600)
+    finally:
+        Path(f"{path}.asked").touch()
+        wait_until(Path(f"{path}.go").exists, 60)
+        Path(path).write_text("saved")
+
+
+def cancel_and_die(queue: JobQueue, path: str) -> None:
+    """Ask all jobs to stop, and die once one of them does something about it."""
+    for job in queue.jobs():
+        job.cancel(timeout=60)
+    wait_until(Path(f"{path}.asked").exists, 30)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def unpicklable(path: str) -> object:
+    """Return what no pickle holds."""
+    Path(f"{path}.begun").touch()
+    wait_until(Path(path).exists, 60)
+    return threading.Lock()
 
 
 def end_at(path: str, how: str) -> str:

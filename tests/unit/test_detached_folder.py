@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -92,6 +93,7 @@ def full(attempt: Attempt) -> None:
     attempt.make()
     place = protocol.Place(str(attempt.folder), attempt.key)
     assert place.begin({"job": ID, "attempt": 1, "run": "r", "grace": 1.0})
+    of_a_dead_process(attempt)
     place.report(b'[0.5, "half"]')
     frames = [
         wire.frame(wire.READY, 0, [b"{}"]),
@@ -102,6 +104,14 @@ def full(attempt: Attempt) -> None:
     (attempt.folder / protocol.LOG).write_bytes(b"printed\n")
     place.tell({"kind": "value", "plain": True}, [b"\x80\x05K*."])
     place.close()
+
+
+def of_a_dead_process(attempt: Attempt) -> None:
+    """The claim as of a process that has ended, and whose number another has now."""
+    claim = json.loads((attempt.folder / protocol.CLAIM).read_text())
+    claim["birth"][1] -= 1
+    claim["seal"] = protocol.claim_seal(attempt.key, claim["pid"], claim["birth"])
+    (attempt.folder / protocol.CLAIM).write_text(json.dumps(claim))
 
 
 def followed(attempt: Attempt) -> Told:
@@ -214,16 +224,34 @@ def test_one_process_begins_or_a_kernel_withdraws_never_both(folders: Folders) -
     assert place.begin({})
     place.close()
     assert not attempt.withdraw()
+    of_a_dead_process(attempt)
     assert followed(attempt).failure == JobFailure("WorkerDied", GONE)
 
 
 def test_a_claim_of_another_process_is_not_believed(folders: Folders) -> None:
     attempt = folders.attempt(ID, 1)
     full(attempt)
-    for pid in (os.getpid(), 1, 0, -1, True, "1", 2**40, None):
-        claim = {"version": protocol.VERSION, "pid": pid}
-        (attempt.folder / protocol.CLAIM).write_text(json.dumps(claim))
-        assert attempt.process() is None
+    claim = attempt.told(protocol.CLAIM)
+    births = protocol.birth_of(os.getpid()), claim["birth"], None, 3
+    pids = (os.getpid(), 1, 0, -1, True, "1", 2**40, None)
+    for pid, birth in itertools.product(pids, births):
+        for forged in ("", claim["seal"], protocol.claim_seal(b"another", pid, birth)):
+            told = {**claim, "pid": pid, "birth": birth, "seal": forged}
+            (attempt.folder / protocol.CLAIM).write_text(json.dumps(told))
+            assert attempt.process() is None
+
+
+def test_a_process_is_found_by_what_it_has_claimed(folders: Folders) -> None:
+    attempt = folders.attempt(ID, 1)
+    attempt.make()
+    place = protocol.Place(str(attempt.folder), attempt.key)
+    assert place.begin({})
+    place.close()
+    found = attempt.process()
+    assert found is not None
+    assert found.pid == os.getpid()
+    of_a_dead_process(attempt)
+    assert attempt.process() is None, "another has its number"
 
 
 def test_a_newer_version_is_left_alone(folders: Folders) -> None:

@@ -4,7 +4,8 @@ Version 1 of the protocol. The folder is its user's alone (0700), and holds one 
 
 - `token`, empty: the attempt has not begun. One process removes it to begin. A kernel that finds
   no process renames it to `withdrawn` instead, and then none can begin.
-- `claim`, JSON: which process it is, and of which attempt. Written once, before `token` goes.
+- `claim`, JSON: which process it is, proved with the key of the attempt, and of which attempt.
+  Written once, before `token` goes.
 - `frames`: what it tells, one frame after the other as in a worker's pipe (`child/wire.py`).
 - `progress`: the latest report, overwritten in place: length, CRC-32, JSON.
 - `log`: what it prints.
@@ -12,6 +13,7 @@ Version 1 of the protocol. The folder is its user's alone (0700), and holds one 
 - `outcome`: how it ended, sealed with the key of the attempt: HMAC-SHA256, then the payload of an
   END frame. It appears whole or not at all.
 - `stop`, JSON: somebody has asked it to stop while there was no kernel, and why.
+- `asked`, empty: a request to stop has reached it.
 
 What is not named here is not looked at. `<name>.new` is a file that is being written. This module
 needs the standard library only.
@@ -34,6 +36,7 @@ from ..wire import end_parts, lost, write_new
 VERSION = 1
 TOKEN, WITHDRAWN, CLAIM, FRAMES = "token", "withdrawn", "claim", "frames"
 PROGRESS_FILE, LOG, CONTROL, OUTCOME_FILE, STOP = "progress", "log", "control", "outcome", "stop"
+ASKED = "asked"
 KEY_BYTES = SEAL_BYTES = 32
 ROOM = 4096  # bytes that are kept for an outcome on a disk that is full by then
 TERMS = b"L"  # the frame before the job: its limits, and what the claim says of it
@@ -50,6 +53,11 @@ def seal_of(key: bytes, parts: Parts) -> bytes:
     for part in parts:
         proof.update(part)
     return proof.digest()
+
+
+def claim_seal(key: bytes, pid: object, birth: object) -> str:
+    """Prove which process has the attempt, whatever that does to its environment."""
+    return hmac.new(key, b"claim" + json.dumps([pid, birth]).encode(), "sha256").hexdigest()
 
 
 def report_bytes(text: bytes) -> bytes:
@@ -109,8 +117,10 @@ class Place:
         Raises:
             OSError: the folder cannot be written.
         """
-        birth = birth_of(os.getpid())
-        claim = {**terms, "version": VERSION, "pid": os.getpid(), "birth": birth}
+        pid = os.getpid()
+        birth = birth_of(pid)
+        claim = {**terms, "version": VERSION, "pid": pid, "birth": birth}
+        claim["seal"] = claim_seal(self._key, pid, birth)
         put(self._folder, CLAIM, json.dumps(claim).encode())
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         self._report = os.open(self._path(PROGRESS_FILE), flags, 0o600)
@@ -124,7 +134,7 @@ class Place:
         return True
 
     def close(self) -> None:
-        """Let go of the files, in a process that goes on."""
+        """Let go of the files, in a process that goes on, or in a fork of the job."""
         for fd in (self._report, self._room):
             if fd >= 0:
                 os.close(fd)
@@ -137,6 +147,11 @@ class Place:
         """Replace the latest report; one for which there is no room is lost."""
         with contextlib.suppress(OSError):
             os.pwrite(self._report, report_bytes(text), 0)
+
+    def note_asked(self) -> None:
+        """Note that it was asked to stop, so that no later kernel asks again."""
+        with contextlib.suppress(OSError):
+            os.close(os.open(self._path(ASKED), os.O_WRONLY | os.O_CREAT, 0o600))
 
     def tell(self, meta: Meta, parts: Parts) -> None:
         """Write how the job ended, once; in few words where there is no room for more."""

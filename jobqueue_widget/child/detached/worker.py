@@ -52,6 +52,11 @@ class Files(child_pipes.Pipes):  # type: ignore[misc, name-defined]
         else:
             super().send(kind, number, parts)
 
+    def let_go(self) -> None:
+        """Close them in a forked copy: what that reports is not the job's."""
+        super().let_go()
+        self.place.close()
+
     def put(self, whole: list[Any]) -> None:
         """Append a frame; one for which there is no room is lost, and no part of it is left."""
         size = os.fstat(self.frames).st_size
@@ -82,6 +87,17 @@ class SealedEnd(child.ends.End):  # type: ignore[misc, name-defined]
                 self._pipes.place.tell({**meta, **left}, parts)
 
 
+class NotedBody(child.Body):  # type: ignore[misc, name-defined]
+    """The body of the job, in whose folder stands that it was asked to stop."""
+
+    place: Any = None
+
+    def ask(self, number: int) -> None:
+        """Note it, and ask."""
+        self.place.note_asked()
+        super().ask(number)
+
+
 class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
     """Runs one job, and ends."""
 
@@ -90,7 +106,8 @@ class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
     def __init__(self, path: str, control: int, jobs: int, frames: int) -> None:
         super().__init__(control, jobs, frames)
         key = bytes(self.pipes.read_exactly(jobs, folder.KEY_BYTES) or b"")
-        self.pipes.place = self.place = folder.Place(path, key)
+        self.body = NotedBody()
+        self.body.place = self.pipes.place = self.place = folder.Place(path, key)
         self.terms = json.loads(self.pipes.read_frame(jobs)[2])
         self.over = threading.Event()
 

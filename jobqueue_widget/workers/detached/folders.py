@@ -8,6 +8,7 @@ attempt's processes are found, follow from the user's own key, so that a folder 
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import os
 import re
@@ -107,13 +108,28 @@ class Attempt:
         return found if is_ours else {}
 
     def process(self) -> psutil.Process | None:
-        """Find the living process of the attempt, which alone was given its id."""
-        claimed = self.told(protocol.CLAIM).get("pid")
-        if type(claimed) is int:
-            return self._if_ours(claimed) if claimed > 1 else None
-        pids = carriers({WORKER + self.id.encode()})  # it has just begun, or its folder is gone
-        found_ones = filter(None, map(self._if_ours, sorted(pids)))
-        return next((one for one in found_ones if _leads(one.pid)), None)
+        """Find the living process of the attempt: as it has claimed with the key, else by its id.
+
+        A claim is not there yet when it has just begun, and no longer when its folder is gone.
+        """
+        claim = self.told(protocol.CLAIM)
+        pid, birth = claim.get("pid"), claim.get("birth")
+        proof = str(claim.get("seal")).encode()
+        if birth is None or not hmac.compare_digest(
+            proof, protocol.claim_seal(self.key, pid, birth).encode()
+        ):
+            found = filter(None, map(self._if_ours, carriers({WORKER + self.id.encode()})))
+            return min(found, key=psutil.Process.create_time, default=None)
+        try:
+            process = psutil.Process(pid)
+            is_the_one = is_alive(process) and protocol.birth_of(process.pid) == tuple(birth)
+            return process if is_the_one else None
+        except psutil.Error:
+            return None
+
+    def was_asked(self) -> bool:
+        """True if a request to stop has reached it."""
+        return os.path.lexists(self.folder / protocol.ASKED)
 
     def is_of_another_boot(self) -> bool:
         """True if the machine was started again since the attempt was claimed."""
@@ -121,10 +137,12 @@ class Attempt:
         return isinstance(claimed, list) and now is not None and claimed[:1] != [now[0]]
 
     def _if_ours(self, pid: int) -> psutil.Process | None:
+        """Return the process if it was started for the attempt, not by its job."""
         try:
             process = psutil.Process(pid)
-            ours = process.environ().get(ID_VARIABLE) == self.id
-            return process if ours and is_alive(process) else None
+            has_id = process.environ().get(ID_VARIABLE) == self.id
+            is_first = process.cmdline()[-1:] == [str(self.folder)] and os.getsid(pid) == pid
+            return process if has_id and is_first and is_alive(process) else None
         except (psutil.Error, OSError):
             return None
 
@@ -169,14 +187,6 @@ class Attempt:
 def _unread(why: str) -> tuple[dict[str, Any], list[memoryview]]:
     text = f"it has ended, and how cannot be believed: {why}"
     return {"kind": "error", "type": "Unreadable", "message": text, "traceback": ""}, []
-
-
-def _leads(pid: int) -> bool:
-    """True for the first process of a session: those that a job starts carry its id, too."""
-    try:
-        return os.getsid(pid) == pid
-    except OSError:
-        return False
 
 
 def check_private(folder: Path) -> None:
