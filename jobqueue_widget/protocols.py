@@ -256,8 +256,8 @@ class KeepsDetached(Protocol):
 
     detached: object  #: where they have their folders, or why they cannot be
 
-    def due_at(self, job_id: str) -> float | None:
-        """Return the epoch seconds of a job's deadline, if it has one."""
+    def deadline_left(self, job_id: str) -> float | None:
+        """Return the seconds until a job's deadline, if it has one that has not passed."""
 
 
 class LeavesExecution(Execution, Protocol):

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .lazy_spec import RestoredSpec
 
 
+CLOCK_IS_OFF = 2.0  # seconds between two ways to tell when a job began; less is the start's
+
+
 class Restored(EngineView, Protocol):
     """What this uses of its engine besides."""
 
@@ -95,6 +98,19 @@ def goes_on(folders: object, spec: RestoredSpec) -> bool:
     if spec.missing is not None:
         spec.options, spec.missing = replace(spec.options, retries=0), None
     return True
+
+
+def date(folders: object, job: JobRecord, now: float) -> float | None:
+    """Correct when a job began if clocks were set since; return the seconds to its deadline.
+
+    None: it has no deadline, or it has not begun and none that its process keeps.
+    """
+    assert isinstance(folders, Folders)
+    attempt = folders.attempt(job.id, job.attempt)
+    age = attempt.age()
+    if age is not None and abs(now - age - (job.started_at or 0.0)) > CLOCK_IS_OFF:
+        job.started_at = now - age
+    return attempt.deadline_left()
 
 
 def asked_meanwhile(folders: object, job: JobRecord) -> bool:

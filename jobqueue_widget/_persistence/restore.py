@@ -272,6 +272,9 @@ class _Restorer:
             asked = asked or detached.asked_meanwhile(self._folders, job)
         delay_left = self._left(job, spec.options.delay) if job.started_at is None else None
         deadline_left = self._left(job, spec.options.deadline)
+        if goes_on:
+            kept = detached.date(self._folders, job, self._engine.now())
+            deadline_left = deadline_left if kept is None else kept
         event = Restored(
             job, was, parents, asked, self._seen_at, hold_left, delay_left, deadline_left
         )

@@ -217,8 +217,10 @@ class Engine:
             started_at = run.job.started_at
             outside = self.apply_inside(ev.Ended(run.job, run.attempt, outcome, idle))
             begun = None if outcome.kind == "unstarted" else started_at
-            self.spans.end(run.job, run.lane, run.attempt, begun, self.state.now)
-        self.learning.note_end(run.job, started_at)
+            ended_at = run.job.completed_at if run.job.status.ended else None
+            now = self.state.now if ended_at is None else ended_at
+            self.spans.end(run.job, run.lane, run.attempt, begun, now)
+        self.learning.note_end(run.job, started_at, now)
         self.keeper.note_end(run.job, outcome)
         self.resources.ended(run.job)
         try:

@@ -132,6 +132,7 @@ def test_all_that_was_written_is_read_and_the_outcome_is_proved(folders: Folders
     assert b"printed\n" in told.heard
     assert (0.5, "half") in told.heard
     meta, parts = attempt.outcome() or ({}, [])
+    assert meta.pop("took") >= 0
     assert (meta, [*map(bytes, parts)]) == ({"kind": "value", "plain": True}, [b"\x80\x05K*."])
 
 

@@ -27,6 +27,7 @@ import json
 import os
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -37,6 +38,7 @@ VERSION = 1
 TOKEN, WITHDRAWN, CLAIM, FRAMES = "token", "withdrawn", "claim", "frames"
 PROGRESS_FILE, LOG, CONTROL, OUTCOME_FILE, STOP = "progress", "log", "control", "outcome", "stop"
 ASKED = "asked"
+SIGNS = FRAMES, PROGRESS_FILE, LOG  # files that tell when there was still a sign of life
 KEY_BYTES = SEAL_BYTES = 32
 ROOM = 4096  # bytes that are kept for an outcome on a disk that is full by then
 TERMS = b"L"  # the frame before the job: its limits, and what the claim says of it
@@ -101,6 +103,14 @@ def birth_of(pid: int) -> tuple[str, int] | None:
         return None
 
 
+def age_of(birth: Sequence[Any] | None) -> float | None:
+    """Return the seconds since a process began, whatever clocks were set to; None if unknown."""
+    here = birth_of(os.getpid())
+    if birth is None or here is None or birth[0] != here[0] or type(birth[-1]) is not int:
+        return None
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - birth[-1] / os.sysconf("SC_CLK_TCK")
+
+
 class Place:
     """The folder as the job's process has it."""
 
@@ -108,6 +118,7 @@ class Place:
         self._folder, self._key = folder, key
         self._lock = threading.RLock()
         self._report = self._room = -1
+        self._begun = time.monotonic()  # when the process was started
         self.is_told = False  # the outcome stands there
         self.limit: tuple[str, str] | None = None  # type and text of the limit that has ended it
 
@@ -120,6 +131,7 @@ class Place:
         pid = os.getpid()
         birth = birth_of(pid)
         claim = {**terms, "version": VERSION, "pid": pid, "birth": birth}
+        self._begun -= age_of(birth) or 0.0
         claim["seal"] = claim_seal(self._key, pid, birth)
         put(self._folder, CLAIM, json.dumps(claim).encode())
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
@@ -160,10 +172,11 @@ class Place:
                 return
             if self.limit is not None and not is_whole(meta):
                 meta, parts = limited(meta, self.limit), []
+            took = {"took": time.monotonic() - self._begun}
             try:
-                self._write(OUTCOME_FILE, end_parts(meta, parts))
+                self._write(OUTCOME_FILE, end_parts({**meta, **took}, parts))
             except OSError as error:
-                self._write_in_the_room(short(meta, error))
+                self._write_in_the_room({**short(meta, error), **took})
             self.is_told = True
 
     def _write(self, name: str, parts: Parts) -> None:

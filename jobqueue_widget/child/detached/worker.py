@@ -20,7 +20,6 @@ from typing import Any
 
 CHILD = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAREWELL_SECONDS = 10.0  # that exit handlers and finalizers have after the outcome is written
-LOOK_SECONDS = 30.0  # between two looks at a deadline, as clocks may be set
 
 
 def load_child() -> Any:
@@ -138,10 +137,13 @@ class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
 
     def run_body(self, context: Any, *rest: Any) -> None:
         """Run it, within its limits, which nobody else may be there to keep."""
-        limit = self.terms["timeout"]
-        until = None if limit is None else time.monotonic() + limit[0]
-        if until is not None or self.terms["deadline"] is not None:
-            args = (context.number, until, self.terms["deadline"])
+        limit, limits = self.terms["timeout"], []
+        if limit is not None:
+            limits.append((time.monotonic() + limit[0], limit[1:]))
+        if self.terms["deadline"] is not None:
+            limits.append((self.terms["deadline"][0], self.terms["deadline"][1:]))
+        if limits:
+            args = (context.number, *min(limits))
             threading.Thread(target=self.enforce, args=args, daemon=True).start()
         if limit is not None and hasattr(signal, "setitimer"):  # ends what holds the interpreter
             signal.setitimer(signal.ITIMER_REAL, limit[0] + self.terms["grace"] + 1.0)
@@ -153,18 +155,11 @@ class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
             if self.end.is_known:
                 self.over.set()
 
-    def enforce(self, number: int, until: float | None, deadline: Any) -> None:
+    def enforce(self, number: int, due: float, limit: list[str]) -> None:
         """Ask the job to stop when a limit is reached, then end it. A thread of its own."""
-        while True:
-            left = [] if until is None else [(until - time.monotonic(), self.terms["timeout"])]
-            if deadline is not None:
-                left.append((deadline[0] - time.time(), deadline))
-            seconds, limit = min(left, key=lambda pair: pair[0])
-            if seconds <= 0:
-                break
-            if self.over.wait(min(seconds, LOOK_SECONDS)):
-                return
-        self.place.limit = (limit[1], limit[2])
+        if self.over.wait(max(0.0, due - time.monotonic())):
+            return
+        self.place.limit = limit[0], limit[1]
         self.body.ask(number)
         if not self.over.wait(self.terms["grace"]):
             self.place.tell(folder.limited({"kind": "error"}, self.place.limit), [])

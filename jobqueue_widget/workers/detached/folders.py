@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +137,28 @@ class Attempt:
         claimed, now = self.told(protocol.CLAIM).get("birth"), protocol.birth_of(os.getpid())
         return isinstance(claimed, list) and now is not None and claimed[:1] != [now[0]]
 
+    # -- its times, which no setting of a clock changes ------------------------------------------
+
+    def age(self) -> float | None:
+        """Return for how many seconds its process has been there, or would have been."""
+        birth = self.told(protocol.CLAIM).get("birth")
+        return protocol.age_of(birth) if isinstance(birth, list) else None
+
+    def deadline_left(self) -> float | None:
+        """Return the seconds until the deadline that its process keeps, if it has one."""
+        told = self.told(protocol.CLAIM).get("deadline")
+        if self.age() is None or not isinstance(told, list) or not _is_number(told[:1]):
+            return None
+        return float(told[0]) - time.monotonic()
+
+    def took(self, end: dict[str, Any]) -> float | None:
+        """Return the seconds from its start to its end, as that says or the last sign of life."""
+        if _is_number([end.get("took")]):
+            return float(end["took"])
+        begun, *signs = map(self.changed_at, (protocol.CLAIM, *protocol.SIGNS))
+        known = [one for one in signs if one is not None]
+        return None if begun is None or not known else max(0.0, max(known) - begun)
+
     def _if_ours(self, pid: int) -> psutil.Process | None:
         """Return the process if it was started for the attempt, not by its job."""
         try:
@@ -182,6 +205,10 @@ class Attempt:
             return False
         finally:
             os.close(fd)
+
+
+def _is_number(told: list[Any]) -> bool:
+    return bool(told) and type(told[0]) in (int, float) and 0 <= told[0] < 1e12
 
 
 def _unread(why: str) -> tuple[dict[str, Any], list[memoryview]]:

@@ -64,6 +64,7 @@ class Follower(PipedWorker):
         self._log_tail = b""
         self._why = ""
         self._ending = False
+        self.ended_unseen = False  # it had ended when it was looked for
 
     @property
     def pid(self) -> int:
@@ -120,6 +121,7 @@ class Follower(PipedWorker):
         for pid in tuple(_STARTED):  # which a queue of this process has left, and have ended
             _waited_for(pid)
         self._process = self.attempt.process()
+        self.ended_unseen = self._process is None
         self._follow()
 
     def _follow(self) -> None:
