@@ -12,6 +12,7 @@ from .._core.spec import JobSpec
 from .._runtime.failures import SurroundingsError, outcome_of_start, said_of
 from .._threads.locks import Lock
 from ..child import wire
+from ..child.detached.folder import ASKED
 from ..protocols import ExecutorContext, KeepsDetached, Reporter, TellStacks
 from ..workers.detached.folders import Attempt, FolderError, Folders
 from ..workers.detached.follower import Follower
@@ -98,7 +99,7 @@ class DetachedExecution(Task):
     def adopt(self, asked: bool) -> None:
         """Find its process again, or what it has left; ask that to stop if nobody did so far."""
         self._io.call(self._follower.find)
-        if asked and not self._attempt.was_asked():
+        if asked and not self._attempt.has(ASKED):
             self.ask_to_stop()
 
     def leave(self) -> None:
@@ -160,7 +161,7 @@ class DetachedExecution(Task):
             reason = f"{failure.message} before it was written"
             outcome = decode(wire.lost(self._returned, reason), ())
         else:
-            outcome = Outcome.of_error(failure)
+            outcome = Outcome.of_error(self._attempt.alarm() or failure)
         if self._follower.ended_unseen:
             outcome.took = self._attempt.took({} if told is None else told[0])
         self._end(outcome)

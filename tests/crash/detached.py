@@ -143,6 +143,26 @@ def cancel_and_die(queue: JobQueue, path: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hold_the_interpreter(path: str) -> None:
+    """Call C code that lets no other thread run, for ever."""
+    Path(f"{path}.new").write_text(str(os.getpid()))
+    Path(f"{path}.new").replace(path)
+    ctypes.PyDLL(None).sleep(3600)
+
+
+class SlowToPack:
+    """A value that takes its time to be pickled."""
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        time.sleep(60)
+        return int, (1,)
+
+
+def return_what_packs_slowly() -> SlowToPack:
+    """Return at once; what then comes takes a minute."""
+    return SlowToPack()
+
+
 def unpicklable(path: str) -> object:
     """Return what no pickle holds."""
     Path(f"{path}.begun").touch()

@@ -80,6 +80,23 @@ async def test_one_that_does_not_listen_is_ended_with_what_it_started(
         assert queue[kernel.ids[0]].status is JobStatus.cancelled
 
 
+def test_one_that_had_not_begun_is_told_as_waiting(tmp_path: Path) -> None:
+    """As of a kernel that was killed between the launch in its journal and the process."""
+    journal, beats = tmp_path / "runs.db", tmp_path / "beats"
+    with dying(journal, ("beat", [str(beats), 600], {})) as kernel:
+        wait_until(beats.exists, 30)
+        kernel.kill()
+    (pid,) = Beats(beats).pids
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not alive(pid), 10)
+    attempt = tmp_path / "runs.db.detached" / f"{kernel.ids[0]}.1"
+    for path in attempt.iterdir():
+        path.unlink()
+    assert read_journal(journal)[0].status == "failed"
+    (attempt / "token").touch()
+    assert read_journal(journal)[0].status == "pending"
+
+
 def test_what_has_ended_meanwhile_is_told_as_the_next_kernel_will(tmp_path: Path) -> None:
     journal, go = tmp_path / "runs.db", tmp_path / "go"
     how = ("return", "raise", "die")

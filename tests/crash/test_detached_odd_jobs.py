@@ -127,3 +127,75 @@ async def test_a_sigterm_that_others_send_it_is_told(tmp_path: Path) -> None:
         os.kill(processes_of(journal)[0], signal.SIGTERM)
         await until(lambda: job.status.ended)
         assert job.error == "WorkerDied: worker ended by SIGTERM"
+
+
+@pytest.mark.parametrize("limit", ["timeout", "deadline"])
+@pytest.mark.parametrize("followed", [False, True], ids=["alone", "followed"])
+async def test_what_holds_the_interpreter_is_ended_by_its_limit_and_that_is_told(
+    tmp_path: Path, limit: str, followed: bool
+) -> None:
+    journal, pid = tmp_path / "runs.db", tmp_path / "pid"
+    seconds = 2.0 if limit == "timeout" else 4.0
+    (job_id,) = killed(
+        journal, ("hold_the_interpreter", [str(pid)], {limit: seconds}), after=pid.exists
+    )
+    if not followed:
+        wait_until(lambda: not alive(pids_in(pid)[0]), 30)
+        (listed,) = read_journal(journal)
+        assert listed.status == "failed"
+    async with running(journal) as queue:
+        job = queue[job_id]
+        await until(lambda: job.status.ended, 30)
+        said = {
+            "timeout": "TimeLimitExceeded: time limit 2 s",
+            "deadline": "DeadlineExceeded: deadline, 4 s after the submit",
+        }[limit]
+        assert job.error == said
+        assert job.failure is not None
+        if not followed:
+            assert listed.error == said
+            assert "hold_the_interpreter" in job.failure.traceback
+            assert job.started_at is not None
+            assert job.completed_at is not None
+            assert job.completed_at - job.started_at < 20
+
+
+async def test_what_holds_the_interpreter_is_forced_by_the_next_kernel(tmp_path: Path) -> None:
+    journal, pid = tmp_path / "runs.db", tmp_path / "pid"
+    (job_id,) = killed(journal, ("hold_the_interpreter", [str(pid)], {}), after=pid.exists)
+    async with running(journal, cancel_timeout=0.3) as queue:
+        job = queue[job_id]
+        job.cancel(reason="enough")
+        await until(lambda: job.status.ended)
+        assert (job.status, job.cancel_reason) == (JobStatus.cancelled, "enough")
+    assert not alive(pids_in(pid)[0])
+
+
+def test_what_holds_the_interpreter_is_ended_without_a_kernel(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal, pid = tmp_path / "runs.db", tmp_path / "pid"
+    (job_id,) = killed(journal, ("hold_the_interpreter", [str(pid)], {}), after=pid.exists)
+    assert main([str(journal), "--cancel", job_id]) == 0
+    assert "it did not stop by itself and was ended" in capsys.readouterr().out
+    assert not alive(pids_in(pid)[0])
+    assert read_journal(journal)[0].status == "cancelled"
+
+
+async def test_a_body_that_returned_in_time_is_done_though_its_value_never_came(
+    tmp_path: Path,
+) -> None:
+    """The limit is for the work, and nobody was there to see that this was done."""
+    journal = tmp_path / "runs.db"
+    (job_id,) = killed(
+        journal,
+        ("return_what_packs_slowly", [], {"timeout": 2.0}),
+        after=lambda: processes_of(journal),
+    )
+    wait_until(lambda: not processes_of(journal), 30)
+    async with running(journal) as queue:
+        job = queue[job_id]
+        await queue.join(timeout=20)
+        assert job.status is JobStatus.completed, job.error
+        with pytest.raises(ResultNotKeptError, match="time limit 2 s before it was written"):
+            await job

@@ -19,8 +19,8 @@ from jobqueue_widget._core.stored import StoredState
 from jobqueue_widget._persistence.detached import drop_folders, written
 from jobqueue_widget.child import wire
 from jobqueue_widget.child.detached import folder as protocol
-from jobqueue_widget.workers.detached.folders import Attempt, FolderError, Folders
-from jobqueue_widget.workers.detached.follower import GONE, NOT_BEGUN, Follower
+from jobqueue_widget.workers.detached.folders import GONE, Attempt, FolderError, Folders
+from jobqueue_widget.workers.detached.follower import NOT_BEGUN, Follower
 from jobqueue_widget.workers.task import Task
 
 ID = "0123abcd-0000-8000-8000-000000000001"
@@ -95,6 +95,8 @@ def full(attempt: Attempt) -> None:
     assert place.begin({"job": ID, "attempt": 1, "run": "r", "grace": 1.0})
     of_a_dead_process(attempt)
     place.report(b'[0.5, "half"]')
+    with open(place.open_alarm(["TimeLimitExceeded", "time limit 1 s"]), "wb") as alarm:
+        alarm.write(b"Timeout (0:00:03)!\n")
     frames = [
         wire.frame(wire.READY, 0, [b"{}"]),
         wire.frame(wire.METRICS, 1, [b'{"loss": [[0.0, 1.0]]}']),
@@ -191,6 +193,8 @@ def test_whatever_stands_in_it_nothing_is_raised_and_only_what_is_sealed_is_beli
     told = followed(attempt)
     assert all(type(one) in (str, tuple, dict, bytes) for one in told.heard)
     assert not any(b"root:" in one for one in told.heard if isinstance(one, bytes))
+    alarm = attempt.alarm()
+    assert alarm is None or alarm.type_name == "TimeLimitExceeded"
     outcome = attempt.outcome()
     assert outcome is None or outcome == original or outcome[0]["type"] == "Unreadable"
     attempt.drop()
@@ -305,6 +309,37 @@ def test_a_full_disk_costs_the_value_and_not_the_end(
     assert outcome is not None
     assert outcome[0]["kind"] == "value"
     assert "No space left" in outcome[0]["lost"]["reason"]
+
+
+@pytest.mark.parametrize("letter", ["a", "я", "😀", "\udc80"])
+@pytest.mark.parametrize("kind", ["error", "value"])
+def test_the_room_on_a_full_disk_is_enough_in_any_language(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, letter: str, kind: str
+) -> None:
+    attempt = folders.attempt(ID, 1)
+    attempt.make()
+    place = protocol.Place(str(attempt.folder), attempt.key)
+    place.begin({})
+
+    def no_room(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(protocol, "write_new", no_room)
+    text = letter * 5_000
+    if kind == "error":
+        place.tell({"kind": "error", "type": text, "message": text, "traceback": text}, [])
+    else:
+        told = {"kind": "value", "plain": False, "noticed": True}
+        place.tell({**told, "lost": {"type": text, "reason": ""}}, [])
+    place.close()
+    assert (attempt.folder / protocol.OUTCOME_FILE).stat().st_size <= protocol.ROOM
+    outcome = attempt.outcome()
+    assert outcome is not None
+    assert outcome[0]["kind"] == kind
+    if kind == "error":
+        assert outcome[0]["message"].endswith(letter * 50)
+    else:
+        assert outcome[0]["noticed"] is True
 
 
 def test_a_folder_that_was_removed_is_made_again_for_the_outcome(folders: Folders) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..._core.stored import StoredRequest, StoredState
 from ...child.detached import folder as protocol
 from ...errors import JournalError
 from ...workers.detached.ending import end
 from ...workers.detached.folders import Attempt, FolderError, Folders
-from ...workers.detached.follower import GONE
 from .beside import DETACHED, sibling
 from .signing import Signer
 
@@ -46,27 +45,33 @@ class Alone:
         except FolderError:
             return None
 
-    def look(self, request: StoredRequest, state: StoredState) -> Found | None:
-        """Look how a detached job is that the journal has as running; None for any other job."""
+    def look(self, request: StoredRequest, state: StoredState, gone: bool) -> Found | None:
+        """Look how a detached job is that the journal has as running; None for any other job.
+
+        Args:
+            request: the job in the journal.
+            state: its state there.
+            gone: no kernel has the journal.
+        """
         attempt = self.attempt(request, state)
         if attempt is None:
             return None
         if attempt.process() is not None:
             return Found("running", _message(attempt) or state.message, {}, None)
         told = attempt.outcome()
-        asked = bool(state.asked) or bool(attempt.told(protocol.STOP))
-        if told is None:
-            failure: dict[str, object] = {"type_name": "WorkerDied", "message": GONE}
-            return Found("cancelled" if asked else "failed", "", failure, None)
-        meta = told[0]
+        if told is None and attempt.has(protocol.TOKEN):  # its process is about to be started
+            return Found("pending" if gone else "running", "", {}, None)
+        meta = _lost(attempt) if told is None else told[0]
         status = STATUS[meta["kind"]]
+        asked = bool(state.asked) or bool(attempt.told(protocol.STOP))
         if asked and (status == "failed" or meta.get("noticed")):
             status = "cancelled"
         failure = {
             "type_name": meta.get("type", ""),
             **{name: meta.get(name, "") for name in ("message", "traceback")},
         }
-        when = attempt.changed_at(protocol.OUTCOME_FILE)
+        took, begun = attempt.took(meta), state.started_at
+        when = None if took is None or begun is None else begun + took
         return Found(status, _message(attempt), failure if status != "completed" else {}, when)
 
     def cancel(self, request: StoredRequest, state: StoredState, reason: str) -> str:
@@ -83,6 +88,13 @@ class Alone:
         if how is None:
             raise JournalError("it does not run without a kernel: there is nothing to cancel")
         return how
+
+
+def _lost(attempt: Attempt) -> dict[str, Any]:
+    """Say as an outcome does how a job ended that told none."""
+    failure = attempt.alarm() or attempt.gone()
+    told = {"type": failure.type_name, "message": failure.message}
+    return {"kind": "error", **told, "traceback": failure.traceback}
 
 
 def _is_detached(options: str) -> bool:

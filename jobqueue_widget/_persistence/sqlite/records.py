@@ -157,7 +157,7 @@ class ReadOnly:
         self._goes_on = False
         records = JournalRecords()
         for request, state in contents.jobs:
-            found = self.alone.look(request, state)
+            found = self.alone.look(request, state, gone)
             self._goes_on = self._goes_on or (found is not None and found.status == "running")
             records.append(_record(request, state, logs, results, contents, gone, found))
         return records

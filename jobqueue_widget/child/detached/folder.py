@@ -14,6 +14,8 @@ Version 1 of the protocol. The folder is its user's alone (0700), and holds one 
   END frame. It appears whole or not at all.
 - `stop`, JSON: somebody has asked it to stop while there was no kernel, and why.
 - `asked`, empty: a request to stop has reached it.
+- `alarm`: a line of JSON, the type and text of the limit that comes first. What stands behind it
+  was written by the watchdog of the interpreter as that ended the process: where its threads were.
 
 What is not named here is not looked at. `<name>.new` is a file that is being written. This module
 needs the standard library only.
@@ -32,12 +34,12 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from ..wire import end_parts, lost, write_new
+from ..wire import end_parts, lost, noted, write_new
 
 VERSION = 1
 TOKEN, WITHDRAWN, CLAIM, FRAMES = "token", "withdrawn", "claim", "frames"
 PROGRESS_FILE, LOG, CONTROL, OUTCOME_FILE, STOP = "progress", "log", "control", "outcome", "stop"
-ASKED = "asked"
+ASKED, ALARM = "asked", "alarm"
 SIGNS = FRAMES, PROGRESS_FILE, LOG  # files that tell when there was still a sign of life
 KEY_BYTES = SEAL_BYTES = 32
 ROOM = 4096  # bytes that are kept for an outcome on a disk that is full by then
@@ -165,6 +167,15 @@ class Place:
         with contextlib.suppress(OSError):
             os.close(os.open(self._path(ASKED), os.O_WRONLY | os.O_CREAT, 0o600))
 
+    def open_alarm(self, limit: Sequence[str]) -> int:
+        """Open what is written into when this limit ends what holds the interpreter.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        put(self._folder, ALARM, json.dumps(limit).encode() + b"\n")
+        return os.open(self._path(ALARM), os.O_WRONLY | os.O_APPEND)
+
     def tell(self, meta: Meta, parts: Parts) -> None:
         """Write how the job ended, once; in few words where there is no room for more."""
         with self._lock:
@@ -218,6 +229,15 @@ def is_whole(meta: Meta) -> bool:
 def short(meta: Meta, error: OSError) -> Meta:
     """Make an outcome that has room: without its value, with the end of its words."""
     if meta["kind"] == "value":
-        return lost(meta.get("lost"), f"it could not be written: {error.strerror}")
-    words = {name: str(meta[name])[-500:] for name in ("type", "message", "traceback")}
+        end = lost(meta.get("lost"), f"it could not be written: {error.strerror}")
+        end["lost"]["type"] = _end_of(end["lost"]["type"])
+        return noted(end, meta.get("noticed") is True)
+    words = {name: _end_of(str(meta[name])) for name in ("type", "message", "traceback")}
     return {"kind": meta["kind"], **words}
+
+
+def _end_of(text: str) -> str:
+    """Cut a text to its end, so that three of them have room, whatever letters they are of."""
+    while len(json.dumps(text)) > ROOM // 4:
+        text = text[len(text) // 8 + 1 :]
+    return text

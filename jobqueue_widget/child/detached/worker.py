@@ -9,16 +9,18 @@ job and of what takes frames, and the folder.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib.util
 import json
 import os
-import signal
 import sys
 import threading
 import time
 from typing import Any
 
 CHILD = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ALARM_SECONDS = 1.0  # after which a limit is kept by force if our own threads have not kept it
+LONGEST = 1e9  # seconds
 FAREWELL_SECONDS = 10.0  # that exit handlers and finalizers have after the outcome is written
 
 
@@ -137,23 +139,30 @@ class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
 
     def run_body(self, context: Any, *rest: Any) -> None:
         """Run it, within its limits, which nobody else may be there to keep."""
-        limit, limits = self.terms["timeout"], []
-        if limit is not None:
-            limits.append((time.monotonic() + limit[0], limit[1:]))
-        if self.terms["deadline"] is not None:
-            limits.append((self.terms["deadline"][0], self.terms["deadline"][1:]))
+        timeout, deadline, limits = self.terms["timeout"], self.terms["deadline"], []
+        if timeout is not None:
+            limits.append((time.monotonic() + timeout[0], timeout[1:]))
+        if deadline is not None:
+            limits.append((deadline[0], deadline[1:]))
         if limits:
-            args = (context.number, *min(limits))
+            due, limit = min(limits)
+            args = (context.number, due, limit)
             threading.Thread(target=self.enforce, args=args, daemon=True).start()
-        if limit is not None and hasattr(signal, "setitimer"):  # ends what holds the interpreter
-            signal.setitimer(signal.ITIMER_REAL, limit[0] + self.terms["grace"] + 1.0)
+            self.set_alarm(due, limit)
         try:
             super().run_body(context, *rest)
         finally:
-            if limit is not None and hasattr(signal, "setitimer"):
-                signal.setitimer(signal.ITIMER_REAL, 0.0)
+            if limits:
+                faulthandler.cancel_dump_traceback_later()
             if self.end.is_known:
                 self.over.set()
+
+    def set_alarm(self, due: float, limit: list[str]) -> None:
+        """Have a job ended that lets none of our threads run, by one that needs no interpreter."""
+        seconds = max(0.0, due - time.monotonic()) + self.terms["grace"] + ALARM_SECONDS
+        with contextlib.suppress(OSError):  # no room for it: then nothing ends such a job
+            file = self.place.open_alarm(limit)
+            faulthandler.dump_traceback_later(min(seconds, LONGEST), exit=True, file=file)
 
     def enforce(self, number: int, due: float, limit: list[str]) -> None:
         """Ask the job to stop when a limit is reached, then end it. A thread of its own."""
@@ -162,7 +171,10 @@ class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
         self.place.limit = limit[0], limit[1]
         self.body.ask(number)
         if not self.over.wait(self.terms["grace"]):
-            self.place.tell(folder.limited({"kind": "error"}, self.place.limit), [])
+            end = folder.limited({"kind": "error"}, self.place.limit)
+            if self.returned is not None:  # in time: its value is what takes so long
+                end = wire.lost(self.returned, f"{limit[1]} before it was written")
+            self.place.tell(end, [])
             child_pipes.die_with_group()
 
 

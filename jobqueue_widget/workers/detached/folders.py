@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from ..._core.jobs import JobFailure
 from ...child import wire
 from ...child.detached import folder as protocol
 from ...child.guardian import WORKER, carriers
@@ -30,6 +31,9 @@ from ..cleanup import ID_VARIABLE, is_alive
 NAME = re.compile(r"([0-9a-z]{1,40}(?:-[0-9a-z]{1,20}){1,4})\.([1-9][0-9]{0,8})")  # job id, attempt
 MOST_JSON = 1 << 20  # bytes of a claim, a report or a request that are read
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+GONE = "its process is gone, without a word"
+REBOOTED = f"{GONE}: this machine was started again meanwhile"
 
 Seal = Callable[..., bytes | None]
 
@@ -128,9 +132,13 @@ class Attempt:
         except psutil.Error:
             return None
 
-    def was_asked(self) -> bool:
-        """True if a request to stop has reached it."""
-        return os.path.lexists(self.folder / protocol.ASKED)
+    def has(self, name: str) -> bool:
+        """True if there is a file of this name."""
+        return os.path.lexists(self.folder / name)
+
+    def gone(self) -> JobFailure:
+        """Say that its process is not there and has told nothing."""
+        return JobFailure("WorkerDied", REBOOTED if self.is_of_another_boot() else GONE)
 
     def is_of_another_boot(self) -> bool:
         """True if the machine was started again since the attempt was claimed."""
@@ -183,6 +191,17 @@ class Attempt:
             return wire.read_end(body)
         except (OSError, ValueError, MemoryError, wire.ProtocolError) as error:
             return _unread(str(error))
+
+    def alarm(self) -> JobFailure | None:
+        """Return how its limit has ended what held its interpreter; None if that did not happen."""
+        line, _, where = self.read(protocol.ALARM).partition(b"\n")
+        try:
+            name, text = json.loads(line)
+        except (ValueError, TypeError, RecursionError):
+            return None
+        if not where or not isinstance(name, str) or not isinstance(text, str):
+            return None
+        return JobFailure(name, text, where.decode("utf-8", "backslashreplace"))
 
     def ask_to_stop(self, reason: str) -> None:
         """Note for the next kernel that somebody wants it to stop.

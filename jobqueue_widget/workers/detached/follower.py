@@ -44,8 +44,6 @@ LOOK_SECONDS = 0.2
 TOLD = frozenset({wire.READY, wire.METRICS, wire.MORE, wire.RETURNED, wire.DISPLAY, wire.ANSWER})
 """The frames that are believed: how it ended is read where it is sealed."""
 LONGEST_LOG = 32 << 20  # bytes of an earlier log that are read again
-GONE = "its process is gone, without a word"
-REBOOTED = f"{GONE}: this machine was started again meanwhile"
 NOT_BEGUN = "its kernel ended before it had begun"
 
 
@@ -300,8 +298,8 @@ class Follower(PipedWorker):
         code = self._exit_code()
         withdrawn = self.attempt.withdraw()
         if code is None:
-            gone = REBOOTED if self.attempt.is_of_another_boot() else GONE
-            return JobFailure("WorkerDied", NOT_BEGUN if withdrawn else gone), withdrawn
+            gone = self.attempt.gone()
+            return JobFailure("WorkerDied", NOT_BEGUN) if withdrawn else gone, withdrawn
         failure = death_of(code, self._why, self.was_ready, self._log_tail)
         return failure, withdrawn and (code < 0 or code == TRY_LATER)
 
