@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import itertools
 import json
 import os
@@ -141,6 +142,34 @@ def cancel_and_die(queue: JobQueue, path: str) -> None:
         job.cancel(timeout=60)
     wait_until(Path(f"{path}.asked").exists, 30)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+LINE = b"%09d" + 1_014 * b"." + b"\n"  # 1 KiB
+
+
+def print_much(path: str, mebibytes: int) -> None:
+    """When a file is there print numbered lines, as fast as the disk takes; wait for another."""
+    Path(f"{path}.begun").touch()
+    wait_until(Path(f"{path}.start").exists, 60)
+    for first in range(0, mebibytes * 1024, 256):
+        os.write(1, b"".join(LINE % number for number in range(first, first + 256)))
+        time.sleep(0.001)
+    Path(f"{path}.done").touch()
+    wait_until(Path(path).exists, 60)
+
+
+def tell_much(path: str, updates: int) -> None:
+    """Show a picture again and again in one place, and measure; then wait for a file."""
+    shown: Any = importlib.import_module("IPython.display")
+    handle = shown.display({"text/html": "0" * 20_000}, raw=True, display_id=True)
+    shown.display({"text/html": "another"}, raw=True)
+    for number in range(1, updates + 1):
+        handle.update({"text/html": f"{number} " + "0" * 20_000}, raw=True)
+        current_job().report(number / updates, step=number, loss=number)
+        if number % 20 == 0:
+            time.sleep(0.001)
+    Path(f"{path}.done").touch()
+    wait_until(Path(path).exists, 60)
 
 
 def hold_the_interpreter(path: str) -> None:

@@ -6,8 +6,10 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from jobqueue_widget._core.spec import JobOptions, JobSpec
 from jobqueue_widget._core.stored import StoredState
 from jobqueue_widget._persistence.detached import drop_folders, written
 from jobqueue_widget.child import wire
+from jobqueue_widget.child.detached import bounds
 from jobqueue_widget.child.detached import folder as protocol
 from jobqueue_widget.workers.detached.folders import GONE, Attempt, FolderError, Folders
 from jobqueue_widget.workers.detached.follower import NOT_BEGUN, Follower
@@ -60,8 +63,8 @@ class Told(Task):
     def on_progress(self, fraction: object, message: object) -> None:
         self.heard.append((fraction, message))
 
-    def on_metrics(self, points: Any) -> None:
-        self.heard.append(dict(points))
+    def on_metrics(self, points: Any, *, anew: bool = False) -> None:
+        self.heard.append({"anew": True} if anew else dict(points))
 
     def on_log(self, data: bytes) -> None:
         self.heard.append(bytes(data))
@@ -202,6 +205,126 @@ def test_whatever_stands_in_it_nothing_is_raised_and_only_what_is_sealed_is_beli
     assert Path("/etc/passwd").exists()
 
 
+class Followed:
+    """A folder that is followed look by look, as of a process that runs: this one."""
+
+    def __init__(self, folders: Folders) -> None:
+        self.attempt = folders.attempt(ID, 1)
+        self.attempt.make()
+        self.place = protocol.Place(str(self.attempt.folder), self.attempt.key)
+        assert self.place.begin({})
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        self.frames, self.log = (
+            os.open(self.attempt.folder / name, flags, 0o600)
+            for name in (protocol.FRAMES, protocol.LOG)
+        )
+        self.told = Told()
+        self.follower = Follower(NoThread(), self.attempt, self.told)
+        self.follower.find()
+
+    def look(self) -> list[Any]:
+        """Look once; what is told then."""
+        self.told.heard.clear()
+        self.follower._look()
+        return self.told.heard
+
+    def close(self) -> None:
+        self.follower.leave()
+        self.place.close()
+        os.close(self.frames)
+        os.close(self.log)
+
+
+@pytest.fixture
+def one(folders: Folders) -> Iterator[Followed]:
+    found = Followed(folders)
+    yield found
+    found.close()
+
+
+def metrics(step: int, size: int = 1) -> bytes:
+    points = {"loss": [[step, 1.0]] * size}
+    return b"".join(wire.frame(wire.METRICS, 1, [json.dumps(points).encode()]))
+
+
+@pytest.mark.parametrize("size", [1, 20_000], ids=["small", "large"])
+def test_a_frame_that_had_no_room_costs_no_frame_behind_it(one: Followed, size: int) -> None:
+    """Its part that was written is cut off again, and was read in between."""
+    os.write(one.frames, metrics(1))
+    assert one.look() == [{"loss": [(1, 1.0)]}]
+    end, whole = os.fstat(one.frames).st_size, metrics(2, size)
+    for part in (5, wire.HEADER.size, len(whole) // 2, len(whole) - 1):
+        os.write(one.frames, whole[:part])
+        assert one.look() == []
+        os.ftruncate(one.frames, end)
+    os.write(one.frames, metrics(3))
+    assert one.look() == [{"loss": [(3, 1.0)]}]
+
+
+def test_frames_that_are_written_anew_are_told_anew(one: Followed) -> None:
+    output = wire.join_parts([b'{"id": "a", "update": false}', b'[{"text/html": "1"}, {}]'])
+    shown = b"".join(wire.frame(wire.DISPLAY, 1, output))
+    os.write(one.frames, metrics(1) + shown)
+    assert len(one.look()) == 2
+    os.write(one.frames, metrics(2))  # not looked at, and told all the same
+    size = one.place.write_frames_anew(one.frames)
+    assert size == os.fstat(one.frames).st_size
+    os.write(one.frames, metrics(3))
+    assert one.look() == [
+        *({"loss": [(2, 1.0)]}, {"anew": True}, {"loss": [(1, 1.0), (2, 1.0)]}),
+        *(({"clear": False}, b""), ({"id": "a", "update": False}, b'[{"text/html": "1"}, {}]')),
+        {"loss": [(3, 1.0)]},
+    ]
+
+
+def test_a_log_that_is_freed_while_it_is_read_is_told_to_the_byte(
+    one: Followed, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """A writer and whoever frees, as fast as they can, in a thread beside the reader."""
+    monkeypatch.setattr(bounds, "LOG_KEPT", 1 << 20)
+    monkeypatch.setattr(bounds, "BLOCK", 1 << 16)
+    total, over = 12 << 20, threading.Event()
+
+    def write() -> None:
+        freed, dice = 0, random.Random(seed)
+        while (at := os.fstat(one.log).st_size) < total:
+            number = dice.randint(1, 30_000)
+            os.write(one.log, content(at, number))
+            if dice.random() < 0.2:
+                freed = bounds.free_log(one.log, freed)
+        over.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    at = dropped = 0
+    try:
+        while True:
+            is_last = over.is_set()
+            for part in one.look():
+                assert isinstance(part, bytes)
+                if found := re.fullmatch(rb"\n\[\.\.\. (\d+) bytes were dropped .*\]\n", part):
+                    dropped += int(found[1])
+                    at += int(found[1])
+                else:
+                    assert part == content(at, len(part)), "it is torn"
+                    at += len(part)
+            if is_last and not one.follower._log_waits:
+                break
+    finally:
+        writer.join()
+    assert at == os.fstat(one.log).st_size
+    assert os.fstat(one.log).st_blocks * 512 < 4 << 20
+
+
+def content(at: int, count: int) -> bytes:
+    """What stands at a place of an endless text without zeros."""
+    first = at // 8
+    text = b"".join(
+        b"%08d" % (10_000_000 + number) for number in range(first, first + count // 8 + 2)
+    )
+    return text[at % 8 : at % 8 + count]
+
+
 def test_a_disk_that_fails_keeps_nobody_from_seeing_the_end(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +334,8 @@ def test_a_disk_that_fails_keeps_nobody_from_seeing_the_end(
     def fails(*_: object) -> bytes:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("jobqueue_widget.workers.detached.follower.os.read", fails)
+    for name in ("read", "pread"):
+        monkeypatch.setattr(f"jobqueue_widget.workers.detached.follower.os.{name}", fails)
     assert followed(attempt).failure == JobFailure("WorkerDied", GONE)
 
 

@@ -6,9 +6,10 @@ Version 1 of the protocol. The folder is its user's alone (0700), and holds one 
   no process renames it to `withdrawn` instead, and then none can begin.
 - `claim`, JSON: which process it is, proved with the key of the attempt, and of which attempt.
   Written once, before `token` goes.
-- `frames`: what it tells, one frame after the other as in a worker's pipe (`child/wire.py`).
+- `frames`: what it tells, one frame after the other as in a worker's pipe (`child/wire.py`). Where
+  there are many, another file takes its place, which tells in fewer what all of them do.
 - `progress`: the latest report, overwritten in place: length, CRC-32, JSON.
-- `log`: what it prints.
+- `log`: what it prints. Where that is much its beginning is freed: there the file has a hole.
 - `control`, a named pipe: requests to stop and questions, as frames.
 - `outcome`: how it ended, sealed with the key of the attempt: HMAC-SHA256, then the payload of an
   END frame. It appears whole or not at all.
@@ -35,6 +36,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..wire import end_parts, lost, noted, write_new
+from .bounds import written_anew
 
 VERSION = 1
 TOKEN, WITHDRAWN, CLAIM, FRAMES = "token", "withdrawn", "claim", "frames"
@@ -78,7 +80,7 @@ def read_report(data: bytes) -> bytes | None:
     return text if len(text) == length and zlib.crc32(text) == check else None
 
 
-def put(folder: str, name: str, data: bytes) -> None:
+def put(folder: str, name: str, parts: Parts) -> None:
     """Write a file of the folder so that it appears whole.
 
     Raises:
@@ -87,7 +89,7 @@ def put(folder: str, name: str, data: bytes) -> None:
     new = os.path.join(folder, f"{name}.new")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(new)
-    write_new(new, [data])
+    write_new(new, parts)
     os.replace(new, os.path.join(folder, name))
 
 
@@ -135,7 +137,7 @@ class Place:
         claim = {**terms, "version": VERSION, "pid": pid, "birth": birth}
         self._begun -= age_of(birth) or 0.0
         claim["seal"] = claim_seal(self._key, pid, birth)
-        put(self._folder, CLAIM, json.dumps(claim).encode())
+        put(self._folder, CLAIM, [json.dumps(claim).encode()])
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         self._report = os.open(self._path(PROGRESS_FILE), flags, 0o600)
         self._room = os.open(self._path("room.new"), flags, 0o600)
@@ -162,6 +164,20 @@ class Place:
         with contextlib.suppress(OSError):
             os.pwrite(self._report, report_bytes(text), 0)
 
+    def write_frames_anew(self, fd: int) -> int:
+        """Put fewer frames in the place of those in the folder, open as `fd`; return their size.
+
+        Raises:
+            OSError, ValueError, TypeError, ProtocolError: they stay as they are.
+        """
+        with open(self._path(FRAMES), "rb") as file:
+            parts = written_anew(file.read(), JOB_NUMBER)
+        put(self._folder, FRAMES, parts)
+        new = os.open(self._path(FRAMES), os.O_WRONLY | os.O_APPEND)
+        os.dup2(new, fd, inheritable=False)
+        os.close(new)
+        return os.fstat(fd).st_size
+
     def note_asked(self) -> None:
         """Note that it was asked to stop, so that no later kernel asks again."""
         with contextlib.suppress(OSError):
@@ -173,7 +189,7 @@ class Place:
         Raises:
             OSError: there is no room for it.
         """
-        put(self._folder, ALARM, json.dumps(limit).encode() + b"\n")
+        put(self._folder, ALARM, [json.dumps(limit).encode() + b"\n"])
         return os.open(self._path(ALARM), os.O_WRONLY | os.O_APPEND)
 
     def tell(self, meta: Meta, parts: Parts) -> None:

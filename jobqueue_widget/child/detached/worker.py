@@ -12,6 +12,7 @@ import contextlib
 import faulthandler
 import importlib.util
 import json
+import math
 import os
 import sys
 import threading
@@ -21,6 +22,7 @@ from typing import Any
 CHILD = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ALARM_SECONDS = 1.0  # after which a limit is kept by force if our own threads have not kept it
 LONGEST = 1e9  # seconds
+LOOK_SECONDS = 0.5  # between two looks at the size of the log
 FAREWELL_SECONDS = 10.0  # that exit handlers and finalizers have after the outcome is written
 
 
@@ -37,6 +39,7 @@ def load_child() -> Any:
 
 
 child = load_child()
+bounds = child.load("detached.bounds")
 folder = child.load("detached.folder")
 wire, child_pipes = child.wire, child.child_pipes
 
@@ -45,6 +48,8 @@ class Files(child_pipes.Pipes):  # type: ignore[misc, name-defined]
     """The files of the folder, in the place of pipes."""
 
     place: Any = None
+    bound = bounds.FRAMES_MORE  # size of the frames at which they are written anew
+    freed: float = 0  # bytes of the log; infinite where none can be
 
     def send(self, kind: bytes, number: int, parts: list[Any]) -> None:
         """Write one frame; of progress only the latest is kept."""
@@ -61,11 +66,23 @@ class Files(child_pipes.Pipes):  # type: ignore[misc, name-defined]
     def put(self, whole: list[Any]) -> None:
         """Append a frame; one for which there is no room is lost, and no part of it is left."""
         size = os.fstat(self.frames).st_size
+        if size > self.bound:
+            with contextlib.suppress(OSError, ValueError, TypeError, wire.ProtocolError):
+                size = self.place.write_frames_anew(self.frames)
+            self.bound = size + bounds.FRAMES_MORE
         try:
             super().put(whole)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.frames, size)
+
+    def bound_log(self) -> None:
+        """Keep the newest part of what was printed."""
+        if self.freed < math.inf:
+            try:
+                self.freed = bounds.free_log(self._log, int(self.freed))
+            except (OSError, ImportError, AttributeError):
+                self.freed = math.inf
 
 
 class SealedEnd(child.ends.End):  # type: ignore[misc, name-defined]
@@ -144,10 +161,10 @@ class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
             limits.append((time.monotonic() + timeout[0], timeout[1:]))
         if deadline is not None:
             limits.append((deadline[0], deadline[1:]))
+        due, limit = min(limits, default=(math.inf, []))
+        watched = {"number": context.number, "due": due, "limit": limit}
+        threading.Thread(target=self.watch, kwargs=watched, daemon=True).start()
         if limits:
-            due, limit = min(limits)
-            args = (context.number, due, limit)
-            threading.Thread(target=self.enforce, args=args, daemon=True).start()
             self.set_alarm(due, limit)
         try:
             super().run_body(context, *rest)
@@ -164,10 +181,12 @@ class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
             file = self.place.open_alarm(limit)
             faulthandler.dump_traceback_later(min(seconds, LONGEST), exit=True, file=file)
 
-    def enforce(self, number: int, due: float, limit: list[str]) -> None:
-        """Ask the job to stop when a limit is reached, then end it. A thread of its own."""
-        if self.over.wait(max(0.0, due - time.monotonic())):
-            return
+    def watch(self, number: int, due: float, limit: list[str]) -> None:
+        """Keep its log within bounds, and the job within its limit. A thread of its own."""
+        while (left := due - time.monotonic()) > 0:
+            if self.over.wait(min(left, LOOK_SECONDS)):
+                return
+            self.pipes.bound_log()
         self.place.limit = limit[0], limit[1]
         self.body.ask(number)
         if not self.over.wait(self.terms["grace"]):

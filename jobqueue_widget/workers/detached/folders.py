@@ -210,7 +210,7 @@ class Attempt:
             OSError: the folder cannot be written.
         """
         told = {"version": protocol.VERSION, "reason": reason}
-        protocol.put(str(self.folder), protocol.STOP, json.dumps(told).encode())
+        protocol.put(str(self.folder), protocol.STOP, [json.dumps(told).encode()])
 
     def say(self, frame: bytes) -> bool:
         """Write a small frame to its process; False if that does not listen."""

@@ -19,6 +19,7 @@ import psutil
 from ..._core.jobs import JobFailure
 from ...child import wire
 from ...child.detached import folder as protocol
+from ...child.detached.bounds import first_kept
 from ...child.guardian import WORKER, carriers
 from ...protocols import IoThread
 from ..cleanup import (
@@ -43,7 +44,6 @@ RUN_VARIABLE = "JOBQUEUE_DETACHED_RUN"
 LOOK_SECONDS = 0.2
 TOLD = frozenset({wire.READY, wire.METRICS, wire.MORE, wire.RETURNED, wire.DISPLAY, wire.ANSWER})
 """The frames that are believed: how it ended is read where it is sealed."""
-LONGEST_LOG = 32 << 20  # bytes of an earlier log that are read again
 NOT_BEGUN = "its kernel ended before it had begun"
 
 
@@ -60,6 +60,8 @@ class Follower(PipedWorker):
         self._pidfd = -1
         self._report = b""
         self._log_tail = b""
+        self._log_at = 0  # byte to be read next
+        self._log_waits = False  # there is more than was read at once
         self._why = ""
         self._ending = False
         self.ended_unseen = False  # it had ended when it was looked for
@@ -125,9 +127,6 @@ class Follower(PipedWorker):
     def _follow(self) -> None:
         frames, self._log_fd = self.attempt.open(protocol.FRAMES), self.attempt.open(protocol.LOG)
         self._reader = None if frames < 0 else FrameReader(frames, TOLD)
-        if self._log_fd >= 0 and os.fstat(self._log_fd).st_size > LONGEST_LOG:
-            os.lseek(self._log_fd, -LONGEST_LOG, os.SEEK_END)
-            self._tell_log(b"[... the beginning is left out ...]\n")
         if self._process is not None:
             try:
                 self._pidfd = os.pidfd_open(self._process.pid)
@@ -157,7 +156,7 @@ class Follower(PipedWorker):
         if self._process is None or (self._pidfd < 0 and not is_alive(self._process)):
             self._on_exit()
         else:
-            self._io.call_later(LOOK_SECONDS, self._look)
+            self._io.call_later(0.0 if self._log_waits else LOOK_SECONDS, self._look)
 
     def _read_all(self, read_log: Callable[[], object]) -> None:
         """Read what has come; a disk that fails keeps nobody from seeing the end."""
@@ -182,21 +181,49 @@ class Follower(PipedWorker):
             return
         try:
             reader.read(self._gather)
+            reader.rewind()
         except wire.ProtocolError as error:
             self._break(str(error))
+        else:
+            self._read_those_written_anew(reader)
+
+    def _read_those_written_anew(self, reader: FrameReader) -> None:
+        """Read what took the place of the frames so far: all is told there once more."""
+        frames = self.attempt.open(protocol.FRAMES)
+        if frames < 0 or os.path.sameopenfile(frames, reader.fd):
+            if frames >= 0:
+                os.close(frames)
+            return
+        os.close(reader.fd)
+        self._pieces.clear()
+        self._reader = FrameReader(frames, TOLD)
+        if self._task is not None:
+            self._task.on_metrics({}, anew=True)
+        self._read_frames()
 
     def _read_log(self) -> None:
-        self._read_some_log()
+        self._log_waits = self._read_some_log()
 
     def _read_some_log(self) -> bool:
         """Read what has come; True if there may be more."""
         for _ in range(LOG_READS):
-            data = os.read(self._log_fd, READ_SIZE) if self._log_fd >= 0 else b""
+            data = self._next_of_log() if self._log_fd >= 0 else b""
             if not data:
                 return False
             self._keep_log(data)
             self._tell_log(data)
         return True
+
+    def _next_of_log(self) -> bytes:
+        """Read on, and say how much was freed that is not read."""
+        while True:
+            data = os.pread(self._log_fd, READ_SIZE, self._log_at)
+            kept = first_kept(self._log_fd, self._log_at) if data else self._log_at
+            if kept == self._log_at:  # also as it was read, as only beginnings are freed
+                self._log_at += len(data)
+                return data
+            self._tell_log(b"\n[... %d bytes were dropped here ...]\n" % (kept - self._log_at))
+            self._log_at = kept
 
     def _drain_log(self) -> None:
         while self._read_some_log():
