@@ -94,6 +94,7 @@ class DetachedExecution(Task):
         return {
             **{"timeout": timeout, "deadline": deadline, "grace": context.cancel_timeout},
             **{"job": spec.id, "attempt": self.reporter.attempt, "run": context.run_id},
+            "devices": self.reporter.devices,
         }
 
     def adopt(self, asked: bool) -> None:

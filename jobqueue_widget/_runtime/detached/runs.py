@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ..._core import events as ev
+from ...workers.detached.folders import Folders
 from ..engine_view import EngineView, do_all
 from ..runner import Run, RunsJobs
 
@@ -50,12 +51,18 @@ def follow_all(engine: Follows) -> None:
         if problem is not None:
             engine.logger.error("%s cannot be followed: %s", job.id, problem)
             continue
-        engine.resources.take_over(job)
+        engine.resources.take_over(job, devices_of(engine, job))
         run = Run(engine, job)
         with engine.lock.held:
             run.lane = engine.spans.begin()
             engine.runs[job.id] = run
         run.adopt(executor)
+
+
+def devices_of(engine: Follows, job: JobRecord) -> tuple[str, ...]:
+    """Return the GPUs that an earlier kernel has reserved for a job, as CUDA names them."""
+    folders = engine.context.detached
+    return folders.attempt(job.id, job.attempt).devices() if isinstance(folders, Folders) else ()
 
 
 async def end_all(engine: Follows) -> None:

@@ -145,6 +145,11 @@ class Attempt:
         claimed, now = self.told(protocol.CLAIM).get("birth"), protocol.birth_of(os.getpid())
         return isinstance(claimed, list) and now is not None and claimed[:1] != [now[0]]
 
+    def devices(self) -> tuple[str, ...]:
+        """Return the GPUs that its kernel has reserved for it, as CUDA names them."""
+        told = self.told(protocol.CLAIM).get("devices")
+        return tuple(map(str, told)) if isinstance(told, list) else ()
+
     # -- its times, which no setting of a clock changes ------------------------------------------
 
     def age(self) -> float | None:
