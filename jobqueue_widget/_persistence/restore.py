@@ -119,8 +119,10 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
     recorder.notices += _not_drawn(engine)
     for notice in recorder.notices:
         warn(notice)
+    left = orphans.find_all((), detached.lost(engine))
     if contents.sessions and contents.sessions[-1].ended_at is None:
-        left = orphans.find_after_the_guardian(engine.earlier_runs)
+        left += orphans.find_after_the_guardian(engine.earlier_runs)
+    if left:
         engine.set_orphans(orphans.sentence(left))
 
 

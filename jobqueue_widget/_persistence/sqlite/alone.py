@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,9 @@ from .beside import DETACHED, sibling
 from .signing import Signer
 
 STATUS = {"value": "completed", "error": "failed", "cancelled": "failed"}
+
+
+Jobs = Iterable[tuple[StoredRequest, StoredState]]
 
 
 class Found(NamedTuple):
@@ -38,12 +41,36 @@ class Alone:
         """Return the folder of a job that runs detached; None for any other job."""
         if state.status != "running" or not _is_detached(request.options):
             return None
-        if self._folders is None:  # the key is made at its first use
-            self._folders = Folders(self._root, Signer.of_this_user().seal)
         try:
-            return self._folders.attempt(request.id, state.attempt)
+            return self._all().attempt(request.id, state.attempt)
         except FolderError:
             return None
+
+    def _all(self) -> Folders:
+        if self._folders is None:  # the key is made at its first use
+            self._folders = Folders(self._root, Signer.of_this_user().seal)
+        return self._folders
+
+    def lost(self, jobs: Jobs) -> dict[str, Attempt]:
+        """List attempts that run and that the journal does not have as running, by job."""
+        if not self._root.is_dir():
+            return {}
+        known = [(one.id, state.attempt) for one, state in jobs if state.status == "running"]
+        try:
+            return dict(self._all().lost(known))
+        except FolderError:
+            return {}
+
+    def end_lost(self, attempt: Attempt, reason: str) -> str:
+        """End an attempt that the journal has lost, with its folder; return how that went.
+
+        Raises:
+            JournalError: it cannot be asked.
+        """
+        how = _end(attempt, reason)
+        attempt.drop()
+        self._all().drop_if_empty()
+        return how
 
     def look(self, request: StoredRequest, state: StoredState, gone: bool) -> Found | None:
         """Look how a detached job is that the journal has as running; None for any other job.
@@ -80,14 +107,17 @@ class Alone:
         Raises:
             JournalError: there is nothing to end, or it cannot be asked.
         """
-        attempt = self.attempt(request, state)
-        try:
-            how = None if attempt is None else end(attempt, reason)
-        except OSError as error:
-            raise JournalError(f"it cannot be asked to stop: {error}") from error
-        if how is None:
-            raise JournalError("it does not run without a kernel: there is nothing to cancel")
-        return how
+        return _end(self.attempt(request, state), reason)
+
+
+def _end(attempt: Attempt | None, reason: str) -> str:
+    try:
+        how = None if attempt is None else end(attempt, reason)
+    except OSError as error:
+        raise JournalError(f"it cannot be asked to stop: {error}") from error
+    if how is None:
+        raise JournalError("it does not run without a kernel: there is nothing to cancel")
+    return how
 
 
 def _lost(attempt: Attempt) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -286,10 +286,22 @@ class Folders:
             if found := NAME.fullmatch(name):
                 yield found[1], int(found[2])
 
+    def lost(self, known: Collection[tuple[str, int]]) -> Iterator[tuple[str, Attempt]]:
+        """List the attempts that run and are none of the known ones, each with its job's id."""
+        for job_id, number in self.listed():
+            if (job_id, number) not in known:
+                attempt = self.attempt(job_id, number)
+                if attempt.process() is not None:
+                    yield job_id, attempt
+
     def drop(self, job_id: str) -> None:
         """Remove what is left of a job whose end is written in the journal."""
         for listed, number in self.listed():
             if listed == job_id:
                 self.attempt(job_id, number).drop()
+        self.drop_if_empty()
+
+    def drop_if_empty(self) -> None:
+        """Remove the folder of all attempts if there is none."""
         with contextlib.suppress(OSError):
-            self.root.rmdir()  # if it was the last one
+            self.root.rmdir()
