@@ -231,24 +231,48 @@ class Beats:
         self.count = len(lines)
 
     def gap_at(self, *moments: float) -> float:
-        """The longest rest from 0.1 s before one of these (monotonic) to 0.5 s after it."""
-        return max(
+        """The longest rest from 0.1 s before one of these (monotonic) to 0.5 s after it, or 0."""
+        rests = (
             after - before
             for before, after in itertools.pairwise(self._times)
             if any(after > moment - 0.1 and before < moment + 0.5 for moment in moments)
         )
+        return max(rests, default=0.0)
+
+
+CONTROL = """
+import os, sys, time
+with open(sys.argv[1], "a", buffering=1) as file:
+    while True:
+        file.write(f"{os.getpid()} {time.monotonic()}\\n")
+        time.sleep(0.01)
+"""
+
+
+@contextlib.contextmanager
+def control(path: Path) -> Iterator[None]:
+    """A process that beats as the jobs do, without our code: what it rests the machine has done."""
+    process = subprocess.Popen([sys.executable, "-I", "-c", CONTROL, str(path)])
+    try:
+        wait_until(path.exists, 30)
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def marked(marks: str, kind: str, seconds: float) -> Any:
     """Note that it has begun, do what its kind says, note that it returns."""
     note(marks, "begun")
     until, stubborn = time.monotonic() + seconds, kind == "stubborn"
-    while time.monotonic() < until:
-        try:
-            time.sleep(0.01)
-        except BaseException:
-            if not stubborn:
-                raise
+    with open(f"{marks}.{current_job().id}.beats", "a", buffering=1) as file:
+        while time.monotonic() < until:
+            try:
+                file.write(f"{os.getpid()} {time.monotonic()}\n")
+                time.sleep(0.01)
+            except BaseException:
+                if not stubborn:
+                    raise
     note(marks, "done")
     return bytes(20_000_000) if kind == "large" else kind
 
