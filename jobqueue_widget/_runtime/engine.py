@@ -26,6 +26,7 @@ from .._threads.locks import Lock
 from .._threads.supervisor import Supervisor
 from .._threads.timers import CallLater, Timers
 from .alive import KeepAlive
+from .detached import runs as detached
 from .dispatcher import Dispatcher
 from .executor_context import QueueContext
 from .lag import LoopWatch
@@ -92,7 +93,7 @@ class Engine:
         self.context = QueueContext(self, self.life, self.io, self.spool)
         self.main_executor: Executor | None = None  # what the queue was made for, if its user's
         self.recorder: Recorder | None = None
-        self._orphans = self.left_behind = ""  # processes of earlier kernels; jobs that go on
+        self._orphans, self.left_behind = "", False  # processes of earlier kernels; jobs go on
         self.earlier_runs: frozenset[str] = frozenset()  # of kernels that had the journal before
         self.bugs = self.late_reports = self.odd_reports = 0  # bugs: events that did not fit
         self._numbers = itertools.count(1)
@@ -410,7 +411,7 @@ class Engine:
     def notice(self) -> str:
         """What the user must be told of the queue itself; "" if all is well."""
         of_journal = "" if self.recorder is None else self.recorder.notice
-        found = (of_journal, self._orphans, self.left_behind)
+        found = (of_journal, self._orphans, detached.sentence(self) if self.left_behind else "")
         return ". ".join(text for text in found if text)
 
     def set_orphans(self, text: str) -> None:
