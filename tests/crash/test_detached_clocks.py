@@ -13,8 +13,8 @@ import pytest
 from jobqueue_widget import JobStatus, read_journal
 from jobqueue_widget._runtime.settings import Clock
 from tests.conditions import until
-from tests.crash.detached import Told, dying, processes_of
-from tests.crash.processes import wait_until
+from tests.crash.detached import Beats, Told, dying
+from tests.crash.processes import alive, pids_in, wait_until
 from tests.journals import running
 
 pytestmark = pytest.mark.timeout(120)
@@ -76,7 +76,8 @@ async def test_limits_and_what_it_took_while_the_clock_is_set(
         after=lambda: all(path.exists() for path in beats),
     )
     set_clock(step)
-    wait_until(lambda: len(processes_of(journal)) == 1, 20)
+    pids = [pid for path in beats[1:] for pid in Beats(path).pids]
+    wait_until(lambda: not any(map(alive, pids)), 20)
     waited = time.monotonic() - begun
     told = read_journal(journal)
     assert [one.status for one in told] == ["running", "completed", "failed", "failed"]
@@ -107,8 +108,9 @@ async def test_one_that_ended_without_a_kernel_took_as_long_as_it_ran(tmp_path: 
         *[("end_at", [str(go), one], {}) for one in how],
         after=lambda: all((tmp_path / f"go.{one}").exists() for one in how),
     )
+    pids = [pid for one in how for pid in pids_in(tmp_path / f"go.{one}")]
     go.touch()
-    wait_until(lambda: not processes_of(journal), 20)
+    wait_until(lambda: not any(map(alive, pids)), 20)
     ended = time.time()
     await asyncio.sleep(2.0)  # which is not theirs
     async with running(journal) as queue:

@@ -25,6 +25,7 @@ from jobqueue_widget.child.detached import folder as protocol
 from jobqueue_widget.workers.detached.folders import GONE, Attempt, FolderError, Folders
 from jobqueue_widget.workers.detached.follower import NOT_BEGUN, Follower
 from jobqueue_widget.workers.task import Task
+from tests.crash.processes import alive, wait_until
 
 ID = "0123abcd-0000-8000-8000-000000000001"
 
@@ -499,3 +500,22 @@ def state_of(job: JobRecord, status: str, ended: int | None) -> StoredState:
     found = dict.fromkeys(StoredState._fields)
     told = {"number": job.number, "id": job.id, "status": status, "ended_number": ended}
     return StoredState(**{**found, **told})  # type: ignore[arg-type]
+
+
+def test_how_a_process_ended_is_not_taken_from_whoever_follows_it(
+    folders: Folders, tmp_path: Path
+) -> None:
+    """Another queue of this kernel looks for a job of its own just then."""
+    one, other = folders.attempt(ID, 1), Folders(tmp_path / "other.detached", seal).attempt(ID, 1)
+    one.make()
+    full(other)
+    told = Told()
+    follower = Follower(NoThread(), one, told)
+    terms = dict.fromkeys(("timeout", "deadline"))
+    follower.start(dict(os.environ), "run", terms, [])  # no job: it ends itself by SIGKILL
+    wait_until(lambda: not alive(follower.pid), 20)
+    followed(other)
+    follower._look()
+    follower._on_exit()
+    assert told.failure is not None
+    assert told.failure.signal_name == "SIGKILL"

@@ -64,6 +64,7 @@ class Follower(PipedWorker):
         self._log_waits = False  # there is more than was read at once
         self._why = ""
         self._ending = False
+        self._is_child = False  # of this process, which has to wait for it
         self.ended_unseen = False  # it had ended when it was looked for
 
     @property
@@ -110,7 +111,7 @@ class Follower(PipedWorker):
                 pass_fds=(control, jobs, frames),
                 start_new_session=True,
             )
-        _STARTED.add(process.pid)
+        self._is_child = True
         process.returncode = 0  # it may outlive us: nobody waits for it but `_exit_code`
         with contextlib.suppress(psutil.NoSuchProcess):
             self._process = psutil.Process(process.pid)
@@ -118,9 +119,12 @@ class Follower(PipedWorker):
 
     def find(self) -> None:
         """Find the process again, or what it has left."""
-        for pid in tuple(_STARTED):  # which a queue of this process has left, and have ended
-            _waited_for(pid)
+        for pid in tuple(_LEFT):  # and have ended, perhaps
+            if _waited_for(pid) is not None:
+                _LEFT.discard(pid)
         self._process = self.attempt.process()
+        self._is_child = self.pid in _LEFT
+        _LEFT.discard(self.pid)
         self.ended_unseen = self._process is None
         self._follow()
 
@@ -144,6 +148,8 @@ class Follower(PipedWorker):
 
     def _let_go(self) -> None:
         self.gone = True
+        if self._is_child:
+            _LEFT.add(self.pid)
         self._close_ends()
         self._forget_questions()
 
@@ -332,7 +338,7 @@ class Follower(PipedWorker):
 
     def _exit_code(self) -> int | None:
         """Return how it exited, if it is our child."""
-        return _waited_for(self.pid) if self.pid in _STARTED else None
+        return _waited_for(self.pid) if self._is_child else None
 
     def _close_pidfd(self) -> None:
         if self._pidfd >= 0:
@@ -353,20 +359,16 @@ def _nobody(worker: object) -> None:
     """Tell nobody: there is no pool that such a process could go back to."""
 
 
-_STARTED: set[int] = set()  # processes that this one has started and not waited for
+_LEFT: set[int] = set()  # children of this process that no queue of it follows any more
 
 
 def _waited_for(pid: int) -> int | None:
-    """Return how our child exited, once; None if it still runs."""
+    """Return how our child exited, once; None if it still runs, or somebody has waited for it."""
     try:
         ended, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # somebody else has waited for it, or we were forked
-        _STARTED.discard(pid)
+    except ChildProcessError:
         return None
-    if not ended:
-        return None
-    _STARTED.discard(pid)
-    return os.waitstatus_to_exitcode(status)
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def _nameless(folder: Path) -> int:
