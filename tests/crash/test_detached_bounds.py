@@ -86,7 +86,7 @@ async def test_what_is_shown_in_place_of_something_and_measured_is_bounded(
             job = queue.options(detached=True).submit_nowait(tell_much, str(go), UPDATES)
             job_id = job.id
             await until((tmp_path / "go.done").exists, 60)
-            await until(lambda: job.metrics["loss"][-1][0] == UPDATES)
+            await until(lambda: job.metrics and job.metrics["loss"][-1][0] == UPDATES)
             check_told(job)
     else:
         jobs: Told = ("tell_much", [str(go), UPDATES], {})
