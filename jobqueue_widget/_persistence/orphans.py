@@ -33,13 +33,14 @@ class Orphan:
 
 def find_all(run_ids: Collection[str], lost: Iterable[Attempt]) -> list[Orphan]:
     """Return the processes of these runs, and of detached jobs that their journal has lost."""
-    found = find(run_ids)
-    for attempt in lost:
-        process = attempt.process()
-        run_id = str(attempt.told(CLAIM).get("run", ""))
-        if process is not None and (orphan := _look(process.pid, run_id)) is not None:
-            found.append(orphan)
-    return found
+    return find(run_ids) + of_detached(lost)
+
+
+def of_detached(lost: Iterable[Attempt]) -> list[Orphan]:
+    """Return the processes of detached jobs that their journal has lost."""
+    living = ((one, process) for one in lost if (process := one.process()) is not None)
+    found = (_look(process.pid, str(one.told(CLAIM).get("run", ""))) for one, process in living)
+    return [orphan for orphan in found if orphan is not None]
 
 
 def find(run_ids: Collection[str]) -> list[Orphan]:

@@ -119,7 +119,7 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
     recorder.notices += _not_drawn(engine)
     for notice in recorder.notices:
         warn(notice)
-    left = orphans.find_all((), detached.lost(engine))
+    left = orphans.of_detached(detached.lost(engine))
     if contents.sessions and contents.sessions[-1].ended_at is None:
         left += orphans.find_after_the_guardian(engine.earlier_runs)
     if left:
