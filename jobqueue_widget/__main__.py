@@ -50,10 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show = _as_json if given.json else _as_rows
             if given.cancel:
                 _say(journal.cancel(given.cancel))
-            elif given.follow:
+                return 0
+            if given.follow:
                 _follow(journal, given.status, show)
             else:
                 _table(journal.records(), given.status, show, head=not given.json)
+                for job_id, pid in journal.lost().items():
+                    said = (
+                        f"process {pid} of job {job_id} runs, and this journal does not know that"
+                    )
+                    _say(f"{said}; --cancel {job_id} ends it", sys.stderr if given.json else None)
     except JournalError as error:
         sys.stderr.write(f"{error}\n")
         return 1

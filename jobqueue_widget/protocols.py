@@ -256,8 +256,8 @@ class KeepsDetached(Protocol):
 
     detached: object  #: where they have their folders, or why they cannot be
 
-    def due_at(self, job_id: str) -> float | None:
-        """Return the epoch seconds of a job's deadline, if it has one."""
+    def deadline_left(self, job_id: str) -> float | None:
+        """Return the seconds until a job's deadline, if it has one that has not passed."""
 
 
 class LeavesExecution(Execution, Protocol):
@@ -274,8 +274,11 @@ class RunsDetached(Protocol):
     def reserve(self, job_id: str, attempt: int) -> None:
         """Make what an attempt needs outside of this process, before its launch is written down."""
 
-    def adopt(self, spec: JobSpec, reporter: Reporter) -> LeavesExecution:
-        """Follow an attempt that was started before; returns at once, `reporter` is told."""
+    def adopt(self, spec: JobSpec, reporter: Reporter, asked: bool) -> LeavesExecution:
+        """Follow an attempt that was started before; returns at once, `reporter` is told.
+
+        `asked`: somebody wanted it to stop. It is asked again only if that had not reached it.
+        """
 
 
 @runtime_checkable

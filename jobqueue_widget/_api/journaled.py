@@ -52,20 +52,24 @@ class Journaled:
     # -- what earlier kernels have left --------------------------------------------------------
 
     def orphans(self) -> list[Orphan]:
-        """List processes that earlier kernels of the journal have left running (Linux)."""
-        if not self._engine.earlier_runs:
-            return []
-        from .._persistence import orphans
+        """List processes that earlier kernels of the journal have left running (Linux).
 
-        return orphans.find(self._engine.earlier_runs)
+        Those of detached jobs are of another kind: the queue has the jobs. Only one whose job its
+        journal has lost, as when an older copy was put back, is listed here.
+        """
+        if self._engine.recorder is None:
+            return []
+        from .._persistence import detached, orphans
+
+        return orphans.find_all(self._engine.earlier_runs, detached.lost(self._engine))
 
     def end_orphans(self) -> int:
         """Kill the processes of `orphans()`, and return how many there were."""
-        if not self._engine.earlier_runs:
+        if self._engine.recorder is None:
             return 0
-        from .._persistence import orphans
+        from .._persistence import detached, orphans
 
-        count = orphans.end(self._engine.earlier_runs)
+        count = orphans.end(self._engine.earlier_runs) + detached.end_lost(self._engine)
         self._engine.set_orphans(orphans.sentence(self.orphans()))
         return count
 

@@ -24,6 +24,7 @@ from .._core.sweeps.membership import is_grouped
 from .._core.sweeps.standing import Coming, sections_of, standings
 from .._core.texts.fitting import LINE, fit_all
 from .._core.texts.words import cancel_text, error_text
+from .._runtime.detached import runs as detached
 from .._runtime.engine import Engine
 from .._secrets.arguments import arguments_line
 from .schema import USUAL
@@ -354,6 +355,7 @@ def snapshot(
     known = known or KnownRows(lambda row: row, tell_apart)
     with engine.lock.held:
         state, totals, pause = engine.state, engine.state.totals, engine.state.pause
+        survives = engine.recorder is not None and bool(engine.recorder.journal.place)
         found: dict[str, Any] = {
             "revision": state.revision,
             "now": engine.now(),
@@ -362,10 +364,11 @@ def snapshot(
             "paused": None if pause is None else {"reason": pause.reason, "since": pause.since},
             "lag": engine.watch.lag,
             "note": engine.notice,
+            "alone": detached.sentence(engine) if survives else "",
             "cleared": cleared_dict(engine),
             "max_running": engine.max_running,
             "cancel_timeout": engine.settings.cancel_timeout,
-            "survives": engine.recorder is not None and bool(engine.recorder.journal.place),
+            "survives": survives,
             "counts": {
                 "pending": len(state.order),
                 "running": len(state.running),

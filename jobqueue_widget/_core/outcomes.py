@@ -164,6 +164,7 @@ class Outcome:
 
     `noticed`: the work knew of a request to stop before it returned its value. `size`: the bytes
     that the value came in, if it is a copy of what the job returned; 0 if it is that very object.
+    `took`: the seconds from its start to its end, if nobody was there to see that.
     """
 
     kind: OutcomeKind
@@ -171,6 +172,7 @@ class Outcome:
     failure: JobFailure | None = None
     noticed: bool = False
     size: int = 0
+    took: float | None = None
 
     @classmethod
     def of_value(cls, value: object, *, noticed: bool = False, size: int = 0) -> Outcome:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from . import effects as fx
 from . import events as ev
 from .ending import Out, arm, back_off, cancel_dependent, disarm, end, free_lane, gives_what_it_must
-from .jobs import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, JobFailure, JobRecord, NotKept
+from .jobs import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    JobFailure,
+    JobRecord,
+    NotKept,
+    Outcome,
+)
 from .retrying import retry_or_fail, start_again_or_fail
 from .state import QueueState
 from .sweeps.groups import enrol, moved
@@ -228,6 +238,7 @@ def end_running(state: QueueState, event: ev.Ended, out: Out) -> None:
     else:
         job.failure = outcome.failure or _unasked()
         retry_or_fail(state, job, out, event.idle)
+    _date_back(job, outcome)
 
 
 def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
@@ -254,6 +265,14 @@ def end_asked(state: QueueState, event: ev.Ended, out: Out) -> None:
     else:
         job.failure = outcome.failure
         end(state, job, CANCELLED, out)
+    _date_back(job, outcome)
+
+
+def _date_back(job: JobRecord, outcome: Outcome) -> None:
+    """Say of a job that has ended unseen when that was, as far as clocks were not set meanwhile."""
+    ended, begun, took = job.completed_at, job.started_at, outcome.took
+    if job.status.ended and ended is not None and begun is not None and took is not None:
+        job.completed_at = min(ended, begun + took)
 
 
 def work_gone(state: QueueState, event: ev.Ended, out: Out) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -179,6 +179,7 @@ class Admission:
             self._begun_at, self._done_at = begun, self._monotonic()
             if stats is not None:
                 self._ledger.looked(left)
+                self._ledger.find_devices(stats)
                 for key in [key for key in self._places if key not in loaded]:
                     if not self._ledger.uses_plugin(key):
                         del self._places[key]
@@ -245,12 +246,13 @@ class Admission:
             self.look_once()
         return decision
 
-    def take_over(self, wanted: ResourceRequest) -> None:
-        """Reserve what a job needs that runs already, whatever is free; of GPUs drivers tell."""
+    def take_over(self, wanted: ResourceRequest, devices: Collection[str]) -> None:
+        """Reserve what a job has that runs already, whatever is free."""
         with self._lock.held:
             request, _ = self._completed(wanted)
-            self._ledger.release(request.job_id)  # of a queue of this process that has left it
-            self._ledger.reserve(request, ())
+            self._ledger.take_over(request, devices)
+            if self._stats is not None:
+                self._ledger.find_devices(self._stats)
 
     def _completed(self, wanted: ResourceRequest) -> tuple[ResourceRequest, Mapping[str, str]]:
         """Add what its plugin's worker holds to a request; leave out what cannot be checked.

@@ -10,18 +10,24 @@ from .._core import events as ev
 from .._core.jobs import JobRecord
 from .._runtime.engine_view import EngineView
 from ..child.detached.folder import STOP
-from ..workers.detached.folders import Folders
+from ..workers.detached.ending import kill
+from ..workers.detached.folders import Attempt, Folders
 from ..workers.unpacking import decode
 
 if TYPE_CHECKING:
     from .._core.stored import KeptResult, StoredState
+    from .._runtime.executor_context import QueueContext
     from .._runtime.storage.keeper import Keeper
     from .lazy_spec import RestoredSpec
+
+
+CLOCK_IS_OFF = 2.0  # seconds between two ways to tell when a job began; less is the start's
 
 
 class Restored(EngineView, Protocol):
     """What this uses of its engine besides."""
 
+    context: QueueContext
     keeper: Keeper
 
 
@@ -84,8 +90,27 @@ def take_over(
         with engine.lock.held:
             note(job)
         kept.add(job_id)
-    left = {job_id for job_id, _ in folders.listed()} - kept
+    lost = {job_id for job_id, _ in folders.lost(())}
+    left = {job_id for job_id, _ in folders.listed()} - kept - lost
     drop_folders(folders, jobs, [jobs[job_id] for job_id in left if job_id in jobs])
+
+
+def lost(engine: Restored) -> list[Attempt]:
+    """List the attempts that run and that no job of the queue has: its journal has lost them."""
+    folders = engine.context.detached
+    if not isinstance(folders, Folders):
+        return []
+    with engine.lock.held:
+        known = {(job.id, job.attempt) for job in engine.state.jobs.values() if job.lane_taken}
+    return [attempt for _, attempt in folders.lost(known)]
+
+
+def end_lost(engine: Restored) -> int:
+    """End what `lost` lists, by force; return how many those were. Blocks."""
+    count = sum(kill(attempt) for attempt in lost(engine))
+    if count and isinstance(engine.context.detached, Folders):
+        engine.context.detached.drop_if_empty()
+    return count
 
 
 def goes_on(folders: object, spec: RestoredSpec) -> bool:
@@ -95,6 +120,19 @@ def goes_on(folders: object, spec: RestoredSpec) -> bool:
     if spec.missing is not None:
         spec.options, spec.missing = replace(spec.options, retries=0), None
     return True
+
+
+def date(folders: object, job: JobRecord, now: float) -> float | None:
+    """Correct when a job began if clocks were set since; return the seconds to its deadline.
+
+    None: it has no deadline, or it has not begun and none that its process keeps.
+    """
+    assert isinstance(folders, Folders)
+    attempt = folders.attempt(job.id, job.attempt)
+    age = attempt.age()
+    if age is not None and abs(now - age - (job.started_at or 0.0)) > CLOCK_IS_OFF:
+        job.started_at = now - age
+    return attempt.deadline_left()
 
 
 def asked_meanwhile(folders: object, job: JobRecord) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import psutil
 
+from ..child.detached.folder import CLAIM
 from ..child.guardian import carriers
 from ..workers.cleanup import is_alive
+from ..workers.detached.folders import Attempt
 
 MARK = b"JOBQUEUE_RUN_ID="
 GUARDIAN_PATIENCE = 1.0  # seconds in which a killed kernel's guardian promises to end its workers
@@ -27,6 +29,18 @@ class Orphan:
     memory_mib: float
     started_at: float
     command: str
+
+
+def find_all(run_ids: Collection[str], lost: Iterable[Attempt]) -> list[Orphan]:
+    """Return the processes of these runs, and of detached jobs that their journal has lost."""
+    return find(run_ids) + of_detached(lost)
+
+
+def of_detached(lost: Iterable[Attempt]) -> list[Orphan]:
+    """Return the processes of detached jobs that their journal has lost."""
+    living = ((one, process) for one in lost if (process := one.process()) is not None)
+    found = (_look(process.pid, str(one.told(CLAIM).get("run", ""))) for one, process in living)
+    return [orphan for orphan in found if orphan is not None]
 
 
 def find(run_ids: Collection[str]) -> list[Orphan]:

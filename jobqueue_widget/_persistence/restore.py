@@ -119,8 +119,10 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
     recorder.notices += _not_drawn(engine)
     for notice in recorder.notices:
         warn(notice)
+    left = orphans.of_detached(detached.lost(engine))
     if contents.sessions and contents.sessions[-1].ended_at is None:
-        left = orphans.find_after_the_guardian(engine.earlier_runs)
+        left += orphans.find_after_the_guardian(engine.earlier_runs)
+    if left:
         engine.set_orphans(orphans.sentence(left))
 
 
@@ -273,6 +275,9 @@ class _Restorer:
             asked = asked or detached.asked_meanwhile(self._folders, job)
         delay_left = self._left(job, spec.options.delay) if job.started_at is None else None
         deadline_left = self._left(job, spec.options.deadline)
+        if goes_on:
+            kept = detached.date(self._folders, job, self._engine.now())
+            deadline_left = deadline_left if kept is None else kept
         event = Restored(
             job, was, parents, asked, self._seen_at, hold_left, delay_left, deadline_left
         )

@@ -28,6 +28,7 @@ from .._threads.supervisor import Supervisor
 from .._threads.threadless import HAS_THREADS, LoopIo
 from .._threads.timers import CallLater, Timers
 from .alive import KeepAlive
+from .detached import runs as detached
 from .dispatcher import Dispatcher
 from .executor_context import QueueContext
 from .lag import LoopWatch
@@ -95,7 +96,7 @@ class Engine:
         self.context = QueueContext(self, self.life, self.io, self.spool)
         self.main_executor: Executor | None = None  # what the queue was made for, if its user's
         self.recorder: Recorder | None = None
-        self._orphans = self.left_behind = ""  # processes of earlier kernels; jobs that go on
+        self._orphans, self.left_behind = "", False  # processes of earlier kernels; jobs go on
         self.earlier_runs: frozenset[str] = frozenset()  # of kernels that had the journal before
         self.bugs = self.late_reports = self.odd_reports = 0  # bugs: events that did not fit
         self._numbers = itertools.count(1)
@@ -220,8 +221,10 @@ class Engine:
             started_at = run.job.started_at
             outside = self.apply_inside(ev.Ended(run.job, run.attempt, outcome, idle))
             begun = None if outcome.kind == "unstarted" else started_at
-            self.spans.end(run.job, run.lane, run.attempt, begun, self.state.now)
-        self.learning.note_end(run.job, started_at)
+            ended_at = run.job.completed_at if run.job.status.ended else None
+            now = self.state.now if ended_at is None else ended_at
+            self.spans.end(run.job, run.lane, run.attempt, begun, now)
+        self.learning.note_end(run.job, started_at, now)
         self.keeper.note_end(run.job, outcome)
         self.resources.ended(run.job)
         try:
@@ -411,7 +414,7 @@ class Engine:
     def notice(self) -> str:
         """What the user must be told of the queue itself; "" if all is well."""
         of_journal = "" if self.recorder is None else self.recorder.notice
-        found = (of_journal, self._orphans, self.left_behind)
+        found = (of_journal, self._orphans, detached.sentence(self) if self.left_behind else "")
         return ". ".join(text for text in found if text)
 
     def set_orphans(self, text: str) -> None:

@@ -6,21 +6,30 @@ import asyncio
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from .engine_view import EngineView
 
 if TYPE_CHECKING:
+    from .._threads.timers import Timers
     from ..protocols import IoThread
-    from .engine_view import EngineView, LifeView
+    from .engine_view import LifeView
     from .storage.spool import Spool
 
 NO_JOURNAL = 'it needs a journal, where the next kernel finds it: JobQueue(journal="runs.db")'
 
 
+class HasTimers(EngineView, Protocol):
+    """What this uses of its engine besides."""
+
+    timers: Timers
+
+
 class QueueContext:
     """The engine as executors see it: `protocols.ExecutorContext`."""
 
-    def __init__(self, engine: EngineView, life: LifeView, io: IoThread, spool: Spool) -> None:
-        self._engine: EngineView = weakref.proxy(engine)
+    def __init__(self, engine: HasTimers, life: LifeView, io: IoThread, spool: Spool) -> None:
+        self._engine: HasTimers = weakref.proxy(engine)
         self._life: LifeView = weakref.proxy(life)
         self._spool: Spool = weakref.proxy(spool)
         settings = engine.settings
@@ -52,11 +61,9 @@ class QueueContext:
         """Run the callback on the owner loop soon; dropped if the loop is gone."""
         self._life.post(callback, *args)
 
-    def due_at(self, job_id: str) -> float | None:
-        """Epoch seconds of a job's deadline, if it has one."""
-        job = self._engine.state.jobs[job_id]
-        deadline = job.spec.options.deadline
-        return None if deadline is None else job.created_at + deadline
+    def deadline_left(self, job_id: str) -> float | None:
+        """Seconds until a job's deadline, if it has one that has not passed."""
+        return self._engine.timers.seconds_left(self._engine.state.jobs[job_id], "deadline")
 
     def spool_dir(self) -> Path:
         """A private folder (0700) for large files."""

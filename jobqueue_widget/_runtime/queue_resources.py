@@ -249,12 +249,12 @@ class QueueResources:
             return None
         return decision
 
-    def take_over(self, job: JobRecord) -> None:
-        """Reserve what a job needs that an earlier kernel has started."""
+    def take_over(self, job: JobRecord, devices: tuple[str, ...]) -> None:
+        """Reserve what a job needs that an earlier kernel has started, with the GPUs it has."""
         if job.usage is None and self.concerns(job.spec):
             wanted = self._request(job.spec)
-            job.usage = Usage(wanted.need)
-            self._admission.take_over(wanted)
+            job.usage = Usage(wanted.need, devices=devices)
+            self._admission.take_over(wanted, devices)
 
     def _request(self, spec: JobSpec) -> ResourceRequest:
         need, declared = self.need(spec)

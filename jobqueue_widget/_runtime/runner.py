@@ -97,9 +97,9 @@ class Run:
     def adopt(self, executor: Executor) -> None:
         """Follow an attempt that needs no kernel, as far as a stop of it has come."""
         phase = self.job.cancel_phase
-        self._asks, self._kills = int(phase == "asked"), int(phase == "forcing")
+        self._kills = int(phase == "forcing")
         adopt = cast("RunsDetached", executor).adopt
-        self._guarded(executor, lambda executor: adopt(self.job.spec, self))
+        self._guarded(executor, lambda executor: adopt(self.job.spec, self, phase == "asked"))
         self._engine.begin_beside_jobs()
 
     def leave(self) -> None:

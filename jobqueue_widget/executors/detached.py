@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from .._core.spec import JobSpec
 from .._runtime.failures import SurroundingsError, outcome_of_start, said_of
 from .._threads.locks import Lock
 from ..child import wire
+from ..child.detached.folder import ASKED
 from ..protocols import ExecutorContext, KeepsDetached, Reporter, TellStacks
 from ..workers.detached.folders import Attempt, FolderError, Folders
 from ..workers.detached.follower import Follower
@@ -85,18 +87,21 @@ class DetachedExecution(Task):
         if options.timeout is not None:
             text = f"time limit {options.timeout:g} s"
             timeout = (options.timeout, "TimeLimitExceeded", text)
-        due_at = context.due_at(spec.id) if isinstance(context, KeepsDetached) else None
-        if options.deadline is not None and due_at is not None:
+        left = context.deadline_left(spec.id) if isinstance(context, KeepsDetached) else None
+        if options.deadline is not None and left is not None:
             text = f"deadline, {options.deadline:g} s after the submit"
-            deadline = (due_at, "DeadlineExceeded", text)
+            deadline = (time.monotonic() + left, "DeadlineExceeded", text)
         return {
             **{"timeout": timeout, "deadline": deadline, "grace": context.cancel_timeout},
             **{"job": spec.id, "attempt": self.reporter.attempt, "run": context.run_id},
+            "devices": self.reporter.devices,
         }
 
-    def adopt(self) -> None:
-        """Find its process again, or what it has left."""
+    def adopt(self, asked: bool) -> None:
+        """Find its process again, or what it has left; ask that to stop if nobody did so far."""
         self._io.call(self._follower.find)
+        if asked and not self._attempt.has(ASKED):
+            self.ask_to_stop()
 
     def leave(self) -> None:
         """Let it go on without this kernel; nothing is told any more."""
@@ -152,12 +157,15 @@ class DetachedExecution(Task):
         if told is not None:
             if told[0].get("processes") or told[0].get("threads"):
                 self.reporter.log("[what this job left running was ended with its process]\n")
-            self._end(decode(*told))
+            outcome = decode(*told)
         elif self._returned is not None:
             reason = f"{failure.message} before it was written"
-            self._end(decode(wire.lost(self._returned, reason), ()))
+            outcome = decode(wire.lost(self._returned, reason), ())
         else:
-            self._end(Outcome.of_error(failure))
+            outcome = Outcome.of_error(self._attempt.alarm() or failure)
+        if self._follower.ended_unseen:
+            outcome.took = self._attempt.took({} if told is None else told[0])
+        self._end(outcome)
 
     def on_not_started(self, failure: JobFailure) -> None:
         """End an attempt that never began."""

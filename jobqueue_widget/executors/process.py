@@ -92,10 +92,10 @@ class ProcessExecutor(StartsAtOnce):
         """Make the folder of a detached attempt, before its launch is written down."""
         attempt_of(self.context, job_id, attempt).make()
 
-    def adopt(self, spec: JobSpec, reporter: Reporter) -> DetachedExecution:
+    def adopt(self, spec: JobSpec, reporter: Reporter, asked: bool) -> DetachedExecution:
         """Follow an attempt that an earlier kernel, or this queue before its stop, has started."""
         execution = DetachedExecution(self.context, spec, reporter)
-        execution.adopt()
+        execution.adopt(asked)
         return execution
 
     def _job_alone(self, spec: JobSpec, reporter: Reporter) -> tuple[Setup, Sequence[Any]]:

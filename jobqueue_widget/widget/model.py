@@ -98,6 +98,7 @@ def summary_of(snapshot: State, epoch: str, done_at: float | None = None) -> Sta
         "max_running": snapshot["max_running"],
         "cancel_timeout": snapshot["cancel_timeout"],
         "note": shorten(snapshot["note"], NOTE_LIMIT),
+        "alone": snapshot["alone"],
     }
 
 

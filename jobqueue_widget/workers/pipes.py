@@ -137,6 +137,14 @@ class FrameReader:
         except BlockingIOError:
             return True
 
+    def rewind(self) -> None:
+        """Read a frame that was not whole from its beginning: of a file, which may be cut there."""
+        read = len(self._input) if self._body is None else wire.HEADER.size + self._filled
+        if read:
+            os.lseek(self.fd, -read, os.SEEK_CUR)
+            self._input.clear()
+            self._body = None
+
     def _fill_body(self, body: bytearray, on_frame: OnFrame) -> bool:
         count = os.readv(self.fd, [memoryview(body)[self._filled :]])
         self._filled += count

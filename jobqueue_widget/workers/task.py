@@ -31,9 +31,9 @@ class Task(ABC):
         """Pass a report of progress on."""
         self.reporter.progress(fraction, message)
 
-    def on_metrics(self, points: Points) -> None:
-        """Pass on what the job has measured since the last time."""
-        self.reporter.metrics(points)
+    def on_metrics(self, points: Points, *, anew: bool = False) -> None:
+        """Pass on what the job has measured since the last time; `anew`: all that it has."""
+        self.reporter.metrics(points, anew=anew)
 
     def on_log(self, data: bytes) -> None:
         """Pass on what the job printed."""

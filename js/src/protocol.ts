@@ -57,6 +57,8 @@ export interface Summary {
   lag: number;
   beat: number;
   note: string;
+  /** What becomes of jobs if the kernel is gone: those that go on, those that wait. */
+  alone: string;
 }
 
 export interface Meter {
@@ -249,6 +251,7 @@ export function cleanSummary(value: unknown): Summary | null {
     lag: num(value["lag"]),
     beat: Math.max(0.1, num(value["beat"], 1)),
     note: text(value["note"]),
+    alone: text(value["alone"]),
   };
 }
 

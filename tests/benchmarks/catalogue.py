@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     cancel,
+    detached,
     engines,
     inside,
     journal,
@@ -25,6 +26,7 @@ _GROUPS = (
     sweeps,
     memory,
     journal,
+    detached,
     startup,
     inside,
     widget,

@@ -75,8 +75,12 @@ def test_after_a_restart_a_detached_job_moves_again_and_is_cancelled(open_notebo
     notebook = open_notebook(OPEN.replace("runs.db", "night.db"), DETACHED)
     until_value(notebook, "queue['night'].progress > 0", True)
     before = notebook.value_of("os.getpid()")
+    assert notebook.value_of("queue.submit_nowait(len, '').status.value") == "pending"
+    expect(region(notebook)).to_contain_text("len")
     notebook.page.evaluate(RESTART)
-    expect(region(notebook)).to_contain_text("Kernel gone")
+    expect(region(notebook)).to_contain_text(
+        "last known state. 1 job goes on without this kernel; 1 pending waits for the next kernel"
+    )
     notebook.page.wait_for_function(IDLE)
     run_cell(notebook, 0)
     assert notebook.value_of("os.getpid()") != before

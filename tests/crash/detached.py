@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import importlib
 import itertools
 import json
 import os
@@ -95,6 +97,108 @@ def beat(path: str, seconds: float) -> int:
     return count
 
 
+def beat_unnamed(path: str, seconds: float) -> int:
+    """As `beat`, once nothing of the environment that it was started with can be read any more."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = (int(fields[number - 3]) for number in (50, 51))
+    ctypes.memset(start, 0, end - start)
+    return beat(path, seconds)
+
+
+def start_a_daemon(path: str) -> None:
+    """Start what has a session of its own, and wait."""
+    child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+    Path(f"{path}.new").write_text(f"{os.getpid()} {child.pid}")
+    Path(f"{path}.new").replace(path)
+    threading.Event().wait(600)
+
+
+def report_in_a_fork(path: str) -> None:
+    """Report; a fork of the process reports something else once the file is there."""
+    job = current_job()
+    job.report(0.1, "of the job")
+    wait_until(Path(path).exists, 60)
+    child = os.fork()
+    if not child:
+        job.report(0.9, "of the fork")
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def save_when_asked(path: str) -> None:
+    """Wait to be asked to stop, then save, which takes until a file is there."""
+    Path(f"{path}.begun").touch()
+    try:
+        threading.Event().wait(600)
+    finally:
+        Path(f"{path}.asked").touch()
+        wait_until(Path(f"{path}.go").exists, 60)
+        Path(path).write_text("saved")
+
+
+def cancel_and_die(queue: JobQueue, path: str) -> None:
+    """Ask all jobs to stop, and die once one of them does something about it."""
+    for job in queue.jobs():
+        job.cancel(timeout=60)
+    wait_until(Path(f"{path}.asked").exists, 30)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+LINE = b"%09d" + 1_014 * b"." + b"\n"  # 1 KiB
+
+
+def print_much(path: str, mebibytes: int) -> None:
+    """When a file is there print numbered lines, as fast as the disk takes; wait for another."""
+    Path(f"{path}.begun").touch()
+    wait_until(Path(f"{path}.start").exists, 60)
+    for first in range(0, mebibytes * 1024, 256):
+        os.write(1, b"".join(LINE % number for number in range(first, first + 256)))
+        time.sleep(0.001)
+    Path(f"{path}.done").touch()
+    wait_until(Path(path).exists, 60)
+
+
+def tell_much(path: str, updates: int) -> None:
+    """Show a picture again and again in one place, and measure; then wait for a file."""
+    shown: Any = importlib.import_module("IPython.display")
+    handle = shown.display({"text/html": "0" * 20_000}, raw=True, display_id=True)
+    shown.display({"text/html": "another"}, raw=True)
+    for number in range(1, updates + 1):
+        handle.update({"text/html": f"{number} " + "0" * 20_000}, raw=True)
+        current_job().report(number / updates, step=number, loss=number)
+        if number % 20 == 0:
+            time.sleep(0.001)
+    Path(f"{path}.done").touch()
+    wait_until(Path(path).exists, 60)
+
+
+def hold_the_interpreter(path: str) -> None:
+    """Call C code that lets no other thread run, for ever."""
+    Path(f"{path}.new").write_text(str(os.getpid()))
+    Path(f"{path}.new").replace(path)
+    ctypes.PyDLL(None).sleep(3600)
+
+
+class SlowToPack:
+    """A value that takes its time to be pickled."""
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        time.sleep(60)
+        return int, (1,)
+
+
+def return_what_packs_slowly() -> SlowToPack:
+    """Return at once; what then comes takes a minute."""
+    return SlowToPack()
+
+
+def unpicklable(path: str) -> object:
+    """Return what no pickle holds."""
+    Path(f"{path}.begun").touch()
+    wait_until(Path(path).exists, 60)
+    return threading.Lock()
+
+
 def end_at(path: str, how: str) -> str:
     """Begin, wait for a file, and end in some way."""
     Path(f"{path}.{how}.new").write_text(str(os.getpid()))
@@ -127,24 +231,48 @@ class Beats:
         self.count = len(lines)
 
     def gap_at(self, *moments: float) -> float:
-        """The longest rest from 0.1 s before one of these (monotonic) to 0.5 s after it."""
-        return max(
+        """The longest rest from 0.1 s before one of these (monotonic) to 0.5 s after it, or 0."""
+        rests = (
             after - before
             for before, after in itertools.pairwise(self._times)
             if any(after > moment - 0.1 and before < moment + 0.5 for moment in moments)
         )
+        return max(rests, default=0.0)
+
+
+CONTROL = """
+import os, sys, time
+with open(sys.argv[1], "a", buffering=1) as file:
+    while True:
+        file.write(f"{os.getpid()} {time.monotonic()}\\n")
+        time.sleep(0.01)
+"""
+
+
+@contextlib.contextmanager
+def control(path: Path) -> Iterator[None]:
+    """A process that beats as the jobs do, without our code: what it rests the machine has done."""
+    process = subprocess.Popen([sys.executable, "-I", "-c", CONTROL, str(path)])
+    try:
+        wait_until(path.exists, 30)
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def marked(marks: str, kind: str, seconds: float) -> Any:
     """Note that it has begun, do what its kind says, note that it returns."""
     note(marks, "begun")
     until, stubborn = time.monotonic() + seconds, kind == "stubborn"
-    while time.monotonic() < until:
-        try:
-            time.sleep(0.01)
-        except BaseException:
-            if not stubborn:
-                raise
+    with open(f"{marks}.{current_job().id}.beats", "a", buffering=1) as file:
+        while time.monotonic() < until:
+            try:
+                file.write(f"{os.getpid()} {time.monotonic()}\n")
+                time.sleep(0.01)
+            except BaseException:
+                if not stubborn:
+                    raise
     note(marks, "done")
     return bytes(20_000_000) if kind == "large" else kind
 

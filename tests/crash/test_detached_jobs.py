@@ -197,7 +197,15 @@ async def test_a_queue_that_stops_says_what_goes_on_and_a_start_takes_it_back(
     await until(lambda: all(job.phase is None and job.progress for job in jobs))
     await queue.stop()
     assert QueueSource(queue).state()["summary"]["note"] == "2 jobs go on without this kernel"
+    waiting = [queue.submit_nowait(len, "") for _ in range(38)]
+    said = "2 jobs go on without this kernel; 38 pending wait for the next kernel"
+    assert QueueSource(queue).state()["summary"]["note"] == said
+    assert QueueSource(queue).state()["summary"]["alone"] == said
+    for job in waiting:
+        job.cancel()
     await queue.start()
+    summary = QueueSource(queue).state()["summary"]
+    assert summary["alone"] == "2 jobs go on without this kernel"
     assert QueueSource(queue).state()["summary"]["note"] == ""
     await queue.close(detached="cancel")
     assert [job.status for job in jobs] == [JobStatus.cancelled] * 2

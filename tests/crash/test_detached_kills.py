@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from jobqueue_widget import Job, ResultNotKeptError
 from jobqueue_widget.testing import inspect
-from tests.crash.detached import REPOSITORY, processes_of
+from tests.crash.detached import REPOSITORY, Beats, control, processes_of
 from tests.journals import running
 
+GAP = 0.2  # seconds that a job may rest longer than the control when its kernel is killed
 KEEP = {"keep_ended": 1_000_000, "max_history": 1_000_000}
 LIVE = """
 import asyncio, random, sys
@@ -103,10 +105,17 @@ def drain(journal: Path) -> dict[str, tuple[str, str]]:
 
 def kill_kernels(count: int, seed: int, folder: Path) -> str:
     """Ten kernels for each journal, one after the other, each killed at some moment."""
+    with control(folder / "control.beats"):
+        return _kill_kernels(count, seed, folder)
+
+
+def _kill_kernels(count: int, seed: int, folder: Path) -> str:
     dice = random.Random(f"{seed} detached")
     accepted = begun = 0
+    rests: list[Rest] = []
     for first in range(0, count, 10):
         journal, marks = folder / f"{first}.db", folder / f"{first}.marks"
+        moments = []
         for _ in range(min(10, count - first)):
             command = [sys.executable, "-c", LIVE, str(journal), str(marks), str(dice.random())]
             kernel = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY)
@@ -115,17 +124,41 @@ def kill_kernels(count: int, seed: int, folder: Path) -> str:
                 assert kernel.stdout.readline() == b"ready\n"
                 time.sleep(dice.random() * 1.2)
             finally:
+                moments.append(time.monotonic())
                 kernel.kill()
                 kernel.wait()
                 kernel.stdout.close()
         ends = drain(journal)
+        rests += rests_at(moments, folder, marks.name)
         account = Account(marks)
         account.settle(ends)
         assert processes_of(journal) == []
         assert not journal.with_name(f"{journal.name}.detached").exists()
         accepted += len(ends)
         begun += len(account.words["begun"])
-    return f"{count} kernels killed, seed {seed}: {accepted} jobs, {begun} began; 0 lost, 0 twice"
+    assert len(rests) > count / 4, "hardly any job ran at a kill"
+    for rest in rests:
+        assert rest.job < rest.machine + GAP, rest
+    longest = max(rest.job for rest in rests)
+    return (
+        f"{count} kernels killed, seed {seed}: {accepted} jobs, {begun} began; 0 lost, 0 twice; "
+        f"{len(rests)} jobs ran at a kill and rested {longest:.3f} s at most"
+    )
+
+
+class Rest(NamedTuple):
+    """For how long a job rested when a kernel was killed, and the control without our code."""
+
+    job: float
+    machine: float
+
+
+def rests_at(moments: list[float], folder: Path, marks: str) -> list[Rest]:
+    """Of each job that ran at one of these moments, seconds."""
+    machine = Beats(folder / "control.beats")
+    jobs = [Beats(path) for path in folder.glob(f"{marks}.*.beats")]
+    found = (Rest(job.gap_at(moment), machine.gap_at(moment)) for moment in moments for job in jobs)
+    return [rest for rest in found if rest.job]
 
 
 @pytest.mark.timeout(300)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 
 from jobqueue_widget import InvalidOptionError, JobQueue
 from jobqueue_widget.testing import MemoryJournal
+from tests.conditions import until
 from tests.journals import opened, running
+from tests.leaks import Resources
 
 
 def has_folder(beside: Path) -> bool:
@@ -91,3 +95,33 @@ def second_time(noted: str) -> str:
         Path(noted).touch()
         raise ValueError("once more")
     return "done"
+
+
+SIBLINGS = ("runs.db", "runs.db-shm", "runs.db-wal", "runs.db.lock")
+
+
+async def test_where_there_is_no_such_job_there_is_nothing_of_them(tmp_path: Path) -> None:
+    """Every thread, process and file of a queue with a journal that has run a job, by name."""
+    before = Resources.now().held
+    async with running(tmp_path / "runs.db") as queue:
+        for alone, files in ((False, []), (True, ["runs.db.detached"]), (False, [])):
+            go = tmp_path / "go"
+            job = queue.options(detached=alone).submit_nowait(wait_for, str(go))
+            await until(lambda: [one.phase for one in queue.jobs("running")] == [None])
+            assert {*os.listdir(tmp_path)} - {"runs.db.learned.json"} == {*files, *SIBLINGS}
+            go.touch()
+            await job
+            go.unlink()
+        await until(lambda: not has_folder(tmp_path))
+        held = Resources.now().held - before
+        threads = [one.split()[1] for one in held if one.startswith("thread ")]
+        assert sorted(name.rpartition("-")[2] for name in threads) == ["guard", "io", "journals"]
+        processes = [one for one in held if one.startswith("process ")]
+        assert len(processes) == 3, "a worker, a spare one and the guardian"
+        pidfds = [one for one in held if one.endswith("[pidfd]")]
+        assert len(pidfds) == 2, "of the workers"
+
+
+def wait_for(path: str) -> None:
+    while not Path(path).exists():
+        time.sleep(0.01)

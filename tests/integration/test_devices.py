@@ -14,6 +14,7 @@ from jobqueue_widget import JobQueue, JobStatus, PluginManager
 from jobqueue_widget.testing import machine_with
 from tests.conditions import until
 from tests.integration.test_simulated_gpu import manifests
+from tests.journals import running
 from tests.plugins_for_tests import gpu_machine
 from tests.resources import Machine
 
@@ -47,6 +48,34 @@ def stay(folder: Path, name: str) -> str | None:
     while not (folder / "go").exists():
         time.sleep(0.01)
     return os.environ.get(VISIBLE)
+
+
+@pytest.mark.parametrize("uuids", [UUIDS, [""] * 3], ids=["uuids", "numbers"])
+async def test_a_restored_queue_starts_nothing_on_the_gpu_of_a_job_that_went_on(
+    tmp_path: Path, uuids: list[str]
+) -> None:
+    """Each kernel knows of the machine what it reads, and nothing of what the other reserved."""
+
+    def machine() -> Machine:
+        found = Machine(gpus=[8_000, 8_000, 8_000])
+        found.uuids = uuids
+        return found
+
+    one = {"resources": {"gpus": 1}, "detached": True}
+    with machine_with(machine()):
+        async with running(tmp_path / "runs.db", max_running=3) as queue:
+            first, second = (
+                queue.options(**one).submit_nowait(stay, tmp_path, f"job {n}") for n in range(2)
+            )
+            await until(lambda: len([*tmp_path.glob("job *")]) == 2)
+            first.cancel(force=True)  # so that the other one has not the first GPU
+            await until(lambda: first.status is JobStatus.cancelled)
+    with machine_with(machine()):
+        async with running(tmp_path / "runs.db", max_running=3, on_restore="run") as queue:
+            others = [queue.options(**one).submit_nowait(stay, tmp_path, "more") for _ in range(2)]
+            (tmp_path / "go").touch()
+            given = [await job for job in (queue[second.id], *others)]
+            assert len(set(given)) == 3, given
 
 
 async def test_jobs_at_the_same_time_get_a_device_each_and_say_which(

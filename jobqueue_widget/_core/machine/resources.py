@@ -9,7 +9,7 @@ machine has, less all that is reserved.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..outcomes import EMPTY_AMOUNTS, BlockReason, Holder
@@ -100,11 +100,15 @@ class ResourceRequest:
 
 @dataclass(slots=True)
 class Reservation:
-    """The reservation of a job; `used` is what its processes held at the last reading."""
+    """The reservation of a job; `used` is what its processes held at the last reading.
+
+    `devices`: names of GPUs whose numbers are not known yet.
+    """
 
     request: ResourceRequest
     gpus: tuple[int, ...]
     used: ProcessMemory = NOTHING
+    devices: Collection[str] = ()
 
     def ram(self) -> float:
         """Return the reserved MiB of memory."""
@@ -177,6 +181,19 @@ class Ledger:
         """Reserve what `decide` has just admitted."""
         assert request.job_id not in self._reserved, f"{request.job_id} has a reservation"
         self._reserved[request.job_id] = Reservation(request, gpus)
+
+    def take_over(self, request: ResourceRequest, devices: Collection[str]) -> None:
+        """Reserve what a job has that runs already, with these GPUs, as `Admitted.devices`."""
+        self.release(request.job_id)  # of a queue of this process that has left it
+        self._reserved[request.job_id] = Reservation(request, (), devices=devices)
+
+    def find_devices(self, stats: MachineStats) -> None:
+        """Find the GPUs that jobs have which were taken over, now that the machine was read."""
+        numbers = {_device(number, gpu): number for number, gpu in enumerate(stats.gpus or ())}
+        for held in self._reserved.values():
+            if held.devices and numbers:
+                held.gpus = tuple(numbers[one] for one in held.devices if one in numbers)
+                held.devices = ()
 
     def release(self, job_id: str) -> bool:
         """Release the reservation of a job whose work has ended; False if it had none.
@@ -257,7 +274,7 @@ class Ledger:
         short = [name for name in NAMES if name in have and have[name] < need[name]]
         if not short and gpus is not None:
             known = stats.gpus or ()
-            return Admitted(gpus, devices=tuple(known[n].uuid or str(n) for n in gpus))
+            return Admitted(gpus, devices=tuple(_device(n, known[n]) for n in gpus))
         return self._blocked(request, have, short, idle, stats)
 
     def _free_ram(
@@ -378,6 +395,11 @@ class Ledger:
                 if plugin.key != request.plugin and amount >= 1:
                     found.append(Holder(plugin.name, name, math.floor(amount), idle=True))
         return sorted(found, key=lambda holder: -holder.amount)
+
+
+def _device(number: int, gpu: GpuStats) -> str:
+    """Name a GPU as CUDA does."""
+    return gpu.uuid or str(number)
 
 
 def impossible(need: Amounts, stats: MachineStats) -> Impossible | None:

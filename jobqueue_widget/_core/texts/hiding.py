@@ -90,7 +90,7 @@ class Secrets:
             value = replace(value, repr=self.hide(value.repr), reason=self.hide(value.reason))
         if failure is not None:
             failure = self._hide_in_failure(failure)
-        return Outcome(outcome.kind, value, failure, outcome.noticed)
+        return Outcome(outcome.kind, value, failure, outcome.noticed, took=outcome.took)
 
     def _hide_in_failure(self, failure: JobFailure) -> JobFailure:
         told = replace(

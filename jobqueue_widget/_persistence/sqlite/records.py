@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 import sqlite3
 import stat
 import time
@@ -12,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..._core.stored import Contents, StoredRequest, StoredState
+from ..._core.stored import Contents, Session, StoredRequest, StoredState
 from ..._runtime.storage.data_frame import data_frame
-from ...errors import JournalError
+from ...errors import JournalError, JournalInUseError
 from .alone import Alone, Found
 from .beside import check_files
 from .held import Shield
-from .lock import is_in_use
+from .lock import JournalLock, is_in_use
 from .places import mode_of, real_path
 from .reading import as_text, is_broken, read_contents
 
@@ -157,7 +158,7 @@ class ReadOnly:
         self._goes_on = False
         records = JournalRecords()
         for request, state in contents.jobs:
-            found = self.alone.look(request, state)
+            found = self.alone.look(request, state, gone)
             self._goes_on = self._goes_on or (found is not None and found.status == "running")
             records.append(_record(request, state, logs, results, contents, gone, found))
         return records
@@ -168,13 +169,35 @@ class ReadOnly:
         Raises:
             JournalError: a kernel has the journal, no such job runs, or it cannot be asked.
         """
-        if is_in_use(self.path):
-            raise JournalError("a kernel has this journal: cancel the job there")
-        jobs = read_contents(self._connection).jobs
-        named = [pair for pair in jobs if pair[0].id.startswith(name)]
-        if len(named) != 1:
-            raise JournalError(f"{len(named)} jobs have an id that begins with {name!r}")
-        return self.alone.cancel(*named[0], "cancelled without a kernel")
+        lock, now, reason = JournalLock(self.path), time.time(), "cancelled without a kernel"
+        title = "python -m jobqueue_widget --cancel"
+        try:  # so that no kernel takes it meanwhile, and follows what is ended here
+            lock.take(Session("", os.getpid(), platform.node(), title, now, now, None))
+        except JournalInUseError as error:
+            raise JournalError("a kernel has this journal: cancel the job there") from error
+        try:
+            jobs = read_contents(self._connection).jobs
+            lost = self.alone.lost(jobs)
+            named = {one.id: (one, state) for one, state in jobs if one.id.startswith(name)}
+            named_lost = [one for one in lost if one.startswith(name)]
+            if len({*named, *named_lost}) != 1:
+                count = len({*named, *named_lost})
+                raise JournalError(f"{count} jobs have an id that begins with {name!r}")
+            if named_lost:
+                return self.alone.end_lost(lost[named_lost[0]], reason)
+            ((request, state),) = named.values()
+            return self.alone.cancel(request, state, reason)
+        finally:
+            lock.release()
+
+    def lost(self) -> dict[str, int]:
+        """Return the processes of detached jobs that the journal does not have as running.
+
+        By the id of the job, as when an older copy of the journal was put back.
+        """
+        found = self.alone.lost(read_contents(self._connection).jobs)
+        processes = {job_id: attempt.process() for job_id, attempt in found.items()}
+        return {job_id: one.pid for job_id, one in processes.items() if one is not None}
 
     def _column(self, query: str, wanted: type[_Column]) -> dict[str, _Column]:
         rows = self._connection.execute(query)

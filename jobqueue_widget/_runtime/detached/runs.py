@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ..._core import events as ev
+from ...workers.detached.folders import Folders
 from ..engine_view import EngineView, do_all
 from ..runner import Run, RunsJobs
 
@@ -23,7 +24,7 @@ class Follows(RunsJobs, EngineView, Protocol):
 
     dispatcher: Dispatcher
     resources: QueueResources
-    left_behind: str
+    left_behind: bool
     runs: dict[str, Run]
     waiters: Waiters
     spans: Spans
@@ -41,7 +42,7 @@ def others(engine: EngineView) -> list[JobRecord]:
 
 def follow_all(engine: Follows) -> None:
     """Follow what runs and has no run here: since a restore, or since a stop. Owner loop."""
-    engine.left_behind = ""
+    engine.left_behind = False
     for job in list(engine.state.running.values()):
         if not goes_on(job) or job.id in engine.runs:
             continue
@@ -50,12 +51,18 @@ def follow_all(engine: Follows) -> None:
         if problem is not None:
             engine.logger.error("%s cannot be followed: %s", job.id, problem)
             continue
-        engine.resources.take_over(job)
+        engine.resources.take_over(job, devices_of(engine, job))
         run = Run(engine, job)
         with engine.lock.held:
             run.lane = engine.spans.begin()
             engine.runs[job.id] = run
         run.adopt(executor)
+
+
+def devices_of(engine: Follows, job: JobRecord) -> tuple[str, ...]:
+    """Return the GPUs that an earlier kernel has reserved for a job, as CUDA names them."""
+    folders = engine.context.detached
+    return folders.attempt(job.id, job.attempt).devices() if isinstance(folders, Folders) else ()
 
 
 async def end_all(engine: Follows) -> None:
@@ -73,14 +80,22 @@ def leave_all(engine: Follows) -> None:
         for run in runs:
             del engine.runs[run.job_id]
             engine.spans.end(run.job, run.lane, run.attempt, None, engine.now())
-        engine.left_behind = sentence(len(runs))
+        engine.left_behind = bool(runs)
     for run in runs:
         run.leave()
 
 
-def sentence(count: int) -> str:
-    """Tell the user of jobs that go on; "" if there are none."""
-    if not count:
-        return ""
-    who = "1 job goes" if count == 1 else f"{count} jobs go"
-    return f"{who} on without this kernel"
+def sentence(engine: EngineView) -> str:
+    """Say what becomes of jobs without this kernel: some go on, others wait; "" if there are none.
+
+    Under the lock. Of a queue with a journal.
+    """
+    count = sum(map(goes_on, engine.state.running.values()))
+    waiting = len(engine.state.order)
+    goes = "1 job goes" if count == 1 else f"{count:,} jobs go"
+    waits = "1 pending waits" if waiting == 1 else f"{waiting:,} pending wait"
+    told = (
+        f"{goes} on without this kernel" if count else "",
+        f"{waits} for the next kernel" if waiting else "",
+    )
+    return "; ".join(filter(None, told))

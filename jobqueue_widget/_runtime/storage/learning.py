@@ -91,12 +91,12 @@ class Learning:
 
     # -- learning ----------------------------------------------------------------------------------
 
-    def note_end(self, job: JobRecord, started_at: float | None) -> None:
+    def note_end(self, job: JobRecord, started_at: float | None, ended_at: float) -> None:
         """Note how an attempt ended and how long it took."""
         if job.status is CANCELLED or started_at is None:
             return
         key = self.key_of(job.spec)
-        seconds = self._engine.now() - started_at
+        seconds = ended_at - started_at
         with self._lock.held:
             kind = kind_of(job.spec)
             self._durations.note(kind, seconds)

@@ -9,18 +9,21 @@ job and of what takes frames, and the folder.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib.util
 import json
+import math
 import os
-import signal
 import sys
 import threading
 import time
 from typing import Any
 
 CHILD = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ALARM_SECONDS = 1.0  # after which a limit is kept by force if our own threads have not kept it
+LONGEST = 1e9  # seconds
+LOOK_SECONDS = 0.5  # between two looks at the size of the log
 FAREWELL_SECONDS = 10.0  # that exit handlers and finalizers have after the outcome is written
-LOOK_SECONDS = 30.0  # between two looks at a deadline, as clocks may be set
 
 
 def load_child() -> Any:
@@ -36,6 +39,7 @@ def load_child() -> Any:
 
 
 child = load_child()
+bounds = child.load("detached.bounds")
 folder = child.load("detached.folder")
 wire, child_pipes = child.wire, child.child_pipes
 
@@ -44,6 +48,8 @@ class Files(child_pipes.Pipes):  # type: ignore[misc, name-defined]
     """The files of the folder, in the place of pipes."""
 
     place: Any = None
+    bound = bounds.FRAMES_MORE  # size of the frames at which they are written anew
+    freed: float = 0  # bytes of the log; infinite where none can be
 
     def send(self, kind: bytes, number: int, parts: list[Any]) -> None:
         """Write one frame; of progress only the latest is kept."""
@@ -52,14 +58,31 @@ class Files(child_pipes.Pipes):  # type: ignore[misc, name-defined]
         else:
             super().send(kind, number, parts)
 
+    def let_go(self) -> None:
+        """Close them in a forked copy: what that reports is not the job's."""
+        super().let_go()
+        self.place.close()
+
     def put(self, whole: list[Any]) -> None:
         """Append a frame; one for which there is no room is lost, and no part of it is left."""
         size = os.fstat(self.frames).st_size
+        if size > self.bound:
+            with contextlib.suppress(OSError, ValueError, TypeError, wire.ProtocolError):
+                size = self.place.write_frames_anew(self.frames)
+            self.bound = size + bounds.FRAMES_MORE
         try:
             super().put(whole)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.frames, size)
+
+    def bound_log(self) -> None:
+        """Keep the newest part of what was printed."""
+        if self.freed < math.inf:
+            try:
+                self.freed = bounds.free_log(self._log, int(self.freed))
+            except (OSError, ImportError, AttributeError):
+                self.freed = math.inf
 
 
 class SealedEnd(child.ends.End):  # type: ignore[misc, name-defined]
@@ -82,6 +105,17 @@ class SealedEnd(child.ends.End):  # type: ignore[misc, name-defined]
                 self._pipes.place.tell({**meta, **left}, parts)
 
 
+class NotedBody(child.Body):  # type: ignore[misc, name-defined]
+    """The body of the job, in whose folder stands that it was asked to stop."""
+
+    place: Any = None
+
+    def ask(self, number: int) -> None:
+        """Note it, and ask."""
+        self.place.note_asked()
+        super().ask(number)
+
+
 class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
     """Runs one job, and ends."""
 
@@ -90,7 +124,8 @@ class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
     def __init__(self, path: str, control: int, jobs: int, frames: int) -> None:
         super().__init__(control, jobs, frames)
         key = bytes(self.pipes.read_exactly(jobs, folder.KEY_BYTES) or b"")
-        self.pipes.place = self.place = folder.Place(path, key)
+        self.body = NotedBody()
+        self.body.place = self.pipes.place = self.place = folder.Place(path, key)
         self.terms = json.loads(self.pipes.read_frame(jobs)[2])
         self.over = threading.Event()
 
@@ -121,36 +156,44 @@ class DetachedWorker(child.Worker):  # type: ignore[misc, name-defined]
 
     def run_body(self, context: Any, *rest: Any) -> None:
         """Run it, within its limits, which nobody else may be there to keep."""
-        limit = self.terms["timeout"]
-        until = None if limit is None else time.monotonic() + limit[0]
-        if until is not None or self.terms["deadline"] is not None:
-            args = (context.number, until, self.terms["deadline"])
-            threading.Thread(target=self.enforce, args=args, daemon=True).start()
-        if limit is not None and hasattr(signal, "setitimer"):  # ends what holds the interpreter
-            signal.setitimer(signal.ITIMER_REAL, limit[0] + self.terms["grace"] + 1.0)
+        timeout, deadline, limits = self.terms["timeout"], self.terms["deadline"], []
+        if timeout is not None:
+            limits.append((time.monotonic() + timeout[0], timeout[1:]))
+        if deadline is not None:
+            limits.append((deadline[0], deadline[1:]))
+        due, limit = min(limits, default=(math.inf, []))
+        watched = {"number": context.number, "due": due, "limit": limit}
+        threading.Thread(target=self.watch, kwargs=watched, daemon=True).start()
+        if limits:
+            self.set_alarm(due, limit)
         try:
             super().run_body(context, *rest)
         finally:
-            if limit is not None and hasattr(signal, "setitimer"):
-                signal.setitimer(signal.ITIMER_REAL, 0.0)
+            if limits:
+                faulthandler.cancel_dump_traceback_later()
             if self.end.is_known:
                 self.over.set()
 
-    def enforce(self, number: int, until: float | None, deadline: Any) -> None:
-        """Ask the job to stop when a limit is reached, then end it. A thread of its own."""
-        while True:
-            left = [] if until is None else [(until - time.monotonic(), self.terms["timeout"])]
-            if deadline is not None:
-                left.append((deadline[0] - time.time(), deadline))
-            seconds, limit = min(left, key=lambda pair: pair[0])
-            if seconds <= 0:
-                break
-            if self.over.wait(min(seconds, LOOK_SECONDS)):
+    def set_alarm(self, due: float, limit: list[str]) -> None:
+        """Have a job ended that lets none of our threads run, by one that needs no interpreter."""
+        seconds = max(0.0, due - time.monotonic()) + self.terms["grace"] + ALARM_SECONDS
+        with contextlib.suppress(OSError):  # no room for it: then nothing ends such a job
+            file = self.place.open_alarm(limit)
+            faulthandler.dump_traceback_later(min(seconds, LONGEST), exit=True, file=file)
+
+    def watch(self, number: int, due: float, limit: list[str]) -> None:
+        """Keep its log within bounds, and the job within its limit. A thread of its own."""
+        while (left := due - time.monotonic()) > 0:
+            if self.over.wait(min(left, LOOK_SECONDS)):
                 return
-        self.place.limit = (limit[1], limit[2])
+            self.pipes.bound_log()
+        self.place.limit = limit[0], limit[1]
         self.body.ask(number)
         if not self.over.wait(self.terms["grace"]):
-            self.place.tell(folder.limited({"kind": "error"}, self.place.limit), [])
+            end = folder.limited({"kind": "error"}, self.place.limit)
+            if self.returned is not None:  # in time: its value is what takes so long
+                end = wire.lost(self.returned, f"{limit[1]} before it was written")
+            self.place.tell(end, [])
             child_pipes.die_with_group()
 
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 MOST = 50  # outputs of one attempt of a job
@@ -48,6 +48,27 @@ class Account:
         for at in olds:
             self.kept[at] = (display_id, size, what)
         return True
+
+    def hear(self, told: Mapping[str, Any], body: bytes) -> None:
+        """Do what a job tells of its outputs."""
+        if "clear" in told:
+            self.clear(bool(told["clear"]))
+        elif body:
+            display_id, update = str(told.get("id") or "")[:200], bool(told.get("update"))
+            self.take(display_id, len(body), body, update)
+        else:
+            lost = told.get("lost")
+            self.lost += lost if type(lost) is int and lost > 0 else 1
+
+    def words(self) -> Iterator[tuple[Bundle, bytes]]:
+        """Tell all that was heard, for one who may have heard some of it before."""
+        yield {"clear": False}, b""
+        for display_id, _, body in self.kept:
+            yield {"id": display_id, "update": False}, body
+        if self.lost:
+            yield {"lost": self.lost}, b""
+        if self._clears:
+            yield {"clear": True}, b""
 
     def clear(self, wait: bool = False) -> None:
         """Forget all of them, now or with the next one."""

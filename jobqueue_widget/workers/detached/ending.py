@@ -40,12 +40,27 @@ def end(attempt: Attempt, reason: str) -> str | None:
         signal_group(process.pid, signal.SIGCONT)
         if not _is_over(process, TERM_GRACE):
             signal_group(process.pid, signal.SIGKILL)
+    if not _sweep(attempt, process, known):
+        return f"process {process.pid}, or one that it started, is still there"
+    return how
+
+
+def kill(attempt: Attempt) -> bool:
+    """End a job by force, and remove its folder. Blocks. False: there is no process, or still."""
+    process = attempt.process()
+    if process is None or not _sweep(attempt, process, descendants_of(process.pid)):
+        return False
+    attempt.drop()
+    return True
+
+
+def _sweep(attempt: Attempt, process: psutil.Process, known: list[psutil.Process]) -> bool:
     until = time.monotonic() + KILL_PATIENCE
     while clean_up_processes(process.pid, attempt.id, known) or is_alive(process):
         if time.monotonic() > until:
-            return f"process {process.pid}, or one that it started, is still there"
+            return False
         time.sleep(SWEEP_INTERVAL)
-    return how
+    return True
 
 
 def _is_over(process: psutil.Process, seconds: float) -> bool:

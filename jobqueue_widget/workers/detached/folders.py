@@ -8,18 +8,21 @@ attempt's processes are found, follow from the user's own key, so that a folder 
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from ..._core.jobs import JobFailure
 from ...child import wire
 from ...child.detached import folder as protocol
 from ...child.guardian import WORKER, carriers
@@ -28,6 +31,9 @@ from ..cleanup import ID_VARIABLE, is_alive
 NAME = re.compile(r"([0-9a-z]{1,40}(?:-[0-9a-z]{1,20}){1,4})\.([1-9][0-9]{0,8})")  # job id, attempt
 MOST_JSON = 1 << 20  # bytes of a claim, a report or a request that are read
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+GONE = "its process is gone, without a word"
+REBOOTED = f"{GONE}: this machine was started again meanwhile"
 
 Seal = Callable[..., bytes | None]
 
@@ -107,24 +113,72 @@ class Attempt:
         return found if is_ours else {}
 
     def process(self) -> psutil.Process | None:
-        """Find the living process of the attempt, which alone was given its id."""
-        claimed = self.told(protocol.CLAIM).get("pid")
-        if type(claimed) is int:
-            return self._if_ours(claimed) if claimed > 1 else None
-        pids = carriers({WORKER + self.id.encode()})  # it has just begun, or its folder is gone
-        found_ones = filter(None, map(self._if_ours, sorted(pids)))
-        return next((one for one in found_ones if _leads(one.pid)), None)
+        """Find the living process of the attempt: as it has claimed with the key, else by its id.
+
+        A claim is not there yet when it has just begun, and no longer when its folder is gone.
+        """
+        claim = self.told(protocol.CLAIM)
+        pid, birth = claim.get("pid"), claim.get("birth")
+        proof = str(claim.get("seal")).encode()
+        if birth is None or not hmac.compare_digest(
+            proof, protocol.claim_seal(self.key, pid, birth).encode()
+        ):
+            found = filter(None, map(self._if_ours, carriers({WORKER + self.id.encode()})))
+            return min(found, key=psutil.Process.create_time, default=None)
+        try:
+            process = psutil.Process(pid)
+            is_the_one = is_alive(process) and protocol.birth_of(process.pid) == tuple(birth)
+            return process if is_the_one else None
+        except psutil.Error:
+            return None
+
+    def has(self, name: str) -> bool:
+        """True if there is a file of this name."""
+        return os.path.lexists(self.folder / name)
+
+    def gone(self) -> JobFailure:
+        """Say that its process is not there and has told nothing."""
+        return JobFailure("WorkerDied", REBOOTED if self.is_of_another_boot() else GONE)
 
     def is_of_another_boot(self) -> bool:
         """True if the machine was started again since the attempt was claimed."""
         claimed, now = self.told(protocol.CLAIM).get("birth"), protocol.birth_of(os.getpid())
         return isinstance(claimed, list) and now is not None and claimed[:1] != [now[0]]
 
+    def devices(self) -> tuple[str, ...]:
+        """Return the GPUs that its kernel has reserved for it, as CUDA names them."""
+        told = self.told(protocol.CLAIM).get("devices")
+        return tuple(map(str, told)) if isinstance(told, list) else ()
+
+    # -- its times, which no setting of a clock changes ------------------------------------------
+
+    def age(self) -> float | None:
+        """Return for how many seconds its process has been there, or would have been."""
+        birth = self.told(protocol.CLAIM).get("birth")
+        return protocol.age_of(birth) if isinstance(birth, list) else None
+
+    def deadline_left(self) -> float | None:
+        """Return the seconds until the deadline that its process keeps, if it has one."""
+        told = self.told(protocol.CLAIM).get("deadline")
+        if self.age() is None or not isinstance(told, list) or not _is_number(told[:1]):
+            return None
+        return float(told[0]) - time.monotonic()
+
+    def took(self, end: dict[str, Any]) -> float | None:
+        """Return the seconds from its start to its end, as that says or the last sign of life."""
+        if _is_number([end.get("took")]):
+            return float(end["took"])
+        begun, *signs = map(self.changed_at, (protocol.CLAIM, *protocol.SIGNS))
+        known = [one for one in signs if one is not None]
+        return None if begun is None or not known else max(0.0, max(known) - begun)
+
     def _if_ours(self, pid: int) -> psutil.Process | None:
+        """Return the process if it was started for the attempt, not by its job."""
         try:
             process = psutil.Process(pid)
-            ours = process.environ().get(ID_VARIABLE) == self.id
-            return process if ours and is_alive(process) else None
+            has_id = process.environ().get(ID_VARIABLE) == self.id
+            is_first = process.cmdline()[-1:] == [str(self.folder)] and os.getsid(pid) == pid
+            return process if has_id and is_first and is_alive(process) else None
         except (psutil.Error, OSError):
             return None
 
@@ -143,6 +197,17 @@ class Attempt:
         except (OSError, ValueError, MemoryError, wire.ProtocolError) as error:
             return _unread(str(error))
 
+    def alarm(self) -> JobFailure | None:
+        """Return how its limit has ended what held its interpreter; None if that did not happen."""
+        line, _, where = self.read(protocol.ALARM).partition(b"\n")
+        try:
+            name, text = json.loads(line)
+        except (ValueError, TypeError, RecursionError):
+            return None
+        if not where or not isinstance(name, str) or not isinstance(text, str):
+            return None
+        return JobFailure(name, text, where.decode("utf-8", "backslashreplace"))
+
     def ask_to_stop(self, reason: str) -> None:
         """Note for the next kernel that somebody wants it to stop.
 
@@ -150,7 +215,7 @@ class Attempt:
             OSError: the folder cannot be written.
         """
         told = {"version": protocol.VERSION, "reason": reason}
-        protocol.put(str(self.folder), protocol.STOP, json.dumps(told).encode())
+        protocol.put(str(self.folder), protocol.STOP, [json.dumps(told).encode()])
 
     def say(self, frame: bytes) -> bool:
         """Write a small frame to its process; False if that does not listen."""
@@ -166,17 +231,13 @@ class Attempt:
             os.close(fd)
 
 
+def _is_number(told: list[Any]) -> bool:
+    return bool(told) and type(told[0]) in (int, float) and 0 <= told[0] < 1e12
+
+
 def _unread(why: str) -> tuple[dict[str, Any], list[memoryview]]:
     text = f"it has ended, and how cannot be believed: {why}"
     return {"kind": "error", "type": "Unreadable", "message": text, "traceback": ""}, []
-
-
-def _leads(pid: int) -> bool:
-    """True for the first process of a session: those that a job starts carry its id, too."""
-    try:
-        return os.getsid(pid) == pid
-    except OSError:
-        return False
 
 
 def check_private(folder: Path) -> None:
@@ -225,10 +286,22 @@ class Folders:
             if found := NAME.fullmatch(name):
                 yield found[1], int(found[2])
 
+    def lost(self, known: Collection[tuple[str, int]]) -> Iterator[tuple[str, Attempt]]:
+        """List the attempts that run and are none of the known ones, each with its job's id."""
+        for job_id, number in self.listed():
+            if (job_id, number) not in known:
+                attempt = self.attempt(job_id, number)
+                if attempt.process() is not None:
+                    yield job_id, attempt
+
     def drop(self, job_id: str) -> None:
         """Remove what is left of a job whose end is written in the journal."""
         for listed, number in self.listed():
             if listed == job_id:
                 self.attempt(job_id, number).drop()
+        self.drop_if_empty()
+
+    def drop_if_empty(self) -> None:
+        """Remove the folder of all attempts if there is none."""
         with contextlib.suppress(OSError):
-            self.root.rmdir()  # if it was the last one
+            self.root.rmdir()

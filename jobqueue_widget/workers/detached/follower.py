@@ -19,6 +19,7 @@ import psutil
 from ..._core.jobs import JobFailure
 from ...child import wire
 from ...child.detached import folder as protocol
+from ...child.detached.bounds import first_kept
 from ...child.guardian import WORKER, carriers
 from ...protocols import IoThread
 from ..cleanup import (
@@ -43,9 +44,6 @@ RUN_VARIABLE = "JOBQUEUE_DETACHED_RUN"
 LOOK_SECONDS = 0.2
 TOLD = frozenset({wire.READY, wire.METRICS, wire.MORE, wire.RETURNED, wire.DISPLAY, wire.ANSWER})
 """The frames that are believed: how it ended is read where it is sealed."""
-LONGEST_LOG = 32 << 20  # bytes of an earlier log that are read again
-GONE = "its process is gone, without a word"
-REBOOTED = f"{GONE}: this machine was started again meanwhile"
 NOT_BEGUN = "its kernel ended before it had begun"
 
 
@@ -62,8 +60,12 @@ class Follower(PipedWorker):
         self._pidfd = -1
         self._report = b""
         self._log_tail = b""
+        self._log_at = 0  # byte to be read next
+        self._log_waits = False  # there is more than was read at once
         self._why = ""
         self._ending = False
+        self._is_child = False  # of this process, which has to wait for it
+        self.ended_unseen = False  # it had ended when it was looked for
 
     @property
     def pid(self) -> int:
@@ -109,7 +111,7 @@ class Follower(PipedWorker):
                 pass_fds=(control, jobs, frames),
                 start_new_session=True,
             )
-        _STARTED.add(process.pid)
+        self._is_child = True
         process.returncode = 0  # it may outlive us: nobody waits for it but `_exit_code`
         with contextlib.suppress(psutil.NoSuchProcess):
             self._process = psutil.Process(process.pid)
@@ -117,17 +119,18 @@ class Follower(PipedWorker):
 
     def find(self) -> None:
         """Find the process again, or what it has left."""
-        for pid in tuple(_STARTED):  # which a queue of this process has left, and have ended
-            _waited_for(pid)
+        for pid in tuple(_LEFT):  # and have ended, perhaps
+            if _waited_for(pid) is not None:
+                _LEFT.discard(pid)
         self._process = self.attempt.process()
+        self._is_child = self.pid in _LEFT
+        _LEFT.discard(self.pid)
+        self.ended_unseen = self._process is None
         self._follow()
 
     def _follow(self) -> None:
         frames, self._log_fd = self.attempt.open(protocol.FRAMES), self.attempt.open(protocol.LOG)
         self._reader = None if frames < 0 else FrameReader(frames, TOLD)
-        if self._log_fd >= 0 and os.fstat(self._log_fd).st_size > LONGEST_LOG:
-            os.lseek(self._log_fd, -LONGEST_LOG, os.SEEK_END)
-            self._tell_log(b"[... the beginning is left out ...]\n")
         if self._process is not None:
             try:
                 self._pidfd = os.pidfd_open(self._process.pid)
@@ -145,6 +148,8 @@ class Follower(PipedWorker):
 
     def _let_go(self) -> None:
         self.gone = True
+        if self._is_child:
+            _LEFT.add(self.pid)
         self._close_ends()
         self._forget_questions()
 
@@ -157,7 +162,7 @@ class Follower(PipedWorker):
         if self._process is None or (self._pidfd < 0 and not is_alive(self._process)):
             self._on_exit()
         else:
-            self._io.call_later(LOOK_SECONDS, self._look)
+            self._io.call_later(0.0 if self._log_waits else LOOK_SECONDS, self._look)
 
     def _read_all(self, read_log: Callable[[], object]) -> None:
         """Read what has come; a disk that fails keeps nobody from seeing the end."""
@@ -182,21 +187,49 @@ class Follower(PipedWorker):
             return
         try:
             reader.read(self._gather)
+            reader.rewind()
         except wire.ProtocolError as error:
             self._break(str(error))
+        else:
+            self._read_those_written_anew(reader)
+
+    def _read_those_written_anew(self, reader: FrameReader) -> None:
+        """Read what took the place of the frames so far: all is told there once more."""
+        frames = self.attempt.open(protocol.FRAMES)
+        if frames < 0 or os.path.sameopenfile(frames, reader.fd):
+            if frames >= 0:
+                os.close(frames)
+            return
+        os.close(reader.fd)
+        self._pieces.clear()
+        self._reader = FrameReader(frames, TOLD)
+        if self._task is not None:
+            self._task.on_metrics({}, anew=True)
+        self._read_frames()
 
     def _read_log(self) -> None:
-        self._read_some_log()
+        self._log_waits = self._read_some_log()
 
     def _read_some_log(self) -> bool:
         """Read what has come; True if there may be more."""
         for _ in range(LOG_READS):
-            data = os.read(self._log_fd, READ_SIZE) if self._log_fd >= 0 else b""
+            data = self._next_of_log() if self._log_fd >= 0 else b""
             if not data:
                 return False
             self._keep_log(data)
             self._tell_log(data)
         return True
+
+    def _next_of_log(self) -> bytes:
+        """Read on, and say how much was freed that is not read."""
+        while True:
+            data = os.pread(self._log_fd, READ_SIZE, self._log_at)
+            kept = first_kept(self._log_fd, self._log_at) if data else self._log_at
+            if kept == self._log_at:  # also as it was read, as only beginnings are freed
+                self._log_at += len(data)
+                return data
+            self._tell_log(b"\n[... %d bytes were dropped here ...]\n" % (kept - self._log_at))
+            self._log_at = kept
 
     def _drain_log(self) -> None:
         while self._read_some_log():
@@ -298,14 +331,14 @@ class Follower(PipedWorker):
         code = self._exit_code()
         withdrawn = self.attempt.withdraw()
         if code is None:
-            gone = REBOOTED if self.attempt.is_of_another_boot() else GONE
-            return JobFailure("WorkerDied", NOT_BEGUN if withdrawn else gone), withdrawn
+            gone = self.attempt.gone()
+            return JobFailure("WorkerDied", NOT_BEGUN) if withdrawn else gone, withdrawn
         failure = death_of(code, self._why, self.was_ready, self._log_tail)
         return failure, withdrawn and (code < 0 or code == TRY_LATER)
 
     def _exit_code(self) -> int | None:
         """Return how it exited, if it is our child."""
-        return _waited_for(self.pid) if self.pid in _STARTED else None
+        return _waited_for(self.pid) if self._is_child else None
 
     def _close_pidfd(self) -> None:
         if self._pidfd >= 0:
@@ -326,20 +359,16 @@ def _nobody(worker: object) -> None:
     """Tell nobody: there is no pool that such a process could go back to."""
 
 
-_STARTED: set[int] = set()  # processes that this one has started and not waited for
+_LEFT: set[int] = set()  # children of this process that no queue of it follows any more
 
 
 def _waited_for(pid: int) -> int | None:
-    """Return how our child exited, once; None if it still runs."""
+    """Return how our child exited, once; None if it still runs, or somebody has waited for it."""
     try:
         ended, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # somebody else has waited for it, or we were forked
-        _STARTED.discard(pid)
+    except ChildProcessError:
         return None
-    if not ended:
-        return None
-    _STARTED.discard(pid)
-    return os.waitstatus_to_exitcode(status)
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def _nameless(folder: Path) -> int:

@@ -37,7 +37,8 @@ export class Banner {
     const page = context.page();
     const heard = store.heardAt;
     const at = clock(summary.t || page);
-    if (rpc.gone) return [["gone", `Kernel gone ${at} — last known state`]];
+    const alone = summary.alone === "" ? "" : `. ${summary.alone}`;
+    if (rpc.gone) return [["gone", `Kernel gone ${at} — last known state${alone}`]];
     if (context.unheard !== null && page - context.unheard > UNHEARD_AFTER) {
       told.push(["busy", `No answer since ${at}: ${SILENCE}`]);
     } else if (rpc.late) {

@@ -129,7 +129,7 @@ export class Kernel {
       proto: 1, epoch: this.epoch, seq: this.seq, rev: this.rev, t: Date.now() / 1000, name: this.name,
       phase: this.phase, paused: this.paused, counts,
       cleared: undoable ? { count: this.hidden.length, until: this.undoUntil } : null, lag: 0, beat: 1, max_running: 1,
-      cancel_timeout: 5, note: "", listed: this.listed(),
+      cancel_timeout: 5, note: "", alone: "", listed: this.listed(),
     };
     const rows = (list: Row[], most: number): Plain[] =>
       list.slice(0, most).map((row) => ({ ...row }));

@@ -64,13 +64,7 @@ class KeptOutputs:
         with self._lock:
             if attempt != self._attempt:
                 self._attempt, self._account, self._load = attempt, Account(), None
-            if "clear" in told:
-                self._account.clear(bool(told["clear"]))
-            elif body:
-                display_id, update = str(told.get("id") or "")[:200], bool(told.get("update"))
-                self._account.take(display_id, len(body), body, update)
-            else:
-                self._account.lost += 1
+            self._account.hear(told, body)
             self.revision += 1
 
     def read(self) -> list[JobOutput]:
