@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from ._api import rows
 from ._api.callers.decorated import Decorating
 from ._api.callers.futures import QueueExecutor
+from ._api.callers.targets import MISSING, target_of
 from ._api.callers.with_joblib import offer
 from ._api.control import Control, OptionsView, Scope
 from ._api.displayed import Displayed
@@ -30,7 +31,7 @@ from ._api.options import (
 )
 from ._api.reference_names import ReferenceNames
 from ._api.rerun_warning import warn_if_replaced
-from ._api.submission import MISSING, Submission, target_of
+from ._api.submission import Submission
 from ._api.sweeps.collected import Collected
 from ._api.sweeps.labels import taken_label
 from ._api.unawaited import to_be_awaited

@@ -35,10 +35,11 @@ from ..job import Job
 from .callers.changes import with_changes
 from .callers.futures import JobFuture
 from .callers.stack import stack_of
+from .callers.targets import MISSING, target_of
 from .options import check_callback, check_priority, check_text, seconds_or_none
 from .outlook import outlook
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
-from .submission import MISSING, Submission, target_of
+from .submission import Submission
 from .sweeps.acts import Acts, told_text
 from .sweeps.arrivals import countdown, within
 from .sweeps.drawing import Drawing

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from jobqueue_widget._api.submission import classify
+from jobqueue_widget._api.callers.targets import classify
 from jobqueue_widget._core.jobs import Outcome
 from jobqueue_widget._core.spec import JobSpec
 from jobqueue_widget._runtime.storage.told.metrics import KeptMetrics

@@ -16,7 +16,7 @@ from ...workers.definitions import StandIn
 from ...workers.packing import is_found_by_name
 from ..control import OptionsView
 from ..options import PARAMETERS, spelling
-from ..submission import classify
+from .targets import classify
 from .with_joblib import JoblibBackends
 
 Given = ParamSpec("Given")

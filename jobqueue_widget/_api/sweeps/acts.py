@@ -21,10 +21,11 @@ from ..._threads.kernel import can_nest, run_nested
 from ...child.job_context import current_job
 from ...errors import JobQueueError, QueueClosedError, WaitTimeoutError
 from ...job import Job
+from ..callers.targets import classify
 from ..display_hook import hearing
 from ..options import check_choice, check_text, seconds_or_none
 from ..outlook import outlook
-from ..submission import Submission, classify
+from ..submission import Submission
 from .arrivals import Arrivals, countdown, within
 from .drawing import Drawing, Made, noted
 from .group import JobGroup
