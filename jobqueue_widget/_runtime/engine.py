@@ -24,8 +24,7 @@ from .._threads.attempts import Threads
 from .._threads.bridge import give_up
 from .._threads.interrupts import UNINTERRUPTED, uninterrupted
 from .._threads.locks import Lock
-from .._threads.supervisor import Supervisor
-from .._threads.threadless import HAS_THREADS, LoopIo
+from .._threads.threadless import NewIo
 from .._threads.timers import CallLater, Timers
 from .alive import KeepAlive
 from .detached import runs as detached
@@ -72,8 +71,7 @@ class Engine:
         self.state = QueueState(settings.max_history, settings.keep_ended)
         self.title = f"jobqueue-{settings.name or self.run_id}"
         self.life = Lifecycle(self)
-        io = Supervisor if HAS_THREADS else LoopIo
-        self.io = io(f"{self.title}-io", self.life.post_turn, self.lock.inner())
+        self.io = NewIo(f"{self.title}-io", self.life.post_turn, self.lock.inner())
         self.call_later = call_later or self.io.call_later
         self.now = clock.wall
         self.monotonic = clock.monotonic
@@ -221,8 +219,7 @@ class Engine:
             started_at = run.job.started_at
             outside = self.apply_inside(ev.Ended(run.job, run.attempt, outcome, idle))
             begun = None if outcome.kind == "unstarted" else started_at
-            ended_at = run.job.completed_at if run.job.status.ended else None
-            now = self.state.now if ended_at is None else ended_at
+            now = (run.job.completed_at if run.job.status.ended else None) or self.state.now
             self.spans.end(run.job, run.lane, run.attempt, begun, now)
         self.learning.note_end(run.job, started_at, now)
         self.keeper.note_end(run.job, outcome)

@@ -143,3 +143,4 @@ class LoopThread(threading.Thread):
 
 
 Thread: type[threading.Thread] = threading.Thread if HAS_THREADS else LoopThread
+NewIo: type[Supervisor] = Supervisor if HAS_THREADS else LoopIo
