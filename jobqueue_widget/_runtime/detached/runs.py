@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ..._core import events as ev
-from ...workers.detached.folders import Folders
 from ..engine_view import EngineView, do_all
 from ..runner import Run, RunsJobs
 
@@ -61,6 +60,8 @@ def follow_all(engine: Follows) -> None:
 
 def devices_of(engine: Follows, job: JobRecord) -> tuple[str, ...]:
     """Return the GPUs that an earlier kernel has reserved for a job, as CUDA names them."""
+    from ...workers.detached.folders import Folders  # where there are processes
+
     folders = engine.context.detached
     return folders.attempt(job.id, job.attempt).devices() if isinstance(folders, Folders) else ()
 
