@@ -33,6 +33,7 @@ from ..environment import missing_folder
 from ..piped import LOG_READS, PipedWorker
 from ..pipes import READ_SIZE, FrameReader
 from ..process import KILL_PATIENCE, SWEEP_INTERVAL, TERM_GRACE, TRY_LATER
+from ..system.posix import PipeEnd
 from ..task import Task
 from .folders import Attempt
 
@@ -59,7 +60,7 @@ class Follower(PipedWorker):
         self._task = task
         self._process: psutil.Process | None = None
         self._known: list[psutil.Process] = []
-        self._pidfd = -1
+        self._pidfd = self._log_fd = -1
         self._report = b""
         self._log_tail = b""
         self._why = ""
@@ -124,7 +125,7 @@ class Follower(PipedWorker):
 
     def _follow(self) -> None:
         frames, self._log_fd = self.attempt.open(protocol.FRAMES), self.attempt.open(protocol.LOG)
-        self._reader = None if frames < 0 else FrameReader(frames, TOLD)
+        self._reader = None if frames < 0 else FrameReader(PipeEnd(frames), TOLD)
         if self._log_fd >= 0 and os.fstat(self._log_fd).st_size > LONGEST_LOG:
             os.lseek(self._log_fd, -LONGEST_LOG, os.SEEK_END)
             self._tell_log(b"[... the beginning is left out ...]\n")
