@@ -230,7 +230,7 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
     "own-manager": own,
 }
 
-ON_WINDOWS = ("coroutine", "thread", "process", "thread-pool", "fake-host")
+ON_WINDOWS = ("coroutine", "thread", "process", "thread-pool", "fake-host", "own-manager")
 """Those that run in Wine, where `multiprocessing` hangs, with what `.ci/make-wine` installs."""
 
 
