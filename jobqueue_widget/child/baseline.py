@@ -77,15 +77,10 @@ class Baseline:
         self.hooks = sys.excepthook, sys.displayhook, sys.unraisablehook, sys.breakpointhook
         self.filters = list(warnings.filters)
         self.showwarning = warnings.showwarning
-        self.in_job = processes_in_job()
 
     def has_its_streams(self) -> bool:
         """True unless a job has others, whose `flush` is its own."""
         return (sys.stdin, sys.stdout, sys.stderr) == self.streams
-
-    def has_children(self) -> bool:
-        """True if a process still runs that was started since."""
-        return has_children() or processes_in_job() > self.in_job
 
     def restore(self) -> bool:
         """Restore the state; False if a limit, niceness or removed modules cannot be restored.
@@ -343,7 +338,7 @@ def set_clock() -> None:
 
 
 def has_children() -> bool:
-    """True if this process has a child that runs (not on Windows); zombies are reaped."""
+    """True if a process of the job still runs, which Windows tells the kernel; reaps zombies."""
     if not hasattr(os, "waitid"):
         return False
     try:
@@ -354,16 +349,6 @@ def has_children() -> bool:
     except OSError:
         return False
     return True
-
-
-def processes_in_job() -> int:
-    """Return how many processes are in the Job Object of this one (Windows); 0 elsewhere."""
-    if sys.platform == "win32":
-        accounting = (ctypes.c_uint32 * 12)()  # JOBOBJECT_BASIC_ACCOUNTING_INFORMATION
-        query = ctypes.WinDLL("kernel32").QueryInformationJobObject
-        query(None, 1, accounting, ctypes.sizeof(accounting), None)
-        return accounting[10]
-    return 0
 
 
 def holds_gpu() -> bool:

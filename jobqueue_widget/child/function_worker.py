@@ -369,7 +369,7 @@ class Worker:
         if left:
             meta["threads"] = len(left)
         meta.update(self.told_of_an_import())
-        if self.base.has_children():
+        if state.has_children():
             meta["processes"] = True
         may_hold = {"torch", "cupy", "jax"} & sys.modules.keys()
         if may_hold and not keeping.OF_PROCESS.values:  # else it is what it was told to keep

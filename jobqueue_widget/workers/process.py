@@ -117,6 +117,10 @@ class WorkerProcess(PipedWorker):
         self._watch_exit()
         self._later(START_PATIENCE, self._check_started)
 
+    def _become_ready(self) -> None:
+        self._child.note_ready()
+        super()._become_ready()
+
     def _on_ready(self) -> None:
         if self._then_ready is not None:
             self._then_ready(self)
@@ -166,6 +170,8 @@ class WorkerProcess(PipedWorker):
         code, self.code = self.code, None
         if meta.get("kept") and code is not None:
             self.kept.add(code.digest)
+        if self._child.has_started_some():
+            meta = {**meta, "processes": True}
         super()._end_task(task, meta, parts)
 
     def _break(self, what: str) -> None:

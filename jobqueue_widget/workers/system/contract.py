@@ -107,6 +107,12 @@ class Child(Protocol):
             OSError: nobody listens.
         """
 
+    def note_ready(self) -> None:
+        """Note that all that is there now is the worker itself."""
+
+    def has_started_some(self) -> bool:
+        """True if something else runs by now, where a worker cannot tell that by itself."""
+
     def look(self) -> None:
         """Note what it has started by now, as that may leave its group. Any thread."""
 

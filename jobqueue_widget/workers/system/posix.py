@@ -142,6 +142,13 @@ class PosixChild:
         """Write it at once."""
         os.write(self._control, data)
 
+    def note_ready(self) -> None:
+        """Do nothing: the worker knows its children."""
+
+    def has_started_some(self) -> bool:
+        """Leave it to the worker."""
+        return False
+
     def look(self) -> None:
         """Note its descendants, also those that leave the group."""
         self._known += descendants_of(self._group)

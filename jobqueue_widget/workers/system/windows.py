@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from ..cleanup import ID_VARIABLE
+from ..guard import GUARD
 
 assert sys.platform == "win32"
 import _overlapped  # noqa: E402
@@ -166,6 +167,7 @@ class WindowsChild:
         self._ends: list[WindowsReadEnd | WindowsWriteEnd] = []
         self._control: WindowsWriteEnd | None = None
         self._job: JobObject | None = None
+        self._own = 1  # processes of it that are the worker itself
 
     def start(self, command: Sequence[str], environ: Mapping[str, str], cwd: str | None) -> None:
         """Start it suspended, put it into its Job Object, and let it run."""
@@ -222,6 +224,7 @@ class WindowsChild:
         try:
             self._job.add(self._handle)
             psutil.Process(self.process.pid).resume()
+            GUARD.add(self.process.pid, self._id)  # which removes our folders
         except BaseException:
             self.process.kill()  # it may not be in its job
             raise
@@ -243,6 +246,15 @@ class WindowsChild:
         """Write it at once."""
         if self._control is not None:
             self._control.say(data)
+
+    def note_ready(self) -> None:
+        """Count them: of a virtual environment there are two."""
+        if self._job is not None:
+            self._own = self._job.count()
+
+    def has_started_some(self) -> bool:
+        """Count again."""
+        return self._job is not None and self._job.count() > self._own
 
     def look(self) -> None:
         """Do nothing: nothing leaves the job."""
@@ -274,6 +286,8 @@ class WindowsChild:
 
     def let_go(self) -> None:
         """Close the job."""
+        if self.process is not None:
+            GUARD.remove(self.process.pid)
         job, self._job = self._job, None
         if job is not None:
             job.close()
