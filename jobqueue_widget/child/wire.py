@@ -261,8 +261,7 @@ def failure_meta(
     """Describe an error for END; one of class `stop` answers a request to stop."""
     name, message, text = describe(error, hidden)
     kind = "cancelled" if isinstance(error, stop) else "error"
-    told = {"kind": kind, "type": name, "message": message, "traceback": text}
-    return {**told, **nature_of(error)}
+    return {"kind": kind, "type": name, "message": message, "traceback": text} | nature_of(error)
 
 
 _ALL_HAVE = (Exception, BaseException, object)

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from jobqueue_widget import JobQueue
+from jobqueue_widget._core.jobs import NotKept
 from jobqueue_widget.errors import InvalidOptionError
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
@@ -210,12 +211,14 @@ async def test_a_journal_keeps_all_that_was_told_when_its_kernel_is_killed(
             kernel.wait()
             kernel.stdout.close()
         queue = await JobQueue(journal=journal).start()
-        for job in queue.jobs("completed"):
-            number = int(job.label)
-            size = 2_000_000 if number % 5 == 0 else 500
-            assert digest(job.result) == digest(made(size, number))
-            completed += 1
+        found = {int(job.label or 0): job.result for job in queue.jobs("completed")}
         await queue.stop()
+        for number, value in found.items():
+            if number == max(found) and isinstance(value, NotKept):
+                continue  # it came too late to be written, and says so
+            size = 2_000_000 if number % 5 == 0 else 500
+            assert value == made(size, number), number
+        completed += len(found)
     assert completed >= rounds
 
 
