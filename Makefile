@@ -24,7 +24,7 @@ SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 export PYTHON
 
-.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser docs try-it test-long release-check bench lock clean
+.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser docs try-it test-long test-windows release-check bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ test-long: browser $(VENV)/.installed ## the tests that take minutes, with a new
 	@$(PYTHON_IN_VENV) -m pytest -m long -o timeout=1800 -o faulthandler_timeout=3600 \
 	  --hypothesis-profile=long --hypothesis-seed=$(SEED) --seed=$(SEED)
 
+# Not part of `make test`: it asks for Wine, and takes minutes. `LONG=1` kills 50 times each.
+test-windows: build/wine/.installed ## what runs on Windows, in Wine, with the Python for Windows
+	@.ci/test-windows
+
 release-check: ## what a release is made of, installed and tried in empty environments of each Python
 	@.ci/release-check build/release
 
@@ -110,6 +114,9 @@ $(CAPABILITIES)/.installed: .ci/make-capabilities .ci/ecosystem/conda $(wildcard
 
 $(LITE)/.installed: $(VENV)/.installed .ci/make-lite $(wildcard .ci/lite/*)
 	@.ci/make-lite $(LITE) $(PYTHON_IN_VENV)
+
+build/wine/.installed: .ci/make-wine .ci/requirements-of pyproject.toml
+	@.ci/make-wine build/wine
 
 $(VENV)/.lab-installed: $(VENV)/.installed
 	@.ci/make-env $(VENV) lab

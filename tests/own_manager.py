@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +26,8 @@ OWN_CLASSES = {
 def own_manifest(name: str, class_name: str, **more: Any) -> dict[str, Any]:
     """Of a plugin for tests; its module is found beside it, and the tests' own package."""
     module = "toolbox" if name in OWN_CLASSES else "workload"
-    path = {"PYTHONPATH": f"{PLUGINS}:{ROOT}"}
+    here = os.environ.get("PYTHONPATH", "") if sys.platform == "win32" else ""
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGINS), str(ROOT), here]))}
     own: dict[str, Any] = {"module": module, "env_vars": path}
     if name == "plain":
         own["config_schema"] = None

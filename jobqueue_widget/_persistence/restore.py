@@ -89,7 +89,8 @@ def attach(engine: Engine, submission: Submission, journal: Journal, on_restore:
         engine.recorder = recorder
         if isinstance(journal, SqliteJournal):
             folders = Folders(sibling(journal.path, DETACHED), signer.seal)
-            engine.context.detached = signer.why_not or folders
+            if sys.platform != "win32":  # it says why not
+                engine.context.detached = signer.why_not or folders
             recorder.folders = folders
             file = LearnedFile(journal.path)
             engine.learning.keep(signer.seal(b"learned"), file.load(), file.save)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from .engine_view import LifeView
     from .storage.spool import Spool
 
+ON_WINDOWS = (
+    "on Windows a job ends with its kernel; leave it out, and give idempotent=True and retries to "
+    "a job of a journal, which the next kernel then runs again"
+)
 NO_JOURNAL = 'it needs a journal, where the next kernel finds it: JobQueue(journal="runs.db")'
 
 
@@ -39,7 +44,8 @@ class QueueContext:
         self.max_result_bytes = settings.max_result_bytes
         self.env = settings.env
         self.recycle_after = settings.recycle_after
-        self.detached: object = NO_JOURNAL  # else what `workers.detached` keeps their folders in
+        # Else what `workers.detached` keeps their folders in.
+        self.detached: object = ON_WINDOWS if sys.platform == "win32" else NO_JOURNAL
         self.loop: asyncio.AbstractEventLoop
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-import os
 import selectors
 import threading
 import time
@@ -13,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from .locks import Lock
+from .selecting import WakingSelector
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +48,7 @@ class Supervisor:
         self._readers: dict[int, Callback] = {}
         self._writers: dict[int, Callback] = {}
         self._thread: threading.Thread | None = None
-        self._selector: selectors.BaseSelector | None = None
-        self._wake_fds: tuple[int, int] | None = None
+        self._selector: WakingSelector | None = None
         self._awake = False
         self._closing = False
 
@@ -142,23 +141,19 @@ class Supervisor:
         if self._thread is None:
             self._start()
         elif not self._awake and not self.is_current_thread:
-            if self._wake_fds is not None:
-                os.write(self._wake_fds[1], b"\0")
+            if self._selector is not None:
+                self._selector.wake()
             self._awake = True  # not before: what fails leaves it asleep
 
     def _start(self) -> None:  # under the lock
         try:
-            self._selector = selectors.DefaultSelector()
-            self._wake_fds = os.pipe()
-            for fd in self._wake_fds:
-                os.set_blocking(fd, False)
-            self._selector.register(self._wake_fds[0], selectors.EVENT_READ)
+            self._selector = WakingSelector()
             self._closing = False
             self._awake = True
             thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             thread.start()
         except BaseException:
-            self._close_descriptors()
+            self._close_selector()
             raise
         self._thread = thread
         self._said = False
@@ -232,10 +227,10 @@ class Supervisor:
                     return
                 wait = self._until_next_timer()  # whoever came since the last look did not wake us
                 self._awake = False
-                selector, wake_fds = self._selector, self._wake_fds
-            if selector is None or wake_fds is None:
+                selector = self._selector
+            if selector is None:
                 return
-            self._tell(self._select(selector, wait), wake_fds[0])
+            self._tell(selector, self._select(selector, wait))
 
     def _run_calls(self) -> None:
         with self._lock.held:
@@ -244,11 +239,13 @@ class Supervisor:
         for callback, args in calls:
             self._guard(callback, args)
 
-    def _tell(self, events: list[tuple[selectors.SelectorKey, int]], wake_fd: int) -> None:
+    def _tell(
+        self, selector: WakingSelector, events: list[tuple[selectors.SelectorKey, int]]
+    ) -> None:
         """Call back whoever watches these descriptors."""
         for key, mask in events:
-            if key.fd == wake_fd:
-                self._guard(os.read, (wake_fd, 4096))
+            if key.fd == selector.wake_fd:
+                self._guard(selector.hear, ())
                 continue
             if mask & selectors.EVENT_READ and (reader := self._readers.get(key.fd)):
                 self._guard(reader, ())
@@ -257,7 +254,7 @@ class Supervisor:
 
     @staticmethod
     def _select(
-        selector: selectors.BaseSelector, wait: float | None
+        selector: WakingSelector, wait: float | None
     ) -> list[tuple[selectors.SelectorKey, int]]:
         try:
             return selector.select(wait)
@@ -293,16 +290,13 @@ class Supervisor:
         except BaseException:  # nobody else would: this thread is needed all the same
             logger.exception("a callback of the I/O thread failed: %r", callback)
 
-    def _close_descriptors(self) -> None:  # under the lock
+    def _close_selector(self) -> None:  # under the lock
         if self._selector is not None:
             self._selector.close()
-        if self._wake_fds is not None:
-            for fd in self._wake_fds:
-                os.close(fd)
-        self._selector = self._wake_fds = None
+        self._selector = None
 
     def _shut(self) -> None:  # under the lock
-        self._close_descriptors()
+        self._close_selector()
         self._thread = None
         self._readers.clear()
         self._writers.clear()

@@ -273,7 +273,7 @@ def blocked_signals() -> set[int]:
 
 def limits() -> list[tuple[int, int]]:
     """Return the soft and the hard limit of this process for each of `LIMITS`."""
-    return [*map(getrlimit, LIMITS)]
+    return [*map(getrlimit, LIMITS)] if LIMITS else []
 
 
 def set_limits(wanted: list[tuple[int, int]]) -> bool:
@@ -291,7 +291,7 @@ def make_streams() -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         raw = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115 - lives as long as we do
         stream = io.TextIOWrapper(
-            io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True
+            io.BufferedWriter(raw), "utf-8", "backslashreplace", newline="\n", line_buffering=True
         )
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
@@ -338,7 +338,7 @@ def set_clock() -> None:
 
 
 def has_children() -> bool:
-    """True if a process of the job still runs; zombies are reaped."""
+    """True if a process of the job still runs, which Windows tells the kernel; reaps zombies."""
     if not hasattr(os, "waitid"):
         return False
     try:

@@ -20,7 +20,7 @@ import traceback
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ASK_SIGNAL = getattr(signal, "SIGUSR1", None)
+ASK_SIGNAL = getattr(signal, "SIGUSR1", signal.SIGINT)  # on Windows only SIGINT ends a sleep
 TRY_LATER = 75  # exit code: this machine has no room for a worker now
 SWITCH_SECONDS = 0.001  # within which a busy job lets the thread run that hears "stop"
 
@@ -90,11 +90,14 @@ class Body:
                 self.early = number
                 return
             context.request_cancel()
-            if number == self.number and ASK_SIGNAL is not None and self._main is not None:
+            if number == self.number and self._main is not None:
                 self.asked = True
-                signal.pthread_kill(self._main, ASK_SIGNAL)
+                if hasattr(signal, "pthread_kill"):
+                    signal.pthread_kill(self._main, ASK_SIGNAL)
+                else:  # the main thread hears it all the same
+                    signal.raise_signal(ASK_SIGNAL)
 
-    def on_signal(self, signum: int, frame: object) -> None:
+    def on_signal(self, signum: int, frame: Any) -> None:
         """Raise JobCancelled if the body was asked to stop. On the main thread."""
         if self.asked and self.number:
             self.asked = False
@@ -102,6 +105,8 @@ class Body:
             self.context.noticed = True
             self.cut_an_import = self.cut_an_import or state.is_importing(frame)
             raise job_context.JobCancelled("asked to stop")
+        if signum == signal.SIGINT and not self.asked:  # somebody else's
+            signal.default_int_handler(signum, frame)
 
     def take_back(self) -> None:
         """Note that the body did not notice a JobCancelled that came after it had returned."""
@@ -405,8 +410,7 @@ def make_ready(worker: Worker, last_finder: Any) -> None:
     state.adopt_orphans()
     state.make_streams()
     sys.argv = [""]
-    if ASK_SIGNAL is not None:
-        signal.signal(ASK_SIGNAL, worker.body.on_signal)
+    signal.signal(ASK_SIGNAL, worker.body.on_signal)
     sys.meta_path.append(last_finder)
     worker.capture = inside.Capture(job_context.bound_job, job_context.current_job, hooks)
     worker.capture.prepare()

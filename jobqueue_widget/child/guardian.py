@@ -59,8 +59,9 @@ def end_all(groups: dict[int, bytes]) -> None:
 
 def main() -> None:
     """Read lines until the kernel is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     groups: dict[int, bytes] = {}
     folders: set[bytes] = set()
     for line in sys.stdin.buffer:
@@ -74,10 +75,14 @@ def main() -> None:
             folders.add(rest)
         elif sign == b"f":
             folders.discard(rest)
-    if groups:
+    if groups and hasattr(os, "killpg"):  # on Windows they end with the kernel
         end_all(groups)
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        for _ in range(50):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not os.path.lexists(folder):
+                break
+            time.sleep(0.01)  # Windows keeps what a process has open, until that is gone
 
 
 if __name__ == "__main__":

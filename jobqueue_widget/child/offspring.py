@@ -22,7 +22,7 @@ QUIET = 0.01  # seconds without anything new, after which a call's processes cou
 LINGER = 0.25  # the same, while a newer daemon thread may start the next one
 OURS = "jobqueue-"  # how the names of our own threads begin
 
-LISTED = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # not on macOS and old kernels
+LISTED = sys.platform == "linux" and os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 WAITING = frozenset(  # modules and functions in which a thread waits until it is given work
     {
         *(("threading", name) for name in ("wait", "join", "_wait_for_tstate_lock")),

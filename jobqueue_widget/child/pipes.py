@@ -8,18 +8,19 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from typing import Any
 
-from .wire import HEADER, frame, write_all
+from .wire import BINARY, HEADER, frame, write_all
 
 
 class Pipes:
     """The private ends of the pipes."""
 
     def __init__(self, control: int, jobs: int, frames: int) -> None:
-        self.control, self.jobs, self.frames = control, jobs, frames
-        for fd in (control, jobs, frames):
+        self.control, self.jobs, self.frames = map(opened, (control, jobs, frames))
+        for fd in (self.control, self.jobs, self.frames):
             os.set_inheritable(fd, False)
         self._log = os.dup(2)
         self._null = os.open(os.devnull, os.O_RDWR)
@@ -88,6 +89,15 @@ class Pipes:
             view[: len(got)] = got
             view = view[len(got) :]
         return data
+
+
+def opened(passed: int) -> int:
+    """Return the descriptor of a pipe that was passed on, which on Windows is a handle."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        return msvcrt.open_osfhandle(passed, BINARY)
+    return passed
 
 
 def joined(pieces: list[bytearray]) -> bytearray:

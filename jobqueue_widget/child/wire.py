@@ -31,6 +31,7 @@ JOB, MORE, ASK, EXIT, QUESTION, NEXT = b"J", b"M", b"A", b"X", b"Q", b"N"
 READY, PROGRESS, METRICS, END, ANSWER = b"R", b"P", b"S", b"E", b"W"
 VALUE, RETURNED, OUTCOME, DISPLAY = b"V", b"T", b"O", b"D"
 CHUNK = b"C"
+BINARY = getattr(os, "O_BINARY", 0)  # without it Windows changes the ends of lines
 SHOWN = 200  # characters that are shown of a value that is not kept
 PLAIN_VALUE: dict[str, Any] = {"kind": "value", "plain": True}
 """The meaning of VALUE, the most frequent end, whose payload is the pickle alone."""
@@ -136,20 +137,28 @@ def write_all(fd: int, pieces: Sequence[bytes | memoryview]) -> None:
             view = view[os.write(fd, view[: 1 << 20]) :]
 
 
+def open_new(path: str | os.PathLike[str]) -> int:
+    """Open a file of this user alone, which is not there yet, to write bytes into it.
+
+    Raises:
+        OSError: it is there, or cannot be made.
+    """
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o600)
+
+
 def write_new(path: str, pieces: Sequence[bytes | memoryview]) -> None:
     """Write a file of this user alone, which is not there yet.
 
     Raises:
         OSError: it is there, or there is no room for it; no part of it is left.
     """
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    fd = open_new(path)
     try:
-        write_all(fd, pieces)
+        with open(fd, "wb", buffering=0):  # closed before it is removed, as Windows wants it
+            write_all(fd, pieces)
     except BaseException:
         os.unlink(path)
         raise
-    finally:
-        os.close(fd)
 
 
 def dump(value: object, dumps: Callable[..., bytes]) -> list[bytes | memoryview]:
@@ -227,8 +236,7 @@ def describe(error: BaseException, hidden: tuple[str, ...] = ()) -> tuple[str, s
 
     Frames of the files named in `hidden` (ours) are left out.
     """
-    name = type(error).__name__
-    module = type(error).__module__
+    name, module = type(error).__name__, type(error).__module__
     shown = name if module in ("builtins", "__main__") else f"{module}.{name}"
     try:
         message = str(error)
@@ -253,8 +261,7 @@ def failure_meta(
     """Describe an error for END; one of class `stop` answers a request to stop."""
     name, message, text = describe(error, hidden)
     kind = "cancelled" if isinstance(error, stop) else "error"
-    told = {"kind": kind, "type": name, "message": message, "traceback": text}
-    return {**told, **nature_of(error)}
+    return {"kind": kind, "type": name, "message": message, "traceback": text} | nature_of(error)
 
 
 _ALL_HAVE = (Exception, BaseException, object)

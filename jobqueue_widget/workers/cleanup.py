@@ -42,6 +42,8 @@ def has_started_since(pid: int, instant: float) -> bool:
 
 def _has_children(pid: int) -> bool | None:
     """Tell if Linux lists children; None elsewhere. psutil would read every process for it."""
+    if sys.platform != "linux":
+        return None
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/children", "rb") as file:

@@ -83,6 +83,7 @@ class Guard:
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
                 start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 cwd=missing_folder(),
             )
             threading.Thread(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import select
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,10 +12,12 @@ from .._threads.locks import Lock
 from ..child import wire
 from ..child.capture.series import readable
 from ..protocols import IoThread, Stack, TellStacks
-from .pipes import PIPE_SIZE, READ_SIZE, FrameReader, PipeWriter, prepare_pipe
+from .pipes import READ_SIZE, FrameReader, PipeWriter
+from .system.contract import ReadEnd, WriteEnd
 from .task import Task
 
 CLOSED_PIPE_PATIENCE = 0.2  # seconds for a worker that can tell nothing any more to end
+PIPE_SIZE = 1 << 20  # no pipe holds more
 LOG_READS = 64  # per callback, so that much output does not keep the I/O thread from other work
 
 OnAnswer = Callable[[Sequence[memoryview] | None, str], None]
@@ -43,8 +43,7 @@ class PipedWorker(ABC):
         self._pieces: list[bytearray] = []  # pieces so far of an end too large for one frame
         self._writer: PipeWriter | None = None
         self._reader: FrameReader | None = None
-        self._log_fd = -1
-        self._log_poll = select.poll()
+        self._log: ReadEnd | None = None
         self._cancel_timers: list[Callable[[], None]] = []
         self.jobs_done = 0
         self.start_error: BaseException | None = None  # why it, or its last job, could not start
@@ -164,16 +163,13 @@ class PipedWorker(ABC):
 
     # -- pipes ---------------------------------------------------------------------------------
 
-    def _open(self, jobs: int, frames: int, log: int, kinds: frozenset[bytes]) -> None:
+    def _open(self, jobs: WriteEnd, frames: ReadEnd, log: ReadEnd, kinds: frozenset[bytes]) -> None:
         """Begin to read and write our ends of the pipes; `kinds` are the frames that may come."""
-        for fd in (jobs, frames, log):
-            prepare_pipe(fd)
         self._writer = PipeWriter(jobs)
         self._reader = FrameReader(frames, kinds)
-        self._log_fd = log
-        self._log_poll.register(log, select.POLLIN)
-        self._io.watch(frames, self._read_frames)
-        self._io.watch(log, self._read_log)
+        self._log = log
+        self._io.watch(frames.fd, self._read_frames)
+        self._io.watch(log.fd, self._read_log)
 
     def _write(self, pieces: list[bytes | memoryview]) -> None:
         """Write what the pipe takes now from this thread, and the rest from the I/O thread."""
@@ -300,11 +296,14 @@ class PipedWorker(ABC):
         task.on_free()
 
     def _read_log(self) -> None:
+        log = self._log
+        if log is None:
+            return
         try:
             for _ in range(LOG_READS):
-                data = os.read(self._log_fd, READ_SIZE)
+                data = log.read(READ_SIZE)
                 if not data:
-                    self._io.unwatch(self._log_fd)
+                    self._io.unwatch(log.fd)
                     return
                 self._keep_log(data)
                 if self._task is not None:
@@ -318,7 +317,7 @@ class PipedWorker(ABC):
 
     def _drain_log(self) -> None:
         """Read all that the job has printed, which is in the pipe before its end frame."""
-        if not self._log_poll.poll(0):  # most print nothing, for which a read raises an error
+        if self._log is None or not self._log.has_data():  # most print nothing
             return
         for _ in range(PIPE_SIZE // READ_SIZE // LOG_READS + 1):
             self._read_log()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 
 from ..child import wire
+from .system.contract import ReadEnd, WriteEnd
 
 READ_SIZE = 1 << 16
-PIPE_SIZE = 1 << 20
-F_SETPIPE_SZ = 1031
 
 FROM_WORKERS = frozenset(
     {wire.READY, wire.PROGRESS, wire.METRICS, wire.MORE, wire.END, wire.ANSWER}
@@ -24,37 +22,19 @@ FROM_PLUGINS = frozenset(
 OnFrame = Callable[[bytes, int, bytearray], None]
 
 
-def prepare_pipe(fd: int) -> None:
-    """Make a pipe non-blocking, and 1 MiB large on Linux, so that large values take fewer reads."""
-    os.set_blocking(fd, False)
-    try:
-        import fcntl
-
-        fcntl.fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE)
-    except (ImportError, OSError):
-        return
-
-
-def open_pipes(count: int) -> list[tuple[int, int]]:
-    """Open pipes; return pairs of ends to read and to write, or raise and leave none open."""
-    pipes: list[tuple[int, int]] = []
-    try:
-        pipes.extend(os.pipe() for _ in range(count))  # keeps those before one that fails
-    except BaseException:
-        for fd in (end for pipe in pipes for end in pipe):
-            os.close(fd)
-        raise
-    return pipes
-
-
 class PipeWriter:
     """Writes bytes to a worker, and keeps those that its pipe does not take yet. Under a lock."""
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    def __init__(self, end: WriteEnd) -> None:
+        self._end = end
         self.broken = False  # the other end is closed
         self.taken = 0  # bytes that the pipe has taken of the last job; its owner sets it to 0
         self._left: deque[bytes | memoryview] = deque()
+
+    @property
+    def fd(self) -> int:
+        """What to watch for the pipe to take more."""
+        return self._end.fd
 
     def write(self, pieces: Iterable[bytes | memoryview]) -> bool:
         """Write as many bytes as the pipe takes now; False if some are left for a later call.
@@ -66,7 +46,7 @@ class PipeWriter:
         left.extend(filter(len, pieces))
         try:
             while left:
-                count = os.writev(self.fd, list(left)[:16])
+                count = self._end.write(left)
                 self.taken += count
                 while count:
                     if count < len(left[0]):
@@ -88,32 +68,24 @@ class PipeWriter:
 
         A process that was killed while it waited for a job may still have read that.
         """
-        return self.taken - _waiting_in(self.fd) <= wire.HEADER.size
-
-
-def _waiting_in(fd: int) -> int:
-    """Return how many bytes a pipe holds, of which we have the end to write; 0 if unknown."""
-    if sys.platform != "linux":
-        return 0
-    import fcntl
-    import termios
-
-    try:
-        return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
-    except OSError:
-        return 0
+        return self.taken - self._end.unread() <= wire.HEADER.size
 
 
 class FrameReader:
     """Reads the frames that come from a worker. I/O thread."""
 
-    def __init__(self, fd: int, kinds: frozenset[bytes] = FROM_WORKERS) -> None:
-        self.fd = fd
+    def __init__(self, end: ReadEnd, kinds: frozenset[bytes] = FROM_WORKERS) -> None:
+        self._end = end
         self._kinds = kinds
         self._input = bytearray()
         self._header: tuple[bytes, int, int] = (b"", 0, 0)
         self._body: bytearray | None = None
         self._filled = 0
+
+    @property
+    def fd(self) -> int:
+        """What to watch for more."""
+        return self._end.fd
 
     def read(self, on_frame: OnFrame) -> bool:
         """Read what is in the pipe and hand over every whole frame; False at the pipe's end.
@@ -127,7 +99,7 @@ class FrameReader:
                     if not self._fill_body(self._body, on_frame):
                         return False
                     continue
-                data = os.read(self.fd, READ_SIZE)
+                data = self._end.read(READ_SIZE)
                 if not data:
                     return False
                 self._input += data
@@ -146,7 +118,7 @@ class FrameReader:
             self._body = None
 
     def _fill_body(self, body: bytearray, on_frame: OnFrame) -> bool:
-        count = os.readv(self.fd, [memoryview(body)[self._filled :]])
+        count = self._end.read_into(memoryview(body)[self._filled :])
         self._filled += count
         if self._filled == len(body):
             self._body = None

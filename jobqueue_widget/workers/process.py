@@ -5,27 +5,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from .._core.jobs import JobFailure
 from .._core.retrying import lies_with_the_machine
 from ..child import wire
 from ..protocols import IoThread
-from .cleanup import ID_VARIABLE, clean_up_processes, death_of, descendants_of, signal_group
+from .cleanup import death_of
 from .environment import missing_folder
-from .guard import GUARD
 from .packing import Packed
 from .piped import PipedWorker
-from .pipes import FROM_WORKERS, open_pipes
+from .pipes import FROM_WORKERS
 from .sources import Sources
 from .surroundings import DEVICE_VARIABLES, Setup
+from .system.contract import NewChild
 from .task import Task
 
 logger = logging.getLogger(__name__)
@@ -64,19 +61,20 @@ class WorkerProcess(PipedWorker):
         self.sources = Sources()
         self.code: Packed | None = None  # the function of its job
         self.kept: set[bytes] = set()  # digests of functions of which it keeps values
-        self._environ = {**environ, ID_VARIABLE: self.id, "JOBQUEUE_RUN_ID": run_id}
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pidfd = -1
-        self._control = -1
-        self._ends: tuple[int, ...] = ()
+        self._environ = {**environ, "JOBQUEUE_RUN_ID": run_id}
+        self._child = NewChild(self.id)
         self._log_tail = b""
-        self._known: list[psutil.Process] = []
         self._why = ""
 
     @property
     def pid(self) -> int:
-        """The process id, which is also its group's; 0 before it is started."""
-        return self._process.pid if self._process is not None else 0
+        """The process id; 0 before it is started."""
+        process = self._process
+        return 0 if process is None else process.pid
+
+    @property
+    def _process(self) -> subprocess.Popen[bytes] | None:
+        return self._child.process
 
     def serves(self, setup: Setup) -> bool:
         """True if the worker can take a job with this setup, now or soon."""
@@ -106,50 +104,36 @@ class WorkerProcess(PipedWorker):
         except BaseException as error:
             self.start_error = error
             if self._process is not None:  # end what was begun
-                signal_group(self.pid, signal.SIGKILL)
+                self._child.kill()
                 self._process.wait()
-                clean_up_processes(self.pid, self.id, self._known)
+                self._child.clean_up()
             self._why = f"could not be started: {str(error) or type(error).__name__}"
             self._finish(JobFailure("WorkerDied", f"worker {self._why}"))
 
     def _start(self) -> None:
-        pipes = open_pipes(4)
-        (control, self._control), (jobs, to_jobs), (of_frames, frames), (of_log, log) = pipes
-        self._ends = (to_jobs, of_frames, of_log)
-        try:
-            self._process = subprocess.Popen(
-                [*self._command, str(self.script), *map(str, (control, jobs, frames))],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environ,
-                cwd=missing_folder(),
-                pass_fds=(control, jobs, frames),
-                start_new_session=True,
-            )
-        finally:
-            for fd in (control, jobs, frames, log):
-                os.close(fd)
-        os.set_blocking(self._control, False)
-        GUARD.add(self.pid, self.id)
-        self._open(*self._ends, self.kinds)
+        child = self._child
+        child.start([*self._command, str(self.script)], self._environ, missing_folder())
+        self._open(child.jobs, child.frames, child.log, self.kinds)
         self._watch_exit()
         self._later(START_PATIENCE, self._check_started)
+
+    def _become_ready(self) -> None:
+        self._child.note_ready()
+        super()._become_ready()
 
     def _on_ready(self) -> None:
         if self._then_ready is not None:
             self._then_ready(self)
 
     def _watch_exit(self) -> None:
-        try:
-            self._pidfd = os.pidfd_open(self.pid)
-        except (AttributeError, OSError):  # not offered, not allowed, or no descriptor is left
+        fd = self._child.watch_end()
+        if fd < 0:
             self._later(0.02, self._poll_exit)
         else:
-            self._io.watch(self._pidfd, self._on_exit)
+            self._io.watch(fd, self._on_exit)
 
     def _poll_exit(self) -> None:
-        """Check if the process has ended, where there is no pidfd."""
+        """Check if the process has ended, where nothing tells it."""
         assert self._process is not None
         if self._process.poll() is None:
             self._later(0.02, self._poll_exit)
@@ -166,9 +150,9 @@ class WorkerProcess(PipedWorker):
 
     def _say(self, kind: bytes, number: int, body: bytes = b"") -> None:
         """Send a few bytes on the control pipe, which is never full. Under the lock."""
-        if self._control >= 0 and not self.gone:
+        if self._process is not None and not self.gone:
             try:
-                os.write(self._control, wire.HEADER.pack(kind, number, len(body)) + body)
+                self._child.say(wire.HEADER.pack(kind, number, len(body)) + body)
             except OSError as error:
                 logger.debug("worker %d does not listen any more: %s", self.pid, error)
 
@@ -186,6 +170,8 @@ class WorkerProcess(PipedWorker):
         code, self.code = self.code, None
         if meta.get("kept") and code is not None:
             self.kept.add(code.digest)
+        if self._child.has_started_some():
+            meta = {**meta, "processes": True}
         super()._end_task(task, meta, parts)
 
     def _break(self, what: str) -> None:
@@ -199,16 +185,15 @@ class WorkerProcess(PipedWorker):
         with self._lock.held:
             self._dying = True
         self._why = self._why or why
-        self._known += descendants_of(self.pid)
-        signal_group(self.pid, signal.SIGTERM)
-        signal_group(self.pid, signal.SIGCONT)
+        self._child.look()
+        self._child.ask_to_end()
         self._later(TERM_GRACE, self._kill_hard)
         self._later(KILL_PATIENCE, self._tell_kill_failed)
 
     def _kill_hard(self) -> None:
         if not self.gone and self._process is not None and self._process.returncode is None:
-            self._known += descendants_of(self.pid)
-            signal_group(self.pid, signal.SIGKILL)
+            self._child.look()
+            self._child.kill()
 
     def _tell_kill_failed(self) -> None:
         if not self.gone and self._task is not None:
@@ -221,7 +206,7 @@ class WorkerProcess(PipedWorker):
         assert self._process is not None
         with self._lock.held:
             self._dying = True
-        self._close_pidfd()
+        self._child.unwatch_end(self._io.unwatch)
         self._process.wait()
         self._read_frames()
         self._later(KILL_PATIENCE, self._tell_kill_failed)
@@ -231,17 +216,11 @@ class WorkerProcess(PipedWorker):
         if self.gone:
             return
         assert self._process is not None
-        if clean_up_processes(self.pid, self.id, self._known):
+        if self._child.clean_up():
             self._io.call_later(SWEEP_INTERVAL, self._sweep)
             return
         self._drain_log()
         self._finish(death_of(self._process.returncode, self._why, self.was_ready, self._log_tail))
-
-    def _close_pidfd(self) -> None:
-        if self._pidfd >= 0:
-            self._io.unwatch(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
 
     @property
     def kept_from_starting(self) -> bool:
@@ -261,15 +240,14 @@ class WorkerProcess(PipedWorker):
     def _finish(self, failure: JobFailure) -> None:
         for cancel in self._cancel_timers:
             cancel()
-        self._close_pidfd()
+        self._child.unwatch_end(self._io.unwatch)
         with self._lock.held:
             self.gone = True
             unread = self._is_unread()
             self._writer = None
             task, self._task = self._task, None
-            self._close_ends(self._io.unwatch)
-        if self._process is not None:
-            GUARD.remove(self._process.pid)
+            self._child.close(self._io.unwatch)
+        self._child.let_go()
         self._forget_questions()
         self._on_gone(self)
         if task is None:
@@ -279,21 +257,13 @@ class WorkerProcess(PipedWorker):
         else:
             task.on_death(failure)
 
-    def _close_ends(self, before: Callable[[int], object]) -> None:
-        for fd in self._ends:
-            before(fd)
-            os.close(fd)
-        if self._control >= 0:
-            os.close(self._control)
-        self._ends, self._control = (), -1
-
     # -- without the I/O thread --------------------------------------------------------------------
 
     def kill_now(self) -> None:
-        """Send SIGKILL at the interpreter's exit; the caller waits with `wait_gone`."""
+        """Kill it at the interpreter's exit; the caller waits with `wait_gone`."""
         if self._process is not None and not self.gone:
-            self._known += descendants_of(self.pid)
-            signal_group(self.pid, signal.SIGKILL)
+            self._child.look()
+            self._child.kill()
 
     def wait_gone(self, timeout: float) -> bool:
         """Wait, after `kill_now`, for the end of the process, then end what is left of it."""
@@ -303,7 +273,7 @@ class WorkerProcess(PipedWorker):
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             return False
-        clean_up_processes(self.pid, self.id, self._known)
+        self._child.clean_up()
         with contextlib.suppress(RuntimeError):  # no thread can be started at the very end
             self._io.call(self._on_exit)  # it may be closed next, and tells no one of pipes then
         return True
@@ -311,9 +281,7 @@ class WorkerProcess(PipedWorker):
     def forget_after_fork(self) -> None:
         """Close a forked child's copies of our pipe ends."""
         self.gone = True
-        self._close_ends(lambda fd: None)
-        if self._process is not None:
-            self._process.returncode = 0  # not our child, so never wait for it
+        self._child.forget_after_fork()
 
 
 def end_now(workers: Iterable[WorkerProcess]) -> bool:

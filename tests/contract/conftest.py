@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from multiprocessing import resource_tracker
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.subjects import ENGINES, SUBJECTS, Subject
+from tests.contract.subjects import ENGINES, ON_WINDOWS, SUBJECTS, Subject
 from tests.engines.dask_processes import dask_processes, settle
 from tests.engines.ray_processes import ray_processes
 
@@ -26,6 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def trackers() -> None:
     """Pools of processes keep one small process each, which lives as long as the interpreter."""
+    if sys.platform == "win32":
+        return  # where nothing has to be unlinked
     from loky.backend import resource_tracker as of_loky
 
     resource_tracker.ensure_running()
@@ -62,7 +65,7 @@ def _with_parameters(session: pytest.Session) -> list[Any]:
     return [item for item in session.items if hasattr(item, "callspec")]
 
 
-@pytest.fixture(params=SUBJECTS)
+@pytest.fixture(params=ON_WINDOWS if sys.platform == "win32" else SUBJECTS)
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
     """Each executor in turn."""
     folder = tmp_path / "subject"

@@ -230,6 +230,9 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
     "own-manager": own,
 }
 
+ON_WINDOWS = ("coroutine", "thread", "process", "thread-pool", "fake-host", "own-manager")
+"""Those that run in Wine, where `multiprocessing` hangs, with what `.ci/make-wine` installs."""
+
 
 async def until_beating(folder: Path) -> None:
     """Until the body shows signs of life, or further ones."""

@@ -173,9 +173,9 @@ FIXES = [
     ),
     Fix(
         "a pidfd is taken for granted",
-        "workers/process.py",
-        "        except (AttributeError, OSError):",
-        "        except ZeroDivisionError:",
+        "workers/system/posix.py",
+        "contextlib.suppress(AttributeError, OSError)",
+        "contextlib.suppress(ZeroDivisionError)",
         "crash/test_starts.py::test_workers_run_where_there_is_no_pidfd",
     ),
     Fix(
@@ -203,7 +203,7 @@ FIXES = [
         "a thread counts as there before it has started",
         "_threads/supervisor.py",
         "            thread.start()\n        except BaseException:\n"
-        "            self._close_descriptors()\n            raise\n",
+        "            self._close_selector()\n            raise\n",
         "            self._thread = thread\n            thread.start()\n"
         "        except ZeroDivisionError:\n            raise\n",
         f"{STARTS}[process]",
@@ -211,23 +211,20 @@ FIXES = [
     Fix(
         "descriptors of a thread that could not be started stay",
         "_threads/supervisor.py",
-        "        except BaseException:\n            self._close_descriptors()\n            raise\n",
+        "        except BaseException:\n            self._close_selector()\n            raise\n",
         "        except ZeroDivisionError:\n            raise\n",
         f"{STARTS}[process]",
     ),
     Fix(
         "a wake-up that failed counts",
         "_threads/supervisor.py",
-        "            if self._wake_fds is not None:\n"
-        '                os.write(self._wake_fds[1], b"\\0")\n'
-        "            self._awake = True ",
-        "            self._awake = True\n            if self._wake_fds is not None:\n"
-        '                os.write(self._wake_fds[1], b"\\0") ',
+        "                self._selector.wake()\n            self._awake = True ",
+        "                self._awake = True\n                self._selector.wake() ",
         "crash/test_starts.py::test_a_wake_up_that_failed_is_made_up_for_by_the_next_one",
     ),
     Fix(
         "pipes of a start that failed half-way stay open",
-        "workers/pipes.py",
+        "workers/system/posix.py",
         "        for fd in (end for pipe in pipes for end in pipe):\n            os.close(fd)\n",
         "",
         f"{STARTS}[process]",
@@ -275,7 +272,7 @@ FIXES = [
     ),
     Fix(
         "what an environment prints goes among the frames",
-        "workers/process.py",
+        "workers/system/posix.py",
         "                stdout=log,\n",
         "                stdout=frames,\n",
         f"{ODD}[a sitecustomize that prints]",

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from jobqueue_widget.child import wire
 from jobqueue_widget.workers import pipes
+from jobqueue_widget.workers.system.posix import PipeEnd
 
 KINDS = [wire.READY, wire.PROGRESS, wire.END, wire.VALUE]
 Frame = tuple[bytes, int, bytes]
@@ -36,9 +37,8 @@ class Pipe:
 
     def __init__(self) -> None:
         read, self.write_fd = os.pipe()
-        pipes.prepare_pipe(read)
-        pipes.prepare_pipe(self.write_fd)
-        self.reader = pipes.FrameReader(read)
+        self.reader = pipes.FrameReader(PipeEnd.prepared(read))
+        self.writer = pipes.PipeWriter(PipeEnd.prepared(self.write_fd))
         self.seen: list[Frame] = []
 
     def send(self, data: bytes) -> None:
@@ -133,7 +133,7 @@ def test_a_frame_whose_writer_dies_half_way_is_not_handed_over(pipe: Pipe) -> No
 
 
 def test_a_pipe_that_is_full_gets_the_rest_later(pipe: Pipe) -> None:
-    writer = pipes.PipeWriter(pipe.write_fd)
+    writer = pipe.writer
     sent = [(wire.END, number, bytes([number]) * 700_000) for number in range(5)]
     pieces = [part for kind, number, body in sent for part in wire.frame(kind, number, [body])]
     done = writer.write(pieces)
@@ -148,7 +148,7 @@ def test_a_pipe_that_is_full_gets_the_rest_later(pipe: Pipe) -> None:
 def test_writing_to_a_worker_that_is_gone_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
-    assert pipes.PipeWriter(write).write([b"x"])
+    assert pipes.PipeWriter(PipeEnd(write)).write([b"x"])
     os.close(write)
 
 

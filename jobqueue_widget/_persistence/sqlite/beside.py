@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ...child.wire import BINARY
 from ...errors import JournalError
 
 FILES = ("-wal", "-shm", "-journal", ".lock", ".learned.json")
 FOLDER = ".results"
 DETACHED = ".detached"
 SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a rollback journal that names other files
-_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+_SAFE = BINARY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK"))
 
 
 def sibling(journal: Path, suffix: str) -> Path:

@@ -36,14 +36,13 @@ class ResultFiles:
         new.unlink(missing_ok=True)  # a kernel that died has left it
         fd = open_own(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            wire.write_all(fd, [result.data])
-            if durable:
-                os.fsync(fd)
+            with open(fd, "wb", buffering=0):  # closed before it is removed
+                wire.write_all(fd, [result.data])
+                if durable:
+                    os.fsync(fd)
         except BaseException:
             new.unlink(missing_ok=True)
             raise
-        finally:
-            os.close(fd)
         new.replace(path)
         return ("file", b"", result.shown, result.seal)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from ...child.wire import open_new
 from ...errors import JournalError
 from .beside import check_files, sibling
 from .places import mode_of, refuse_network
@@ -85,7 +86,7 @@ def is_owned(path: Path) -> bool:
 
 def make_empty(path: Path) -> None:
     """Make a new empty file, readable by its owner only."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    os.close(open_new(path))
 
 
 def keep_aside(

@@ -11,6 +11,7 @@ import struct
 import sys
 from pathlib import Path
 
+from ...child.wire import open_new
 from .beside import open_safely
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def _load_or_make(path: Path) -> bytes:
     if not os.path.lexists(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fd = open_new(new)
         try:
             os.write(fd, secrets.token_bytes(KEY_BYTES))
             os.fsync(fd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import stat
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from ..._threads.locks import Lock
 from ...child import byvalue, loading
 from ...child.calls import references
-from ...child.wire import ProtocolError
+from ...child.wire import ProtocolError, open_new
 
 
 class UnreadableError(Exception):
@@ -70,7 +71,8 @@ def is_there(path: Path) -> bool:
     except FileNotFoundError:
         path.mkdir(mode=0o700, parents=True)
         return True
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    is_ours = sys.platform == "win32" or found.st_uid == os.getuid()
+    return stat.S_ISDIR(found.st_mode) and is_ours
 
 
 def is_empty(path: Path) -> bool:
@@ -96,7 +98,7 @@ def write_value(path: Path, value: object) -> int:
     Raises:
         OSError: there is no room for it. As with any other exception nothing of it is left.
     """
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    fd = open_new(path)
     try:
         with open(fd, "wb") as file:
             try:

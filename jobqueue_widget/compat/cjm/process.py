@@ -15,6 +15,7 @@ from ..._core.texts.causes import POSSIBLY_OUT_OF_MEMORY
 from ...workers.cleanup import descendants_of, is_alive, signal_group
 
 TERM_GRACE = 0.3  # seconds between SIGTERM and SIGKILL
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows either ends a process at once
 KILL_PATIENCE = 1.0  # seconds for killed descendants to be gone
 
 
@@ -23,10 +24,10 @@ def end_process(process: Any) -> bool:
     pid = process.pid
     known = descendants_of(pid)
     try:
-        leads = os.getpgid(pid) == pid
+        leads = hasattr(os, "getpgid") and os.getpgid(pid) == pid
     except OSError:
         return True
-    for number, patience in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, 2.0)):
+    for number, patience in ((signal.SIGTERM, TERM_GRACE), (KILL, 2.0)):
         if leads:
             signal_group(pid, number)
         else:
@@ -39,7 +40,7 @@ def end_process(process: Any) -> bool:
         if not is_running(process):
             break
     if leads:
-        signal_group(pid, signal.SIGKILL)
+        signal_group(pid, KILL)
     for child in known:
         with contextlib.suppress(psutil.Error):
             child.kill()

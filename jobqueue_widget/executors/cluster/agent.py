@@ -213,7 +213,8 @@ class Agent:
     def read(self, token: str, offset: int, size: int) -> bytes:
         """Return a piece of a large result."""
         with open(self._files[token], "rb") as file:
-            return os.pread(file.fileno(), size, offset)
+            file.seek(offset)
+            return file.read(size)
 
     def drop(self, token: str) -> None:
         """Delete a large result that has been fetched."""

@@ -44,7 +44,7 @@ OUR_FILES = (  # frames of ours, that no traceback shows
     __file__,
     *(str(module.__file__) for module in (byvalue, cell, loading, wire, job_context)),
 )
-_READ_AND_APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+_READ_AND_APPEND = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | wire.BINARY
 
 
 class ForeignContext(job_context.JobContext):
@@ -134,7 +134,7 @@ class JobFiles:
             self.log_fd = os.open(self._stem + BEGUN, _READ_AND_APPEND)
         except FileNotFoundError:
             return _refusal(WITHDRAWN, NOT_WANTED)
-        self._log_start = os.pread(self.log_fd, 1000, 0).find(b"\n") + 1
+        self._log_start = _read_at(self.log_fd, 0, 1000).find(b"\n") + 1
         return None if again else _refusal("StartedTwice", STARTED_TWICE)
 
     def is_asked(self) -> bool:
@@ -176,11 +176,16 @@ class JobFiles:
             return 0, b""
         try:
             end = os.fstat(fd).st_size
-            tail = os.pread(fd, LOG_TAIL, max(self._log_start, end - LOG_TAIL))
+            tail = _read_at(fd, max(self._log_start, end - LOG_TAIL), LOG_TAIL)
         finally:
             os.close(fd)
         note = f"[no room for {self.lost:,} bytes of this log]\n".encode() if self.lost else b""
         return end - self._log_start + len(note), tail + note
+
+
+def _read_at(fd: int, offset: int, size: int) -> bytes:
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.read(fd, size)
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,9 @@ from ..cleanup import ID_VARIABLE, is_alive
 
 NAME = re.compile(r"([0-9a-z]{1,40}(?:-[0-9a-z]{1,20}){1,4})\.([1-9][0-9]{0,8})")  # job id, attempt
 MOST_JSON = 1 << 20  # bytes of a claim, a report or a request that are read
-_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_SAFE = wire.BINARY | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK")
+)
 
 GONE = "its process is gone, without a word"
 REBOOTED = f"{GONE}: this machine was started again meanwhile"

@@ -34,6 +34,7 @@ from ..environment import missing_folder
 from ..piped import LOG_READS, PipedWorker
 from ..pipes import READ_SIZE, FrameReader
 from ..process import KILL_PATIENCE, SWEEP_INTERVAL, TERM_GRACE, TRY_LATER
+from ..system.posix import PipeEnd
 from ..task import Task
 from .folders import Attempt
 
@@ -57,7 +58,7 @@ class Follower(PipedWorker):
         self._task = task
         self._process: psutil.Process | None = None
         self._known: list[psutil.Process] = []
-        self._pidfd = -1
+        self._pidfd = self._log_fd = -1
         self._report = b""
         self._log_tail = b""
         self._log_at = 0  # byte to be read next
@@ -130,7 +131,7 @@ class Follower(PipedWorker):
 
     def _follow(self) -> None:
         frames, self._log_fd = self.attempt.open(protocol.FRAMES), self.attempt.open(protocol.LOG)
-        self._reader = None if frames < 0 else FrameReader(frames, TOLD)
+        self._reader = None if frames < 0 else FrameReader(PipeEnd(frames), TOLD)
         if self._process is not None:
             try:
                 self._pidfd = os.pidfd_open(self._process.pid)
@@ -202,7 +203,7 @@ class Follower(PipedWorker):
             return
         os.close(reader.fd)
         self._pieces.clear()
-        self._reader = FrameReader(frames, TOLD)
+        self._reader = FrameReader(PipeEnd(frames), TOLD)
         if self._task is not None:
             self._task.on_metrics({}, anew=True)
         self._read_frames()

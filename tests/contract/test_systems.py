@@ -1,0 +1,231 @@
+"""What each operating system must give: `make test` asks Linux, `make test-windows` Wine."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jobqueue_widget import JobQueue
+from jobqueue_widget._core.jobs import NotKept
+from jobqueue_widget.errors import InvalidOptionError
+from jobqueue_widget.testing import inspect
+from tests.conditions import until
+
+SOON = 20.0  # seconds; Wine starts a process in some
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def told(folder: Path) -> list[int]:
+    """The pids that were written there, once they are whole."""
+    try:
+        return [int(pid) for pid in (folder / "pids").read_text().split()]
+    except (FileNotFoundError, PermissionError):  # on Windows also while it gets its name
+        return []
+
+
+def start(program: str, argument: Path, **more: Any) -> subprocess.Popen[Any]:
+    return subprocess.Popen([sys.executable, "-c", program, str(argument)], **more)
+
+
+def with_a_grandchild(folder: str, then: Callable[[], object]) -> None:
+    """Start a process, tell both pids, and go on."""
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    new = Path(folder, "new")
+    new.write_text(f"{os.getpid()} {other.pid}")
+    new.rename(Path(folder, "pids"))
+    then()
+
+
+def sleep() -> None:
+    time.sleep(600)
+
+
+def spin_in_c() -> None:
+    pow(3, 10**9, 10**9 + 7)
+    3 ** (10**9)
+
+
+def begin(path: str) -> None:
+    Path(path).touch()
+    sleep()
+
+
+def leave() -> None:
+    return None
+
+
+@pytest.mark.parametrize("then", [sleep, spin_in_c])
+async def test_a_forced_end_takes_all_that_the_job_has_started(
+    then: Callable[[], None], tmp_path: Path
+) -> None:
+    async with JobQueue(cancel_timeout=0.3) as queue:
+        job = queue.submit_nowait(with_a_grandchild, str(tmp_path), then)
+        await until(lambda: bool(told(tmp_path)), SOON)
+        job.cancel()
+        await queue.wait_for_job(job)
+        assert job.status.value == "cancelled"
+        assert all(map(gone, told(tmp_path)))
+
+
+async def test_what_a_job_leaves_running_ends_with_its_worker(tmp_path: Path) -> None:
+    async with JobQueue() as queue:
+        job = queue.submit_nowait(with_a_grandchild, str(tmp_path), leave)
+        await job
+        assert "was ended with its worker" in job.logs()
+        await until(lambda: all(map(gone, told(tmp_path))), SOON)
+
+
+async def test_a_sleep_hears_a_request_to_stop_and_costs_no_worker() -> None:
+    def pid() -> int:
+        return os.getpid()
+
+    async with JobQueue(cancel_timeout=SOON) as queue:
+        first = await queue.submit_nowait(pid)
+        job = queue.submit_nowait(time.sleep, 600)
+        await until(lambda: job.status.value == "running", SOON)
+        job.cancel()
+        await queue.wait_for_job(job)
+        assert job.status.value == "cancelled"
+        assert await queue.submit_nowait(pid) == first
+
+
+KERNEL = """
+import sys, time
+from jobqueue_widget import JobQueue
+from tests.contract.test_systems import sleep, with_a_grandchild
+
+with JobQueue(loop="thread") as queue:
+    queue.submit_nowait(with_a_grandchild, sys.argv[1], sleep)
+    time.sleep(600)
+"""
+
+
+async def test_workers_and_all_that_they_started_end_with_a_killed_kernel(tmp_path: Path) -> None:
+    kernel = start(KERNEL, tmp_path)
+    try:
+        await until(lambda: bool(told(tmp_path)), 2 * SOON)
+        assert not any(map(gone, told(tmp_path)))
+    finally:
+        kernel.kill()
+        kernel.wait()
+    await until(lambda: all(map(gone, told(tmp_path))), SOON)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.long)])
+async def test_a_worker_that_is_killed_costs_its_job_and_no_other(
+    rounds: int, seed: int, tmp_path: Path
+) -> None:
+    chance = random.Random(f"{seed} worker kills")
+    async with JobQueue() as queue:
+        for number in range(rounds):
+            begun = tmp_path / str(number)
+            job = queue.submit_nowait(begin, str(begun))
+            await until(begun.exists, SOON)
+            await asyncio.sleep(chance.random() * 0.05)
+            psutil.Process(inspect(queue).processes[job.id]).kill()
+            await queue.wait_for_job(job)
+            assert job.status.value == "failed"
+            assert "WorkerDied" in str(job.error)
+            assert await queue.submit_nowait(abs, -number) == number
+
+
+def made(size: int, seed: int) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("size", [10, 70_000, 3_000_000, 80_000_000])
+async def test_large_values_go_there_and_come_back_byte_for_byte(size: int) -> None:
+    data = made(size, size)  # with each line end there is
+    async with JobQueue() as queue:
+        assert await queue.submit_nowait(digest, data) == digest(data)
+        assert digest(await queue.submit_nowait(made, size, size)) == digest(data)
+
+
+def say() -> None:
+    print("one\ntwo\r\nthree")
+    os.write(1, b"four\n")
+    subprocess.run([sys.executable, "-c", "import os; os.write(1, b'five\\n')"], check=True)
+
+
+async def test_a_log_is_what_was_printed() -> None:
+    async with JobQueue() as queue:
+        job = queue.submit_nowait(say)
+        await job
+        assert job.logs().split() == ["one", "two", "three", "four", "five"]
+
+
+KEEPS = """
+import sys
+from jobqueue_widget import JobQueue
+from tests.contract.test_systems import made
+
+with JobQueue(loop="thread", journal=sys.argv[1]) as queue:
+    for number in range(1000):
+        size = 2_000_000 if number % 5 == 0 else 500
+        queue.options(label=str(number)).submit_nowait(made, size, number)
+        queue.wait()
+        print(number, flush=True)
+"""
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.long)])
+async def test_a_journal_keeps_all_that_was_told_when_its_kernel_is_killed(
+    rounds: int, seed: int, tmp_path: Path
+) -> None:
+    chance = random.Random(f"{seed} journal kills")
+    completed = 0
+    for round_number in range(rounds):
+        journal = tmp_path / f"{round_number}.db"
+        kernel = start(KEEPS, journal, stdout=subprocess.PIPE, text=True)
+        assert kernel.stdout is not None
+        try:
+            for line in kernel.stdout:
+                if int(line) > 5 + chance.randrange(60):
+                    break
+            await asyncio.sleep(chance.random() * 0.1)
+        finally:
+            kernel.kill()
+            kernel.wait()
+            kernel.stdout.close()
+        queue = await JobQueue(journal=journal).start()
+        found = {int(job.label or 0): job.result for job in queue.jobs("completed")}
+        await queue.stop()
+        for number, value in found.items():
+            if number == max(found) and isinstance(value, NotKept):
+                continue  # it came too late to be written, and says so
+            size = 2_000_000 if number % 5 == 0 else 500
+            assert value == made(size, number), number
+        completed += len(found)
+    assert completed >= rounds
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="for systems that cannot do it")
+async def test_what_the_system_cannot_do_is_refused_at_submit(tmp_path: Path) -> None:
+    async with JobQueue(journal=tmp_path / "runs.db") as queue:
+        with pytest.raises(InvalidOptionError, match="on Windows a job ends with its kernel"):
+            queue.options(detached=True).submit_nowait(leave)
+        with pytest.raises(InvalidOptionError, match="on Windows a job ends with its kernel"):
+            JobQueue().options(detached=True).submit_nowait(leave)
