@@ -48,12 +48,12 @@ def _without_workers(session: Session) -> Session:
 
 
 class Soon:
-    """Stands for `threading` where the queue reads results aside: runs it on the other thread."""
+    """Stands for `Thread` where the queue reads results aside: runs it on the other thread."""
 
     def __init__(self, world: Callable[[], World]) -> None:
         self._world = world
 
-    def Thread(
+    def __call__(
         self, target: Callable[..., object], args: tuple[object, ...], name: str, daemon: bool
     ) -> _Later:
         """What runs after some time, when it is started."""

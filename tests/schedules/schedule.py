@@ -58,7 +58,7 @@ def played_aside(world: Callable[[], World]) -> Iterator[None]:
     """Let the queue read results on the other thread, at moments that the dice give."""
     is_quick = Forwarding.__dict__["is_quick"]
     with (
-        patch.object(filling, "threading", Soon(world)),
+        patch.object(filling, "Thread", Soon(world)),
         patch.object(Forwarding, "is_quick", sometimes_quick(world, is_quick)),
     ):
         yield
