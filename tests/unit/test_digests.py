@@ -159,6 +159,7 @@ SAME = {
     "a comment": "# says nothing\n" + BASE,
     "a line": BASE.replace("    return x + y", "\n\n    return x + y"),
     "what help says": BASE.replace("y=1):\n", "y=1):\n    '''Adds.'''\n"),
+    "what help says of what it calls": BASE.replace("g(x):\n", "g(x):\n    '''Doubles.'''\n"),
     "a variable that it does not read": BASE + "L = 5\n",
     "an annotation": BASE.replace("(x, y=1)", "(x: int, y: int = 1) -> int"),
 }
@@ -181,6 +182,19 @@ OTHERS = {
 @pytest.mark.parametrize("what", SAME)
 def test_what_changes_nothing_changes_no_digest(what: str) -> None:
     assert digest(defined(SAME[what])) == digest(defined(BASE))
+
+
+def test_a_docstring_moves_no_constant() -> None:
+    """It is the first constant of its function, and bytecode names constants by their numbers."""
+    source = "def f(x):\n {}\n def g(x):\n  {}\n  return x * 2.5, 'one'\n return g(x) + 1.5, 'two'"
+    plain = digest(defined(source.format("", "")))
+    assert digest(defined(source.format("'Computes.'", ""))) == plain
+    assert digest(defined(source.format("", "'Doubles it.'"))) == plain
+
+
+def test_a_docstring_that_is_also_a_value_counts() -> None:
+    source = "def f(): '{0}'; return '{0}'"
+    assert digest(defined(source.format("one"))) != digest(defined(source.format("two")))
 
 
 def test_whatever_changes_code_changes_its_digest() -> None:

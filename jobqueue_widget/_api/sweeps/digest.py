@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import dis
 import enum
 import functools
 import hashlib
@@ -37,6 +38,7 @@ _NOISE = frozenset(  # what Python and its libraries note in a class, and what s
     | {"__abstractmethods__", "__dataclass_fields__", "__dataclass_params__"}
 )
 _DESCRIPTORS = (MemberDescriptorType, GetSetDescriptorType, WrapperDescriptorType)
+_HAS_DOCSTRING = 1 << 26  # inspect.CO_HAS_DOCSTRING, from Python 3.14 on
 _IS_TYPED = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a class statement
 
 
@@ -210,7 +212,7 @@ class Digester:
         return joined(
             "function",
             [
-                self._code(code, function.__doc__),
+                self._code(code),
                 self._inside(f"a default of {name}", function.__defaults__),
                 self._inside(f"a default of {name}", function.__kwdefaults__),
                 joined("closure", closed),
@@ -243,20 +245,18 @@ class Digester:
             told = f"{what} ({type(value).__name__}): {error}"
             raise NotDigestibleError(told) from error
 
-    def _code(self, code: CodeType, told: str | None = None) -> bytes:
-        constants = list(code.co_consts)
-        if constants and told is not None and constants[0] == told:
-            constants[0] = None  # what help() says changes nothing
+    def _code(self, code: CodeType) -> bytes:
+        instructions, constants = _apart(code)
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-        counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
-        table = getattr(code, "co_exceptiontable", b"")
+        counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
+        flags = code.co_flags & ~_HAS_DOCSTRING
         return joined(
             "code",
             [
-                code.co_code,
-                table,
-                encoded(repr((names, counts))),
-                *(self._value(one) for one in constants),
+                instructions,
+                code.co_exceptiontable,
+                encoded(repr((names, counts, flags))),
+                *map(self._value, constants),
             ],
         )
 
@@ -285,6 +285,24 @@ class Digester:
             except NotDigestibleError:
                 parts.append(encoded(type(held).__name__))
         return joined("class", parts)
+
+
+def _apart(code: CodeType) -> tuple[bytes, list[object]]:
+    """Return the bytecode without the numbers of its constants, and the constants that it loads.
+
+    What help() says is a constant that no instruction loads, and moves the others by one.
+    """
+    instructions, constants, number = bytearray(code.co_code), list[object](), 0
+    for place in range(0, len(instructions), 2):
+        operation, argument = instructions[place : place + 2]
+        number = number << 8 | argument
+        if operation == dis.EXTENDED_ARG:
+            continue
+        if operation in dis.hasconst:
+            constants.append(code.co_consts[number])
+            instructions[place + 1] = 0
+        number = 0
+    return bytes(instructions), constants
 
 
 def _is_own(kind: type, held: object) -> bool:
