@@ -33,7 +33,7 @@ print("fine")
 def interpreters() -> list[str]:
     """This one, and older and newer ones of this machine."""
     found = [sys.executable]
-    for minor in range(9, 15):
+    for minor in range(9, 16):
         found += [
             path for path in [shutil.which(f"python3.{minor}")] if path and "shims" not in path
         ]

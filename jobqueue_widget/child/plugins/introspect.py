@@ -55,10 +55,10 @@ def describe(distribution: metadata.Distribution, wanted: str) -> dict[str, Any]
     named = named or classes_of_entry_points(distribution)
     if len(named) != 1:
         return {"candidates": named or classes_in_files(distribution)}
-    about = distribution.metadata
+    about: Any = distribution.metadata  # from Python 3.15 on about["Summary"] raises without one
     manifest = {"name": about["Name"], "version": distribution.version}
-    manifest["description"] = about["Summary"] or ""
-    manifest["author"] = about["Author"] or about["Author-email"] or ""
+    manifest["description"] = about.get("Summary") or ""
+    manifest["author"] = about.get("Author") or about.get("Author-email") or ""
     return completed(manifest, named[0])
 
 
