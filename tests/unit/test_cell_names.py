@@ -148,6 +148,8 @@ def by_the_compiler(text: str) -> tuple[set[str], set[str]]:
         table = left.pop()
         left += table.get_children()
         for symbol in table.get_symbols():
+            if sys.version_info >= (3, 14) and symbol.is_comp_iter():
+                continue  # of a comprehension that is compiled into the block around it
             is_set = symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
             if table.get_type() == "module" or symbol.is_declared_global():
                 sets |= {symbol.get_name()} if is_set else set()
