@@ -24,7 +24,7 @@ SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 export PYTHON
 
-.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser docs try-it test-long test-windows release-check bench lock clean
+.PHONY: help demo lab plugins test test-of-jobs test-of-the-rest check lint types js browser docs try-it test-long test-windows test-python release-check bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ test-long: browser $(VENV)/.installed ## the tests that take minutes, with a new
 test-windows: build/wine/.installed ## what runs on Windows, in Wine, with the Python for Windows
 	@.ci/test-windows
 
+# Not part of `make test` either: it asks for root on Debian. `VERSION=3.14` takes one of them.
+test-python: build/pythons/.installed ## the quick tests on the newest Pythons, in a Debian sid of its own
+	@.ci/test-python
+
 release-check: ## what a release is made of, installed and tried in empty environments of each Python
 	@.ci/release-check build/release
 
@@ -117,6 +121,9 @@ $(LITE)/.installed: $(VENV)/.installed .ci/make-lite $(wildcard .ci/lite/*)
 
 build/wine/.installed: .ci/make-wine .ci/requirements-of pyproject.toml
 	@.ci/make-wine build/wine
+
+build/pythons/.installed: .ci/make-pythons .ci/in-sid .ci/make-env .ci/requirements-of pyproject.toml
+	@.ci/make-pythons build/pythons
 
 $(VENV)/.lab-installed: $(VENV)/.installed
 	@.ci/make-env $(VENV) lab
