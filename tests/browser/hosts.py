@@ -48,11 +48,17 @@ class Shown:
         self._theirs = re.compile(theirs)
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self._note(self.complaints, f"error: {error}"))
+        self.page.on("websocket", lambda socket: self._hear_of(socket.url))
         context.route(lambda address: not _is_here(address), self._refuse)
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self._note(self.complaints, f"{message.text} {message.location['url']}")
+
+    def _hear_of(self, socket: str) -> None:
+        """No route knows of a socket."""
+        if not socket.startswith("ws://127.0.0.1:"):
+            self._note(self.asked_elsewhere, socket)
 
     def _refuse(self, route: Route) -> None:
         self._note(self.asked_elsewhere, route.request.url)
