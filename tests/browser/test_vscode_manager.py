@@ -41,6 +41,31 @@ BUSY = {
     "awaits": "while not Path({flag!r}).exists(): await asyncio.sleep(0.02)",
     "waits for the jobs": "await queue.join()",
 }
+# As VS Code puts them on its page, of its themes "Light Modern" and "Dark Modern".
+THEMES = {
+    "light": {
+        "editor-background": "#ffffff",
+        "sideBar-background": "#f8f8f8",
+        "foreground": "#3b3b3b",
+        "descriptionForeground": "#3b3b3b",
+        "panel-border": "#e5e5e5",
+        "focusBorder": "#005fb8",
+    },
+    "dark": {
+        "editor-background": "#1f1f1f",
+        "sideBar-background": "#181818",
+        "foreground": "#cccccc",
+        "descriptionForeground": "#9d9d9d",
+        "panel-border": "#2b2b2b",
+        "focusBorder": "#0078d4",
+    },
+}
+PUT_THEME = """([kind, colours]) => {
+  document.body.className = document.body.dataset.vscodeThemeKind = `vscode-${kind}`;
+  for (const [name, value] of Object.entries(colours)) {
+    document.documentElement.style.setProperty(`--vscode-${name}`, value);
+  }
+}"""
 KERNEL_IS_BUSY = "Kernel is busy; your request is sent and will be handled when the cell yields"
 
 
@@ -68,8 +93,13 @@ class VSCode:
         except TimeoutError as error:
             error.add_note("\n".join(self.shown.complaints))
             raise
+        self.put_theme("light")
         self.run(SETUP)
         self.region = self.page.get_by_role("region", name="Job queue tests")
+
+    def put_theme(self, kind: str) -> None:
+        """As VS Code does when its theme changes."""
+        self.page.evaluate(PUT_THEME, [kind, THEMES[kind]])
 
     def run(self, code: str) -> None:
         """Run a cell to its end."""
@@ -174,6 +204,16 @@ def test_a_click_while_a_cell_runs_is_acted_on_or_said_to_be_late(
     flag.touch()
     vscode.end()
     expect(vscode.region).not_to_contain_text(KERNEL_IS_BUSY)
+
+
+def test_its_colours_are_those_of_vs_code(vscode: VSCode) -> None:
+    expect(vscode.region).to_have_css("background-color", "rgb(255, 255, 255)")
+    expect(vscode.region).to_have_css("color", "rgb(59, 59, 59)")
+    vscode.put_theme("dark")
+    expect(vscode.region).to_have_css("background-color", "rgb(31, 31, 31)")
+    expect(vscode.region).to_have_css("color", "rgb(204, 204, 204)")
+    expect(vscode.region).to_have_css("color-scheme", "dark")
+    vscode.put_theme("light")
 
 
 def test_nothing_is_complained_of_and_nothing_asked_elsewhere(vscode: VSCode) -> None:
