@@ -116,8 +116,8 @@ $(CAPABILITIES)/.installed: .ci/make-capabilities .ci/ecosystem/conda $(wildcard
 $(LITE)/.installed: $(VENV)/.installed .ci/make-lite $(wildcard .ci/lite/*)
 	@.ci/make-lite $(LITE) $(PYTHON_IN_VENV)
 
-$(HOSTS)/.installed: .ci/make-hosts $(wildcard .ci/hosts/*)
-	@.ci/make-hosts $(HOSTS)
+$(HOSTS)/.installed: $(VENV)/.installed .ci/make-hosts $(wildcard .ci/hosts/*)
+	@.ci/make-hosts $(HOSTS) $(PYTHON_IN_VENV)
 
 build/wine/.installed: .ci/make-wine .ci/requirements-of pyproject.toml
 	@.ci/make-wine build/wine

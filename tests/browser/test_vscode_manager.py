@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +13,13 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, TimeoutError, expect
 
-from tests.browser.hosts import Shown
+from tests.browser.hosts import Shown, need_hosts
 from tests.browser.lab import Lab
 from tests.browser.widget import press_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 HERE = Path(__file__).parent
-MADE = HERE.parents[1] / "build" / "hosts"
 SETUP = """
 import asyncio, os, time
 from pathlib import Path
@@ -67,16 +65,6 @@ PUT_THEME = """([kind, colours]) => {
   }
 }"""
 KERNEL_IS_BUSY = "Kernel is busy; your request is sent and will be handled when the cell yields"
-
-
-def need_manager() -> Path:
-    """Return where npm has put it. Without it: skipped, and with CI=true a failure."""
-    if not (MADE / ".installed").exists():
-        why = "VS Code's widget manager is not here: run `make build/hosts/.installed`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    return MADE
 
 
 class VSCode:
@@ -145,7 +133,7 @@ class VSCode:
 def lab(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Lab]:
     """A server that has the page, npm's packages, and the scripts of widgets' Python packages."""
     folder = tmp_path_factory.mktemp("lab")
-    served = [str(HERE), str(need_manager()), str(Path(anywidget.__file__).parent)]
+    served = [str(HERE), str(need_hosts()), str(Path(anywidget.__file__).parent)]
     (folder / "config").mkdir()
     settings = {"ServerApp": {"extra_static_paths": served}}
     (folder / "config" / "jupyter_server_config.json").write_text(json.dumps(settings))
