@@ -15,6 +15,7 @@ PLUGINS := build/plugins
 ECOSYSTEM := build/ecosystem
 CAPABILITIES := build/capabilities
 LITE := build/lite
+HOSTS := build/hosts
 PYTHON_IN_VENV := $(VENV)/bin/python
 QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules tests/protocol)
 TESTS_OF_JOBS := $(wildcard $(addprefix tests/,contract crash docs ecosystem engines lite notebooks plugins protocol schedules security unit))
@@ -39,7 +40,7 @@ lab: $(VENV)/.lab-installed ## open the examples in JupyterLab
 plugins: $(PLUGINS)/.installed ## environments for the example plugins, some of them large: see examples/03_plugins.ipynb
 	@[ -e $(PLUGINS)/.installed ]
 
-test: lint types js browser docs $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed $(CAPABILITIES)/.installed $(LITE)/.installed ## every test but the long ones
+test: lint types js browser docs $(VENV)/.installed $(KERNELS)/.installed $(PLUGINS)/.installed $(ECOSYSTEM)/.installed $(CAPABILITIES)/.installed $(LITE)/.installed $(HOSTS)/.installed ## every test but the long ones
 	@$(MAKE) --jobs=2 test-of-jobs test-of-the-rest
 
 # The two halves side by side: most tests wait. Whole lines only, so that both can be read.
@@ -118,6 +119,9 @@ $(CAPABILITIES)/.installed: .ci/make-capabilities .ci/ecosystem/conda $(wildcard
 
 $(LITE)/.installed: $(VENV)/.installed .ci/make-lite $(wildcard .ci/lite/*)
 	@.ci/make-lite $(LITE) $(PYTHON_IN_VENV)
+
+$(HOSTS)/.installed: $(VENV)/.installed .ci/make-hosts $(wildcard .ci/hosts/*)
+	@.ci/make-hosts $(HOSTS) $(PYTHON_IN_VENV)
 
 build/wine/.installed: .ci/make-wine .ci/requirements-of pyproject.toml
 	@.ci/make-wine build/wine

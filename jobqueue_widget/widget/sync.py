@@ -33,22 +33,27 @@ class CommPort:
 
     Replies are sent in the context of the page's last message: on ipykernel 7.4 that keeps its
     clicks on the page's own subshell, where they are heard while a cell blocks the main one.
+    Before that `context` is taken, if one is given.
     """
 
-    def __init__(self, write: Write, send: Send) -> None:
+    def __init__(
+        self, write: Write, send: Send, context: contextvars.Context | None = None
+    ) -> None:
         self._write = write
         self._send = send
         self._lock = threading.RLock()
-        self._context: contextvars.Context | None = None
+        self._context = context
+        self._was_heard = False
 
     @property
     def was_heard(self) -> bool:
         """True once a page has asked for anything: before nobody looks."""
-        return self._context is not None
+        return self._was_heard
 
     def heard(self) -> None:
         """Note the context in which a page's message is handled: replies go out in it."""
         with self._lock:
+            self._was_heard = True
             self._context = contextvars.copy_context()
 
     def write(self, state: State, *, whole: bool) -> None:

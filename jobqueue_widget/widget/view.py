@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -68,12 +69,15 @@ class _StateWidget(anywidget.AnyWidget):
 
     def __init__(self, source: Source, outputs: Refreshable = NO_OUTPUTS, **traits: Any) -> None:
         self.outputs = outputs
-        port = CommPort(self._write_state, self._send_message)
+        port = self._make_port()
         self._follower = self._make_follower(source, port)
         self._commands = Commands(source.queue, source.epoch, self._follower, port, outputs)
         super().__init__(**traits, **self._follower.first_state(), features={"unload": True})
         self.on_msg(self._on_message)
         self._follower.start()
+
+    def _make_port(self) -> CommPort:
+        return CommPort(self._write_state, self._send_message)
 
     def _make_follower(self, source: Source, port: CommPort) -> Sync:
         """Make what follows the queue; tests put another clock under the widget here."""
@@ -145,7 +149,17 @@ class SessionWidget(QueueWidget):
     def __init__(self, queue: JobQueue, outputs: Refreshable) -> None:
         super().__init__(queue, outputs)
         self._made_with = self.layout  # a widget of its own, which ipywidgets would keep for ever
-        self.comm.on_close(lambda _message: self.close())
+
+    def _make_port(self) -> CommPort:
+        """Send in the context of the session: Shiny refuses what comes out of no session."""
+        return CommPort(self._write_state, self._send_message, contextvars.copy_context())
+
+    @traitlets.observe("comm")
+    def _end_with_its_page(self, change: Any) -> None:
+        """Hear that the comm is closed. The first one of Shiny tells nothing; another follows."""
+        on_close = getattr(change["new"], "on_close", None)
+        if on_close is not None:
+            on_close(lambda _message: self.close())
 
     def _write_state(self, state: State, whole: bool) -> None:
         self._tell(lambda: super(SessionWidget, self)._write_state(state, whole))

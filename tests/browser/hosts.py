@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import nbformat
+import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Route
 
 from tests.browser.lab import (
@@ -48,11 +49,17 @@ class Shown:
         self._theirs = re.compile(theirs)
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self._note(self.complaints, f"error: {error}"))
+        self.page.on("websocket", lambda socket: self._hear_of(socket.url))
         context.route(lambda address: not _is_here(address), self._refuse)
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self._note(self.complaints, f"{message.text} {message.location['url']}")
+
+    def _hear_of(self, socket: str) -> None:
+        """No route knows of a socket."""
+        if not socket.startswith("ws://127.0.0.1:"):
+            self._note(self.asked_elsewhere, socket)
 
     def _refuse(self, route: Route) -> None:
         self._note(self.asked_elsewhere, route.request.url)
@@ -124,10 +131,23 @@ class NotebookHost(Host):
         self._lab.close()
 
 
-class _Server(Host):
+MADE = Path(REPOSITORY, "build", "hosts")
+
+
+def need_hosts() -> Path:
+    """Return where `.ci/make-hosts` has put some. Without them: skipped, with CI=true a failure."""
+    if not (MADE / ".installed").exists():
+        why = "no VS Code's widget manager, Panel or Shiny: run `make build/hosts/.installed`"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    return MADE
+
+
+class Server(Host):
     """A command that serves a folder on a port of ours until it is told to end."""
 
-    def __init__(self, folder: Path, *command: str) -> None:
+    def __init__(self, folder: Path, *command: str, packages: Path | None = None) -> None:
         self.url = f"http://127.0.0.1:{_free_port()}"
         self._log_path = folder / "host.log"
         environ = {
@@ -137,7 +157,7 @@ class _Server(Host):
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
             "IPYTHONDIR": str(folder / "ipython"),
-            "PYTHONPATH": REPOSITORY,
+            "PYTHONPATH": os.pathsep.join(map(str, filter(None, (REPOSITORY, packages)))),
         }
         port = self.url.rpartition(":")[2]
         with self._log_path.open("w") as log:
@@ -167,7 +187,7 @@ class _Server(Host):
         end_server(self._process)
 
 
-class Marimo(_Server):
+class Marimo(Server):
     """marimo as `mode` says: "edit" shows the cells, "run" what they show. Theme: the system's."""
 
     def __init__(self, folder: Path, notebooks: Cells, mode: str) -> None:
@@ -188,7 +208,7 @@ class Marimo(_Server):
         return shown
 
 
-class Voila(_Server):
+class Voila(Server):
     """Voilà: a notebook as an app. Its theme is part of the address."""
 
     # It asks a CDN for its icons, says so when they do not come, and cannot load the extensions
