@@ -580,8 +580,9 @@ async def test_a_pending_job_that_cannot_come_back_is_replaced(path: Path) -> No
         assert await again == "x done"
 
 
+@pytest.mark.parametrize("is_released", [False, True])
 async def test_a_job_that_cannot_come_back_is_replaced_though_it_was_held_once_more(
-    path: Path,
+    path: Path, *, is_released: bool
 ) -> None:
     with opened(path, **THREADS) as queue:
         job = queue.options(key="one").submit_nowait(work, {"password": "hunter22"})
@@ -589,8 +590,10 @@ async def test_a_job_that_cannot_come_back_is_replaced_though_it_was_held_once_m
         lost = queue[job.id]
         why = lost.block_reason
         assert why
+        if is_released:
+            assert queue.release(lost)
         assert queue.hold(lost)
-        assert lost.block_reason == why
+        assert is_released or lost.block_reason == why
         assert await submit(queue, "x") == "x done"
         assert lost.status == "cancelled"
 

@@ -16,8 +16,9 @@ def key_of(job: JobRecord) -> JobKey:
 
 
 def is_lost(job: JobRecord) -> bool:
-    """True for a pending job that came back from a journal and cannot run."""
-    return job.status is PENDING and job.held and job.block_reason is not None
+    """True for a held job that came back from a journal and cannot run, whoever holds it."""
+    cannot_run = job.block_reason is not None or job.spec.missing is not None
+    return job.status is PENDING and job.held and cannot_run
 
 
 def stands(job: JobRecord) -> bool:
