@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,19 @@ async def test_what_was_moved_away_does_not_hold_its_job(
         del job, record
         await until(lambda: count(JobRecord) <= KEPT)
         assert count(LazyResult) <= KEPT
+
+
+async def test_a_job_whose_memory_was_looked_at_is_gone_with_its_last_reference(
+    count: Counter,
+) -> None:
+    async with JobQueue(max_history=KEPT, keep_ended=KEPT) as queue:
+        job = queue.submit_nowait(time.sleep, 60)
+        await until(lambda: job._record.usage is not None)
+        job.cancel(timeout=0.0)
+        await queue.wait_for_job(job)
+        del job
+        await asyncio.gather(*(queue.submit_nowait(works, str(n)) for n in range(5)))
+        await until(lambda: count(JobRecord) <= KEPT)  # without another look
 
 
 async def test_a_job_that_came_back_is_gone_with_its_last_reference(

@@ -25,7 +25,7 @@ class SampledRun(Protocol):
 
 
 class _Last(NamedTuple):
-    run: SampledRun
+    attempt: int  # and not the run, which would hold its job until the next look
     pid: int
     began: float
     at: float
@@ -61,7 +61,7 @@ class Sampler:
             usage = run.job.usage = run.job.usage or Usage({})
             usage.note(seen)
             last, used = before.get(run.job_id), stats.cpu_seconds.get(pid)
-            if last is not None and last.run is run:
+            if last is not None and last.attempt == run.attempt:
                 began = last.began
             else:
                 began, last = now - max(0.0, wall - (run.job.started_at or wall)), None
@@ -70,7 +70,7 @@ class Sampler:
             if last is not None and now - last.at < APART:
                 self._last[run.job_id] = last
                 continue
-            self._last[run.job_id] = _Last(run, pid, began, now, used)
+            self._last[run.job_id] = _Last(run.attempt, pid, began, now, used)
             if now - began < YOUNG:
                 continue
             values = {RAM: seen.ram_mib}
