@@ -220,15 +220,19 @@ async def test_what_was_moved_away_does_not_hold_its_job(
         assert count(LazyResult) <= KEPT
 
 
+async def looked_at(queue: JobQueue) -> None:
+    """Let a job run until the machine has been looked at, and no longer."""
+    job = queue.submit_nowait(time.sleep, 60)
+    await until(lambda: job._record.usage is not None)
+    job.cancel(timeout=0.0)
+    await queue.wait_for_job(job)
+
+
 async def test_a_job_whose_memory_was_looked_at_is_gone_with_its_last_reference(
     count: Counter,
 ) -> None:
     async with JobQueue(max_history=KEPT, keep_ended=KEPT) as queue:
-        job = queue.submit_nowait(time.sleep, 60)
-        await until(lambda: job._record.usage is not None)
-        job.cancel(timeout=0.0)
-        await queue.wait_for_job(job)
-        del job
+        await looked_at(queue)
         await asyncio.gather(*(queue.submit_nowait(works, str(n)) for n in range(5)))
         await until(lambda: count(JobRecord) <= KEPT)  # without another look
 
