@@ -741,6 +741,23 @@ async def test_what_failed_and_is_submitted_again_takes_its_place() -> None:
         inspect(queue).validate()
 
 
+async def test_what_failed_is_followed_though_the_same_map_drives_it_out(path: Path) -> None:
+    async with running(path, **THREADS) as queue:
+        failed = queue.options(key="fails", group="sweep").submit_nowait(work, "fails")
+        await queue.wait_for_job(failed)
+        queue.pause()
+        queue.options(key="x").submit_nowait(work, {"password": "hunter22"})
+    async with running(path, max_history=1, keep_ended=1, **THREADS) as queue:
+        before = queue[failed.id]
+        view = queue.options(key="{0}", group="sweep")
+        group = view.map(work, ["fails", "x"])  # the second takes the place of a lost one
+        assert before.retried_by == group[0].id
+        assert sum(group.counts.values()) == 2
+        assert queue.group("sweep").counts["failed"] == 0
+        queue.resume()
+        await queue.join()
+
+
 async def test_a_known_job_joins_the_group_of_another_submit() -> None:
     async with JobQueue(**THREADS) as queue:
         job = await completed(queue)

@@ -442,8 +442,8 @@ BUGS = [
     Bug(
         "what cannot run stays beside what takes its place",
         "_runtime/sweeps/keyed.py",
-        "ev.CancelRequested(before, False, 0.0, AGAIN)",
-        "ev.Resubmitted(before)",
+        "ev.CancelRequested(known, False, 0.0, AGAIN)",
+        "ev.Resubmitted(known)",
     ),
     Bug(
         "a job waits on for a result that was not kept",

@@ -96,16 +96,17 @@ def accept_prepared(
     """Do so under the lock; `outside` gets the effects that are left to perform, in any case."""
     engine.life.check_open()
     keys = engine.state.keys
+    keyed = [job for job, _ in jobs if is_new(job) and job.spec.options.key]
+    before = {job: keys.newest(key_of(job)) for job in keyed}
     replaced: dict[JobRecord, JobRecord] = {}
-    for job, _ in jobs:  # first: what waits for one that is cancelled does not stand any more
-        before = keys.newest(key_of(job)) if is_new(job) and job.spec.options.key else None
-        if before is not None and is_lost(before):
-            outside += engine.apply_inside(ev.CancelRequested(before, False, 0.0, AGAIN))
-            replaced[job] = before
+    for job, known in before.items():  # first: what waits for a cancelled one stands no more
+        if known is not None and is_lost(known):
+            outside += engine.apply_inside(ev.CancelRequested(known, False, 0.0, AGAIN))
+            replaced[job] = known
     if not all(is_new(job) or keys.standing(key_of(job)) is job for job, _ in jobs):
         return None
     return [
-        _accept_one(engine, job, parents, group, outside, replaced.get(job))
+        _accept_one(engine, job, parents, group, outside, replaced.get(job), before.get(job))
         for job, parents in jobs
     ]
 
@@ -125,10 +126,12 @@ def _accept_one(
     group: Group | str | None,
     outside: list[fx.Effect],
     replaced: JobRecord | None,
+    before: JobRecord | None,
 ) -> JobRecord:
     """Accept one job, or take a known one for it. Under the lock.
 
-    One that was found stands, though it may just have left the history for one accepted before.
+    One that was found stands, though it may just have left the history for one accepted before;
+    and one that does not, which was there `before`, is tried again though it has.
     """
     state = engine.state
     found = None if job.spec.options.key is None else state.keys.newest(key_of(job))
@@ -141,7 +144,8 @@ def _accept_one(
         if group is not None:
             outside += engine.apply_inside(ev.Joined(found, group))
         return found
-    repeated = found if found is not None and job.retry_of == found.id else None
+    tried = (one for one in (found, before) if one is not None and job.retry_of == one.id)
+    repeated = next(tried, None)
     outside += engine.apply_inside(ev.Submitted(job, parents, repeated))
     if engine.resources.concerns(job.spec):
         engine.dispatcher.check(job)
