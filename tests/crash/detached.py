@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,14 @@ def dying(journal: Path, *jobs: Told, end: str = "None") -> Iterator[DyingKernel
     finally:
         if kernel.process.returncode is None:
             kernel.kill()
+
+
+def killed(journal: Path, *jobs: Told, after: Callable[[], object] = lambda: True) -> list[str]:
+    """Submit in a kernel, wait for something, and kill it; the ids of the jobs."""
+    with dying(journal, *jobs) as kernel:
+        wait_until(after, 30)
+        kernel.kill()
+    return kernel.ids
 
 
 # -- the jobs --------------------------------------------------------------------------------------

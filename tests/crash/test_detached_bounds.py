@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from jobqueue_widget import Job
 from jobqueue_widget.child.detached.bounds import FRAMES_MORE, LOG_KEPT
 from tests.conditions import until
-from tests.crash.detached import LINE, Told, dying, print_much, tell_much
+from tests.crash.detached import LINE, Told, killed, print_much, tell_much
 from tests.crash.processes import wait_until
 from tests.journals import running
 
@@ -19,14 +18,6 @@ pytestmark = pytest.mark.timeout(180)
 MIB = 1 << 20
 PRINTED = 200 * MIB
 UPDATES = 2_000  # of 20 kB each
-
-
-def killed(journal: Path, *jobs: Told, after: Callable[[], object]) -> list[str]:
-    """Submit in a kernel, wait for something, and kill it; the ids of the jobs."""
-    with dying(journal, *jobs) as kernel:
-        wait_until(after, 90)
-        kernel.kill()
-    return kernel.ids
 
 
 def file_of(journal: Path, job_id: str, name: str) -> Path:

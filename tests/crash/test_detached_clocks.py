@@ -13,7 +13,7 @@ import pytest
 from jobqueue_widget import JobStatus, read_journal
 from jobqueue_widget._runtime.settings import Clock
 from tests.conditions import until
-from tests.crash.detached import Beats, Told, dying
+from tests.crash.detached import Beats, killed
 from tests.crash.processes import alive, pids_in, wait_until
 from tests.journals import running
 
@@ -49,14 +49,6 @@ def set_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[floa
         (tmp_path / "step").write_text(str(seconds))
 
     return set_it
-
-
-def killed(journal: Path, *jobs: Told, after: Callable[[], object]) -> list[str]:
-    """Submit in a kernel, wait for something, and kill it; the ids of the jobs."""
-    with dying(journal, *jobs) as kernel:
-        wait_until(after, 30)
-        kernel.kill()
-    return kernel.ids
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR], ids=["forward", "back"])

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,17 @@ from jobqueue_widget.errors import JournalInUseError
 from jobqueue_widget.testing import inspect
 from jobqueue_widget.widget.model import QueueSource
 from tests.conditions import until
-from tests.crash.detached import MAP, REPOSITORY, Beats, Told, beat, dying, map_all, processes_of
+from tests.crash.detached import (
+    MAP,
+    REPOSITORY,
+    Beats,
+    Told,
+    beat,
+    dying,
+    killed,
+    map_all,
+    processes_of,
+)
 from tests.crash.processes import alive, pids_in, wait_until
 from tests.journals import running
 from tests.kernels import Kernel
@@ -32,14 +41,6 @@ GAP = 0.2  # seconds that a job may rest at most when its kernel is killed
 
 def folder_of(journal: Path) -> Path:
     return journal.with_name(f"{journal.name}.detached")
-
-
-def killed(journal: Path, *jobs: Told, after: Callable[[], object] = lambda: True) -> list[str]:
-    """Submit in a kernel, wait for something, and kill it; the ids of the jobs."""
-    with dying(journal, *jobs) as kernel:
-        wait_until(after, 30)
-        kernel.kill()
-    return kernel.ids
 
 
 async def test_it_runs_on_and_the_next_kernel_has_it(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,26 +11,11 @@ import pytest
 from jobqueue_widget import JobStatus, ResultNotKeptError, read_journal
 from jobqueue_widget.__main__ import main
 from tests.conditions import until
-from tests.crash.detached import (
-    Beats,
-    Told,
-    beat,
-    dying,
-    processes_of,
-    report_in_a_fork,
-)
+from tests.crash.detached import Beats, Told, beat, dying, killed, processes_of, report_in_a_fork
 from tests.crash.processes import alive, pids_in, wait_until
 from tests.journals import running
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def killed(journal: Path, *jobs: Told, after: Callable[[], object]) -> list[str]:
-    """Submit in a kernel, wait for something, and kill it; the ids of the jobs."""
-    with dying(journal, *jobs) as kernel:
-        wait_until(after, 30)
-        kernel.kill()
-    return kernel.ids
 
 
 async def test_one_that_has_overwritten_its_environment_is_found(tmp_path: Path) -> None:

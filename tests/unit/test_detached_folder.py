@@ -416,9 +416,10 @@ def test_only_names_of_ours_are_removed(folders: Folders) -> None:
     folders.drop(ID)
 
 
-def test_a_full_disk_costs_the_value_and_not_the_end(
+def on_a_full_disk(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> tuple[Attempt, protocol.Place]:
+    """An attempt that has begun, and finds no room for anything new from then on."""
     attempt = folders.attempt(ID, 1)
     attempt.make()
     place = protocol.Place(str(attempt.folder), attempt.key)
@@ -428,6 +429,13 @@ def test_a_full_disk_costs_the_value_and_not_the_end(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(protocol, "write_new", no_room)
+    return attempt, place
+
+
+def test_a_full_disk_costs_the_value_and_not_the_end(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, place = on_a_full_disk(folders, monkeypatch)
     place.tell({"kind": "value", "plain": True}, [bytes(1_000_000)])
     place.close()
     outcome = attempt.outcome()
@@ -441,15 +449,7 @@ def test_a_full_disk_costs_the_value_and_not_the_end(
 def test_the_room_on_a_full_disk_is_enough_in_any_language(
     folders: Folders, monkeypatch: pytest.MonkeyPatch, letter: str, kind: str
 ) -> None:
-    attempt = folders.attempt(ID, 1)
-    attempt.make()
-    place = protocol.Place(str(attempt.folder), attempt.key)
-    place.begin({})
-
-    def no_room(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(protocol, "write_new", no_room)
+    attempt, place = on_a_full_disk(folders, monkeypatch)
     text = letter * 5_000
     if kind == "error":
         place.tell({"kind": "error", "type": text, "message": text, "traceback": text}, [])
