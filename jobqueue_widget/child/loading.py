@@ -25,6 +25,7 @@ from .byvalue import MAIN, MARK, annotations_of
 from .displays.display import display
 
 PATIENCE = 5.0  # seconds that a thread waits while another makes classes
+COPIED = 1 << 16  # bytes up to which a copy of a pickle costs less than reading it in Python
 
 _making = threading.RLock()
 _strangers: weakref.WeakSet[type] = weakref.WeakSet()  # classes whose cells have not run here
@@ -231,7 +232,8 @@ def _by_name() -> Any:
 
 class _Unpickler(pickle.Unpickler):
     def __init__(self, loading: Loading, data: Any, buffers: Iterable[Any]) -> None:
-        super().__init__(_View(data), buffers=buffers)
+        file = _View(data) if len(data) > COPIED else io.BytesIO(data)
+        super().__init__(file, buffers=buffers)
         self._loading = loading
 
     def find_class(self, module: str, name: str) -> Any:

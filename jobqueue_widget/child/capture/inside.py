@@ -117,10 +117,10 @@ def forget_warnings() -> None:
     Python remembers for the whole process at which lines it has warned, until its filters change.
     Only that is told here: `catch_warnings`, which is public, mixes up the filters of two threads.
     """
-    old, new = "_filters_mutated", "_filters_mutated_lock_held"  # the latter from Python 3.14 on
-    tell = getattr(warnings, old, None) or getattr(warnings, new, None)
-    if tell is not None:
-        with getattr(warnings, "_lock", None) or contextlib.nullcontext():
+    if (tell := getattr(warnings, "_filters_mutated", None)) is not None:
+        tell()
+    elif (tell := getattr(warnings, "_filters_mutated_lock_held", None)) is not None:
+        with warnings._lock:  # type: ignore[attr-defined]  # from Python 3.14 on
             tell()
 
 

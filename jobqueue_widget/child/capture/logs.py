@@ -111,7 +111,7 @@ class Configuration:
 
     def _undo(self) -> None:
         for logger, level, propagates, handlers in self._changed:
-            logger.setLevel(level)
+            _set_level(logger, level)
             logger.propagate = propagates
             for handler in handlers:
                 logger.removeHandler(handler)
@@ -121,15 +121,21 @@ class Configuration:
         """Set up what this job shall find."""
         self._undo()
         disabled, loggers = told
-        logging.disable(disabled)
+        if logging.root.manager.disable != disabled:
+            logging.disable(disabled)
         for name, level, propagates, formats in loggers:
             logger = logging.getLogger(name)
             made = [_handler(*one) for one in formats]
             self._changed.append((logger, logger.level, logger.propagate, made))
-            logger.setLevel(level)
+            _set_level(logger, level)
             logger.propagate = propagates
             for handler in made:
                 logger.addHandler(handler)
+
+
+def _set_level(logger: Logger, level: int) -> None:
+    if logger.level != level:  # else all loggers would forget which levels are enabled
+        logger.setLevel(level)
 
 
 def _copied(state: State) -> State:
