@@ -166,7 +166,9 @@ class Waiters:
         return bool(self._by_group) and any(group in self._by_group for group in job.groups)
 
     def release(self, job: JobRecord) -> None:
-        """Wake whoever waits for this job, which has ended."""
+        """Wake whoever waits for this job, which has ended: nobody can begin to wait for it now."""
+        if not (self._by_job or self._at_end or self._by_group):
+            return
         with self._engine.lock.held:
             waiters = self._by_job.pop(job.id, [])
             callbacks = self._at_end.pop(job.id, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -26,11 +27,11 @@ class Lock:
     taking it and entering the block.
     """
 
-    __slots__ = ("_checked", "_lock")
+    __slots__ = ("_is_owned", "_lock")
 
     def __init__(self) -> None:
         self._lock: Any = threading.RLock()
-        self._checked: list[Any] = [self._lock]
+        self._is_owned: list[Callable[[], bool]] = [self._lock._is_owned]  # type: ignore[attr-defined]
 
     def inner(self) -> Lock:
         """A lock that is taken while this one is held, or to finish what was begun under it.
@@ -38,7 +39,7 @@ class Lock:
         Who has that one is refused this one, too: they would be refused halfway.
         """
         made = Lock()
-        self._checked.append(made._lock)
+        self._is_owned += made._is_owned
         return made
 
     @property
@@ -48,7 +49,7 @@ class Lock:
         Raises:
             ReentrantCallError: this thread has it, or an inner one of it.
         """
-        for lock in self._checked:
-            if lock._is_owned():
+        for is_owned in self._is_owned:
+            if is_owned():
                 raise ReentrantCallError(REENTERED)
         return self._lock  # type: ignore[no-any-return]

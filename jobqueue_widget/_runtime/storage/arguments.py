@@ -55,7 +55,7 @@ class KeptArguments(Shelf):
             spec.lazy = CallReader(call)
             spec.empty("args", "kwargs")
         else:
-            size = size_of(spec.args) + (size_of(spec.kwargs) if spec.kwargs else 0)
+            size = sum(size_of(given) for given in (spec.args, spec.kwargs) if given)
             if size <= LIGHT:
                 return
         with self._lock.held:
