@@ -57,10 +57,12 @@ class Displayed:
         history: int,
         known: rows.KnownRows | None = None,
         groups: int = 0,
+        *,
+        windowed: bool = False,
     ) -> dict[str, Any]:
         """Return the first rows of each list and the counts, of one moment. For the widget."""
-        drawings = self._control.drawings
-        return rows.snapshot(self._engine, running, pending, history, known, groups, drawings)
+        drawings, lists = self._control.drawings, (running, pending, history, known, groups)
+        return rows.snapshot(self._engine, *lists, drawings, windowed=windowed)
 
     def _part(
         self,

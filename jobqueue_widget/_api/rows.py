@@ -345,12 +345,15 @@ def snapshot(
     known: KnownRows | None = None,
     groups: int = 0,
     drawings: Sequence[Coming] = (),
+    *,
+    windowed: bool = False,
 ) -> dict[str, Any]:
     """Return the first rows of the three lists, the counts and the state, of one moment.
 
     `position` is None in each row: a pending job's place is the index of its row in the list.
     `groups`: how many groups are told of at most, those of these rows first. `drawings`: of maps
-    that have items to come.
+    that have items to come. `windowed`: jobs in groups are read by windows, so that there are no
+    pending rows if all are in groups.
     """
     known = known or KnownRows(lambda row: row, tell_apart)
     with engine.lock.held:
@@ -393,9 +396,10 @@ def snapshot(
             "groups": [len(part) for part in sections],
             "kept": [kept[COMPLETED], kept[FAILED], kept[CANCELLED], state.shelf.retried],
         }
+        ahead = state.order.slice(0, 0 if windowed and not state.order.single_count else pending)
         shown = (
             known.look_up(engine, islice(state.running.values(), running)),
-            known.look_up(engine, state.order.slice(0, pending)),
+            known.look_up(engine, ahead),
             known.look_up(engine, islice(state.history(), history)),
         )
         found["groups"] = []

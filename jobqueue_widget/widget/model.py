@@ -139,7 +139,7 @@ class QueueSource(_Estimating):
     def state(self) -> State:
         """Return the values of all traits, as of one moment."""
         lists = RUNNING_ROWS, HEAD_ROWS, HISTORY_ROWS
-        snapshot = self.queue._snapshot(*lists, self._known, GROUP_ROWS)
+        snapshot = self.queue._snapshot(*lists, self._known, GROUP_ROWS, windowed=True)
         self._life.mark(snapshot["running"], snapshot["now"])
         estimate = self.queue._estimate
         self._groups = shown_groups(snapshot["groups"], estimate, self._groups)
