@@ -26,7 +26,7 @@ from .manifests import capabilities
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "jobqueue-plugins-"  # of folders for large results
+KIND = "plugins-"  # of folders for large results
 
 _runtimes: weakref.WeakSet[PluginRuntime] = weakref.WeakSet()
 
@@ -43,7 +43,7 @@ class PluginRuntime:
         self._listed = listed
         self.workers: set[WorkerProcess] = set()
         self.listeners = Listeners()
-        self._spool = Spool(PREFIX)
+        self._spool = Spool(KIND)
         self._users = 0
         self._users_lock = Lock()
         _runtimes.add(self)
@@ -100,7 +100,7 @@ class PluginRuntime:
     def rest(self) -> None:
         """Give the thread and the folder back: nothing is loaded. Not on the I/O thread."""
         self.io.close()
-        spool, self._spool = self._spool, Spool(PREFIX)
+        spool, self._spool = self._spool, Spool(KIND)
         spool.remove()
 
     def kill_now(self) -> None:
@@ -133,7 +133,7 @@ class PluginRuntime:
             worker.forget_after_fork()
         self.workers.clear()
         self.listeners = Listeners()
-        self._spool = Spool(PREFIX)
+        self._spool = Spool(KIND)
 
 
 @functools.cache

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import stat
 import sys
+import time
 import weakref
 from pathlib import Path
 from typing import Any
 
 from ..._threads.locks import Lock
+from ..._threads.threadless import Thread
 from ...child import byvalue, loading
 from ...child.calls import references
 from ...child.wire import ProtocolError, open_new
+
+if sys.platform != "win32":
+    import fcntl
+
+PREFIX = "jobqueue-spool-"  # of the names of folders that are locked while their owner lives
+NEW = 60.0  # seconds for which a folder is left alone: its owner may not have locked it yet
+
+_looked_in: set[Path] = set()  # folders where this process has looked for what killed ones left
 
 
 class UnreadableError(Exception):
@@ -23,12 +34,14 @@ class UnreadableError(Exception):
 class Spool:
     """A folder (0700) that is made when it is needed, and goes with this at the latest.
 
-    It is made `within` another, or with those for temporary files; `prefix` begins its name.
+    It is made `within` another, or with those for temporary files; `kind` is part of its name. What
+    a killed process has left there goes when another one makes its first folder (not on Windows).
     """
 
-    def __init__(self, prefix: str = "jobqueue-", within: str | None = None) -> None:
-        self._where = prefix, within
+    def __init__(self, kind: str = "", within: str | None = None) -> None:
+        self._where = PREFIX + kind, within
         self._lock = Lock()
+        self._hold = _Hold()
         self._remove: weakref.finalize[Any, Any] | None = None
         self.made: Path | None = None
 
@@ -37,7 +50,9 @@ class Spool:
         with self._lock.held:
             if self.made is None or not is_there(self.made):
                 self.made = new_folder(*self._where)
-                self._remove = weakref.finalize(self, _remove, self.made, os.getpid())
+                self._remove = weakref.finalize(self, _remove, self.made, os.getpid(), self._hold)
+                _look_once(self.made.parent)
+            self._hold.take(self.made)
             return self.made
 
     def drop_if_empty(self) -> None:
@@ -83,7 +98,64 @@ def is_empty(path: Path) -> bool:
         return True
 
 
-def _remove(path: Path, owner: int) -> None:
+class _Hold:
+    """A lock of a folder that ends with its process, and the forks of that.
+
+    Who cleans the folder for temporary files respects it, too (systemd-tmpfiles).
+    """
+
+    def __init__(self) -> None:
+        self._fd = -1
+
+    def take(self, path: Path) -> None:
+        """Lock the folder, once more if it was made anew; not where folders have no locks."""
+        if sys.platform == "win32" or (self._fd >= 0 and os.fstat(self._fd).st_nlink):
+            return
+        self.let_go()
+        with contextlib.suppress(OSError):
+            self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def let_go(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _look_once(parent: Path) -> None:
+    if sys.platform == "win32" or parent in _looked_in:
+        return
+    _looked_in.add(parent)
+    cleaner = Thread(
+        target=remove_left_behind, args=(parent,), name="jobqueue-cleaner", daemon=True
+    )
+    with contextlib.suppress(RuntimeError):  # there is no thread: the next process will look
+        cleaner.start()
+
+
+def remove_left_behind(parent: Path) -> None:
+    """Remove folders of killed processes of this user: not locked, and not new."""
+    import shutil
+
+    for name in [name for name in os.listdir(parent) if name.startswith(PREFIX)]:
+        path = parent / name
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            found = os.fstat(fd)
+            if found.st_uid == os.getuid() and abs(time.time() - found.st_mtime) > NEW:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:  # its owner lives, or this file system cannot tell
+            continue
+        finally:
+            os.close(fd)
+
+
+def _remove(path: Path, owner: int, hold: _Hold) -> None:
+    hold.let_go()
     if os.getpid() == owner:  # a forked child must not remove what its parent uses
         import shutil  # tempfile has imported it
 
