@@ -18,7 +18,7 @@ LITE := build/lite
 HOSTS := build/hosts
 PYTHON_IN_VENV := $(VENV)/bin/python
 QUICK_TESTS := $(wildcard tests/test_*.py tests/unit tests/schedules tests/protocol)
-TESTS_OF_JOBS := $(wildcard $(addprefix tests/,contract crash docs ecosystem engines lite notebooks plugins protocol schedules security unit))
+TESTS_OF_JOBS := $(wildcard $(addprefix tests/,contract crash docs ecosystem engines lite macos notebooks plugins protocol schedules security unit))
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 ifndef SEED
 SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')

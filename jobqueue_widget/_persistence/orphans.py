@@ -44,8 +44,8 @@ def of_detached(lost: Iterable[Attempt]) -> list[Orphan]:
 
 
 def find(run_ids: Collection[str]) -> list[Orphan]:
-    """Return the processes of these runs, on Linux only: elsewhere environments are unreliable."""
-    if sys.platform != "linux" or not run_ids:
+    """Return the processes of these runs; none on Windows, where they end with their kernel."""
+    if sys.platform == "win32" or not run_ids:
         return []
     wanted = {MARK + run_id.encode(): run_id for run_id in run_ids}
     found = (_look(pid, wanted[mark]) for pid, mark in carriers(set(wanted)).items())

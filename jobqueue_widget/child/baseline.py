@@ -188,9 +188,11 @@ def niceness() -> int:
 
 def users() -> tuple[object, ...]:
     """Return the users and groups that this process acts for."""
-    if not hasattr(os, "getresuid"):
-        return ()
-    return os.getresuid(), os.getresgid(), os.getpgrp()
+    if hasattr(os, "getresuid"):
+        return os.getresuid(), os.getresgid(), os.getpgrp()
+    if hasattr(os, "getuid"):  # macOS
+        return os.getuid(), os.geteuid(), os.getgid(), os.getegid(), os.getpgrp()
+    return ()
 
 
 def root() -> tuple[int, int]:
@@ -339,13 +341,11 @@ def set_clock() -> None:
 
 def has_children() -> bool:
     """True if a process of the job still runs, which Windows tells the kernel; reaps zombies."""
-    if not hasattr(os, "waitid"):
+    if not hasattr(os, "WNOHANG"):
         return False
     try:
-        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        while ended is not None:  # a zombie is no work
-            os.waitpid(ended.si_pid, 0)
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        while os.waitpid(-1, os.WNOHANG)[0]:  # a zombie is no work
+            continue
     except OSError:
         return False
     return True

@@ -1,7 +1,8 @@
 """A small process that ends what a killed kernel has left running; standard library only.
 
-It is started as `python -I -S guardian.py` and acts when the kernel's pipe closes: a worker cannot
-do this for itself while C code holds its interpreter, and a kernel that was killed cannot either.
+It is started as `python -I -S guardian.py FOLDER` and acts when the kernel's pipe closes: a worker
+cannot do this for itself while C code holds its interpreter, and a killed kernel cannot either. In
+the folder is psutil, which is asked where there is no /proc.
 Lines on stdin: `+PGID ID` a worker begins, `-PGID` it is gone, `d PATH` a folder to remove,
 `f PATH` no more.
 """
@@ -18,12 +19,12 @@ WORKER = b"JOBQUEUE_WORKER_ID="
 
 
 def carriers(marks: set[bytes]) -> dict[int, bytes]:
-    """The other processes (Linux) that have one of the marks in their environment, and which."""
+    """Return the other processes that have one of the marks in their environment, and which."""
     found = {}
     try:
         names = os.listdir("/proc")
     except OSError:
-        return {}
+        return _carriers_without_proc(marks)
     for name in names:
         if not name.isdigit() or int(name) == os.getpid():
             continue
@@ -34,6 +35,24 @@ def carriers(marks: set[bytes]) -> dict[int, bytes]:
             continue
         if here:
             found[int(name)] = here.pop()
+    return found
+
+
+def _carriers_without_proc(marks: set[bytes]) -> dict[int, bytes]:
+    """Ask psutil: on macOS it tells of this user's processes, but not of Apple's own programs."""
+    try:
+        import psutil
+    except ImportError:
+        return {}
+    found = {}
+    for process in psutil.process_iter():
+        try:
+            told = process.environ() if process.pid != os.getpid() else {}
+        except (psutil.Error, OSError):  # another user's, or it is gone
+            continue
+        here = marks.intersection(os.fsencode(f"{name}={value}") for name, value in told.items())
+        if here:
+            found[process.pid] = here.pop()
     return found
 
 
@@ -62,6 +81,7 @@ def main() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    sys.path += sys.argv[1:]
     groups: dict[int, bytes] = {}
     folders: set[bytes] = set()
     for line in sys.stdin.buffer:

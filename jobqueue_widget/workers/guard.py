@@ -10,12 +10,15 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
+
 from .environment import missing_folder
 
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0  # at least, between two starts
 SCRIPT = Path(__file__).parents[1] / "child" / "guardian.py"
+PACKAGES = str(Path(psutil.__file__).parents[1])  # a folder with psutil in it
 
 
 class Guard:
@@ -77,7 +80,7 @@ class Guard:
         self._drop()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(SCRIPT)],
+                [sys.executable, "-I", "-S", str(SCRIPT), PACKAGES],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

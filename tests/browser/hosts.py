@@ -22,6 +22,7 @@ from tests.browser.lab import (
     START_PATIENCE,
     Lab,
     Notebook,
+    beside,
     end_server,
     wait_for_kernel,
 )
@@ -137,7 +138,7 @@ MADE = Path(REPOSITORY, "build", "hosts")
 def need_hosts() -> Path:
     """Return where `.ci/make-hosts` has put some. Without them: skipped, with CI=true a failure."""
     if not (MADE / ".installed").exists():
-        why = "no VS Code's widget manager, Panel or Shiny: run `make build/hosts/.installed`"
+        why = "no hosts beside those of .venv: run `make build/hosts/.installed`"
         if os.environ.get("CI") == "true":
             pytest.fail(why)
         pytest.skip(why)
@@ -157,7 +158,7 @@ class Server(Host):
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
             "IPYTHONDIR": str(folder / "ipython"),
-            "PYTHONPATH": os.pathsep.join(map(str, filter(None, (REPOSITORY, packages)))),
+            **beside(packages),
         }
         port = self.url.rpartition(":")[2]
         with self._log_path.open("w") as log:

@@ -41,10 +41,25 @@ REPLACE_CELLS = """sources => {
 }"""
 
 
+def beside(packages: Path | None) -> dict[str, str]:
+    """Variables by which Python and Jupyter find what stands in a folder of `need_hosts`, too."""
+    found = {"PYTHONPATH": os.pathsep.join(map(str, filter(None, (REPOSITORY, packages))))}
+    if packages is not None:
+        found["JUPYTER_PATH"] = str(packages / "share" / "jupyter")
+        found["JUPYTER_CONFIG_PATH"] = str(packages / "etc" / "jupyter")
+    return found
+
+
 class Lab:
     """JupyterLab, or Notebook, on a free port of the loopback interface, with own folders."""
 
-    def __init__(self, folder: Path, app: str = "jupyterlab") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        app: str = "jupyterlab",
+        packages: Path | None = None,
+        base_url: str = "/",
+    ) -> None:
         self.app = app
         self.root = folder / "root"
         self.root.mkdir()
@@ -62,12 +77,13 @@ class Lab:
             "JUPYTERLAB_SETTINGS_DIR": str(settings),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
             "IPYTHONDIR": str(folder / "ipython"),
-            "PYTHONPATH": REPOSITORY,
+            **beside(packages),
         }
         command = [
             *(sys.executable, "-m", app, "--no-browser", "--allow-root", "--port=0"),
             *("--ServerApp.ip=127.0.0.1", f"--IdentityProvider.token={self.token}"),
             *(f"--ServerApp.root_dir={self.root}", "--expose-app-in-browser"),
+            f"--ServerApp.base_url={base_url}",
         ]
         if app == "jupyterlab":
             command += [
@@ -75,7 +91,9 @@ class Lab:
                 "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
             ]
         with self._log_path.open("w") as log:
-            self._process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, cwd=folder, env=environ, stdout=log, stderr=log
+            )
         self.url = self._wait_until_ready()
 
     def _wait_until_ready(self) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 import anywidget
 import psutil
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, expect
 
 from tests.browser.hosts import Server, Shown, need_hosts
-from tests.browser.widget import press_in
+from tests.browser.widget import check_that_progress_moves, press_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -71,16 +71,6 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, 
     server = Server(tmp_path, request.param, command, "app.py", packages=packages)
     yield tmp_path, f"{server.url}{place}"
     server.close()
-
-
-def bar(region: Locator, label: str) -> Locator:
-    return region.get_by_role("row").filter(has_text=label).get_by_role("progressbar")
-
-
-def check_that_progress_moves(region: Locator, label: str) -> None:
-    expect(bar(region, label)).to_have_attribute("aria-valuenow", re.compile(r"\d"))
-    before = bar(region, label).get_attribute("aria-valuenow") or ""
-    expect(bar(region, label)).not_to_have_attribute("aria-valuenow", before)
 
 
 def test_each_session_has_a_widget_that_moves_and_hears(

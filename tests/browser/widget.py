@@ -60,6 +60,16 @@ def press_in(scope: Locator, name: str | re.Pattern[str]) -> None:
     found.click()
 
 
+def bar_in(scope: Locator, label: str) -> Locator:
+    return scope.get_by_role("row").filter(has_text=label).get_by_role("progressbar")
+
+
+def check_that_progress_moves(scope: Locator, label: str) -> None:
+    expect(bar_in(scope, label)).to_have_attribute("aria-valuenow", re.compile(r"\d"))
+    before = bar_in(scope, label).get_attribute("aria-valuenow") or ""
+    expect(bar_in(scope, label)).not_to_have_attribute("aria-valuenow", before)
+
+
 def submit(label: str, target: str, *arguments: object) -> str:
     given = "".join(f", {argument!r}" for argument in arguments)
     return f"queue.options(label={label!r}).submit_nowait({target}{given});"

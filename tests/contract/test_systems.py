@@ -230,3 +230,29 @@ if sys.platform == "win32":  # what it cannot do
                 queue.options(detached=True).submit_nowait(leave)
             with pytest.raises(InvalidOptionError, match="on Windows a job ends with its kernel"):
                 JobQueue().options(detached=True).submit_nowait(leave)
+
+else:  # what Windows does by a Job Object
+    from tests.crash.grief import live_with_family
+
+    DAEMONS = ("session", "daemon")  # what has left its group, with and without a living parent
+    KERNEL_WITH_DAEMONS = KERNEL.replace("with_a_grandchild", "start_daemons")
+
+    def start_daemons(folder: str, then: Callable[[], object]) -> None:
+        live_with_family(f"{folder}/pids", DAEMONS, then.__name__)
+
+    async def test_a_forced_end_takes_what_has_left_the_group(tmp_path: Path) -> None:
+        async with JobQueue(cancel_timeout=0.3) as queue:
+            job = queue.submit_nowait(start_daemons, str(tmp_path), sleep)
+            await until(lambda: bool(told(tmp_path)), SOON)
+            job.cancel()
+            await queue.wait_for_job(job)
+            assert all(map(gone, told(tmp_path)))
+
+    async def test_what_has_left_the_group_ends_with_a_killed_kernel(tmp_path: Path) -> None:
+        kernel = start(KERNEL_WITH_DAEMONS, tmp_path)
+        try:
+            await until(lambda: bool(told(tmp_path)), 2 * SOON)
+        finally:
+            kernel.kill()
+            kernel.wait()
+        await until(lambda: all(map(gone, told(tmp_path))), SOON)

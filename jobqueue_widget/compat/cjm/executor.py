@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -18,6 +17,7 @@ from ..._threads.listeners import nothing
 from ..._threads.locks import Lock
 from ...errors import InvalidTargetError
 from ...protocols import ExecutorContext, OffersResources, Reporter
+from ...workers.system.exits import Exit
 from .calls import current_config, guarded, in_thread, reserved_keywords
 from .process import death_of, end_process, is_running, process_of
 from .reports import PluginReports, aside
@@ -290,15 +290,15 @@ class HostExecution:
         """Notice at once when the plugin's own process dies; returns what ends the watch."""
         process = process_of(self._plugin)
         try:
-            fd = os.pidfd_open(process.pid)
+            end_of_it = Exit(process.pid)
         except (AttributeError, OSError):  # no process, or no such call here
             return nothing
-        self._context.io.watch(fd, lambda: self._on_death(process, fd))
+        self._context.io.watch(end_of_it.fd, lambda: self._on_death(process, end_of_it.fd))
 
         def end() -> None:
-            self._context.io.unwatch(fd)
+            self._context.io.unwatch(end_of_it.fd)
             with contextlib.suppress(OSError):
-                os.close(fd)
+                end_of_it.close()
 
         return end
 

@@ -34,6 +34,7 @@ from ..environment import missing_folder
 from ..piped import LOG_READS, PipedWorker
 from ..pipes import READ_SIZE, FrameReader
 from ..process import KILL_PATIENCE, SWEEP_INTERVAL, TERM_GRACE, TRY_LATER
+from ..system.exits import Exit
 from ..system.posix import PipeEnd
 from ..task import Task
 from .folders import Attempt
@@ -58,7 +59,8 @@ class Follower(PipedWorker):
         self._task = task
         self._process: psutil.Process | None = None
         self._known: list[psutil.Process] = []
-        self._pidfd = self._log_fd = -1
+        self._exit: Exit | None = None
+        self._log_fd = -1
         self._report = b""
         self._log_tail = b""
         self._log_at = 0  # byte to be read next
@@ -133,12 +135,10 @@ class Follower(PipedWorker):
         frames, self._log_fd = self.attempt.open(protocol.FRAMES), self.attempt.open(protocol.LOG)
         self._reader = None if frames < 0 else FrameReader(PipeEnd(frames), TOLD)
         if self._process is not None:
-            try:
-                self._pidfd = os.pidfd_open(self._process.pid)
-            except (AttributeError, OSError):  # not offered, not allowed, or it is gone
-                self._pidfd = -1
-            else:
-                self._io.watch(self._pidfd, self._on_exit)
+            with contextlib.suppress(AttributeError, OSError):  # not offered, or it is gone
+                self._exit = Exit(self._process.pid)
+        if self._exit is not None:
+            self._io.watch(self._exit.fd, self._on_exit)
         self._look()
 
     def leave(self) -> None:
@@ -160,7 +160,7 @@ class Follower(PipedWorker):
         if self.gone or self._ending:
             return
         self._read_all(self._read_log)
-        if self._process is None or (self._pidfd < 0 and not is_alive(self._process)):
+        if self._process is None or (self._exit is None and not is_alive(self._process)):
             self._on_exit()
         else:
             self._io.call_later(0.0 if self._log_waits else LOOK_SECONDS, self._look)
@@ -294,7 +294,7 @@ class Follower(PipedWorker):
         if self.gone or self._ending:
             return
         self._ending = True
-        self._close_pidfd()
+        self._unwatch_end()
         if self._process is not None:
             self._io.call_later(KILL_PATIENCE, self._tell_kill_failed)
         self._sweep()
@@ -341,14 +341,14 @@ class Follower(PipedWorker):
         """Return how it exited, if it is our child."""
         return _waited_for(self.pid) if self._is_child else None
 
-    def _close_pidfd(self) -> None:
-        if self._pidfd >= 0:
-            self._io.unwatch(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
+    def _unwatch_end(self) -> None:
+        if self._exit is not None:
+            self._io.unwatch(self._exit.fd)
+            self._exit.close()
+            self._exit = None
 
     def _close_ends(self) -> None:
-        self._close_pidfd()
+        self._unwatch_end()
         reader, self._reader = self._reader, None
         log, self._log_fd = self._log_fd, -1
         for fd in (-1 if reader is None else reader.fd, log):

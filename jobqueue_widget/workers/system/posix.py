@@ -14,9 +14,9 @@ import psutil
 
 from ..cleanup import ID_VARIABLE, clean_up_processes, descendants_of, signal_group
 from ..guard import GUARD
+from .exits import Exit
 
 PIPE_SIZE = 1 << 20
-F_SETPIPE_SZ = 1031
 AT_A_TIME = 16  # pieces that one call writes
 
 
@@ -32,10 +32,11 @@ class PipeEnd:
     def prepared(cls, fd: int) -> PipeEnd:
         """Make a pipe non-blocking, and 1 MiB large on Linux: few reads for large values."""
         os.set_blocking(fd, False)
-        with contextlib.suppress(OSError):
+        if sys.platform == "linux":
             import fcntl
 
-            fcntl.fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE)
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
         return cls(fd)
 
     def read(self, size: int) -> bytes:
@@ -93,7 +94,7 @@ class PosixChild:
     def __init__(self, worker_id: str) -> None:
         self._id = worker_id
         self.process: subprocess.Popen[bytes] | None = None
-        self._pidfd = -1
+        self._exit: Exit | None = None
         self._control = -1
         self._ends: tuple[int, ...] = ()
         self._known: list[psutil.Process] = []
@@ -126,17 +127,17 @@ class PosixChild:
         self.jobs, self.frames, self.log = map(PipeEnd.prepared, self._ends)
 
     def watch_end(self) -> int:
-        """Open a pidfd; -1 if it is not offered, not allowed, or no descriptor is left."""
+        """Open what tells it; -1 if that is not offered, not allowed, or it has ended."""
         with contextlib.suppress(AttributeError, OSError):
-            self._pidfd = os.pidfd_open(self._group)
-        return self._pidfd
+            self._exit = Exit(self._group)
+        return -1 if self._exit is None else self._exit.fd
 
     def unwatch_end(self, unwatch: Callable[[int], object]) -> None:
         """Close it."""
-        if self._pidfd >= 0:
-            unwatch(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
+        if self._exit is not None:
+            unwatch(self._exit.fd)
+            self._exit.close()
+            self._exit = None
 
     def say(self, data: bytes) -> None:
         """Write it at once."""
