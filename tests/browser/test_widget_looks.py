@@ -224,3 +224,19 @@ def test_details_have_the_whole_arguments_to_copy(opened: Opener) -> None:
         copy.click()
         expect(copy).to_have_text("Copied")
         assert page.evaluate("navigator.clipboard.readText()") == whole
+
+
+def test_the_end_of_a_log_stays_in_view_whatever_becomes_of_the_width(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.running.length = 1; kernel.log = 'words and more words\\n'.repeat(300)")
+    page.locator("[data-job-id=r1] .jqw-what").click()
+    page.get_by_role("tab", name="Log").click()
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("words")
+    left = "node => node.scrollHeight - node.clientHeight - node.scrollTop"
+    for width in (1000, 400, 700, 1000):
+        page.evaluate(f"document.querySelector('main').style.width = '{width}px'")
+        page.evaluate(SETTLED)
+        page.evaluate(SETTLED)
+        assert log.evaluate(left) < 4, width
+        expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "true")
