@@ -240,3 +240,13 @@ def test_the_end_of_a_log_stays_in_view_whatever_becomes_of_the_width(opened: Op
         page.evaluate(SETTLED)
         assert log.evaluate(left) < 4, width
         expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_closed_queue_is_not_called_paused(opened: Opener) -> None:
+    page = opened()
+    page.evaluate(
+        "kernel.phase = 'closed'; kernel.paused = {reason: 'the queue is closed', since: 1};"
+        " kernel.flush()"
+    )
+    expect(page.locator(".jqw-banner")).to_have_text("Closed")
+    expect(page.get_by_role("button", name="Resume queue")).to_have_count(0)
