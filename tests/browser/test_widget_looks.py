@@ -250,3 +250,20 @@ def test_a_closed_queue_is_not_called_paused(opened: Opener) -> None:
     )
     expect(page.locator(".jqw-banner")).to_have_text("Closed")
     expect(page.get_by_role("button", name="Resume queue")).to_have_count(0)
+
+
+def test_code_to_copy_is_cut_nowhere_in_a_word(opened: Opener) -> None:
+    page = opened("empty", width=320)
+    page.add_style_tag(content="main pre { white-space: pre-wrap; word-break: break-all }")
+    code = page.locator(".jqw-first pre")
+    lines = "node => node.clientHeight / parseFloat(getComputedStyle(node).lineHeight)"
+    assert round(code.evaluate(lines)) == len(code.inner_text().splitlines())
+
+
+def test_kinds_of_failure_have_one_frame(opened: Opener) -> None:
+    page = opened("tree")
+    page.get_by_role("button", name="Kinds of failure").click()
+    items = page.get_by_role("menu").locator(".jqw-menu-item")
+    expect(items.first).to_be_visible()
+    frames = items.evaluate_all("nodes => nodes.map(node => getComputedStyle(node).borderTopColor)")
+    assert set(frames) == {"rgba(0, 0, 0, 0)"}
