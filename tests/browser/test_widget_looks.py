@@ -267,3 +267,50 @@ def test_kinds_of_failure_have_one_frame(opened: Opener) -> None:
     expect(items.first).to_be_visible()
     frames = items.evaluate_all("nodes => nodes.map(node => getComputedStyle(node).borderTopColor)")
     assert set(frames) == {"rgba(0, 0, 0, 0)"}
+
+
+COLUMNS = """kinds => kinds.map(([kind, side]) => [...document.querySelectorAll(kind)]
+  .filter((node) => node.offsetWidth > 0 && !node.closest('.jqw-says, .jqw-places'))
+  .map((node) => Math.round(node.getBoundingClientRect()[side])))"""
+
+
+@pytest.mark.parametrize("width", [1200, 800, 620])
+def test_groups_and_jobs_have_the_same_columns(opened: Opener, width: int) -> None:
+    page = opened("tree", width=width)
+    page.set_viewport_size({"width": width, "height": 1400})
+    page.evaluate("document.querySelector('.jqw').style.setProperty('--jqw-most', '1200px')")
+    kinds = [
+        (".jqw-row > .jqw-bar", "left"),
+        (".jqw-row > .jqw-bar + .jqw-info", "left"),
+        (".jqw-row .jqw-act, .jqw-group-acts > :nth-last-child(1 of :not([hidden]))", "right"),
+    ]
+    for places in page.evaluate(COLUMNS, kinds):
+        assert len(places) >= 2
+        assert len(set(places)) == 1
+
+
+def test_the_place_of_a_job_of_a_group_stands_beside_its_icon(opened: Opener) -> None:
+    page = opened("everyday", width=420)
+    page.evaluate("document.querySelector('.jqw').style.setProperty('--jqw-most', '1200px')")
+    page.evaluate(
+        "kernel.groups = [{id: 9, name: 'few', pending: 3}];"
+        " for (const row of kernel.pending) if (row.title === 'sweep') row.group = 9;"
+        " kernel.flush()"
+    )
+    expect(page.locator(".jqw-row[aria-level='3']")).to_have_count(3)
+    wrong = page.evaluate("""() => {
+      const icons = [...document.querySelectorAll('.jqw-row[draggable] .jqw-icon')]
+        .map((node) => node.getBoundingClientRect());
+      const texts = document.querySelector('.jqw-places > .jqw-lead').firstChild;
+      const digits = [...texts.data].map((letter, at) => {
+        const range = document.createRange();
+        range.setStart(texts, at);
+        range.setEnd(texts, at + 1);
+        return [letter, range.getBoundingClientRect()];
+      }).filter(([letter]) => letter.trim() !== '');
+      return [digits.length, digits.filter(([, one]) => icons.some((other) => (
+        one.left < other.right && other.left < one.right
+        && one.top < other.bottom && other.top < one.bottom
+      ))).length];
+    }""")
+    assert wrong == [5, 0]

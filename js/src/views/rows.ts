@@ -227,7 +227,9 @@ export class RowView {
     const least = words.bar ? room * 0.8 : room;
     const isNext = words.ahead !== "";
     this.#info.classList.toggle("jqw-next", isNext);
-    this.node.classList.toggle("jqw-says", said > least || (called > least && !isNext));
+    const isLarge = said > least || (called > least && !isNext);
+    this.node.classList.toggle("jqw-says", isLarge);
+    this.node.classList.toggle("jqw-column", !isLarge && !isNext);
     this.time = (context.brief && words.brief) || words.time;
     setText(this.#time, this.time);
     this.button.update(row, words, context.enabled);
