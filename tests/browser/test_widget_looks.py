@@ -314,3 +314,19 @@ def test_the_place_of_a_job_of_a_group_stands_beside_its_icon(opened: Opener) ->
       ))).length];
     }""")
     assert wrong == [5, 0]
+
+
+@pytest.mark.parametrize("width", [1200, 1000, 800, 620])
+def test_names_of_any_length_are_not_cut_beside_free_room(opened: Opener, width: int) -> None:
+    page = opened("tree", width=width)
+    page.set_viewport_size({"width": width, "height": 2400})
+    page.evaluate("document.querySelector('.jqw').style.setProperty('--jqw-most', '2200px')")
+    page.evaluate(
+        "kernel.history.forEach((row, at) => { row.title = 'rate=0.03 depth=1 seed=12345678 '"
+        ".repeat(2).slice(0, at + 3).trim(); row.note = 'brief'; row.group = -1; });"
+        " kernel.flush()"
+    )
+    page.locator("[data-job-id=r1] .jqw-what").click()
+    page.evaluate(SETTLED)
+    expect(page.get_by_role("tab", name="Overview")).to_be_visible()
+    assert page.evaluate(WRONG) == []

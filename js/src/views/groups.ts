@@ -192,7 +192,7 @@ export class GroupRow {
       return;
     }
     this.line.update(group);
-    const isLarge = group.name.length > this.context.room;
+    const isLarge = group.name.length > this.context.room * 0.8;
     this.node.classList.toggle("jqw-says", isLarge);
     this.node.classList.toggle("jqw-column", !isLarge);
     attr(this.node, "aria-expanded", String(open));

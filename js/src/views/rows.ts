@@ -224,7 +224,7 @@ export class RowView {
     setText(this.#info, words.info);
     const said = lengthOf(words.info);
     hint(this.#info, said > Math.min(28, room), words.info);
-    const least = words.bar ? room * 0.8 : room;
+    const least = room * 0.8; // letters of a title are wide
     const isNext = words.ahead !== "";
     this.#info.classList.toggle("jqw-next", isNext);
     const isLarge = said > least || (called > least && !isNext);
