@@ -28,13 +28,16 @@ TOLD = {
     "running": "running",
     "pending": "queued",
 }
-COLOURS = {
-    "completed": "#2e7d32",
-    "failed": "#c62828",
-    "cancelled": "#8a8a8f",
-    "running": "#1668b8",
+COLOURS = {  # seen on the ground of a bar, in a light page and in a dark one
+    "completed": "#388e3c",
+    "failed": "#e53935",
+    "cancelled": "#808085",
+    "running": "#1976d2",
 }
-BAR = "display:flex;height:8px;max-width:600px;border-radius:4px;overflow:hidden;background:#8883"
+BAR = (
+    "display:flex;height:8px;max-width:600px;border-radius:4px;overflow:hidden;background:#8883;"
+    "forced-color-adjust:none"  # its colours are what it tells
+)
 SOON = 60.0  # seconds; of an end that is nearer nothing is said
 STYLE = "border-collapse:collapse;font-size:13px"
 CELL = "text-align:left;padding:2px 8px;border-bottom:1px solid #8884"
@@ -133,7 +136,8 @@ def _group(group: JobGroup, left: str = "", as_of: str = "") -> tuple[str, str]:
 
 
 def _html(told: str, table: str, mark: str, how: str) -> str:
-    return _framed(told, f'<table style="{STYLE}">{table}</table>', mark, how)
+    drawn = f'<div style="overflow-x:auto"><table style="{STYLE}">{table}</table></div>'
+    return _framed(told, drawn, mark, how)
 
 
 def _framed(told: str, drawing: str, mark: str, how: str) -> str:
@@ -165,7 +169,11 @@ def _rows(snapshot: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _prepared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add a remark to each row, and cut texts to what tells the rows apart."""
+    """Add a remark to each row, and cut texts to what tells the rows apart.
+
+    A job that has a label is told by it, as in the widget.
+    """
+    rows = [row if row["title"] == row["name"] else {**row, "args": ""} for row in rows]
     tell_apart(rows, ("title", "args"))
     for row, remark in zip(rows, fit_all([_remark(row) for row in rows], REMARK), strict=True):
         row["remark"] = remark
@@ -208,15 +216,16 @@ def _line(row: dict[str, Any]) -> str:
 
 def _html_row(row: dict[str, Any], curve: str | None) -> str:
     """Return a row; `curve` is None where the table has no column of curves."""
-    texts = (f"{row['title']} {row['args']}".strip(), _state(row), _progress(row), row["remark"])
-    remark = f"{CELL};{BREAK}" if texts[-1] else CELL
-    styles = (f"{CELL};{BREAK}", CELL, CELL, remark)
-    cells = "".join(
+    title, args = (escape(visible(row[name])) for name in ("title", "args"))
+    cells = f'<td dir="auto" style="{CELL};{BREAK}">{f"<b>{title}</b> {args}".rstrip()}</td>'
+    remark = row["remark"]
+    styles = (CELL, CELL, f"{CELL};{BREAK}" if remark else CELL)
+    cells += "".join(
         f'<td dir="auto" style="{style}">{escape(visible(text))}</td>'
-        for style, text in zip(styles, texts, strict=True)
+        for style, text in zip(styles, (_state(row), _progress(row), remark), strict=True)
     )
     if curve is not None:
-        cells += f'<td style="{CELL};white-space:nowrap">{curve}</td>'
+        cells += f'<td style="{CELL}">{curve}</td>'
     return f"<tr>{cells}</tr>"
 
 

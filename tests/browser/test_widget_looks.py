@@ -224,3 +224,109 @@ def test_details_have_the_whole_arguments_to_copy(opened: Opener) -> None:
         copy.click()
         expect(copy).to_have_text("Copied")
         assert page.evaluate("navigator.clipboard.readText()") == whole
+
+
+def test_the_end_of_a_log_stays_in_view_whatever_becomes_of_the_width(opened: Opener) -> None:
+    page = opened()
+    page.evaluate("kernel.running.length = 1; kernel.log = 'words and more words\\n'.repeat(300)")
+    page.locator("[data-job-id=r1] .jqw-what").click()
+    page.get_by_role("tab", name="Log").click()
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("words")
+    left = "node => node.scrollHeight - node.clientHeight - node.scrollTop"
+    for width in (1000, 400, 700, 1000):
+        page.evaluate(f"document.querySelector('main').style.width = '{width}px'")
+        page.evaluate(SETTLED)
+        page.evaluate(SETTLED)
+        assert log.evaluate(left) < 4, width
+        expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_closed_queue_is_not_called_paused(opened: Opener) -> None:
+    page = opened()
+    page.evaluate(
+        "kernel.phase = 'closed'; kernel.paused = {reason: 'the queue is closed', since: 1};"
+        " kernel.flush()"
+    )
+    expect(page.locator(".jqw-banner")).to_have_text("Closed")
+    expect(page.get_by_role("button", name="Resume queue")).to_have_count(0)
+
+
+def test_code_to_copy_is_cut_nowhere_in_a_word(opened: Opener) -> None:
+    page = opened("empty", width=320)
+    page.add_style_tag(content="main pre { white-space: pre-wrap; word-break: break-all }")
+    code = page.locator(".jqw-first pre")
+    lines = "node => node.clientHeight / parseFloat(getComputedStyle(node).lineHeight)"
+    assert round(code.evaluate(lines)) == len(code.inner_text().splitlines())
+
+
+def test_kinds_of_failure_have_one_frame(opened: Opener) -> None:
+    page = opened("tree")
+    page.get_by_role("button", name="Kinds of failure").click()
+    items = page.get_by_role("menu").locator(".jqw-menu-item")
+    expect(items.first).to_be_visible()
+    frames = items.evaluate_all("nodes => nodes.map(node => getComputedStyle(node).borderTopColor)")
+    assert set(frames) == {"rgba(0, 0, 0, 0)"}
+
+
+COLUMNS = """kinds => kinds.map(([kind, side]) => [...document.querySelectorAll(kind)]
+  .filter((node) => node.offsetWidth > 0 && !node.closest('.jqw-says, .jqw-places'))
+  .map((node) => Math.round(node.getBoundingClientRect()[side])))"""
+
+
+@pytest.mark.parametrize("width", [1200, 800, 620])
+def test_groups_and_jobs_have_the_same_columns(opened: Opener, width: int) -> None:
+    page = opened("tree", width=width)
+    page.set_viewport_size({"width": width, "height": 1400})
+    page.evaluate("document.querySelector('.jqw').style.setProperty('--jqw-most', '1200px')")
+    kinds = [
+        (".jqw-row > .jqw-bar", "left"),
+        (".jqw-row > .jqw-bar + .jqw-info", "left"),
+        (".jqw-row .jqw-act, .jqw-group-acts > :nth-last-child(1 of :not([hidden]))", "right"),
+    ]
+    for places in page.evaluate(COLUMNS, kinds):
+        assert len(places) >= 2
+        assert len(set(places)) == 1
+
+
+def test_the_place_of_a_job_of_a_group_stands_beside_its_icon(opened: Opener) -> None:
+    page = opened("everyday", width=420)
+    page.evaluate("document.querySelector('.jqw').style.setProperty('--jqw-most', '1200px')")
+    page.evaluate(
+        "kernel.groups = [{id: 9, name: 'few', pending: 3}];"
+        " for (const row of kernel.pending) if (row.title === 'sweep') row.group = 9;"
+        " kernel.flush()"
+    )
+    expect(page.locator(".jqw-row[aria-level='3']")).to_have_count(3)
+    wrong = page.evaluate("""() => {
+      const icons = [...document.querySelectorAll('.jqw-row[draggable] .jqw-icon')]
+        .map((node) => node.getBoundingClientRect());
+      const texts = document.querySelector('.jqw-places > .jqw-lead').firstChild;
+      const digits = [...texts.data].map((letter, at) => {
+        const range = document.createRange();
+        range.setStart(texts, at);
+        range.setEnd(texts, at + 1);
+        return [letter, range.getBoundingClientRect()];
+      }).filter(([letter]) => letter.trim() !== '');
+      return [digits.length, digits.filter(([, one]) => icons.some((other) => (
+        one.left < other.right && other.left < one.right
+        && one.top < other.bottom && other.top < one.bottom
+      ))).length];
+    }""")
+    assert wrong == [5, 0]
+
+
+@pytest.mark.parametrize("width", [1200, 1000, 800, 620])
+def test_names_of_any_length_are_not_cut_beside_free_room(opened: Opener, width: int) -> None:
+    page = opened("tree", width=width)
+    page.set_viewport_size({"width": width, "height": 2400})
+    page.evaluate("document.querySelector('.jqw').style.setProperty('--jqw-most', '2200px')")
+    page.evaluate(
+        "kernel.history.forEach((row, at) => { row.title = 'rate=0.03 depth=1 seed=12345678 '"
+        ".repeat(2).slice(0, at + 3).trim(); row.note = 'brief'; row.group = -1; });"
+        " kernel.flush()"
+    )
+    page.locator("[data-job-id=r1] .jqw-what").click()
+    page.evaluate(SETTLED)
+    expect(page.get_by_role("tab", name="Overview")).to_be_visible()
+    assert page.evaluate(WRONG) == []

@@ -76,7 +76,7 @@ async def outlets(
             "whole": [job.describe_arguments(20_000) for job in jobs],
             "widget": [row["args"] for row in head],
             "window": [row["args"] for row in queue.window("pending", 0, 99).rows],
-            "html": [html.unescape(cell).removeprefix("hear ") for cell in table],
+            "html": [html.unescape(cell).removeprefix("<b>hear</b> ") for cell in table],
         }
         if folder is not None:
             with queue.export(folder / "jobs.csv").open(newline="") as file:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobqueue_widget import JobQueue, current_job
-from jobqueue_widget.widget.static_table import curve_of
+from jobqueue_widget.widget.static_table import COLOURS, curve_of
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 1e308, -1e308])
 SERIES = st.lists(st.none() | NUMBERS, min_size=1, max_size=1000)
@@ -83,3 +83,27 @@ async def test_a_table_without_measurements_has_no_column_for_them() -> None:
         await queue.submit_nowait(sum, [1])
         assert queue.to_html().count("<th ") == 4
         assert "svg" not in queue.to_html()
+
+
+async def test_a_job_with_a_label_is_told_by_it_and_any_other_by_its_arguments() -> None:
+    async with JobQueue() as queue:
+        queue.pause()
+        queue.options(label="the sum").submit_nowait(sum, [1, 2])
+        queue.submit_nowait(sum, [3, 4])
+        cells = re.findall(r"<tr><td[^>]*>(.*?)</td>", queue.to_html())
+    assert cells == ["<b>the sum</b>", "<b>sum</b> [3, 4]"]
+
+
+@pytest.mark.parametrize("ground", ["#e7e7e7", "#292929"])  # of a bar on white and on #111
+def test_the_colours_of_a_bar_are_seen_on_any_page(ground: str) -> None:
+    for colour in COLOURS.values():
+        darker, lighter = sorted((luminance(ground), luminance(colour)))
+        assert (lighter + 0.05) / (darker + 0.05) >= 3, colour
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -48,7 +48,7 @@ export class Banner {
     } else if (summary.lag > LAG_SHOWN) {
       told.push(["busy", `The event loop has not answered for ${rough(summary.lag)}`]);
     }
-    if (summary.paused !== null) {
+    if (summary.paused !== null && summary.phase !== "closed") {
       const { reason, since } = summary.paused;
       const said = reason === "" ? "" : `: ${reason}`;
       const when = since > 0 ? ` since ${clock(since)}` : "";

@@ -123,7 +123,7 @@ export class GroupLine {
     setText(this.retry, `Retry ${amount(group.retriable)}`);
     attr(this.retry, "aria-label", `Retry ${amount(group.retriable)} failed of ${group.name}`);
     enable(this.retry, context.enabled && act === undefined);
-    css(this.cancel, "visibility", open ? "" : "hidden");
+    show(this.cancel, open);
     setText(this.cancel, this.#asking ? `Stop ${amount(left)}?` : "✕");
     const asked = this.#asking ? `: stop ${amount(left)} jobs?` : "";
     attr(this.cancel, "aria-label", `Cancel ${group.name}${asked}`);
@@ -136,7 +136,7 @@ export class GroupLine {
   press(): void {
     const group = this.#group;
     if (group === null || this.cancel.getAttribute("aria-disabled") === "true") return;
-    if (this.cancel.style.visibility === "hidden") return;
+    if (this.cancel.hidden) return;
     if (this.#asking) {
       this.#ask(false);
       this.context.cancelGroup(group);
@@ -167,7 +167,7 @@ export class GroupRow {
   group: Group | undefined;
   #acts: HTMLButtonElement[];
 
-  constructor(context: Context) {
+  constructor(private context: Context) {
     const line = (this.line = new GroupLine(context));
     const cell = (kind: string, ...parts: Node[]): HTMLElement =>
       h("div", { class: `jqw-${kind}`, role: "gridcell" }, ...parts);
@@ -192,6 +192,9 @@ export class GroupRow {
       return;
     }
     this.line.update(group);
+    const isLarge = group.name.length > this.context.room * 0.8;
+    this.node.classList.toggle("jqw-says", isLarge);
+    this.node.classList.toggle("jqw-column", !isLarge);
     attr(this.node, "aria-expanded", String(open));
     attr(this.node, "data-group-id", group.id);
   }

@@ -24,7 +24,7 @@ export class Places {
    * which are as high as `gap` rows.
    */
   draw(top: number, places: string[], ahead: string[], cut: number, gap: number): void {
-    const digits = Math.max(0, ...places.map((text) => text.length)) || this.#digits;
+    const digits = Math.max(0, ...places.map((text) => text.trim().length)) || this.#digits;
     if (digits !== this.#digits) {
       this.#digits = digits;
       this.scroller.style.setProperty("--jqw-digits", String(digits));

@@ -224,10 +224,12 @@ export class RowView {
     setText(this.#info, words.info);
     const said = lengthOf(words.info);
     hint(this.#info, said > Math.min(28, room), words.info);
-    const least = words.bar ? room * 0.8 : room;
+    const least = room * 0.8; // letters of a title are wide
     const isNext = words.ahead !== "";
     this.#info.classList.toggle("jqw-next", isNext);
-    this.node.classList.toggle("jqw-says", said > least || (called > least && !isNext));
+    const isLarge = said > least || (called > least && !isNext);
+    this.node.classList.toggle("jqw-says", isLarge);
+    this.node.classList.toggle("jqw-column", !isLarge && !isNext);
     this.time = (context.brief && words.brief) || words.time;
     setText(this.#time, this.time);
     this.button.update(row, words, context.enabled);

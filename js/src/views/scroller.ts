@@ -21,9 +21,7 @@ const NAMES: Record<ListName, string> = {
 type Drawn = RowView | GroupRow;
 /** Width from which there is room for all words, in one line and in two. */
 const [ROOMY, ROOMY_IN_TWO_LINES] = [700, 420];
-/** Of a job's time, and of a group's words and time. */
-const COLUMNS = ["time", "said", "end"] as const;
-const INDENT = "    "; // before words that stand over a job of a group
+const INDENT = "   "; // before words that stand over a job of a group
 const MOST = 2_000; // rows that are picked one by one
 
 interface Anchor {
@@ -38,7 +36,7 @@ interface Part {
   canvas: HTMLElement;
   grid: HTMLElement;
   before: number; // the `aria-rowindex` of its first row
-  widths: number[]; // of `COLUMNS`, in letters
+  time: number; // width of that column, in letters
 }
 
 export interface Current extends Spot {
@@ -113,7 +111,7 @@ export class Scroller {
     const brief = width < (this.row > this.head ? ROOMY_IN_TWO_LINES : ROOMY);
     if (brief !== this.context.brief) {
       this.context.brief = brief;
-      for (const part of this.#parts.values()) this.#widen(part, [0, 0, 0], true);
+      for (const part of this.#parts.values()) this.#widen(part, 0, true);
     }
     const anchor = this.#anchor();
     const { height } = this.#layout;
@@ -137,9 +135,6 @@ export class Scroller {
     });
     attr(this.#tree, "aria-rowcount", before);
     show(this.#tree, before > 0);
-    const groups = this.filter.found?.groups ?? this.context.store.groups;
-    const { classList } = this.#tree;
-    classList.toggle("jqw-with-failed", groups.some((group) => group.retriable > 0));
     this.#empty.update(before === 0);
     // Only where the lists end in view, what was written moves what was read.
     if (this.top + this.#height >= Math.min(height, this.#layout.height)) this.#measure();
@@ -280,7 +275,7 @@ export class Scroller {
     const canvas = h("div", { role: "presentation", class: "jqw-canvas" }, grid);
     if (list === "pending") canvas.append(this.#places.node);
     this.#tree.append(header, canvas);
-    this.#parts.set(list, { header, name, canvas, grid, before: 0, widths: [] });
+    this.#parts.set(list, { header, name, canvas, grid, before: 0, time: 0 });
   }
 
   #frame(list: ListName, at: number, before: number): void {
@@ -318,10 +313,7 @@ export class Scroller {
     const block = this.#layout.blocks[at];
     if (this.filter.found === null) this.#noteCommon(list, indices);
     const views: Drawn[] = [];
-    const widths = [0, 0, 0];
-    const widen = (...texts: string[]): void => {
-      texts.forEach((text, of) => (widths[of] = Math.max(widths[of] ?? 0, text.length)));
-    };
+    let time = 0; // letters
     const ahead: string[] = new Array(last - first).fill("");
     const places = [...ahead];
     let end = 0; // px, of the row before
@@ -342,15 +334,15 @@ export class Scroller {
       view.list = list;
       if (view instanceof GroupRow) {
         view.update(entry.group ?? view.group, entry.open);
-        widen("", view.line.info.textContent ?? "", view.line.time.textContent ?? "");
+        time = Math.max(time, view.line.time.textContent?.length ?? 0);
       } else {
         const beside = (by: number): Row | undefined => this.lists.row(list, index + by);
         view.update(entry.row ?? view.row, selected, this.lists.still.has(key), beside);
-        widen(view.time);
+        time = Math.max(time, view.time.length);
         if (index >= first && index < last) {
-          const isIn = view.ahead !== "" && entry.level > 2 && this.row > this.head;
-          ahead[index - first] = `${isIn ? INDENT : ""}${view.ahead}`;
-          places[index - first] = view.place;
+          const isIn = entry.level > 2 && this.row > this.head;
+          ahead[index - first] = `${isIn && view.ahead ? INDENT : ""}${view.ahead}`;
+          places[index - first] = `${isIn && view.place ? INDENT : ""}${view.place}`;
         }
       }
       this.#place(view, index, entry);
@@ -361,7 +353,7 @@ export class Scroller {
       this.#places.draw(top, places, ahead, block.gapAfter + 1 - first, this.gapRows);
     }
     const part = this.#parts.get(list);
-    if (part !== undefined) this.#widen(part, widths, views.length === 0);
+    if (part !== undefined) this.#widen(part, time, views.length === 0);
     return views;
   }
 
@@ -374,14 +366,11 @@ export class Scroller {
     }
   }
 
-  /** Make columns as wide as what they hold; they do not shrink while one scrolls. */
-  #widen({ canvas, widths }: Part, letters: number[], anew: boolean): void {
-    COLUMNS.forEach((name, of) => {
-      const [before = 0, now = 0] = [widths[of], letters[of]];
-      if (anew ? now === before : now <= before) return;
-      widths[of] = now;
-      canvas.style.setProperty(`--jqw-${name}`, String(now));
-    });
+  /** Make a column as wide as what it holds; it does not shrink while one scrolls. */
+  #widen(part: Part, letters: number, anew: boolean): void {
+    if (anew ? letters === part.time : letters <= part.time) return;
+    part.time = letters;
+    part.canvas.style.setProperty("--jqw-time", String(letters));
   }
 
   #drawn(key: string, entry: Entry): Drawn {

@@ -56,7 +56,8 @@ export class Toolbar {
   update(): void {
     const { store, enabled } = this.context;
     const { counts, paused, phase, name } = store.summary;
-    const shape = paused ? "held" : counts.running ? "running" : counts.pending ? "queued" : "";
+    const isClosed = phase === "closed";
+    const shape = paused && !isClosed ? "held" : counts.running ? "running" : counts.pending ? "queued" : "";
     const past = counts.failed ? "failed" : counts.completed ? "completed" : "waiting";
     setIcon(this.#icon, shape || past);
     const parts = [`${counts.running} running`];
@@ -72,6 +73,7 @@ export class Toolbar {
     setText(this.#left, left === null ? "" : `about ${guess(left)} left`);
     setText(this.#pause, paused ? "Resume" : "Pause");
     attr(this.#pause, "aria-label", paused ? "Resume queue" : "Pause queue");
+    show(this.#pause, !isClosed);
     show(this.#start, phase === "not started");
     const both = counts.running + counts.pending;
     enable(this.#pause, enabled);

@@ -89,9 +89,8 @@ function running(row: Row, requested: string, store: Store, now: number): Words 
   }
   const left = secondsLeftOf(row, now);
   if (left !== null && spent !== null) {
-    const whole = guess(spent + left);
-    words.brief = `${words.time} of ~${whole}`;
-    words.time += ` of about ${whole}`;
+    words.brief = `${guess(left)} left`;
+    words.time += ` of about ${guess(spent + left)}`;
   }
   return words;
 }

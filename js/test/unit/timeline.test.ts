@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { moved, shareOf, SHORTEST, ticks, zoomed } from "../../src/views/timeline/axis";
+import { isCut, moved, shareOf, SHORTEST, ticks, zoomed } from "../../src/views/timeline/axis";
 
 const WHOLE = { from: 1.7e9, to: 1.7e9 + 36_000 };
 
@@ -33,6 +33,11 @@ test("texts of ticks tell them apart: seconds where they are near, the date wher
       if (length < 43_200 && today !== noon) assert.equal(dated, 1, found.join(" | "));
     }
   }
+});
+
+test("a text that would be cut at the end of the axis is left out", () => {
+  const span = { from: 0, to: 100 };
+  assert.deepEqual([0, 80, 86, 100].map((at) => isCut(at, "21:08:30", span, 400)), [false, false, true, true]);
 });
 
 test("zooming keeps what is under the pointer in its place, and stays inside", () => {

@@ -40,7 +40,7 @@ test("a job that runs says for how long, and of about how much where that is kno
   const running = { status: "running", started_at: 1_000_000 - 180 };
   assert.deepEqual(timesOf(running), ["3:00", ""]);
   const known = { ...running, progress: 0.25, news_at: 1_000_000 };
-  assert.deepEqual(timesOf(known), ["3:00 of about 12 min", "3:00 of ~12 min"]);
+  assert.deepEqual(timesOf(known), ["3:00 of about 12 min", "9 min left"]);
   assert.deepEqual(timesOf({ ...known, news_at: 1_000_000 - 60 }), ["3:00", ""]); // no news of late
   assert.deepEqual(timesOf({ ...known, phase: "starting" }), ["3:00", ""]);
   assert.deepEqual(timesOf({ ...known, started_at: 1_000_000 - 5 }), ["0:05", ""]); // just begun

@@ -50,6 +50,8 @@ export class LogView {
       }
       if (this.#following) this.#touched = false;
     });
+    // A new size, or a new place in the page, moves what is read, too.
+    new ResizeObserver(() => this.follow()).observe(this.#output);
     this.#output.setAttribute("aria-label", "Log");
     this.#follow = button("Follow", "Follow", () => {
       this.#setFollowing(!this.#following);

@@ -13,6 +13,7 @@ const STEPS = [
   43_200, 86_400, 172_800, 604_800,
 ];
 export const SHORTEST = 0.1; // seconds that are shown at least
+const LETTER = 8; // px of one at most
 
 export interface Tick {
   at: number;
@@ -33,6 +34,11 @@ export function ticks({ from, to }: Span, most: number, today = Date.now() / 100
     day = dayOf(at);
   }
   return found;
+}
+
+/** Whether the text of a tick ends outside of an axis that is `width` px wide. */
+export function isCut(at: number, text: string, span: Span, width: number): boolean {
+  return shareOf(at, span) * width + text.length * LETTER > width;
 }
 
 /** The span that is so many times as long; what stands at the share `at` of it stays there. */

@@ -6,7 +6,7 @@ import { attr, div, h, setText, span as textOf } from "../../ui/dom";
 import { clock, took } from "../../ui/time";
 import { ZoomButtons } from "../../ui/zoom";
 import type { Context } from "../context";
-import { moved, shareOf, SHORTEST, ticks, zoomed, type Span } from "./axis";
+import { isCut, moved, shareOf, SHORTEST, ticks, zoomed, type Span } from "./axis";
 
 const LIVE = 2; // seconds between two looks while jobs run
 const STEP = 0.25; // of what is shown, by which a key moves it
@@ -197,9 +197,10 @@ export class TimelineView {
   }
 
   #drawAxis(shown: Span): void {
-    const most = Math.max(1, Math.floor(this.#lanes.clientWidth / LETTERS));
+    const width = this.#lanes.clientWidth;
+    const most = Math.max(1, Math.floor(width / LETTERS));
     this.#axis.replaceChildren(...ticks(shown, most).map(({ at, text }) => {
-      const node = textOf("tick", text);
+      const node = textOf("tick", isCut(at, text, shown, width) ? "" : text);
       node.style.left = `${shareOf(at, shown) * 100}%`;
       return node;
     }));
