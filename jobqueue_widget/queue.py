@@ -30,7 +30,7 @@ from ._api.options import (
     spelling,
 )
 from ._api.reference_names import ReferenceNames
-from ._api.rerun_warning import warn_if_replaced
+from ._api.rerun_warning import warn_if_replaced, warn_of_unused
 from ._api.submission import Submission
 from ._api.sweeps.collected import Collected
 from ._api.sweeps.labels import taken_label
@@ -175,7 +175,8 @@ class JobQueue(
     def open(cls, journal: object, *args: Any, **kwargs: Any) -> Self:
         """Return the living queue of this kernel that has this journal; else make one.
 
-        For a cell that may run again.
+        For a cell that may run again. A queue that lives stays as it was made: if other options are
+        given, a warning names them.
 
         Args:
             journal: as in the constructor.
@@ -183,7 +184,10 @@ class JobQueue(
             kwargs: the same.
         """
         found = queue_of(journal)
-        return found if isinstance(found, cls) else cls(*args, journal=journal, **kwargs)
+        if not isinstance(found, cls):
+            return cls(*args, journal=journal, **kwargs)
+        warn_of_unused(inspect.signature(cls.open).bind(journal, *args, **kwargs).arguments, found)
+        return found
 
     def _make_engine(self, settings: Settings) -> Engine:
         """Make the engine; tests put another clock under the queue here."""

@@ -1,4 +1,4 @@
-"""Notices a notebook cell that is run again and would replace a queue that still has work."""
+"""Warns where a cell that is run again leaves a busy queue, or asks the living one for others."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import ast
 import linecache
 import sys
 import warnings
+from collections.abc import Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..queue import JobQueue
     from .journaled import Journaled
 
 
@@ -44,6 +46,29 @@ def warn_if_replaced(kind: type[Journaled]) -> None:
                 QueueReplacedWarning,
                 stacklevel=4,
             )
+
+
+def warn_of_unused(given: Mapping[str, object], queue: JobQueue) -> None:
+    """Warn of arguments of `JobQueue.open` that differ from those the living queue was made with.
+
+    Only names are said, as an environment may hold keys.
+    """
+    settings = queue._engine.settings
+    made = {"manager": queue.manager, "executor": queue._submission.default}
+    unused = [
+        name
+        for name, value in given.items()
+        if value is not None
+        and (name in made or hasattr(settings, name))
+        and value != made.get(name, getattr(settings, name, None))
+    ]
+    if unused:
+        warnings.warn(
+            "the queue of this journal lives already and stays as it was made, so these options "
+            f"are not used: {', '.join(sorted(unused))}; to change them restart the kernel, or "
+            "close the queue (which cancels what is pending), and open it again",
+            stacklevel=3,
+        )
 
 
 _told: set[str] = set()
