@@ -198,14 +198,17 @@ class Acts:
             record.spec.options = named if same else replace(record.spec.options, group=name)
         return named
 
-    def retry_several(self, records: Sequence[JobRecord], name: str) -> JobGroup:
+    def retry_several(
+        self, records: Sequence[JobRecord], name: str, with_latest: bool = False
+    ) -> JobGroup:
         """Submit the same again, all or none; the new jobs are a group.
 
         What somebody else has tried again meanwhile is left out.
         """
         while True:
             group = Group(f"{name} (tried again)")
-            jobs = self._retry([job for job in records if job.retried_by is None], False, group)
+            left = [job for job in records if job.retried_by is None]
+            jobs = self._retry(left, with_latest, group)
             if jobs is not None:
                 return JobGroup(self, name, group, jobs)
 
