@@ -485,6 +485,8 @@ class JobQueue(
 
     def jobs(self, status: JobStatus | str | None = None) -> list[Job]:
         """List running, pending (in order) and ended (newest first) jobs, or one status of them."""
+        if status is not None:
+            check_choice("status", status, [one.value for one in JobStatus])
         return self._control.all_jobs(None if status is None else JobStatus(status))
 
     def __getitem__(self, key: str) -> Job:
