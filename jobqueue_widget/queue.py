@@ -484,7 +484,10 @@ class JobQueue(
         return None if record is None else Job(record, self._control)
 
     def jobs(self, status: JobStatus | str | None = None) -> list[Job]:
-        """List running, pending (in order) and ended (newest first) jobs, or one status of them."""
+        """List running, pending (in order) and ended (newest first) jobs, or one status of them.
+
+        Failed ones that were tried again are among them: see `Job.retried_by`.
+        """
         if status is not None:
             check_choice("status", status, [one.value for one in JobStatus])
         return self._control.all_jobs(None if status is None else JobStatus(status))
