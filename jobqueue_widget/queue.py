@@ -249,8 +249,7 @@ class JobQueue(
                 'plain `with` needs a loop of its own: use JobQueue(loop="thread"), '
                 "or `async with` in a coroutine"
             )
-        while not self._engine.life.start():
-            self._engine.life.stop_blocking("cancel", 5.0)  # the one that is under way
+        self._engine.life.start_blocking()
         return self
 
     def __exit__(self, *_: object) -> None:

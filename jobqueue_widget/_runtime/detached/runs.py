@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ..._core import events as ev
+from ...errors import JobQueueError
 from ..engine_view import EngineView, do_all
 from ..runner import Run, RunsJobs
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from ..queue_resources import QueueResources
     from ..storage.spans import Spans
     from ..waiting import Waiters
+END_PATIENCE = 2.0  # seconds for what ended before to be told as ended
 FORCE_PATIENCE = 6.0  # seconds for what is forced to be gone, or to be told as still there
 
 
@@ -39,9 +43,14 @@ def others(engine: EngineView) -> list[JobRecord]:
     return [job for job in list(engine.state.running.values()) if not goes_on(job)]
 
 
-def follow_all(engine: Follows) -> None:
-    """Follow what runs and has no run here: since a restore, or since a stop. Owner loop."""
+def follow_all(engine: Follows) -> list[JobRecord]:
+    """Follow what runs and has no run here: since a restore, or since a stop. Owner loop.
+
+    Returns:
+        The jobs whose processes are gone: that they have ended is told soon.
+    """
     engine.left_behind = False
+    gone = []
     for job in list(engine.state.running.values()):
         if not goes_on(job) or job.id in engine.runs:
             continue
@@ -55,7 +64,34 @@ def follow_all(engine: Follows) -> None:
         with engine.lock.held:
             run.lane = engine.spans.begin()
             engine.runs[job.id] = run
+        if is_gone(engine, job):
+            gone.append(job)
         run.adopt(executor)
+    return gone
+
+
+async def until_told(engine: Follows, jobs: Iterable[JobRecord]) -> None:
+    """Wait until the ends of jobs that nobody followed then are told; for 2 s at most."""
+    with contextlib.suppress(JobQueueError):  # the queue was stopped meanwhile
+        await engine.waiters.until_ended(jobs, engine.monotonic() + END_PATIENCE)
+
+
+def until_told_blocking(engine: Follows, jobs: Iterable[JobRecord]) -> None:
+    """Do the same in a thread without a loop."""
+    deadline = engine.monotonic() + END_PATIENCE
+    for job in jobs:
+        waiter = engine.waiters.for_job(job)
+        with contextlib.suppress(JobQueueError):
+            if not waiter.wait_blocking(max(0.0, deadline - engine.monotonic())):
+                engine.waiters.forget(waiter, job)
+
+
+def is_gone(engine: Follows, job: JobRecord) -> bool:
+    """True if the process of a job that was left running lives no more."""
+    from ...workers.detached.folders import Folders  # where there are processes
+
+    folders = engine.context.detached
+    return isinstance(folders, Folders) and folders.attempt(job.id, job.attempt).process() is None
 
 
 def devices_of(engine: Follows, job: JobRecord) -> tuple[str, ...]:
