@@ -279,7 +279,8 @@ class JobGroup(Members):
         Its columns are the parameters, the result (of a dictionary one column for each key), of
         each metric the last, the least and the greatest value (`loss`, `loss.min`, `loss.max`),
         `status`, `error_type`, `error`, `seconds` (of the latest attempt), `memory_mib` (the most
-        that was seen), `attempt`, `retry_of`, `started` and `ended` (UTC).
+        that was seen), `attempt`, `retry_of`, `started` and `ended` (UTC). What has the name of
+        another column is called `parameter.id`, `result.rate` or `metric.loss`.
 
         Raises:
             MissingExtraError: pandas is not installed.
