@@ -39,6 +39,7 @@ from ._core import events as ev
 from ._core.jobs import JobStatus
 from ._core.spec import DEFAULT_OPTIONS
 from ._machine.shared import shared_admission
+from ._runtime.detached.runs import until_told, until_told_blocking
 from ._runtime.engine import Engine, Settings
 from ._runtime.publish import EventStream, Subscriber
 from ._runtime.storage.data_frame import data_frame
@@ -183,11 +184,10 @@ class JobQueue(
             args: of the constructor, without the journal; only used if a queue is made.
             kwargs: the same.
         """
-        found = queue_of(journal)
-        if not isinstance(found, cls):
-            return cls(*args, journal=journal, **kwargs)
-        warn_of_unused(inspect.signature(cls.open).bind(journal, *args, **kwargs).arguments, found)
-        return found
+        if isinstance(found := queue_of(journal), cls):
+            warn_of_unused(inspect.signature(cls.open).bind(journal, *args, **kwargs), found)
+            return found
+        return cls(*args, journal=journal, **kwargs)
 
     def _make_engine(self, settings: Settings) -> Engine:
         """Make the engine; tests put another clock under the queue here."""
@@ -203,6 +203,7 @@ class JobQueue(
             QueueClosedError: the queue was closed for good.
         """
         await self._engine.life.start_after_stop()
+        await until_told(self._engine)
         return self
 
     @to_be_awaited("await it")
@@ -249,7 +250,9 @@ class JobQueue(
                 'plain `with` needs a loop of its own: use JobQueue(loop="thread"), '
                 "or `async with` in a coroutine"
             )
-        self._engine.life.start_blocking()
+        while not self._engine.life.start():
+            self._engine.life.stop_blocking("cancel", 5.0)  # the one that is under way
+        until_told_blocking(self._engine)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -487,9 +490,7 @@ class JobQueue(
 
         Failed ones that were tried again are among them: see `Job.retried_by`.
         """
-        if status is not None:
-            check_choice("status", status, [one.value for one in JobStatus])
-        return self._control.all_jobs(None if status is None else JobStatus(status))
+        return self._control.all_jobs(status)
 
     def __getitem__(self, key: str) -> Job:
         return self._control.named(key)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import inspect
 import linecache
 import sys
 import warnings
-from collections.abc import Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..queue import JobQueue
     from .journaled import Journaled
 
 
@@ -48,19 +48,17 @@ def warn_if_replaced(kind: type[Journaled]) -> None:
             )
 
 
-def warn_of_unused(given: Mapping[str, object], queue: JobQueue) -> None:
+def warn_of_unused(given: inspect.BoundArguments, queue: Any) -> None:
     """Warn of arguments of `JobQueue.open` that differ from those the living queue was made with.
 
     Only names are said, as an environment may hold keys.
     """
-    settings = queue._engine.settings
-    made = {"manager": queue.manager, "executor": queue._submission.default}
+    made = dataclasses.asdict(queue._engine.settings)
+    made |= {"manager": queue.manager, "executor": queue._submission.default}
     unused = [
         name
-        for name, value in given.items()
-        if value is not None
-        and (name in made or hasattr(settings, name))
-        and value != made.get(name, getattr(settings, name, None))
+        for name, value in given.arguments.items()
+        if name in made and value is not None and value != made[name]
     ]
     if unused:
         warnings.warn(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Coroutine
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from .._core import events as ev
-from .._core.jobs import JobFailure, JobRecord, Outcome
+from .._core.jobs import JobFailure, Outcome
 from .._threads.bridge import LoopBridge, give_up
 from .._threads.locks import Lock
 from .._threads.private_loop import PrivateLoop
@@ -66,7 +66,6 @@ class Lifecycle:
         self._lifeline: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._stop_waiters: list[Waiter] = []
-        self._unseen: list[JobRecord] = []  # what ended before the start, and is not told yet
         self._lock = threading.RLock()
         self._abandoned = self._closing = False
         self._pid = os.getpid()
@@ -155,7 +154,7 @@ class Lifecycle:
             self.phase = "started"
             engine.timers.resume()
             engine.publish("queue_started")
-        self._unseen = detached.follow_all(engine)
+        detached.follow_all(engine)
         self.post(engine.dispatcher.run)  # wake() might trust a wish that went to no loop
 
     async def _live(self) -> None:
@@ -172,18 +171,9 @@ class Lifecycle:
             raise
 
     async def start_after_stop(self) -> None:
-        """Start; wait first for a stop that is under way, and then for ends that came unseen."""
+        """Start; wait first for a stop that is under way."""
         while not self.start():
             await self.stop("cancel", 5.0)
-        unseen, self._unseen = self._unseen, []
-        await detached.until_told(self._engine, unseen)
-
-    def start_blocking(self) -> None:
-        """Do the same for a queue with a private loop, from a thread without one."""
-        while not self.start():
-            self.stop_blocking("cancel", 5.0)
-        unseen, self._unseen = self._unseen, []
-        detached.until_told_blocking(self._engine, unseen)
 
     # -- stop --------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from ..._runtime.storage.learning import kind_of
 from ..._runtime.sweeps.keyed import accept, accept_retries, is_new
 from ..._threads.kernel import can_nest, run_nested
 from ...child.job_context import current_job
-from ...errors import InvalidOptionError, JobQueueError, QueueClosedError, WaitTimeoutError
+from ...errors import JobQueueError, QueueClosedError, WaitTimeoutError
 from ...job import Job
 from ..callers.targets import classify
 from ..display_hook import hearing
@@ -27,7 +27,7 @@ from ..options import check_choice, check_text, seconds_or_none
 from ..outlook import outlook
 from ..submission import Submission
 from .arrivals import Arrivals, countdown, within
-from .drawing import Drawing, Made, noted
+from .drawing import Drawing, Made, iterator_of, noted
 from .group import JobGroup
 from .keys import KeyMaker
 from .labels import LabelFunction, own_label
@@ -64,7 +64,7 @@ class Acts:
         """Enqueue a job per tuple of items, the first `ahead` of them at once, all or none."""
         self.engine.life.check_open()
         make, keys = self.submission.record, self._keys(function, options, each=True)
-        iterators = map(_iterator, iterables)
+        iterators = map(iterator_of, iterables)
         items = zip(*iterators, strict=False)  # as the built-in map: the shortest one ends it
         own = own_label(label, options, function, len(iterables))
 
@@ -387,16 +387,6 @@ class Acts:
         a page arrive on the kernel's loop, which runs here.
         """
         return self.engine.life.is_on_loop_thread or (hearing() is not None and can_nest())
-
-
-def _iterator(items: Iterable[Any]) -> Iterator[Any]:
-    try:
-        return iter(items)
-    except TypeError:
-        raise InvalidOptionError(
-            f"map takes iterables, not {type(items).__name__}; an argument that is the same for "
-            "all goes into a functools.partial, as in map(partial(f, depth=2), rates)"
-        ) from None
 
 
 def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ..._core import events as ev
@@ -28,6 +27,7 @@ class Follows(RunsJobs, EngineView, Protocol):
     dispatcher: Dispatcher
     resources: QueueResources
     left_behind: bool
+    unseen: list[JobRecord]
     runs: dict[str, Run]
     waiters: Waiters
     spans: Spans
@@ -43,14 +43,9 @@ def others(engine: EngineView) -> list[JobRecord]:
     return [job for job in list(engine.state.running.values()) if not goes_on(job)]
 
 
-def follow_all(engine: Follows) -> list[JobRecord]:
-    """Follow what runs and has no run here: since a restore, or since a stop. Owner loop.
-
-    Returns:
-        The jobs whose processes are gone: that they have ended is told soon.
-    """
+def follow_all(engine: Follows) -> None:
+    """Follow what runs and has no run here: since a restore, or since a stop. Owner loop."""
     engine.left_behind = False
-    gone = []
     for job in list(engine.state.running.values()):
         if not goes_on(job) or job.id in engine.runs:
             continue
@@ -65,19 +60,20 @@ def follow_all(engine: Follows) -> list[JobRecord]:
             run.lane = engine.spans.begin()
             engine.runs[job.id] = run
         if is_gone(engine, job):
-            gone.append(job)
+            engine.unseen.append(job)
         run.adopt(executor)
-    return gone
 
 
-async def until_told(engine: Follows, jobs: Iterable[JobRecord]) -> None:
-    """Wait until the ends of jobs that nobody followed then are told; for 2 s at most."""
+async def until_told(engine: Follows) -> None:
+    """Wait until the ends that came before this start are told; for 2 s at most."""
+    jobs, engine.unseen = engine.unseen, []
     with contextlib.suppress(JobQueueError):  # the queue was stopped meanwhile
         await engine.waiters.until_ended(jobs, engine.monotonic() + END_PATIENCE)
 
 
-def until_told_blocking(engine: Follows, jobs: Iterable[JobRecord]) -> None:
+def until_told_blocking(engine: Follows) -> None:
     """Do the same in a thread without a loop."""
+    jobs, engine.unseen = engine.unseen, []
     deadline = engine.monotonic() + END_PATIENCE
     for job in jobs:
         waiter = engine.waiters.for_job(job)
