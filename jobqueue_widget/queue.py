@@ -30,7 +30,7 @@ from ._api.options import (
     spelling,
 )
 from ._api.reference_names import ReferenceNames
-from ._api.rerun_warning import warn_if_replaced
+from ._api.rerun_warning import warn_if_replaced, warn_of_unused
 from ._api.submission import Submission
 from ._api.sweeps.collected import Collected
 from ._api.sweeps.labels import taken_label
@@ -39,6 +39,7 @@ from ._core import events as ev
 from ._core.jobs import JobStatus
 from ._core.spec import DEFAULT_OPTIONS
 from ._machine.shared import shared_admission
+from ._runtime.detached.runs import until_told, until_told_blocking
 from ._runtime.engine import Engine, Settings
 from ._runtime.publish import EventStream, Subscriber
 from ._runtime.storage.data_frame import data_frame
@@ -175,15 +176,18 @@ class JobQueue(
     def open(cls, journal: object, *args: Any, **kwargs: Any) -> Self:
         """Return the living queue of this kernel that has this journal; else make one.
 
-        For a cell that may run again.
+        For a cell that may run again. A queue that lives stays as it was made: if other options are
+        given, a warning names them.
 
         Args:
             journal: as in the constructor.
             args: of the constructor, without the journal; only used if a queue is made.
             kwargs: the same.
         """
-        found = queue_of(journal)
-        return found if isinstance(found, cls) else cls(*args, journal=journal, **kwargs)
+        if isinstance(found := queue_of(journal), cls):
+            warn_of_unused(inspect.signature(cls.open).bind(journal, *args, **kwargs), found)
+            return found
+        return cls(*args, journal=journal, **kwargs)
 
     def _make_engine(self, settings: Settings) -> Engine:
         """Make the engine; tests put another clock under the queue here."""
@@ -199,6 +203,7 @@ class JobQueue(
             QueueClosedError: the queue was closed for good.
         """
         await self._engine.life.start_after_stop()
+        await until_told(self._engine)
         return self
 
     @to_be_awaited("await it")
@@ -247,6 +252,7 @@ class JobQueue(
             )
         while not self._engine.life.start():
             self._engine.life.stop_blocking("cancel", 5.0)  # the one that is under way
+        until_told_blocking(self._engine)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -480,8 +486,11 @@ class JobQueue(
         return None if record is None else Job(record, self._control)
 
     def jobs(self, status: JobStatus | str | None = None) -> list[Job]:
-        """List running, pending (in order) and ended (newest first) jobs, or one status of them."""
-        return self._control.all_jobs(None if status is None else JobStatus(status))
+        """List running, pending (in order) and ended (newest first) jobs, or one status of them.
+
+        Failed ones that were tried again are among them: see `Job.retried_by`.
+        """
+        return self._control.all_jobs(status)
 
     def __getitem__(self, key: str) -> Job:
         return self._control.named(key)

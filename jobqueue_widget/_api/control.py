@@ -36,7 +36,7 @@ from .callers.changes import with_changes
 from .callers.futures import JobFuture
 from .callers.stack import stack_of
 from .callers.targets import MISSING, target_of
-from .options import check_callback, check_priority, check_text, seconds_or_none
+from .options import check_callback, check_priority, check_status, check_text, seconds_or_none
 from .outlook import outlook
 from .rows import WILL_NOT_SURVIVE, add_arguments, row
 from .submission import Submission
@@ -178,8 +178,13 @@ class Control(Acts):
         """Return the handle of a job."""
         return Job(record, self)
 
-    def all_jobs(self, status: JobStatus | None = None) -> list[Job]:
-        """List handles of all records, or of those of one status."""
+    def all_jobs(self, status: JobStatus | str | None = None) -> list[Job]:
+        """List handles of all records, or of those of one status.
+
+        Raises:
+            InvalidOptionError: it is no status.
+        """
+        status = None if status is None else check_status(status)
         records = self.all_records()
         return [Job(record, self) for record in records if status in (None, record.status)]
 

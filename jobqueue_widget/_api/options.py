@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from .._core.jobs import JobStatus
 from .._core.machine.resources import GPUS, NAMES
 from .._core.spec import DEFAULT_OPTIONS, JobOptions, Resources
 from .._core.texts.causes import NO_EXCEPTION
@@ -113,6 +114,16 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> object:
         return value
     *others, last = (f'"{choice}"' for choice in choices)
     raise InvalidOptionError(f"{name} must be {', '.join(others)} or {last}, not {_show(value)}")
+
+
+def check_status(value: object) -> JobStatus:
+    """Return a status of jobs.
+
+    Raises:
+        InvalidOptionError: it is none.
+    """
+    check_choice("status", value, [one.value for one in JobStatus])
+    return JobStatus(value)
 
 
 def check_callback(value: object) -> None:

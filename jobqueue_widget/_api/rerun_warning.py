@@ -1,8 +1,10 @@
-"""Notices a notebook cell that is run again and would replace a queue that still has work."""
+"""Warns where a cell that is run again leaves a busy queue, or asks the living one for others."""
 
 from __future__ import annotations
 
 import ast
+import dataclasses
+import inspect
 import linecache
 import sys
 import warnings
@@ -44,6 +46,27 @@ def warn_if_replaced(kind: type[Journaled]) -> None:
                 QueueReplacedWarning,
                 stacklevel=4,
             )
+
+
+def warn_of_unused(given: inspect.BoundArguments, queue: Any) -> None:
+    """Warn of arguments of `JobQueue.open` that differ from those the living queue was made with.
+
+    Only names are said, as an environment may hold keys.
+    """
+    made = dataclasses.asdict(queue._engine.settings)
+    made |= {"manager": queue.manager, "executor": queue._submission.default}
+    unused = [
+        name
+        for name, value in given.arguments.items()
+        if name in made and value is not None and value != made[name]
+    ]
+    if unused:
+        warnings.warn(
+            "the queue of this journal lives already and stays as it was made, so these options "
+            f"are not used: {', '.join(sorted(unused))}; to change them restart the kernel, or "
+            "close the queue (which cancels what is pending), and open it again",
+            stacklevel=3,
+        )
 
 
 _told: set[str] = set()

@@ -43,7 +43,7 @@ class Submission:
     def __init__(self, engine: Engine, manager: object, default: object) -> None:
         self._engine = engine
         self._manager = manager
-        self._default = default
+        self.default = default
         self._executors: dict[str, Executor] = {}
         self.surroundings = Surroundings()
         self.keys = Keys()
@@ -249,7 +249,7 @@ class Submission:
         Raises:
             InvalidOptionError: one is not known.
         """
-        executor = options.executor or self._default
+        executor = options.executor or self.default
         if not (isinstance(executor, AdmitsByItself) and executor.admits_by_itself):
             check_resource_names(options.resources)
 
@@ -293,7 +293,7 @@ class Submission:
         """
         chosen = spec.options.executor
         if chosen is None and spec.kind == "function":
-            chosen = self._default
+            chosen = self.default
         check_runs_there(spec, chosen)
         if spec.kind == "plugin":
             if chosen is not None and isinstance(chosen, str):

@@ -226,9 +226,15 @@ def _parser() -> _Parser:
 
 def _parsed(line: str) -> argparse.Namespace:
     try:
-        return _parser().parse_args(shlex.split(line))
+        given, others = _parser().parse_known_args(shlex.split(line))
     except ValueError as error:  # a quotation mark is left open
         raise UsageError(str(error)) from None
+    if any(one.startswith("-") for one in others):
+        known = ", ".join(OPTIONS)
+        raise UsageError(f"unrecognized arguments: {' '.join(others)}; options are {known}")
+    if others:
+        raise UsageError(f"{' '.join([given.name, *others])!r} as a name stands in quotes")
+    return given
 
 
 def _is_open(queue: JobQueue) -> bool:

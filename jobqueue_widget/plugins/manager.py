@@ -424,8 +424,10 @@ class PluginManager(Judging):
         plugin = self._loaded.get(name)
         if plugin is None:
             problem = self.problems.get(name, "").partition("\n")[0]
+            loaded = ", ".join(sorted(self._loaded))
+            cure = f"there are: {loaded}" if loaded else "load_plugin() loads one"
             raise PluginNotLoadedError(
-                f"plugin {name!r} is not loaded" + (f" ({problem})" if problem else "")
+                f"plugin {name!r} is not loaded{f' ({problem})' if problem else ''}; {cure}"
             )
         if not plugin.meta.enabled:
             raise PluginDisabledError(f"plugin {name!r} is disabled; enable_plugin({name!r})")

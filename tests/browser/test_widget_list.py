@@ -279,6 +279,24 @@ def test_failures_are_chosen_by_kind(opened: Opener) -> None:
     expect(head(page, "Finished")).to_have_text("Finished 12")
 
 
+@pytest.mark.parametrize("width", [320, 1000])
+def test_every_kind_of_failure_is_seen_above_a_short_list(opened: Opener, width: int) -> None:
+    page = opened("tree", width=width)
+    search(page).fill("no such job")
+    expect(page.get_by_text("No job is like that")).to_be_visible()
+    page.get_by_role("button", name="Kinds of failure").click()
+    items = page.get_by_role("menuitem")
+    expect(items).to_have_count(4)
+    frame = page.locator(".jqw").bounding_box()
+    assert frame is not None
+    for item in items.all():
+        box = item.bounding_box()
+        assert box is not None
+        assert frame["x"] < box["x"]
+        assert box["x"] + box["width"] < frame["x"] + frame["width"]
+        assert box["y"] + box["height"] < frame["y"] + frame["height"]
+
+
 def test_the_search_looks_at_arguments_and_errors(opened: Opener) -> None:
     page = opened_high(opened)
     page.keyboard.press("Tab")

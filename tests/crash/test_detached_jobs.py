@@ -33,7 +33,7 @@ from tests.crash.detached import (
     processes_of,
 )
 from tests.crash.processes import alive, pids_in, wait_until
-from tests.journals import running
+from tests.journals import let_go, running
 from tests.kernels import Kernel
 
 GAP = 0.2  # seconds that a job may rest at most when its kernel is killed
@@ -84,7 +84,6 @@ async def test_a_result_that_came_while_there_was_no_kernel(tmp_path: Path) -> N
     wait_until(lambda: not any(map(alive, pids)), 20)
     async with running(journal) as queue:
         returned, raised, died = (queue[job_id] for job_id in ids)
-        await queue.join(timeout=20)
         assert (returned.status, await returned) == (JobStatus.completed, "return")
         assert (raised.status, raised.error) == (JobStatus.failed, "ValueError: as it was told")
         assert raised.failure is not None
@@ -93,6 +92,18 @@ async def test_a_result_that_came_while_there_was_no_kernel(tmp_path: Path) -> N
         assert died.error == "WorkerDied: its process is gone, without a word"
         inspect(queue).validate()
     assert not folder_of(journal).exists()
+
+
+def test_in_a_script_what_ended_before_is_ended_at_once_too(tmp_path: Path) -> None:
+    journal, go = tmp_path / "runs.db", tmp_path / "go"
+    begun = tmp_path / "go.return"
+    (job_id,) = killed(journal, ("end_at", [str(go), "return"], {}), after=begun.exists)
+    (pid,) = pids_in(begun)
+    go.touch()
+    wait_until(lambda: not alive(pid), 20)
+    with JobQueue(journal=journal, loop="thread") as queue:
+        assert queue[job_id].result == "return"
+    let_go(queue)
 
 
 async def test_cancel_in_the_next_kernel_asks_and_it_stops(tmp_path: Path) -> None:

@@ -125,6 +125,12 @@ async def test_what_a_group_cannot_do_says_what_can() -> None:
                 with pytest.raises(InvalidOptionError, match="one job or its id is needed"):
                     act(several)  # type: ignore[arg-type]
             assert several not in queue
+        for items in ([1, 2], 2), (3, [1, 2]), ([1, 2], [1, 2], None):
+            with pytest.raises(TypeError, match=r"takes iterables, not .*functools\.partial"):
+                queue.map(pow, *items)
+        with pytest.raises(ValueError, match="or \"cancelled\", not 'faild'"):
+            queue.jobs("faild")
+        assert queue.jobs(JobStatus.failed) == queue.jobs("failed") == []
         with pytest.raises(TypeError, match="unhashable"):
             hash(group)
         with pytest.raises(TypeError, match="results"):

@@ -354,6 +354,17 @@ def test_a_template_without_a_map_is_refused(key: str) -> None:
     assert len(queue) == 0
 
 
+@pytest.mark.parametrize("key", ["{rate}", "{steps:.1f}", "{more[0]}", "{most}"])
+def test_a_template_of_a_parameter_that_is_not_given_is_refused_too(key: str) -> None:
+    def train(item: object, rate: float = 0.1, *more: object, steps: int = 3, most: int = 4) -> int:
+        return steps
+
+    queue = JobQueue(**THREADS)
+    with pytest.raises(InvalidOptionError, match="filled in by map alone"):
+        queue.options(key=key).submit_nowait(train, "a", most=5)
+    assert len(queue) == 0
+
+
 @pytest.mark.parametrize("key", ['{"item": 1}', "{other}", "{1}", "{item", "{{item}}"])
 def test_a_text_that_has_braces_is_a_key(key: str) -> None:
     queue = JobQueue(**THREADS)

@@ -104,7 +104,7 @@ def test_a_plugin_that_cannot_be_loaded_says_why_at_once(
 def test_what_is_no_plugin_is_refused(manager: PluginManager) -> None:
     with pytest.raises(ValueError, match="one worker or more"):
         manager.load_plugin(own_manifest("toolbox", "Toolbox"), workers=0)
-    with pytest.raises(PluginNotLoadedError, match="'nobody' is not loaded"):
+    with pytest.raises(PluginNotLoadedError, match="'nobody' is not loaded; there are: toolbox"):
         manager.execute_plugin("nobody")
     assert manager.unload_plugin("nobody") is False
     assert manager.reload_plugin("nobody") is False

@@ -250,7 +250,7 @@ async def test_a_plugin_that_is_not_there_fails_its_job(manager: PluginManager) 
     manager.disable_plugin("plain")
     async with JobQueue(manager) as queue:
         for name, text in (
-            ("nobody", "'nobody' is not loaded"),
+            ("nobody", "'nobody' is not loaded; there are: plain, toolbox"),
             ("never", "'never' is not loaded (FileNotFoundError: no model at /nowhere)"),
             ("plain", "'plain' is disabled"),
         ):

@@ -35,7 +35,7 @@ from jobqueue_widget import (
 from jobqueue_widget._core.stored import Session
 from jobqueue_widget._persistence.sqlite.journal import SqliteJournal
 from jobqueue_widget.errors import JournalInUseError, NotRestorableError, QueueExistsError
-from jobqueue_widget.testing import inspect
+from jobqueue_widget.testing import FakePluginHost, inspect
 from tests.conditions import until
 from tests.journals import as_if_killed, let_go, opened, running
 
@@ -643,6 +643,19 @@ def test_a_cell_that_runs_again_gets_the_queue_that_lives(path: Path) -> None:
     with opened(path) as other:
         assert other is not queue
         assert other.get_job(job.id) is not None
+
+
+def test_options_that_the_living_queue_does_not_take_over_are_named(path: Path) -> None:
+    queue = JobQueue.open(path, max_running=2, env={"TOKEN": "a"})
+    with pytest.warns(UserWarning, match="stays as it was made.*: env, max_running; ") as said:
+        assert JobQueue.open(path, max_running=4, cancel_timeout=3, env={"TOKEN": "b"}) is queue
+    assert said[0].filename == __file__
+    with pytest.warns(UserWarning, match="made.*: executor, manager; "):
+        JobQueue.open(path, FakePluginHost(), executor="thread")
+    assert JobQueue.open(path, None, max_running=2, on_restore="run") is queue  # says nothing
+    with pytest.raises(TypeError, match="max_runing"):
+        JobQueue.open(path, max_runing=2)
+    let_go(queue)
 
 
 def test_a_journal_that_is_open_without_a_queue_is_in_use(path: Path) -> None:

@@ -27,7 +27,7 @@ from ..options import check_choice, check_text, seconds_or_none
 from ..outlook import outlook
 from ..submission import Submission
 from .arrivals import Arrivals, countdown, within
-from .drawing import Drawing, Made, noted
+from .drawing import Drawing, Made, iterator_of, noted
 from .group import JobGroup
 from .keys import KeyMaker
 from .labels import LabelFunction, own_label
@@ -64,7 +64,8 @@ class Acts:
         """Enqueue a job per tuple of items, the first `ahead` of them at once, all or none."""
         self.engine.life.check_open()
         make, keys = self.submission.record, self._keys(function, options, each=True)
-        items = zip(*iterables, strict=False)  # as the built-in map: the shortest one ends it
+        iterators = map(iterator_of, iterables)
+        items = zip(*iterators, strict=False)  # as the built-in map: the shortest one ends it
         own = own_label(label, options, function, len(iterables))
 
         def made_of(item: tuple[Any, ...], options: JobOptions) -> Made:
@@ -198,14 +199,17 @@ class Acts:
             record.spec.options = named if same else replace(record.spec.options, group=name)
         return named
 
-    def retry_several(self, records: Sequence[JobRecord], name: str) -> JobGroup:
+    def retry_several(
+        self, records: Sequence[JobRecord], name: str, with_latest: bool = False
+    ) -> JobGroup:
         """Submit the same again, all or none; the new jobs are a group.
 
         What somebody else has tried again meanwhile is left out.
         """
         while True:
             group = Group(f"{name} (tried again)")
-            jobs = self._retry([job for job in records if job.retried_by is None], False, group)
+            left = [job for job in records if job.retried_by is None]
+            jobs = self._retry(left, with_latest, group)
             if jobs is not None:
                 return JobGroup(self, name, group, jobs)
 

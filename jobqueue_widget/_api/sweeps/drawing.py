@@ -15,7 +15,7 @@ from ..._runtime.sweeps.keyed import accept_prepared, end_review, is_new, prepar
 from ..._runtime.waiting import Waiter
 from ..._threads.interrupts import UNINTERRUPTED
 from ..._threads.threadless import Thread
-from ...errors import DrawingFailedError, JobQueueError, QueueClosedError
+from ...errors import DrawingFailedError, InvalidOptionError, JobQueueError, QueueClosedError
 from .drawn import Drawn
 
 if TYPE_CHECKING:
@@ -334,6 +334,21 @@ class Drawing(Drawn):
         for follower in self._followers:
             if records:
                 follower.add(records)
+
+
+def iterator_of(items: Iterable[Any]) -> Iterator[Any]:
+    """Return what draws the items that a map was given.
+
+    Raises:
+        InvalidOptionError: it is no iterable.
+    """
+    try:
+        return iter(items)
+    except TypeError:
+        raise InvalidOptionError(
+            f"map takes iterables, not {type(items).__name__}; an argument that is the same for "
+            "all goes into a functools.partial, as in map(partial(f, depth=2), rates)"
+        ) from None
 
 
 def noted(items: Items, into: list[tuple[Any, ...]]) -> Items:

@@ -53,7 +53,9 @@ class ControlView(HasJobs, Protocol):
     def as_completed(
         self, records: Sequence[JobRecord], timeout: float | None, drawing: Drawing | None
     ) -> Arrivals: ...
-    def retry_several(self, records: Sequence[JobRecord], name: str) -> JobGroup: ...
+    def retry_several(
+        self, records: Sequence[JobRecord], name: str, with_latest: bool
+    ) -> JobGroup: ...
     async def wait_for_group(
         self, group: Group, records: Sequence[JobRecord], timeout: float | None
     ) -> None: ...
@@ -277,7 +279,8 @@ class JobGroup(Members):
         Its columns are the parameters, the result (of a dictionary one column for each key), of
         each metric the last, the least and the greatest value (`loss`, `loss.min`, `loss.max`),
         `status`, `error_type`, `error`, `seconds` (of the latest attempt), `memory_mib` (the most
-        that was seen), `attempt`, `retry_of`, `started` and `ended` (UTC).
+        that was seen), `attempt`, `retry_of`, `started` and `ended` (UTC). What has the name of
+        another column is called `parameter.id`, `result.rate` or `metric.loss`.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -313,17 +316,21 @@ class JobGroup(Members):
             self._control.release_several([job for job in self._records() if job.held])
         return count
 
-    def retry_failed(self, kind: str | type[BaseException] | None = None) -> JobGroup:
+    def retry_failed(
+        self, kind: str | type[BaseException] | None = None, *, latest: bool = False
+    ) -> JobGroup:
         """Submit its failed jobs again; each takes the place of the one that it repeats.
 
         Args:
             kind: only those that failed of this: a key of `failures()`, or the exception's class.
+            latest: run the function that its name stands for now; see `Job.retry`.
 
         Returns:
             The new jobs, as a group of their own; they are counted in this group, too.
 
         Raises:
             InvalidOptionError: `kind` is something else, or none of the failed jobs is of it.
+            InvalidTargetError: with `latest`, no name tells what a function is now; then none runs.
             NotRestorableError: one cannot run again; then none does.
         """
         if isinstance(kind, type) and issubclass(kind, BaseException):
@@ -341,7 +348,7 @@ class JobGroup(Members):
                 f"no job of {self.title!r} has failed of {kind!r}, so that none is tried again; "
                 f"there are: {there}. An exception counts by its own class; without a kind all are"
             )
-        return self._control.retry_several(list(dict.fromkeys(chosen)), self._name)
+        return self._control.retry_several(list(dict.fromkeys(chosen)), self._name, latest)
 
     def _standing(self) -> dict[str, Any]:
         """Return how it stands as plain values, for its live cell; its number is 0."""

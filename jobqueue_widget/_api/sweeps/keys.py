@@ -329,6 +329,7 @@ def _check_no_template(text: str, spec: JobSpec) -> None:
         return  # a text with braces in it
     named = {
         *_named(spec.target, spec.args, spec.kwargs),
+        *(parameters_of(spec.target).names if callable(spec.target) else ()),
         *(str(place) for place in range(len(spec.args))),
     }
     for field in fields:

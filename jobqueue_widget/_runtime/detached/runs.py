@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ..._core import events as ev
+from ...errors import JobQueueError
 from ..engine_view import EngineView, do_all
 from ..runner import Run, RunsJobs
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from ..queue_resources import QueueResources
     from ..storage.spans import Spans
     from ..waiting import Waiters
+END_PATIENCE = 2.0  # seconds for what ended before to be told as ended
 FORCE_PATIENCE = 6.0  # seconds for what is forced to be gone, or to be told as still there
 
 
@@ -24,6 +27,7 @@ class Follows(RunsJobs, EngineView, Protocol):
     dispatcher: Dispatcher
     resources: QueueResources
     left_behind: bool
+    unseen: list[JobRecord]
     runs: dict[str, Run]
     waiters: Waiters
     spans: Spans
@@ -55,7 +59,35 @@ def follow_all(engine: Follows) -> None:
         with engine.lock.held:
             run.lane = engine.spans.begin()
             engine.runs[job.id] = run
+        if is_gone(engine, job):
+            engine.unseen.append(job)
         run.adopt(executor)
+
+
+async def until_told(engine: Follows) -> None:
+    """Wait until the ends that came before this start are told; for 2 s at most."""
+    jobs, engine.unseen = engine.unseen, []
+    with contextlib.suppress(JobQueueError):  # the queue was stopped meanwhile
+        await engine.waiters.until_ended(jobs, engine.monotonic() + END_PATIENCE)
+
+
+def until_told_blocking(engine: Follows) -> None:
+    """Do the same in a thread without a loop."""
+    jobs, engine.unseen = engine.unseen, []
+    deadline = engine.monotonic() + END_PATIENCE
+    for job in jobs:
+        waiter = engine.waiters.for_job(job)
+        with contextlib.suppress(JobQueueError):
+            if not waiter.wait_blocking(max(0.0, deadline - engine.monotonic())):
+                engine.waiters.forget(waiter, job)
+
+
+def is_gone(engine: Follows, job: JobRecord) -> bool:
+    """True if the process of a job that was left running lives no more."""
+    from ...workers.detached.folders import Folders  # where there are processes
+
+    folders = engine.context.detached
+    return isinstance(folders, Folders) and folders.attempt(job.id, job.attempt).process() is None
 
 
 def devices_of(engine: Follows, job: JobRecord) -> tuple[str, ...]:

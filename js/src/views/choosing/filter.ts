@@ -4,7 +4,7 @@ import {
   cleanFound, cleanKinds, cleanNames, LISTS, type Found, type ListName, type View,
 } from "../../protocol";
 import { amount } from "../../ui/amount";
-import { active, attr, button, css, h, setText, show, span } from "../../ui/dom";
+import { active, attr, button, h, setText, show, span } from "../../ui/dom";
 import type { Context } from "../context";
 
 const AGAIN_AFTER = 1; // seconds between searches while the queue changes
@@ -264,7 +264,6 @@ class Kinds {
       item("", `All ${amount(all)} failed`),
     );
     this.#open = true;
-    css(this.node, "left", `${this.opener.offsetLeft}px`);
     show(this.node, true);
     this.#items[0]?.focus();
     this.context.invalidate();
@@ -286,7 +285,8 @@ class Kinds {
     const items = this.#items;
     const at = items.indexOf(event.target as HTMLElement);
     const to: Record<string, number> = {
-      ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1,
+      ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + 1, ArrowUp: at - 1,
+      Home: 0, End: items.length - 1,
     };
     const next = to[event.key];
     if (next !== undefined) items[(next + items.length) % items.length]?.focus();
