@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ import pytest
 from jobqueue_widget import JobQueue
 from jobqueue_widget._core.jobs import NotKept
 from jobqueue_widget.errors import InvalidOptionError
+from jobqueue_widget.executors.futures.executor import FuturesExecutor
+from jobqueue_widget.executors.futures.foreign_runner import ASK, JobFiles
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
+from tests.contract.direct import opened
 
 SOON = 20.0  # seconds; Wine starts a process in some
 
@@ -174,6 +178,30 @@ async def test_a_log_is_what_was_printed() -> None:
         job = queue.submit_nowait(say)
         await job
         assert job.logs().split() == ["one", "two", "three", "four", "five"]
+
+
+class Engine:
+    """Its calls are begun by the test."""
+
+    def submit(self, function: object, job: dict[str, Any]) -> Future[object]:
+        self.files = JobFiles(job["files"])
+        self.ask = Path(job["files"] + ASK)
+        future: Future[object] = Future()
+        future.set_running_or_notify_cancel()
+        return future
+
+
+async def test_a_call_that_begins_as_it_is_withdrawn_is_one_of_both(tmp_path: Path) -> None:
+    engine = Engine()
+    async with opened(FuturesExecutor(engine), tmp_path) as bench:
+        with ThreadPoolExecutor(1) as other:
+            for _ in range(300):
+                execution, _recorder = bench.launch((leave,))
+                beginning = other.submit(engine.files.begin, False)
+                execution.ask_to_stop()
+                has_begun = beginning.result() is None
+                assert has_begun == engine.ask.exists()
+                engine.files.close()
 
 
 KEEPS = """
