@@ -25,6 +25,7 @@ from jobqueue_widget.executors.futures.foreign_runner import ASK, JobFiles
 from jobqueue_widget.testing import inspect
 from tests.conditions import until
 from tests.contract.direct import opened
+from tests.journals import running
 
 SOON = 60.0  # seconds; on a busy machine Wine starts a process in 20
 
@@ -240,9 +241,8 @@ async def test_a_journal_keeps_all_that_was_told_when_its_kernel_is_killed(
             kernel.kill()
             kernel.wait()
             kernel.stdout.close()
-        queue = await JobQueue(journal=journal).start()
-        found = {int(job.label or 0): job.result for job in queue.jobs("completed")}
-        await queue.stop()
+        async with running(journal) as queue:  # Wine keeps files while one is locked
+            found = {int(job.label or 0): job.result for job in queue.jobs("completed")}
         assert found.keys() >= set(range(last + 1)), "all that was told"
         large = sorted(number for number in found if number % 5 == 0)
         lost = sorted(number for number in found if isinstance(found[number], NotKept))
