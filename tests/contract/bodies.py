@@ -121,13 +121,13 @@ def listen(hand: Hand, folder: str) -> str:
 
 def cut_short(hand: Hand, folder: str) -> str:
     begin(folder)
-    while not released(folder):
-        beat(folder)
-        try:
+    try:
+        while not released(folder):
+            beat(folder)
             hand.pause()
             hand.checkpoint()
-        except (JobCancelled, Stopped):
-            return "a part"
+    except (JobCancelled, Stopped):  # of a worker's process it may come anywhere
+        return "a part"
     return "all"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract import bodies
 from tests.contract.subjects import ENGINES, ON_WINDOWS, SUBJECTS, Subject
 from tests.engines.dask_processes import dask_processes, settle
 from tests.engines.ray_processes import ray_processes
@@ -72,6 +73,9 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
     folder.mkdir()
     with SUBJECTS[request.param](folder) as one:
         yield one
+        for place in (tmp_path, *tmp_path.iterdir()):
+            if place.is_dir():
+                bodies.release(place)  # what a failed test has left, as a pool waits for its calls
 
 
 @pytest.fixture

@@ -237,4 +237,4 @@ ON_WINDOWS = ("coroutine", "thread", "process", "thread-pool", "fake-host", "own
 async def until_beating(folder: Path) -> None:
     """Until the body shows signs of life, or further ones."""
     before = bodies.beats(folder)
-    await until(lambda: bodies.beats(folder) > before + 2)
+    await until(lambda: bodies.beats(folder) > before + 2, 60)  # Wine may start a process in 20 s

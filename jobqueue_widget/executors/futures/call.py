@@ -138,14 +138,17 @@ class FuturesExecution:
             self._reporter.kill_failed("this engine cannot stop a running job")
 
     def _withdraw(self) -> bool:
-        """Keep the call from beginning, by removing a file without which nobody begins it.
+        """Keep the call from beginning, by taking away a file without which nobody begins it.
 
         To cancel the future is not enough: with some that succeeds while the call runs elsewhere.
+        Nor is it enough to remove the file: on Windows that succeeds while another renames it.
         """
         if self._future is None:
             return False
+        taken = self._stem + foreign_runner.NOT_BEGUN
         try:
-            os.unlink(self._stem + foreign_runner.WAITING)
+            os.rename(self._stem + foreign_runner.WAITING, taken)
+            os.unlink(taken)
         except FileNotFoundError:
             return False
         except OSError:

@@ -25,11 +25,13 @@ from ...child.capture import tqdm
 from ...child.capture.inside import Capture
 from ...child.capture.series import Metrics, Points
 
-# Each attempt has a file that the kernel makes and that whoever begins it renames, which only one
-# can do: a line that says who that is, then the log. The others are there when they say something.
+# Each attempt has a file that the kernel makes. Whoever begins or withdraws it renames that, which
+# one alone can do. Then it holds a line that says who began it, and the log. The others are there
+# when they say something.
 WAITING, BEGUN, REPORT, ASK = ".waiting", ".begun", ".report", ".ask"
+NOT_BEGUN = ".not-begun"
 NEW_REPORT, METRICS = ".report-new", ".metrics"
-NAMES = (WAITING, BEGUN, REPORT, NEW_REPORT, METRICS, ASK)
+NAMES = (WAITING, NOT_BEGUN, BEGUN, REPORT, NEW_REPORT, METRICS, ASK)
 METRICS_BYTES = 16 << 20  # that are shown while the job runs; the value brings all that is kept
 WITHDRAWN = "Withdrawn"  # the kernel does not want it any more
 NOT_WANTED = "the kernel does not wait for it any more; it did not run"
@@ -112,9 +114,9 @@ class JobFiles:
         """Open the log, if this attempt has not begun or may do so `again`; else return why not."""
         try:
             os.rename(self._stem + WAITING, self._stem + BEGUN)
+            self.log_fd = _open_renamed(self._stem + BEGUN)
         except FileNotFoundError:
             return self._begin_without_its_file(again)
-        self.log_fd = os.open(self._stem + BEGUN, _READ_AND_APPEND)
         line = f"{json.dumps([platform.node(), os.getpid()])}\n".encode()
         try:
             wire.write_all(self.log_fd, [line])
@@ -181,6 +183,15 @@ class JobFiles:
             os.close(fd)
         note = f"[no room for {self.lost:,} bytes of this log]\n".encode() if self.lost else b""
         return end - self._log_start + len(note), tail + note
+
+
+def _open_renamed(path: str) -> int:
+    """Open the log; on Windows that is refused while the kernel tries to rename it, too."""
+    for _ in range(200):
+        with contextlib.suppress(PermissionError):
+            return os.open(path, _READ_AND_APPEND)
+        time.sleep(0.005)
+    return os.open(path, _READ_AND_APPEND)
 
 
 def _read_at(fd: int, offset: int, size: int) -> bytes:
