@@ -14,6 +14,7 @@ from . import (
     startup,
     sweeps,
     throughput,
+    watching,
     widget,
 )
 
@@ -30,6 +31,7 @@ _GROUPS = (
     startup,
     inside,
     widget,
+    watching,
 )
 
 PROBES = {probe.name: probe for group in _GROUPS for probe in group.PROBES}

@@ -32,6 +32,20 @@ def reporter() -> None:
         time.sleep(random.uniform(*GAP))
 
 
+def measures(number: int) -> None:
+    """A job in a worker process that measures something ten times a second."""
+    for step in range(1_000_000):
+        current_job().report(
+            step % 1_000 / 1_000, f"step {step}", loss=1 / (1 + step), number=number
+        )
+        time.sleep(0.1)
+
+
+def used() -> tuple[float, float]:
+    """Processor seconds of this process, and the time."""
+    return time.process_time(), time.monotonic()
+
+
 def stamp() -> str:
     """What the page reads the moment from."""
     return f"at {time.time():.4f}"

@@ -57,7 +57,8 @@ export class Toolbar {
     const { store, enabled } = this.context;
     const { counts, paused, phase, name } = store.summary;
     const isClosed = phase === "closed";
-    const shape = paused && !isClosed ? "held" : counts.running ? "running" : counts.pending ? "queued" : "";
+    const busy = counts.running ? "running" : counts.pending ? "queued" : "";
+    const shape = paused && !isClosed ? "held" : busy;
     const past = counts.failed ? "failed" : counts.completed ? "completed" : "waiting";
     setIcon(this.#icon, shape || past);
     const parts = [`${counts.running} running`];

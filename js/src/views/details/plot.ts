@@ -21,7 +21,7 @@ export type Library = typeof uPlot;
 
 const LOWEST = 120; // px
 const FAR = 20; // how many times larger values are that get a scale of their own
-const DASHES = [[], [], [], [8, 4], [2, 3], [8, 3, 2, 3]];
+export const DASHES = [[], [], [], [8, 4], [2, 3], [8, 3, 2, 3]];
 
 export class Plot {
   readonly node: HTMLElement;
@@ -170,7 +170,12 @@ export class Plot {
 }
 
 /** Values over all abscissas there are. */
-function joined(series: Series[], log: boolean): uPlot.AlignedData {
+export function joined(series: Series[], log: boolean): uPlot.AlignedData {
+  const shared = sharedAbscissas(series);
+  if (shared !== null) {
+    const drawn = (value: number | null): number | null => ((value ?? 0) > 0 ? value : null);
+    return [shared, ...series.map(({ y }) => log ? y.map(drawn) : y)];
+  }
   const xs = [...new Set(series.flatMap(({ x }) => x))].sort((one, other) => one - other);
   const places = new Map(xs.map((x, at) => [x, at]));
   const columns = series.map(({ x, y }) => {
@@ -184,10 +189,31 @@ function joined(series: Series[], log: boolean): uPlot.AlignedData {
   return [xs, ...columns] as uPlot.AlignedData;
 }
 
+/** The abscissas of all, if they are the same and ascend: as a rule one report has all metrics. */
+function sharedAbscissas(series: Series[]): number[] | null {
+  const first = series[0]?.x ?? [];
+  for (let at = 1; at < first.length; at += 1) {
+    if ((first[at] as number) <= (first[at - 1] as number)) return null;
+  }
+  for (const { x } of series) {
+    if (x.length !== first.length) return null;
+    for (let at = 0; at < first.length; at += 1) if (x[at] !== first[at]) return null;
+  }
+  return first;
+}
+
 /** The scale of each: the right one where its values are of another size than the first ones. */
 export function sidesOf(series: Pick<Series, "y">[]): string[] {
-  const sizes = series.map(({ y }) => y.reduce<number>(
-    (most, value) => Math.max(most, Math.abs(value ?? 0)), 0));
+  const sizes = series.map(({ y }) => {
+    let least = 0;
+    let most = 0;
+    for (const value of y) {
+      if (value === null) continue;
+      if (value > most) most = value;
+      else if (value < least) least = value;
+    }
+    return Math.max(most, -least);
+  });
   const first = sizes.find((size) => size > 0) ?? 1;
   return sizes.map((size) => size > 0 && (size > first * FAR || size < first / FAR) ? "y2" : "y");
 }
