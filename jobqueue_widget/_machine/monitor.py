@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from .._core.machine.resources import MachineStats, ProcessMemory
+from ..child.offspring import LISTED, children_of
 from .cgroup import read_limits
 from .gpus import MIB, GpuLook, Gpus
 
@@ -114,19 +116,9 @@ def _use_of_trees(
     roots = dict.fromkeys(pids, 0.0)
     seconds = dict.fromkeys(pids, 0.0)
     on_gpu: dict[int, dict[int, float]] = {pid: {} for pid in pids}
-    parents: dict[int, int] = {}
-    processes: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
+    for pid, root in roots_of_trees(pids).items():
         try:
-            parents[process.pid] = process.ppid()
-        except psutil.Error:
-            continue
-        processes[process.pid] = process
-    for pid, process in processes.items():
-        root = _root_of(pid, lambda one: parents.get(one, one), roots)
-        if root is None:
-            continue
-        try:
+            process = psutil.Process(pid)
             roots[root] += process.memory_info().rss / MIB
             used = process.cpu_times()
             seconds[root] += used.user + used.system + used.children_user + used.children_system
@@ -135,6 +127,28 @@ def _use_of_trees(
         for number, mib in look.holders.get(pid, {}).items():
             on_gpu[root][number] = on_gpu[root].get(number, 0.0) + mib
     return {pid: ProcessMemory(ram, on_gpu[pid]) for pid, ram in roots.items()}, seconds
+
+
+def roots_of_trees(pids: Collection[int]) -> dict[int, int]:
+    """Return the nearest root of each process that is one of `pids` or descends from one.
+
+    Where Linux lists children only these trees are read; else all processes of the machine.
+    """
+    if not LISTED:
+        parents = {}
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                parents[process.pid] = process.ppid()
+        roots = {pid: _root_of(pid, lambda one: parents.get(one, one), pids) for pid in parents}
+        return {pid: root for pid, root in roots.items() if root is not None}
+    found = {pid: pid for pid in pids}
+    left = list(found)
+    while left:
+        parent = left.pop()
+        new = [pid for pid in children_of(parent) if pid not in found]
+        found |= dict.fromkeys(new, found[parent])
+        left += new
+    return found
 
 
 def holders_by_root(

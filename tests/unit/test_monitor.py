@@ -17,9 +17,10 @@ import pytest
 
 from jobqueue_widget._core.machine.resources import GpuStats
 from jobqueue_widget._machine import gpus as gpus_module
+from jobqueue_widget._machine import monitor
 from jobqueue_widget._machine.cgroup import Limits, read_limits
 from jobqueue_widget._machine.gpus import NO_ANSWER, NOT_INSTALLED, Gpus
-from jobqueue_widget._machine.monitor import SystemMonitor
+from jobqueue_widget._machine.monitor import SystemMonitor, roots_of_trees
 
 GIB = 1 << 30
 Write = Callable[[dict[str, str]], Path]
@@ -194,6 +195,46 @@ def test_without_the_library_it_says_how_to_get_it() -> None:
     assert stats.gpus == ()
     assert stats.gpu_note == NOT_INSTALLED
     assert monitor.status()["gpu_note"] == NOT_INSTALLED
+
+
+FAMILY = """
+import subprocess, sys, threading
+PARENT = "import subprocess as s; one = s.Popen(['sleep', '60']); print(1, flush=True); one.wait()"
+def start():
+    one = subprocess.Popen([sys.executable, "-c", PARENT], stdout=-1)
+    one.stdout.readline()
+    started.append(one)
+started = []
+threads = [threading.Thread(target=start) for _ in range(3)]
+for one in threads: one.start()
+for one in threads: one.join()
+print(*(one.pid for one in started), flush=True)
+input()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists children")
+def test_what_linux_lists_are_the_trees_that_all_processes_make(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    family = subprocess.Popen(
+        [sys.executable, "-c", FAMILY], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert family.stdout is not None
+    try:
+        first, second, _third = map(int, family.stdout.readline().split())
+        for roots in ([family.pid], [family.pid, first], [first, second], [first, os.getpid()], []):
+            with monkeypatch.context() as patched:
+                patched.setattr(monitor, "LISTED", False)
+                found = roots_of_trees(roots)
+            assert roots_of_trees(roots) == found
+            assert set(found.values()) == set(roots)
+        assert len(roots_of_trees([family.pid])) >= 7
+        assert roots_of_trees([1 << 23]) == {1 << 23: 1 << 23}  # it is gone
+    finally:
+        for pid in reversed(roots_of_trees([family.pid])):
+            os.kill(pid, 9)
+        family.communicate()
 
 
 def test_without_a_driver_it_says_so_and_asks_no_more(nvml: FakeNvml) -> None:
