@@ -190,7 +190,7 @@ def test_without_its_guardian_workers_see_the_end_of_the_kernel_themselves(
     script, pids = start_script(tmp_path / "pids", "busy", ENDS["kill -9"])
     worker, *family = pids_in(tmp_path / "pids")
     in_its_group = [pid for pid in pids if pid == worker or os.getpgid(pid) == worker]
-    guardian = next(pid for pid in pids if "guardian.py" in psutil.Process(pid).cmdline()[-1])
+    guardian = next(pid for pid in pids if "guardian.py" in " ".join(psutil.Process(pid).cmdline()))
     os.kill(guardian, signal.SIGKILL)
     script.communicate("go on\n", timeout=20)
     wait_until(lambda: not any(map(alive, in_its_group)), 1.0)
