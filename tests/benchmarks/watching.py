@@ -70,7 +70,7 @@ def _curves(effort: Effort) -> Figures:
 
 PROBES = (
     Probe("watch", {OURS: Side(_watch)}, samples=3),
-    Probe("curves", {OURS: Side(_curves)}, samples=3),
+    Probe("curves", {OURS: Side(_curves)}),
 )
 
 ROWS = (

@@ -196,6 +196,10 @@ def test_a_folder_that_was_made_anew_is_locked_again(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_where_nothing_can_be_listed_nothing_goes(tmp_path: Path) -> None:
+    remove_left_behind(tmp_path / "gone")
+
+
 def test_one_process_looks_once(tmp_path: Path) -> None:
     owners = [Spool(within=str(tmp_path)) for _ in range(3)]
     paths = [owner.path() for owner in owners]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ..._threads.locks import Lock
-from ..._threads.threadless import Thread
 from ...child import byvalue, loading
 from ...child.calls import references
 from ...child.wire import ProtocolError, open_new
@@ -123,21 +122,21 @@ class _Hold:
 
 
 def _look_once(parent: Path) -> None:
-    if sys.platform == "win32" or parent in _looked_in:
-        return
-    _looked_in.add(parent)
-    cleaner = Thread(
-        target=remove_left_behind, args=(parent,), name="jobqueue-cleaner", daemon=True
-    )
-    with contextlib.suppress(RuntimeError):  # there is no thread: the next process will look
-        cleaner.start()
+    """Not in a thread: notebooks of ipykernel 6 mistake the user's next one for it."""
+    if sys.platform != "win32" and parent not in _looked_in:
+        _looked_in.add(parent)
+        remove_left_behind(parent)
 
 
 def remove_left_behind(parent: Path) -> None:
     """Remove folders of killed processes of this user: not locked, and not new."""
     import shutil
 
-    for name in [name for name in os.listdir(parent) if name.startswith(PREFIX)]:
+    try:
+        names = [name for name in os.listdir(parent) if name.startswith(PREFIX)]
+    except OSError:  # it lets us write, but not list
+        return
+    for name in names:
         path = parent / name
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
