@@ -17,8 +17,12 @@ from ...child import byvalue, loading
 from ...child.calls import references
 from ...child.wire import ProtocolError, open_new
 
-if sys.platform != "win32":
+try:
     import fcntl
+except ImportError:  # on Windows and in the browser's Python
+    FOLDERS_HAVE_LOCKS = False
+else:
+    FOLDERS_HAVE_LOCKS = True
 
 PREFIX = "jobqueue-spool-"  # of the names of folders that are locked while their owner lives
 NEW = 60.0  # seconds for which a folder is left alone: its owner may not have locked it yet
@@ -108,7 +112,7 @@ class _Hold:
 
     def take(self, path: Path) -> None:
         """Lock the folder, once more if it was made anew; not where folders have no locks."""
-        if sys.platform == "win32" or (self._fd >= 0 and os.fstat(self._fd).st_nlink):
+        if not FOLDERS_HAVE_LOCKS or (self._fd >= 0 and os.fstat(self._fd).st_nlink):
             return
         self.let_go()
         with contextlib.suppress(OSError):
@@ -123,7 +127,7 @@ class _Hold:
 
 def _look_once(parent: Path) -> None:
     """Not in a thread: notebooks of ipykernel 6 mistake the user's next one for it."""
-    if sys.platform != "win32" and parent not in _looked_in:
+    if FOLDERS_HAVE_LOCKS and parent not in _looked_in:
         _looked_in.add(parent)
         remove_left_behind(parent)
 
