@@ -12,6 +12,7 @@ import psutil
 from .._core.jobs import JobFailure
 from .._core.texts.causes import POSSIBLY_OUT_OF_MEMORY
 from ..child.guardian import WORKER, carriers
+from ..child.offspring import LISTED, children_of
 
 ID_VARIABLE = "JOBQUEUE_WORKER_ID"
 ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # nobody has waited for it yet, or just now
@@ -20,7 +21,7 @@ ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # nobody has waited for it y
 def descendants_of(pid: int) -> list[psutil.Process]:
     """List all processes below `pid`, also daemonised ones, which a worker adopts."""
     try:
-        if _has_children(pid) is False:
+        if LISTED and not children_of(pid):  # psutil would read every process for it
             return []
         return psutil.Process(pid).children(recursive=True)
     except psutil.Error:
@@ -37,20 +38,6 @@ def has_started_since(pid: int, instant: float) -> bool:
         with suppress(psutil.Error):
             if process.create_time() >= instant and is_alive(process):
                 return True
-    return False
-
-
-def _has_children(pid: int) -> bool | None:
-    """Tell if Linux lists children; None elsewhere. psutil would read every process for it."""
-    if sys.platform != "linux":
-        return None
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
-                if file.read(1):
-                    return True
-    except OSError:
-        return None
     return False
 
 
