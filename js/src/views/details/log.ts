@@ -51,7 +51,9 @@ export class LogView {
       if (this.#following) this.#touched = false;
     });
     // A new size, or a new place in the page, moves what is read, too.
-    new ResizeObserver(() => this.follow()).observe(this.#output);
+    const sizes = new ResizeObserver(() => this.follow());
+    sizes.observe(this.#output);
+    context.ending.signal.addEventListener("abort", () => sizes.disconnect());
     this.#output.setAttribute("aria-label", "Log");
     this.#follow = button("Follow", "Follow", () => {
       this.#setFollowing(!this.#following);
