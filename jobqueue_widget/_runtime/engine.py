@@ -84,7 +84,7 @@ class Engine:
         self.keeper = Keeper(self, self.spool, self.call_later)
         self.history = History(self)
         self.spans = Spans(max(settings.keep_ended, settings.max_history))
-        self.runs, self.unseen = dict[str, Run](), list[JobRecord]()  # ends that are not told yet
+        self.runs: dict[str, Run] = {}
         self.dispatcher = Dispatcher(self, self.life, settings.backfill, settings.max_bypass)
         self.resources = QueueResources(self, admission, self.call_later, self.dispatcher.run)
         self.waiters = Waiters(self, self.life)

@@ -100,6 +100,7 @@ class Waiters:
         self._by_job: dict[str, list[Waiter]] = {}
         self._by_group: dict[Group, list[Waiter]] = {}  # each is a joiner, too
         self._at_end: dict[str, list[Callable[[], object]]] = {}
+        self.unseen: list[JobRecord] = []  # ended without a kernel, which is not told yet
 
     def for_job(self, job: JobRecord) -> Waiter:
         """Settles when the job has ended."""

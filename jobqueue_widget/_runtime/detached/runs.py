@@ -27,7 +27,6 @@ class Follows(RunsJobs, EngineView, Protocol):
     dispatcher: Dispatcher
     resources: QueueResources
     left_behind: bool
-    unseen: list[JobRecord]
     runs: dict[str, Run]
     waiters: Waiters
     spans: Spans
@@ -60,20 +59,20 @@ def follow_all(engine: Follows) -> None:
             run.lane = engine.spans.begin()
             engine.runs[job.id] = run
         if is_gone(engine, job):
-            engine.unseen.append(job)
+            engine.waiters.unseen.append(job)
         run.adopt(executor)
 
 
 async def until_told(engine: Follows) -> None:
     """Wait until the ends that came before this start are told; for 2 s at most."""
-    jobs, engine.unseen = engine.unseen, []
+    jobs, engine.waiters.unseen = engine.waiters.unseen, []
     with contextlib.suppress(JobQueueError):  # the queue was stopped meanwhile
         await engine.waiters.until_ended(jobs, engine.monotonic() + END_PATIENCE)
 
 
 def until_told_blocking(engine: Follows) -> None:
     """Do the same in a thread without a loop."""
-    jobs, engine.unseen = engine.unseen, []
+    jobs, engine.waiters.unseen = engine.waiters.unseen, []
     deadline = engine.monotonic() + END_PATIENCE
     for job in jobs:
         waiter = engine.waiters.for_job(job)
