@@ -84,8 +84,8 @@ ROWS = (
         must=(Limit(3),),
         want=(Limit(1),),
         analysis=(
-            "a flush every 100 ms makes four rows anew, and 40 reports a second are read from "
-            "pipes; the samples are a tenth of it."
+            "a third is a flush every 100 ms, which makes four rows anew; a third is reading 40 "
+            "reports a second from pipes."
         ),
     ),
     Row(
@@ -105,8 +105,8 @@ ROWS = (
         "x",
         must=(Limit(1.2),),
         analysis=(
-            "uPlot draws in 0.6 ms; 0.05 ms go into comparing abscissas, as much into the colours "
-            "of the theme, which may have changed."
+            "the rest compares abscissas, and reads the colours of the page's theme, which may "
+            "have changed."
         ),
     ),
 )
