@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +59,30 @@ async def test_a_fork_of_the_job_does_not_report_for_it(tmp_path: Path) -> None:
         (tmp_path / "go").touch()
         await job
         assert job.as_row()["message"] == "of the job"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS tells of the whole process only")
+async def test_how_it_ended_is_told_where_its_first_thread_ended_before_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a zombie then that nobody can wait for yet, and there is no pidfd that knows it."""
+
+    def refused(pid: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    async with running(tmp_path / "runs.db", detached=True) as queue:
+        jobs = [queue.submit_nowait(end_this_thread) for _ in range(5)]
+        await queue.join(timeout=30)
+        told = [str(job.exception()) for job in jobs]
+    assert all("worker ended by SIGKILL" in one for one in told), told
+
+
+SYS_EXIT = {"x86_64": 60, "aarch64": 93}
+
+
+def end_this_thread() -> None:
+    ctypes.CDLL(None).syscall(SYS_EXIT[platform.machine()], 0)
 
 
 async def test_the_next_kernel_does_not_interrupt_what_it_does_since_it_was_asked(

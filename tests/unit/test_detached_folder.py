@@ -25,7 +25,7 @@ from jobqueue_widget.child.detached import folder as protocol
 from jobqueue_widget.workers.detached.folders import GONE, Attempt, FolderError, Folders
 from jobqueue_widget.workers.detached.follower import NOT_BEGUN, Follower
 from jobqueue_widget.workers.task import Task
-from tests.crash.processes import alive, wait_until
+from tests.crash.processes import wait_until
 
 ID = "0123abcd-0000-8000-8000-000000000001"
 
@@ -513,7 +513,8 @@ def test_how_a_process_ended_is_not_taken_from_whoever_follows_it(
     follower = Follower(NoThread(), one, told)
     terms = dict.fromkeys(("timeout", "deadline"))
     follower.start(dict(os.environ), "run", terms, [])  # no job: it ends itself by SIGKILL
-    wait_until(lambda: not alive(follower.pid), 20)
+    seen = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    wait_until(lambda: os.waitid(os.P_PID, follower.pid, seen), 20)
     followed(other)
     follower._look()
     follower._on_exit()

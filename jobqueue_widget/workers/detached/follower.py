@@ -68,6 +68,7 @@ class Follower(PipedWorker):
         self._why = ""
         self._ending = False
         self._is_child = False  # of this process, which has to wait for it
+        self._exit_code: int | None = None  # if it was our child
         self.ended_unseen = False  # it had ended when it was looked for
 
     @property
@@ -115,15 +116,15 @@ class Follower(PipedWorker):
                 start_new_session=True,
             )
         self._is_child = True
-        process.returncode = 0  # it may outlive us: nobody waits for it but `_exit_code`
+        process.returncode = 0  # it may outlive us: nobody waits for it but `_is_waited_for`
         with contextlib.suppress(psutil.NoSuchProcess):
             self._process = psutil.Process(process.pid)
         self._follow()
 
     def find(self) -> None:
         """Find the process again, or what it has left."""
-        for pid in tuple(_LEFT):  # and have ended, perhaps
-            if _waited_for(pid) is not None:
+        for pid in tuple(_LEFT):
+            if _waited_for(pid)[0]:
                 _LEFT.discard(pid)
         self._process = self.attempt.process()
         self._is_child = self.pid in _LEFT
@@ -302,7 +303,7 @@ class Follower(PipedWorker):
     def _sweep(self) -> None:
         if self.gone:
             return
-        if self._end_what_is_left():
+        if self._end_what_is_left() or not self._is_waited_for():
             self._io.call_later(SWEEP_INTERVAL, self._sweep)
             return
         self._read_all(self._drain_log)
@@ -329,7 +330,7 @@ class Follower(PipedWorker):
 
     def _failure(self) -> tuple[JobFailure, bool]:
         """Say how it died, if it has not told an outcome; True if it can never have begun."""
-        code = self._exit_code()
+        code = self._exit_code
         withdrawn = self.attempt.withdraw()
         if code is None:
             gone = self.attempt.gone()
@@ -337,9 +338,12 @@ class Follower(PipedWorker):
         failure = death_of(code, self._why, self.was_ready, self._log_tail)
         return failure, withdrawn and (code < 0 or code == TRY_LATER)
 
-    def _exit_code(self) -> int | None:
-        """Return how it exited, if it is our child."""
-        return _waited_for(self.pid) if self._is_child else None
+    def _is_waited_for(self) -> bool:
+        """False while a child of ours, whose first thread may have ended, has others that run."""
+        if self._is_child:
+            ended, self._exit_code = _waited_for(self.pid)
+            self._is_child = not ended
+        return not self._is_child
 
     def _unwatch_end(self) -> None:
         if self._exit is not None:
@@ -363,13 +367,13 @@ def _nobody(worker: object) -> None:
 _LEFT: set[int] = set()  # children of this process that no queue of it follows any more
 
 
-def _waited_for(pid: int) -> int | None:
-    """Return how our child exited, once; None if it still runs, or somebody has waited for it."""
+def _waited_for(pid: int) -> tuple[bool, int | None]:
+    """Say if our child has ended, and how, which is told once: None if somebody has waited."""
     try:
         ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        return None
-    return os.waitstatus_to_exitcode(status) if ended else None
+        return True, None
+    return (True, os.waitstatus_to_exitcode(status)) if ended else (False, None)
 
 
 def _nameless(folder: Path) -> int:
