@@ -155,6 +155,30 @@ def test_curves_grow_while_they_are_looked_at_only(opened: Opener) -> None:
     assert len(sent(page, "metrics")) == asked  # it has ended
 
 
+def test_curves_are_drawn_again_only_when_they_have_changed(opened: Opener) -> None:
+    page = opened(width=1200)
+    measure(page, loss=falling(10), accuracy=falling(10, 0.5))
+    page.wait_for_timeout(100)  # a draw is done in the same task
+    page.evaluate(
+        """() => {
+          window.draws = 0;
+          const { prototype } = CanvasRenderingContext2D;
+          const { clearRect } = prototype;
+          prototype.clearRect = function (...given) { draws += 1; clearRect.apply(this, given); };
+        }"""
+    )
+    asked = len(sent(page, "metrics"))
+    for step in range(5):
+        page.evaluate(
+            "step => { kernel.running[0].message = `step ${step}`; kernel.flush(); }", step
+        )
+        expect(row(page, "r1")).to_contain_text(f"step {step}")
+    page.wait_for_function(f"kernel.sent.filter((m) => m.op === 'metrics').length > {asked}")
+    assert page.evaluate("draws") == 0
+    page.evaluate("kernel.metrics.r1.loss.push([10, 0.25])")
+    page.wait_for_function("draws === 1")
+
+
 def test_curves_follow_the_theme_and_the_width(opened: Opener) -> None:
     page = opened(width=1200)
     measure(page, loss=falling())

@@ -7,7 +7,9 @@ import { joined } from "../../src/views/details/plot.ts";
 type Values = (number | null)[];
 
 const series = (...all: [number[], Values][]): Parameters<typeof joined>[0] =>
-  all.map(([x, y], at) => ({ name: String(at), x, y, swatch: null as unknown as HTMLElement }));
+  all.map(([x, y], at) => (
+    { name: String(at), x, y, size: 9, swatch: null as unknown as HTMLElement }
+  ));
 
 for (const [what, given, log, expected] of [
   ["nothing", series(), false, [[]]],

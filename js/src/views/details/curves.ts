@@ -144,9 +144,7 @@ export class Curves {
     if (metric === undefined) return false;
     const chosen = this.#chosen.get(metric.name);
     if (chosen !== undefined) return chosen;
-    const sizes = this.#metrics.slice(0, FIRST).map(({ least, greatest }) => ({
-      y: [least, greatest],
-    }));
+    const sizes = this.#metrics.slice(0, FIRST).map(sizeOf);
     return at < FIRST && sidesOf(sizes)[at] === "y"; // of one size with the first
   }
 
@@ -195,7 +193,7 @@ export class Curves {
       const known = this.#known.get(at);
       const swatch = this.#swatches[at];
       if (known === undefined || swatch === undefined || !this.#isChosen(at)) return [];
-      return [{ name: metric.name, swatch, x: known.x, y: known.y }];
+      return [{ name: metric.name, swatch, size: sizeOf(metric), x: known.x, y: known.y }];
     });
     this.#plot.set(series, this.#isLog);
   }
@@ -203,6 +201,10 @@ export class Curves {
 
 function worded(value: number | null): string {
   return value === null ? "–" : short(value);
+}
+
+function sizeOf({ least, greatest }: Metric): number {
+  return Math.max(Math.abs(least ?? 0), Math.abs(greatest ?? 0));
 }
 
 function finite(value: unknown): number | null {

@@ -10,6 +10,8 @@ export interface Series {
   x: number[];
   /** null: a gap. */
   y: (number | null)[];
+  /** How far from 0 a value of it is at most. */
+  size: number;
   /** An element whose background is the colour of the curve. */
   swatch: HTMLElement;
 }
@@ -36,6 +38,7 @@ export class Plot {
   #shape = "";
   #names: string[] = [];
   #whole: [number, number] = [0, 1];
+  #drawn: Series[] = [];
   #zoomed = false;
 
   constructor(private abscissa: (x: number, step: number) => string, signal: AbortSignal) {
@@ -58,32 +61,41 @@ export class Plot {
     const { width, height } = this.#room();
     const Library = this.library;
     if (Library === null || width === 0) return; // not there yet, or not in the page
-    const data = joined(series, log);
-    const xs = data[0] as number[];
-    this.#whole = [xs[0] ?? 0, xs.at(-1) ?? 1];
     this.#names = series.map(({ name }) => name);
-    const sides = log ? series.map(() => "y") : sidesOf(series);
+    const sides = log ? series.map(() => "y") : sidesOf(series.map(({ size }) => size));
     const { color } = getComputedStyle(this.#hover);
     const looks = series.map(({ swatch }) => getComputedStyle(swatch).backgroundColor);
     const shape = JSON.stringify([this.#names, sides, log, color, looks]);
-    attr(this.#canvas, "aria-label", `Curves of ${this.#names.join(", ") || "nothing"}`);
     if (this.#plot === null || shape !== this.#shape) {
       const kept = this.#plot !== null && this.#zoomed ? this.#span() : null;
+      const data = this.#joined(series, log);
       this.clear();
       this.#shape = shape;
+      attr(this.#canvas, "aria-label", `Curves of ${this.#names.join(", ") || "nothing"}`);
       this.#plot = new Library(
         this.#options(width, height, series, sides, looks, color, log), data, this.#canvas,
       );
       if (kept !== null) this.#plot.setScale("x", { min: kept[0], max: kept[1] });
-    } else {
+      this.#enable();
+    } else if (series.some((one, at) => !haveSamePoints(one, this.#drawn[at]))) {
       const kept = this.#span();
-      this.#plot.setData(data, !this.#zoomed);
-      if (this.#zoomed) this.#plot.setScale("x", { min: kept[0], max: kept[1] });
-      if (this.#plot.width !== width || this.#plot.height !== height) {
-        this.#plot.setSize({ width, height });
-      }
+      this.#plot.setData(this.#joined(series, log), !this.#zoomed);
+      if (this.#zoomed) {
+        this.#plot.setScale("x", { min: kept[0], max: kept[1] });
+        this.#enable();
+      } // else when it has drawn, with the scale that it finds then
     }
-    this.#enable();
+    if (this.#plot.width !== width || this.#plot.height !== height) {
+      this.#plot.setSize({ width, height });
+    }
+  }
+
+  #joined(series: Series[], log: boolean): uPlot.AlignedData {
+    const data = joined(series, log);
+    const [xs] = data;
+    this.#whole = [xs[0] ?? 0, xs[xs.length - 1] ?? 1];
+    this.#drawn = series;
+    return data;
   }
 
   #room(): { width: number; height: number } {
@@ -169,6 +181,10 @@ export class Plot {
   }
 }
 
+function haveSamePoints(one: Series, other?: Series): boolean {
+  return one.x === other?.x && one.y === other.y;
+}
+
 /** Values over all abscissas there are. */
 export function joined(series: Series[], log: boolean): uPlot.AlignedData {
   const shared = sharedAbscissas(series);
@@ -203,17 +219,7 @@ function sharedAbscissas(series: Series[]): number[] | null {
 }
 
 /** The scale of each: the right one where its values are of another size than the first ones. */
-export function sidesOf(series: Pick<Series, "y">[]): string[] {
-  const sizes = series.map(({ y }) => {
-    let least = 0;
-    let most = 0;
-    for (const value of y) {
-      if (value === null) continue;
-      if (value > most) most = value;
-      else if (value < least) least = value;
-    }
-    return Math.max(most, -least);
-  });
+export function sidesOf(sizes: number[]): string[] {
   const first = sizes.find((size) => size > 0) ?? 1;
   return sizes.map((size) => size > 0 && (size > first * FAR || size < first / FAR) ? "y2" : "y");
 }
