@@ -15,7 +15,8 @@ function series(points: number): Series[] {
     const swatch = document.createElement("span");
     swatch.className = `jqw-swatch jqw-curve-${curve}`;
     document.body.append(swatch);
-    return { name: `loss ${curve}`, x, y: x.map((at) => Math.sin(at / (20 + 7 * curve))), swatch };
+    const y = x.map((at) => Math.sin(at / (20 + 7 * curve)));
+    return { name: `loss ${curve}`, x, y, size: 1, swatch };
   });
 }
 
@@ -58,14 +59,22 @@ async function measure(rounds: number): Promise<Record<string, number>> {
   let plot: uPlot | null = null;
   const take = (): void => void (plot?.destroy(), plot = null);
   const give = (): void => void (plot = new uPlot(options, aligned(all), theirs));
-  const spent: Record<string, number[]> = { first: [], alone: [], update: [], updateAlone: [] };
+  let shown = all;
+  const other = (): Series[] => (shown = shown === all ? fewer : all);
+  const acts: [string, Act, Act][][] = [
+    [["first", () => ours.set(all, false), () => ours.clear()], ["alone", give, take]],
+    [
+      ["update", () => ours.set(other(), false), nothing],
+      ["updateAlone", () => plot?.setData(aligned(other())), nothing],
+    ],
+  ];
+  const spent: Record<string, number[]> = {};
   for (let round = 0; round < rounds; round += 1) {
-    spent["first"]?.push(await timed(() => ours.set(all, false), () => ours.clear()));
-    spent["alone"]?.push(await timed(give, take));
-    let shown = all;
-    const other = (): Series[] => (shown = shown === all ? fewer : all);
-    spent["update"]?.push(await timed(() => ours.set(other(), false), nothing));
-    spent["updateAlone"]?.push(await timed(() => plot?.setData(aligned(other())), nothing));
+    shown = all;
+    for (const pair of acts) {
+      pair.reverse(); // who comes first pays for what others have left to the next frame
+      for (const [name, act, before] of pair) (spent[name] ??= []).push(await timed(act, before));
+    }
   }
   return Object.fromEntries(Object.entries(spent).map(([name, all]) => [name, median(all)]));
 }
